@@ -1,0 +1,1 @@
+"""What Keyfold costs, against the database under it."""

@@ -1,0 +1,162 @@
+"""Ledgers to measure, one on SQLite and one on PostgreSQL, with fsync on; and the raw drivers."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+
+from commands.ports import Ports, code_keys
+from ledger import codec
+from ledger.book import Book
+from ledger.catalog import builtin
+from ledger.events import Envelope, Stamp
+from ledger.sealing import Texts
+from ledger.secret import Secret
+from ledger.store import schema
+from ledger.streams.account import SeatOccupied
+
+CLIENTS = 8
+# What one event of the commonest kind is stored as.
+STATE = codec.encode(
+    Envelope(
+        fact=SeatOccupied(product="cloud_pos", tier=None, holder="till-0123456789"),
+        recorded_at=datetime(2026, 3, 1, 9, 0, 0, 1, UTC),
+        occurred_at=datetime(2026, 3, 1, 9, 0, 0, 1, UTC),
+        actor="kft_abcdefghijklmnopqrstuvwxyz",
+        request_id="req_abcdefghijklmnopqrstuvwxyz",
+    )
+)
+
+
+class Bench(NamedTuple):
+    """A ledger, and how a plain program would insert an equal row into an equal table.
+
+    Attributes:
+        insert: insert one row with a client's own connection, and commit.
+        insert_two: the same with two rows in one commit.
+        fetch: all rows of a query, with `?` for parameters.
+    """
+
+    name: str
+    ports: Ports
+    raw: Any
+
+
+class RawPostgres:
+    """psycopg as it comes, one connection a client, autocommit, prepared statements."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._local = threading.local()
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS raw (stream text, version bigint, name text,"
+                " state bytea, position bigserial,"
+                " PRIMARY KEY (stream, version), UNIQUE (position))"
+            )
+
+    def connection(self) -> psycopg.Connection[Any]:
+        if not hasattr(self._local, "connection"):
+            self._local.connection = psycopg.connect(self._url, autocommit=True)
+        connection: psycopg.Connection[Any] = self._local.connection
+        return connection
+
+    def insert(self, stream: str, version: int) -> None:
+        self.connection().execute(
+            "INSERT INTO raw (stream, version, name, state) VALUES (%b, %b, %b, %b)",
+            (stream, version, "account.seat_occupied@1", STATE),
+            prepare=True,
+        )
+
+    def insert_two(self, stream: str, version: int) -> None:
+        self.connection().execute(
+            "INSERT INTO raw (stream, version, name, state)"
+            " VALUES (%b, %b, %b, %b), (%b, %b, %b, %b)",
+            (stream, version, "a@1", STATE, stream, version + 1, "b@1", STATE),
+            prepare=True,
+        )
+
+    def fetch(self, query: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
+        cursor = self.connection().cursor(binary=True)
+        return cursor.execute(query.replace("?", "%b"), parameters, prepare=True).fetchall()
+
+
+class RawSqlite:
+    """sqlite3 as it comes, one connection a client, WAL, synchronous=FULL."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        self.connection().execute(
+            "CREATE TABLE IF NOT EXISTS raw (position INTEGER PRIMARY KEY, stream TEXT,"
+            " version INTEGER, name TEXT, state BLOB, UNIQUE (stream, version))"
+        )
+
+    def connection(self) -> sqlite3.Connection:
+        if not hasattr(self._local, "connection"):
+            connection = sqlite3.connect(self._path, isolation_level=None, timeout=30)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            self._local.connection = connection
+        found: sqlite3.Connection = self._local.connection
+        return found
+
+    def insert(self, stream: str, version: int) -> None:
+        self._insert([(stream, version)])
+
+    def insert_two(self, stream: str, version: int) -> None:
+        self._insert([(stream, version), (stream, version + 1)])
+
+    def _insert(self, keys: list[tuple[str, int]]) -> None:
+        connection = self.connection()
+        connection.execute("BEGIN IMMEDIATE")
+        for stream, version in keys:
+            connection.execute(
+                "INSERT INTO raw (stream, version, name, state) VALUES (?, ?, ?, ?)",
+                (stream, version, "account.seat_occupied@1", STATE),
+            )
+        connection.execute("COMMIT")
+
+    def fetch(self, query: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
+        return self.connection().execute(query, parameters).fetchall()
+
+
+def open_ports(database_url: str) -> Ports:
+    """Make an empty ledger and answer what commands work with."""
+    schema.upgrade(database_url)
+    book = Book(database_url)
+    secret = Secret(b"b" * 32)
+    return Ports(
+        book=book,
+        catalog=builtin(),
+        codes=code_keys(secret),
+        texts=Texts(book.store.text_keys, secret.derive("texts")),
+        request_key=secret.derive("requests"),
+        token_key=secret.derive("tokens"),
+    )
+
+
+def stamp() -> Stamp:
+    return Stamp(datetime.now(UTC), "operator", "req_bench")
+
+
+@contextmanager
+def sqlite_ledger(folder: Path) -> Iterator[Bench]:
+    path = folder / "bench.db"
+    ports = open_ports(f"sqlite:///{path}")
+    yield Bench("SQLite", ports, RawSqlite(path))
+    ports.book.close()
+
+
+@contextmanager
+def postgres_ledger(url: str) -> Iterator[Bench]:
+    ports = open_ports(url)
+    yield Bench("PostgreSQL", ports, RawPostgres(url))
+    ports.book.close()

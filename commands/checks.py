@@ -1,0 +1,124 @@
+"""What a command holds its input against before it looks at the ledger.
+
+Each check answers the field errors it found, so that a request is told all of them at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from ledger.catalog import Catalog, Product
+from ledger.limits import (
+    ACCOUNT_ID,
+    HOLDER_ID,
+    NAME_LENGTH_MAX,
+    SESSION_ID,
+    TEXT_LENGTH_MAX,
+    unreadable,
+)
+from ledger.refusals import FieldError, InvalidRequest
+
+# What makes a spreadsheet take a cell for a formula; some read the full-width forms, too.
+FORMULA_STARTS = tuple("=+-@＝＋－＠")
+
+
+def refuse_if(errors: Iterable[FieldError]) -> None:
+    """Raise InvalidRequest when there are any errors."""
+    found = tuple(errors)
+    if found:
+        raise InvalidRequest(*found)
+
+
+def account(value: str) -> list[FieldError]:
+    return _matches("/account", value, ACCOUNT_ID)
+
+
+def holder(value: str) -> list[FieldError]:
+    return _matches("/holder", value, HOLDER_ID)
+
+
+def session(value: str) -> list[FieldError]:
+    return _matches("/session", value, SESSION_ID)
+
+
+def within(pointer: str, value: int, largest: int) -> list[FieldError]:
+    if 1 <= value <= largest:
+        return []
+    return [FieldError(pointer, f"must be from 1 to {largest}, not {value}")]
+
+
+def text(pointer: str, value: str | None, length_max: int = TEXT_LENGTH_MAX) -> list[FieldError]:
+    """Free text: readable, not blank, not too long; None is no text."""
+    if value is None:
+        return []
+    if not value.strip():
+        return [FieldError(pointer, "must not be blank")]
+    if len(value) > length_max:
+        return [FieldError(pointer, f"must have at most {length_max} characters")]
+    character = unreadable(value)
+    if character:
+        return [FieldError(pointer, f"must not have the character {character}")]
+    return []
+
+
+def reason(value: str) -> list[FieldError]:
+    """Why something is done: every reason is a text, and none may be left out."""
+    return text("/reason", value)
+
+
+def name(pointer: str, value: str) -> list[FieldError]:
+    """A name such as a reseller's: a short text with no spaces around it.
+
+    Names end up in tables that people open in a spreadsheet, which would run one that begins like
+    a formula.
+    """
+    if value != value.strip():
+        return [FieldError(pointer, "must not begin or end with a space")]
+    if value.startswith(FORMULA_STARTS):
+        return [FieldError(pointer, f"must not begin with {value[0]}")]
+    return text(pointer, value, NAME_LENGTH_MAX)
+
+
+def utc(pointer: str, at: datetime | None) -> datetime | None:
+    """Answer a moment in UTC, as the ledger holds all of them; None stays None.
+
+    Raises:
+        InvalidRequest: without a zone, nobody knows which moment it is; or UTC has no such year.
+    """
+    if at is None:
+        return None
+    if at.tzinfo is None:
+        raise InvalidRequest(FieldError(pointer, "must name its zone, as 2026-03-01T09:00:00Z"))
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise InvalidRequest(FieldError(pointer, "must be in the years 1 to 9999, UTC")) from None
+
+
+def product(catalog: Catalog, value: str, pointer: str = "/product") -> list[FieldError]:
+    if catalog.product(value):
+        return []
+    known = ", ".join(product.id for product in catalog.products)
+    return [FieldError(pointer, f"must be one of {known}")]
+
+
+def tier(product: Product, value: str | None) -> list[FieldError]:
+    known = ", ".join(tier.id for tier in product.tiers)
+    if value is None:
+        return [FieldError("/tier", f"is missing: one of {known}")] if product.tiers else []
+    if not product.tiers:
+        return [FieldError("/tier", f"must be left out: {product.id} has no tiers")]
+    return [] if product.tier(value) else [FieldError("/tier", f"must be one of {known}")]
+
+
+def product_and_tier(catalog: Catalog, id: str, tier_id: str | None) -> list[FieldError]:
+    found = catalog.product(id)
+    return tier(found, tier_id) if found else product(catalog, id)
+
+
+def _matches(pointer: str, value: str, pattern: str) -> list[FieldError]:
+    if re.fullmatch(pattern, value):
+        return []
+    return [FieldError(pointer, f"must match {pattern}")]

@@ -1,0 +1,34 @@
+"""Decide again when another writer came between."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from ledger.store.recorder import VersionConflict
+
+ResultT = TypeVar("ResultT")
+
+TRIES_MAX = 100
+PAUSE_MAX_S = 0.02
+
+
+class LedgerBusy(Exception):
+    """Others kept writing to the same stream; nothing was recorded: try again."""
+
+
+def deciding(attempt: Callable[[], ResultT]) -> ResultT:
+    """Run one round of load, decide, append until it goes through or is refused.
+
+    Raises:
+        LedgerBusy: a hundred rounds lost to others.
+    """
+    for tried in range(TRIES_MAX):
+        try:
+            return attempt()
+        except VersionConflict:
+            # The first loss is answered at once; after that, waiting a little spreads the writers.
+            time.sleep(random.uniform(0, min(tried * 0.001, PAUSE_MAX_S)))  # noqa: S311
+    raise LedgerBusy

@@ -1,0 +1,91 @@
+"""Give access with a token, and take it back."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+from typing import NamedTuple
+
+from commands import checks
+from commands.deciding import deciding
+from commands.ports import Ports
+from ledger.book import Change, Loaded
+from ledger.events import Stamp
+from ledger.refusals import FieldError
+from ledger.streams import token
+from ledger.streams.token import ROLES, TOKEN, Role, Token
+
+TOKEN_BYTES = 25
+
+
+class Given(NamedTuple):
+    """A new token; `secret` is what its owner sends, shown now and never again."""
+
+    secret: str
+    token: Token
+    position: int
+
+
+class TakenBack(NamedTuple):
+    token: Token
+    position: int
+
+
+def create_token(
+    ports: Ports,
+    stamp: Stamp,
+    role: str,
+    *,
+    reseller: str | None = None,
+    expires_at: datetime | None = None,
+) -> Given:
+    """Give access.
+
+    Args:
+        reseller: the name that a token of role `reseller` is bound to.
+        expires_at: from this moment on it lets nobody in; None for no limit.
+
+    Raises:
+        InvalidRequest: fields that do not fit.
+    """
+    expires_at = checks.utc("/expires_at", expires_at)
+    checks.refuse_if(_errors(stamp, role, reseller, expires_at))
+    known: Role = next(known for known in ROLES if known == role)
+    secret = "kf_" + base64.b32encode(ports.random_bytes(TOKEN_BYTES)).decode().lower()
+    id = token.token_id(ports.token_key, secret)
+
+    def attempt() -> Given:
+        loaded: Loaded[Token | None] = ports.book.load(TOKEN, token.stream_id(id))
+        facts = token.create(loaded.state, id, known, reseller, expires_at)
+        appended = ports.book.append(stamp, Change(loaded, facts))
+        return Given(secret, appended.loaded[0].state, appended.position)
+
+    return deciding(attempt)
+
+
+def revoke_token(ports: Ports, stamp: Stamp, id: str) -> TakenBack:
+    """Take access back; from then on the token lets nobody in.
+
+    Raises:
+        TokenNotFound: never created.
+    """
+
+    def attempt() -> TakenBack:
+        loaded = ports.book.load(TOKEN, token.stream_id(id))
+        appended = ports.book.append(stamp, Change(loaded, token.revoke(loaded.state)))
+        return TakenBack(appended.loaded[0].state, appended.position)
+
+    return deciding(attempt)
+
+
+def _errors(
+    stamp: Stamp, role: str, reseller: str | None, expires_at: datetime | None
+) -> list[FieldError]:
+    errors = []
+    if role not in ROLES:
+        errors.append(FieldError("/role", f"must be one of {', '.join(ROLES)}"))
+    if reseller is not None:
+        errors += checks.name("/reseller", reseller)
+    if expires_at is not None and expires_at <= stamp.now:
+        errors.append(FieldError("/expires_at", "must be in the future"))
+    return errors

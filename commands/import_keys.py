@@ -1,0 +1,333 @@
+"""Take in activation codes that were issued elsewhere.
+
+    code,product,tier,seats,months,reseller,redeem_by
+    POS-2345-ABCD-WXYZ,cloud_pos,,5,12,Northwind,2027-12-31
+    int-2345-abcd-wxyz,integrations,growth,2,12,"Northwind, North",2027-06-30T18:00:00+02:00
+
+Each line stands for itself: one that does not fit is refused with the reason, and the others are
+taken in. `redeem_by` is a moment with its zone, or a day that ends at midnight UTC, or empty.
+
+The batch's id is a digest of the lines that fit, so the same file again meets its own batch: what
+an interrupted run had taken in is refused as known, and the rest is added. What was taken in works
+like a key of our own, but its code is known to nobody here and cannot be shown again. For the same
+reason no refusal, event or log repeats a code: a line is known by its number and the masked code.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+
+from commands import checks
+from commands.deciding import deciding
+from commands.ports import Ports
+from ledger import codes
+from ledger.book import Change, unwritten
+from ledger.events import Stamp
+from ledger.limits import MONTHS_MAX, SEATS_MAX
+from ledger.refusals import FieldError, InvalidRequest
+from ledger.streams import batch, key
+from ledger.streams.batch import BATCH
+from ledger.streams.key import KEY, KeyIssued
+
+COLUMNS = ("code", "product", "tier", "seats", "months", "reseller", "redeem_by")
+CHUNK_LINES = 1_000
+
+
+class RefusedLine(NamedTuple):
+    """A line that was not taken in.
+
+    Attributes:
+        line_number: in the file, from 1; the header is a line, too.
+        masked: what may be shown of the code; None when there is no code that could be masked.
+        field: the column that does not fit; None when it is the line as a whole.
+    """
+
+    line_number: int
+    masked: str | None
+    field: str | None
+    reason: str
+
+
+class Imported(NamedTuple):
+    """What became of a file.
+
+    Attributes:
+        batch: the file's batch, also when an earlier run made it; None when there is none.
+        accepted: how many keys this run added.
+        refused: in the order of the file.
+        position: the ledger's, with all of this recorded.
+    """
+
+    batch: str | None
+    accepted: int
+    refused: list[RefusedLine]
+    position: int
+
+
+class _Line(NamedTuple):
+    """A line that fits by itself; its code is forgotten already."""
+
+    number: int
+    key: str
+    masked: str
+    product: str
+    tier: str | None
+    seats: int
+    months: int
+    reseller: str
+    redeem_by: datetime | None
+
+    def refused(self, field: str, reason: str) -> RefusedLine:
+        return RefusedLine(self.number, self.masked, field, reason)
+
+
+class _TakenIn(NamedTuple):
+    """What became of some lines, and whether their batch exists now."""
+
+    accepted: int
+    refused: list[RefusedLine]
+    position: int
+    batch_exists: bool
+
+
+def import_keys(
+    ports: Ports,
+    stamp: Stamp,
+    lines: Iterable[str],
+    *,
+    on_line: Callable[[], object] = lambda: None,
+) -> Imported:
+    """Take in a CSV file of codes, a thousand lines in one commit.
+
+    Args:
+        lines: of the file, with or without their ends, the header first; its columns may come in
+            any order.
+        on_line: called once for each line below the header that is not blank, to show progress.
+
+    Raises:
+        InvalidRequest: the header is not the one above, or the file is not UTF-8; nothing was
+            taken in.
+    """
+    fitting: dict[str, _Line] = {}
+    refused: list[RefusedLine] = []
+    for line in _read(ports, lines):
+        if isinstance(line, RefusedLine):
+            refused.append(line)
+        elif line.key in fitting:
+            refused.append(line.refused("code", f"repeats line {fitting[line.key].number}"))
+        else:
+            fitting[line.key] = line
+            continue
+        on_line()
+    batch_id = _batch_id(ports, fitting.values())
+    accepted, position, batch_exists = 0, ports.book.head(), False
+    for chunk in _chunks(list(fitting.values())):
+        taken = deciding(partial(_take_in, ports, stamp, batch_id, chunk))
+        accepted += taken.accepted
+        refused += taken.refused
+        position, batch_exists = taken.position, taken.batch_exists
+        for _ in chunk:
+            on_line()
+    return Imported(batch_id if batch_exists else None, accepted, sorted(refused), position)
+
+
+def _take_in(ports: Ports, stamp: Stamp, batch_id: str, chunk: list[_Line]) -> _TakenIn:
+    loaded = ports.book.load(BATCH, batch.stream_id(batch_id))
+    known = ports.book.load_many(KEY, [key.stream_id(line.key) for line in chunk])
+    new: list[_Line] = []
+    refused: list[RefusedLine] = []
+    for line in chunk:
+        if known[key.stream_id(line.key)].version:
+            refused.append(line.refused("code", "already in the ledger"))
+        elif line.redeem_by is not None and line.redeem_by <= stamp.now:
+            refused.append(line.refused("redeem_by", "must be in the future"))
+        else:
+            new.append(line)
+    if not new:
+        return _TakenIn(0, refused, loaded.head, batch_exists=loaded.state is not None)
+    imported = batch.take_in(loaded.state, batch_id, len(new))
+    appended = ports.book.append(
+        stamp,
+        Change(loaded, [imported]),
+        *(
+            Change(
+                unwritten(KEY, key.stream_id(line.key)),
+                [_fact(line, batch_id, index)],
+                causation=loaded.next_event,
+            )
+            for index, line in enumerate(new, start=imported.first_index)
+        ),
+    )
+    return _TakenIn(len(new), refused, appended.position, batch_exists=True)
+
+
+def _fact(line: _Line, batch_id: str, index: int) -> KeyIssued:
+    return KeyIssued(
+        key=line.key,
+        masked=line.masked,
+        batch=batch_id,
+        index=index,
+        generation=0,
+        derived=False,
+        product=line.product,
+        tier=line.tier,
+        seats=line.seats,
+        months=line.months,
+        reseller=line.reseller,
+        redeem_by=line.redeem_by,
+    )
+
+
+def _batch_id(ports: Ports, lines: Iterable[_Line]) -> str:
+    content = (msgspec.json.encode(line._replace(number=0)).decode() for line in lines)
+    return "bat_" + codes.digest(ports.request_key, "import", *content)
+
+
+def _chunks(lines: list[_Line]) -> Iterator[list[_Line]]:
+    for start in range(0, len(lines), CHUNK_LINES):
+        yield lines[start : start + CHUNK_LINES]
+
+
+# Reading
+
+
+def _read(ports: Ports, lines: Iterable[str]) -> Iterator[_Line | RefusedLine]:
+    columns: list[str] | None = None
+    for number, fields in _rows(lines):
+        if columns is None:
+            columns = _columns(fields)
+        elif fields is None:
+            yield RefusedLine(number, None, None, "is not a line of CSV: look at its quotes")
+        elif len(fields) != len(columns):
+            reason = f"has {len(fields)} fields, but the header has {len(columns)}"
+            yield RefusedLine(number, None, None, reason)
+        else:
+            yield _checked(ports, number, dict(zip(columns, fields, strict=True)))
+    if columns is None:
+        _columns([])
+
+
+def _rows(lines: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
+    """Answer the lines that are not blank, split; None for one that cannot be.
+
+    Each line is split by itself, since no field of ours has lines: so a quote that is not closed
+    spoils one line and not all that follow.
+    """
+    try:
+        for number, line in enumerate(lines, start=1):
+            text = line.rstrip("\r\n")
+            fields = _split(text.removeprefix("\ufeff") if number == 1 else text)
+            if fields is None or any(fields):
+                yield number, fields
+    except UnicodeDecodeError:
+        # Not chained: the error holds the bytes that could not be read, codes and all.
+        raise InvalidRequest(FieldError("/file", "must be text in UTF-8")) from None
+
+
+def _split(line: str) -> list[str] | None:
+    try:
+        fields = next(csv.reader([line], skipinitialspace=True, strict=True), [])
+    except csv.Error:
+        return None
+    return [field.strip(" ") for field in fields]
+
+
+def _columns(fields: list[str] | None) -> list[str]:
+    """Answer the header's columns.
+
+    Raises:
+        InvalidRequest: one is unknown, repeated or missing.
+    """
+    columns = [field.lower() for field in fields or ()]
+    errors = []
+    for place, column in enumerate(columns, start=1):
+        if column not in COLUMNS:
+            pointer = f"/{column}" if _may_be_shown(column) else f"/column {place}"
+            errors.append(FieldError(pointer, f"is no column: they are {', '.join(COLUMNS)}"))
+        elif column in columns[: place - 1]:
+            errors.append(FieldError(f"/{column}", "is in the header twice"))
+    errors += [
+        FieldError(f"/{column}", "is missing from the header")
+        for column in COLUMNS
+        if column not in columns
+    ]
+    checks.refuse_if(errors)
+    return columns
+
+
+def _may_be_shown(column: str) -> bool:
+    """Tell whether a heading is one: in a file without a header it may well be a code."""
+    return bool(re.fullmatch(r"[a-z_ ]{1,40}", column)) and not codes.resembles_code(column)
+
+
+def _checked(ports: Ports, number: int, fields: dict[str, str]) -> _Line | RefusedLine:
+    code = codes.parse(fields["code"], ports.catalog.prefixes)
+    if code is None:
+        reason = "must be PREFIX-XXXX-XXXX-XXXX over A–Z and 2–9, with the prefix of a product"
+        return RefusedLine(number, None, "code", reason)
+    masked = codes.mask(code)
+    tier = fields["tier"] or None
+    try:
+        checks.refuse_if(_errors(ports, code, fields, tier))
+        redeem_by = _redeem_by(fields["redeem_by"])
+    except InvalidRequest as refusal:
+        error = refusal.errors[0]
+        return RefusedLine(number, masked, error.pointer.removeprefix("/"), error.detail)
+    return _Line(
+        number=number,
+        key=ports.codes.key_id(code),
+        masked=masked,
+        product=fields["product"],
+        tier=tier,
+        seats=int(fields["seats"]),
+        months=int(fields["months"]),
+        reseller=fields["reseller"],
+        redeem_by=redeem_by,
+    )
+
+
+def _errors(
+    ports: Ports, code: str, fields: dict[str, str], tier: str | None
+) -> Iterator[FieldError]:
+    product = ports.catalog.product(fields["product"])
+    if product is not None and product.prefix != codes.prefix_of(code):
+        yield FieldError("/product", f"has codes that begin with {product.prefix}-")
+    yield from checks.product_and_tier(ports.catalog, fields["product"], tier)
+    yield from _number("/seats", fields["seats"], SEATS_MAX)
+    yield from _number("/months", fields["months"], MONTHS_MAX)
+    yield from checks.name("/reseller", fields["reseller"])
+    words = re.split(r"[^A-Za-z0-9-]+", fields["reseller"])
+    if any(codes.parse(word, ports.catalog.prefixes) for word in words):
+        yield FieldError("/reseller", "must not hold an activation code")
+
+
+def _number(pointer: str, text: str, largest: int) -> list[FieldError]:
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        return [FieldError(pointer, f"must be a whole number from 1 to {largest}")]
+    return checks.within(pointer, int(text), largest)
+
+
+def _redeem_by(text: str) -> datetime | None:
+    """Read a moment, or a day that lapses when it is over.
+
+    Raises:
+        InvalidRequest: neither; or a moment without its zone.
+    """
+    if not text:
+        return None
+    try:
+        if "T" not in text.upper():
+            day = msgspec.convert(text, date)
+            return datetime.combine(day, time.min, UTC) + timedelta(days=1)
+        at = msgspec.convert(text, datetime)
+    except (ValueError, OverflowError):
+        shape = "must be a day as 2027-12-31, or a moment as 2027-12-31T18:00:00Z"
+        raise InvalidRequest(FieldError("/redeem_by", shape)) from None
+    return checks.utc("/redeem_by", at)

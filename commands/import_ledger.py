@@ -1,0 +1,278 @@
+"""Take an export of another ledger into an empty one: all of it, or nothing.
+
+Everything happens in one transaction, which ends well only when all of this holds:
+
+    every line   is the next position; its name is a fact of its stream's kind, and its state reads
+    the last     is the one that the header promised
+    by position  what the database then holds gives the header's root
+    by stream    the same events are found by the streams' names, as every question finds them; each
+                 stream's versions are 1, 2, 3 …, and it folds
+
+A fold is a function of its stream's events and of nothing else, so with the same events under the
+same root every answer is the same. Until the transaction is over nobody else can append, and the
+process may die at any point: the ledger is as empty as before, and the import can be begun again.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from eventsourcing.persistence import DataError, IntegrityError
+
+from commands.ports import Ports
+from ledger import codec
+from ledger.cloud_events import Header, NotAnExport, read_header, row_of, secret_name
+from ledger.codec import UnknownEvent
+from ledger.events import AnyEvent, Stream
+from ledger.proof import HASH_BYTES, Frontier, leaf_hash
+from ledger.store.filling import Filling, filling
+from ledger.store.recorder import Row
+
+PAGE_EVENTS: Final = 2_000
+STREAMS_AT_ONCE: Final = 200
+
+Counted = Callable[[int], object]
+
+_KINDS: Final = {stream.kind: stream for stream in codec.STREAMS}
+_STREAM = re.compile(r"(?P<kind>[a-z_]+)-[\x21-\x7e]{1,250}")
+
+
+class BadExport(Exception):
+    """The export cannot be taken in; the message says where and why."""
+
+
+class NotProved(Exception):
+    """The database does not give back what was put into it."""
+
+
+class Imported(NamedTuple):
+    """What is in the ledger now.
+
+    Attributes:
+        root: base64, of the tree over all of it; the same as in the export.
+        streams: how many there are.
+        same_secret: whether this ledger's secret is the exported one's, so that its codes, tokens
+            and sealed texts work here; None if the export does not tell.
+    """
+
+    events: int
+    streams: int
+    root: str
+    same_secret: bool | None
+
+
+def import_ledger(
+    ports: Ports, lines: Iterable[bytes], *, on_events: Callable[[int, int], object]
+) -> Imported:
+    """Take in an export.
+
+    Args:
+        lines: of the export, with their ends.
+        on_events: called with the number of events done since the last call, and of how many: each
+            is counted once when it is taken in, and once when it is proved.
+
+    Raises:
+        BadExport: in the first place that does not fit; nothing was changed.
+        LedgerNotEmpty: the ledger holds events; nothing was changed.
+        NotProved: the database does not hold what was put into it; nothing was changed.
+        PersistenceError: a fault of the database.
+    """
+    numbered = iter(lines)
+    header = _header(next(numbered, b""))
+    with filling(ports.book.store) as filled:
+        count = _counting(header, on_events)
+        for rows in _pages(header, numbered):
+            _add(filled, rows)
+            count(len(rows))
+        streams = _prove(filled, header, count)
+    same_secret = header.secret == secret_name(ports.request_key) if header.secret else None
+    return Imported(header.last, streams, header.root or "", same_secret)
+
+
+def _counting(header: Header, on_events: Callable[[int, int], object]) -> Counted:
+    return lambda events: on_events(events, 2 * header.last)
+
+
+# Reading
+
+
+def _header(line: bytes) -> Header:
+    if not line:
+        raise BadExport("it is empty")
+    try:
+        header = read_header(line)
+    except NotAnExport as error:
+        raise BadExport(str(error)) from None
+    if not line.endswith(b"\n"):
+        raise BadExport("it is cut off in its header")
+    if header.first != 1:
+        raise BadExport(
+            f"it begins at position {header.first}, and an import needs all events from 1 on"
+        )
+    if len(_expected_root(header)) != HASH_BYTES:
+        raise BadExport("its header has no root")
+    return header
+
+
+def _expected_root(header: Header) -> bytes:
+    try:
+        return base64.b64decode(header.root or "", validate=True)
+    except ValueError:
+        return b""
+
+
+def _pages(header: Header, lines: Iterator[bytes]) -> Iterator[list[Row]]:
+    rows = _rows(header, lines)
+    while page := list(islice(rows, PAGE_EVENTS)):
+        yield page
+
+
+def _rows(header: Header, lines: Iterator[bytes]) -> Iterator[Row]:
+    """Answer the rows of the lines, each of which is the next and can be read by this release."""
+    position, marked = 0, None
+    for position, line in enumerate(lines, start=1):
+        if position > header.last:
+            raise BadExport(
+                f"it goes on after position {header.last}, where its header says it ends"
+            )
+        row = _row(line, position)
+        event = _decoded(row)
+        if marked not in (None, event.test_clock):
+            raise BadExport(f"position {position} is on another clock than those before it")
+        marked = event.test_clock
+        yield row
+    if position < header.last:
+        raise BadExport(
+            f"it is cut off: it ends after position {position},"
+            f" and its header says it has {header.last} events"
+        )
+
+
+def _row(line: bytes, position: int) -> Row:
+    if not line.endswith(b"\n"):
+        raise BadExport(f"it is cut off in the line of position {position}")
+    try:
+        row = row_of(line)
+    except NotAnExport as error:
+        raise BadExport(f"the line where position {position} belongs {error}") from None
+    if row.position != position:
+        raise BadExport(f"position {row.position} is where position {position} belongs")
+    return row
+
+
+def _decoded(row: Row) -> AnyEvent:
+    stream = _stream_of(row)
+    if stream is None:
+        raise BadExport(f"position {row.position} is of an unknown kind of stream: {row.stream!r}")
+    try:
+        event = codec.decode(row)
+    except UnknownEvent:
+        raise BadExport(
+            f"position {row.position} holds {row.name!r}, which this Keyfold does not know:"
+            " was it exported by a later one?"
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadExport(f"position {row.position} has a state that is none: {error}") from None
+    if type(event.fact) not in stream.facts.values():
+        raise BadExport(f"position {row.position} has {row.name!r} in {row.stream!r}")
+    return event
+
+
+def _stream_of(row: Row) -> Stream[Any] | None:
+    named = _STREAM.fullmatch(row.stream)
+    return _KINDS.get(named["kind"]) if named else None
+
+
+# Adding and proving
+
+
+def _add(filled: Filling, rows: list[Row]) -> None:
+    try:
+        filled.add(rows)
+    except DataError:
+        raise _between(rows, "is a name that no database can hold") from None
+    except IntegrityError:
+        raise _between(rows, "is a version of a stream that is there already") from None
+
+
+def _between(rows: list[Row], what: str) -> BadExport:
+    return BadExport(f"between positions {rows[0].position} and {rows[-1].position} {what}")
+
+
+def _prove(filled: Filling, header: Header, count: Counted) -> int:
+    """Read back what was added, by position and by stream; answer how many streams there are.
+
+    Every stream begins at one position, with its version 1, and is read whole when the reading by
+    position comes there. That both readings meet the same events shows in the sums of their leaves.
+
+    Raises:
+        BadExport: the header has another root, or a stream's versions do not follow on each other.
+        NotProved: the two readings differ.
+    """
+    tree = Frontier()
+    by_position = by_stream = streams = after = 0
+    while rows := filled.read_from(after, PAGE_EVENTS):
+        leaves = [leaf_hash(row.stream, row.version, row.name, row.state) for row in rows]
+        for leaf in leaves:
+            tree.append(leaf)
+        by_position += sum(int.from_bytes(leaf) for leaf in leaves)
+        begun = [row.stream for row in rows if row.version == 1]
+        streams += len(begun)
+        by_stream += _fold_all(filled, begun)
+        after = rows[-1].position
+        count(len(rows))
+    if (tree.size, tree.root()) != (header.last, _expected_root(header)):
+        raise BadExport("its events do not give the root in its header: it was changed")
+    if by_position != by_stream:
+        raise _stray(filled)
+    return streams
+
+
+def _stray(filled: Filling) -> BadExport | NotProved:
+    """Answer why not every event was found by its stream."""
+    after = 0
+    while rows := filled.read_from(after, PAGE_EVENTS):
+        for row in rows:
+            if row.version > 1:
+                begin = filled.read_streams([row.stream])[:1]
+                if begin and begin[0].version > 1:
+                    return _out_of_turn(begin[0], 1)
+        after = rows[-1].position
+    return NotProved()
+
+
+def _out_of_turn(row: Row, version: int) -> BadExport:
+    return BadExport(
+        f"position {row.position} is version {row.version} of {row.stream!r},"
+        f" where version {version} belongs"
+    )
+
+
+def _fold_all(filled: Filling, streams: list[str]) -> int:
+    """Fold streams as questions do; answer the sum of their events' leaves."""
+    total = 0
+    for start in range(0, len(streams), STREAMS_AT_ONCE):
+        some = streams[start : start + STREAMS_AT_ONCE]
+        histories: dict[str, list[Row]] = {stream: [] for stream in some}
+        for row in filled.read_streams(some):
+            histories[row.stream].append(row)
+            total += int.from_bytes(leaf_hash(row.stream, row.version, row.name, row.state))
+        for history in filter(None, histories.values()):
+            _fold(history)
+    return total
+
+
+def _fold(history: list[Row]) -> None:
+    if history[0].version != 1:
+        raise NotProved  # it was there when events were read by position
+    for version, row in enumerate(history, start=1):
+        if row.version != version:
+            raise _out_of_turn(row, version)
+    stream = _stream_of(history[0])
+    assert stream is not None, "every row was decoded"
+    stream.fold(stream.initial, map(codec.decode, history))

@@ -1,0 +1,111 @@
+"""Let a holder take a seat."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from commands import checks
+from commands.deciding import deciding
+from commands.ports import Ports
+from ledger.book import Change, Loaded, moment
+from ledger.events import Sealed, Stamp
+from ledger.refusals import FieldError, HolderInOtherTier, NoSeatAvailable
+from ledger.streams import account as account_stream
+from ledger.streams.account import ACCOUNT, Account, Seat
+from ledger.streams.attempts import ATTEMPTS, SeatRefused
+
+
+class Sitting(NamedTuple):
+    """What a holder wants: a seat of a product and tier, with a label for people to know it by."""
+
+    account: str
+    product: str
+    tier: str | None
+    holder: str
+    label: str | None = None
+
+
+class Occupied(NamedTuple):
+    """The account just after.
+
+    Attributes:
+        created: false when the holder sat there already.
+    """
+
+    account: Loaded[Account]
+    created: bool
+    position: int
+
+
+def occupy_seat(
+    ports: Ports, stamp: Stamp, wanted: Sitting, *, expected_version: int | None = None
+) -> Occupied:
+    """Let a holder in, if the pool has room. One that sits there already stays.
+
+    Args:
+        expected_version: of the account, if the caller has seen one.
+
+    Raises:
+        InvalidRequest: fields that do not fit.
+        VersionMismatch, HolderInOtherTier, NoSeatAvailable: in this order.
+    """
+    checks.refuse_if(_errors(ports, wanted))
+
+    def attempt() -> Occupied:
+        loaded = ports.book.load(ACCOUNT, wanted.account)
+        account_stream.expect_version(loaded.version, expected_version)
+        seat = loaded.state.seat(wanted.product, wanted.holder)
+        label = _label(ports, stamp, wanted, seat)
+        now = moment(stamp.now, loaded)
+        try:
+            facts = account_stream.occupy(
+                loaded.state, wanted.product, wanted.tier, wanted.holder, label, now
+            )
+        except (HolderInOtherTier, NoSeatAvailable) as refusal:
+            _remember(ports, stamp, wanted, loaded, refusal)
+            raise
+        appended = ports.book.append(stamp, Change(loaded, facts))
+        return Occupied(appended.loaded[0], seat is None, appended.position)
+
+    return deciding(attempt)
+
+
+def _label(ports: Ports, stamp: Stamp, wanted: Sitting, seat: Seat | None) -> Sealed | None:
+    """Seal the label; one that says the same as the seat's stays the very same."""
+    if seat is not None and ports.texts.open(seat.label) == wanted.label:
+        return seat.label
+    return ports.texts.seal(f"account-{wanted.account}", wanted.label, stamp.now)
+
+
+def _remember(
+    ports: Ports,
+    stamp: Stamp,
+    wanted: Sitting,
+    loaded: Loaded[Account],
+    refusal: HolderInOtherTier | NoSeatAvailable,
+) -> None:
+    filled = loaded.state.pool(wanted.product, wanted.tier, moment(stamp.now, loaded))
+    fact = SeatRefused(
+        refusal=refusal.code,
+        product=wanted.product,
+        tier=wanted.tier,
+        holder=wanted.holder,
+        seats=filled.seats,
+        used=filled.used,
+        sits_in=refusal.tier if isinstance(refusal, HolderInOtherTier) else None,
+        account_version=loaded.version,
+    )
+
+    def append() -> None:
+        ports.book.append(stamp, Change(ports.book.load(ATTEMPTS, wanted.account), [fact]))
+
+    deciding(append)
+
+
+def _errors(ports: Ports, wanted: Sitting) -> list[FieldError]:
+    return [
+        *checks.account(wanted.account),
+        *checks.holder(wanted.holder),
+        *checks.product_and_tier(ports.catalog, wanted.product, wanted.tier),
+        *checks.text("/label", wanted.label),
+    ]

@@ -1,0 +1,35 @@
+"""What every command works with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ledger.book import Book
+from ledger.catalog import Catalog
+from ledger.codes import CodeKeys
+from ledger.sealing import Texts
+from ledger.secret import Secret
+
+
+class Ports(NamedTuple):
+    """The ledger and what is kept outside it; made once per process.
+
+    Attributes:
+        request_key: keyed digests of requests, by which a repetition is known.
+        token_key: keyed digests of access tokens.
+        random_bytes: the only source of chance.
+    """
+
+    book: Book
+    catalog: Catalog
+    codes: CodeKeys
+    texts: Texts
+    request_key: bytes
+    token_key: bytes
+    random_bytes: Callable[[int], bytes] = os.urandom
+
+
+def code_keys(secret: Secret) -> CodeKeys:
+    return CodeKeys(derivation=secret.derive("codes"), lookup=secret.derive("key ids"))

@@ -1,0 +1,48 @@
+"""Give a holder's seat back."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from commands import checks
+from commands.deciding import deciding
+from commands.ports import Ports
+from ledger.book import Change, Loaded
+from ledger.events import Stamp
+from ledger.streams import account as account_stream
+from ledger.streams.account import ACCOUNT, Account
+
+
+class Released(NamedTuple):
+    account: Loaded[Account]
+    position: int
+
+
+def release_seat(
+    ports: Ports,
+    stamp: Stamp,
+    account: str,
+    product: str,
+    holder: str,
+    *,
+    expected_version: int | None = None,
+) -> Released:
+    """Give a seat back. The product may have left the catalog since the seat was taken.
+
+    Args:
+        expected_version: of the account, if the caller has seen one.
+
+    Raises:
+        InvalidRequest: ids that do not fit.
+        VersionMismatch, SeatNotOccupied: in this order.
+    """
+    checks.refuse_if([*checks.account(account), *checks.holder(holder)])
+
+    def attempt() -> Released:
+        loaded = ports.book.load(ACCOUNT, account)
+        account_stream.expect_version(loaded.version, expected_version)
+        facts = account_stream.release(loaded.state, product, holder)
+        appended = ports.book.append(stamp, Change(loaded, facts))
+        return Released(appended.loaded[0], appended.position)
+
+    return deciding(attempt)

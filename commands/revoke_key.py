@@ -1,0 +1,50 @@
+"""Take a key back before anybody redeems it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from commands import checks
+from commands.deciding import deciding
+from commands.ports import Ports
+from ledger.book import Change, Loaded
+from ledger.events import Sealed, Stamp
+from ledger.streams import key
+from ledger.streams.key import KEY, Key
+
+
+class Revoked(NamedTuple):
+    key: Loaded[Key | None]
+    position: int
+
+
+def revoke_key(
+    ports: Ports, stamp: Stamp, key_id: str, reason: str, *, reseller: str | None = None
+) -> Revoked:
+    """Revoke a key.
+
+    Args:
+        reseller: who asks; None for the vendor.
+
+    Raises:
+        InvalidRequest: no reason, or one that does not fit.
+        KeyNotFound, KeyAlreadyRedeemed: in this order.
+    """
+    checks.refuse_if(checks.reason(reason))
+
+    def attempt() -> Revoked:
+        loaded = ports.book.load(KEY, key.stream_id(key_id))
+        facts = key.revoke(loaded.state, reseller, seal_reason(ports, loaded, reason, stamp))
+        appended = ports.book.append(stamp, Change(loaded, facts))
+        return Revoked(appended.loaded[0], appended.position)
+
+    return deciding(attempt)
+
+
+def seal_reason(
+    ports: Ports, loaded: Loaded[Key | None], reason: str, stamp: Stamp
+) -> Sealed | None:
+    """Seal a reason under the key's reseller; None while there is no such key."""
+    if loaded.state is None:
+        return None
+    return ports.texts.seal(f"reseller-{loaded.state.issued.reseller}", reason, stamp.now)

@@ -1,0 +1,50 @@
+"""End a key-sourced subscription before its time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from commands import checks
+from commands.deciding import deciding
+from commands.ports import Ports
+from ledger.book import Change, Loaded, moment
+from ledger.events import Stamp
+from ledger.streams import account as account_stream
+from ledger.streams.account import ACCOUNT, Account
+
+
+class Terminated(NamedTuple):
+    account: Loaded[Account]
+    position: int
+
+
+def terminate_subscription(
+    ports: Ports,
+    stamp: Stamp,
+    account: str,
+    subscription: str,
+    reason: str,
+    *,
+    expected_version: int | None = None,
+) -> Terminated:
+    """Terminate a subscription; nobody is thrown out, but its seats are gone at once.
+
+    Args:
+        expected_version: of the account, if the caller has seen one.
+
+    Raises:
+        InvalidRequest: no reason, or fields that do not fit.
+        VersionMismatch, SubscriptionNotFound, SubscriptionEnded: in this order.
+    """
+    checks.refuse_if([*checks.account(account), *checks.reason(reason)])
+
+    def attempt() -> Terminated:
+        loaded = ports.book.load(ACCOUNT, account)
+        account_stream.expect_version(loaded.version, expected_version)
+        sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
+        now = moment(stamp.now, loaded)
+        facts = account_stream.terminate(loaded.state, subscription, sealed, now)
+        appended = ports.book.append(stamp, Change(loaded, facts))
+        return Terminated(appended.loaded[0], appended.position)
+
+    return deciding(attempt)

@@ -1,0 +1,1 @@
+"""The book and its rules: what happened, and what may happen next."""

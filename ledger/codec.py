@@ -1,0 +1,91 @@
+"""Between events and what is stored of them.
+
+An event is stored as its stream, its version, a name with the version of its schema
+(`account.seat_occupied@1`), and a state: UTF-8 JSON that can be read with no program of ours.
+
+    {"fact": {"product": "cloud_pos", "tier": null, "holder": "till-1", "label": null},
+     "recorded_at": "2026-03-01T09:00:00Z", "occurred_at": "2026-03-01T09:00:00Z",
+     "actor": "kft_…", "request_id": "req_…", "causation": null, "test_clock": false}
+
+Names are written down in the stream's module, never taken from classes, so that code can be moved.
+A shape that was released loads for ever: when a fact must change, it gets a new schema version, and
+`UPCASTS` says how the old JSON becomes the new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, cast
+
+import msgspec
+
+from ledger.events import AnyEvent, Envelope, Event, Fact, Stream
+from ledger.store.recorder import Row
+from ledger.streams.account import ACCOUNT
+from ledger.streams.attempts import ATTEMPTS
+from ledger.streams.batch import BATCH
+from ledger.streams.key import KEY
+from ledger.streams.request import REQUEST
+from ledger.streams.token import TOKEN
+
+STREAMS: tuple[Stream[Any], ...] = (KEY, ACCOUNT, BATCH, ATTEMPTS, TOKEN, REQUEST)
+
+FACTS: dict[str, type[Fact]] = {
+    name: fact for stream in STREAMS for name, fact in stream.facts.items()
+}
+
+
+class Upcast(NamedTuple):
+    """How the JSON of a retired schema version becomes that of the next."""
+
+    name: str
+    state: Callable[[dict[str, Any]], dict[str, Any]]
+
+
+UPCASTS: Mapping[str, Upcast] = {}
+
+_NAMES = {fact: name for name, fact in FACTS.items()}
+_DECODERS = {
+    name: msgspec.json.Decoder(cast(type[AnyEvent], Event[fact]))  # type: ignore[valid-type]
+    for name, fact in FACTS.items()
+}
+_ENCODER = msgspec.json.Encoder()
+
+
+class UnknownEvent(Exception):
+    """The ledger holds an event that this release does not know: upgrade Keyfold."""
+
+
+def name_of(fact: Fact) -> str:
+    """Answer the stored name of a fact."""
+    return _NAMES[type(fact)]
+
+
+def encode(envelope: Envelope[Fact]) -> bytes:
+    """Answer the state to store."""
+    return _ENCODER.encode(envelope)
+
+
+def decode(row: Row, upcasts: Mapping[str, Upcast] = UPCASTS) -> AnyEvent:
+    """Read a stored event.
+
+    Raises:
+        UnknownEvent: its name is none of ours.
+    """
+    decoder = _DECODERS.get(row.name)
+    event = decoder.decode(row.state) if decoder else _decode_retired(row, upcasts)
+    event.position = row.position
+    event.stream = row.stream
+    event.version = row.version
+    event.name = row.name
+    return event
+
+
+def _decode_retired(row: Row, upcasts: Mapping[str, Upcast]) -> AnyEvent:
+    name, state = row.name, msgspec.json.decode(row.state)
+    while name in upcasts:
+        name, upcast = upcasts[name]
+        state = upcast(state)
+    if name not in FACTS:
+        raise UnknownEvent(f"position {row.position} holds {row.name!r}")
+    return _DECODERS[name].decode(msgspec.json.encode(state))

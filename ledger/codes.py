@@ -1,0 +1,99 @@
+"""Activation codes: `PREFIX-XXXX-XXXX-XXXX` over A–Z and 2–9.
+
+A code is never stored. The twelve characters are derived from the ledger's secret, the batch, the
+place in the batch and the generation (0 as issued, 1 as reissued once, …), so an order that is
+repeated answers with the same codes and an owner can be shown them again. What the ledger holds is
+the *key id*: another HMAC of the code, under another label. Looking a code up is therefore one
+read by primary key, and a stolen database yields no code.
+
+    >>> keys = CodeKeys(derivation=b"d" * 32, lookup=b"l" * 32)
+    >>> code = keys.derive("POS", "bat_1", index=0)
+    >>> parse(f"  {code.lower()} ", frozenset({"POS"})) == code
+    True
+    >>> keys.key_id(code).startswith("key_") and len(mask(code)) == len(code)
+    True
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import itertools
+import re
+import string
+from collections.abc import Iterator
+from typing import NamedTuple
+
+ALPHABET = string.ascii_uppercase + "23456789"
+BODY_LENGTH = 12
+GROUP_LENGTH = 4
+DOTS = "••••"
+
+# The largest multiple of 34 that fits a byte: a byte at or above it is thrown away, since taking it
+# modulo 34 would make the first characters of the alphabet likelier than the rest.
+_UNBIASED_BELOW = 256 - 256 % len(ALPHABET)
+
+_SHAPE = re.compile(r"([A-Z]{2,8})-([A-Z2-9]{4})-([A-Z2-9]{4})-([A-Z2-9]{4})")
+# Looser than the shape, since it guards logs and URLs: anything that may well be somebody's code.
+_RESEMBLES = re.compile(
+    r"[a-z]{2,8}[-_ ]?[a-z0-9]{4}[-_ ]?[a-z0-9]{4}[-_ ]?[a-z0-9]{4}", re.IGNORECASE
+)
+
+
+class CodeKeys(NamedTuple):
+    """The two keys that codes are made and found with; 32 bytes each, of different labels."""
+
+    derivation: bytes
+    lookup: bytes
+
+    def derive(self, prefix: str, batch: str, index: int, generation: int = 0) -> str:
+        """Answer the code at one place of a batch; the same for ever."""
+        seed = f"{prefix}\0{batch}\0{index}\0{generation}\0".encode()
+        body = "".join(itertools.islice(self._characters(seed), BODY_LENGTH))
+        groups = (body[i : i + GROUP_LENGTH] for i in range(0, BODY_LENGTH, GROUP_LENGTH))
+        return "-".join((prefix, *groups))
+
+    def key_id(self, code: str) -> str:
+        """Answer the id that the ledger knows a whole, well-formed code by."""
+        return "key_" + digest(self.lookup, code)
+
+    def _characters(self, seed: bytes) -> Iterator[str]:
+        for block in itertools.count():
+            for byte in hmac.digest(self.derivation, seed + str(block).encode(), "sha256"):
+                if byte < _UNBIASED_BELOW:
+                    yield ALPHABET[byte % len(ALPHABET)]
+
+
+def digest(key: bytes, *parts: str) -> str:
+    """Answer a keyed digest of some texts as 26 characters of `a-z2-7`: 130 bits of HMAC-SHA256."""
+    message = "\0".join(parts).encode("utf-8")
+    return base64.b32encode(hmac.digest(key, message, "sha256"))[:26].decode().lower()
+
+
+def parse(text: str, prefixes: frozenset[str]) -> str | None:
+    """Read what a person typed: the code, or None when it cannot be one.
+
+    Spaces around it and lower case are forgiven. A `0` or `1` is not, since no code has either, and
+    which letter was meant cannot be known; nor is a prefix that no product has.
+
+    Source: the troubleshooting pages of the products' user guides.
+    """
+    if not text.isascii():
+        text = text.strip()
+    match = _SHAPE.fullmatch(text.strip().upper()) if text.isascii() else None
+    return match[0] if match and match[1] in prefixes else None
+
+
+def prefix_of(code: str) -> str:
+    return code.partition("-")[0]
+
+
+def mask(code: str) -> str:
+    """Answer what may be shown of a code: its prefix and last group."""
+    prefix, _, _, last = code.split("-")
+    return f"{prefix}-{DOTS}-{DOTS}-{last}"
+
+
+def resembles_code(text: str) -> bool:
+    """Tell whether a text may be a whole code, well-formed or mistyped: not for URLs and logs."""
+    return _RESEMBLES.fullmatch(text.strip()) is not None

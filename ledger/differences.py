@@ -1,0 +1,169 @@
+"""Where two histories differ: what was changed, removed, added, swapped or moved.
+
+    old   a b c d e f         compare(old, new) == [
+    new   a x c e f g             Difference("changed", 2, 2), Difference("removed", 4, 4),
+                                  Difference("added", 6, 6)]
+
+Histories are hashes in order, and are read as they come: a million of them take no more memory
+than a thousand. What is found is named by the positions of the old history, from 1; what was added,
+by those of the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final, Literal, NamedTuple
+
+WINDOW: Final = 1_024
+EDITS_MAX: Final = 10_000
+
+Kind = Literal["changed", "removed", "added", "swapped", "moved"]
+
+
+class Difference(NamedTuple):
+    """One or several events in a row that are no longer as they were.
+
+    Attributes:
+        first, last: positions; of a swap or a move, where it was and where it is now.
+    """
+
+    kind: Kind
+    first: int
+    last: int
+
+
+class _Edit(NamedTuple):
+    """What became of one event; None where there is none."""
+
+    old: int | None
+    new: int | None
+    old_hash: bytes | None
+    new_hash: bytes | None
+
+    @property
+    def kind(self) -> Kind:
+        if self.old is None:
+            return "added"
+        return "removed" if self.new is None else "changed"
+
+    @property
+    def position(self) -> int:
+        position = self.new if self.old is None else self.old
+        assert position is not None
+        return position
+
+
+def compare(old: Iterable[bytes], new: Iterable[bytes]) -> list[Difference]:
+    """Answer where a new history differs from an old one, in order.
+
+    Swaps and moves are told from changes only among the first ten thousand.
+    """
+    edits = _edits(_Ahead(old), _Ahead(new))
+    early = list(islice(edits, EDITS_MAX))
+    found, left = _exchanged(early)
+    found += _ranges(left)
+    found += _ranges(edits)
+    return sorted(_joined(found), key=lambda one: (one.first, one.last))
+
+
+class _Ahead:
+    """A history with a view of what comes next."""
+
+    def __init__(self, hashes: Iterable[bytes]) -> None:
+        self._hashes = iter(hashes)
+        self._seen: list[bytes] = []
+        self.position = 0
+
+    def look(self) -> list[bytes]:
+        """Answer the next hashes."""
+        self._seen += islice(self._hashes, WINDOW - len(self._seen))
+        return self._seen
+
+    def skip(self, count: int) -> None:
+        self.position += count
+        del self._seen[:count]
+
+
+def _edits(old: _Ahead, new: _Ahead) -> Iterator[_Edit]:
+    while True:
+        was, now = old.look(), new.look()
+        if not was and not now:
+            return
+        same = _alike(was, now)
+        if not same:
+            gone, come = _meeting(was, now)
+            yield from _between(old.position, new.position, was[:gone], now[:come])
+        old.skip(same or gone)
+        new.skip(same or come)
+
+
+def _alike(was: list[bytes], now: list[bytes]) -> int:
+    """Answer how many are the same."""
+    if was == now:
+        return len(was)
+    pairs = zip(was, now, strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(was), len(now)))
+
+
+def _meeting(was: list[bytes], now: list[bytes]) -> tuple[int, int]:
+    """Answer after how many of each they are the same again; all of them if they never are."""
+    places = {hash: place for place, hash in reversed(list(enumerate(was)))}
+    meetings = ((places[hash], place) for place, hash in enumerate(now) if hash in places)
+    return min(meetings, key=sum, default=(len(was), len(now)))
+
+
+def _between(
+    old_position: int, new_position: int, gone: list[bytes], come: list[bytes]
+) -> Iterator[_Edit]:
+    for place in range(max(len(gone), len(come))):
+        was, now = place < len(gone), place < len(come)
+        yield _Edit(
+            old_position + place + 1 if was else None,
+            new_position + place + 1 if now else None,
+            gone[place] if was else None,
+            come[place] if now else None,
+        )
+
+
+def _exchanged(edits: list[_Edit]) -> tuple[list[Difference], list[_Edit]]:
+    """Answer what only changed its place, and the other edits."""
+    come = {edit.new_hash: edit for edit in edits if edit.new_hash is not None}
+    found: dict[tuple[int, int], Difference] = {}
+    explained: set[_Edit] = set()
+    for edit in edits:
+        there = come.get(edit.old_hash) if edit.old_hash is not None else None
+        if there is None:
+            continue
+        if edit.kind == there.kind == "changed" and there.old_hash == edit.new_hash:
+            place = (min(edit.position, there.position), max(edit.position, there.position))
+            found[place] = Difference("swapped", *place)
+        elif (edit.kind, there.kind) == ("removed", "added"):
+            found[edit.position, there.position] = Difference(
+                "moved", edit.position, there.position
+            )
+        else:
+            continue
+        explained |= {edit, there}
+    return list(found.values()), [edit for edit in edits if edit not in explained]
+
+
+def _ranges(edits: Iterable[_Edit]) -> Iterator[Difference]:
+    """Put those of a kind together that follow on each other."""
+    return _joined(Difference(edit.kind, edit.position, edit.position) for edit in edits)
+
+
+def _joined(differences: Iterable[Difference]) -> Iterator[Difference]:
+    last: Difference | None = None
+    for one in differences:
+        if last and one.kind == last.kind in _IN_A_ROW and one.first == last.last + 1:
+            last = last._replace(last=one.last)
+            continue
+        if last:
+            yield last
+        last = one
+    if last:
+        yield last
+
+
+_IN_A_ROW = ("changed", "removed", "added")

@@ -1,0 +1,101 @@
+"""What the ledger is made of: facts, the envelope they are recorded in, and streams.
+
+A *fact* says what happened and nothing else. An *event* is a fact as the ledger holds it: in which
+stream, at which version and position, and how we know it (both times, actor, request, cause).
+A *stream* is one history with one order, and the fold that turns it into a state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, NamedTuple, TypeVar
+
+from msgspec import Struct
+
+FactT = TypeVar("FactT", bound="Fact")
+StateT = TypeVar("StateT")
+
+
+class Fact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What happened, in the past tense; the fields are what later decisions and readers need."""
+
+
+class Sealed(Struct, frozen=True):
+    """Free text, readable only while the key of its owner exists.
+
+    Attributes:
+        owner: whose key it is sealed under, e.g. `account-acme`.
+        box: base64 of nonce and ciphertext (`ledger.sealing`).
+    """
+
+    owner: str
+    box: str
+
+
+class Envelope(Struct, Generic[FactT], kw_only=True):
+    """The JSON object that is stored as an event's state.
+
+    Attributes:
+        recorded_at: when the ledger wrote it, UTC; never goes back within a stream.
+        occurred_at: when it became true, UTC; differs for reports of others (Stripe).
+        actor: id of the token that asked, `stripe`, or `operator` for the command line.
+        request_id: the request that it was written for.
+        causation: the event it follows from, as `<stream>/<version>`, if another stream's.
+        test_clock: true when the times come from a test clock.
+    """
+
+    fact: FactT
+    recorded_at: datetime
+    occurred_at: datetime
+    actor: str
+    request_id: str
+    causation: str | None = None
+    test_clock: bool = False
+
+
+class Event(Envelope[FactT], Generic[FactT], kw_only=True):
+    """A fact as the ledger holds it. Treat as frozen: only the codec fills in its place.
+
+    Attributes:
+        position: place in the whole ledger, from 1, without gaps.
+        stream: `<kind>-<id>`.
+        version: place in its stream, from 1, without gaps.
+        name: stored name and schema version, e.g. `account.seat_occupied@1`.
+    """
+
+    position: int = 0
+    stream: str = ""
+    version: int = 0
+    name: str = ""
+
+
+AnyEvent = Event[Fact]
+
+
+@dataclass(frozen=True, eq=False)
+class Stream(Generic[StateT]):
+    """One kind of stream: its facts by stored name, the state before any, and its fold.
+
+    `fold` takes a state and the next events in order of version, and answers the new state; the
+    state it was given stays valid. It never refuses: what is recorded has happened.
+    """
+
+    kind: str
+    facts: dict[str, type[Fact]]
+    initial: StateT
+    fold: Callable[[StateT, Iterable[AnyEvent]], StateT]
+
+    def name(self, id: str) -> str:
+        """Answer the stream's name for the thing with this id."""
+        return f"{self.kind}-{id}"
+
+
+class Stamp(NamedTuple):
+    """Who asks, in which request, and when: read once per request, passed down as an argument."""
+
+    now: datetime
+    actor: str
+    request_id: str
+    test_clock: bool = False

@@ -1,0 +1,90 @@
+"""Whose seat is it?
+
+Seats of one product and tier form a pool over everything that provides them, whatever its source.
+A holder is let in while the pool has room. Which row a holder counts against is derived at reading,
+never stored: rows are filled in a fixed order by the holders in the order in which they came.
+
+    rows     renewing first, then latest end, then earliest start, then id
+    holders  by the moment they sat down, then by version
+
+So when a row ends, its holders move to what is left; when the pool shrinks under its holders,
+nobody is thrown out: the newest are *over*, and are licensed again as soon as there is room.
+
+    >>> from datetime import datetime, UTC
+    >>> day = lambda n: datetime(2026, 3, n, tzinfo=UTC)
+    >>> small = Row("kfsub_a", "pos", None, 2, False, day(1), day(20))
+    >>> large = Row("kfsub_b", "pos", None, 5, False, day(2), day(30))
+    >>> [(row.subscription, used) for row, used in fill([small, large], used=6).rows]
+    [('kfsub_b', 5), ('kfsub_a', 1)]
+    >>> fill([small], used=6).over
+    4
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """Something that provides seats of one product and tier at the moment asked about.
+
+    `expires_at` is None for a row that renews with no known end.
+    """
+
+    subscription: str
+    product: str
+    tier: str | None
+    seats: int
+    renews: bool
+    started_at: datetime
+    expires_at: datetime | None
+
+
+class Filled(NamedTuple):
+    """A pool's rows in order, each with how many holders count against it; and how it stands.
+
+    The rows' numbers add up to `used - over`.
+    """
+
+    rows: list[tuple[Row, int]]
+    seats: int
+    used: int
+    over: int
+
+    @property
+    def free(self) -> int:
+        return max(self.seats - self.used, 0)
+
+    def row_at(self, rank: int) -> Row | None:
+        """Answer the row of the holder that came in `rank`-th, from 0; None when it is over."""
+        for row, used in self.rows:
+            if rank < used:
+                return row
+            rank -= used
+        return None
+
+
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """Answer the rows in the order in which they are filled."""
+    return sorted(
+        rows,
+        key=lambda row: (
+            not row.renews,
+            -row.expires_at.timestamp() if row.expires_at else float("-inf"),
+            row.started_at,
+            row.subscription,
+        ),
+    )
+
+
+def fill(rows: Iterable[Row], used: int) -> Filled:
+    """Fill the rows of one pool with `used` holders."""
+    filled: list[tuple[Row, int]] = []
+    left = used
+    for row in in_order(rows):
+        here = min(row.seats, left)
+        filled.append((row, here))
+        left -= here
+    return Filled(filled, sum(row.seats for row, _ in filled), used, left)

@@ -1,0 +1,185 @@
+"""Every "no" of the ledger.
+
+A refusal is an expected answer: what was asked may not be done, now. Its docstring is the sentence
+a person reads, its `code` is stable, and its attributes are the facts it was decided on. Where more
+than one would apply, the first in this order is given:
+
+    anything                    InvalidRequest first: fields that do not fit by themselves
+    a code, tried               TooManyAttempts, InvalidKeyFormat, WrongProduct, KeyNotAvailable
+    a redemption                IdempotencyKeyReused, VersionMismatch, then those of a code
+    an order of keys            IdempotencyKeyReused; then InvalidRequest for a `redeem_by` that is
+                                over, so that a repeated order is answered after it, too
+    a key, revoked              KeyNotFound, KeyAlreadyRedeemed
+    a key, reissued             KeyNotFound, KeyAlreadyRevoked, KeyLapsed
+    codes, revealed             BatchNotFound, CodesNotDerivable
+    a seat, taken               VersionMismatch, HolderInOtherTier, NoSeatAvailable
+    a seat, given back          VersionMismatch, SeatNotOccupied
+    a subscription, terminated  VersionMismatch, SubscriptionNotFound, SubscriptionEnded
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+
+class Refusal(Exception):
+    """The ledger refuses this.
+
+    Attributes:
+        replayed: the same request had been refused before, and this is that answer again.
+    """
+
+    code: ClassVar[str]
+    replayed: bool = False
+
+    @property
+    def title(self) -> str:
+        """The sentence a person reads."""
+        return (type(self).__doc__ or "").partition("\n")[0].rstrip(".")
+
+
+class FieldError(NamedTuple):
+    """One thing that does not fit: where (a JSON pointer), and what would."""
+
+    pointer: str
+    detail: str
+
+
+class InvalidRequest(Refusal):
+    """The request has fields that do not fit."""
+
+    code = "invalid_request"
+
+    def __init__(self, *errors: FieldError) -> None:
+        super().__init__("; ".join(f"{error.pointer}: {error.detail}" for error in errors))
+        self.errors = errors
+
+
+class TooManyAttempts(Refusal):
+    """Too many failed attempts."""
+
+    code = "too_many_attempts"
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(f"try again in {retry_after_s} s")
+        self.retry_after_s = retry_after_s
+
+
+class InvalidKeyFormat(Refusal):
+    """Invalid key format."""
+
+    code = "invalid_key_format"
+
+
+class WrongProduct(Refusal):
+    """Wrong product prefix."""
+
+    code = "wrong_product"
+
+
+class KeyNotAvailable(Refusal):
+    """This activation key is not available."""
+
+    code = "key_not_available"
+
+
+class IdempotencyKeyReused(Refusal):
+    """This Idempotency-Key was used with another request before."""
+
+    code = "idempotency_key_reused"
+
+
+class KeyNotFound(Refusal):
+    """There is no such key."""
+
+    code = "key_not_found"
+
+
+class KeyAlreadyRedeemed(Refusal):
+    """This key is redeemed already."""
+
+    code = "key_already_redeemed"
+
+
+class KeyAlreadyRevoked(Refusal):
+    """This key is revoked already."""
+
+    code = "key_already_revoked"
+
+
+class KeyLapsed(Refusal):
+    """This key was not redeemed in time."""
+
+    code = "key_lapsed"
+
+
+class BatchNotFound(Refusal):
+    """There is no such batch."""
+
+    code = "batch_not_found"
+
+
+class CodesNotDerivable(Refusal):
+    """These codes were issued elsewhere and cannot be shown again."""
+
+    code = "codes_not_derivable"
+
+
+class VersionMismatch(Refusal):
+    """The account has changed since it was read."""
+
+    code = "version_mismatch"
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"the account is at version {version}")
+        self.version = version
+
+
+class HolderInOtherTier(Refusal):
+    """This holder has a seat in another tier."""
+
+    code = "holder_in_other_tier"
+
+    def __init__(self, tier: str | None) -> None:
+        super().__init__(f"the holder sits in tier {tier}")
+        self.tier = tier
+
+
+class NoSeatAvailable(Refusal):
+    """No seat is free."""
+
+    code = "no_seat_available"
+
+    def __init__(self, seats: int, used: int) -> None:
+        super().__init__(f"{used} of {seats} seats are taken")
+        self.seats = seats
+        self.used = used
+
+
+class SeatNotOccupied(Refusal):
+    """This holder has no seat."""
+
+    code = "seat_not_occupied"
+
+
+class SubscriptionNotFound(Refusal):
+    """There is no such subscription on this account."""
+
+    code = "subscription_not_found"
+
+
+class SubscriptionEnded(Refusal):
+    """This subscription has ended already."""
+
+    code = "subscription_ended"
+
+
+class TokenNotFound(Refusal):
+    """There is no such token."""
+
+    code = "token_not_found"
+
+
+def refusals() -> dict[str, type[Refusal]]:
+    """Answer every refusal by its code."""
+    return {refusal.code: refusal for refusal in Refusal.__subclasses__()}

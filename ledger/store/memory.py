@@ -1,0 +1,73 @@
+"""A ledger in memory, for tests: gone with its process, otherwise like the other two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import RLock
+from typing import Any
+
+from eventsourcing.persistence import StoredEvent
+
+from ledger.store import library
+from ledger.store.recorder import Row, VersionConflict, entries_of
+from ledger.store.text_keys import MemoryTextKeys
+
+
+class MemoryRecorder(library.LibraryReads):
+    """The recorder contract over a list of rows and an index of the streams."""
+
+    def __init__(self) -> None:
+        self.text_keys = MemoryTextKeys()
+        self._lock = RLock()
+        self._rows: list[Row] = []
+        self._streams: dict[str, dict[int, Row]] = {}
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> list[int]:
+        """Record all of the events or none: see `Recorder.insert_events`."""
+        entries = entries_of(stored_events, kwargs)
+        with self._lock:
+            for stream, version, _, _ in entries:
+                taken = self._streams.get(stream, {})
+                if version in taken:
+                    raise VersionConflict(stream, version, max(taken))
+            first = len(self._rows) + 1
+            rows = [Row(position, *entry) for position, entry in enumerate(entries, first)]
+            for row in rows:
+                self._streams.setdefault(row.stream, {})[row.version] = row
+            self._rows += rows
+        return [row.position for row in rows]
+
+    def read_stream(
+        self, stream: str, after: int = 0, limit: int | None = None
+    ) -> tuple[int, list[Row]]:
+        """See `Recorder.read_stream`."""
+        with self._lock:
+            rows = sorted(self._streams.get(stream, {}).values(), key=lambda row: row.version)
+            return len(self._rows), [row for row in rows if row.version > after][:limit]
+
+    def read_streams(self, streams: Sequence[str]) -> list[Row]:
+        """See `Recorder.read_streams`."""
+        with self._lock:
+            wanted = {row for stream in streams for row in self._streams.get(stream, {}).values()}
+            return sorted(wanted)
+
+    def read_from(self, after: int, limit: int, upto: int | None = None) -> list[Row]:
+        """See `Recorder.read_from`."""
+        with self._lock:
+            last = len(self._rows) if upto is None else max(upto, 0)
+            return self._rows[max(after, 0) : last][:limit]
+
+    def head(self) -> int:
+        """See `Recorder.head`."""
+        return len(self._rows)
+
+    def close(self) -> None:
+        """Nothing to close: the events go with the recorder."""
+
+
+class Factory(library.LedgerFactory):
+    """What the library finds through PERSISTENCE_MODULE."""
+
+    def application_recorder(self) -> MemoryRecorder:
+        """Make an empty ledger."""
+        return MemoryRecorder()

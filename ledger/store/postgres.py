@@ -1,0 +1,206 @@
+"""A ledger in PostgreSQL: one round trip and one commit for all threads that append at once.
+
+The order of positions is made in the database, by the functions of
+`schema/postgres/0001_ledger.sql`; it says why no reader that follows can miss an event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, LiteralString
+
+from eventsourcing.persistence import (
+    DataError,
+    IntegrityError,
+    PersistenceError,
+    ProgrammingError,
+    StoredEvent,
+)
+
+from ledger.store import library
+from ledger.store.connections import PerProcess
+from ledger.store.group_commit import GroupCommit
+from ledger.store.postgres_datastore import PostgresDatastore
+from ledger.store.recorder import Entry, Row, VersionConflict, copy_of, entries_of
+from ledger.store.text_keys import PostgresTextKeys
+
+BATCH_EVENTS_MAX = 1000
+
+Append = list[Entry]
+Outcome = list[int] | Exception
+
+_APPEND_EVENT: LiteralString = (
+    "SELECT keyfold_append_event(%b::text, %b::bigint, %b::text, %b::bytea)"
+)
+_APPEND: LiteralString = """
+    SELECT head, taken, reached
+    FROM keyfold_append(%b::text[], %b::bigint[], %b::text[], %b::bytea[], %b::integer[])
+"""
+# The first row is the head; it has no version.
+_READ_STREAM: LiteralString = """
+    (SELECT coalesce(max(notification_id), 0), NULL::bigint AS version, NULL::text, NULL::bytea
+     FROM keyfold_events)
+    UNION ALL
+    (SELECT notification_id, originator_version, topic, state
+     FROM keyfold_events
+     WHERE originator_id = %b AND originator_version > %b::bigint
+     ORDER BY originator_version LIMIT %b::bigint)
+    ORDER BY version NULLS FIRST
+"""
+_READ_STREAMS: LiteralString = """
+    SELECT notification_id, originator_id, originator_version, topic, state
+    FROM keyfold_events WHERE originator_id = ANY (%b::text[])
+    ORDER BY notification_id
+"""
+_READ_FROM: LiteralString = """
+    SELECT notification_id, originator_id, originator_version, topic, state
+    FROM keyfold_events
+    WHERE notification_id > %b::bigint AND notification_id <= %b::bigint
+    ORDER BY notification_id LIMIT %b::bigint
+"""
+_HEAD: LiteralString = "SELECT coalesce(max(notification_id), 0) FROM keyfold_events"
+_LAST_BIGINT = 2**63 - 1
+
+
+class PostgresRecorder(library.LibraryReads):
+    """The recorder contract over the table keyfold_events."""
+
+    def __init__(self, datastore: PostgresDatastore) -> None:
+        self.datastore = datastore
+        self.text_keys = PostgresTextKeys(datastore)
+        self._group_commit = PerProcess(
+            lambda: GroupCommit[Append, list[int]](self._commit, len, BATCH_EVENTS_MAX)
+        )
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> list[int]:
+        """Record all of the events or none: see `Recorder.insert_events`."""
+        entries = entries_of(stored_events, kwargs)
+        return self._group_commit().submit(entries) if entries else []
+
+    def _commit(self, appends: Sequence[Append]) -> list[Outcome]:
+        """Commit a batch of appends; answer the outcome of each.
+
+        Two appends that want the same version cannot go into one call. The later one has lost if
+        the earlier is recorded; if not, it gets a call of its own.
+        """
+        outcomes: list[Outcome] = [[] for _ in appends]
+        waiting = list(range(len(appends)))
+        while waiting:
+            now, waiting = _without_rivals(appends, waiting)
+            results = self._commit_together([appends[n] for n in now])
+            recorded: dict[str, set[int]] = {}
+            for n, outcome in zip(now, results, strict=True):
+                outcomes[n] = outcome
+                if isinstance(outcome, list):
+                    for entry in appends[n]:
+                        recorded.setdefault(entry.stream, set()).add(entry.version)
+            for n in tuple(waiting):
+                if lost := _conflict(appends[n], recorded):
+                    outcomes[n] = lost
+                    waiting.remove(n)
+        return outcomes
+
+    def _commit_together(self, appends: Sequence[Append]) -> list[Outcome]:
+        """Commit appends that want different versions, each all or nothing."""
+        try:
+            if len(appends) == 1 and len(appends[0]) == 1:
+                return [self._commit_event(appends[0][0])]
+            return self._commit_events(appends)
+        except (DataError, IntegrityError, ProgrammingError) as fault:
+            if len(appends) == 1:
+                return [fault]
+            return [self._commit_together([append])[0] for append in appends]  # whose fault is it?
+        except PersistenceError as fault:
+            return [copy_of(fault) for _ in appends]
+
+    def _commit_event(self, entry: Entry) -> Outcome:
+        """Commit one event: the same as `_commit_events`, only faster."""
+        (place,) = self.datastore.writer.call(_APPEND_EVENT, entry)
+        return [place] if place > 0 else VersionConflict(entry.stream, entry.version, -place)
+
+    def _commit_events(self, appends: Sequence[Append]) -> list[Outcome]:
+        entries = [entry for append in appends for entry in append]
+        append_of = [n for n, append in enumerate(appends) for _ in append]
+        columns = [list(column) for column in zip(*entries, strict=True)]
+        head, taken, reached = self.datastore.writer.call(_APPEND, (*columns, append_of))
+        conflicts: dict[int, VersionConflict] = {}
+        for n, version in zip(taken or (), reached or (), strict=True):
+            entry = entries[n - 1]
+            conflict = VersionConflict(entry.stream, entry.version, version)
+            conflicts.setdefault(append_of[n - 1], conflict)
+        outcomes: list[Outcome] = []
+        for n, append in enumerate(appends):
+            if n in conflicts:
+                outcomes.append(conflicts[n])
+            else:
+                outcomes.append(list(range(head + 1, head + 1 + len(append))))
+                head += len(append)
+        return outcomes
+
+    def read_stream(
+        self, stream: str, after: int = 0, limit: int | None = None
+    ) -> tuple[int, list[Row]]:
+        """See `Recorder.read_stream`."""
+        (head, *_), *rows = self.datastore.read(_READ_STREAM, (stream, after, limit))
+        return head, [Row(position, stream, *rest) for position, *rest in rows]
+
+    def read_streams(self, streams: Sequence[str]) -> list[Row]:
+        """See `Recorder.read_streams`."""
+        return [Row._make(row) for row in self.datastore.read(_READ_STREAMS, (list(streams),))]
+
+    def read_from(self, after: int, limit: int, upto: int | None = None) -> list[Row]:
+        """See `Recorder.read_from`."""
+        last = _LAST_BIGINT if upto is None else upto
+        return [Row._make(row) for row in self.datastore.read(_READ_FROM, (after, last, limit))]
+
+    def head(self) -> int:
+        """See `Recorder.head`."""
+        ((head,),) = self.datastore.read(_HEAD)
+        return int(head)
+
+    def close(self) -> None:
+        """See `Recorder.close`."""
+        self.datastore.close()
+
+
+def _without_rivals(
+    appends: Sequence[Append], waiting: Sequence[int]
+) -> tuple[list[int], list[int]]:
+    """Split into those that want different versions, and the rest."""
+    if len(waiting) == 1:
+        return list(waiting), []
+    wanted: set[tuple[str, int]] = set()
+    now: list[int] = []
+    later: list[int] = []
+    for n in waiting:
+        places = {entry[:2] for entry in appends[n]}
+        if wanted.isdisjoint(places):
+            wanted |= places
+            now.append(n)
+        else:
+            later.append(n)
+    return now, later
+
+
+def _conflict(append: Append, recorded: dict[str, set[int]]) -> VersionConflict | None:
+    for entry in append:
+        versions = recorded.get(entry.stream, set())
+        if entry.version in versions:
+            return VersionConflict(entry.stream, entry.version, max(versions))
+    return None
+
+
+class Factory(library.LedgerFactory):
+    """What the library finds through PERSISTENCE_MODULE."""
+
+    def __init__(self, env: Any) -> None:
+        super().__init__(env)
+        self.datastore = PostgresDatastore(self.env["KEYFOLD_DATABASE_URL"])
+
+    def application_recorder(self) -> PostgresRecorder:
+        """Make the recorder; nothing is asked of the database yet."""
+        return PostgresRecorder(self.datastore)
+
+    def close(self) -> None:
+        """Close what this process has opened."""
+        self.datastore.close()

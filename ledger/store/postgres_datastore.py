@@ -1,0 +1,288 @@
+"""Connections to PostgreSQL: sessions set for what they do, faults in the library's words.
+
+An address may be anything that libpq reads, several hosts with `target_session_attrs` among it.
+What it does not say is filled in so that a dead server is noticed within seconds.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, LiteralString, NamedTuple
+
+import psycopg
+from eventsourcing import persistence, postgres
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow, TupleRow, dict_row, tuple_row
+
+from ledger.store.connections import Connections, PerProcess
+from ledger.store.recorder import OutcomeUnknown
+
+AnyConnection = psycopg.Connection[Any]
+
+CONNECTIONS_MAX = 6  # of each kind, in each process
+PATIENCE_S = 10.0
+
+CONNECTION_DEFAULTS = {
+    "fallback_application_name": "keyfold",
+    "connect_timeout": "5",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+
+# The ledger's statements have one sensible plan each, by index. Without these, a plan that was made
+# while the table was small, and kept in a prepared statement, would scan it when it is large.
+_PLANNING = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
+}
+
+# A statement_timeout would break off the wait for a synchronous standby, and PostgreSQL would then
+# report success for what only one server has.
+APPENDING = {
+    **_PLANNING,
+    "default_transaction_isolation": "read committed",
+    "lock_timeout": "5s",
+    "statement_timeout": "0",
+}
+
+# An operator may have traded durability for speed in the whole database; the ledger did not.
+_SET: LiteralString = """
+    SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s (name, value)
+    UNION ALL
+    SELECT set_config('synchronous_commit', 'on', false)
+    WHERE current_setting('synchronous_commit') = 'off'
+"""
+
+_FAULTS: tuple[tuple[type[psycopg.Error], type[persistence.PersistenceError]], ...] = (
+    (psycopg.errors.ReadOnlySqlTransaction, persistence.OperationalError),
+    (psycopg.InterfaceError, persistence.InterfaceError),
+    (psycopg.OperationalError, persistence.OperationalError),
+    (psycopg.DataError, persistence.DataError),
+    (psycopg.IntegrityError, persistence.IntegrityError),
+    (psycopg.InternalError, persistence.InternalError),
+    (psycopg.ProgrammingError, persistence.ProgrammingError),
+    (psycopg.NotSupportedError, persistence.NotSupportedError),
+)
+
+
+def conninfo_of(database_url: str) -> str:
+    """Answer the address with what it leaves out.
+
+    Raises:
+        ValueError: libpq cannot read it.
+    """
+    try:
+        given = conninfo_to_dict(database_url)
+    except psycopg.ProgrammingError:  # its message shows the password
+        raise ValueError("KEYFOLD_DATABASE_URL is no address that libpq can read") from None
+    missing = {name: CONNECTION_DEFAULTS[name] for name in CONNECTION_DEFAULTS.keys() - given}
+    return make_conninfo(database_url, **missing)
+
+
+def fault_of(error: psycopg.Error) -> persistence.PersistenceError:
+    """Say a fault of the driver in the library's words, with the driver's as its cause."""
+    kind: type[persistence.PersistenceError] = persistence.DatabaseError
+    for theirs, ours in _FAULTS:
+        if isinstance(error, theirs):
+            kind = ours
+            break
+    hint = ""
+    if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedFunction):
+        hint = "; is the ledger's schema missing? run: keyfold db upgrade"
+    fault = kind(f"{error}{hint}")
+    fault.__cause__ = error
+    return fault
+
+
+def connect(conninfo: str, settings: Mapping[str, str], row_factory: Any) -> AnyConnection:
+    """Open a session in autocommit with settings of its own.
+
+    Raises:
+        psycopg.OperationalError: no server at the address can be used.
+    """
+    connection = psycopg.connect(
+        conninfo, autocommit=True, row_factory=row_factory, client_encoding="utf8"
+    )
+    try:
+        connection.execute(_SET, (list(settings), list(settings.values())))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def is_sound(connection: AnyConnection) -> bool:
+    """Whether an idle connection can be used.
+
+    Nothing arrives on an idle connection but the news that the server has closed it, so a look at
+    the socket finds most broken ones before a statement is lost on them.
+    """
+    if connection.closed or connection.info.transaction_status != TransactionStatus.IDLE:
+        return False
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return not poll.poll(0)
+
+
+class Writer:
+    """The one connection of a process that appends; used by one thread at a time."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._connection: AnyConnection | None = None
+        self._closed = False
+
+    def call(self, statement: LiteralString, params: Sequence[object]) -> TupleRow:
+        """Run a statement that is a transaction of its own, and answer its one row.
+
+        Raises:
+            OutcomeUnknown: the connection broke after the statement may have been sent.
+            PersistenceError: any other fault; certainly nothing was changed.
+        """
+        try:
+            connection = self._sound_connection()
+        except psycopg.Error as error:
+            raise fault_of(error) from error
+        try:
+            cursor = connection.cursor(binary=True)
+            row: TupleRow | None = cursor.execute(statement, params, prepare=True).fetchone()
+        except psycopg.Error as error:
+            if connection.closed:
+                raise OutcomeUnknown(f"the connection broke: {error}") from error
+            if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+                self._drop()  # a fail-over made it a standby: look for the primary next time
+            raise fault_of(error) from error
+        except BaseException:
+            self._drop()
+            raise
+        assert row is not None, "the function answers one row"
+        return row
+
+    def _sound_connection(self) -> AnyConnection:
+        if self._closed:
+            raise persistence.InterfaceError("the store has been closed")
+        if self._connection is None or not is_sound(self._connection):
+            self._drop()
+            self._connection = connect(self._conninfo, APPENDING, tuple_row)
+        return self._connection
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def close(self) -> None:
+        """Close the connection for good."""
+        self._closed = True
+        self._drop()
+
+
+class Sessions(NamedTuple):
+    """The connections of one process.
+
+    Attributes:
+        writer: appends to the ledger.
+        readers: the ledger's own reads.
+        others: side tables; apart from the readers, so that who holds one can read the ledger.
+    """
+
+    writer: Writer
+    readers: Connections[AnyConnection]
+    others: Connections[AnyConnection]
+
+
+class PostgresDatastore(postgres.PostgresDatastore):
+    """The library's datastore at any address of libpq's, with a few connections in each process."""
+
+    def __init__(self, database_url: str) -> None:
+        super().__init__("", "", "", "", "", originator_id_type="text")
+        del self.pool  # never opened: the sessions take its place
+        self.conninfo = conninfo_of(database_url)
+        self._sessions = PerProcess(self._make_sessions)
+
+    def _make_sessions(self) -> Sessions:
+        return Sessions(
+            Writer(self.conninfo),
+            self._connections(_PLANNING, tuple_row),
+            self._connections({}, dict_row),
+        )
+
+    def _connections(
+        self, settings: Mapping[str, str], row_factory: Any
+    ) -> Connections[AnyConnection]:
+        return Connections(
+            lambda: connect(self.conninfo, settings, row_factory),
+            is_sound,
+            CONNECTIONS_MAX,
+            PATIENCE_S,
+        )
+
+    @property
+    def writer(self) -> Writer:
+        """The process's connection that appends."""
+        return self._sessions().writer
+
+    def read(self, statement: LiteralString, params: Sequence[object] = ()) -> list[TupleRow]:
+        """Run one reading statement: one round trip, one snapshot.
+
+        After a fail-over it is tried once more, on a new connection.
+
+        Raises:
+            PersistenceError: a fault, in the library's words.
+        """
+        readers = self._sessions().readers
+        try:
+            try:
+                return _rows(readers, statement, params)
+            except _ConnectionBroke:
+                readers.drop_idle()
+                return _rows(readers, statement, params)
+        except psycopg.Error as error:
+            raise fault_of(error) from error
+
+    @contextmanager
+    def get_connection(self) -> Iterator[psycopg.Connection[DictRow]]:
+        """Lend a connection for side tables, in autocommit, with rows as dictionaries."""
+        others = self._sessions().others
+        try:
+            with others.lend() as connection:
+                yield connection
+        except psycopg.Error as error:
+            raise fault_of(error) from error
+
+    def register_type_adapters(self) -> None:
+        """Do nothing: no composite type of the library's is used, and a start asks no server."""
+
+    def close(self) -> None:
+        """Close what this process has opened."""
+        sessions = self._sessions.made()
+        if sessions is not None:
+            sessions.writer.close()
+            sessions.readers.close()
+            sessions.others.close()
+
+
+class _ConnectionBroke(psycopg.OperationalError):
+    """A connection that had been opened is gone."""
+
+
+def _rows(
+    readers: Connections[AnyConnection], statement: LiteralString, params: Sequence[object]
+) -> list[TupleRow]:
+    with readers.lend() as connection:
+        try:
+            cursor = connection.cursor(binary=True)
+            return cursor.execute(statement, params, prepare=True).fetchall()
+        except psycopg.Error as error:
+            if connection.closed:
+                raise _ConnectionBroke(str(error)) from error
+            raise

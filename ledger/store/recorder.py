@@ -1,0 +1,207 @@
+"""The contract of the three stores: what a recorder takes, answers and raises.
+
+A ledger is one sequence of events. The N-th event ever recorded has *position* N: positions start
+at 1, have no gaps, and grow in the order of the commits, so a reader that follows them misses
+nothing. Every event also has a place in its stream, the *version*, and (stream, version) is taken
+only once: that is the only lock there is.
+
+    positions = recorder.insert_events([StoredEvent("key-1f", 1, "key.key_issued@1", b"{}")])
+    head, rows = recorder.read_stream("key-1f")
+
+`ledger.store.memory`, `.sqlite` and `.postgres` keep this contract; `tests/store/test_contract.py`
+holds them to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from eventsourcing.persistence import (
+    DataError,
+    IntegrityError,
+    Notification,
+    NotSupportedError,
+    OperationalError,
+    PersistenceError,
+    StoredEvent,
+)
+
+if TYPE_CHECKING:
+    from ledger.store.text_keys import TextKeys
+
+
+VERSION_MAX = 2**63 - 1
+
+
+class Row(NamedTuple):
+    """One event exactly as it is stored.
+
+    Attributes:
+        position: its place in the whole ledger, from 1, without gaps.
+        stream: the stream's id.
+        version: its place in the stream, from 1.
+        name: what happened and in which shape, e.g. `account.seat_occupied@1`.
+        state: the event's JSON.
+    """
+
+    position: int
+    stream: str
+    version: int
+    name: str
+    state: bytes
+
+
+class Entry(NamedTuple):
+    """One event on its way into the ledger: a `Row` that has no position yet."""
+
+    stream: str
+    version: int
+    name: str
+    state: bytes
+
+
+class VersionConflict(IntegrityError):
+    """Another append took this version of the stream first.
+
+    Nothing was recorded. Load the stream again and decide again.
+
+    Attributes:
+        stream: whose version was taken.
+        expected: the version that we tried to record.
+        actual: the version that the stream has reached.
+    """
+
+    def __init__(self, stream: str, expected: int, actual: int) -> None:
+        super().__init__(stream, expected, actual)
+        self.stream = stream
+        self.expected = expected
+        self.actual = actual
+
+    def __str__(self) -> str:
+        return f"version {self.expected} of {self.stream} is taken: it is at version {self.actual}"
+
+
+class OutcomeUnknown(OperationalError):
+    """The database went away before it answered: the events may or may not be recorded.
+
+    Trying again blindly would meet its own success as a conflict. Read first, and look whether what
+    is there is ours.
+    """
+
+
+class Recorder(Protocol):
+    """Append events, and read them by stream or by position. Threads may share one."""
+
+    @property
+    def text_keys(self) -> TextKeys:
+        """The keys of sealed free text, beside the ledger and not in it."""
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> list[int]:
+        """Record all of the events or none; they are durable when this returns.
+
+        Returns:
+            Their positions, in the order of the input; [] for no events.
+
+        Raises:
+            DataError: a stream or name that no store can hold; nothing was recorded.
+            IntegrityError: the same (stream, version) twice in this append; nothing was recorded.
+            VersionConflict: a (stream, version) is taken; nothing was recorded.
+            OutcomeUnknown: the connection broke after the events may have been sent.
+            OperationalError, InterfaceError: any other fault; certainly nothing was recorded.
+        """
+
+    def read_stream(
+        self, stream: str, after: int = 0, limit: int | None = None
+    ) -> tuple[int, list[Row]]:
+        """Read one stream and the ledger's head in one snapshot.
+
+        Returns:
+            The position of the ledger's last event, and the stream's rows of version > `after`, in
+            order, at most `limit`.
+        """
+
+    def read_streams(self, streams: Sequence[str]) -> list[Row]:
+        """Read all rows of several streams in one snapshot, in order of position."""
+
+    def read_from(self, after: int, limit: int, upto: int | None = None) -> list[Row]:
+        """Read the rows with `after` < position <= `upto`, in order, at most `limit`.
+
+        A page may end in the middle of an append of several events.
+        """
+
+    def head(self) -> int:
+        """Answer the position of the last event, 0 when the ledger is empty."""
+
+    def select_events(
+        self,
+        originator_id: Any,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        """Read one stream, as the library's Application does."""
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """Read by position, as the library's Application does."""
+
+    def max_notification_id(self) -> int | None:
+        """Answer the head as the library has it: None when the ledger is empty."""
+
+    def close(self) -> None:
+        """Close this process's connections; the recorder cannot be used afterwards."""
+
+
+def entries_of(stored_events: Sequence[StoredEvent], options: dict[str, Any]) -> list[Entry]:
+    """Check what one append holds, before it can spoil the commit that it shares with others.
+
+    Raises:
+        NotSupportedError: the library asked for a tracking record in the same transaction.
+        DataError: a text that PostgreSQL cannot hold (a NUL, half a surrogate pair), an id that is
+            not text, a state that is not bytes, a version below 1.
+        IntegrityError: the same (stream, version) twice.
+    """
+    if options.get("tracking") is not None:
+        raise NotSupportedError("the ledger's recorders keep no tracking records")
+    entries = [_entry(event) for event in stored_events]
+    if len(entries) > 1 and len({entry[:2] for entry in entries}) < len(entries):
+        raise IntegrityError("one append holds the same version of a stream twice")
+    return entries
+
+
+def copy_of(fault: PersistenceError) -> PersistenceError:
+    """Answer one append's own exemplar of a shared fault: two threads must not raise the same."""
+    copy = type(fault)(*fault.args)
+    copy.__cause__ = fault.__cause__
+    return copy
+
+
+def _entry(event: StoredEvent) -> Entry:
+    stream, version, name = event.originator_id, event.originator_version, event.topic
+    if not isinstance(stream, str) or not isinstance(event.state, bytes):
+        raise DataError(f"a stream's id must be str, a state bytes: {stream!r}")
+    if "\0" in stream or "\0" in name or not (_is_unicode(stream) and _is_unicode(name)):
+        raise DataError(f"no store can hold this text: {stream!r}, {name!r}")
+    if not 0 < version <= VERSION_MAX:
+        raise DataError(f"versions start at 1: {stream!r}, {version}")
+    return Entry(stream, version, name, event.state)
+
+
+def _is_unicode(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

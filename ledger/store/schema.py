@@ -1,0 +1,233 @@
+"""Making and upgrading the tables: numbered SQL files, each applied once, in order, as a whole.
+
+`schema/sqlite/0001_ledger.sql` makes version 1 on SQLite, and so on; the table keyfold_schema holds
+what has been applied. Nothing else makes or changes tables. Any number of processes may upgrade at
+once: each file is applied by one of them, and all return when the schema is up to date.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ledger.store import Kind, kind_of
+from ledger.store import sqlite_datastore as sqlite
+
+if TYPE_CHECKING:
+    import psycopg
+
+UPGRADE_LOCK = 7739591319042486384  # of advisory locks; any number that is only ours
+MEND = "run: keyfold db upgrade"
+
+
+class SchemaUnfit(Exception):
+    """The ledger's tables do not fit this program."""
+
+
+class SchemaMissing(SchemaUnfit):
+    """The database holds no ledger yet."""
+
+
+class SchemaOutdated(SchemaUnfit):
+    """The ledger's tables were made by an earlier Keyfold."""
+
+
+class SchemaNewer(SchemaUnfit):
+    """The ledger's tables were upgraded by a later Keyfold."""
+
+
+class Step(NamedTuple):
+    """One SQL file.
+
+    Attributes:
+        version: the number that its name begins with.
+        name: its name without `.sql`, e.g. `0001_ledger`.
+        sql: its statements.
+    """
+
+    version: int
+    name: str
+    sql: str
+
+
+def upgrade(database_url: str) -> list[str]:
+    """Make or upgrade the ledger's tables; on SQLite make the file too.
+
+    Returns:
+        The names of the steps that this call applied, e.g. `["0001_ledger"]`.
+
+    Raises:
+        ValueError: the address is none that `open_environment` takes.
+        SchemaNewer: a later Keyfold has upgraded it already.
+        PersistenceError: a fault of the database; each step is applied as a whole or not at all.
+    """
+    match kind_of(database_url):
+        case "sqlite":
+            return _upgrade_sqlite(sqlite.path_of(database_url))
+        case "postgres":
+            return _upgrade_postgres(database_url)
+        case "memory":
+            return []
+
+
+def check(database_url: str) -> None:
+    """Refuse a ledger whose tables are not those that this program reads and writes.
+
+    Raises:
+        ValueError: the address is none that `open_environment` takes.
+        SchemaMissing, SchemaOutdated, SchemaNewer: each names the mend.
+        PersistenceError: a fault of the database.
+    """
+    match kind_of(database_url):
+        case "sqlite":
+            path = sqlite.path_of(database_url)
+            if not Path(path).exists():
+                raise SchemaMissing(f"there is no ledger at {path}; {MEND}")
+            _check(steps("sqlite"), _applied_in_sqlite(path))
+        case "postgres":
+            _check(steps("postgres"), _applied_in_postgres(database_url))
+        case "memory":
+            return
+
+
+def steps(kind: Kind) -> list[Step]:
+    """Answer a database's SQL files in order."""
+    folder = files("ledger.store") / "schema" / kind
+    found = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=_name)
+    result = [
+        Step(int(file.name[:4]), file.name.removesuffix(".sql"), file.read_text(encoding="utf-8"))
+        for file in found
+    ]
+    assert [step.version for step in result] == list(range(1, len(result) + 1)), result
+    return result
+
+
+def _name(file: Traversable) -> str:
+    return file.name
+
+
+def _missing(known: list[Step], applied: set[int]) -> list[Step]:
+    """Answer the steps that have not been applied."""
+    newest = max(applied, default=0)
+    if newest > len(known):
+        raise SchemaNewer(
+            f"the ledger's tables are of version {newest}, this Keyfold knows {len(known)}:"
+            " use the Keyfold that upgraded them (`keyfold db upgrade` cannot go back)"
+        )
+    return [step for step in known if step.version not in applied]
+
+
+def _check(known: list[Step], applied: set[int]) -> None:
+    if not applied:
+        raise SchemaMissing(f"there is no ledger in this database; {MEND}")
+    if missing := _missing(known, applied):
+        raise SchemaOutdated(
+            f"the ledger's tables are of version {missing[0].version - 1},"
+            f" this Keyfold needs {known[-1].version}; {MEND}"
+        )
+
+
+def _upgrade_sqlite(path: str) -> list[str]:
+    known = steps("sqlite")
+    try:
+        with closing(sqlite.connect(path, "rwc")) as connection:
+            sqlite.use_write_ahead_log(connection)
+            return [step.name for step in known if _apply_to_sqlite(connection, known, step)]
+    except sqlite3.Error as error:
+        raise sqlite.fault_of(error, path) from error
+
+
+def _apply_to_sqlite(connection: sqlite3.Connection, known: list[Step], step: Step) -> bool:
+    """Apply a step in a transaction of its own, unless somebody has; answer whether we did."""
+    sqlite.patiently(connection, "BEGIN IMMEDIATE")
+    try:
+        if step not in _missing(known, _versions_in_sqlite(connection)):
+            return False
+        for statement in _statements(step.sql):
+            connection.execute(statement)
+        connection.execute(
+            "INSERT INTO keyfold_schema VALUES (?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))",
+            (step.version,),
+        )
+        connection.execute("COMMIT")
+        return True
+    finally:
+        if connection.in_transaction:
+            connection.rollback()
+
+
+def _statements(sql: str) -> Iterator[str]:
+    """Split a file into statements, since SQLite's driver runs a script in no transaction."""
+    statement = ""
+    for line in sql.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    yield statement  # a comment at the end
+
+
+def _applied_in_sqlite(path: str) -> set[int]:
+    try:
+        with closing(sqlite.connect(path)) as connection:
+            return _versions_in_sqlite(connection)
+    except sqlite3.Error as error:
+        raise sqlite.fault_of(error, path) from error
+
+
+def _versions_in_sqlite(connection: sqlite3.Connection) -> set[int]:
+    if not connection.execute(
+        "SELECT 1 FROM sqlite_schema WHERE name = 'keyfold_schema'"
+    ).fetchone():
+        return set()
+    return {version for (version,) in connection.execute("SELECT version FROM keyfold_schema")}
+
+
+def _upgrade_postgres(database_url: str) -> list[str]:
+    known = steps("postgres")
+    with _postgres_session(database_url) as connection:
+        return [step.name for step in known if _apply_to_postgres(connection, known, step)]
+
+
+def _apply_to_postgres(connection: psycopg.Connection[Any], known: list[Step], step: Step) -> bool:
+    """Apply a step in a transaction of its own, unless somebody has; answer whether we did."""
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (UPGRADE_LOCK,))
+        if step not in _missing(known, _versions_in_postgres(connection)):
+            return False
+        connection.execute(step.sql.encode())
+        connection.execute("INSERT INTO keyfold_schema VALUES (%s, now())", (step.version,))
+        return True
+
+
+def _applied_in_postgres(database_url: str) -> set[int]:
+    with _postgres_session(database_url) as connection:
+        return _versions_in_postgres(connection)
+
+
+def _versions_in_postgres(connection: psycopg.Connection[Any]) -> set[int]:
+    ((is_there,),) = connection.execute("SELECT to_regclass('keyfold_schema') IS NOT NULL")
+    if not is_there:
+        return set()
+    return {version for (version,) in connection.execute("SELECT version FROM keyfold_schema")}
+
+
+@contextmanager
+def _postgres_session(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    import psycopg
+    from psycopg.rows import tuple_row
+
+    from ledger.store import postgres_datastore as postgres
+
+    try:
+        with closing(
+            postgres.connect(postgres.conninfo_of(database_url), {}, tuple_row)
+        ) as connection:
+            yield connection
+    except psycopg.Error as error:
+        raise postgres.fault_of(error) from error

@@ -1,0 +1,297 @@
+"""Connections to a SQLite file: one that appends, a few that read, a few for side tables.
+
+The file must be there: only `ledger.store.schema.upgrade` makes one. The journal is a write-ahead
+log, so that readers never wait for a writer, and every commit is on the disk when it is answered.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote
+
+from eventsourcing import persistence, sqlite
+
+from ledger.store.connections import Connections, PerProcess
+from ledger.store.recorder import OutcomeUnknown
+
+T = TypeVar("T")
+
+CONNECTIONS_MAX = 6  # of each kind, in each process
+PATIENCE_S = 10.0
+BUSY_TIMEOUT_S = 5.0
+PAUSE_S = 0.0005
+
+_FAULTS: tuple[tuple[type[sqlite3.Error], type[persistence.PersistenceError]], ...] = (
+    (sqlite3.InterfaceError, persistence.InterfaceError),
+    (sqlite3.OperationalError, persistence.OperationalError),
+    (sqlite3.DataError, persistence.DataError),
+    (sqlite3.IntegrityError, persistence.IntegrityError),
+    (sqlite3.InternalError, persistence.InternalError),
+    (sqlite3.ProgrammingError, persistence.ProgrammingError),
+    (sqlite3.NotSupportedError, persistence.NotSupportedError),
+)
+
+
+def path_of(database_url: str) -> str:
+    """Answer the absolute path that `sqlite:///PATH` means from the present working folder."""
+    return str(Path(database_url.removeprefix("sqlite:///")).absolute())
+
+
+def connect(path: str, mode: str = "rw") -> sqlite3.Connection:
+    """Open a file in autocommit, for any thread; `mode` is `rw`, or `rwc` to make it.
+
+    `synchronous=FULL` and `fullfsync` mean: on the disk when a commit returns.
+
+    Raises:
+        sqlite3.OperationalError: it is not there, or cannot be opened.
+    """
+    connection = sqlite3.connect(
+        f"file:{quote(path)}?mode={mode}",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA fullfsync=ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Have the file written through a log, so that readers never wait; it stays so."""
+    patiently(connection, "PRAGMA journal_mode=WAL")
+
+
+def patiently(connection: sqlite3.Connection, statement: str) -> None:
+    """Execute a statement that must wait until others have written, asking at a steady pace.
+
+    SQLite itself asks with growing pauses. A process that appends without rest takes the lock back
+    in the middle of such a pause, so that the others wait for seconds.
+
+    Raises:
+        sqlite3.OperationalError: the others have not finished in time, or any other fault.
+    """
+    pauses = 0
+    while True:
+        try:
+            connection.execute(statement)
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or pauses * PAUSE_S > BUSY_TIMEOUT_S:
+                raise
+            time.sleep(PAUSE_S)
+            pauses += 1
+        else:
+            return
+
+
+def _connect_reader(path: str) -> sqlite3.Connection:
+    connection = connect(path)
+    connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def fault_of(error: sqlite3.Error, path: str) -> persistence.PersistenceError:
+    """Say a fault of the driver in the library's words, with the driver's as its cause."""
+    kind: type[persistence.PersistenceError] = persistence.DatabaseError
+    for theirs, ours in _FAULTS:
+        if isinstance(error, theirs):
+            kind = ours
+            break
+    hint = ""
+    if not Path(path).exists() or "no such table" in str(error):
+        hint = "; is there no ledger yet? run: keyfold db upgrade"
+    fault = kind(f"{error} ({path}){hint}")
+    fault.__cause__ = error
+    return fault
+
+
+class SideConnection(sqlite.SQLiteConnection):
+    """The library's connection, with rows that are read by name."""
+
+    def __init__(self, path: str) -> None:
+        connection = connect(path)
+        connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
+        connection.row_factory = sqlite3.Row
+        super().__init__(connection, max_age=None)
+
+    def begin(self, *, is_writer: bool) -> None:
+        """Begin a transaction."""
+        if not is_writer:
+            self._sqlite_conn.execute("BEGIN")
+            return
+        self._sqlite_conn.execute("PRAGMA busy_timeout=0")
+        try:
+            patiently(self._sqlite_conn, "BEGIN IMMEDIATE")
+        finally:
+            self._sqlite_conn.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is between transactions."""
+        return not self._sqlite_conn.in_transaction
+
+
+class Writer:
+    """The one connection of a process that appends; used by one thread at a time."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._closed = False
+
+    def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do `work` in a transaction, commit it, and answer what it answered.
+
+        Raises:
+            OutcomeUnknown: the disk failed in the middle of the commit.
+            sqlite3.Error, or what `work` raised: certainly nothing was changed.
+        """
+        if self._closed:
+            raise persistence.InterfaceError("the store has been closed")
+        if self._connection is None:
+            self._connection = connect(self._path)
+            use_write_ahead_log(self._connection)  # a restored copy may have lost it
+            self._connection.execute("PRAGMA busy_timeout=0")
+        connection = self._connection
+        patiently(connection, "BEGIN IMMEDIATE")
+        try:
+            result = work(connection)
+            _commit(connection)
+        except BaseException:
+            if connection.in_transaction:
+                connection.rollback()
+            raise
+        return result
+
+    def close(self) -> None:
+        """Close the connection for good."""
+        self._closed = True
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _commit(connection: sqlite3.Connection) -> None:
+    """Commit; the one fault after which the events may be there is one of input and output.
+
+    The last write of a commit is the mark that makes it one. If the disk fails to confirm it, the
+    mark may yet be found there after a crash.
+    """
+    try:
+        connection.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR:
+            raise OutcomeUnknown(f"the disk failed during the commit: {error}") from error
+        raise
+
+
+class Sessions(NamedTuple):
+    """The connections of one process.
+
+    Attributes:
+        writer: appends to the ledger.
+        readers: the ledger's own reads.
+        others: side tables.
+    """
+
+    writer: Writer
+    readers: Connections[sqlite3.Connection]
+    others: Connections[SideConnection]
+
+
+class SqliteDatastore(sqlite.SQLiteDatastore):
+    """The library's datastore over a file that is there, with a few connections in each process."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, originator_id_type="text")
+        del self.pool  # never used: the sessions take its place
+        self.path = path
+        self._sessions = PerProcess(self._make_sessions)
+
+    def _make_sessions(self) -> Sessions:
+        def idle(connection: sqlite3.Connection) -> bool:
+            return not connection.in_transaction
+
+        def reader() -> sqlite3.Connection:
+            return _connect_reader(self.path)
+
+        return Sessions(
+            Writer(self.path),
+            Connections(reader, idle, CONNECTIONS_MAX, PATIENCE_S),
+            Connections(
+                lambda: SideConnection(self.path),
+                lambda side: side.is_idle,
+                CONNECTIONS_MAX,
+                PATIENCE_S,
+            ),
+        )
+
+    def read(self, statement: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run one reading statement: one snapshot.
+
+        Raises:
+            PersistenceError: a fault, in the library's words.
+        """
+        with self._faults(), self._sessions().readers.lend() as connection:
+            return connection.execute(statement, params).fetchall()
+
+    def append(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do `work` on the connection that appends, in a transaction.
+
+        Raises:
+            OutcomeUnknown: the disk failed in the middle of the commit.
+            PersistenceError: any other fault; certainly nothing was changed.
+        """
+        try:
+            return self._sessions().writer.transact(work)
+        except sqlite3.Error as error:
+            raise fault_of(error, self.path) from error
+
+    @contextmanager
+    def get_connection(self, *, commit: bool = False) -> Iterator[sqlite.SQLiteConnection]:
+        """Lend a connection for side tables, in autocommit."""
+        with self._faults(), self._sessions().others.lend() as connection:
+            yield connection
+
+    @contextmanager
+    def transaction(self, *, commit: bool) -> Iterator[sqlite.SQLiteCursor]:
+        """Lend a cursor for side tables inside a transaction, which takes the write lock first.
+
+        Without `commit` it takes no lock, and is rolled back.
+        """
+        with self._faults(), self._sessions().others.lend() as connection:
+            connection.begin(is_writer=commit)
+            try:
+                cursor = connection.cursor()
+                with cursor:
+                    yield cursor
+                if commit:
+                    connection.commit()
+            finally:
+                connection.rollback()
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Say faults of the driver in the library's words, with the driver's as their cause."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise fault_of(error, self.path) from error
+
+    def close(self) -> None:
+        """Close what this process has opened."""
+        sessions = self._sessions.made()
+        if sessions is not None:
+            sessions.writer.close()
+            sessions.readers.close()
+            sessions.others.close()

@@ -1,0 +1,1 @@
+"""One pure module for each kind of stream: facts, state, fold, decisions, in that order."""

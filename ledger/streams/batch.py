@@ -1,0 +1,145 @@
+"""One order of keys.
+
+Stream:    `batch-<id>`, where `bat_<id>` is the batch's id; an order that carries an idempotency
+           key has an id derived from it, so that the primary key itself refuses a second batch
+Facts:     KeysIssued, KeysImported, CodesRevealed
+Invariant: a repeated order issues nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ledger.events import AnyEvent, Fact, Sealed, Stream
+from ledger.refusals import BatchNotFound, CodesNotDerivable, IdempotencyKeyReused
+
+# Facts
+
+
+class KeysIssued(Fact, frozen=True):
+    """An order was carried out: `count` keys, alike but for their codes.
+
+    Attributes:
+        prefix: what the codes begin with; they are derived from it.
+        fingerprint: keyed digest of the whole order, to know a repetition from another order.
+    """
+
+    batch: str
+    prefix: str
+    product: str
+    tier: str | None
+    seats: int
+    months: int
+    count: int
+    reseller: str
+    redeem_by: datetime | None
+    note: Sealed | None
+    fingerprint: str
+
+
+class KeysImported(Fact, frozen=True, gc=False):
+    """Codes issued elsewhere were taken in: places `first_index` up to `first_index + count`."""
+
+    batch: str
+    first_index: int
+    count: int
+
+
+class CodesRevealed(Fact, frozen=True):
+    """The owner was shown the codes again."""
+
+    reason: Sealed | None = None
+
+
+# State
+
+
+class Batch(Struct, frozen=True):
+    """A batch as its facts make it.
+
+    Attributes:
+        issued: the order; None for a batch of imported codes.
+        size: how many keys it has.
+    """
+
+    id: str
+    issued: KeysIssued | None
+    recorded_at: datetime
+    size: int
+
+
+# Fold
+
+
+def fold(batch: Batch | None, events: Iterable[AnyEvent]) -> Batch | None:
+    for event in events:
+        match event.fact:
+            case KeysIssued() as issued:
+                batch = Batch(issued.batch, issued, event.recorded_at, issued.count)
+            case KeysImported(batch=id, count=count) if batch is None:
+                batch = Batch(id, None, event.recorded_at, count)
+            case KeysImported(first_index=first_index, count=count) if batch:
+                batch = replace(batch, size=max(batch.size, first_index + count))
+    return batch
+
+
+# Decisions
+
+
+def issue(batch: Batch | None, order: KeysIssued) -> list[Fact]:
+    """Carry out an order. The same order again records nothing.
+
+    Raises:
+        IdempotencyKeyReused: this batch is another order's.
+    """
+    if batch is None:
+        return [order]
+    if batch.issued is None or batch.issued.fingerprint != order.fingerprint:
+        raise IdempotencyKeyReused
+    return []
+
+
+def take_in(batch: Batch | None, id: str, count: int) -> KeysImported:
+    """Take in codes issued elsewhere, after those that the batch has. Never refused: each key's own
+    stream says whether it is known.
+    """
+    return KeysImported(batch=id, first_index=batch.size if batch else 0, count=count)
+
+
+def reveal(batch: Batch | None, reseller: str | None, reason: Sealed | None) -> list[Fact]:
+    """Show the codes again to their owner: the reseller who ordered them, or None for the vendor.
+
+    Raises:
+        BatchNotFound: no such batch, or another reseller's, who must not learn that it exists.
+        CodesNotDerivable: imported; the ledger never knew the codes.
+    """
+    if batch is None or not _owned(batch, reseller):
+        raise BatchNotFound
+    if batch.issued is None:
+        raise CodesNotDerivable
+    return [CodesRevealed(reason=reason)]
+
+
+def _owned(batch: Batch, reseller: str | None) -> bool:
+    return reseller is None or (batch.issued is not None and batch.issued.reseller == reseller)
+
+
+BATCH: Stream[Batch | None] = Stream(
+    kind="batch",
+    facts={
+        "batch.keys_issued@1": KeysIssued,
+        "batch.keys_imported@1": KeysImported,
+        "batch.codes_revealed@1": CodesRevealed,
+    },
+    initial=None,
+    fold=fold,
+)
+
+
+def stream_id(batch_id: str) -> str:
+    """Answer the id in the stream's name for a batch's id."""
+    return batch_id.removeprefix("bat_")

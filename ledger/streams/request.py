@@ -1,0 +1,70 @@
+"""One request that carried an idempotency key, and what became of it.
+
+Stream:    `request-<digest>`: an HMAC of what was asked for and the caller's key
+Facts:     RedemptionAnswered
+Invariant: a request that is repeated is answered, not carried out, again.
+
+Answers that count are kept: a redemption, and a refusal that was counted as a failed try. A blocked
+try is not, since it was not looked at; nor is a request with fields that do not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ledger.events import AnyEvent, Fact, Stream
+from ledger.refusals import IdempotencyKeyReused
+
+# Facts
+
+
+class RedemptionAnswered(Fact, frozen=True, gc=False):
+    """A redemption was carried out or refused.
+
+    Attributes:
+        fingerprint: keyed digest of the whole request, to know a repetition from another request.
+        subscription: what it gave, or None.
+        account_version: of the account's stream, with which the answer can be folded again.
+        refusal: the refusal's code, or None.
+    """
+
+    fingerprint: str
+    account: str
+    subscription: str | None
+    account_version: int | None
+    refusal: str | None
+
+
+# Fold: the answer is the state
+
+
+def fold(
+    answered: RedemptionAnswered | None, events: Iterable[AnyEvent]
+) -> RedemptionAnswered | None:
+    for event in events:
+        match event.fact:
+            case RedemptionAnswered() as answered:
+                pass
+    return answered
+
+
+# Decisions
+
+
+def repeated(answered: RedemptionAnswered | None, fingerprint: str) -> RedemptionAnswered | None:
+    """Answer what the request was answered before, or None when it is new.
+
+    Raises:
+        IdempotencyKeyReused: the key was used with another request.
+    """
+    if answered is not None and answered.fingerprint != fingerprint:
+        raise IdempotencyKeyReused
+    return answered
+
+
+REQUEST: Stream[RedemptionAnswered | None] = Stream(
+    kind="request",
+    facts={"request.redemption_answered@1": RedemptionAnswered},
+    initial=None,
+    fold=fold,
+)

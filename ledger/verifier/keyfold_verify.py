@@ -1,0 +1,909 @@
+"""Check what you were given of a Keyfold ledger, without Keyfold.
+
+  python3 keyfold_verify.py EXPORT… --checkpoint FILE… --key VKEY
+      Is the history in the export the one that the checkpoint was signed of?
+  python3 keyfold_verify.py EXPORT… --old EXPORT…
+      Which events are not what they were in an older export?
+  python3 keyfold_verify.py RECEIPT… --key VKEY
+      Is that event in the ledger?
+  python3 keyfold_verify.py EXPORT… --account ACCOUNT --as-of TIME --known-at TIME [--answer FILE]
+      What did the Subscriptions page have to show? And is that what it showed?
+
+It needs Python 3.11 and, for signatures, the package `cryptography`; no network, no database. It is
+written to be read. The formats are those of docs/proof-format.md: RFC 9162 for the tree, C2SP
+signed-note, tlog-checkpoint and tlog-proof for checkpoints and receipts, CloudEvents for exports.
+
+Exit code: 0 when all is well, 1 when it is not, 2 when it was called wrongly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import gzip
+import hashlib
+import json
+import re
+import sys
+import tomllib
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+FORMAT = 1
+RECEIPT = b"c2sp.org/tlog-proof@v1\n"
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+HASH_BYTES, ID_BYTES = 32, 4
+NUMBER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
+CONSTANT = {"specversion": "1.0", "source": "/keyfold", "datacontenttype": "application/json"}
+WINDOW = 1_024  # how far events are looked for that were removed or added in a row
+EDITS_MAX = 10_000
+LINES_MAX = 20
+TEXT_MAX = 400
+
+# What the catalog that comes with Keyfold calls its products; --catalog reads another.
+CATALOG: list[dict[str, Any]] = [
+    {"id": "cloud_pos", "name": "Cloud POS"},
+    {
+        "id": "integrations",
+        "name": "Integrations",
+        "tiers": [
+            {"id": "starter", "name": "Starter"},
+            {"id": "growth", "name": "Growth"},
+            {"id": "scale", "name": "Scale"},
+        ],
+    },
+]
+
+
+class Wrong(Exception):
+    """Something cannot be read; the message is the sentence that is shown."""
+
+
+# Hashing: RFC 9162, section 2.1
+
+
+def hash_leaf(entry: bytes) -> bytes:
+    return hashlib.sha256(b"\x00" + entry).digest()
+
+
+def hash_node(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+class Tree:
+    """A tree that grows: the roots of its perfect subtrees, the largest first."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.parts: list[bytes] = []
+
+    def add(self, leaf: bytes) -> None:
+        ones = self.size
+        while ones % 2:
+            leaf = hash_node(self.parts.pop(), leaf)
+            ones //= 2
+        self.parts.append(leaf)
+        self.size += 1
+
+    def root(self) -> bytes:
+        if not self.parts:
+            return hashlib.sha256(b"").digest()
+        root = self.parts[-1]
+        for left in self.parts[-2::-1]:
+            root = hash_node(left, root)
+        return root
+
+
+def root_of_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
+    """Answer the root that an inclusion proof leads to; None if it does not fit the place."""
+    if size == 1:
+        return None if path else leaf
+    if not path:
+        return None
+    half = 1 << ((size - 1).bit_length() - 1)
+    if index < half:
+        left, right = root_of_path(leaf, index, half, path[:-1]), path[-1]
+        return left and hash_node(left, right)
+    below = root_of_path(leaf, index - half, size - half, path[:-1])
+    return below and hash_node(path[-1], below)
+
+
+# Notes and checkpoints: C2SP signed-note, tlog-checkpoint
+
+
+class Key(NamedTuple):
+    """A verifier key: who signs, and what to check it with."""
+
+    name: str
+    id: bytes
+    public: bytes
+
+
+class Checkpoint(NamedTuple):
+    """What somebody signed: the root of the first `size` events of the ledger `origin`."""
+
+    source: str
+    text: str
+    signatures: list[tuple[str, bytes, bytes]]
+    origin: str
+    size: int
+    root: bytes
+
+
+def from_base64(text: str, what: str) -> bytes:
+    try:
+        value = base64.b64decode(text, validate=True)
+    except (ValueError, TypeError):
+        raise Wrong(f"{what} is not base64") from None
+    if base64.b64encode(value).decode() != text:
+        raise Wrong(f"{what} is not base64")
+    return value
+
+
+def read_key(text: str) -> Key:
+    name, _, rest = text.strip().partition("+")
+    id_text, _, encoded = rest.partition("+")
+    key = from_base64(encoded, f"the key {text.strip()!r}")
+    expected = hashlib.sha256(name.encode() + b"\n" + key).digest()[:ID_BYTES]
+    if not name or key[:1] != b"\x01" or len(key) != 1 + HASH_BYTES or id_text != expected.hex():
+        raise Wrong(f"{text.strip()!r} is no key: copy it again, it is written name+id+key")
+    return Key(name, expected, key[1:])
+
+
+def read_checkpoint(source: str, note: bytes) -> Checkpoint:
+    try:
+        whole = note.decode()
+        text, blank, signed = whole.rpartition("\n\n")
+        if not blank:  # typed in from paper, without the signatures
+            text, signed = whole.removesuffix("\n"), ""
+        origin, size, root, *_ = (text + "\n").split("\n")
+        *lines, rest = signed.split("\n")
+        signatures = [read_signature(line) for line in lines]
+        hash = from_base64(root, "the root")
+    except (ValueError, Wrong):
+        raise Wrong(f"{source} is no checkpoint") from None
+    if rest or not NUMBER.fullmatch(size) or len(hash) != HASH_BYTES:
+        raise Wrong(f"{source} is no checkpoint")
+    return Checkpoint(source, text + "\n", signatures, origin, int(size), hash)
+
+
+def read_signature(line: str) -> tuple[str, bytes, bytes]:
+    dash, name, encoded = line.split(" ")
+    signature = from_base64(encoded, "a signature")
+    if dash != "—" or not name or len(signature) <= ID_BYTES:
+        raise Wrong("that is no signature")
+    return name, signature[:ID_BYTES], signature[ID_BYTES:]
+
+
+def is_signed(checkpoint: Checkpoint, keys: Sequence[Key]) -> bool:
+    """Tell whether one of the keys has signed; a wrong signature of one of them spoils all."""
+    try:
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    except ImportError:
+        raise Wrong("signatures need the package `cryptography`: pip install it") from None
+    signed = False
+    for name, id, signature in checkpoint.signatures:
+        for key in keys:
+            if (key.name, key.id) == (name, id):
+                try:
+                    public = Ed25519PublicKey.from_public_bytes(key.public)
+                    public.verify(signature, checkpoint.text.encode())
+                except InvalidSignature:
+                    return False
+                signed = True
+    return signed
+
+
+def distrust(checkpoints: Sequence[Checkpoint], keys: Sequence[Key]) -> Iterator[str]:
+    """Answer what speaks against checkpoints, before any event is looked at."""
+    origins = {checkpoint.origin for checkpoint in checkpoints} | {key.name for key in keys}
+    for checkpoint in checkpoints:
+        signers = (
+            ", ".join(f"{name}+{id.hex()}" for name, id, _ in checkpoint.signatures) or "no name"
+        )
+        if keys and not is_signed(checkpoint, keys):
+            wanted = " or ".join(f"{key.name}+{key.id.hex()}" for key in keys)
+            there = ", ".join(signers)
+            yield f"{checkpoint.source} is not signed by {wanted}: under it stands {there}"
+    if len(origins) > 1:
+        yield f"these are of different ledgers: {', '.join(sorted(origins))}"
+    elif not keys:
+        for one, other in pairwise(one for one in checkpoints if one.signatures):
+            if not {line[:2] for line in one.signatures} & {line[:2] for line in other.signatures}:
+                yield f"{other.source} is signed by other keys than {one.source}"
+
+
+# Exports: a header, then a CloudEvent a line
+
+
+class Event(NamedTuple):
+    """One event as the export has it; `time` is as it stands beside the state."""
+
+    position: int
+    stream: str
+    version: int
+    name: str
+    state: bytes
+    time: str | None
+
+    def leaf(self) -> bytes:
+        """Four fields, each after its length in four bytes."""
+        texts = (self.stream.encode(), str(self.version).encode(), self.name.encode(), self.state)
+        return hash_leaf(b"".join(len(text).to_bytes(4, "big") + text for text in texts))
+
+
+class Export:
+    """One or several files that follow on each other, read as one; each time from the start."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self.said: list[str] = []
+        self.roots: list[tuple[str, int, bytes]] = []
+
+    def __iter__(self) -> Iterator[Event]:
+        """Answer the events; what is out of order on the way is put into `said`."""
+        self.said, self.roots = [], []
+        expected = 1
+        for name in self.names:
+            with open_lines(name) as lines:
+                first, last = self._header(name, lines, expected)
+                seen = first - 1
+                for number, line in enumerate(lines, start=2):
+                    event = read_event(f"{name}, line {number}", line)
+                    self._hold_to_place(name, event.position, seen + 1)
+                    seen = event.position
+                    yield event
+            if seen != last:
+                self.said.append(f"{name} ends after position {seen}; its header says {last}")
+            expected = last + 1
+
+    def _header(self, name: str, lines: Iterator[bytes], expected: int) -> tuple[int, int]:
+        try:
+            header = json.loads(next(lines, b""))
+            version, first, last = header["keyfold_export"], header["first"], header["last"]
+            root = header.get("root")
+        except (ValueError, TypeError, KeyError):
+            raise Wrong(f"{name} does not begin with an export's header") from None
+        if version != FORMAT:
+            raise Wrong(f"{name} is of format {version!r}; this program knows {FORMAT}")
+        if first != expected:
+            raise Wrong(
+                f"{name} begins at position {first}, where {expected} is needed:"
+                " name the files from position 1 on, in order"
+            )
+        if root is not None:
+            self.roots.append((name, last, from_base64(root, f"the root in {name}")))
+        return first, last
+
+    def _hold_to_place(self, name: str, position: int, expected: int) -> None:
+        if position == expected:
+            return
+        if position == expected - 1:
+            what = f"position {position} is there twice"
+        elif position > expected:
+            missing = f"{expected}" if position == expected + 1 else f"{expected} to {position - 1}"
+            what = f"position {missing} is missing"
+        else:
+            what = f"position {position} comes after {expected - 1}"
+        self.said.append(f"{name}: {what}")
+
+
+@contextmanager
+def open_lines(name: str) -> Iterator[Iterator[bytes]]:
+    """Open a plain or gzipped file; answer its lines."""
+    with Path(name).open("rb") as file:
+        start = file.peek(4)[:4]
+        if start == ZSTD:
+            raise Wrong(f"{name} is zstd: unpack it first, with `zstd -d {name}`")
+        yield lines_of(name, gzip.GzipFile(fileobj=file) if start[:2] == GZIP else file)
+
+
+def lines_of(name: str, file: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+    try:
+        for line in file:
+            if not line.endswith(b"\n"):
+                raise Wrong(f"{name} is cut off in the middle of a line")
+            yield line
+    except EOFError:
+        raise Wrong(f"{name} is cut off: its gzip does not come to an end") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise Wrong(f"{name} is damaged: {error}") from None
+
+
+def read_event(place: str, line: bytes) -> Event:
+    try:
+        found = json.loads(line, object_pairs_hook=once)
+        event = Event(
+            to_number(found["id"]),
+            found["subject"],
+            int(found["keyfoldversion"]),
+            found["type"],
+            from_base64(found["data_base64"], "its state"),
+            found.get("time"),
+        )
+        for name, value in CONSTANT.items():
+            if found[name] != value:
+                raise Wrong(f"its {name} is not {value}")  # noqa: TRY301 - one place for all
+    except (ValueError, TypeError, KeyError, Wrong) as error:
+        raise Wrong(f"{place} is no event of an export: {error}") from None
+    if event.time != recorded_at(event.state):
+        raise Wrong(f"{place}: position {event.position} has another time than the event in it")
+    return event
+
+
+def to_number(text: str) -> int:
+    if not NUMBER.fullmatch(text):
+        raise ValueError(f"{text!r} is no number")
+    return int(text)
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("a name is there twice")
+    return dict(pairs)
+
+
+def recorded_at(state: bytes) -> str | None:
+    try:
+        found = json.loads(state)["recorded_at"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+# Checking an export
+
+
+class Held:
+    """A tree that grows, held against the roots of checkpoints when it comes to their sizes."""
+
+    def __init__(self, checkpoints: Iterable[Checkpoint]) -> None:
+        self.tree = Tree()
+        self.agreed = 0
+        self.agreeing: list[str] = []
+        self.against: tuple[Checkpoint, int] | None = None
+        self.waiting = sorted(checkpoints, key=lambda one: one.size)
+        self._hold()
+
+    def add(self, leaf: bytes) -> None:
+        self.tree.add(leaf)
+        self._hold()
+
+    def _hold(self) -> None:
+        while self.waiting and self.waiting[0].size == self.tree.size:
+            checkpoint = self.waiting.pop(0)
+            if checkpoint.root == self.tree.root():
+                self.agreed = checkpoint.size
+                self.agreeing.append(checkpoint.source)
+            elif self.against is None:
+                self.against = checkpoint, self.agreed
+
+
+def check(export: Export, held: Held, kept: list[Event], stream: str | None) -> Iterator[str]:
+    """Hold an export against checkpoints, and keep the events of one stream; answer what is wrong.
+
+    Where exactly something was changed cannot be seen from a root: only that it is after the last
+    checkpoint that agrees, and before the first that does not. What the events tell by themselves
+    is told as well.
+    """
+    for event in export:
+        held.add(event.leaf())
+        if event.stream == stream:
+            kept.append(event)
+    yield from export.said
+    for name, last, root in export.roots:
+        if last == held.tree.size and root != held.tree.root():
+            yield f"{name} has events that do not give the root in its own header"
+    if held.against:
+        yield from told_against(export, *held.against)
+    if held.waiting:
+        last = held.waiting[-1].size
+        yield (
+            f"cut off: the export ends at position {held.tree.size}, and {held.waiting[-1].source}"
+            f" is of {last} events: {positions(held.tree.size + 1, last)} missing"
+        )
+
+
+def told_against(export: Export, checkpoint: Checkpoint, agreed: int) -> Iterator[str]:
+    first, last = agreed + 1, checkpoint.size
+    yield (
+        f"changed: the first {last} events are not those that {checkpoint.source} was signed of;"
+        f" what was changed, removed, added or swapped is among positions {first} to {last}"
+    )
+    found = list(islice(clues(export, first, last), LINES_MAX))
+    yield from found
+    if not found:
+        yield (
+            "the events tell no more by themselves: an older export (--old), or a checkpoint of"
+            " fewer events, tells which it is"
+        )
+
+
+def clues(export: Export, first: int, last: int) -> Iterator[str]:
+    """Answer what in the events themselves is not as Keyfold writes it."""
+    reached: dict[str, tuple[int, int, str]] = {}
+    for event in export:
+        if event.position > last:
+            return
+        version, position, time = reached.get(event.stream, (0, 0, ""))
+        where = f"position {event.position} ({event.stream}, version {event.version})"
+        if event.position >= first:
+            if event.version != version + 1:
+                before = f"version {version} at position {position}" if version else "nothing"
+                yield f"{where} follows on {before}: one was removed, added, swapped or renumbered"
+            if event.time is None:
+                yield f"{where} has a state that is none of Keyfold's"
+            elif in_order(event.time) < in_order(time):
+                yield f"{where} was recorded before position {position} of the same stream"
+        reached[event.stream] = (event.version, event.position, event.time or time)
+
+
+def in_order(time: str) -> tuple[str, str]:
+    """Answer what sorts times of UTC, with or without a fraction."""
+    whole, _, fraction = time.removesuffix("Z").partition(".")
+    return whole, fraction
+
+
+def positions(first: int, last: int) -> str:
+    return f"position {first} is" if first == last else f"positions {first} to {last} are"
+
+
+# Comparing with an older export
+
+
+class Edit(NamedTuple):
+    """What became of one event: None where there is none."""
+
+    old: Event | None
+    new: Event | None
+    at_end: bool
+
+
+def compare(old: Iterable[Event], new: Iterable[Event]) -> Iterator[str]:
+    """Answer what became of the events of an older export."""
+    edits = list(islice(find_edits(iter(old), iter(new)), EDITS_MAX))
+    places = {edit.new.leaf(): edit.new.position for edit in edits if edit.new}
+    moved = {leaf for leaf in (edit.old.leaf() for edit in edits if edit.old) if leaf in places}
+    for old_event, new_event, at_end in edits:
+        if old_event and old_event.leaf() in moved:
+            there = places[old_event.leaf()]
+            yield f"swapped: what was at position {old_event.position} is now at {there}"
+        elif old_event and new_event and new_event.leaf() not in moved:
+            what = ", ".join(differing(old_event, new_event))
+            yield f"changed: {placed(old_event)}: {what}"
+        elif old_event:
+            yield f"{'cut off' if at_end else 'removed'}: {placed(old_event)}"
+        elif new_event and new_event.leaf() not in moved:
+            yield f"added: {placed(new_event)}"
+    if len(edits) == EDITS_MAX:
+        yield f"more than {EDITS_MAX} events are others; the rest was not compared"
+
+
+def find_edits(old: Iterator[Event], new: Iterator[Event]) -> Iterator[Edit]:
+    before: list[Event] = []
+    after: list[Event] = []
+    while True:
+        before += islice(old, WINDOW - len(before))
+        after += islice(new, WINDOW - len(after))
+        if not before:
+            return
+        gone = come = alike(before, after)
+        if not gone:
+            gone, come = meeting(before, after)
+            at_end = come == len(after) < WINDOW
+            ended = gone == len(before) < WINDOW  # what comes after that is new
+            for place in range(gone if ended else max(gone, come)):
+                yield Edit(
+                    before[place] if place < gone else None,
+                    after[place] if place < come else None,
+                    at_end,
+                )
+        del before[:gone], after[:come]
+
+
+def alike(before: list[Event], after: list[Event]) -> int:
+    """Answer how many events are the same."""
+    pairs = enumerate(zip(before, after, strict=False))
+    first = (place for place, (one, other) in pairs if one.leaf() != other.leaf())
+    return next(first, min(len(before), len(after)))
+
+
+def meeting(before: list[Event], after: list[Event]) -> tuple[int, int]:
+    """Answer after how many events of each side the two are the same again."""
+    places = {event.leaf(): place for place, event in reversed(list(enumerate(before)))}
+    found = ((places.get(event.leaf(), -1), place) for place, event in enumerate(after))
+    return min((one for one in found if one[0] >= 0), key=sum, default=(len(before), len(after)))
+
+
+def placed(event: Event) -> str:
+    return f"position {event.position} ({event.stream}, version {event.version})"
+
+
+def differing(one: Event, other: Event) -> Iterator[str]:
+    for what in ("stream", "version", "name", "state"):
+        was, is_now = getattr(one, what), getattr(other, what)
+        if was != is_now:
+            yield f"its {what} was {shown(was)} and is {shown(is_now)}"
+
+
+def shown(value: object) -> str:
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return text if len(text) <= TEXT_MAX else text[:TEXT_MAX] + "…"
+
+
+# Receipts: C2SP tlog-proof
+
+
+def check_receipt(name: str, receipt: bytes) -> tuple[Event, Checkpoint]:
+    """Answer the event that a receipt proves, and the checkpoint that it is proved by."""
+    head, _, note = receipt.partition(b"\n\n")
+    try:
+        _, extra, index_line, *path = head.decode().split("\n")
+        index = to_number(index_line.removeprefix("index "))
+        event = read_event(name, from_base64(extra.removeprefix("extra "), "the event"))
+        hashes = [from_base64(line, "a hash") for line in path]
+    except (ValueError, Wrong):
+        raise Wrong(f"{name} is no receipt, or a damaged one") from None
+    checkpoint = read_checkpoint(f"the checkpoint in {name}", note)
+    if any(len(hash) != HASH_BYTES for hash in hashes):
+        raise Wrong(f"{name} is no receipt, or a damaged one")
+    if event.position != index + 1 or not 0 <= index < checkpoint.size:
+        raise Wrong(f"{name} has position {event.position}, and proves another: {index + 1}")
+    if root_of_path(event.leaf(), index, checkpoint.size, hashes) != checkpoint.root:
+        raise Wrong(
+            f"{name}: the event at position {event.position} is not the one in the ledger that"
+            " the checkpoint was signed of"
+        )
+    return event, checkpoint
+
+
+# The Subscriptions view
+
+
+class Subscription(NamedTuple):
+    """What a redeemed key gave."""
+
+    id: str
+    masked: str
+    product: str
+    tier: str | None
+    seats: int
+    started_at: datetime
+    expires_at: datetime
+    terminated_at: datetime | None = None
+
+    def status(self, at: datetime) -> str:
+        if self.terminated_at is not None and at >= self.terminated_at:
+            return "terminated"
+        return "active" if at < self.expires_at else "expired"
+
+
+class Account:
+    """An account, as its events make it."""
+
+    def __init__(self) -> None:
+        self.subscriptions: dict[str, Subscription] = {}
+        self.seats: dict[tuple[str, str], str | None] = {}
+
+    def apply(self, event: Event) -> None:
+        state = json.loads(event.state)
+        fact, occurred = state["fact"], parse_time(state["occurred_at"])
+        match event.name:
+            case "account.subscription_activated@1":
+                self.subscriptions[fact["subscription"]] = Subscription(
+                    fact["subscription"],
+                    fact["masked"],
+                    fact["product"],
+                    fact["tier"],
+                    fact["seats"],
+                    occurred,
+                    parse_time(fact["expires_at"]),
+                )
+            case "account.subscription_key_reissued@1":
+                self._change(fact["subscription"], masked=fact["masked"])
+            case "account.subscription_terminated@1":
+                self._change(fact["subscription"], terminated_at=occurred)
+            case "account.seat_occupied@1":
+                self.seats[fact["product"], fact["holder"]] = fact["tier"]
+            case "account.seat_released@1":
+                self.seats.pop((fact["product"], fact["holder"]), None)
+            case "account.seat_relabelled@1" | "account.erased@1":
+                pass  # about texts, which are not shown here
+            case _:
+                raise Wrong(
+                    f"position {event.position} is {event.name}, which this program does not know:"
+                    " have it written out by the Keyfold that made the export"
+                )
+
+    def _change(self, id: str, **changes: Any) -> None:
+        if id in self.subscriptions:
+            self.subscriptions[id] = self.subscriptions[id]._replace(**changes)
+
+
+class Asked(NamedTuple):
+    """A question about an account; None for no limit."""
+
+    account: str
+    as_of: datetime | None
+    known_at: datetime | None
+    position: int | None
+    ended: bool
+
+
+def view(asked: Asked, events: Iterable[Event], head: int, catalog: list[dict[str, Any]]) -> Any:
+    """Answer what the API answers."""
+    account, now = Account(), datetime.now(UTC)
+    for event in events:
+        state = json.loads(event.state)
+        recorded, occurred = parse_time(state["recorded_at"]), parse_time(state["occurred_at"])
+        if asked.position is not None and event.position > asked.position:
+            break
+        if asked.as_of is not None and occurred > asked.as_of:
+            continue
+        if asked.known_at is None or recorded <= asked.known_at:
+            account.apply(event)
+    at = asked.as_of or now
+    known = [product["id"] for product in catalog]
+    used = {product for product, _ in account.seats}
+    left = (used | {one.product for one in account.subscriptions.values()}) - set(known)
+    extra = [{"id": id, "name": id} for id in sorted(left)]
+    shown = [view_product(account, product, at, asked.ended) for product in catalog]
+    more = [view_product(account, product, at, asked.ended) for product in extra]
+    return {
+        "account": asked.account,
+        "as_of": write_time(at),
+        "known_at": write_time(asked.known_at or now),
+        "position": head if asked.position is None else asked.position,
+        "products": shown + [product for product in more if product["rows"] or product["used"]],
+    }
+
+
+def view_product(account: Account, product: dict[str, Any], at: datetime, ended: bool) -> Any:
+    id, names = product["id"], {tier["id"]: tier["name"] for tier in product.get("tiers", [])}
+    mine = [one for one in account.subscriptions.values() if one.product == id]
+    holders = [tier for (of, _), tier in account.seats.items() if of == id]
+    others = {one.tier for one in mine} | set(holders)
+    tiers: list[str | None] = [*(names or [None])]
+    rows, seats, over = [], 0, 0
+    for tier in [*tiers, *sorted(others.difference(tiers), key=str)]:
+        waiting = holders.count(tier)
+        active = [one for one in mine if one.tier == tier and one.status(at) == "active"]
+        active.sort(key=lambda one: (-one.expires_at.timestamp(), one.started_at, one.id))
+        for one in active:
+            rows.append(view_row(one, names, min(one.seats, waiting), at))
+            waiting -= min(one.seats, waiting)
+        seats, over = seats + sum(one.seats for one in active), over + waiting
+    if ended:
+        gone = [one for one in mine if one.status(at) != "active"]
+        gone.sort(key=lambda one: (one.terminated_at or one.expires_at, one.id), reverse=True)
+        rows += [view_row(one, names, 0, at) for one in gone]
+    return {
+        "product": id,
+        "name": product["name"],
+        "seats": seats,
+        "used": len(holders),
+        "over": over,
+        "rows": rows,
+    }
+
+
+def view_row(one: Subscription, names: dict[str, str], used: int, at: datetime) -> Any:
+    return {
+        "subscription": one.id,
+        "tier": one.tier,
+        "tier_name": names.get(one.tier, one.tier) if one.tier else None,
+        "seats": one.seats,
+        "used": used,
+        "source": "activation_key",
+        "key": one.masked,
+        "stripe_subscription": None,
+        "status": one.status(at),
+        "started_at": write_time(one.started_at),
+        "expires_at": write_time(one.expires_at),
+        "renews": False,
+        "can_manage": False,
+    }
+
+
+def parse_time(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise Wrong(f"{text!r} is no time like 2026-03-01T09:00:00Z") from None
+    if found.tzinfo is None:
+        raise Wrong(f"{text!r} has no zone: write it like 2026-03-01T09:00:00Z")
+    return found.astimezone(UTC)
+
+
+def write_time(at: datetime) -> str:
+    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def unlike(path: str, saved: Any, derived: Any) -> Iterator[str]:
+    """Answer where a saved answer is not the derived one."""
+    if isinstance(saved, dict) and isinstance(derived, dict):
+        for name in [*derived, *(name for name in saved if name not in derived)]:
+            yield from unlike(f"{path}/{name}", saved.get(name), derived.get(name))
+    elif isinstance(saved, list) and isinstance(derived, list) and len(saved) == len(derived):
+        for place, (one, other) in enumerate(zip(saved, derived, strict=True)):
+            yield from unlike(f"{path}/{place}", one, other)
+    elif saved != derived:
+        yield f"the answer differs: {path} was {json.dumps(saved)}, and is {json.dumps(derived)}"
+
+
+# The command line
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    asked = parser().parse_args(arguments)
+    wrong = 0
+    try:
+        for line in run(asked):
+            wrong += 1
+            if wrong <= LINES_MAX:
+                tell(f"WRONG  {line}")
+    except (Wrong, OSError) as error:
+        wrong += 1
+        why = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
+        tell(f"WRONG  {why}")
+    if wrong > LINES_MAX:
+        tell(f"WRONG  … {wrong} in all")
+    return 1 if wrong else 0
+
+
+def run(asked: argparse.Namespace) -> Iterator[str]:
+    """Do what is asked; answer what is wrong."""
+    keys = [read_key(line) for key in asked.key for line in key_lines(key)]
+    checkpoints = [read_checkpoint(name, Path(name).read_bytes()) for name in asked.checkpoint]
+    yield from distrust(checkpoints, keys)
+    if checkpoints and not keys:
+        tell("note   no signature was checked: --key was not given")
+    receipts = [name for name in asked.files if is_receipt(name)]
+    for name in receipts:
+        yield from run_receipt(name, keys, checkpoints)
+    exports = [name for name in asked.files if name not in receipts]
+    if exports:
+        trusted = [one for one in checkpoints if not keys or is_signed(one, keys)]
+        yield from run_export(Export(exports), trusted, asked)
+
+
+def run_receipt(name: str, keys: list[Key], held: list[Checkpoint]) -> Iterator[str]:
+    event, checkpoint = check_receipt(name, Path(name).read_bytes())
+    doubts = list(distrust([checkpoint], keys))
+    is_held = any(one[3:] == checkpoint[3:] for one in held)
+    if not keys and not is_held:
+        doubts.append(f"{name}: nobody's signature was checked: give --key")
+    yield from doubts
+    if not doubts:
+        tell(f"good   {name}: position {event.position} of {checkpoint.origin},")
+        tell(f"       in the ledger as it was at {checkpoint.size} events:")
+        tell(f"       {event.name} on {event.stream}, version {event.version}")
+        tell(f"       {shown(event.state)}")
+
+
+def run_export(
+    export: Export, checkpoints: list[Checkpoint], asked: argparse.Namespace
+) -> Iterator[str]:
+    held, kept = Held(checkpoints), list[Event]()
+    found = list(check(export, held, kept, f"account-{asked.account}"))
+    size = held.tree.size
+    tell(f"read   {size} events, root {base64.b64encode(held.tree.root()).decode()}")
+    for source in held.agreeing:
+        tell(f"good   {source} was signed of the same events")
+    if not checkpoints:
+        tell("note   an export alone cannot tell what was before: give --checkpoint or --old")
+    elif size > held.agreed and not found:
+        tell(f"note   {positions(held.agreed + 1, size)} after the last checkpoint")
+    yield from found
+    if asked.old:
+        yield from run_comparison(Export(asked.old), export)
+    if asked.account:
+        yield from run_view(kept, size, asked)
+
+
+def run_comparison(old: Export, new: Export) -> Iterator[str]:
+    found = list(compare(old, new))
+    yield from [*old.said, *found]
+    if not found:
+        tell("good   every event of the older export is still there, unchanged")
+
+
+def run_view(kept: list[Event], head: int, asked: argparse.Namespace) -> Iterator[str]:
+    saved = read_answer(asked.answer) if asked.answer else None
+    question = question_of(asked, saved)
+    if question.position is not None and question.position > head:
+        yield f"the answer is of position {question.position}, and the export ends at {head}"
+        return
+    derived = view(question, kept, head, read_catalog(asked.catalog))
+    sys.stdout.write(json.dumps(derived, ensure_ascii=False, indent=2) + "\n")
+    if saved is not None:
+        different = list(unlike("", saved, derived))
+        yield from different
+        if not different:
+            tell(f"good   {asked.answer} is what follows from these events")
+
+
+def read_answer(name: str) -> Any:
+    try:
+        return json.loads(Path(name).read_bytes())
+    except ValueError:
+        raise Wrong(f"{name} is no answer of the Subscriptions view") from None
+
+
+def question_of(asked: argparse.Namespace, saved: Any) -> Asked:
+    """Answer what is asked; what is left open is as in the saved answer, if there is one."""
+    times, position, ended = [asked.as_of, asked.known_at], None, asked.all
+    if saved is not None:
+        try:
+            account, position = saved["account"], int(saved["position"])
+            times = [times[0] or saved["as_of"], times[1] or saved["known_at"]]
+            rows = [row for product in saved["products"] for row in product["rows"]]
+            ended = ended or any(row["status"] != "active" for row in rows)
+        except (LookupError, TypeError, ValueError):
+            raise Wrong(f"{asked.answer} is no answer of the Subscriptions view") from None
+        if account != asked.account:
+            raise Wrong(f"{asked.answer} is of the account {account!r}")
+    as_of, known_at = (parse_time(time) if time else None for time in times)
+    return Asked(asked.account, as_of, known_at, position, ended)
+
+
+def read_catalog(name: str | None) -> list[dict[str, Any]]:
+    if name is None:
+        return CATALOG
+    try:
+        products: list[dict[str, Any]] = tomllib.loads(Path(name).read_text("utf-8"))["products"]
+    except (ValueError, KeyError):
+        raise Wrong(f"{name} is no catalog") from None
+    return products
+
+
+def key_lines(key: str) -> list[str]:
+    """Answer a key, or those in a file, one a line."""
+    if not Path(key).is_file():
+        return [key]
+    return [line for line in Path(key).read_text("utf-8").splitlines() if line.strip()]
+
+
+def is_receipt(name: str) -> bool:
+    with Path(name).open("rb") as file:
+        return file.read(len(RECEIPT)) == RECEIPT
+
+
+def tell(line: str) -> None:
+    """Say something to the person; standard output is kept for the view."""
+    sys.stderr.write(line + "\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(
+        prog="keyfold_verify.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = found.add_argument
+    add(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="exports (plain or .gz), those of one ledger in order; or receipts",
+    )
+    add("--checkpoint", action="append", default=[], metavar="FILE", help="may be repeated")
+    add("--key", action="append", default=[], metavar="VKEY", help="name+id+key, or a file of them")
+    add("--old", action="append", default=[], metavar="EXPORT", help="an older export")
+    add("--account", help="show this account's subscriptions")
+    add("--as-of", metavar="TIME", help="what was true then; now if left out")
+    add("--known-at", metavar="TIME", help="with what was recorded by then; all if left out")
+    add("--all", action="store_true", help="also rows that have ended")
+    add("--catalog", metavar="FILE", help="a catalog.toml, if the ledger has its own")
+    add("--answer", metavar="FILE", help="a saved answer to hold against what is derived")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""Every table rebuilt from position zero beside the live one, and what differs.
+
+    live     key_list@1   … 1205 1206 1207      the rows that questions are answered from
+    rebuilt  key_list@1   … 1205 1206           the rows that the events make: 1207 should not be
+
+A table is nothing but its events in order, so a row that differs was changed by somebody, or made
+by a Keyfold with a mistake. Live tables stay in use meanwhile; nothing in them is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
+from typing import Final, NamedTuple
+
+import msgspec
+
+from ledger import codec
+from ledger.book import Book
+from ledger.codec import UnknownEvent
+from ledger.events import AnyEvent
+from projections import catch_up, tree
+from projections.catch_up import Difference, Projection, Write, differences
+from projections.key_list import KEY_LIST
+from projections.stores import Reading, ScratchTables, Tables
+from projections.stores.tables import Row
+from projections.token_list import TOKEN_LIST
+
+PROJECTIONS: Final = (KEY_LIST, TOKEN_LIST)
+NAMES: Final = (*(projection.name for projection in PROJECTIONS), tree.TREE)
+STEP_EVENTS: Final = 10_000
+PAGE_TILES: Final = 64
+
+Counted = Callable[[int], object]
+
+
+class Finding(NamedTuple):
+    """Something in a table that is not what the ledger says.
+
+    Attributes:
+        position: of the row, or the first that it is about.
+        sentence: what is wrong, for people.
+    """
+
+    table: str
+    position: int
+    sentence: str
+
+
+class EventUnreadable(Exception):
+    """The ledger holds an event that cannot be read, so nothing can be rebuilt.
+
+    Attributes:
+        position: the event's.
+    """
+
+    def __init__(self, position: int) -> None:
+        super().__init__(f"the event at position {position} cannot be read")
+        self.position = position
+
+
+def replay(book: Book, tables: Tables, on_events: Counted = lambda _: None) -> Iterator[Finding]:
+    """Answer everything in every table that is not what the ledger says, table by table.
+
+    Args:
+        on_events: called with how many more events were applied; every table applies each of them.
+
+    Raises:
+        EventUnreadable: an event has been changed, or is a later Keyfold's.
+    """
+    try:
+        for projection in PROJECTIONS:
+            yield from _beyond(book, tables, projection.name) or _rows(
+                book, tables, projection, on_events
+            )
+        yield from _beyond(book, tables, tree.TREE) or _tiles(book, tables, on_events)
+    except (UnknownEvent, msgspec.DecodeError, UnicodeDecodeError):
+        raise EventUnreadable(_first_unreadable(book)) from None
+
+
+def _beyond(book: Book, tables: Tables, name: str) -> list[Finding]:
+    """Answer that a table holds events that the ledger has not; it cannot be compared then."""
+    reached, head = catch_up.reached(tables, name), book.head()
+    if reached <= head:
+        return []
+    sentence = f"holds events up to position {reached}, but the ledger ends at {head}"
+    return [Finding(name, head + 1, sentence)]
+
+
+def _first_unreadable(book: Book) -> int:
+    after = 0
+    while rows := book.store.read_from(after, STEP_EVENTS):
+        for row in rows:
+            try:
+                codec.decode(row)
+            except (UnknownEvent, msgspec.DecodeError, UnicodeDecodeError):
+                return row.position
+        after = rows[-1].position
+    raise AssertionError("all events can be read")
+
+
+# Lists
+
+
+def _rows(
+    book: Book, tables: Tables, projection: Projection, on_events: Counted
+) -> Iterator[Finding]:
+    def write(event: AnyEvent) -> Write | None:
+        on_events(1)
+        return projection.write(event)
+
+    for one in differences(book, tables, projection._replace(write=write)):
+        yield Finding(one.projection, one.position, _told(one))
+
+
+def _told(difference: Difference) -> str:
+    live, rebuilt = difference.live, difference.rebuilt
+    if live is None:
+        return "is missing"
+    if rebuilt is None:
+        return "should not be there"
+    return "; ".join(
+        f"{name} is {live[name]!r} and should be {rebuilt[name]!r}"
+        for name in rebuilt
+        if live[name] != rebuilt[name]
+    )
+
+
+# The tree
+
+_REACHED = "SELECT position FROM keyfold_projections WHERE projection = :projection"
+_TILES = """
+    SELECT level, number, hashes FROM keyfold_tree_1
+    WHERE level > :level OR (level = :level AND number > :number)
+    ORDER BY level, number LIMIT :limit
+"""
+
+
+def _tiles(book: Book, tables: Tables, on_events: Counted) -> Iterator[Finding]:
+    try:
+        tree.extend(book, tables, book.head())
+    except tree.TreeDamaged as error:
+        yield Finding(tree.TREE, tree.reached(tables) + 1, str(error))
+        return
+    with tables.snapshot() as live, closing(ScratchTables()) as scratch:
+        ((upto,),) = live.execute(_REACHED, {"projection": tree.TREE})
+        for step in range(0, upto, STEP_EVENTS):
+            reached = min(step + STEP_EVENTS, upto)
+            tree.extend(book, scratch, reached)
+            on_events(reached - step)
+        with scratch.snapshot() as rebuilt:
+            yield from _compared(_tiles_of(live), _tiles_of(rebuilt))
+
+
+def _tiles_of(reading: Reading) -> Iterator[Row]:
+    level, number = -1, -1
+    while page := reading.execute(_TILES, {"level": level, "number": number, "limit": PAGE_TILES}):
+        yield from page
+        level, number, _ = page[-1]
+
+
+def _compared(live: Iterator[Row], rebuilt: Iterator[Row]) -> Iterator[Finding]:
+    place = itemgetter(0, 1)
+    sides = merge(
+        ((*row, "live") for row in live), ((*row, "rebuilt") for row in rebuilt), key=place
+    )
+    for (level, number), rows in groupby(sides, key=place):
+        found = {side: bytes(hashes) for _, _, hashes, side in rows}
+        if found.get("live") != found.get("rebuilt"):
+            first = number * tree.TILE_HASHES ** (level + 1) + 1
+            yield Finding(tree.TREE, first, f"tile {number} of level {level} differs")

@@ -1,0 +1,105 @@
+"""Seat history: seats against used, as a step chart.
+
+A point says how things stood from its moment on, until the next point. Steps come from events and
+from the mere passing of time, when a row starts or ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import groupby
+from typing import NamedTuple
+
+from ledger.book import Book
+from ledger.events import AnyEvent
+from ledger.streams.account import ACCOUNT, Account
+from projections.account_at import Moment
+
+
+class Point(NamedTuple):
+    """`seats` and `used` from `at` on."""
+
+    at: datetime
+    seats: int
+    used: int
+
+
+class SeatHistory(NamedTuple):
+    """The steps in `[start, end]`, oldest first; the first point stands at `start` itself."""
+
+    account: str
+    moment: Moment
+    position: int
+    version: int
+    start: datetime | None
+    end: datetime
+    points: list[Point]
+
+
+def seat_history(
+    book: Book,
+    id: str,
+    moment: Moment,
+    *,
+    product: str | None = None,
+    tier: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> SeatHistory:
+    """Answer how an account's seats and holders went up and down.
+
+    Args:
+        product, tier: of these only; None for all of them together.
+        start: from here on; None for the account's first event.
+        end: up to here; None for the moment asked about.
+    """
+    head, events = book.history(ACCOUNT, id)
+    covered = sorted(filter(moment.covers, events), key=lambda e: (e.occurred_at, e.version))
+    upto = end or moment.at
+    steps = (
+        Point(at, *_standing(account, product, tier, at)) for at, account in _states(covered, upto)
+    )
+    points = _changes(steps, start)
+    return SeatHistory(id, moment, head, len(events), start, upto, points)
+
+
+def _states(events: list[AnyEvent], upto: datetime) -> Iterator[tuple[datetime, Account]]:
+    """Answer every moment at which anything may have stepped, with the account at it."""
+    account = ACCOUNT.initial
+    groups = [(at, list(group)) for at, group in groupby(events, lambda e: e.occurred_at)]
+    nexts: list[datetime | None] = [at for at, _ in groups[1:]]
+    for (at, group), following in zip(groups, [*nexts, None], strict=False):
+        if at > upto:
+            return
+        account = ACCOUNT.fold(account, group)
+        yield at, account
+        last = upto if following is None or following > upto else following
+        for end in _ends(account, after=at, upto=last, closed=following != last):
+            yield end, account
+
+
+def _ends(account: Account, after: datetime, upto: datetime, *, closed: bool) -> list[datetime]:
+    ends = {subscription.ended_at for subscription in account.subscriptions.values()}
+    return sorted(end for end in ends if after < end and (end < upto or (closed and end == upto)))
+
+
+def _standing(
+    account: Account, product: str | None, tier: str | None, at: datetime
+) -> tuple[int, int]:
+    def wanted(of_product: str, of_tier: str | None) -> bool:
+        return product in (None, of_product) and tier in (None, of_tier)
+
+    seats = sum(row.seats for row in account.rows(at) if wanted(row.product, row.tier))
+    used = sum(count for (p, t), count in account.used.items() if wanted(p, t))
+    return seats, used
+
+
+def _changes(steps: Iterable[Point], start: datetime | None) -> list[Point]:
+    points = [] if start is None else [Point(start, 0, 0)]
+    for step in steps:
+        if start is not None and step.at <= start:
+            points = [step._replace(at=start)]
+        elif not points or (step.seats, step.used) != (points[-1].seats, points[-1].used):
+            points.append(step)
+    return points

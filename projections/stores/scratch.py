@@ -1,0 +1,60 @@
+"""Tables that go with their process: of a ledger in memory, and of a rebuilding."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import RLock
+
+from ledger.store import schema
+from projections.stores.tables import Params, Row
+
+
+class ScratchTables:
+    """Tables in a SQLite database without a name: in memory, and spilled to disk when large.
+
+    There is one connection, which threads take in turn. A forked child must not go on with it.
+    """
+
+    def __init__(self) -> None:
+        self._turn = RLock()
+        self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        for step in schema.steps("sqlite"):
+            self._connection.executescript(step.sql)
+
+    @contextmanager
+    def transaction(self) -> Iterator[ScratchTables]:
+        """See `Tables.transaction`."""
+        with self._turn:
+            self._connection.execute("BEGIN")
+            try:
+                yield self
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.rollback()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[ScratchTables]:
+        """See `Tables.snapshot`; here, others wait for its end."""
+        with self._turn:
+            yield self
+
+    def execute(self, sql: str, params: Params) -> list[Row]:
+        """See `Work.execute`."""
+        return self._connection.execute(sql, params).fetchall()
+
+    def execute_many(self, sql: str, params: Sequence[Params]) -> None:
+        """See `Work.execute_many`."""
+        self._connection.executemany(sql, params)
+
+    def read(self, sql: str, params: Params) -> list[Row]:
+        """See `Tables.read`."""
+        with self._turn:
+            return self.execute(sql, params)
+
+    def close(self) -> None:
+        """See `Tables.close`."""
+        with self._turn:
+            self._connection.close()

@@ -1,0 +1,102 @@
+"""Where lists across streams keep their rows: the little that they ask of a database.
+
+SQL is written once, for SQLite and PostgreSQL alike, with parameters by name (`:reseller`). Rows
+come as tuples of text, whole numbers, bytes and None; a moment is kept as microseconds since 1970.
+
+    with tables.transaction() as work:
+        work.execute("UPDATE keyfold_projections SET position = :new WHERE …", {"new": 7})
+    tables.read("SELECT id FROM keyfold_key_list_1 WHERE batch = :batch", {"batch": "bat_7"})
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, LiteralString, NamedTuple, Protocol, overload
+
+Value = str | int | bytes | None
+Params = Mapping[str, Value]
+# A row's types are those of the columns asked for, which only the statement knows.
+Row = tuple[Any, ...]
+
+_PARAMETER = re.compile(r":([a-z_]+)")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Reading(Protocol):
+    """Statements that all see the tables as they were at one moment."""
+
+    def execute(self, sql: str, params: Params) -> list[Row]:
+        """Run one statement, and answer its rows; none if it makes none."""
+
+
+class Work(Reading, Protocol):
+    """Statements that take effect together, or not at all."""
+
+    def execute_many(self, sql: str, params: Sequence[Params]) -> None:
+        """Run one statement once for each set of parameters, in order."""
+
+
+class Tables(Protocol):
+    """The tables of one ledger. Threads may share one, and a process that forks may go on with it.
+
+    Every method raises the library's PersistenceError for a fault: its OperationalError when the
+    database cannot be reached or is busy, and then it can be tried again.
+    """
+
+    def transaction(self) -> AbstractContextManager[Work]:
+        """Begin a transaction that may write; it commits when the block ends well."""
+
+    def snapshot(self) -> AbstractContextManager[Reading]:
+        """Begin a transaction that only reads and holds nobody up."""
+
+    def read(self, sql: str, params: Params) -> list[Row]:
+        """Run one reading statement by itself."""
+
+    def close(self) -> None:
+        """Close this process's connections."""
+
+
+class Statement(NamedTuple):
+    """A statement as a driver takes it, with its parameters in order."""
+
+    sql: LiteralString
+    names: tuple[str, ...]
+
+    def values(self, params: Params) -> tuple[Value, ...]:
+        """Answer what to put in the places."""
+        return tuple(params[name] for name in self.names)
+
+
+@lru_cache(maxsize=256)
+def statement(sql: str, place: str) -> Statement:
+    """Put a driver's mark for a place (`?`, `%s`) where our SQL names a parameter."""
+    # No quoted text of ours has a colon, and no text of anybody else's is in a statement.
+    names = tuple(_PARAMETER.findall(sql))
+    return Statement(_PARAMETER.sub(place, sql.replace("%", "%%") if "%" in place else sql), names)
+
+
+@overload
+def to_number(at: datetime) -> int: ...
+@overload
+def to_number(at: None) -> None: ...
+@overload
+def to_number(at: datetime | None) -> int | None: ...
+def to_number(at: datetime | None) -> int | None:
+    """Answer a moment as it is kept in a table; exact."""
+    return None if at is None else (at - _EPOCH) // _MICROSECOND
+
+
+@overload
+def to_moment(number: int) -> datetime: ...
+@overload
+def to_moment(number: None) -> None: ...
+@overload
+def to_moment(number: int | None) -> datetime | None: ...
+def to_moment(number: int | None) -> datetime | None:
+    """Answer the moment that is kept in a table; aware, UTC."""
+    return None if number is None else _EPOCH + timedelta(microseconds=number)

@@ -1,0 +1,92 @@
+"""Empty ledgers in each kind of store, and one export to take in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from commands.ports import Ports
+from ledger.book import Book
+from ledger.store import schema
+from projections.stores import Tables, open_tables
+from tests.audit.ledgers import exported, happens
+from tests.cli.program import Program
+from tests.web.api import Api, memory_api
+from tests.worlds import ports
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Answer the address of an empty ledger."""
+    return "memory:" if request.param == "memory" else _upgraded(request, tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Answer the address of an empty ledger in a database."""
+    return _upgraded(request, tmp_path)
+
+
+def _upgraded(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    url: str = (
+        f"sqlite:///{tmp_path}/ledger.db"
+        if request.param == "sqlite"
+        else request.getfixturevalue("postgres_url")
+    )
+    schema.upgrade(url)
+    return url
+
+
+@pytest.fixture
+def world(url: str) -> Iterator[Ports]:
+    """Answer what commands work with, on an empty ledger in each kind of store."""
+    with closing(Book(url)) as book:
+        yield ports(book)
+
+
+@pytest.fixture
+def stored(database_url: str) -> Iterator[Ports]:
+    """Answer what commands work with, on an empty ledger in each kind of database."""
+    with closing(Book(database_url)) as book:
+        yield ports(book)
+
+
+@pytest.fixture
+def tables(database_url: str) -> Iterator[Tables]:
+    """Answer the tables of `stored`."""
+    with closing(open_tables(database_url)) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def whole() -> bytes:
+    """Answer the export of a ledger that some things have happened to."""
+    world = ports(seed=7)
+    happens(world, Random(7), things=60)
+    return exported(world.book)
+
+
+@pytest.fixture
+def api() -> Api:
+    """Answer the API over an empty ledger in memory."""
+    return memory_api()
+
+
+@pytest.fixture
+def keyfold(tmp_path: Path) -> Program:
+    """Answer the program with an empty ledger on SQLite."""
+    program = Program(tmp_path)
+    program.done("db", "upgrade")
+    return program
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Program:
+    """Answer the program with the demonstration's ledger on SQLite."""
+    program = Program(tmp_path)
+    program.done("demo")
+    return program

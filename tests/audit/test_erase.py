@@ -1,0 +1,303 @@
+"""After an erasure nobody reads the account's texts any more, and everything else is as it was."""
+
+from __future__ import annotations
+
+import base64
+import sqlite3
+from pathlib import Path
+
+import pytest
+from eventsourcing.persistence import OperationalError
+
+from commands.erase_account import UnknownAccount, erase_account
+from commands.occupy_seat import Sitting, occupy_seat
+from commands.ports import Ports
+from commands.redeem_key import Try, redeem_key
+from commands.terminate_subscription import terminate_subscription
+from ledger.events import Sealed
+from ledger.refusals import InvalidRequest
+from ledger.streams.account import (
+    ACCOUNT,
+    AccountErased,
+    SeatOccupied,
+    SeatRelabelled,
+    SubscriptionTerminated,
+)
+from projections.account_at import Moment, account_at
+from projections.exporting import plan
+from tests.audit.ledgers import exported
+from tests.cli.program import Program
+from tests.worlds import DAY, MINUTE, NOON, another_worker, issue, ports, recorded, stamp, watched
+
+LATER = NOON + DAY
+REASON = "Request 4711"
+
+
+def sit(world: Ports, label: str | None, holder: str = "till-1", account: str = "acme") -> None:
+    occupy_seat(world, stamp(), Sitting(account, "cloud_pos", None, holder, label))
+
+
+def inhabited(world: Ports, account: str = "acme") -> str:
+    """Give an account a subscription, and answer its id."""
+    return redeem_key(world, stamp(), Try(account, "s-1", issue(world).code)).subscription
+
+
+def texts_of(world: Ports, account: str = "acme") -> list[str | None]:
+    """Answer the texts of an account's events, as far as they can be read."""
+    sealed: list[Sealed | None] = []
+    for event in world.book.history(ACCOUNT, account)[1]:
+        match event.fact:
+            case SeatOccupied(label=text) | SeatRelabelled(label=text):
+                sealed.append(text)
+            case SubscriptionTerminated(reason=text):
+                sealed.append(text)
+    return world.texts.open_all(sealed)
+
+
+def test_all_texts_of_the_account_are_gone_and_no_others(world: Ports) -> None:
+    subscription = inhabited(world)
+    inhabited(world, "beta")
+    sit(world, "Front desk")
+    sit(world, "Back desk")
+    terminate_subscription(world, stamp(), "acme", subscription, "Moved away")
+    sit(world, "Bar", account="beta")
+    assert texts_of(world) == ["Front desk", "Back desk", "Moved away"]
+    erased = erase_account(world, stamp(LATER), "acme", REASON)
+    assert texts_of(world) == [None, None, None]
+    assert texts_of(world, "beta") == ["Bar"]
+    assert erased == (3, LATER, world.book.head())
+
+
+def test_what_was_erased_when_and_by_whom_is_an_event(world: Ports) -> None:
+    inhabited(world)
+    sit(world, "Front desk")
+    asked = stamp(LATER, actor="operator", request_id="req_9")
+    erase_account(world, asked, "acme", REASON)
+    event = recorded(world)[-1]
+    assert isinstance(event.fact, AccountErased)
+    assert (event.fact.owner, event.fact.texts) == ("account-acme", 1)
+    assert (event.recorded_at, event.actor, event.request_id) == (LATER, "operator", "req_9")
+    assert (event.stream, event.version) == ("account-acme", 3)
+
+
+def test_the_reason_is_not_erased_with_the_rest_and_does_not_lie_open(world: Ports) -> None:
+    inhabited(world)
+    sit(world, "Front desk")
+    for _ in range(2):
+        erase_account(world, stamp(LATER), "acme", REASON)
+        sit(world, "Front desk")
+    erase_account(world, stamp(LATER), "acme", REASON)
+    reasons = [event.fact.reason for event in recorded(world) if type(event.fact) is AccountErased]
+    assert world.texts.open_all(reasons) == [REASON] * 3
+    assert REASON.encode() not in exported(world.book)
+
+
+def test_seats_stay_and_have_no_label_now_or_at_any_moment_before(world: Ports) -> None:
+    inhabited(world)
+    sit(world, "Front desk")
+    erase_account(world, stamp(LATER), "acme", REASON)
+    (seat,) = world.book.load(ACCOUNT, "acme").state.seats.values()
+    assert (seat.holder, seat.label) == ("till-1", None)
+    before = account_at(world.book, "acme", Moment(LATER + DAY, NOON + MINUTE, NOON + MINUTE))
+    (seat,) = before.account.seats.values()
+    assert seat.label is not None
+    assert world.texts.open(seat.label) is None
+
+
+def test_no_event_before_it_is_changed(world: Ports) -> None:
+    inhabited(world)
+    sit(world, "Front desk")
+    before, root = exported(world.book).splitlines()[1:], plan(world.book).root
+    erase_account(world, stamp(LATER), "acme", REASON)
+    assert exported(world.book).splitlines()[1:-1] == before
+    assert plan(world.book, last=len(before)).root == root
+
+
+def test_texts_that_come_later_can_be_read_and_erased_again(world: Ports) -> None:
+    inhabited(world)
+    sit(world, "Front desk")
+    erase_account(world, stamp(LATER), "acme", REASON)
+    sit(world, "Door")
+    assert texts_of(world) == [None, "Door"]
+    assert erase_account(world, stamp(LATER), "acme", REASON).texts == 1
+    assert texts_of(world) == [None, None]
+
+
+def test_the_same_again_records_nothing(world: Ports) -> None:
+    inhabited(world)
+    sit(world, "Front desk")
+    first = erase_account(world, stamp(LATER), "acme", REASON)
+    again = erase_account(world, stamp(LATER + DAY), "acme", REASON)
+    assert again == (0, LATER, first.position) == (0, LATER, world.book.head())
+
+
+def test_the_same_again_destroys_a_key_that_a_backup_brought_back(world: Ports) -> None:
+    inhabited(world)
+    sit(world, "Front desk")
+    keys = world.book.store.text_keys
+    wrapped = keys.get("account-acme")
+    assert wrapped is not None
+    erase_account(world, stamp(LATER), "acme", REASON)
+    keys.put_if_absent("account-acme", wrapped, NOON.isoformat())
+    assert texts_of(world) == ["Front desk"]
+    erase_account(world, stamp(LATER), "acme", REASON)
+    assert texts_of(world) == [None]
+
+
+def test_of_an_account_without_texts_it_is_recorded_as_well(world: Ports) -> None:
+    inhabited(world)
+    release = world.book.head()
+    assert erase_account(world, stamp(LATER), "acme", REASON) == (0, LATER, release + 1)
+
+
+def test_an_account_that_nobody_knows_may_be_a_mistake(world: Ports) -> None:
+    with pytest.raises(UnknownAccount):
+        erase_account(world, stamp(), "acmee", REASON)
+    assert world.book.head() == 0
+
+
+@pytest.mark.parametrize(("account", "reason"), [("a b", REASON), ("acme", " "), ("acme", "")])
+def test_what_does_not_fit_is_refused_before_anything_is_destroyed(
+    account: str, reason: str
+) -> None:
+    world = ports()
+    inhabited(world)
+    sit(world, "Front desk")
+    with pytest.raises(InvalidRequest):
+        erase_account(world, stamp(), account, reason)
+    assert texts_of(world) == ["Front desk"]
+
+
+def test_a_text_that_comes_between_is_erased_with_the_rest() -> None:
+    book, store = watched()
+    world, other = ports(book), another_worker(ports(book))
+    inhabited(world)
+    sit(world, "Front desk")
+    store.overtake = lambda: sit(other, "Door", "till-2")
+    assert erase_account(world, stamp(LATER), "acme", REASON).texts == 2
+    assert texts_of(world) == [None, None]
+
+
+def test_a_text_that_loses_to_an_erasure_is_sealed_anew() -> None:
+    book, store = watched()
+    world, other = ports(book), another_worker(ports(book))
+    inhabited(world)
+    sit(world, "Front desk")
+    store.overtake = lambda: erase_account(other, stamp(LATER), "acme", REASON)
+    sit(world, "Door")
+    assert texts_of(world) == [None, "Door"]
+
+
+def test_an_erasure_that_fails_is_not_on_record_and_can_be_repeated(
+    world: Ports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inhabited(world)
+    sit(world, "Front desk")
+    keys, head = world.book.store.text_keys, world.book.head()
+
+    def blocked(_owner: str) -> bool:
+        raise OperationalError("a long read keeps its bytes")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keys, "destroy", blocked)
+        with pytest.raises(OperationalError):
+            erase_account(world, stamp(LATER), "acme", REASON)
+    assert world.book.head() == head
+    assert erase_account(world, stamp(LATER), "acme", REASON).texts == 1
+
+
+def test_a_crash_before_the_record_is_made_good_by_the_same_command(
+    world: Ports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inhabited(world)
+    sit(world, "Front desk")
+
+    def killed(*_asked: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.book, "append", killed)
+        with pytest.raises(KeyboardInterrupt):
+            erase_account(world, stamp(LATER), "acme", REASON)
+    assert texts_of(world) == [None]
+    assert erase_account(world, stamp(LATER), "acme", REASON).texts == 1
+
+
+def test_the_row_of_the_key_is_gone(stored: Ports) -> None:
+    inhabited(stored)
+    sit(stored, "Front desk")
+    assert stored.book.store.text_keys.get("account-acme")
+    erase_account(stored, stamp(LATER), "acme", REASON)
+    assert stored.book.store.text_keys.get("account-acme") is None
+    assert stored.book.store.text_keys.get("erasure-acme")
+
+
+# In files
+
+LABEL = "Zenobia's till"
+MOVED = "Zenobia moved away"
+
+
+def holding(folder: Path, *wanted: bytes) -> set[str]:
+    """Answer the files under a folder that have any of these bytes in them."""
+    return {
+        str(file.relative_to(folder))
+        for file in folder.rglob("*")
+        if file.is_file() and any(one in file.read_bytes() for one in wanted)
+    }
+
+
+def readable(*texts: str) -> list[bytes]:
+    """Answer how texts could stand in a file without a key."""
+    return [
+        text.encode(encoding)
+        for text in (*texts, "Zenobia")
+        for encoding in ("utf-8", "utf-16-le", "utf-16-be")
+    ] + [base64.b64encode(text.encode())[:-4] for text in texts]
+
+
+def test_the_text_and_its_key_are_in_no_file(keyfold: Program) -> None:
+    token = keyfold.done("tokens", "create", "--role", "admin").out.strip()
+    order = ("--product", "cloud_pos", "--seats", "3", "--months", "12", "--reseller", "North")
+    code = keyfold.json("keys", "issue", *order)["keys"][0]["code"]
+    with keyfold.served() as server:
+        redeem = {"code": code, "account": "acme", "session": "s-1"}
+        status, said = server.post("/v1/keys/redeem", redeem, token)
+        assert status == 201, said
+        subscription = said.split('"subscription":"')[1].split('"')[0]
+        seat = "/v1/accounts/acme/seats/cloud_pos/till-1"
+        body = f'{{"label": "{LABEL}"}}'
+        assert server.request("PUT", seat, token, body)[0] == 201
+        assert LABEL in server.get(seat, token)[1]
+        end = f"/v1/accounts/acme/subscriptions/{subscription}/terminate"
+        assert server.post(end, {"reason": MOVED}, token)[0] == 200
+        server.get("/v1/keys", token)
+        key = wrapped_key(keyfold.folder)
+        assert holding(keyfold.folder, key)
+        said = keyfold.done("erase", "acme", "--reason", REASON).out
+        assert said.startswith("acme: 2 texts erased; erased at ")
+        assert LABEL not in server.get(seat, token)[1]
+        keyfold.done("audit", "export", "after.jsonl")
+        keyfold.done("seats", "list", "acme")
+        secrets = (*readable(LABEL, MOVED, REASON), key, base64.b64encode(key))
+        assert holding(keyfold.folder, *secrets) == set()
+    assert holding(keyfold.folder, *secrets) == set()
+    assert holding(keyfold.folder, b"after.jsonl", b"till-1")
+
+
+def wrapped_key(folder: Path) -> bytes:
+    with sqlite3.connect(folder / "keyfold.db") as connection:
+        ((key,),) = connection.execute(
+            "SELECT wrapped_key FROM keyfold_text_keys WHERE owner = 'account-acme'"
+        )
+    connection.close()
+    return bytes(key)
+
+
+def test_erasing_is_told_as_json_and_a_mistake_in_one_line(filled: Program) -> None:
+    told = filled.json("erase", "corner-bakery", "--reason", REASON)
+    assert told["texts"] == 6
+    assert filled.json("erase", "corner-bakery", "--reason", REASON) == {**told, "texts": 0}
+    ran = filled.run("erase", "corner-bekery", "--reason", REASON)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == "account_not_found: Nothing is recorded of corner-bekery: is its id right?\n"

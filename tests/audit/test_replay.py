@@ -1,0 +1,220 @@
+"""Every table rebuilt from the events: nothing differs, unless somebody made it differ."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from random import Random
+
+import psycopg
+import pytest
+
+import projections
+from commands.ports import Ports
+from projections import tree
+from projections.catch_up import Projection
+from projections.replaying import NAMES, PROJECTIONS, EventUnreadable, Finding, replay
+from projections.stores import Tables
+from tests.audit.ledgers import answers, happens, moments
+from tests.cli.program import Program
+from tests.worlds import issue, rows
+
+
+@pytest.fixture
+def used(stored: Ports, tables: Tables) -> Ports:
+    """Answer a ledger that questions were asked of, so that its tables are filled."""
+    happens(stored, Random(3))
+    answers(stored, tables, moments(Random(3), 2))
+    tree.root(stored.book, tables, stored.book.head())
+    return stored
+
+
+def test_every_table_that_there_is_is_replayed() -> None:
+    found = {
+        member
+        for module in pkgutil.iter_modules(projections.__path__, "projections.")
+        for member in vars(importlib.import_module(module.name)).values()
+        if isinstance(member, Projection)
+    }
+    assert found == set(PROJECTIONS)
+    assert set(NAMES) == {one.name for one in found} | {tree.TREE}
+
+
+def test_tables_that_caught_up_step_by_step_are_those_that_are_rebuilt(
+    stored: Ports, tables: Tables
+) -> None:
+    for seed in range(5):
+        happens(stored, Random(seed), things=6)
+        answers(stored, tables, moments(Random(seed), 1))
+        tree.root(stored.book, tables, stored.book.head())
+        assert list(replay(stored.book, tables)) == []
+
+
+def test_tables_that_nobody_has_read_yet_are_as_good(stored: Ports, tables: Tables) -> None:
+    assert list(replay(stored.book, tables)) == []
+    happens(stored, Random(1))
+    assert list(replay(stored.book, tables)) == []
+
+
+def test_it_says_how_far_it_is(used: Ports, tables: Tables) -> None:
+    counted: list[int] = []
+    assert list(replay(used.book, tables, counted.append)) == []
+    assert sum(counted) == used.book.head() * len(NAMES)
+
+
+@dataclass(frozen=True)
+class Tampered:
+    """What somebody does to a table, and what is found then."""
+
+    name: str
+    sql: str
+    found: list[tuple[str, str]]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+FIRST = "(SELECT min(position) FROM keyfold_key_list_1)"
+TAMPERED = [
+    Tampered(
+        "a number is changed",
+        f"UPDATE keyfold_key_list_1 SET seats = 99, months = 98 WHERE position = {FIRST}",
+        [("key_list@1", "seats is 99 and should be ")],
+    ),
+    Tampered(
+        "a row is deleted",
+        f"DELETE FROM keyfold_key_list_1 WHERE position = {FIRST}",
+        [("key_list@1", "is missing")],
+    ),
+    Tampered(
+        "a row is added",
+        "INSERT INTO keyfold_token_list_1 (position, id, role, created_at)"
+        " VALUES (1, 'kft_x', 'admin', 1)",
+        [("token_list@1", "should not be there")],
+    ),
+    Tampered(
+        "a tile is changed",
+        "UPDATE keyfold_tree_1 SET hashes = (SELECT wrapped_key FROM keyfold_text_keys LIMIT 1)",
+        [("tree@1", "tile 0 of level 0 differs")],
+    ),
+    Tampered(
+        "a tile is deleted",
+        "DELETE FROM keyfold_tree_1",
+        [("tree@1", "tile 0 of level 0 differs")],
+    ),
+    Tampered(
+        "the checkpoint is beyond the ledger",
+        "UPDATE keyfold_projections SET position = 9999 WHERE projection = 'key_list@1'",
+        [("key_list@1", "holds events up to position 9999, but the ledger ends at ")],
+    ),
+    Tampered(
+        "the tree is beyond the ledger",
+        "UPDATE keyfold_projections SET position = 9999 WHERE projection = 'tree@1'",
+        [("tree@1", "holds events up to position 9999, but the ledger ends at ")],
+    ),
+]
+
+
+def execute(url: str, sql: str) -> None:
+    """Do something to the database with no help of ours."""
+    if url.startswith("sqlite:"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file, file:
+            file.execute(sql)
+    else:
+        with psycopg.connect(url, autocommit=True) as server:
+            server.execute(sql.encode())
+
+
+@rows(TAMPERED)
+def test_what_differs_is_found_where_it_is(
+    case: Tampered, used: Ports, tables: Tables, database_url: str
+) -> None:
+    before = tables.read("SELECT * FROM keyfold_key_list_1 ORDER BY position", {})
+    execute(database_url, case.sql)
+    found = list(replay(used.book, tables))
+    assert len(found) == len(case.found)
+    for one, (table, sentence) in zip(found, case.found, strict=True):
+        assert one.table == table
+        assert one.sentence.startswith(sentence)
+    if case.found[0][0] != "key_list@1":
+        assert tables.read("SELECT * FROM keyfold_key_list_1 ORDER BY position", {}) == before
+    assert list(replay(used.book, tables)) == found
+
+
+def test_the_position_is_that_of_the_row(used: Ports, tables: Tables, database_url: str) -> None:
+    last = issue(used).id
+    execute(database_url, "SELECT 1")
+    assert list(replay(used.book, tables)) == []
+    position = used.book.head()
+    execute(database_url, f"UPDATE keyfold_key_list_1 SET reseller = 'South' WHERE id = '{last}'")
+    assert list(replay(used.book, tables)) == [
+        Finding("key_list@1", position, "reseller is 'South' and should be 'Northwind'")
+    ]
+
+
+def test_an_event_that_cannot_be_read_is_named(
+    used: Ports, tables: Tables, database_url: str
+) -> None:
+    execute(database_url, DROP[database_url.partition(":")[0]])
+    execute(
+        database_url, "UPDATE keyfold_events SET topic = 'key.lost@1' WHERE " + at_5(database_url)
+    )
+    with pytest.raises(EventUnreadable) as caught:
+        list(replay(used.book, tables))
+    assert caught.value.position == 5
+
+
+DROP = {
+    "sqlite": "DROP TRIGGER keyfold_events_refuse_update",
+    "postgresql": "DROP TRIGGER keyfold_events_append_only ON keyfold_events",
+}
+
+
+def at_5(url: str) -> str:
+    return "rowid = 5" if url.startswith("sqlite:") else "notification_id = 5"
+
+
+# The command
+
+
+def test_the_command_says_that_all_is_well(filled: Program) -> None:
+    filled.done("keys", "list")
+    events = filled.json("replay", "--verify")["events"]
+    assert filled.done("replay", "--verify").out == (
+        f"replayed {events} events into key_list@1, token_list@1, tree@1\n"
+    )
+
+
+def test_the_command_exits_with_1_on_a_difference(filled: Program) -> None:
+    filled.done("keys", "list")
+    url = f"sqlite:///{filled.folder}/keyfold.db"
+    execute(url, f"UPDATE keyfold_key_list_1 SET seats = 99 WHERE position = {FIRST}")
+    ran = filled.run("replay", "--verify")
+    assert ran.code == 1
+    assert ran.out.startswith("key_list@1, position 2: seats is 99 and should be 3\nreplayed ")
+    assert ran.err == "tables_differ: 1 place is not what the ledger says\n"
+    told = filled.run("replay", "--verify", "--json")
+    assert told.code == 1
+    assert told.json["items"] == [
+        {"table": "key_list@1", "position": 2, "sentence": "seats is 99 and should be 3"}
+    ]
+
+
+def test_the_command_does_nothing_unless_told_what(filled: Program) -> None:
+    ran = filled.run("replay")
+    assert ran.code == 2
+    assert "say --verify to rebuild and compare key_list@1, token_list@1, tree@1" in ran.err
+
+
+def test_the_command_names_an_event_that_cannot_be_read(filled: Program) -> None:
+    url = f"sqlite:///{filled.folder}/keyfold.db"
+    execute(url, DROP["sqlite"])
+    execute(url, "UPDATE keyfold_events SET state = '{' WHERE rowid = 7")
+    ran = filled.run("replay", "--verify")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == (
+        "event_unreadable: The event at position 7 cannot be read: run keyfold audit verify\n"
+    )

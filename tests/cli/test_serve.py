@@ -1,0 +1,189 @@
+"""The server starts, answers, survives its workers and stops as it should."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import sqlite3
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import PATIENCE_S, Program, Server, wait_until
+
+
+def gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
+def token(keyfold: Program) -> str:
+    return str(keyfold.json("tokens", "create", "--role", "admin")["token"])
+
+
+def code(keyfold: Program) -> str:
+    order = ("--product", "cloud_pos", "--seats", "1", "--months", "1", "--reseller", "North")
+    return str(keyfold.json("keys", "issue", *order)["keys"][0]["code"])
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_it_says_where_it_listens_once_it_answers_and_stops_when_told(
+    keyfold: Program, by: signal.Signals
+) -> None:
+    with keyfold.served() as server:
+        assert server.get("/healthz")[0] == 200
+        workers = server.workers()
+        assert len(workers) == 1
+        assert server.stop(by) == 0
+        assert all(map(gone, workers))
+        assert server.line() == ""
+        assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_of_the_whole_group_stops_it_as_cleanly(
+    keyfold: Program, by: signal.Signals
+) -> None:
+    with keyfold.served("--workers", "2") as server:
+        wait_until(lambda: server.listeners() == 2)
+        # As a terminal does for Ctrl-C, and systemd, and somebody who cannot wait.
+        with contextlib.suppress(ProcessLookupError):
+            for _ in range(20):
+                os.killpg(server.process.pid, by)
+                time.sleep(0.002)
+        assert server.process.wait(PATIENCE_S) == 0
+        assert "Traceback" not in server.log.read_text()
+
+
+def test_what_is_being_answered_is_finished_before_it_stops(keyfold: Program) -> None:
+    admin = token(keyfold)
+    order = {"product": "cloud_pos", "seats": 1, "months": 1, "reseller": "North"}
+    with keyfold.served() as server, ThreadPoolExecutor() as pool:
+        with sqlite3.connect(keyfold.folder / "keyfold.db", isolation_level=None) as blocker:
+            # Nobody can write now, so the order is under way for as long as we like.
+            blocker.execute("BEGIN IMMEDIATE")
+            answer = pool.submit(server.post, "/v1/keys", order, admin)
+            time.sleep(0.5)
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            assert not answer.done()
+            blocker.execute("ROLLBACK")
+        blocker.close()
+        assert answer.result(PATIENCE_S)[0] == 201
+        assert server.process.wait(PATIENCE_S) == 0
+    assert len(keyfold.json("keys", "list")["items"]) == 1
+
+
+def test_an_idle_connection_does_not_hold_it_up(keyfold: Program) -> None:
+    with keyfold.served() as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().read()
+        assert server.stop() == 0
+        connection.close()
+
+
+def test_a_worker_that_is_killed_is_replaced_and_the_other_goes_on(keyfold: Program) -> None:
+    admin = token(keyfold)
+    with keyfold.served("--workers", "2") as server:
+        wait_until(lambda: len(server.workers()) == 2)
+        first, second = server.workers()
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: len(server.workers() - {first}) == 2)
+        assert second in server.workers()
+        wait_until(lambda: _answers(server))
+        for _ in range(20):
+            assert server.get("/v1/keys", admin)[0] == 200
+        assert server.stop() == 0
+
+
+def _answers(server: Server) -> bool:
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        return server.get("/healthz")[0] == 200
+    return False
+
+
+def test_no_worker_outlives_a_server_that_was_killed(keyfold: Program) -> None:
+    with keyfold.served("--workers", "2") as server:
+        wait_until(lambda: len(server.workers()) == 2)
+        workers = server.workers()
+        server.process.kill()
+        wait_until(lambda: all(map(gone, workers)))
+
+
+def test_two_workers_see_each_others_writes_and_put_their_figures_together(
+    keyfold: Program,
+) -> None:
+    admin = token(keyfold)
+    order = {"product": "cloud_pos", "seats": 1, "months": 1, "reseller": "North"}
+    with keyfold.served("--workers", "2") as server:
+        wait_until(lambda: server.listeners() == 2)
+        for made in range(1, 11):
+            assert server.post("/v1/keys", order, admin)[0] == 201
+            assert server.get("/v1/keys", admin)[1].count('"status":"issued"') == made
+        figures = server.get("/metrics")[1]
+        counted = [line for line in figures.splitlines() if 'method="POST"' in line]
+        assert [line for line in counted if line.endswith(" 10.0") and "requests_total" in line]
+
+
+@contextlib.contextmanager
+def _taken_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_a_port_in_use_is_told_in_one_line(keyfold: Program) -> None:
+    with _taken_port() as port:
+        ran = keyfold.run("serve", "--port", str(port))
+    assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
+    assert f"port {port}: Address already in use" in ran.err
+    assert "--port" in ran.err
+
+
+def test_a_second_server_does_not_share_the_port_of_the_first(keyfold: Program) -> None:
+    with keyfold.served("--workers", "2") as server:
+        ran = keyfold.run("serve", "--port", str(server.port))
+        assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
+        assert server.get("/healthz")[0] == 200
+
+
+def test_a_host_that_is_not_ours_is_told_in_one_line(keyfold: Program) -> None:
+    for host in ("nobody.invalid", "192.0.2.1"):
+        ran = keyfold.run("serve", "--host", host, "--port", "0")
+        assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
+        assert host in ran.err
+
+
+def test_nothing_secret_is_logged(keyfold: Program) -> None:
+    admin, good = token(keyfold), code(keyfold)
+    body = {"account": "acme", "session": "s1"}
+    with keyfold.served() as server:
+        redeem = "/v1/keys/redeem"
+        assert server.post(redeem, {**body, "code": "POS-AAAA-BBBB-CCCC"}, admin)[0] == 409
+        assert server.post(redeem, {**body, "code": good}, admin)[0] == 201
+        assert server.get(f"/v1/keys/{good}?seen={good}", admin)[0] == 422
+        assert server.get("/v1/accounts/somebody/subscriptions", admin)[0] == 200
+        assert server.request("POST", redeem, admin, f'{{"code": "{good}')[0] == 400
+        assert server.stop() == 0
+        logged = server.log.read_text()
+    assert '"status":201' in logged
+    for secret in (admin, good, good.lower(), "POS-AAAA-BBBB-CCCC", "somebody"):
+        assert secret not in logged + "".join(server.said)
+
+
+def test_it_serves_a_ledger_on_postgres(bare: Program, postgres_url: str) -> None:
+    bare.settings |= {"KEYFOLD_DATABASE_URL": postgres_url, "KEYFOLD_SECRET": "c2VjcmV0" * 6}
+    bare.done("db", "upgrade")
+    admin, good = token(bare), code(bare)
+    with bare.served("--workers", "2", "--threads", "4") as server:
+        body = {"account": "acme", "session": "s1", "code": good}
+        assert server.post("/v1/keys/redeem", body, admin)[0] == 201
+        assert server.stop() == 0
+    assert bare.json("subscriptions", "acme")["products"][0]["seats"] == 1

@@ -1,0 +1,256 @@
+"""What a request is held against before anybody looks at the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from commands import checks
+from commands.give_access import create_token
+from commands.issue_keys import Order, issue_keys
+from commands.occupy_seat import Sitting, occupy_seat
+from commands.ports import Ports
+from commands.redeem_key import Try, redeem_key, validate_key
+from commands.reissue_key import reissue_key
+from commands.release_seat import release_seat
+from commands.reveal_codes import reveal_codes
+from commands.revoke_key import revoke_key
+from commands.terminate_subscription import terminate_subscription
+from ledger.catalog import builtin
+from ledger.refusals import FieldError, InvalidRequest
+from tests.worlds import INT_ORDER, NOON, POS_ORDER, SECOND, ports, recorded, stamp
+
+CATALOG = builtin()
+PRODUCTS = "must be one of cloud_pos, integrations"
+TIERS = "starter, growth, scale"
+ACCOUNT = "must match [A-Za-z0-9._:-]{1,64}"
+ID_128 = "must match [A-Za-z0-9._:-]{1,128}"
+
+
+def order(**changed: Any) -> Callable[[Ports], object]:
+    wanted = {**{field: getattr(POS_ORDER, field) for field in Order.__struct_fields__}, **changed}
+    return lambda world: issue_keys(world, stamp(), Order(**wanted))
+
+
+def seat(**changed: Any) -> Callable[[Ports], object]:
+    wanted = Sitting("acme", "cloud_pos", None, "till-1", "front")._replace(**changed)
+    return lambda world: occupy_seat(world, stamp(), wanted)
+
+
+def try_(**changed: Any) -> Callable[[Ports], object]:
+    wanted = Try("acme", "s-1", "POS-2345-ABCD-WXYZ", "cloud_pos")._replace(**changed)
+    return lambda world: redeem_key(world, stamp(), wanted)
+
+
+def validate(**changed: Any) -> Callable[[Ports], object]:
+    wanted = Try("acme", "s-1", "POS-2345-ABCD-WXYZ", "cloud_pos")._replace(**changed)
+    return lambda world: validate_key(world, stamp(), wanted)
+
+
+def token(role: str, **options: Any) -> Callable[[Ports], object]:
+    return lambda world: create_token(world, stamp(), role, **options)
+
+
+Case = tuple[str, Callable[[Ports], object], list[tuple[str, str]]]
+
+SEATS, MONTHS, COUNT = (f"must be from 1 to {n}" for n in (100_000, 120, 10_000))
+CASES: list[Case] = [
+    ("no seats", order(seats=0), [("/seats", f"{SEATS}, not 0")]),
+    ("less than none", order(seats=-1), [("/seats", f"{SEATS}, not -1")]),
+    ("too many seats", order(seats=10**9), [("/seats", f"{SEATS}, not 1000000000")]),
+    ("one seat too many", order(seats=100_001), [("/seats", f"{SEATS}, not 100001")]),
+    ("no months", order(months=0), [("/months", f"{MONTHS}, not 0")]),
+    ("too many months", order(months=121), [("/months", f"{MONTHS}, not 121")]),
+    ("no keys", order(count=0), [("/count", f"{COUNT}, not 0")]),
+    ("too many keys", order(count=10_001), [("/count", f"{COUNT}, not 10001")]),
+    ("a product that is none", order(product="POS"), [("/product", PRODUCTS)]),
+    (
+        "a tier where there is none",
+        order(tier="growth"),
+        [("/tier", "must be left out: cloud_pos has no tiers")],
+    ),
+    (
+        "no tier where one is needed",
+        order(product="integrations"),
+        [("/tier", f"is missing: one of {TIERS}")],
+    ),
+    (
+        "a tier of another product",
+        order(product="integrations", tier="gold"),
+        [("/tier", f"must be one of {TIERS}")],
+    ),
+    ("no reseller", order(reseller=""), [("/reseller", "must not be blank")]),
+    (
+        "a reseller with a space after it",
+        order(reseller="Northwind "),
+        [("/reseller", "must not begin or end with a space")],
+    ),
+    (
+        "a reseller too long",
+        order(reseller="N" * 81),
+        [("/reseller", "must have at most 80 characters")],
+    ),
+    ("a formula", order(reseller="=1+1"), [("/reseller", "must not begin with =")]),
+    ("another", order(reseller="+1"), [("/reseller", "must not begin with +")]),
+    ("a third", order(reseller="-1"), [("/reseller", "must not begin with -")]),
+    ("a fourth", order(reseller="@SUM(A1)"), [("/reseller", "must not begin with @")]),
+    ("in full width", order(reseller="＝1"), [("/reseller", "must not begin with ＝")]),
+    (
+        "a reseller turned round",
+        order(reseller="North\u202ewind"),
+        [("/reseller", "must not have the character U+202E")],
+    ),
+    ("a NUL", order(reseller="a\0b"), [("/reseller", "must not have the character U+0000")]),
+    ("a blank note", order(note="  "), [("/note", "must not be blank")]),
+    ("a long note", order(note="n" * 501), [("/note", "must have at most 500 characters")]),
+    (
+        "a note of half a surrogate pair",
+        order(note="\ud800"),
+        [("/note", "must not have the character U+D800")],
+    ),
+    (
+        "all of that at once",
+        order(product="x", seats=0, months=0, count=0, reseller="", note=""),
+        [
+            ("/product", PRODUCTS),
+            ("/seats", f"{SEATS}, not 0"),
+            ("/months", f"{MONTHS}, not 0"),
+            ("/count", f"{COUNT}, not 0"),
+            ("/reseller", "must not be blank"),
+            ("/note", "must not be blank"),
+        ],
+    ),
+    ("a date that is over", order(redeem_by=NOON), [("/redeem_by", "must be in the future")]),
+    (
+        "a date without its zone",
+        order(redeem_by=datetime(2027, 1, 1)),  # noqa: DTZ001
+        [("/redeem_by", "must name its zone, as 2026-03-01T09:00:00Z")],
+    ),
+    (
+        "a date that UTC does not have",
+        order(redeem_by=datetime.max.replace(tzinfo=timezone(-timedelta(hours=5)))),
+        [("/redeem_by", "must be in the years 1 to 9999, UTC")],
+    ),
+    ("an account with a slash", seat(account="a/b"), [("/account", ACCOUNT)]),
+    ("no account", seat(account=""), [("/account", ACCOUNT)]),
+    ("an account too long", seat(account="a" * 65), [("/account", ACCOUNT)]),
+    ("an account with a line break", seat(account="acme\n"), [("/account", ACCOUNT)]),
+    ("a holder with a space", seat(holder="till 1"), [("/holder", ID_128)]),
+    ("a seat of no product", seat(product="x"), [("/product", PRODUCTS)]),
+    ("a seat of no tier", seat(product="integrations"), [("/tier", f"is missing: one of {TIERS}")]),
+    ("a blank label", seat(label=""), [("/label", "must not be blank")]),
+    (
+        "a label of two lines",
+        seat(label="a\nb"),
+        [("/label", "must not have the character U+000A")],
+    ),
+    ("a try of no account", try_(account="é"), [("/account", ACCOUNT)]),
+    ("a try of no session", try_(session=""), [("/session", ID_128)]),
+    ("a try for no product", try_(product=""), [("/product", PRODUCTS)]),
+    ("the same for a validation", validate(session="s 1"), [("/session", ID_128)]),
+    (
+        "all of a try at once",
+        validate(account="", session="", product="x"),
+        [("/account", ACCOUNT), ("/session", ID_128), ("/product", PRODUCTS)],
+    ),
+    (
+        "a holder that gives back",
+        lambda world: release_seat(world, stamp(), "a b", "cloud_pos", ""),
+        [("/account", ACCOUNT), ("/holder", ID_128)],
+    ),
+    (
+        "a revocation for no reason",
+        lambda world: revoke_key(world, stamp(), "key_x", " "),
+        [("/reason", "must not be blank")],
+    ),
+    (
+        "a reissue for too long a reason",
+        lambda world: reissue_key(world, stamp(), "key_x", "r" * 501),
+        [("/reason", "must have at most 500 characters")],
+    ),
+    (
+        "a look at codes for no reason",
+        lambda world: reveal_codes(world, stamp(), "bat_x", ""),
+        [("/reason", "must not be blank")],
+    ),
+    (
+        "an end for no reason, of no account",
+        lambda world: terminate_subscription(world, stamp(), "", "kfsub_x", ""),
+        [("/account", ACCOUNT), ("/reason", "must not be blank")],
+    ),
+    (
+        "a role that is none",
+        token("root"),
+        [("/role", "must be one of portal, reseller, support, auditor, admin")],
+    ),
+    (
+        "all of a token at once",
+        token("root", reseller="=1", expires_at=NOON - SECOND),
+        [
+            ("/role", "must be one of portal, reseller, support, auditor, admin"),
+            ("/reseller", "must not begin with ="),
+            ("/expires_at", "must be in the future"),
+        ],
+    ),
+    (
+        "a token that is over",
+        token("portal", expires_at=NOON),
+        [("/expires_at", "must be in the future")],
+    ),
+    (
+        "a token until a date without its zone",
+        token("portal", expires_at=datetime(2027, 1, 1)),  # noqa: DTZ001
+        [("/expires_at", "must name its zone, as 2026-03-01T09:00:00Z")],
+    ),
+    (
+        "a reseller's token for no reseller",
+        token("reseller"),
+        [("/reseller", "a token of role reseller needs one")],
+    ),
+    (
+        "a token for a blank reseller",
+        token("reseller", reseller=" "),
+        [("/reseller", "must not begin or end with a space")],
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_what_does_not_fit_is_named_and_nothing_is_recorded(case: Case) -> None:
+    _, ask, expected = case
+    world = ports()
+    with pytest.raises(InvalidRequest) as caught:
+        ask(world)
+    assert caught.value.errors == tuple(FieldError(*error) for error in expected)
+    assert recorded(world) == []
+
+
+FITS: list[tuple[str, Callable[[Ports], object]]] = [
+    ("the fewest", order(seats=1, months=1, count=1)),
+    ("the most", order(seats=100_000, months=120, count=3)),
+    ("a name of eighty", order(reseller="N" * 80)),
+    ("a name with signs inside", order(reseller="A=B + C-D @ E")),
+    ("a name in Arabic", order(reseller="شركة الشمال")),
+    ("a note of five hundred", order(note="n" * 500)),
+    ("a date just ahead", order(redeem_by=NOON + SECOND)),
+    ("a tier", lambda world: issue_keys(world, stamp(), INT_ORDER)),
+]
+
+
+@pytest.mark.parametrize("case", FITS, ids=lambda case: case[0])
+def test_what_fits_is_carried_out(case: tuple[str, Callable[[Ports], object]]) -> None:
+    world = ports()
+    case[1](world)
+    assert recorded(world)
+
+
+def test_times_are_brought_to_utc() -> None:
+    rome = timezone(timedelta(hours=2))
+    read = checks.utc("/at", datetime(2026, 7, 1, 1, 30, tzinfo=rome))
+    assert read == datetime(2026, 6, 30, 23, 30, tzinfo=UTC)
+    assert read is not None
+    assert read.tzinfo is UTC
+    assert checks.utc("/at", None) is None

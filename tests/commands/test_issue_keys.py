@@ -1,0 +1,200 @@
+"""Keys are issued: all of an order or nothing of it, and a repeated order once."""
+
+from __future__ import annotations
+
+from datetime import timedelta, timezone
+from typing import Any, cast
+
+import pytest
+from msgspec.structs import replace
+
+from commands.issue_keys import Issued, issue_keys
+from commands.ports import Ports
+from ledger.refusals import FieldError, IdempotencyKeyReused, InvalidRequest
+from ledger.streams.batch import KeysIssued
+from ledger.streams.key import KeyIssued
+from tests.worlds import (
+    DAY,
+    INT_ORDER,
+    MINUTE,
+    NOON,
+    POS_ORDER,
+    another_worker,
+    happened,
+    ports,
+    recorded,
+    stamp,
+    watched,
+)
+
+ORDER = replace(
+    INT_ORDER,
+    count=2,
+    redeem_by=(NOON + DAY).astimezone(timezone(timedelta(hours=2))),
+    note="for the spring fair",
+)
+
+
+@pytest.fixture
+def world() -> Ports:
+    return ports()
+
+
+def test_an_order_and_its_keys_are_recorded_in_one_commit(world: Ports) -> None:
+    issued = issue_keys(world, stamp(actor="kft_one", request_id="req_seven"), ORDER)
+    events = recorded(world)
+    batch = cast(KeysIssued, events[0].fact)
+    assert world.texts.open(batch.note) == "for the spring fair"
+    assert batch.note is not None
+    assert batch.note.owner == "reseller-Northwind"
+    id = issued.batch.removeprefix("bat_")
+    expected = KeysIssued(
+        batch=issued.batch,
+        prefix="INT",
+        product="integrations",
+        tier="growth",
+        seats=2,
+        months=12,
+        count=2,
+        reseller="Northwind",
+        redeem_by=NOON + DAY,
+        note=batch.note,
+        fingerprint=batch.fingerprint,
+    )
+    assert events == [
+        happened(1, f"batch-{id}", 1, expected, actor="kft_one", request_id="req_seven"),
+        *(
+            happened(
+                index + 2,
+                key.id.replace("key_", "key-"),
+                1,
+                KeyIssued(
+                    key=key.id,
+                    masked=key.masked,
+                    batch=issued.batch,
+                    index=index,
+                    generation=0,
+                    derived=True,
+                    product="integrations",
+                    tier="growth",
+                    seats=2,
+                    months=12,
+                    reseller="Northwind",
+                    redeem_by=NOON + DAY,
+                    replaces=None,
+                ),
+                actor="kft_one",
+                request_id="req_seven",
+                causation=f"batch-{id}/1",
+            )
+            for index, key in enumerate(issued.keys)
+        ),
+    ]
+    # Times of another zone are stored as UTC, too.
+    assert b'"redeem_by":"2026-03-02T12:00:00Z"' in world.book.store.read_from(1, 1)[0].state
+    assert (issued.position, issued.replayed) == (3, False)
+
+
+def test_codes_can_be_derived_from_what_is_recorded(world: Ports) -> None:
+    issued = issue_keys(world, stamp(), ORDER)
+    for index, key in enumerate(issued.keys):
+        assert key.code == world.codes.derive("INT", issued.batch, index)
+        assert key.id == world.codes.key_id(key.code)
+        assert key.masked == f"INT-••••-••••-{key.code[-4:]}"
+
+
+def test_two_orders_alike_are_two_orders(world: Ports) -> None:
+    first, second = (issue_keys(world, stamp(), ORDER) for _ in range(2))
+    assert first.batch != second.batch
+    assert not {key.code for key in first.keys} & {key.code for key in second.keys}
+    assert len(recorded(world)) == 6
+
+
+def order(world: Ports, idempotency_key: str = "order-1", **options: Any) -> Issued:
+    wanted = replace(ORDER, **options)
+    return issue_keys(world, stamp(), wanted, idempotency_key=idempotency_key, scope="kft_one")
+
+
+def test_a_repeated_order_is_answered_with_the_same_keys_and_records_nothing(world: Ports) -> None:
+    first = order(world)
+    before = recorded(world)
+    for repeating in (world, another_worker(world)):
+        again = issue_keys(
+            repeating,
+            stamp(NOON + 30 * DAY, actor="kft_one", request_id="req_later"),
+            ORDER,  # whose redeem_by is over by now
+            idempotency_key="order-1",
+            scope="kft_one",
+        )
+        assert again == first._replace(replayed=True)
+    assert recorded(world) == before
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seats": 3},
+        {"months": 11},
+        {"count": 3},
+        {"tier": "scale"},
+        {"product": "cloud_pos", "tier": None},
+        {"reseller": "Southwind"},
+        {"redeem_by": None},
+        {"redeem_by": NOON + 2 * DAY},
+        {"note": "for the autumn fair"},
+        {"note": None},
+    ],
+)
+def test_another_order_with_the_same_key_is_refused(world: Ports, other: dict[str, Any]) -> None:
+    order(world)
+    before = recorded(world)
+    for _ in range(2):
+        with pytest.raises(IdempotencyKeyReused):
+            order(world, **other)
+    assert recorded(world) == before
+
+
+def test_an_idempotency_key_is_its_callers_own(world: Ports) -> None:
+    mine = order(world)
+    theirs = issue_keys(world, stamp(), ORDER, idempotency_key="order-1", scope="kft_two")
+    unscoped = issue_keys(world, stamp(), ORDER, idempotency_key="order-1")
+    other = order(world, "order-2")
+    assert len({mine.batch, theirs.batch, unscoped.batch, other.batch}) == 4
+
+
+def test_an_order_that_another_worker_carried_out_first_is_answered_as_theirs() -> None:
+    book, store = watched()
+    world = ports(book)
+    theirs: list[Issued] = []
+    store.overtake = lambda: theirs.append(order(another_worker(world)))
+    ours = order(world)
+    assert ours.replayed
+    assert theirs == [ours._replace(replayed=False)]
+    assert len(recorded(world)) == 3
+
+
+def test_an_idempotency_key_cannot_be_read_from_the_ledger(world: Ports) -> None:
+    order(world, "the-order-of-acme")
+    assert not any(b"the-order-of" in row.state for row in world.book.store.read_from(0, 9))
+
+
+def test_a_date_that_is_over_is_refused(world: Ports) -> None:
+    for _ in range(2):
+        with pytest.raises(InvalidRequest) as caught:
+            issue_keys(world, stamp(NOON + DAY), ORDER)
+        assert caught.value.errors == (FieldError("/redeem_by", "must be in the future"),)
+    assert recorded(world) == []
+    issue_keys(world, stamp(NOON + DAY - MINUTE), ORDER)
+
+
+def test_ten_thousand_keys_are_one_commit_and_progress_is_told(world: Ports) -> None:
+    derived: list[None] = []
+    issued = issue_keys(
+        world,
+        stamp(),
+        replace(POS_ORDER, count=10_000),
+        on_key=lambda: derived.append(None),
+    )
+    assert len(derived) == 10_000
+    assert len({key.code for key in issued.keys}) == len({key.id for key in issued.keys}) == 10_000
+    assert issued.position == world.book.head() == 10_001

@@ -1,0 +1,106 @@
+"""A batch's codes are shown to their owner again."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from commands.import_keys import import_keys
+from commands.issue_keys import Issued, issue_keys
+from commands.ports import Ports
+from commands.redeem_key import Try, redeem_key
+from commands.reissue_key import reissue_key
+from commands.reveal_codes import reveal_codes
+from commands.revoke_key import revoke_key
+from ledger.refusals import BatchNotFound, CodesNotDerivable
+from ledger.streams.batch import CodesRevealed
+from tests.worlds import (
+    DAY,
+    NOON,
+    POS_ORDER,
+    SECRET,
+    another_worker,
+    happened,
+    ports,
+    recorded,
+    stamp,
+)
+
+ORDER = replace(POS_ORDER, count=5, redeem_by=NOON + DAY)
+
+
+@pytest.fixture
+def world() -> Ports:
+    return ports()
+
+
+@pytest.fixture
+def issued(world: Ports) -> Issued:
+    return issue_keys(world, stamp(), ORDER)
+
+
+@pytest.mark.parametrize("reseller", [None, "Northwind"])
+def test_codes_are_derived_again_and_each_look_is_on_record(
+    world: Ports, issued: Issued, reseller: str | None
+) -> None:
+    stream = issued.batch.replace("bat_", "batch-")
+    for look in (1, 2):
+        asked = stamp(NOON, actor="kft_one", request_id=f"req_{look}")
+        reader = another_worker(world, seed=look)
+        revealed = reveal_codes(reader, asked, issued.batch, f"look {look}", reseller=reseller)
+        assert revealed == (issued.batch, issued.keys, 6 + look)
+        (event,) = recorded(world, after=5 + look)
+        assert isinstance(event.fact, CodesRevealed)
+        assert world.texts.open(event.fact.reason) == f"look {look}"
+        assert event == happened(
+            6 + look, stream, 1 + look, event.fact, actor="kft_one", request_id=f"req_{look}"
+        )
+
+
+def test_codes_that_are_gone_are_masked(world: Ports, issued: Issued) -> None:
+    redeemed, revoked, replaced, *others = issued.keys
+    redeem_key(world, stamp(), Try("acme", "s-1", redeemed.code))
+    revoke_key(world, stamp(), revoked.id, "lost")
+    reissue_key(world, stamp(), replaced.id, "lost")
+    shown = reveal_codes(world, stamp(), issued.batch, "audit").keys
+    assert shown == [
+        *(key._replace(code=key.masked) for key in (redeemed, revoked, replaced)),
+        *others,
+    ]
+
+
+def test_codes_that_lapsed_are_still_their_owners_to_see(world: Ports, issued: Issued) -> None:
+    assert reveal_codes(world, stamp(NOON + 2 * DAY), issued.batch, "audit").keys == issued.keys
+
+
+def test_without_the_secret_there_is_nothing_to_show(world: Ports, issued: Issued) -> None:
+    other = world._replace(codes=world.codes._replace(derivation=SECRET.derive("other")))
+    shown = reveal_codes(other, stamp(), issued.batch, "audit").keys
+    assert not {key.code for key in shown} & {key.code for key in issued.keys}
+
+
+@pytest.mark.parametrize("id", ["bat_unknown", "unknown", ""])
+def test_an_unknown_batch_is_not_found(world: Ports, id: str) -> None:
+    with pytest.raises(BatchNotFound):
+        reveal_codes(world, stamp(), id, "audit")
+    assert recorded(world) == []
+
+
+def test_another_resellers_batch_is_not_found(world: Ports, issued: Issued) -> None:
+    with pytest.raises(BatchNotFound):
+        reveal_codes(world, stamp(), issued.batch, "audit", reseller="Southwind")
+    assert world.book.head() == 6
+
+
+def test_imported_codes_cannot_be_shown(world: Ports) -> None:
+    lines = [
+        "code,product,tier,seats,months,reseller,redeem_by",
+        "POS-2345-ABCD-WXYZ,cloud_pos,,5,12,Northwind,",
+    ]
+    batch = import_keys(world, stamp(), lines).batch
+    assert batch is not None
+    with pytest.raises(CodesNotDerivable):
+        reveal_codes(world, stamp(), batch, "audit")
+    with pytest.raises(BatchNotFound):
+        reveal_codes(world, stamp(), batch, "audit", reseller="Northwind")
+    assert world.book.head() == 2

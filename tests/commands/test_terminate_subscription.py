@@ -1,0 +1,98 @@
+"""A key-sourced subscription ends before its time."""
+
+from __future__ import annotations
+
+import pytest
+
+from commands.occupy_seat import Sitting, occupy_seat
+from commands.ports import Ports
+from commands.redeem_key import Redeemed, Try, redeem_key
+from commands.terminate_subscription import terminate_subscription
+from ledger.refusals import (
+    NoSeatAvailable,
+    SubscriptionEnded,
+    SubscriptionNotFound,
+    VersionMismatch,
+)
+from ledger.streams.account import SubscriptionTerminated
+from tests.worlds import DAY, NOON, another_worker, happened, issue, ports, recorded, stamp
+
+LATER = NOON + DAY
+EXPIRY = NOON.replace(year=2027)
+
+
+@pytest.fixture
+def world() -> Ports:
+    return ports()
+
+
+@pytest.fixture
+def redeemed(world: Ports) -> Redeemed:
+    return redeem_key(world, stamp(), Try("acme", "s-1", issue(world).code))
+
+
+def test_a_termination_is_recorded_with_its_reason_and_only_once(
+    world: Ports, redeemed: Redeemed
+) -> None:
+    asked = stamp(LATER, actor="kft_one", request_id="req_seven")
+    id = redeemed.subscription
+    terminated = terminate_subscription(world, asked, "acme", id, "never paid")
+    (event,) = recorded(world, after=4)
+    assert isinstance(event.fact, SubscriptionTerminated)
+    reason = event.fact.reason
+    assert reason is not None
+    assert (reason.owner, world.texts.open(reason)) == ("account-acme", "never paid")
+    assert event == happened(
+        5,
+        "account-acme",
+        2,
+        SubscriptionTerminated(subscription=id, reason=reason),
+        at=LATER,
+        actor="kft_one",
+        request_id="req_seven",
+    )
+    assert terminated.position == 5
+    assert terminated.account.state.subscriptions[id].terminated_at == LATER
+    for at in (LATER, EXPIRY + DAY):
+        again = terminate_subscription(another_worker(world), stamp(at), "acme", id, "again")
+        assert again == terminated
+    assert world.book.head() == 5
+
+
+def test_nobody_is_thrown_out_but_the_seats_are_gone_at_once(
+    world: Ports, redeemed: Redeemed
+) -> None:
+    occupy_seat(world, stamp(), Sitting("acme", "cloud_pos", None, "till-1"))
+    terminated = terminate_subscription(
+        world, stamp(LATER), "acme", redeemed.subscription, "never paid"
+    )
+    assert terminated.account.state.used == {("cloud_pos", None): 1}
+    assert terminated.account.state.pool("cloud_pos", None, LATER).over == 1
+    with pytest.raises(NoSeatAvailable):
+        occupy_seat(world, stamp(LATER), Sitting("acme", "cloud_pos", None, "till-2"))
+
+
+def test_what_is_not_there_or_over_cannot_be_terminated(world: Ports, redeemed: Redeemed) -> None:
+    id = redeemed.subscription
+    for account, subscription in (("acme", "kfsub_x"), ("acme", ""), ("beta", id)):
+        with pytest.raises(SubscriptionNotFound):
+            terminate_subscription(world, stamp(LATER), account, subscription, "never paid")
+    with pytest.raises(SubscriptionEnded):
+        terminate_subscription(world, stamp(EXPIRY), "acme", id, "never paid")
+    assert world.book.head() == 4
+
+
+def test_what_ran_out_by_the_accounts_time_has_ended_though_our_clock_is_behind(
+    world: Ports, redeemed: Redeemed
+) -> None:
+    redeem_key(world, stamp(EXPIRY), Try("acme", "s-1", issue(world).code))
+    with pytest.raises(SubscriptionEnded):
+        terminate_subscription(world, stamp(NOON), "acme", redeemed.subscription, "never paid")
+
+
+def test_the_version_that_was_seen_must_still_hold(world: Ports, redeemed: Redeemed) -> None:
+    id = redeemed.subscription
+    with pytest.raises(VersionMismatch):
+        terminate_subscription(world, stamp(), "acme", id, "x", expected_version=0)
+    assert world.book.head() == 4
+    terminate_subscription(world, stamp(), "acme", id, "x", expected_version=1)

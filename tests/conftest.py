@@ -1,0 +1,130 @@
+"""What every test stands on: an environment of no one's own, and PostgreSQL.
+
+Only the environment; the parts of Keyfold have their fixtures beside their tests.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests import postgres_binaries
+from tests.postgres_binaries import NoPostgres
+from tests.postgres_server import (
+    URL_VARIABLE,
+    OwnServer,
+    Server,
+    Session,
+    open_session,
+    own_server,
+    shared_server,
+)
+
+SESSION = pytest.StashKey[Session]()
+SESSION_FOLDER = pytest.StashKey[Path]()
+
+TEMPORARY = "PYTEST_DEBUG_TEMPROOT"  # pytest's own variable for where its folders are
+MEMORY = "/dev/shm"
+MEMORY_BYTES_MIN = 2 * 1024**3
+
+# How long one example takes is the machine's affair.
+hypothesis.settings.register_profile("keyfold", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("keyfold")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave the settings of whoever runs the tests outside, and open the session's folder."""
+    _forget_settings()
+    _keep_files_in_memory()
+    worker = getattr(config, "workerinput", None)
+    if worker is None:
+        config.stash[SESSION] = session = open_session()
+        config.stash[SESSION_FOLDER] = session.folder
+    else:
+        config.stash[SESSION_FOLDER] = Path(worker["session_folder"])
+
+
+def _keep_files_in_memory() -> None:
+    """Let temporary folders be in memory, where there is room.
+
+    SQLite waits for the disk at each commit, and no test of ours cuts the power.
+    """
+    if (
+        TEMPORARY not in os.environ
+        and os.access(MEMORY, os.W_OK)
+        and shutil.disk_usage(MEMORY).free > MEMORY_BYTES_MIN
+    ):
+        os.environ[TEMPORARY] = MEMORY
+
+
+def _forget_settings() -> None:
+    """Forget Keyfold's and Stripe's variables; libpq's too, unless they go with a given server."""
+    forgotten = ["KEYFOLD_", "STRIPE_"]
+    if URL_VARIABLE not in os.environ:
+        forgotten.append("PG")
+    for name in list(os.environ):
+        if name.startswith(tuple(forgotten)) and name != URL_VARIABLE:
+            del os.environ[name]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """Tell a worker of pytest-xdist the folder that all of them share."""
+    node.workerinput["session_folder"] = str(node.config.stash[SESSION_FOLDER])  # type: ignore[attr-defined]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave nothing running and nothing behind."""
+    session = config.stash.get(SESSION, None)
+    if session is not None:
+        session.close()
+
+
+def pytest_report_header() -> str:
+    """Say which PostgreSQL the tests will use."""
+    if URL_VARIABLE in os.environ:
+        return f"PostgreSQL: the one {URL_VARIABLE} names"
+    try:
+        binaries = postgres_binaries.find()
+    except NoPostgres:
+        return "PostgreSQL: none"
+    return f"PostgreSQL: {binaries.version}, from {binaries.folder}"
+
+
+@pytest.fixture(scope="session")
+def session_folder(pytestconfig: pytest.Config) -> Path:
+    """Answer the folder in which this test session keeps its PostgreSQL servers."""
+    return pytestconfig.stash[SESSION_FOLDER]
+
+
+@pytest.fixture(scope="session")
+def postgres_server(session_folder: Path) -> Server:
+    """Answer the session's PostgreSQL, shared by all tests; it does not sync to disk."""
+    try:
+        return shared_server(session_folder)
+    except NoPostgres as none:
+        raise pytest.fail.Exception(str(none), pytrace=False) from None
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Server) -> Iterator[str]:
+    """Answer the URL of an empty database, dropped after the test."""
+    name = postgres_server.create_database()
+    yield postgres_server.url(name)
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def durable_postgres_server(session_folder: Path) -> Iterator[OwnServer]:
+    """Answer a PostgreSQL of this test's own, which syncs every commit and may be killed."""
+    try:
+        server = own_server(session_folder)
+    except NoPostgres as none:
+        raise pytest.fail.Exception(str(none), pytrace=False) from None
+    yield server
+    server.remove()

@@ -1,0 +1,229 @@
+"""Activation codes: derived without bias and for ever, read forgivingly, shown masked."""
+
+from __future__ import annotations
+
+import doctest
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger import codes
+from ledger.codes import ALPHABET, CodeKeys, mask, parse, resembles_code
+
+GOLDEN: dict[str, Any] = json.loads(
+    (Path(__file__).parents[1] / "golden" / "codes.json").read_text("utf-8")
+)
+KEYS = CodeKeys(bytes.fromhex(GOLDEN["derivation"]), bytes.fromhex(GOLDEN["lookup"]))
+PREFIXES = frozenset({"POS", "INT"})
+CODE = "POS-2345-ABCD-WXYZ"
+
+
+@pytest.mark.parametrize("golden", GOLDEN["codes"], ids=lambda golden: golden["code"])
+def test_every_code_that_was_ever_sold_is_derived_again(golden: dict[str, Any]) -> None:
+    """The vectors were made with `openssl dgst` and a shell. Never change them: that would lose
+    every code there is.
+    """
+    code = KEYS.derive(
+        golden["prefix"], golden["batch"], golden["index"], generation=golden["generation"]
+    )
+    assert code == golden["code"]
+    assert KEYS.key_id(code) == golden["key"]
+
+
+def test_codes_are_over_capital_letters_and_2_to_9() -> None:
+    assert len(ALPHABET) == len(set(ALPHABET)) == 34
+    assert set(ALPHABET) == set("ABCDEFGHIJKLMNOPQRSTUVWXYZ23456789")
+
+
+def test_no_character_is_likelier_than_another() -> None:
+    """Chi-square over 240,000 characters, 33 degrees of freedom: 95 is exceeded by chance once in
+    20 million. Bytes taken modulo 34 without throwing any away come to more than 1,000.
+    """
+    counts = Counter(
+        character
+        for index in range(20_000)
+        for character in KEYS.derive("POS", "bat_bias", index)[4:].replace("-", "")
+    )
+    expected = sum(counts.values()) / len(ALPHABET)
+    assert set(counts) == set(ALPHABET)
+    assert sum((count - expected) ** 2 / expected for count in counts.values()) < 95
+
+
+def test_every_place_of_every_batch_has_a_code_of_its_own() -> None:
+    places = [
+        (prefix, batch, index, generation)
+        for prefix in ("POS", "INT")
+        for batch in ("bat_1", "bat_11")
+        for index in (0, 1, 10, 11, 111)
+        for generation in (0, 1, 11)
+    ]
+    derived = {KEYS.derive(p, b, i, generation=g)[4:] for p, b, i, g in places}
+    assert len(derived) == len(places)
+
+
+def test_another_secret_derives_other_codes_and_other_ids() -> None:
+    other = CodeKeys(KEYS.lookup, KEYS.derivation)
+    assert KEYS.derive("POS", "bat_1", 0) != other.derive("POS", "bat_1", 0)
+    assert KEYS.key_id(CODE) != other.key_id(CODE)
+
+
+@given(st.sampled_from(["POS", "INT"]), st.integers(0, 10**6), st.integers(0, 5))
+def test_what_is_derived_can_be_read_and_masked(prefix: str, index: int, generation: int) -> None:
+    code = KEYS.derive(prefix, "bat_1", index, generation=generation)
+    assert parse(code, PREFIXES) == code
+    assert parse(f" \t{code.lower()}\n", PREFIXES) == code
+    assert codes.prefix_of(code) == codes.prefix_of(mask(code)) == prefix
+    assert mask(code) == f"{prefix}-••••-••••-{code[-4:]}"
+    assert resembles_code(code)
+    assert not resembles_code(mask(code))
+    assert parse(mask(code), PREFIXES) is None
+
+
+FORGIVEN = {
+    "as it is": CODE,
+    "spaces around it": f"  {CODE}  ",
+    "a line break after it": f"{CODE}\r\n",
+    "a tab before it": f"\t{CODE}",
+    "no-break spaces around it": f"\u00a0{CODE}\u00a0",
+    "an ideographic space after it": f"{CODE}\u3000",
+    "lower case": CODE.lower(),
+    "mixed case": "pOs-2345-aBcD-WxYz",
+}
+
+
+@pytest.mark.parametrize("text", FORGIVEN.values(), ids=FORGIVEN.keys())
+def test_what_is_forgiven(text: str) -> None:
+    assert parse(text, PREFIXES) == CODE
+
+
+REFUSED = {
+    "nothing": "",
+    "spaces": "   ",
+    "a zero": "POS-2340-ABCD-WXYZ",
+    "a one": "POS-2341-ABCD-WXYZ",
+    "a zero in the prefix": "P0S-2345-ABCD-WXYZ",
+    "a prefix that no product has": "ABC-2345-ABCD-WXYZ",
+    "no prefix": "2345-ABCD-WXYZ",
+    "a prefix alone": "POS-",
+    "an empty prefix": "-2345-ABCD-WXYZ",
+    "two groups": "POS-2345-ABCD",
+    "four groups": "POS-2345-ABCD-WXYZ-2345",
+    "a group of five": "POS-23456-ABCD-WXYZ",
+    "a group of three": "POS-2345-ABC-WXYZ",
+    "groups of other lengths": "POS-234-5ABCD-WXYZ",
+    "no dashes": "POS2345ABCDWXYZ",
+    "spaces for dashes": "POS 2345 ABCD WXYZ",
+    "a space inside": "POS-2345- ABCD-WXYZ",
+    "a space inside a group": "POS-23 45-ABCD-WXYZ",
+    "a line break inside": "POS-2345-\nABCD-WXYZ",
+    "an underscore": "POS_2345_ABCD_WXYZ",
+    "en dashes": "POS–2345–ABCD–WXYZ",
+    "a minus sign": "POS−2345−ABCD−WXYZ",
+    "a no-break hyphen": "POS\u20112345\u2011ABCD\u2011WXYZ",
+    "a soft hyphen inside": "POS-23\u00ad45-ABCD-WXYZ",
+    "a zero-width space inside": "POS-2345\u200b-ABCD-WXYZ",
+    "a zero-width space after it": f"{CODE}\u200b",
+    "a byte order mark before it": f"\ufeff{CODE}",
+    "a NUL after it": f"{CODE}\0",
+    "a NUL inside": "POS-2345-AB\0CD-WXYZ",
+    "Cyrillic letters that look alike": "РОЅ-2345-ABCD-WXYZ",
+    "one Greek letter": "POS-2345-ΑBCD-WXYZ",
+    "full-width letters": "ＰＯＳ-2345-ABCD-WXYZ",
+    "full-width digits": "POS-２３４５-ABCD-WXYZ",
+    "Arabic digits": "POS-٢٣٤٥-ABCD-WXYZ",
+    "superscripts": "POS-²345-ABCD-WXYZ",
+    "a dotless i": "ınt-2345-abcd-wxyz",
+    "a dotted capital I": "İNT-2345-ABCD-WXYZ",
+    "a long s, whose capital is S": "POſ-2345-ABCD-WXYZ",
+    "a sharp s, whose capital is SS": "POS-2345-ABß-WXYZ",
+    "a Kelvin sign": "POS-2345-AB\u212aD-WXYZ",
+    "letters with accents": "POS-2345-ÁBCD-WXYZ",
+    "a masked code": "POS-••••-••••-WXYZ",
+    "two codes": f"{CODE} {CODE}",
+    "text around it": f"my code is {CODE}",
+    "quotes": f'"{CODE}"',
+    "half a surrogate pair": "POS-2345-ABCD-WXY\ud800",
+    "very much": "POS-" + "2345-" * 100_000,
+}
+
+
+@pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED.keys())
+def test_what_is_refused(text: str) -> None:
+    assert parse(text, PREFIXES) is None
+
+
+@given(st.text())
+def test_whatever_is_read_is_a_code(text: str) -> None:
+    read = parse(text, PREFIXES)
+    assert read is None or read == text.strip().upper()
+
+
+def test_prefixes_of_two_and_of_eight_letters_are_read() -> None:
+    prefixes = frozenset({"AB", "ABCDEFGH"})
+    assert parse("ab-2345-abcd-wxyz", prefixes) == "AB-2345-ABCD-WXYZ"
+    assert parse("abcdefgh-2345-abcd-wxyz", prefixes) == "ABCDEFGH-2345-ABCD-WXYZ"
+
+
+MAY_BE_CODES = [
+    CODE,
+    CODE.lower(),
+    f" {CODE} ",
+    "POS-2340-ABC1-WXYZ",  # mistyped
+    "POS_2345_ABCD_WXYZ",
+    "POS 2345 ABCD WXYZ",
+    "POS2345ABCDWXYZ",
+    "ABC-2345-ABCD-WXYZ",
+]
+ARE_NO_CODES = [
+    "",
+    "acme",
+    "till-1",
+    "POS-••••-••••-WXYZ",
+    "POS-2345",
+    "key_" + "a" * 26,
+    "bat_" + "a" * 26,
+    "kfsub_" + "a" * 26,
+    "kft_" + "a" * 26,
+    "req_" + "a" * 26,
+    "sub_1OqLsZ2eZvKYlo2CXkaFhQ1b",
+    "cus_NffrFeUfNV2Hib",
+    "in_1OqLsZ2eZvKYlo2CXkaFhQ1b",
+    "evt_1OqLsZ2eZvKYlo2CXkaFhQ1b",
+    "0b4f2c7e-6f0e-4b57-9f5b-0f5dbb3f6a11",
+    "01HXYZABCDEFGHJKMNPQRSTVWX",
+    "507f1f77bcf86cd799439011",
+    "12345",
+]
+
+
+@pytest.mark.parametrize("text", MAY_BE_CODES)
+def test_what_may_be_a_code_is_kept_out_of_urls(text: str) -> None:
+    assert resembles_code(text)
+
+
+@pytest.mark.parametrize("text", ARE_NO_CODES)
+def test_ids_are_no_codes(text: str) -> None:
+    assert not resembles_code(text)
+
+
+def test_a_digest_depends_on_every_part_and_on_where_parts_end() -> None:
+    digests = [
+        codes.digest(b"k", "a", "b"),
+        codes.digest(b"k", "ab"),
+        codes.digest(b"k", "a", "b", ""),
+        codes.digest(b"k", "b", "a"),
+        codes.digest(b"x", "a", "b"),
+    ]
+    assert len(set(digests)) == len(digests)
+    assert all(
+        len(one) == 26 and set(one) <= set("abcdefghijklmnopqrstuvwxyz234567") for one in digests
+    )
+
+
+def test_the_example_in_the_module_holds() -> None:
+    assert doctest.testmod(codes).failed == 0

@@ -1,0 +1,93 @@
+"""Every "no": its code, its title, its facts."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from ledger import refusals
+from ledger.refusals import (
+    FieldError,
+    HolderInOtherTier,
+    InvalidRequest,
+    NoSeatAvailable,
+    Refusal,
+    TooManyAttempts,
+    VersionMismatch,
+)
+
+ALL = refusals.refusals()
+
+CODES = {
+    "invalid_request",
+    "too_many_attempts",
+    "invalid_key_format",
+    "wrong_product",
+    "key_not_available",
+    "idempotency_key_reused",
+    "key_not_found",
+    "key_already_redeemed",
+    "key_already_revoked",
+    "key_lapsed",
+    "batch_not_found",
+    "codes_not_derivable",
+    "version_mismatch",
+    "holder_in_other_tier",
+    "no_seat_available",
+    "seat_not_occupied",
+    "subscription_not_found",
+    "subscription_ended",
+    "token_not_found",
+}
+
+
+def test_codes_are_what_outsiders_know() -> None:
+    assert set(ALL) >= CODES
+
+
+def test_a_code_is_its_class_in_other_letters() -> None:
+    for code, refusal in ALL.items():
+        assert re.sub(r"(?<!^)(?=[A-Z])", "_", refusal.__name__).lower() == code
+
+
+TITLES = {
+    "too_many_attempts": "Too many failed attempts",
+    "invalid_key_format": "Invalid key format",
+    "wrong_product": "Wrong product prefix",
+    "key_not_available": "This activation key is not available",
+}
+EXAMPLES: dict[str, Refusal] = {
+    "invalid_request": InvalidRequest(
+        FieldError("/seats", "must be from 1 to 9"), FieldError("/tier", "is missing")
+    ),
+    "too_many_attempts": TooManyAttempts(900),
+    "version_mismatch": VersionMismatch(3),
+    "holder_in_other_tier": HolderInOtherTier("growth"),
+    "no_seat_available": NoSeatAvailable(2, 3),
+}
+
+
+@pytest.mark.parametrize("code", ALL)
+def test_a_title_is_one_sentence_for_a_person(code: str) -> None:
+    title = (EXAMPLES.get(code) or ALL[code]()).title
+    assert title == TITLES.get(code, title)
+    assert title[0].isupper()
+    assert not title.endswith(".")
+
+
+def test_a_refusal_says_what_it_was_decided_on() -> None:
+    assert {code: str(refusal) for code, refusal in EXAMPLES.items()} == {
+        "invalid_request": "/seats: must be from 1 to 9; /tier: is missing",
+        "too_many_attempts": "try again in 900 s",
+        "version_mismatch": "the account is at version 3",
+        "holder_in_other_tier": "the holder sits in tier growth",
+        "no_seat_available": "3 of 2 seats are taken",
+    }
+
+
+def test_every_refusal_is_in_the_modules_list() -> None:
+    listed = set(re.findall(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b", refusals.__doc__ or ""))
+    ours = {refusal.__name__ for refusal in ALL.values() if refusal.__module__ == refusals.__name__}
+    assert ours - listed == {"TokenNotFound"}  # alone, so it has no order
+    assert listed <= ours

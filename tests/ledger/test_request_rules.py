@@ -1,0 +1,37 @@
+"""The rules of a request that may be repeated."""
+
+from __future__ import annotations
+
+from ledger.refusals import IdempotencyKeyReused
+from ledger.streams import request
+from ledger.streams.request import REQUEST, RedemptionAnswered
+from tests.worlds import NOON, Rule, rows
+
+ANSWERED = RedemptionAnswered(
+    fingerprint="abc",
+    account="acme",
+    subscription="kfsub_one",
+    account_version=1,
+    refusal=None,
+)
+
+RULES: list[Rule[RedemptionAnswered | None]] = [
+    Rule("a new request has no answer yet", [], lambda a: request.repeated(a, "abc"), None),
+    Rule(
+        "a repeated one has",
+        [(NOON, ANSWERED)],
+        lambda a: request.repeated(a, "abc"),
+        ANSWERED,
+    ),
+    Rule(
+        "another request with the same key is refused",
+        [(NOON, ANSWERED)],
+        lambda a: request.repeated(a, "xyz"),
+        IdempotencyKeyReused(),
+    ),
+]
+
+
+@rows(RULES)
+def test_the_rules_of_a_repeated_request(case: Rule[RedemptionAnswered | None]) -> None:
+    case.check(REQUEST)

@@ -1,0 +1,79 @@
+"""What holds for every stream: what its module says, and what its fold may do."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import sys
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger.codec import STREAMS
+from ledger.events import Fact, Stream
+from ledger.streams.account import ACCOUNT, Account
+from tests.ledger.facts import any_history
+
+each_stream = pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.kind)
+
+
+@each_stream
+def test_a_streams_module_says_what_it_guards(stream: Stream[Any]) -> None:
+    module = sys.modules[stream.fold.__module__]
+    doc = module.__doc__ or ""
+    lines = [line.partition(":")[0] for line in doc.splitlines()]
+    assert [head for head in lines if head in ("Stream", "Facts", "Invariant")] == [
+        "Stream",
+        "Facts",
+        "Invariant",
+    ]
+    assert f"`{stream.kind}-<" in doc
+    listed = doc.partition("Facts:")[2].partition("Invariant:")[0]
+    assert {name.strip() for name in listed.split(",")} == {
+        fact.__name__ for fact in stream.facts.values()
+    }
+
+
+@each_stream
+def test_a_streams_module_holds_its_facts_and_no_others(stream: Stream[Any]) -> None:
+    module = sys.modules[stream.fold.__module__]
+    defined = {
+        member
+        for _, member in inspect.getmembers(module, inspect.isclass)
+        if issubclass(member, Fact) and member.__module__ == module.__name__
+    }
+    assert defined == set(stream.facts.values())
+
+
+@each_stream
+def test_stored_names_begin_with_the_streams_kind(stream: Stream[Any]) -> None:
+    for name in stream.facts:
+        assert name.startswith(f"{stream.kind}.")
+        assert name.partition("@")[2].isdigit()
+
+
+@each_stream
+@settings(max_examples=60)
+@given(st.data())
+def test_a_fold_never_refuses_and_never_changes_what_it_was_given(
+    stream: Stream[Any], data: st.DataObject
+) -> None:
+    events = data.draw(any_history(stream))
+    cut = data.draw(st.integers(0, len(events)))
+    before = stream.fold(stream.initial, events[:cut])
+    kept = copy.deepcopy(before)
+    after = stream.fold(before, events[cut:])
+    assert before == kept
+    assert stream.fold(stream.initial, events) == after
+    assert stream.initial == stream.fold(stream.initial, [])
+
+
+@settings(max_examples=150)
+@given(any_history(ACCOUNT, size_max=30))
+def test_seats_used_are_the_seats_that_are_taken(events: list[Any]) -> None:
+    account: Account = ACCOUNT.fold(ACCOUNT.initial, events)
+    taken = Counter((seat.product, seat.tier) for seat in account.seats.values())
+    assert account.used == dict(taken)

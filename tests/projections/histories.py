@@ -1,0 +1,153 @@
+"""Random histories of one account, late facts among them, that could all have happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from hypothesis import strategies as st
+
+from ledger.book import Book, Change
+from ledger.catalog import builtin
+from ledger.events import Fact, Stamp
+from ledger.refusals import Refusal
+from ledger.streams import account as rules
+from ledger.streams.account import ACCOUNT, Account
+from projections.account_at import AccountAt, Moment, account_at
+from tests.projections.telling import ACCOUNT_ID, at, issued
+
+CATALOG = builtin()
+START = at("2026-01-30 12:00")
+POOLS = [("cloud_pos", None), ("integrations", "growth")]
+HOLDERS = ["h1", "h2", "h3", "h4"]
+
+# Gaps that meet one another: month ends, and the microseconds around them.
+GAPS = [
+    *[timedelta(0)] * 3,
+    *[timedelta(microseconds=1)] * 2,
+    *[timedelta(hours=5)] * 3,
+    *[timedelta(days=1)] * 3,
+    timedelta(days=28),
+    timedelta(days=31),
+]
+DOINGS = [*["redeem"] * 2, *["sit"] * 5, *["leave"] * 2, "terminate", "reissue"]
+DELAYS = [timedelta(0), timedelta(0), timedelta(0), timedelta(hours=5), timedelta(days=4)]
+
+
+class Told(NamedTuple):
+    """What was recorded, when, and when it had occurred."""
+
+    recorded_at: datetime
+    occurred_at: datetime
+    facts: Sequence[Fact]
+
+
+class Step(NamedTuple):
+    """Something that somebody tries, some time after the step before."""
+
+    gap: timedelta
+    delay: timedelta
+    do: str
+    pool: tuple[str, str | None]
+    holder: str
+    number: int
+
+
+STEPS = st.lists(
+    st.builds(
+        Step,
+        gap=st.sampled_from(GAPS),
+        delay=st.sampled_from(DELAYS),
+        do=st.sampled_from(DOINGS),
+        pool=st.sampled_from(POOLS),
+        holder=st.sampled_from(HOLDERS),
+        number=st.integers(0, 2),
+    ),
+    min_size=16,
+    max_size=30,
+)
+
+
+def happened(steps: Iterable[Step]) -> list[Told]:
+    """Answer what comes of the steps; what the rules refuse does not happen.
+
+    A late fact never comes before the last one about the same holder or subscription: nobody leaves
+    before sitting down.
+    """
+    account = ACCOUNT.initial
+    touched: dict[object, datetime] = {}
+    told: list[Told] = []
+    now = START
+    book = Book("memory:")
+    for step in steps:
+        now += step.gap
+        thing: object = step.number if step.do in ("terminate", "reissue") else step[3:5]
+        occurred = max(START, now - step.delay)
+        if step.do == "redeem":
+            thing = len(account.subscriptions)
+        if occurred < touched.get(thing, START):
+            occurred = now
+        try:
+            facts = _decided(account, step, occurred)
+        except Refusal:
+            continue
+        if facts:
+            touched[thing] = occurred
+            told.append(Told(now, occurred, facts))
+            account = record(book, told[-1:])
+    return told
+
+
+def record(book: Book, told: Iterable[Told]) -> Account:
+    """Record a history; answer the account after it."""
+    for one in told:
+        loaded = book.load(ACCOUNT, ACCOUNT_ID)
+        stamp = Stamp(one.recorded_at, "operator", "req_1")
+        book.append(stamp, Change(loaded, one.facts, occurred_at=one.occurred_at))
+    return book.load(ACCOUNT, ACCOUNT_ID).state
+
+
+def recorded(told: Iterable[Told]) -> Book:
+    book = Book("memory:")
+    record(book, told)
+    return book
+
+
+def asked_at(book: Book, moment: Moment) -> AccountAt:
+    return account_at(book, ACCOUNT_ID, moment)
+
+
+def moments(told: Sequence[Told], account: Account) -> list[datetime]:
+    """Answer the moments at which anything changes, and those a microsecond beside them."""
+    ends = [subscription.ended_at for subscription in account.subscriptions.values()]
+    steps = {START, *(t.occurred_at for t in told), *(t.recorded_at for t in told), *ends}
+    beside = timedelta(microseconds=1)
+    return sorted({near for step in steps for near in (step - beside, step, step + beside)})
+
+
+def _decided(account: Account, step: Step, now: datetime) -> list[Fact]:
+    product, tier = step.pool
+    subscription = f"kfsub_{step.number}"
+    decide: dict[str, Callable[[], list[Fact]]] = {
+        "redeem": lambda: _redeemed(account, step, now),
+        "sit": lambda: rules.occupy(account, product, tier, step.holder, None, now),
+        "leave": lambda: rules.release(account, product, step.holder),
+        "terminate": lambda: rules.terminate(account, subscription, None, now),
+        "reissue": lambda: _reissued(account, subscription, step),
+    }
+    return decide[step.do]()
+
+
+def _redeemed(account: Account, step: Step, now: datetime) -> list[Fact]:
+    place = "/".join(filter(None, step.pool))
+    number = len(account.subscriptions)
+    key = issued(str(number), place, seats=1 + step.number, months=1 + step.number)
+    return rules.activate(key, f"kfsub_{number}", now)
+
+
+def _reissued(account: Account, subscription: str, step: Step) -> list[Fact]:
+    if subscription not in account.subscriptions:
+        return []
+    key = issued(str(step.number), "cloud_pos", 1, 1, f"POS-••••-••••-{step.holder.upper()}YY")
+    return rules.rename_key(subscription, key)

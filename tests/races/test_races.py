@@ -1,0 +1,157 @@
+"""Processes that race for the same thing, one of them killed on the way."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commands.issue_keys import Order, issue_keys
+from commands.redeem_key import Try, redeem_key
+from ledger.store import schema
+from ledger.streams.account import ACCOUNT, SeatOccupied, SubscriptionActivated
+from ledger.streams.batch import KeysIssued
+from ledger.streams.key import KeyIssued, KeyRedeemed
+from web.settings import read_settings
+from web.wiring import Wiring, wire
+
+PROCESSES = 8
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def environ(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """The settings of an empty ledger that several processes can open."""
+    url = (
+        f"sqlite:///{tmp_path}/race.db"
+        if request.param == "sqlite"
+        else request.getfixturevalue("postgres_url")
+    )
+    schema.upgrade(url)
+    return {
+        "KEYFOLD_DATABASE_URL": url,
+        "KEYFOLD_SECRET": base64.b64encode(b"r" * 32).decode(),
+    }
+
+
+@pytest.fixture
+def wiring(environ: dict[str, str]) -> Iterator[Wiring]:
+    wired = wire(read_settings(environ))
+    yield wired
+    wired.close()
+
+
+class Race:
+    """Several workers that start at the same moment; the first of them is killed on the way."""
+
+    def __init__(self, environ: dict[str, str], scenario: str, argument: str, workers: int) -> None:
+        self.argument = argument
+        self.processes = [
+            subprocess.Popen(
+                [sys.executable, "-m", "tests.races.worker", scenario, str(index)],
+                cwd=ROOT,
+                env={**os.environ, **environ, "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for index in range(workers)
+        ]
+
+    def run(self, *, kill_after: int) -> dict[int, list[dict[str, Any]]]:
+        """Answer what each survivor was answered.
+
+        Args:
+            kill_after: how many answers the victim, worker 0, may give before it is killed (-9).
+        """
+        for process in self.processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in self.processes:
+            assert process.stdin is not None
+            process.stdin.write(self.argument + "\n")
+            process.stdin.flush()
+        victim, *others = self.processes
+        assert victim.stdout is not None
+        for _ in range(kill_after):
+            victim.stdout.readline()
+        victim.kill()
+        victim.communicate()
+        answers = {}
+        for index, process in enumerate(others, start=1):
+            output, _ = process.communicate(timeout=60)
+            lines = output.splitlines()
+            assert process.returncode == 0
+            assert lines[-1] == "done"
+            answers[index] = [json.loads(line) for line in lines[:-1]]
+        return answers
+
+
+def facts(wiring: Wiring, kind: type) -> list[Any]:
+    return [event.fact for event in wiring.ports.book.follow(0) if isinstance(event.fact, kind)]
+
+
+def issued_code(wiring: Wiring, seats: int) -> str:
+    wanted = Order(product="cloud_pos", tier=None, seats=seats, months=12, count=1, reseller="n")
+    return issue_keys(wiring.ports, wiring.stamp("operator", "setup"), wanted).keys[0].code
+
+
+def test_one_key_redeemed_by_eight_processes_gives_one_subscription(
+    environ: dict[str, str], wiring: Wiring
+) -> None:
+    code = issued_code(wiring, seats=5)
+    answers = Race(environ, "redeem", code, PROCESSES).run(kill_after=0)
+
+    activated = facts(wiring, SubscriptionActivated)
+    redeemed = facts(wiring, KeyRedeemed)
+    winners = [a for lines in answers.values() for a in lines if "subscription" in a]
+    losers = Counter(a["refused"] for lines in answers.values() for a in lines if "refused" in a)
+    # The one that was killed may have won without saying so, or not have come to try.
+    assert len(activated) == len(redeemed) == 1
+    assert len(winners) <= 1
+    assert losers == {"key_not_available": PROCESSES - 1 - len(winners)}
+    owners = [
+        index
+        for index in range(PROCESSES)
+        if wiring.ports.book.load(ACCOUNT, f"account-{index}").state.subscriptions
+    ]
+    assert [f"account-{index}" for index in owners] == [redeemed[0].account]
+
+
+def test_eighty_holders_of_eight_processes_take_exactly_forty_seats(
+    environ: dict[str, str], wiring: Wiring
+) -> None:
+    stamp = wiring.stamp("operator", "setup")
+    redeem_key(wiring.ports, stamp, Try("acme", "s", issued_code(wiring, seats=40)))
+    answers = Race(environ, "occupy", "acme", PROCESSES).run(kill_after=2)
+
+    account = wiring.ports.book.load(ACCOUNT, "acme").state
+    let_in = {a["holder"] for lines in answers.values() for a in lines if "refused" not in a}
+    refused = Counter(a["refused"] for lines in answers.values() for a in lines if "refused" in a)
+    seated = {seat.holder for seat in account.seats.values()}
+    assert len(facts(wiring, SeatOccupied)) == len(seated) == 40
+    assert account.used == {("cloud_pos", None): 40}
+    assert let_in <= seated
+    assert refused == {"no_seat_available": (PROCESSES - 1) * 10 - len(let_in)}
+    assert {holder for holder in seated - let_in if not holder.startswith("till-0-")} == set()
+
+
+def test_ten_orders_with_one_idempotency_key_are_one_batch(
+    environ: dict[str, str], wiring: Wiring
+) -> None:
+    answers = Race(environ, "order", "order-7", workers=10).run(kill_after=0)
+
+    given = [line for lines in answers.values() for line in lines]
+    assert len(given) == 9
+    assert all(line == given[0] for line in given)
+    assert len(set(given[0]["codes"])) == 50
+    assert len(facts(wiring, KeysIssued)) == 1
+    assert len(facts(wiring, KeyIssued)) == 50

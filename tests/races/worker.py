@@ -1,0 +1,71 @@
+"""One of several processes that race: `python -m tests.races.worker SCENARIO INDEX`.
+
+It wires Keyfold from the environment, says `ready`, waits for a line on standard input, and then
+does its share of the scenario: one line of JSON on standard output for each thing it was answered.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from commands.issue_keys import Order, issue_keys
+from commands.occupy_seat import Sitting, occupy_seat
+from commands.redeem_key import Try, redeem_key
+from ledger.refusals import Refusal
+from web.settings import read_settings
+from web.wiring import Wiring, wire
+
+HOLDERS_EACH = 10
+
+
+def redeem(wiring: Wiring, index: int, code: str) -> Iterator[dict[str, Any]]:
+    """Try one code on an account of our own."""
+    wanted = Try(account=f"account-{index}", session="s", code=code)
+    stamp = wiring.stamp("operator", f"race-{index}")
+    try:
+        yield {"subscription": redeem_key(wiring.ports, stamp, wanted).subscription}
+    except Refusal as refusal:
+        yield {"refused": refusal.code}
+
+
+def occupy(wiring: Wiring, index: int, account: str) -> Iterator[dict[str, Any]]:
+    """Want a seat for each of ten holders of our own."""
+    for number in range(HOLDERS_EACH):
+        holder = f"till-{index}-{number}"
+        stamp = wiring.stamp("operator", f"race-{holder}")
+        try:
+            occupy_seat(wiring.ports, stamp, Sitting(account, "cloud_pos", None, holder))
+            yield {"holder": holder}
+        except Refusal as refusal:
+            yield {"refused": refusal.code, "holder": holder}
+
+
+def order(wiring: Wiring, index: int, idempotency_key: str) -> Iterator[dict[str, Any]]:
+    """Place the same order as everybody else."""
+    stamp = wiring.stamp("operator", f"race-{index}")
+    wanted = Order(
+        product="cloud_pos", tier=None, seats=3, months=12, count=50, reseller="north", note="n"
+    )
+    issued = issue_keys(wiring.ports, stamp, wanted, idempotency_key=idempotency_key)
+    yield {"batch": issued.batch, "codes": [key.code for key in issued.keys]}
+
+
+SCENARIOS = {"redeem": redeem, "occupy": occupy, "order": order}
+
+
+def main() -> None:
+    scenario, index = sys.argv[1], int(sys.argv[2])
+    wiring = wire(read_settings())
+    wiring.ports.book.head()
+    print("ready", flush=True)
+    argument = sys.stdin.readline().strip()
+    for answer in SCENARIOS[scenario](wiring, index, argument):
+        print(json.dumps(answer), flush=True)
+    print("done", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,267 @@
+"""The API over a small ledger, with a token of each role and a clock that tests move.
+
+    api = memory_api()
+    key = api.issue()
+    api.post("portal", "/v1/keys/redeem", {"code": key["code"], "account": "acme", "session": "s"})
+
+Every answer is held to /openapi.json on its way: a status, header or field that is not documented
+fails the test that met it; so does a problem that holds a code or a token.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jsonschema_rs
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import HTTPException
+
+from commands.give_access import create_token
+from commands.ports import Ports
+from commands.sign_checkpoint import signing_of
+from ledger.catalog import Catalog
+from ledger.store import schema
+from ledger.store.signed_checkpoints import signed_checkpoints
+from ledger.streams.token import ROLES
+from projections.stores import open_tables
+from tests.worlds import NOON, SECRET, ports, stamp
+from web.app import create_app
+from web.settings import Settings
+from web.wiring import Wiring, wire
+
+PROBLEM = "application/problem+json"
+RESELLER = "Northwind"
+OTHER_RESELLER = "Southgate"
+PUBLIC_URL = "http://127.0.0.1:8000"
+
+POS = {"product": "cloud_pos", "seats": 2, "months": 12, "reseller": RESELLER}
+INT = {**POS, "product": "integrations", "tier": "growth"}
+
+_SECRET_SHAPES = re.compile(r"(POS|INT)(-[A-Z2-9]{4}){3}|kf_[a-z2-7]{8,}", re.IGNORECASE)
+
+
+@dataclass
+class TestClock:
+    """A clock that stands still until it is moved."""
+
+    __test__ = False
+
+    now: datetime = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+
+class Got(NamedTuple):
+    """An answer; `body` is its JSON, None when it has none."""
+
+    status: int
+    body: Any
+    headers: Headers
+    raw: bytes
+
+    @property
+    def code(self) -> Any:
+        return self.body["code"]
+
+    @property
+    def pointers(self) -> list[str]:
+        return [error["pointer"] for error in self.body.get("errors", [])]
+
+    @property
+    def position(self) -> int:
+        return int(self.headers["Keyfold-Position"])
+
+
+@dataclass
+class Api:
+    """One application, asked through its WSGI interface."""
+
+    app: Flask = field(repr=False)
+    document: dict[str, Any] = field(repr=False)
+    ports: Ports = field(repr=False)
+    clock: TestClock
+    tokens: dict[str, str] = field(repr=False)
+    numbers: Iterator[int] = field(default_factory=count, repr=False)
+
+    @cached_property
+    def client(self) -> FlaskClient:
+        return self.app.test_client()
+
+    @property
+    def head(self) -> int:
+        return self.ports.book.head()
+
+    # Asking
+
+    def ask(
+        self,
+        role: str | None,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> Got:
+        """Ask with the token of a role, or with none, and hold the answer to the document."""
+        sent = dict(headers or {})
+        if role is not None:
+            sent["Authorization"] = f"Bearer {self.tokens[role]}"
+        if body is not None:
+            options |= {"data": json.dumps(body), "content_type": "application/json"}
+        response = self.client.open(path, method=method, headers=sent, **options)
+        got = _got(response.status_code, response.headers, response.data)
+        response.close()
+        self._hold_to_document(method, path, got)
+        return got
+
+    def get(self, role: str | None, path: str, **options: Any) -> Got:
+        return self.ask(role, "GET", path, **options)
+
+    def post(self, role: str | None, path: str, body: Any = None, **options: Any) -> Got:
+        return self.ask(role, "POST", path, body, **options)
+
+    def put(self, role: str | None, path: str, body: Any = None, **options: Any) -> Got:
+        return self.ask(role, "PUT", path, body, **options)
+
+    def delete(self, role: str | None, path: str, **options: Any) -> Got:
+        return self.ask(role, "DELETE", path, **options)
+
+    # Small worlds
+
+    def issue(self, order: Mapping[str, Any] = POS, **changes: Any) -> dict[str, str]:
+        """Issue keys as admin, and answer the first, with its batch."""
+        got = self.post("admin", "/v1/keys", {**order, **changes})
+        assert got.status == 201, got.body
+        return {**got.body["keys"][0], "batch": got.body["batch"]}
+
+    def redeem(self, account: str = "acme", order: Mapping[str, Any] = POS, **changes: Any) -> str:
+        """Redeem a new key on an account, and answer the subscription's id."""
+        got = self.try_code(self.issue(order, **changes)["code"], account=account)
+        assert got.status == 201, got.body
+        return str(got.body["subscription"]["subscription"])
+
+    def try_code(self, code: str, *, what: str = "redeem", **others: Any) -> Got:
+        """Try a code in a session of its own, unless one is named."""
+        body = {"code": code, "account": "acme", "session": f"s-{next(self.numbers)}", **others}
+        return self.post("portal", f"/v1/keys/{what}", body)
+
+    def sit(
+        self, holder: str, account: str = "acme", product: str = "cloud_pos", **body: Any
+    ) -> Got:
+        return self.put("portal", f"/v1/accounts/{account}/seats/{product}/{holder}", body)
+
+    # Holding answers to the document
+
+    def _hold_to_document(self, method: str, path: str, got: Got) -> None:
+        assert got.headers["X-Request-Id"]
+        if got.headers.get("Content-Type") == PROBLEM and method != "HEAD":
+            self._hold_to(got.body, {"$ref": "#/components/schemas/Problem"})
+            assert got.body["status"] == got.status
+            assert got.body["request_id"] == got.headers["X-Request-Id"]
+            assert not _SECRET_SHAPES.search(got.raw.decode() + str(got.headers)), got.raw
+        operation = self._operation(method, path)
+        if operation is None:
+            return
+        answers = operation["responses"]
+        assert str(got.status) in answers, (method, path, got.status, got.body)
+        answer = answers[str(got.status)]
+        for name in answer.get("headers", {}):
+            header = self.document["components"]["headers"][name]
+            assert name in got.headers or not header.get("required"), (method, path, name)
+        for media_type, media in answer.get("content", {}).items():
+            assert got.headers["Content-Type"] == media_type
+            self._hold_to(got.body, media["schema"])
+            if media_type == "application/json":
+                self._hold_to_fields(got.body, media["schema"])
+
+    def _operation(self, method: str, path: str) -> dict[str, Any] | None:
+        routes = self.app.url_map.bind("localhost")
+        try:
+            rule, _ = routes.match(path.partition("?")[0], method, return_rule=True)
+        except HTTPException:
+            return None
+        template = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        operation: dict[str, Any] | None = (
+            self.document["paths"].get(template, {}).get(method.lower())
+        )
+        return operation
+
+    def _hold_to(self, body: Any, schema: Mapping[str, Any]) -> None:
+        whole = {**schema, "components": self.document["components"]}
+        jsonschema_rs.validator_for(whole, validate_formats=True).validate(body)
+
+    def _hold_to_fields(self, body: Any, schema: Mapping[str, Any]) -> None:
+        """Hold an answer to have no field that is not documented."""
+        if "$ref" in schema:
+            schema = self.document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        if isinstance(body, list):
+            for one in body:
+                self._hold_to_fields(one, schema["items"])
+        elif isinstance(body, dict) and "properties" in schema:
+            assert set(body) == set(schema["properties"])
+            for name, inner in body.items():
+                self._hold_to_fields(inner, schema["properties"][name])
+
+
+def _got(status: int, headers: Headers, raw: bytes) -> Got:
+    is_json = headers.get("Content-Type", "").endswith("json")
+    return Got(status, json.loads(raw) if is_json and raw else None, headers, raw)
+
+
+def memory_api(
+    *,
+    position_wait_s: float = 0.05,
+    catalog: Catalog | None = None,
+    test_clock: Path | None = None,
+) -> Api:
+    """Answer the API over an empty ledger in memory."""
+    world, clock = ports(catalog=catalog), TestClock()
+    settings = Settings("memory:", SECRET, world.catalog, PUBLIC_URL, test_clock, 100)
+    signing = signing_of(SECRET, (), signed_checkpoints(world.book.store))
+    wiring = Wiring(settings, clock, world, open_tables("memory:"), signing)
+    return _api(wiring, clock, position_wait_s)
+
+
+@contextmanager
+def stored_api(database_url: str) -> Iterator[Api]:
+    """Answer the API over an empty ledger in a database, whose tables are made here."""
+    clock = TestClock()
+    schema.upgrade(database_url)
+    settings = Settings(database_url, SECRET, ports().catalog, PUBLIC_URL, None, 100)
+    wiring = wire(settings)._replace(clock=clock)
+    yield _api(wiring, clock, position_wait_s=0.05)
+    wiring.close()
+
+
+def _api(wiring: Wiring, clock: TestClock, position_wait_s: float) -> Api:
+    app = create_app(wiring, position_wait_s=position_wait_s)
+    document = json.loads(app.test_client().get("/openapi.json").data)
+    return Api(app, document, wiring.ports, clock, tokens_of_all_roles(wiring.ports))
+
+
+def tokens_of_all_roles(world: Ports) -> dict[str, str]:
+    """Give access to one of each role, and to another reseller (`other`)."""
+    tokens: dict[str, str] = {
+        role: create_token(
+            world, stamp(), role, reseller=RESELLER if role == "reseller" else None
+        ).secret
+        for role in ROLES
+    }
+    other = create_token(world, stamp(), "reseller", reseller=OTHER_RESELLER)
+    return {**tokens, "other": other.secret}

@@ -1,0 +1,227 @@
+"""Who may do what: a token of each role, and none, on each route."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import pytest
+
+from commands.give_access import create_token, revoke_token
+from ledger.streams.token import ROLES
+from tests.web.api import POS, Api
+from tests.worlds import DAY, NOON, stamp
+
+KEY_READERS = {"reseller", "support", "auditor", "admin"}
+ACCOUNT_READERS = {"portal", "support", "auditor", "admin"}
+OWNERS = {"reseller", "admin"}
+PROOF_READERS = {"support", "auditor", "admin"}
+EVERYBODY = None
+
+CALLERS = (None, *ROLES)
+
+
+@dataclass(frozen=True)
+class Route:
+    """Who gets this status; the other roles get 403, and nobody else is let in at all."""
+
+    method: str
+    rule: str
+    status: int
+    roles: set[str] | None
+    body: dict[str, Any] | None = None
+    query: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.rule}"
+
+    def expected(self, caller: str | None) -> int:
+        if self.roles is None or caller in self.roles:
+            return self.status
+        return 401 if caller is None else 403
+
+
+ACCOUNT = "/v1/accounts/<account>"
+SEAT = f"{ACCOUNT}/seats/<product>/<holder>"
+REASON = {"reason": "Because"}
+
+ROUTES = [
+    Route("POST", "/v1/keys", 201, OWNERS, POS),
+    Route("GET", "/v1/keys", 200, KEY_READERS),
+    Route("GET", "/v1/keys/<id:key>", 200, KEY_READERS),
+    Route("POST", "/v1/keys/<id:key>/revoke", 200, OWNERS, REASON),
+    Route("POST", "/v1/keys/<id:key>/reissue", 201, {*OWNERS, "support"}, REASON),
+    Route("POST", "/v1/batches/<batch>/reveal", 200, OWNERS, REASON),
+    Route("POST", "/v1/keys/validate", 200, {"portal", "admin"}, {"code": "<code>"}),
+    Route("POST", "/v1/keys/redeem", 201, {"portal", "admin"}, {"code": "<code>"}),
+    Route("GET", f"{ACCOUNT}/subscriptions", 200, ACCOUNT_READERS),
+    Route("GET", f"{ACCOUNT}/entitlements", 200, ACCOUNT_READERS),
+    Route("GET", f"{ACCOUNT}/seat-history", 200, ACCOUNT_READERS),
+    Route("POST", f"{ACCOUNT}/subscriptions/<subscription>/terminate", 200, {"admin"}, REASON),
+    Route("GET", f"{ACCOUNT}/seats", 200, ACCOUNT_READERS),
+    Route("GET", SEAT, 200, ACCOUNT_READERS),
+    Route("PUT", SEAT, 200, {"portal", "admin"}, {}),
+    Route("DELETE", SEAT, 204, {"portal", "support", "admin"}),
+    Route("GET", "/v1/events", 200, {"auditor", "admin"}),
+    Route("GET", "/v1/checkpoint", 200, PROOF_READERS),
+    Route("GET", "/v1/checkpoint/keys", 200, PROOF_READERS),
+    Route("GET", "/v1/proofs/inclusion", 200, PROOF_READERS, query="?position=1"),
+    Route("GET", "/v1/proofs/consistency", 200, PROOF_READERS, query="?from=1"),
+    Route("GET", "/healthz", 200, EVERYBODY),
+    Route("GET", "/readyz", 200, EVERYBODY),
+    Route("GET", "/metrics", 200, EVERYBODY),
+    Route("GET", "/openapi.json", 200, EVERYBODY),
+    Route("GET", "/docs", 200, EVERYBODY),
+    Route("GET", "/static/<filename>", 200, EVERYBODY),
+]
+
+_numbers = count()
+
+
+def test_the_table_has_every_route(shared: Api) -> None:
+    listed = {
+        (route.method, route.rule.replace("<filename>", "<path:filename>")) for route in ROUTES
+    }
+    served = {
+        (method, rule.rule)
+        for rule in shared.app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert listed == served
+
+
+def filled(api: Api, route: Route) -> tuple[str, dict[str, Any] | None]:
+    """Answer the route's path and body for an account and a key of this one call."""
+    account = f"acct-{next(_numbers)}"
+    subscription = api.redeem(account)
+    api.sit("till-1", account)
+    key = api.issue()
+    path = route.rule
+    for name, value in {
+        "account": account,
+        "product": "cloud_pos",
+        "holder": "till-1",
+        "subscription": subscription,
+        "key": key["id"],
+        "batch": key["batch"],
+        "filename": "docs.css",
+    }.items():
+        path = re.sub(rf"<(\w+:)?{name}>", value, path)
+    body = route.body
+    if body and "code" in body:
+        body = {"code": key["code"], "account": account, "session": "s-1"}
+    return path + route.query, body
+
+
+@pytest.mark.parametrize("caller", CALLERS, ids=str)
+@pytest.mark.parametrize("route", ROUTES, ids=str)
+def test_each_role_gets_as_far_as_it_should(shared: Api, route: Route, caller: str | None) -> None:
+    path, body = filled(shared, route)
+    before = shared.head
+    got = shared.ask(caller, route.method, path, body)
+    assert got.status == route.expected(caller), got.body
+    if got.status in {401, 403}:
+        assert shared.head == before
+    if got.status == 401:
+        assert got.headers["WWW-Authenticate"] == 'Bearer realm="keyfold"'
+
+
+@pytest.mark.parametrize("caller", CALLERS, ids=str)
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.method == "GET"], ids=str)
+def test_head_is_for_whom_get_is(shared: Api, route: Route, caller: str | None) -> None:
+    path, _ = filled(shared, route)
+    got = shared.ask(caller, "HEAD", path)
+    assert (got.status, got.raw) == (route.expected(caller), b"")
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=str)
+def test_options_tells_the_methods_to_anybody(shared: Api, route: Route) -> None:
+    path, _ = filled(shared, route)
+    got = shared.ask(None, "OPTIONS", path)
+    assert (got.status, got.raw) == (200, b"")
+    assert route.method in got.headers["Allow"].split(", ")
+    assert "Access-Control-Allow-Origin" not in got.headers
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer kf_",
+        "Bearer kf_abc def",
+        "Bearer {admin}x",
+        "bearer{admin}",
+        "{admin}",
+        "Basic {admin}",
+        "Bearer kf_\u00e4\u00f6",
+        "Bearer " + "kf_" + "a" * 5000,
+    ],
+)
+def test_what_is_no_valid_token_lets_nobody_in(shared: Api, sent: str) -> None:
+    header = sent.replace("{admin}", shared.tokens["admin"])
+    got = shared.get(None, "/v1/keys", headers={"Authorization": header})
+    assert (got.status, got.code) == (401, "unauthenticated")
+    assert 'error="invalid_token"' in got.headers["WWW-Authenticate"]
+
+
+def test_the_scheme_of_a_token_is_not_case_sensitive(shared: Api) -> None:
+    for scheme in ("Bearer", "bearer", "BEARER"):
+        sent = {"Authorization": f"{scheme} {shared.tokens['admin']}"}
+        assert shared.get(None, "/v1/keys", headers=sent).status == 200
+
+
+def test_a_revoked_token_lets_nobody_in_from_then_on(api: Api) -> None:
+    given = create_token(api.ports, stamp(), "admin")
+    api.tokens["gone"] = given.secret
+    assert api.get("gone", "/v1/keys").status == 200
+    revoke_token(api.ports, stamp(), given.token.id)
+    assert api.get("gone", "/v1/keys").status == 401
+
+
+def test_a_token_lets_nobody_in_once_it_has_expired(api: Api) -> None:
+    api.tokens["short"] = create_token(api.ports, stamp(), "admin", expires_at=NOON + DAY).secret
+    api.clock.now = NOON + DAY * 0.999
+    assert api.get("short", "/v1/keys").status == 200
+    api.clock.now = NOON + DAY
+    assert api.get("short", "/v1/keys").status == 401
+
+
+def test_who_asked_is_recorded_with_what_happened(api: Api) -> None:
+    token = create_token(api.ports, stamp(), "admin")
+    api.tokens["asking"] = token.secret
+    got = api.post("asking", "/v1/keys", POS, headers={"X-Request-Id": "order-7"})
+    events = list(api.ports.book.follow(got.position - 1))
+    assert [(event.actor, event.request_id) for event in events] == [(token.token.id, "order-7")]
+
+
+@pytest.mark.parametrize("caller", CALLERS, ids=str)
+def test_a_page_that_says_nothing_lets_nobody_in(api: Api, caller: str | None) -> None:
+    api.app.view_functions["docs.show_docs"] = lambda: "secret"
+    got = api.get(caller, "/docs")
+    assert got.status == (401 if caller is None else 403)
+    assert b"secret" not in got.raw
+
+
+ELSEWHERE = "203.0.113.7"
+
+
+@pytest.mark.parametrize("caller", [*CALLERS, "nonsense"], ids=str)
+def test_figures_need_a_token_from_elsewhere(shared: Api, caller: str | None) -> None:
+    shared.tokens["nonsense"] = "kf_nonsense"
+    got = shared.get(caller, "/metrics", environ_base={"REMOTE_ADDR": ELSEWHERE})
+    expected = {None: 401, "nonsense": 401, "admin": 200, "auditor": 200}
+    assert got.status == expected.get(caller, 403)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"])
+def test_figures_need_no_token_from_this_machine(shared: Api, address: str) -> None:
+    assert shared.get(None, "/metrics", environ_base={"REMOTE_ADDR": address}).status == 200
+
+
+@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"])
+def test_a_proxy_on_this_machine_does_not_open_the_figures(shared: Api, header: str) -> None:
+    assert shared.get(None, "/metrics", headers={header: ELSEWHERE}).status == 401

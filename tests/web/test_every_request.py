@@ -1,0 +1,234 @@
+"""What holds for every request: its id, its headers, its line in the log, and no secrets in any."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+from eventsourcing.persistence import OperationalError
+
+from tests.web.api import POS, Api
+from tests.web.faults import failing
+from web.logs import JsonLines
+from web.redaction import Redactor
+
+CODE = "POS-ABCD-EFGH-7K2M"
+TOKEN = "kf_" + "a" * 40
+MADE = re.compile(r"req_[a-z2-7]{26}")
+
+# One of each kind of answer.
+PATHS = [
+    ("admin", "/v1/keys", 200),
+    ("admin", "/v1/keys?limit=0", 422),
+    ("admin", f"/v1/keys/{CODE}", 422),
+    (None, "/v1/keys", 401),
+    ("portal", "/v1/keys", 403),
+    (None, "/nowhere", 404),
+    (None, "/healthz", 200),
+    (None, "/docs", 200),
+    (None, "/openapi.json", 200),
+    (None, "/static/docs.css", 200),
+]
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """Answer what Keyfold's loggers write, as lines of JSON."""
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(JsonLines())
+    ours = logging.getLogger("keyfold")
+    level = ours.level
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+    yield written
+    ours.removeHandler(handler)
+    ours.setLevel(level)
+
+
+def lines(log: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in log.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize(("role", "path", "status"), PATHS)
+def test_a_request_id_is_taken_and_echoed(
+    shared: Api, role: str | None, path: str, status: int
+) -> None:
+    got = shared.get(role, path, headers={"X-Request-Id": "a.B_9:-z"})
+    assert (got.status, got.headers["X-Request-Id"]) == (status, "a.B_9:-z")
+
+
+@pytest.mark.parametrize(("role", "path", "status"), PATHS)
+def test_a_request_id_is_made_when_none_was_sent(
+    shared: Api, role: str | None, path: str, status: int
+) -> None:
+    first, second = (shared.get(role, path).headers["X-Request-Id"] for _ in range(2))
+    assert MADE.fullmatch(first)
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    "sent",
+    ["", " ", "a b", "a\tb", "x" * 129, "\u00e4", "<script>", "a/b", CODE, CODE.lower(), TOKEN],
+)
+def test_a_request_id_out_of_shape_is_not_taken(shared: Api, sent: str) -> None:
+    got = shared.get("admin", "/v1/keys", headers={"X-Request-Id": sent})
+    assert MADE.fullmatch(got.headers["X-Request-Id"])
+
+
+def test_the_request_id_is_stored_with_the_events(api: Api) -> None:
+    got = api.post("admin", "/v1/keys", POS, headers={"X-Request-Id": "portal-4711"})
+    (event,) = api.ports.book.follow(got.position - 1)
+    assert event.request_id == "portal-4711"
+
+
+@pytest.mark.parametrize(("role", "path", "status"), PATHS)
+def test_every_answer_is_guarded(shared: Api, role: str | None, path: str, status: int) -> None:
+    headers = shared.get(role, path).headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert "default-src" in headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert headers["Server"] == "keyfold"
+    assert not [name for name, _ in headers if name.startswith("Access-Control")]
+    if path.startswith("/v1") or status >= 400:
+        assert headers["Cache-Control"] == "no-store"
+
+
+# Codes in URLs
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/v1/keys/{CODE}",
+        f"/v1/keys/{CODE.lower()}",
+        f"/v1/keys/{CODE}/revoke",
+        f"/v1/keys?batch={CODE}",
+        f"/v1/keys?colour=x&{CODE}=1",
+        f"/v1/keys?reseller={quote(CODE).replace('-', '%2D')}",
+        f"/v1/keys?reseller={quote(quote(CODE).replace('-', '%2D'))}",
+        f"/v1/accounts/acme/seats/cloud_pos/{CODE}",
+        f"/v1/accounts/till_{CODE}/seats",
+        f"/v1/timeline?ref={CODE}",
+        f"/nowhere/{CODE}/at/all",
+        f"/healthz?{CODE}",
+        f"/docs/{CODE}",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH"])
+@pytest.mark.parametrize("role", ["admin", None])
+def test_a_whole_code_in_a_url_is_refused_and_not_repeated(
+    shared: Api, log: io.StringIO, path: str, method: str, role: str | None
+) -> None:
+    got = shared.ask(role, method, path)
+    assert (got.status, got.code) == (422, "code_in_url")
+    assert "ABCD" not in (got.raw.decode() + str(got.headers) + log.getvalue()).upper()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/accounts/account_12345678/subscriptions",
+        "/v1/accounts/acmecorporation1/subscriptions",
+        "/v1/accounts/shop-abcd-efgh-ijkl/subscriptions",
+        "/v1/accounts/3f0e5a52-9c1b-4d8e-a7aa-0d2f1c3b4a59/subscriptions",
+        "/v1/accounts/POS-0001-0002-0003/subscriptions",
+        "/v1/keys?reseller=Pos%20Data%20Plus%20Shop",
+    ],
+)
+def test_an_id_that_only_resembles_a_code_is_an_id(shared: Api, path: str) -> None:
+    assert shared.get("admin", path).status == 200
+
+
+def test_a_masked_code_in_a_url_is_only_unknown(shared: Api) -> None:
+    assert shared.get("admin", f"/v1/keys/{quote('POS-••••-••••-7K2M')}").status == 404
+
+
+def test_codes_and_tokens_are_found_wherever_they_stand() -> None:
+    redactor = Redactor({"POS", "INT"})
+    assert redactor.scrub(f"a {CODE.lower()}, {TOKEN}!") == "a pos-••••-••••-7k2m, kf_…!"
+    assert not redactor.holds_code(f"X{CODE}")
+    assert not redactor.holds_code(f"{CODE}X")
+    assert not redactor.holds_code("POS-ABCD-EFGH-7K2")
+    assert not redactor.holds_code("ABC-ABCD-EFGH-7K2M")
+
+
+# Logs
+
+
+def test_a_request_is_one_line_with_its_route_and_not_its_path(api: Api, log: io.StringIO) -> None:
+    path = "/v1/accounts/jane.doe/seats/cloud_pos/till-of-jane?as_of=2026-03-01T00:00:00Z"
+    got = api.get("portal", path)
+    (line,) = lines(log)
+    assert line == {
+        "at": line["at"],
+        "level": "info",
+        "message": "request",
+        "method": "GET",
+        "route": "/v1/accounts/<account>/seats/<product>/<holder>",
+        "status": 404,
+        "ms": line["ms"],
+        "request_id": got.headers["X-Request-Id"],
+        "actor": line["actor"],
+    }
+    assert str(line["actor"]).startswith("kft_")
+
+
+def test_a_request_for_nothing_is_logged_without_its_path(api: Api, log: io.StringIO) -> None:
+    api.get(None, "/nowhere/jane.doe")
+    (line,) = lines(log)
+    assert (line["route"], line["status"], line["actor"]) == ("(none)", 404, "")
+
+
+def test_neither_codes_nor_tokens_nor_texts_are_logged(api: Api, log: io.StringIO) -> None:
+    key = api.issue(note="Note of the order")
+    api.try_code(key["code"])
+    api.try_code(key["code"], account="other")
+    api.sit("till-1", label="Label of a till")
+    api.post("admin", f"/v1/batches/{key['batch']}/reveal", {"reason": "Reason of it"})
+    api.post("admin", f"/v1/keys/{key['id']}/reissue", {"reason": "Reason of it"})
+    written = log.getvalue()
+    assert len(lines(log)) == 6
+    assert api.tokens["admin"] not in written
+    for secret in (key["code"], "Note of", "Label of", "Reason of", "till-1", "acme"):
+        assert secret not in written
+
+
+def test_what_is_unexpected_is_told_to_the_log_and_to_nobody_else(
+    api: Api, log: io.StringIO
+) -> None:
+    with failing(api, "read_stream", RuntimeError(f"{CODE} {TOKEN} jane.doe")):
+        got = api.get("portal", "/v1/accounts/jane.doe/seats?product=cloud_pos")
+    assert (got.status, got.code) == (500, "internal_error")
+    assert "Runtime" not in got.raw.decode()
+    error, request = lines(log)
+    assert error["level"] == "error"
+    assert error["request_id"] == request["request_id"] == got.headers["X-Request-Id"]
+    assert "RuntimeError at " in str(error["message"])
+    assert "faults.py" in str(error["message"])
+    for secret in (CODE, TOKEN, "jane.doe", "product="):
+        assert secret not in log.getvalue()
+
+
+def test_a_database_that_is_away_is_told_to_the_log(api: Api, log: io.StringIO) -> None:
+    with failing(api, "read_stream", OperationalError(f"password of {TOKEN}")):
+        got = api.get("portal", "/v1/accounts/acme/seats")
+    assert (got.status, got.headers["Retry-After"]) == (503, "1")
+    warning, _ = lines(log)
+    assert warning["level"] == "warning"
+    assert "OperationalError" in str(warning["message"])
+    assert TOKEN not in log.getvalue()
+
+
+def test_an_exception_that_came_of_another_names_both(api: Api, log: io.StringIO) -> None:
+    outer = RuntimeError("outer")
+    outer.__cause__ = KeyError("inner")
+    with failing(api, "read_stream", outer):
+        api.get("portal", "/v1/accounts/acme/seats")
+    assert re.search(r"RuntimeError at .* from KeyError at ", str(lines(log)[0]["message"]))

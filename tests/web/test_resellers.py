@@ -1,0 +1,102 @@
+"""A reseller sees and touches its own keys only, and never learns that another's exist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.web.api import OTHER_RESELLER, POS, RESELLER, Api, Got
+
+NEVER_ISSUED = "key_" + "a" * 26
+NO_BATCH = "bat_" + "a" * 26
+
+
+def alike(one: Got, other: Got) -> bool:
+    """Tell whether two answers differ in nothing but the request."""
+
+    def bare(got: Got) -> dict[str, Any]:
+        return {k: v for k, v in got.body.items() if k not in {"request_id", "instance"}}
+
+    return one.status == other.status and bare(one) == bare(other)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/keys/{key}"),
+        ("POST", "/v1/keys/{key}/revoke"),
+        ("POST", "/v1/keys/{key}/reissue"),
+        ("POST", "/v1/batches/{batch}/reveal"),
+    ],
+)
+def test_anothers_key_is_as_one_that_was_never_issued(api: Api, method: str, path: str) -> None:
+    key = api.issue()
+    body = {"reason": "Curious"} if method == "POST" else None
+    head = api.head
+    theirs = api.ask("other", method, path.format(key=key["id"], batch=key["batch"]), body)
+    unknown = api.ask("other", method, path.format(key=NEVER_ISSUED, batch=NO_BATCH), body)
+    malformed = api.ask("other", method, path.format(key="x", batch="x"), body)
+    assert theirs.status == 404
+    assert alike(theirs, unknown)
+    assert alike(theirs, malformed)
+    assert api.head == head
+    assert (
+        api.ask("reseller", method, path.format(key=key["id"], batch=key["batch"]), body).status
+        < 300
+    )
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?reseller={mine}", "?reseller={other}", "?batch={batch}", "?product=cloud_pos"]
+)
+def test_a_list_holds_nothing_of_anothers(api: Api, query: str) -> None:
+    theirs = api.issue()
+    mine = api.post("other", "/v1/keys", {**POS, "reseller": OTHER_RESELLER}).body["keys"][0]
+    path = "/v1/keys" + query.format(mine=OTHER_RESELLER, other=RESELLER, batch=theirs["batch"])
+    listed = [key["id"] for key in api.get("other", path).body["items"]]
+    assert listed in ([], [mine["id"]])
+    assert theirs["id"] in [
+        key["id"] for key in api.get("admin", path.replace(OTHER_RESELLER, RESELLER)).body["items"]
+    ]
+
+
+def test_a_cursor_of_one_reseller_is_none_of_anothers(api: Api) -> None:
+    for _ in range(2):
+        api.issue()
+    cursor = api.get("reseller", "/v1/keys?limit=1").body["next"]
+    assert cursor
+    got = api.get("other", f"/v1/keys?limit=1&cursor={cursor}")
+    assert (got.status, got.pointers) == (422, ["/cursor"])
+
+
+def test_keys_are_issued_for_its_own_name_only(api: Api) -> None:
+    unnamed = {name: value for name, value in POS.items() if name != "reseller"}
+    batch = api.post("reseller", "/v1/keys", unnamed)
+    assert batch.status == 201
+    assert (
+        api.get("reseller", f"/v1/keys/{batch.body['keys'][0]['id']}").body["reseller"] == RESELLER
+    )
+    assert api.post("reseller", "/v1/keys", POS).status == 201
+
+    head = api.head
+    refused = api.post("reseller", "/v1/keys", {**POS, "reseller": OTHER_RESELLER})
+    assert (refused.status, refused.code) == (403, "forbidden")
+    assert api.head == head
+
+
+def test_the_vendor_must_name_a_reseller(api: Api) -> None:
+    got = api.post("admin", "/v1/keys", {**POS, "reseller": None})
+    assert (got.status, got.pointers) == (422, ["/reseller"])
+    assert api.post(
+        "admin", "/v1/keys", {"product": "cloud_pos", "seats": 1, "months": 1}
+    ).pointers == ["/reseller"]
+
+
+def test_two_resellers_may_use_one_idempotency_key(api: Api) -> None:
+    sent = {"Idempotency-Key": "order-1"}
+    mine = api.post("reseller", "/v1/keys", POS, headers=sent)
+    theirs = api.post("other", "/v1/keys", {**POS, "reseller": OTHER_RESELLER}, headers=sent)
+    vendors = api.post("admin", "/v1/keys", POS, headers=sent)
+    assert [got.status for got in (mine, theirs, vendors)] == [201, 201, 201]
+    assert len({got.body["batch"] for got in (mine, theirs, vendors)}) == 3

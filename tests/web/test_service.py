@@ -1,0 +1,74 @@
+"""For whatever looks after the process: health, readiness, figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from eventsourcing.persistence import OperationalError, ProgrammingError
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.web.api import Api, stored_api
+from tests.web.faults import failing
+
+
+def figures(api: Api) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    text = api.get(None, "/metrics").raw.decode()
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def figure(api: Api, name: str, **labels: str) -> float:
+    return figures(api).get((name, frozenset(labels.items())), 0)
+
+
+def test_a_process_that_answers_is_healthy_whatever_its_database_does(api: Api) -> None:
+    with failing(api, "head", OperationalError("gone")):
+        assert api.get(None, "/healthz").body == {"status": "ok"}
+
+
+def test_a_ledger_that_can_be_used_is_ready(any_api: Api) -> None:
+    assert any_api.get(None, "/readyz").body == {"status": "ready", "position": any_api.head}
+
+
+@pytest.mark.parametrize("error", [OperationalError("gone"), ProgrammingError("no such table")])
+def test_a_ledger_whose_database_is_away_is_not_ready(api: Api, error: Exception) -> None:
+    with failing(api, "head", error):
+        got = api.get(None, "/readyz")
+    assert (got.status, got.code) == (503, "ledger_unavailable")
+
+
+def test_a_ledger_with_other_tables_is_not_ready(tmp_path: Path) -> None:
+    file = tmp_path / "keyfold.db"
+    with stored_api(f"sqlite:///{file}") as api:
+        assert api.get(None, "/readyz").status == 200
+        file.rename(tmp_path / "elsewhere.db")
+        got = api.get(None, "/readyz")
+        assert (got.status, got.code) == (503, "ledger_unavailable")
+        assert str(tmp_path) not in got.raw.decode()
+
+
+def test_requests_are_counted_by_route_and_status(api: Api) -> None:
+    for holder in ("till-1", "till-2"):
+        api.get("portal", f"/v1/accounts/acme/seats/cloud_pos/{holder}")
+    route = "/v1/accounts/<account>/seats/<product>/<holder>"
+    assert figure(api, "keyfold_http_requests_total", method="GET", route=route, status="404") == 2
+    assert figure(api, "keyfold_problems_total", code="seat_not_occupied") == 2
+    assert figure(api, "keyfold_http_request_seconds_count", method="GET", route=route) == 2
+    assert "acme" not in api.get(None, "/metrics").raw.decode()
+
+
+def test_what_strangers_make_up_does_not_grow_the_figures(api: Api) -> None:
+    for n in range(20):
+        api.ask(None, f"METHOD{n}", f"/nowhere-{n}")
+    name = "keyfold_http_requests_total"
+    assert figure(api, name, method="other", route="(none)", status="404") == 20
+
+
+def test_the_figures_have_the_ledgers_head(api: Api) -> None:
+    assert figure(api, "keyfold_ledger_position") == api.head
+    api.issue()
+    assert figure(api, "keyfold_ledger_position") == api.head

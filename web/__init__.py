@@ -1,0 +1,1 @@
+"""What Keyfold shows to the outside: HTTP, pages and the command line."""

@@ -1,0 +1,158 @@
+"""What projections and commands answer, as the JSON that is sent: plain dictionaries.
+
+The command line prints the same with `--json`. web/schemas/answered.py documents them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from commands.issue_keys import Issued, IssuedKey
+from commands.redeem_key import Validated
+from commands.reissue_key import Reissued
+from commands.reveal_codes import Revealed
+from ledger.catalog import Catalog
+from projections.account_at import Moment
+from projections.entitlements import Entitlement, EntitlementsView
+from projections.key_list import KeyPage, KeyView
+from projections.seat_history import SeatHistory
+from projections.seats import SeatsView, SeatView
+from projections.subscriptions import ProductView, SubscriptionRow, SubscriptionsView
+from web.times import iso, iso_or_none
+
+Answer = dict[str, Any]
+
+
+# Keys
+
+
+def issued(batch: Issued) -> Answer:
+    return {"batch": batch.batch, "keys": _codes(batch.keys)}
+
+
+def revealed(batch: Revealed) -> Answer:
+    return {"keys": _codes(batch.keys)}
+
+
+def reissued(key: Reissued) -> Answer:
+    return {"id": key.id, "code": key.code, "masked": key.masked}
+
+
+def key(view: KeyView) -> Answer:
+    return _written(view._asdict())
+
+
+def keys(page: KeyPage, following: str | None) -> Answer:
+    return {"items": [key(view) for view in page.keys], "next": following}
+
+
+def validated(found: Validated, catalog: Catalog) -> Answer:
+    product = catalog.product(found.issued.product)
+    return {
+        "product": found.issued.product,
+        "product_name": product.name if product else found.issued.product,
+        "tier": found.issued.tier,
+        "tier_name": product.tier_name(found.issued.tier) if product else found.issued.tier,
+        "seats": found.issued.seats,
+        "months": found.issued.months,
+        "expires_if_activated_now": iso(found.expires_if_activated_now),
+    }
+
+
+def _codes(issued_keys: Iterable[IssuedKey]) -> list[Answer]:
+    return [{"id": id, "code": code, "masked": masked} for id, code, masked in issued_keys]
+
+
+# Accounts
+
+
+def of_account(account: str, moment: Moment, position: int) -> Answer:
+    """What every answer about an account begins with."""
+    return {
+        "account": account,
+        "as_of": iso(moment.at),
+        "known_at": iso(moment.known),
+        "position": position,
+    }
+
+
+def subscriptions(view: SubscriptionsView) -> Answer:
+    return {
+        **of_account(view.account, view.moment, view.position),
+        "products": [_product(product) for product in view.products],
+    }
+
+
+def subscription(row: SubscriptionRow) -> Answer:
+    return _written(row._asdict())
+
+
+def seat(view: SeatView, label: str | None) -> Answer:
+    return {
+        "product": view.product,
+        "tier": view.tier,
+        "holder": view.holder,
+        "label": label,
+        "occupied_at": iso(view.occupied_at),
+        "licensed": view.licensed,
+        "subscription": view.subscription,
+        "reason": view.reason,
+    }
+
+
+def seats(
+    view: SeatsView, shown: Sequence[SeatView], labels: Sequence[str | None], following: str | None
+) -> Answer:
+    """Answer some of the seats, with their labels opened, and all of the totals."""
+    return {
+        **of_account(view.account, view.moment, view.position),
+        "items": [seat(one, label) for one, label in zip(shown, labels, strict=True)],
+        "next": following,
+        "totals": [total._asdict() for total in view.totals],
+    }
+
+
+def entitlements(view: EntitlementsView) -> Answer:
+    return {
+        **of_account(view.account, view.moment, view.position),
+        "entitlements": [_entitlement(one) for one in view.entitlements],
+    }
+
+
+def seat_history(view: SeatHistory, product: str | None, tier: str | None) -> Answer:
+    """Answer the step chart of one product or tier, or of all together."""
+    start = view.start or (view.points[0].at if view.points else None)
+    return {
+        **of_account(view.account, view.moment, view.position),
+        "product": product,
+        "tier": tier,
+        "from": iso_or_none(start),
+        "to": iso(view.end),
+        "points": [
+            {"at": iso(point.at), "seats": point.seats, "used": point.used} for point in view.points
+        ],
+    }
+
+
+def _product(view: ProductView) -> Answer:
+    return {
+        "product": view.product,
+        "name": view.name,
+        "seats": view.seats,
+        "used": view.used,
+        "over": view.over,
+        "rows": [subscription(row) for row in view.rows],
+    }
+
+
+def _entitlement(one: Entitlement) -> Answer:
+    return _written(one._asdict())
+
+
+def _written(fields: Answer) -> Answer:
+    """Answer the fields with every time written out."""
+    return {
+        name: iso(value) if isinstance(value, datetime) else value for name, value in fields.items()
+    }

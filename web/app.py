@@ -1,0 +1,50 @@
+"""The application: parts put in, pages registered, and what holds for every request."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Flask
+
+from web import docs_page, errors, health, lifecycle
+from web.context import EXTENSION, Parts
+from web.metrics import Metrics
+from web.openapi import document, make_api
+from web.operations import Id
+from web.reading import BODY_BYTES_MAX
+from web.redaction import Redactor
+from web.settings import read_settings
+from web.v1 import accounts, codes, events, keys, proofs, seats
+from web.wiring import Wiring, wire
+
+POSITION_WAIT_S: Final = 2.0
+
+
+def create_app(wiring: Wiring | None = None, *, position_wait_s: float = POSITION_WAIT_S) -> Flask:
+    """Make the application of one process; it must not go through a fork.
+
+    Args:
+        wiring: the process's parts; as the settings have it, if left out.
+        position_wait_s: how long a read with `min_position` waits.
+
+    Raises:
+        SettingError: a setting, the schema or the secret will not do.
+    """
+    wiring = wiring or wire(read_settings())
+    app = Flask("web")
+    # One byte more than a body may have: Flask cuts one off there whose length was not told before.
+    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX + 1
+    # `//v1` is another page than `/v1`, and there is none: it is not redirected to one.
+    app.url_map.merge_slashes = False
+    app.url_map.converters["id"] = Id
+    app.extensions[EXTENSION] = Parts(
+        wiring, Redactor(wiring.ports.catalog.prefixes), Metrics(), position_wait_s
+    )
+    lifecycle.register(app)
+    api = make_api(app)
+    for module in (keys, codes, accounts, seats, events, proofs, health):
+        api.register_blueprint(module.blp)
+    errors.register(app)
+    spec = document(api, wiring.ports.catalog, wiring.settings.public_url)
+    docs_page.register(app, spec, test_clock=wiring.settings.test_clock is not None)
+    return app

@@ -1,0 +1,98 @@
+"""Who may come in, and how far: bearer tokens and their roles.
+
+Every page says which roles it is for (`Access`); one that says nothing lets nobody in. A token is
+looked up in the ledger at each request, so that one which is revoked lets nobody in from then on.
+
+Source: RFC 6750.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from flask import Request
+
+from ledger.streams.token import Role
+from projections.access import valid_token
+from web.context import Caller, ports
+from web.errors import FORBIDDEN, UNAUTHENTICATED, Problem
+
+PORTAL: Final[Role] = "portal"
+RESELLER: Final[Role] = "reseller"
+SUPPORT: Final[Role] = "support"
+AUDITOR: Final[Role] = "auditor"
+ADMIN: Final[Role] = "admin"
+
+CHALLENGE: Final = 'Bearer realm="keyfold"'
+
+_BEARER = re.compile(r"bearer +(?P<secret>[\x21-\x7e]{1,200}) *", re.IGNORECASE)
+# Set by proxies; a request that has one did not come from this machine, whoever passed it on.
+_PROXIED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+
+
+def never(_request: Request) -> bool:
+    return False
+
+
+class Access(NamedTuple):
+    """Whom a page is for.
+
+    Attributes:
+        roles: whose tokens open it.
+        without_token: tells whether a request needs no token at all.
+    """
+
+    roles: frozenset[Role]
+    without_token: Callable[[Request], bool] = never
+
+
+def only(*roles: Role) -> Access:
+    return Access(frozenset(roles))
+
+
+def from_loopback(request: Request) -> bool:
+    """Tell whether a request was made on this machine, and not passed on by a proxy on it."""
+    if any(name in request.headers for name in _PROXIED):
+        return False
+    try:
+        address = ipaddress.ip_address(request.remote_addr or "")
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+EVERYBODY: Final = Access(frozenset(), lambda _request: True)
+NOBODY: Final = Access(frozenset())
+
+
+def let_in(request: Request, access: Access, now: datetime) -> Caller | None:
+    """Answer who asks; None for somebody who needs no token here.
+
+    Raises:
+        Problem: no or no valid token (401), or a role that this page is not for (403).
+    """
+    if access.without_token(request):
+        return None
+    caller = _caller(request, now)
+    if caller.role not in access.roles:
+        raise Problem(FORBIDDEN, f"this is not for tokens of role {caller.role}")
+    return caller
+
+
+def _caller(request: Request, now: datetime) -> Caller:
+    given = request.headers.get("Authorization")
+    if given is None:
+        detail = "send a token as `Authorization: Bearer kf_…`"
+        raise Problem(UNAUTHENTICATED, detail, {"WWW-Authenticate": CHALLENGE})
+    sent = _BEARER.fullmatch(given)
+    token = valid_token(ports().book, ports().token_key, sent["secret"], now) if sent else None
+    if token is None:
+        challenge = f'{CHALLENGE}, error="invalid_token"'
+        detail = "this token is unknown, revoked or expired"
+        raise Problem(UNAUTHENTICATED, detail, {"WWW-Authenticate": challenge})
+    return Caller(token.id, token.role, token.reseller)

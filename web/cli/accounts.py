@@ -1,0 +1,167 @@
+"""`keyfold subscriptions`, `entitlements` and `seat-history`: questions about one account."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from commands import checks
+from ledger.refusals import FieldError, InvalidRequest
+from projections import entitlements as entitlements_projection
+from projections import seat_history as seat_history_projection
+from projections import subscriptions as subscriptions_projection
+from projections.account_at import Moment, account_at
+from projections.subscriptions import ProductView, SubscriptionsView
+from web import answers
+from web.cli.examples import Exampled
+from web.cli.opening import hold_to_pools, opened
+from web.cli.options import TIME, json_option, moment_options
+from web.cli.printing import print_json, print_table, text_of
+
+
+@click.command(
+    cls=Exampled,
+    examples=(
+        "keyfold subscriptions acme",
+        "keyfold subscriptions acme --all --as-of 2026-03-01T09:00:00Z --json",
+    ),
+)
+@click.argument("account", metavar="ACCOUNT")
+@moment_options
+@click.option(
+    "--all", "ended", is_flag=True, help="Also rows that have expired or were terminated."
+)
+@json_option
+def subscriptions(
+    account: str,
+    as_of: datetime | None,
+    known_at: datetime | None,
+    ended: bool,
+    as_json: bool,
+) -> None:
+    """Show what ACCOUNT has of each product, and how much of it is used.
+
+    A later time shows what will be if nothing more happens.
+    """
+    checks.refuse_if(checks.account(account))
+    with opened() as (_, ports, stamp):
+        asked = account_at(ports.book, account, Moment(stamp.now, as_of, known_at))
+        view = subscriptions_projection.subscriptions(asked, ports.catalog, ended=ended)
+    if as_json:
+        print_json(answers.subscriptions(view))
+    else:
+        _print_subscriptions(view)
+
+
+def _print_subscriptions(view: SubscriptionsView) -> None:
+    for product in view.products:
+        over = f", {product.over} over" if product.over else ""
+        click.echo(f"{product.name}: {product.seats} seats, {product.used} used{over}")
+        if product.rows:
+            _print_rows(product)
+        click.echo()
+    known = f", known at {text_of(view.moment.known)}" if view.moment.known_at else ""
+    click.echo(f"{view.account} as of {text_of(view.moment.at)}{known}, position {view.position}")
+
+
+def _print_rows(product: ProductView) -> None:
+    tiered = any(row.tier for row in product.rows)
+    print_table(
+        [
+            "subscription",
+            *(["tier"] if tiered else []),
+            "seats",
+            "used",
+            "key",
+            "status",
+            "started",
+            "expires",
+        ],
+        [
+            [
+                row.subscription,
+                *([row.tier_name] if tiered else []),
+                row.seats,
+                row.used,
+                row.key or row.stripe_subscription,
+                row.status,
+                row.started_at,
+                row.expires_at,
+            ]
+            for row in product.rows
+        ],
+    )
+
+
+@click.command()
+@click.argument("account", metavar="ACCOUNT")
+@moment_options
+@json_option
+def entitlements(
+    account: str, as_of: datetime | None, known_at: datetime | None, as_json: bool
+) -> None:
+    """Show what ACCOUNT may use of each product and tier, within which limits, and until when."""
+    checks.refuse_if(checks.account(account))
+    with opened() as (_, ports, stamp):
+        asked = account_at(ports.book, account, Moment(stamp.now, as_of, known_at))
+        view = entitlements_projection.entitlements(asked, ports.catalog)
+    if as_json:
+        print_json(answers.entitlements(view))
+        return
+    print_table(
+        ["product", "tier", "seats", "used", "over", "until", "renews", "limits"],
+        [
+            [
+                one.product,
+                one.tier,
+                one.seats,
+                one.used,
+                one.over,
+                one.until,
+                one.renews,
+                ", ".join(f"{name} {value}" for name, value in one.limits.items()) or None,
+            ]
+            for one in view.entitlements
+        ],
+    )
+
+
+@click.command()
+@click.argument("account", metavar="ACCOUNT")
+@click.option("--product", help="Of this product only; of all together if left out.")
+@click.option("--tier", help="Of this tier only.")
+@click.option("--from", "start", type=TIME, metavar="TIME", help="From here on.")
+@click.option("--to", "end", type=TIME, metavar="TIME", help="Up to here.")
+@moment_options
+@json_option
+def seat_history(
+    account: str,
+    product: str | None,
+    tier: str | None,
+    start: datetime | None,
+    end: datetime | None,
+    as_of: datetime | None,
+    known_at: datetime | None,
+    as_json: bool,
+) -> None:
+    """Show how ACCOUNT's seats and holders went up and down: each line holds until the next."""
+    checks.refuse_if(checks.account(account))
+    with opened() as (_, ports, stamp):
+        asked = account_at(ports.book, account, Moment(stamp.now, as_of, known_at))
+        hold_to_pools(ports, asked, product, tier)
+        if start is not None and start > (end or asked.moment.at):
+            raise InvalidRequest(FieldError("/from", "must not be after the end"))
+        view = seat_history_projection.seat_history(
+            ports.book,
+            account,
+            asked.moment,
+            product=product,
+            tier=tier,
+            start=start,
+            end=end,
+        )
+    if as_json:
+        print_json(answers.seat_history(view, product, tier))
+    else:
+        print_table(["at", "seats", "used"], view.points)

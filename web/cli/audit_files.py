@@ -1,0 +1,228 @@
+"""`keyfold audit export` and `import`: the ledger as a file, and back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import click
+
+from commands.import_ledger import BadExport, Imported, NotProved, import_ledger
+from commands.ports import Ports
+from ledger.book import Book
+from ledger.cloud_events import Header, NotAnExport, read_header, secret_name
+from ledger.store.filling import LedgerNotEmpty
+from projections import exporting
+from projections.exporting import LedgerChanged, NoSuchRange, OtherExport
+from web.cli import packing
+from web.cli.examples import Exampled
+from web.cli.failures import Refused
+from web.cli.opening import opened
+from web.cli.pace import OnEvents, pace
+from web.cli.packing import PACKINGS, STANDARD, Busy, Packing, Part, Unreadable
+
+PLAIN: Final = "none"
+UNCHANGED: Final = "nothing was changed"
+
+
+# Export
+
+
+@click.command(
+    cls=Exampled,
+    short_help="Write the ledger to a file, as CloudEvents.",
+    examples=(
+        "keyfold audit export ledger.jsonl.gz",
+        "keyfold audit export ledger.jsonl.gz --resume       after an interruption",
+        "keyfold audit export since.jsonl --from 1201        only what came after position 1200",
+        "keyfold audit export - | gpg --encrypt …",
+    ),
+)
+@click.argument("file", metavar="FILE")
+@click.option("--from", "first", type=click.IntRange(1), default=1, metavar="N", show_default=True)
+@click.option(
+    "--to", "last", type=click.IntRange(0), metavar="N", help="The ledger's head if left out."
+)
+@click.option(
+    "--compress",
+    type=click.Choice([*PACKINGS, PLAIN]),
+    help="As the name of FILE says if left out: .gz, .zst, or not at all.",
+)
+@click.option("--resume", is_flag=True, help="Carry on with an export that was interrupted.")
+def export(file: str, first: int, last: int | None, compress: str | None, resume: bool) -> None:
+    """Write all events of the ledger to FILE, or to standard output for `-`: JSON Lines.
+
+    The first line says which events follow, and the root of their tree; each other line is one
+    event as CloudEvents 1.0, with its stored bytes. Free text is in it as it is stored: encrypted,
+    under keys that are not in the file. The same ledger makes the same file.
+
+    FILE gets its name when it is complete; until then it is FILE.part. With --resume it is carried
+    on with, up to where it was meant to end when it was begun.
+    """
+    packed = packing.packing_named(file) if compress is None else PACKINGS.get(compress)
+    with opened() as (_, ports, _), _refusing(file), _hinting(file):
+        if file == STANDARD:
+            if resume:
+                raise click.UsageError("standard output cannot be carried on with")
+            header = _to_standard_output(ports, first, last, packed)
+        else:
+            header = _to_file(ports, Path(file), first, last, packed, resume=resume)
+    click.echo(_told(header), err=file == STANDARD)
+
+
+def _told(header: Header) -> str:
+    if header.last < header.first:
+        return "exported nothing: the ledger is empty"
+    root = f", root {header.root}" if header.root else ""
+    return f"exported positions {header.first} to {header.last}{root}"
+
+
+def _to_standard_output(
+    ports: Ports, first: int, last: int | None, packed: Packing | None
+) -> Header:
+    header = _plan(ports, first, last)
+    _write(ports.book, header, sys.stdout.buffer.write, packed)
+    sys.stdout.buffer.flush()
+    return header
+
+
+def _to_file(
+    ports: Ports, file: Path, first: int, last: int | None, packed: Packing | None, *, resume: bool
+) -> Header:
+    part = packing.find_part(file, packed) if resume else None
+    begun = read_header(part.first) if part is not None and part.first else None
+    header = _plan(ports, first, begun.last if begun and last is None else last)
+    with packing.writing(file, carry_on_at=part.length if part is not None else 0) as write:
+        _write(ports.book, header, write, packed, part)
+    return header
+
+
+def _plan(ports: Ports, first: int, last: int | None) -> Header:
+    with pace("Hashing") as on_events:
+        return exporting.plan(
+            ports.book,
+            first=first,
+            last=last,
+            secret=secret_name(ports.request_key),
+            on_events=_of(on_events, last or ports.book.head()),
+        )
+
+
+def _write(
+    book: Book,
+    header: Header,
+    write: Callable[[bytes], object],
+    packed: Packing | None,
+    part: Part | None = None,
+) -> None:
+    with pace("Exporting") as on_events:
+        total = header.last - header.first + 1
+        blocks = exporting.blocks(book, header, on_events=_of(on_events, total))
+        if part is not None:
+            blocks = exporting.blocks_after(blocks, part.content_length, part.content_digest)
+        for block in blocks:
+            write(packed.pack(block) if packed else block)
+
+
+def _of(on_events: OnEvents, total: int) -> Callable[[int], None]:
+    return lambda events: on_events(events, total)
+
+
+@contextmanager
+def _hinting(file: str) -> Iterator[None]:
+    """Say how an export goes on that did not come to its end."""
+    try:
+        yield
+    except (KeyboardInterrupt, OSError):
+        if file != STANDARD and packing.part_of(Path(file)).exists():
+            click.echo(
+                f"interrupted: carry on with: keyfold audit export {file} --resume", err=True
+            )
+        raise
+
+
+@contextmanager
+def _refusing(file: str) -> Iterator[None]:
+    """Say in one sentence why nothing came of it."""
+    try:
+        yield
+    except (BadExport, NotAnExport, Unreadable) as error:
+        raise Refused("bad_export", f"{_name(file)} will not do: {error}; {UNCHANGED}") from None
+    except LedgerNotEmpty:
+        raise Refused(
+            "ledger_not_empty",
+            "The ledger holds events already, and an import needs an empty one:"
+            f" name another in KEYFOLD_DATABASE_URL; {UNCHANGED}",
+        ) from None
+    except NotProved:
+        raise Refused(
+            "not_proved", f"The database does not give back what was put into it; {UNCHANGED}"
+        ) from None
+    except OtherExport:
+        raise Refused(
+            "other_export",
+            "What was begun is an export of another ledger, of other positions, or damaged:"
+            " leave --resume out to begin again",
+        ) from None
+    except NoSuchRange as error:
+        raise Refused("no_such_range", str(error)) from None
+    except LedgerChanged:
+        raise Refused(
+            "ledger_changed",
+            "Events of the ledger were changed while they were read: run keyfold audit verify",
+        ) from None
+    except Busy as error:
+        raise Refused("file_busy", str(error)) from None
+
+
+def _name(file: str) -> str:
+    return "standard input" if file == STANDARD else file
+
+
+# Import
+
+
+@click.command(
+    "import",
+    cls=Exampled,
+    short_help="Take an export into an empty ledger, and prove that it is the same.",
+    examples=(
+        "keyfold db upgrade && keyfold audit import ledger.jsonl.gz",
+        "ssh old keyfold audit export - | keyfold audit import -",
+    ),
+)
+@click.argument("file", metavar="FILE")
+def import_(file: str) -> None:
+    """Take in FILE, or standard input for `-`, into a ledger that holds no event yet.
+
+    All of it is taken in or, whatever happens, nothing. Before that is final, it is proved that the
+    ledger has the root that the export names, and that every stream is found and folds. Nobody else
+    can write meanwhile. Whether FILE is compressed is seen in it.
+
+    Codes, tokens and sealed texts work only under the same secret: put keyfold.secret, or
+    KEYFOLD_SECRET, in place first. The keys of sealed texts are not in an export: `keyfold texts`
+    moves them.
+    """
+    with (
+        opened() as (_, ports, _),
+        _refusing(file),
+        packing.reading(file) as lines,
+        pace("Importing") as on_events,
+    ):
+        imported = import_ledger(ports, lines, on_events=on_events)
+    _print_imported(imported)
+
+
+def _print_imported(imported: Imported) -> None:
+    click.echo(
+        f"imported {imported.events} events in {imported.streams} streams, root {imported.root}"
+    )
+    if imported.same_secret is False:
+        click.echo(
+            "note: this ledger has another secret than the exported one:"
+            " its codes, tokens and sealed texts do not work here",
+            err=True,
+        )

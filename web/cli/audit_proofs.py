@@ -1,0 +1,263 @@
+"""`keyfold audit`: checkpoints, verification and receipts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import IO, Any, Final
+
+import click
+
+from commands.ports import Ports
+from commands.sign_checkpoint import CannotSign, Signing
+from ledger import codes, notes
+from ledger.notes import NoteInvalid, VerifierKey
+from ledger.store import Row
+from projections import receipts, verifying
+from projections.tree import TreeDamaged
+from projections.verifying import Finding, Known, Verified
+from web import proving
+from web.cli.examples import Exampled
+from web.cli.failures import Refused
+from web.cli.opening import opened
+from web.cli.options import json_option
+from web.cli.pace import pace
+from web.cli.printing import print_json
+from web.wiring import Wiring
+
+STANDARD: Final = "-"
+POSITION_DIGITS_MAX: Final = 18
+VERIFIER: Final = "keyfold_verify.py"
+
+output_option = click.option(
+    "-o",
+    "--output",
+    "file",
+    type=click.File("w", encoding="utf-8", atomic=True),
+    default=STANDARD,
+    metavar="FILE",
+    help="Where to write it; standard output if left out.",
+)
+
+
+# Checkpoints
+
+
+@click.command(
+    cls=Exampled,
+    short_help="Sign how the ledger stands now.",
+    examples=("keyfold audit checkpoint", "keyfold audit checkpoint -o 2026-03-31.txt"),
+)
+@output_option
+def checkpoint(file: IO[str]) -> None:
+    """Sign how many events the ledger has now, and the root of their tree.
+
+    Keep it where we cannot change it: with an auditor, on paper, with a witness. It is refused when
+    the ledger contradicts one that was signed before.
+    """
+    with opened() as (wiring, _, stamp), _refusing():
+        note = proving.sign_checkpoint(wiring, stamp.now)
+    file.write(note)
+
+
+@click.command(short_help="Print the keys that signatures are checked with.")
+def keys() -> None:
+    """Print the keys that signatures of checkpoints are checked with, one a line.
+
+    More than one while one takes over from another. Let them reach the auditor by another way than
+    the checkpoints do.
+    """
+    with opened() as (wiring, _, _):
+        for key in wiring.signing.verifiers:
+            click.echo(key.vkey)
+
+
+# Verifying
+
+
+@click.command(
+    cls=Exampled,
+    short_help="Tell whether the ledger is what it was.",
+    examples=(
+        "keyfold audit verify",
+        "keyfold audit verify --checkpoint march.txt --checkpoint april.txt",
+    ),
+)
+@click.option(
+    "--checkpoint",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    help="A checkpoint that was kept outside, - for standard input; may be repeated.",
+)
+@click.option(
+    "--key",
+    "vkeys",
+    multiple=True,
+    metavar="VKEY",
+    help="A key that was given up since, as `audit keys` printed it; may be repeated.",
+)
+@json_option
+def verify(files: Sequence[str], vkeys: Sequence[str], as_json: bool) -> None:
+    """Hash every event again, and hold it against what was hashed and signed before.
+
+    Prints what is no longer as it was, and where; exits with 1 if there is anything. Nothing is
+    changed. Who can write to the database can change all that the ledger itself remembers: what was
+    kept outside, given with --checkpoint, cannot be changed with it.
+    """
+    others = _parsed(vkeys)
+    with opened() as (wiring, _, _):
+        given = [_given(wiring.signing, name, others) for name in files]
+        verified = _verified(wiring, given)
+    if as_json:
+        print_json(_answer(verified))
+    else:
+        _print_verified(verified)
+    if verified.findings:
+        raise Refused("ledger_altered", "The ledger is not what it was")
+
+
+def _verified(wiring: Wiring, given: Sequence[Known]) -> Verified:
+    book = wiring.ports.book
+    changed: list[Finding] = []
+    with pace("Verifying") as on_events:
+        head = book.head()
+        known = verifying.by_size(sorted(given), _unchanged(wiring.signing, changed))
+        found = verifying.verify(book, wiring.tables, known, lambda events: on_events(events, head))
+    return found._replace(findings=[*changed, *found.findings])
+
+
+def _unchanged(signing: Signing, changed: list[Finding]) -> Iterator[Known]:
+    """Answer what is remembered of checkpoints that were signed, and put aside what is not."""
+    for one in verifying.remembered(signing.signed, signing.origin, signing.verifiers):
+        if isinstance(one, Known):
+            yield one
+        else:
+            changed.append(one)
+
+
+def _given(signing: Signing, name: str, others: Sequence[VerifierKey]) -> Known:
+    """Read a checkpoint that somebody kept."""
+    raw = sys.stdin.buffer.read() if name == STANDARD else Path(name).read_bytes()
+    try:
+        note, checkpoint = notes.parse_checkpoint(raw)
+        signers = notes.signers(note, [*signing.verifiers, *others])
+    except NoteInvalid as error:
+        raise Refused(
+            "bad_checkpoint", f"{name} is no checkpoint of this ledger: {error}"
+        ) from None
+    if checkpoint.origin != signing.origin:
+        raise Refused(
+            "bad_checkpoint",
+            f"{name} is of another ledger: {checkpoint.origin}, and this is {signing.origin}",
+        )
+    if not signers:
+        raise Refused(
+            "bad_checkpoint",
+            f"{name} is signed by none of this ledger's keys; give one that was given up as --key",
+        )
+    return Known(checkpoint.size, checkpoint.root, name)
+
+
+def _parsed(vkeys: Sequence[str]) -> list[VerifierKey]:
+    try:
+        return [notes.parse_vkey(vkey) for vkey in vkeys]
+    except NoteInvalid as error:
+        raise click.BadParameter(str(error), param_hint="--key") from None
+
+
+def _answer(verified: Verified) -> dict[str, Any]:
+    return {
+        "events": verified.events,
+        "root": proving.to_base64(verified.root),
+        "hashed": verified.hashed,
+        "agreed": verified.agreed,
+        "checkpoints": verified.checkpoints,
+        "items": [finding._asdict() for finding in verified.findings],
+        "next": None,
+    }
+
+
+def _print_verified(verified: Verified) -> None:
+    for finding in verified.findings:
+        click.echo(finding.sentence)
+    click.echo(f"verified {verified.events} events, root {proving.to_base64(verified.root)}")
+    click.echo(f"{verified.hashed} of them had been hashed before")
+    click.echo(f"checkpoints that agree: {verified.checkpoints}, up to position {verified.agreed}")
+
+
+# Receipts
+
+
+@click.command(
+    cls=Exampled,
+    short_help="Write a receipt of one event, which proves itself.",
+    examples=(
+        "keyfold audit prove key_c5nfx2ynqk7tq3bd5xw4a6bl7m -o redemption.tlog-proof",
+        "keyfold audit prove kfsub_c5nfx2ynqk7tq3bd5xw4a6bl7m",
+        "keyfold audit prove 1234",
+    ),
+)
+@click.argument("ref", metavar="REF")
+@output_option
+def prove(ref: str, file: IO[str]) -> None:
+    """Write a receipt of REF: a key's id or code, a subscription's id, or a position.
+
+    Of a key it is the event that redeemed it, or its last one if nobody did; of a subscription the
+    one that began it. The receipt holds the event, the proof that it is in the ledger, and a
+    checkpoint of the ledger as it is now: `keyfold_verify.py` checks it without us.
+    """
+    asked = sys.stdin.readline().strip() if ref == STANDARD else ref
+    with opened() as (wiring, ports, stamp), _refusing():
+        row = _row(ports, asked)
+        if row is None:
+            raise Refused("event_not_found", f"There is no event of {_shown(asked)} in the ledger")
+        note = proving.sign_checkpoint(wiring, stamp.now)
+        written = receipts.receipt(ports.book, wiring.tables, row, note)
+    file.write(written)
+
+
+def _row(ports: Ports, asked: str) -> Row | None:
+    if asked.isdecimal():
+        is_short = len(asked) <= POSITION_DIGITS_MAX
+        return receipts.event_at(ports.book, int(asked)) if is_short else None
+    if asked.startswith("kfsub_"):
+        return receipts.event_of_subscription(ports.book, asked)
+    code = codes.parse(asked, ports.catalog.prefixes)
+    return receipts.event_of_key(ports.book, ports.codes.key_id(code) if code else asked)
+
+
+def _shown(asked: str) -> str:
+    """Answer what was asked for, unless it may be a code."""
+    return "that code" if codes.resembles_code(asked) else repr(asked)
+
+
+# The verifier
+
+
+@click.command(
+    cls=Exampled,
+    short_help="Write the auditors' own program.",
+    examples=("keyfold audit verifier -o keyfold_verify.py",),
+)
+@output_option
+def verifier(file: IO[str]) -> None:
+    """Write the program that checks exports, checkpoints and receipts without Keyfold.
+
+    It is one file for Python 3.11, written to be read; for signatures it needs the package
+    `cryptography`.
+    """
+    program = resources.files("ledger.verifier") / VERIFIER
+    file.write(program.read_text("utf-8"))
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except (CannotSign, TreeDamaged) as error:
+        sentence = f"Nothing was signed: {error}; keyfold audit verify tells more"
+        raise Refused("ledger_altered", sentence) from None

@@ -1,0 +1,95 @@
+"""`keyfold demo`."""
+
+from __future__ import annotations
+
+import contextlib
+
+import click
+
+from commands.fill_demo import LedgerNotEmpty, NoDemoProducts
+from web import demo as demonstration
+from web.cli.failures import Refused
+from web.cli.opening import OPERATOR, new_request_id
+from web.cli.serve import address_options, crew_options, say_listening
+from web.demo import NotTheDemo, Tour
+from web.settings import read_settings
+from web.wiring import Wiring, wire
+
+
+@click.command()
+@click.option("--serve", "serving", is_flag=True, help="Then serve it; started again, carry on.")
+@address_options
+@crew_options
+def demo(serving: bool, host: str, port: int, workers: int, threads: int) -> None:
+    """Fill an empty ledger with a world to look at.
+
+    Six accounts with subscriptions and seats that are free, full and over, and keys issued,
+    redeemed, revoked, reissued and lapsed, spread over the past months. On SQLite the tables are
+    made first; on PostgreSQL run `keyfold db upgrade` before.
+
+    With --serve the API is served, with an admin's token and lines for curl to paste. The token is
+    kept in keyfold.demo-token beside the SQLite file. The other options are those of
+    `keyfold serve`.
+    """
+    settings = read_settings()
+    demonstration.prepare(settings)
+    with contextlib.closing(wire(settings)) as wiring:
+        if not serving:
+            _fill(wiring)
+            return
+        tour = _carry_on(wiring)
+    from web.serving import serve
+
+    def on_ready(url: str) -> None:
+        say_listening(url)
+        _show(url, tour)
+
+    serve(host, port, workers=workers, threads=threads, on_ready=on_ready)
+
+
+def _fill(wiring: Wiring) -> None:
+    try:
+        position = demonstration.fill(wiring, wiring.stamp(OPERATOR, new_request_id()))
+    except LedgerNotEmpty:
+        raise Refused(
+            "ledger_not_empty",
+            "The ledger holds events already: name an empty one in KEYFOLD_DATABASE_URL, "
+            "or carry on with a filled one by `keyfold demo --serve`",
+        ) from None
+    except NoDemoProducts:
+        raise _no_products() from None
+    click.echo(f"filled up to position {position}")
+    click.echo("look at it with: keyfold subscriptions corner-bakery")
+    click.echo("serve it with: keyfold demo --serve")
+
+
+def _carry_on(wiring: Wiring) -> Tour:
+    try:
+        return demonstration.carry_on(wiring, wiring.stamp(OPERATOR, new_request_id()))
+    except NotTheDemo:
+        raise Refused(
+            "not_the_demo",
+            "The ledger holds events that are not the demonstration's: serve it with "
+            "`keyfold serve`, or name another in KEYFOLD_DATABASE_URL",
+        ) from None
+    except NoDemoProducts:
+        raise _no_products() from None
+
+
+def _no_products() -> Refused:
+    return Refused(
+        "no_demo_products",
+        "The demonstration needs the products of the built-in catalog: unset KEYFOLD_CATALOG",
+    )
+
+
+def _show(url: str, tour: Tour) -> None:
+    subscriptions, redeem, seat = demonstration.curl_lines(url, tour)
+    with contextlib.suppress(OSError):
+        click.echo(f"token {tour.token}\n")
+        click.echo("What corner-bakery has: six tills sit on two seats.")
+        click.echo(f"{subscriptions}\n")
+        click.echo("Redeem a key of five seats for it.")
+        click.echo(f"{redeem}\n")
+        click.echo("May its newest till work right now?")
+        click.echo(seat)

@@ -1,0 +1,287 @@
+"""`keyfold keys`: activation keys."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import IO, Any, Final, get_args
+
+import click
+
+from commands.import_keys import Imported, import_keys
+from commands.issue_keys import IssuedKey, Order, issue_keys
+from commands.ports import Ports
+from commands.reissue_key import reissue_key
+from commands.reveal_codes import reveal_codes
+from commands.revoke_key import revoke_key
+from ledger import codes
+from ledger.book import moment
+from ledger.limits import COUNT_MAX, IDEMPOTENCY_KEY
+from ledger.refusals import InvalidKeyFormat
+from ledger.streams import key
+from ledger.streams.key import KEY, Status
+from projections.account_at import Moment
+from projections.key_list import KeyPage, KeyQuery, KeyView, key_view, list_keys
+from web import answers
+from web.answers import Answer
+from web.cli.examples import Exampled, ExampledGroup
+from web.cli.failures import REFUSED
+from web.cli.opening import OPERATOR, opened
+from web.cli.options import TIME, json_option, reason_option
+from web.cli.printing import NOTHING, print_json, print_table, progress, text_of
+from web.wiring import Wiring
+
+PAGE_KEYS: Final = 500
+
+
+@click.group(cls=ExampledGroup)
+def keys() -> None:
+    """Issue activation keys, and look after them.
+
+    A key is known by its id (key_…), and used by its code. Codes are shown whole when they are
+    issued, reissued or revealed, and masked everywhere else.
+    """
+
+
+# Issuing
+
+
+@keys.command(
+    cls=Exampled,
+    examples=(
+        'keyfold keys issue --product cloud_pos --seats 3 --months 12 --reseller "Alpine Tills"',
+        "keyfold keys issue --product integrations --tier growth --seats 2 --months 12 \\",
+        "    --reseller Coastline --count 10000 --idempotency-key order-4711 --csv > keys.csv",
+    ),
+)
+@click.option("--product", required=True, help="The product's id, e.g. cloud_pos.")
+@click.option("--tier", help="The tier's id; needed for a product with tiers, refused otherwise.")
+@click.option("--seats", type=int, required=True, metavar="N", help="Seats that each key gives.")
+@click.option("--months", type=int, required=True, metavar="M", help="For how many months.")
+@click.option(
+    "--count", type=int, default=1, show_default=True, metavar="N", help=f"Keys, up to {COUNT_MAX}."
+)
+@click.option("--reseller", required=True, metavar="NAME", help="Who sells them.")
+@click.option(
+    "--redeem-by", type=TIME, metavar="TIME", help="From then on, keys not redeemed have lapsed."
+)
+@click.option("--note", metavar="TEXT", help="Free text; kept encrypted.")
+@click.option(
+    "--idempotency-key",
+    metavar="KEY",
+    help="The same order with the same KEY again answers with the same keys.",
+)
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV: id,code,masked.")
+@json_option
+def issue(
+    idempotency_key: str | None, as_csv: bool, as_json: bool, count: int, **ordered: Any
+) -> None:
+    """Issue keys: all of them, or none."""
+    if as_csv and as_json:
+        raise click.UsageError("--csv and --json: choose one of them")
+    if idempotency_key is not None and not re.fullmatch(IDEMPOTENCY_KEY, idempotency_key):
+        hint = "--idempotency-key"
+        raise click.BadParameter("1 to 255 printable characters, no spaces", param_hint=hint)
+    with opened() as (_, ports, stamp), progress("Issuing", count) as on_key:
+        issued = issue_keys(
+            ports,
+            stamp,
+            Order(count=count, **ordered),
+            idempotency_key=idempotency_key,
+            scope=OPERATOR,
+            on_key=on_key,
+        )
+    if issued.replayed:
+        click.echo("this order had been carried out before: these are its keys", err=True)
+    _print_issued(issued.batch, issued.keys, answers.issued(issued), as_csv, as_json)
+
+
+@keys.command(short_help="Show a batch's codes again, on the record.")
+@click.argument("batch", metavar="BATCH")
+@reason_option
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV: id,code,masked.")
+@json_option
+def reveal(batch: str, reason: str, as_csv: bool, as_json: bool) -> None:
+    """Show the codes of BATCH (bat_…) again, and put on record that they were shown.
+
+    The codes of keys that were redeemed or revoked since stay masked.
+    """
+    with opened() as (_, ports, stamp):
+        revealed = reveal_codes(ports, stamp, batch, reason)
+    _print_issued(batch, revealed.keys, answers.revealed(revealed), as_csv, as_json)
+
+
+def _print_issued(
+    batch: str, keys: Sequence[IssuedKey], answer: Answer, as_csv: bool, as_json: bool
+) -> None:
+    if as_json:
+        print_json(answer)
+    elif as_csv:
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(IssuedKey._fields)
+        writer.writerows(keys)
+        click.echo(out.getvalue(), nl=False)
+    else:
+        print_table(["id", "code", "masked"], keys)
+        click.echo(f"\nbatch {batch}")
+
+
+@keys.command("import", short_help="Take in codes that were issued elsewhere.")
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@json_option
+def import_(file: IO[str], as_json: bool) -> None:
+    """Take in codes that were issued elsewhere, from FILE, or from standard input with `-`.
+
+    FILE is CSV in UTF-8 with the columns code, product, tier, seats, months, reseller and
+    redeem_by. Each line stands for itself: what does not fit is printed with its line and the
+    reason, and the rest is taken in. Exits with 1 when anything was refused. The same file can be
+    imported again: what is known already is refused.
+    """
+    with opened() as (_, ports, stamp), progress("Importing", None) as on_line:
+        imported = import_keys(ports, stamp, file, on_line=on_line)
+    if as_json:
+        print_json(_import_answer(imported))
+    else:
+        _print_imported(imported)
+    if imported.refused:
+        sys.exit(REFUSED)
+
+
+def _import_answer(imported: Imported) -> Answer:
+    return imported._asdict() | {"refused": [line._asdict() for line in imported.refused]}
+
+
+def _print_imported(imported: Imported) -> None:
+    if imported.refused:
+        print_table(
+            ["line", "code", "field", "refused because"],
+            [[line.line_number, line.masked, line.field, line.reason] for line in imported.refused],
+        )
+        click.echo()
+    click.echo(f"accepted {imported.accepted}, refused {len(imported.refused)}")
+    click.echo(f"batch {imported.batch or NOTHING}")
+
+
+# Looking
+
+
+@keys.command("list", short_help="List keys, the newest first.")
+@click.option("--status", type=click.Choice(get_args(Status)), help="Only keys that are this now.")
+@click.option("--product", help="Only keys of this product.")
+@click.option("--reseller", metavar="NAME", help="Only keys of this reseller.")
+@click.option("--batch", help="Only keys of this batch (bat_…).")
+@click.option("--redeemed-by", metavar="ACCOUNT", help="Only keys that this account redeemed.")
+@json_option
+def list_(as_json: bool, **wanted: Any) -> None:
+    """List keys, the newest first; all of them, so narrow it down when there are many."""
+    with opened() as (wiring, _, stamp), progress("Reading", None) as on_page:
+        page = _all_keys(wiring, KeyQuery(**wanted), Moment(stamp.now), on_page)
+    if as_json:
+        print_json(answers.keys(page, None))
+        return
+    print_table(
+        ["id", "masked", "product", "tier", "seats", "months", "reseller", "status", "redeemed by"],
+        [
+            [
+                view.id,
+                view.masked,
+                view.product,
+                view.tier,
+                view.seats,
+                view.months,
+                view.reseller,
+                view.status,
+                view.redeemed_by,
+            ]
+            for view in page.keys
+        ],
+    )
+
+
+def _all_keys(
+    wiring: Wiring, query: KeyQuery, asked: Moment, on_page: Callable[[], None]
+) -> KeyPage:
+    book, tables = wiring.ports.book, wiring.tables
+    page = list_keys(book, tables, query, asked, limit=PAGE_KEYS)
+    found = page.keys
+    while page.next is not None:
+        on_page()
+        page = list_keys(book, tables, query, asked, after=page.next, limit=PAGE_KEYS)
+        found += page.keys
+    return page._replace(keys=found)
+
+
+@keys.command(
+    cls=Exampled,
+    examples=(
+        "keyfold keys show key_c5nfx2ynqk7tq3bd5xw4a6bl7m",
+        "keyfold keys show - < code.txt",
+    ),
+)
+@click.argument("id_or_code", metavar="ID_OR_CODE")
+@json_option
+def show(id_or_code: str, as_json: bool) -> None:
+    """Show one key, by its id or by its whole code.
+
+    Other users of this machine can see a program's arguments: with `-` the code is read from
+    standard input instead, and stays between you and Keyfold.
+    """
+    asked = sys.stdin.readline() if id_or_code == "-" else id_or_code
+    with opened() as (_, ports, stamp):
+        key_id = _key_id(ports, asked.strip())
+        loaded = ports.book.load(KEY, key.stream_id(key_id))
+        state = key.owned(loaded.state, None)
+    _print_key(key_view(state, moment(stamp.now, loaded)), as_json)
+
+
+def _key_id(ports: Ports, asked: str) -> str:
+    if asked.startswith("key_"):
+        return asked
+    code = codes.parse(asked, ports.catalog.prefixes)
+    if code is None:
+        raise InvalidKeyFormat
+    return ports.codes.key_id(code)
+
+
+def _print_key(view: KeyView, as_json: bool) -> None:
+    if as_json:
+        print_json(answers.key(view))
+        return
+    for name, value in view._asdict().items():
+        click.echo(f"{name.replace('_', ' '):<14}{text_of(value)}")
+
+
+# Changing
+
+
+@keys.command(short_help="Take back a key that nobody has redeemed.")
+@click.argument("key_id", metavar="ID")
+@reason_option
+@json_option
+def revoke(key_id: str, reason: str, as_json: bool) -> None:
+    """Take back the key ID (key_…), which nobody has redeemed: its code works no more."""
+    with opened() as (_, ports, stamp):
+        revoked = revoke_key(ports, stamp, key_id, reason)
+    assert revoked.key.state
+    _print_key(key_view(revoked.key.state, moment(stamp.now, revoked.key)), as_json)
+
+
+@keys.command(short_help="Give a key's holder a new code.")
+@click.argument("key_id", metavar="ID")
+@reason_option
+@json_option
+def reissue(key_id: str, reason: str, as_json: bool) -> None:
+    """Give the holder of the key ID (key_…) a new code; the old one stops working at once.
+
+    If the key was redeemed, its subscription stays as it is, and is known by the new code.
+    """
+    with opened() as (_, ports, stamp):
+        reissued = reissue_key(ports, stamp, key_id, reason)
+    if as_json:
+        print_json(answers.reissued(reissued))
+        return
+    print_table(["id", "code", "masked"], [[reissued.id, reissued.code, reissued.masked]])

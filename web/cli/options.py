@@ -1,0 +1,59 @@
+"""What several commands take: times, the two times of a question, `--json`, reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+import click
+
+from web.times import NotATime, parse_time
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXAMPLE: Final = "2026-03-01T09:00:00Z"
+
+
+class Time(click.ParamType[datetime]):
+    """A moment as RFC 3339 has it, with its offset; UTC from here on."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            return parse_time(value)
+        except NotATime:
+            self.fail(f"{value!r} is no time with its zone, like {EXAMPLE}", param, ctx)
+
+
+TIME: Final = Time()
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, as the API answers."
+)
+
+reason_option = click.option(
+    "--reason", required=True, help="Why; kept with the event, readable for the vendor only."
+)
+
+
+def moment_options(command: F) -> F:
+    """Add the two times of a question about an account."""
+    as_of = click.option(
+        "--as-of",
+        type=TIME,
+        metavar="TIME",
+        help=f"What was, or will be, true then, e.g. {EXAMPLE}; now if left out.",
+    )
+    known_at = click.option(
+        "--known-at",
+        type=TIME,
+        metavar="TIME",
+        help="Use only what had been recorded by then; everything if left out.",
+    )
+    return as_of(known_at(command))

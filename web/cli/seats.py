@@ -1,0 +1,118 @@
+"""`keyfold seats`: who sits where."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from commands import checks
+from commands.occupy_seat import Sitting, occupy_seat
+from commands.ports import Ports
+from commands.release_seat import release_seat
+from ledger.book import moment
+from projections import seats as projection
+from projections.account_at import AccountAt, Moment, account_at
+from web import answers
+from web.answers import Answer
+from web.cli.examples import Exampled, ExampledGroup
+from web.cli.opening import hold_to_pools, opened
+from web.cli.options import json_option, moment_options
+from web.cli.printing import print_json, print_table
+
+
+@click.group(cls=ExampledGroup)
+def seats() -> None:
+    """Who sits where: take seats and give them back."""
+
+
+@seats.command("list", short_help="List an account's seats, and how its pools stand.")
+@click.argument("account", metavar="ACCOUNT")
+@click.option("--product", help="Only seats of this product.")
+@moment_options
+@json_option
+def list_(
+    account: str,
+    product: str | None,
+    as_of: datetime | None,
+    known_at: datetime | None,
+    as_json: bool,
+) -> None:
+    """List the seats that ACCOUNT's holders have, and how its pools stand."""
+    checks.refuse_if(checks.account(account))
+    with opened() as (_, ports, stamp):
+        asked = account_at(ports.book, account, Moment(stamp.now, as_of, known_at))
+        hold_to_pools(ports, asked, product)
+        view = projection.seats(asked, ports.catalog, product)
+        labels = ports.texts.open_all(seat.label for seat in view.seats)
+    if as_json:
+        print_json(answers.seats(view, view.seats, labels, None))
+        return
+    if view.seats:
+        print_table(
+            ["product", "tier", "holder", "label", "since", "licensed", "reason"],
+            [
+                [
+                    one.product,
+                    one.tier,
+                    one.holder,
+                    label,
+                    one.occupied_at,
+                    one.licensed,
+                    one.reason,
+                ]
+                for one, label in zip(view.seats, labels, strict=True)
+            ],
+        )
+        click.echo()
+    print_table(list(projection.PoolTotal._fields), view.totals)
+
+
+@seats.command(
+    cls=Exampled,
+    short_help="Let a holder take a seat.",
+    examples=('keyfold seats occupy acme cloud_pos till-3 --label "Till at the door"',),
+)
+@click.argument("account", metavar="ACCOUNT")
+@click.argument("product", metavar="PRODUCT")
+@click.argument("holder", metavar="HOLDER")
+@click.option("--tier", help="The tier's id; needed for a product with tiers.")
+@click.option("--label", metavar="TEXT", help="What people call the holder; kept encrypted.")
+@json_option
+def occupy(
+    account: str, product: str, holder: str, tier: str | None, label: str | None, as_json: bool
+) -> None:
+    """Let HOLDER take a seat of PRODUCT on ACCOUNT. One that sits there already stays."""
+    with opened() as (_, ports, stamp):
+        wanted = Sitting(account, product, tier, holder, label)
+        occupied = occupy_seat(ports, stamp, wanted)
+        loaded = occupied.account
+        now = Moment(moment(stamp.now, loaded))
+        after = AccountAt(account, loaded.state, now, occupied.position, loaded.version)
+        view = projection.seat(after, product, holder)
+        answer = _answer(ports, after, view)
+    if as_json:
+        print_json(answer)
+        return
+    done = "has a seat" if occupied.created else "had a seat already"
+    click.echo(f"{holder} {done}: {product}{f' {view.tier}' if view.tier else ''}")
+    if view.reason:
+        click.echo(f"not licensed: {view.reason}")
+
+
+def _answer(ports: Ports, after: AccountAt, view: projection.SeatView) -> Answer:
+    return {
+        **answers.of_account(after.id, after.moment, after.position),
+        **answers.seat(view, ports.texts.open(view.label)),
+    }
+
+
+@seats.command(short_help="Give a holder's seat back.")
+@click.argument("account", metavar="ACCOUNT")
+@click.argument("product", metavar="PRODUCT")
+@click.argument("holder", metavar="HOLDER")
+def release(account: str, product: str, holder: str) -> None:
+    """Give HOLDER's seat of PRODUCT on ACCOUNT back."""
+    with opened() as (_, ports, stamp):
+        release_seat(ports, stamp, account, product, holder)
+    click.echo(f"{holder} has given its seat back: {product}")

@@ -1,0 +1,86 @@
+"""`keyfold serve`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import click
+
+from web.cli.examples import Exampled
+from web.settings import read_settings
+from web.wiring import wire
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PORT_MAX: Final = 65_535
+WORKERS_MAX: Final = 64
+THREADS_MAX: Final = 256
+THREADS_DEFAULT: Final = 8
+
+
+def address_options(command: F) -> F:
+    """Add where to listen."""
+    host = click.option(
+        "--host",
+        default="127.0.0.1",
+        show_default=True,
+        help="The address to listen on; 0.0.0.0 or :: for all. Put a proxy with TLS before it.",
+    )
+    port = click.option(
+        "--port",
+        type=click.IntRange(0, PORT_MAX),
+        default=8000,
+        show_default=True,
+        metavar="PORT",
+        help="The port to listen on; 0 for any that is free.",
+    )
+    return host(port(command))
+
+
+def crew_options(command: F) -> F:
+    """Add how many answer."""
+    workers = click.option(
+        "--workers",
+        type=click.IntRange(1, WORKERS_MAX),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Processes. Threads share commits, so few processes write faster than many.",
+    )
+    threads = click.option(
+        "--threads",
+        type=click.IntRange(1, THREADS_MAX),
+        default=THREADS_DEFAULT,
+        show_default=True,
+        metavar="N",
+        help="Threads in each process.",
+    )
+    return workers(threads(command))
+
+
+@click.command(
+    cls=Exampled,
+    examples=("keyfold serve", "keyfold serve --host 0.0.0.0 --port 8080 --workers 2"),
+)
+@address_options
+@crew_options
+def serve(host: str, port: int, workers: int, threads: int) -> None:
+    """Serve the HTTP API.
+
+    Prints `listening on http://HOST:PORT` once it answers. SIGTERM and Ctrl-C let it finish what it
+    is answering, for up to 30 seconds. A worker that dies is replaced. Logs are lines of JSON on
+    standard error, with no path, query or body in them.
+    """
+    from web import serving
+
+    # Everything that stops a start is told here, in one line, and not by each worker.
+    wire(read_settings()).close()
+    serving.serve(host, port, workers=workers, threads=threads, on_ready=say_listening)
+
+
+def say_listening(url: str) -> None:
+    # Whoever started us may have stopped listening to us: no reason to stop serving.
+    with contextlib.suppress(OSError):
+        click.echo(f"listening on {url}")

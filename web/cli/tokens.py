@@ -1,0 +1,136 @@
+"""`keyfold tokens`: access to the API."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from typing import Final
+
+import click
+
+from commands.give_access import create_token, revoke_token
+from ledger.streams.token import ROLES, Token
+from projections.token_list import list_tokens
+from web.answers import Answer
+from web.cli.examples import Exampled, ExampledGroup
+from web.cli.opening import opened
+from web.cli.options import json_option
+from web.cli.printing import is_terminal, print_json, print_table
+from web.times import iso, iso_or_none
+from web.wiring import Wiring
+
+DAYS_MAX: Final = 3650
+PAGE_TOKENS: Final = 500
+
+
+@click.group(
+    cls=ExampledGroup,
+    heading="Roles",
+    examples=(
+        "portal     everything of accounts, and redemption",
+        "reseller   its own keys, of one reseller",
+        "support    read all; reissue keys, release seats",
+        "auditor    read all",
+        "admin      everything",
+    ),
+)
+def tokens() -> None:
+    """Give access to the API, and take it back.
+
+    A token is sent as `Authorization: Bearer kf_…`. Its role says what it may do.
+    """
+
+
+@tokens.command(
+    cls=Exampled,
+    short_help="Give access; the token is shown once.",
+    examples=(
+        "keyfold tokens create --role portal",
+        'keyfold tokens create --role reseller --reseller "Alpine Tills" --days 365',
+    ),
+)
+@click.option("--role", type=click.Choice(ROLES), required=True, help="What it may do.")
+@click.option("--reseller", metavar="NAME", help="Whose keys, for the role reseller.")
+@click.option(
+    "--days",
+    type=click.IntRange(1, DAYS_MAX),
+    metavar="N",
+    help="Let it in for so many days; until it is revoked if left out.",
+)
+@json_option
+def create(role: str, reseller: str | None, days: int | None, as_json: bool) -> None:
+    """Give access. The token alone is printed, now and never again."""
+    with opened() as (_, ports, stamp):
+        expires_at = stamp.now + timedelta(days=days) if days else None
+        given = create_token(ports, stamp, role, reseller=reseller, expires_at=expires_at)
+    token = given.token
+    if as_json:
+        print_json(
+            {
+                "id": token.id,
+                "token": given.secret,
+                "role": token.role,
+                "reseller": token.reseller,
+                "expires_at": iso_or_none(token.expires_at),
+            }
+        )
+        return
+    click.echo(given.secret)
+    if is_terminal(sys.stdout):
+        click.echo(f"(its id is {token.id})", err=True)
+
+
+@tokens.command("list", short_help="List all tokens, the newest first.")
+@json_option
+def list_(as_json: bool) -> None:
+    """List all tokens, the newest first; what lets their owners in is not in the ledger."""
+    with opened() as (wiring, _, stamp):
+        found = _all_tokens(wiring)
+    if as_json:
+        print_json({"items": [_answer(token) for token in found], "next": None})
+        return
+    print_table(
+        ["id", "role", "reseller", "created", "expires", "revoked", "valid"],
+        [
+            [
+                token.id,
+                token.role,
+                token.reseller,
+                token.created_at,
+                token.expires_at,
+                token.revoked_at,
+                token.valid(stamp.now),
+            ]
+            for token in found
+        ],
+    )
+
+
+def _all_tokens(wiring: Wiring) -> list[Token]:
+    book, tables = wiring.ports.book, wiring.tables
+    page = list_tokens(book, tables, limit=PAGE_TOKENS)
+    found = page.tokens
+    while page.next is not None:
+        page = list_tokens(book, tables, after=page.next, limit=PAGE_TOKENS)
+        found += page.tokens
+    return found
+
+
+def _answer(token: Token) -> Answer:
+    return {
+        "id": token.id,
+        "role": token.role,
+        "reseller": token.reseller,
+        "created_at": iso(token.created_at),
+        "expires_at": iso_or_none(token.expires_at),
+        "revoked_at": iso_or_none(token.revoked_at),
+    }
+
+
+@tokens.command(short_help="Take access back.")
+@click.argument("token_id", metavar="ID")
+def revoke(token_id: str) -> None:
+    """Take access back: from now on the token ID (kft_…) lets nobody in."""
+    with opened() as (_, ports, stamp):
+        taken = revoke_token(ports, stamp, token_id)
+    click.echo(f"{taken.token.id} is revoked")

@@ -1,0 +1,67 @@
+"""What a request works with: the process's parts, who asks, and when.
+
+Nothing here is looked up twice: the clock is read once, when the request comes in.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+from flask import current_app, g
+
+from commands.ports import Ports
+from ledger.events import Stamp
+from ledger.streams.token import Role
+from web.metrics import Metrics
+from web.redaction import Redactor
+from web.wiring import Wiring
+
+EXTENSION = "keyfold"
+
+
+class Parts(NamedTuple):
+    """What one application has for all of its requests.
+
+    Attributes:
+        position_wait_s: how long a read with `min_position` waits for the ledger to get there.
+    """
+
+    wiring: Wiring
+    redactor: Redactor
+    metrics: Metrics
+    position_wait_s: float
+
+
+class Caller(NamedTuple):
+    """Who asks, by the token that was sent.
+
+    Attributes:
+        id: the token's, `kft_…`.
+        reseller: the one name that a token of role `reseller` is bound to; None for the others.
+    """
+
+    id: str
+    role: Role
+    reseller: str | None
+
+
+def parts() -> Parts:
+    return cast(Parts, current_app.extensions[EXTENSION])
+
+
+def ports() -> Ports:
+    return parts().wiring.ports
+
+
+def request_id() -> str:
+    return cast(str, g.request_id)
+
+
+def stamp() -> Stamp:
+    """Answer who asks, in which request, and when."""
+    return cast(Stamp, g.stamp)
+
+
+def caller() -> Caller:
+    """Answer who asks, in a request that let nobody in without a token."""
+    return cast(Caller, g.caller)

@@ -1,0 +1,228 @@
+"""Every "no" over HTTP: which status it has, and the problem that is answered (RFC 9457).
+
+    {"type": "/docs#no_seat_available", "title": "No seat is free", "status": 409,
+     "detail": "3 of 3 seats are taken.", "instance": "/v1/accounts/acme/seats/cloud_pos/till-4",
+     "code": "no_seat_available", "request_id": "req_…", "seats": 3, "used": 3}
+
+`code` is stable; `type` is where /docs explains it. What a problem repeats of the request is looked
+through for codes and tokens first.
+
+Source: RFC 9457.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+from eventsourcing.persistence import InterfaceError, OperationalError
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from commands.deciding import LedgerBusy
+from commands.sign_checkpoint import CannotSign
+from ledger import refusals
+from ledger.book import LedgerUnavailable
+from ledger.refusals import FieldError, InvalidRequest, Refusal
+from projections.tree import TreeDamaged
+from web.context import parts, request_id
+
+CONTENT_TYPE: Final = "application/problem+json"
+RETRY_AFTER_S: Final = 1
+ALTERED_RETRY_AFTER_S: Final = 60
+ERRORS_MAX: Final = 50
+TEXT_LENGTH_MAX: Final = 500
+
+REFUSED: Final[Mapping[type[Refusal], int]] = {
+    refusals.InvalidRequest: 422,
+    refusals.TooManyAttempts: 429,
+    refusals.InvalidKeyFormat: 422,
+    refusals.WrongProduct: 422,
+    refusals.KeyNotAvailable: 409,
+    refusals.IdempotencyKeyReused: 422,
+    refusals.KeyNotFound: 404,
+    refusals.KeyAlreadyRedeemed: 409,
+    refusals.KeyAlreadyRevoked: 409,
+    refusals.KeyLapsed: 409,
+    refusals.BatchNotFound: 404,
+    refusals.CodesNotDerivable: 409,
+    refusals.VersionMismatch: 412,
+    refusals.HolderInOtherTier: 409,
+    refusals.NoSeatAvailable: 409,
+    refusals.SeatNotOccupied: 404,
+    refusals.SubscriptionNotFound: 404,
+    refusals.SubscriptionEnded: 409,
+    refusals.TokenNotFound: 404,
+}
+
+
+class Kind(NamedTuple):
+    """One kind of problem."""
+
+    code: str
+    status: int
+    title: str
+
+
+MALFORMED = Kind("malformed_request", 400, "The request cannot be read")
+UNAUTHENTICATED = Kind("unauthenticated", 401, "A valid token is needed")
+FORBIDDEN = Kind("forbidden", 403, "This token may not do that")
+NOT_FOUND = Kind("not_found", 404, "There is no such page")
+METHOD_NOT_ALLOWED = Kind("method_not_allowed", 405, "This method is not for this page")
+TOO_LARGE = Kind("payload_too_large", 413, "The body is too large")
+UNSUPPORTED = Kind("unsupported_media_type", 415, "The body is of another type")
+CODE_IN_URL = Kind("code_in_url", 422, "An activation code must not be in a URL")
+INTERNAL_ERROR = Kind("internal_error", 500, "Something went wrong on our side")
+POSITION_NOT_REACHED = Kind("position_not_reached", 503, "The ledger has not got there yet")
+UNAVAILABLE = Kind("ledger_unavailable", 503, "The ledger cannot be reached")
+BUSY = Kind("ledger_busy", 503, "Too many are writing to the same place")
+ALTERED = Kind("ledger_altered", 503, "The ledger is not what it was")
+
+_OURS = (
+    MALFORMED, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, TOO_LARGE, UNSUPPORTED,
+    CODE_IN_URL, INTERNAL_ERROR, POSITION_NOT_REACHED, UNAVAILABLE, BUSY, ALTERED,
+)  # fmt: skip
+
+
+def kind_of(refusal: type[Refusal]) -> Kind:
+    return Kind(refusal.code, REFUSED[refusal], refusal.__new__(refusal).title)
+
+
+KINDS: Final[Mapping[str, Kind]] = {kind.code: kind for kind in (*map(kind_of, REFUSED), *_OURS)}
+_BY_STATUS: Final = {
+    kind.status: kind
+    for kind in (MALFORMED, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, TOO_LARGE, UNSUPPORTED)
+}
+
+_log = logging.getLogger("keyfold.errors")
+
+
+class Problem(Exception):
+    """The request is answered with a problem that is none of the ledger's refusals."""
+
+    def __init__(self, kind: Kind, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.headers = headers or {}
+
+
+def register(app: Flask) -> None:
+    """Let the application answer everything that is raised with a problem."""
+    app.register_error_handler(Refusal, _refused)
+    app.register_error_handler(Problem, _problem)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(LedgerBusy, _busy)
+    for contradiction in (CannotSign, TreeDamaged):
+        app.register_error_handler(contradiction, altered)
+    for fault in (LedgerUnavailable, OperationalError, InterfaceError):
+        app.register_error_handler(fault, _unavailable)
+    app.register_error_handler(Exception, _broken)
+
+
+def _refused(refusal: Refusal) -> Response:
+    headers = {"Idempotency-Replayed": "true"} if refusal.replayed else {}
+    members: dict[str, Any] = {}
+    errors: Sequence[FieldError] = ()
+    detail = str(refusal)
+    match refusal:
+        case InvalidRequest():
+            errors = refusal.errors
+            detail = "; ".join(f"{error.pointer} {error.detail}" for error in errors)
+        case refusals.TooManyAttempts():
+            headers["Retry-After"] = str(refusal.retry_after_s)
+        case refusals.NoSeatAvailable():
+            members = {"seats": refusal.seats, "used": refusal.used}
+        case refusals.HolderInOtherTier():
+            members = {"tier": refusal.tier}
+        case refusals.VersionMismatch():
+            members = {"version": refusal.version}
+    kind = KINDS[refusal.code]
+    return _answer(kind, detail or kind.title, headers, errors, members)
+
+
+def _problem(problem: Problem) -> Response:
+    return _answer(problem.kind, problem.detail, problem.headers)
+
+
+def _http(error: HTTPException) -> Response:
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        return _answer(METHOD_NOT_ALLOWED, f"Allowed: {allowed}", {"Allow": allowed})
+    if error.code == TOO_LARGE.status:
+        return _answer(TOO_LARGE, "a body has at most 1 MiB")
+    kind = _BY_STATUS.get(error.code or 0, MALFORMED)
+    return _answer(kind, kind.title)
+
+
+def _busy(_error: LedgerBusy) -> Response:
+    return _answer(BUSY, "nothing was recorded: try again", {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _unavailable(error: Exception) -> Response:
+    _log.warning("ledger unavailable: %s", _outline(error), extra={"request_id": request_id()})
+    return unavailable("the database does not answer: try again")
+
+
+def unavailable(detail: str) -> Response:
+    """Answer that the ledger cannot be reached now."""
+    return _answer(UNAVAILABLE, detail, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def altered(error: Exception) -> Response:
+    """Answer that the ledger contradicts what was hashed or signed of it."""
+    _log.error("ledger altered: %s", error, extra={"request_id": request_id()})
+    return _answer(ALTERED, str(error), {"Retry-After": str(ALTERED_RETRY_AFTER_S)})
+
+
+def _broken(error: Exception) -> Response:
+    _log.error("unexpected %s", _outline(error), extra={"request_id": request_id()})
+    return _answer(INTERNAL_ERROR, "it is in the log under this request_id")
+
+
+def _outline(error: BaseException) -> str:
+    """Answer an exception in one line: its types and places.
+
+    Not its message, which may repeat what was sent.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    places = " > ".join(f"{frame.filename}:{frame.lineno}:{frame.name}" for frame in frames)
+    cause = error.__cause__ or error.__context__
+    return f"{type(error).__name__} at {places}" + (f" from {_outline(cause)}" if cause else "")
+
+
+def _answer(
+    kind: Kind,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    errors: Sequence[FieldError] = (),
+    members: Mapping[str, Any] | None = None,
+) -> Response:
+    problem = {
+        "type": f"/docs#{kind.code}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": _sendable(detail[:1].upper() + detail[1:].removesuffix(".") + "."),
+        "instance": quote(_sendable(request.path), safe="/:@!$&'()*+,;=~"),
+        "code": kind.code,
+        "request_id": request_id(),
+        **(members or {}),
+    }
+    if errors:
+        problem["errors"] = [
+            {"pointer": _sendable(error.pointer), "detail": _sendable(error.detail)}
+            for error in errors[:ERRORS_MAX]
+        ]
+    parts().metrics.refused(kind.code)
+    body = msgspec.json.encode(problem)
+    return Response(body, kind.status, headers=headers, content_type=CONTENT_TYPE)
+
+
+def _sendable(text: str) -> str:
+    """Answer a text without secrets, not endless, and without halves of surrogate pairs."""
+    text = parts().redactor.scrub(text.encode("utf-8", "replace").decode("utf-8"))
+    return text if len(text) <= TEXT_LENGTH_MAX else text[:TEXT_LENGTH_MAX] + "…"

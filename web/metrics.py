@@ -1,0 +1,87 @@
+"""Figures for Prometheus.
+
+They are each process's own. Where several workers share a port, set PROMETHEUS_MULTIPROC_DIR to an
+empty folder before they start, and any of them answers for all (docs/operations.md).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+
+_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"})
+_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class Metrics:
+    """Counts requests and refusals of one application."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "keyfold_http_requests",
+            "Requests answered.",
+            ("method", "route", "status"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "keyfold_http_request_seconds",
+            "Time from a request to its answer.",
+            ("method", "route"),
+            buckets=_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._problems = Counter(
+            "keyfold_problems",
+            "Requests answered with a problem, by its code.",
+            ("code",),
+            registry=self._registry,
+        )
+        if MULTIPROCESS_DIR not in os.environ:
+            ProcessCollector(registry=self._registry)
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one request; methods that are none of ours count together."""
+        method = method if method in _METHODS else "other"
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)
+
+    def refused(self, code: str) -> None:
+        self._problems.labels(code).inc()
+
+    def page(self, position: int) -> bytes:
+        """Answer all figures in Prometheus' text format, with the ledger's head as of now."""
+        registry = self._registry
+        if MULTIPROCESS_DIR in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        head = CollectorRegistry()
+        head.register(_Head(position))
+        return generate_latest(registry) + generate_latest(head)
+
+
+class _Head(Collector):
+    """The ledger's head: known to whoever is asked, and no process's own."""
+
+    def __init__(self, position: int) -> None:
+        self._position = position
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "keyfold_ledger_position", "Last position of the ledger.", value=self._position
+        )

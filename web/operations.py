@@ -1,0 +1,254 @@
+"""Pages of the API, declared in one place each: who may, what is sent, what is answered, what may
+be refused. The declaration is what is enforced, and what /openapi.json says.
+
+    @blp.operation(
+        "GET", "/keys/<key>", access=only(ADMIN), query=ReadQuery,
+        answers={200: Answered(Key, "The key.")}, refusals=(KeyNotFound,),
+    )
+    def get_key(key: str, query: dict[str, Any]) -> Response:
+        \"\"\"Show a key.\"\"\"
+
+A view gets the parts of its path by name, and `query`, `headers` and `body` as they were read.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from typing import Any, Final, NamedTuple, TypeVar
+
+import flask_smorest  # type: ignore[import-untyped]
+import marshmallow as ma
+from flask import Response
+from werkzeug.routing import BaseConverter
+
+from ledger.limits import ACCOUNT_ID, HOLDER_ID
+from ledger.refusals import (
+    BatchNotFound,
+    FieldError,
+    InvalidRequest,
+    KeyNotFound,
+    Refusal,
+    SubscriptionNotFound,
+)
+from web.auth import Access, never
+from web.context import parts, ports
+from web.errors import (
+    BUSY,
+    CODE_IN_URL,
+    FORBIDDEN,
+    INTERNAL_ERROR,
+    MALFORMED,
+    NOT_FOUND,
+    POSITION_NOT_REACHED,
+    RETRY_AFTER_S,
+    TOO_LARGE,
+    UNAUTHENTICATED,
+    UNAVAILABLE,
+    UNSUPPORTED,
+    Kind,
+    Problem,
+    kind_of,
+)
+from web.openapi import described_problems, path_parameter
+from web.reading import StrictParser
+from web.schemas.asked import BATCH_ID, OF_CATALOG, PRODUCT_ID, NoQuery
+from web.schemas.fields import Shape
+
+POLL_S: Final = 0.01
+
+
+class Id(BaseConverter):
+    """A part of a path that is not the name of a page beside it: `/keys/<id:key>`."""
+
+    regex = r"(?!(?:validate|redeem)$)[^/]+"
+
+
+View = Callable[..., Response]
+ViewT = TypeVar("ViewT", bound=View)
+
+
+class Answered(NamedTuple):
+    """One way in which an operation goes well.
+
+    Attributes:
+        schema: None for an answer without a body.
+        headers: beside those that every answer has, by the names of `web.openapi`.
+    """
+
+    schema: type[ma.Schema] | None
+    description: str
+    headers: tuple[str, ...] = ()
+
+
+class Place(NamedTuple):
+    """A part of a path.
+
+    Attributes:
+        refusal: what is answered to a part that does not match; None for InvalidRequest.
+    """
+
+    pattern: str
+    description: str
+    example: str
+    refusal: type[Refusal] | None = None
+    of_catalog: str | None = None
+
+
+PLACES: Final[Mapping[str, Place]] = {
+    "account": Place(ACCOUNT_ID, "The portal's own id of the customer.", "acme"),
+    "holder": Place(HOLDER_ID, "Who or what sits on the seat.", "till-1"),
+    "product": Place(PRODUCT_ID, "A product of the catalog.", "cloud_pos", of_catalog="products"),
+    "key": Place(
+        r"key_[a-z2-7]{26}", "The key's id.", "key_c5nfx2ynqk7tq3bd5xw4a6bl7m", KeyNotFound
+    ),
+    "batch": Place(BATCH_ID, "The batch's id.", "bat_2vqk7tq3bd5xw4a6bl7mc5nfx2", BatchNotFound),
+    "subscription": Place(
+        r"kfsub_[a-z2-7]{26}",
+        "The subscription's id.",
+        "kfsub_c5nfx2ynqk7tq3bd5xw4a6bl7m",
+        SubscriptionNotFound,
+    ),
+}
+
+
+class Operations(flask_smorest.Blueprint):  # type: ignore[misc]
+    """A blueprint whose pages are declared with `operation`."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+    def operation(
+        self,
+        method: str,
+        rule: str,
+        *,
+        access: Access,
+        answers: Mapping[int, Answered],
+        query: type[ma.Schema] = NoQuery,
+        headers: type[ma.Schema] | None = None,
+        body: type[Shape] | None = None,
+        body_required: bool = True,
+        refusals: Iterable[type[Refusal]] = (),
+        problems: Iterable[Kind] = (),
+    ) -> Callable[[ViewT], ViewT]:
+        """Declare a page; its docstring is its description."""
+        places = re.findall(r"<(?:\w+:)?(\w+)>", rule)
+        kinds = [
+            *map(kind_of, refusals),
+            *problems,
+            *_common(access, query, places=bool(places), body=body is not None, method=method),
+        ]
+
+        def declare(view: ViewT) -> ViewT:
+            wrapped: Any = _querying(view, query)
+            if body is not None:
+                wrapped = self.arguments(
+                    body(), arg_name="body", required=body_required, example=body.example
+                )(wrapped)
+            if headers is not None:
+                wrapped = self.arguments(headers(), location="headers", arg_name="headers")(wrapped)
+            wrapped = self.arguments(query(), location="query", arg_name="query")(wrapped)
+            wrapped = _holding_places(wrapped)
+            for status, answer in answers.items():
+                wrapped = self.response(
+                    status,
+                    answer.schema,
+                    description=answer.description,
+                    headers={
+                        name: {"$ref": f"#/components/headers/{name}"}
+                        for name in ("X-Request-Id", *answer.headers)
+                    },
+                )(wrapped)
+            wrapped = self.doc(
+                operationId=view.__name__,
+                summary=(view.__doc__ or "").partition("\n")[0].removesuffix("."),
+                responses=described_problems(kinds),
+                **_security(access),
+            )(wrapped)
+            wrapped.access = access
+            parameters = [_documented(name) for name in places]
+            self.route(rule, methods=[method], parameters=parameters)(wrapped)
+            return view
+
+        return declare
+
+
+def _common(
+    access: Access, query: type[ma.Schema], *, places: bool, body: bool, method: str
+) -> list[Kind]:
+    """Answer the problems that a page has because of what it is."""
+    kinds = [kind_of(InvalidRequest), CODE_IN_URL, INTERNAL_ERROR, UNAVAILABLE]
+    if access.roles:
+        kinds += [UNAUTHENTICATED, FORBIDDEN]
+    if places:
+        kinds.append(NOT_FOUND)
+    if body:
+        kinds += [MALFORMED, TOO_LARGE, UNSUPPORTED]
+    if method != "GET":
+        kinds.append(BUSY)
+    if "min_position" in query().fields:
+        kinds.append(POSITION_NOT_REACHED)
+    return kinds
+
+
+def _security(access: Access) -> dict[str, Any]:
+    if not access.roles:
+        return {"security": []}
+    free: list[dict[str, Any]] = [] if access.without_token is never else [{}]
+    return {"security": [*free, {"bearer": []}], "x-roles": sorted(access.roles)}
+
+
+def _documented(name: str) -> dict[str, Any]:
+    place = PLACES[name]
+    schema: dict[str, Any] = {"type": "string", "pattern": f"^{place.pattern}$"}
+    if place.of_catalog:
+        schema[OF_CATALOG] = place.of_catalog
+    return path_parameter(name, schema, place.description, place.example)
+
+
+def _holding_places(view: View) -> View:
+    """Hold the parts of the path to their patterns, before anything else is read."""
+
+    @wraps(view)
+    def held(**given: Any) -> Response:
+        errors = []
+        for name, value in given.items():
+            place = PLACES[name]
+            if re.fullmatch(place.pattern, value):
+                continue
+            if place.refusal:
+                raise place.refusal
+            errors.append(FieldError(f"/{name}", f"must match {place.pattern}"))
+        if errors:
+            raise InvalidRequest(*errors)
+        return view(**given)
+
+    return held
+
+
+def _querying(view: View, query_schema: type[ma.Schema]) -> View:
+    """Wait for the position that the query asks for, and give the view the rest, if it has any."""
+    wants_query = bool(set(query_schema().fields) - {"min_position"})
+
+    @wraps(view)
+    def waited(query: dict[str, Any], **given: Any) -> Response:
+        position = query.pop("min_position", None)
+        if position is not None:
+            _wait_for(position)
+        return view(query=query, **given) if wants_query else view(**given)
+
+    return waited
+
+
+def _wait_for(position: int) -> None:
+    deadline = time.monotonic() + parts().position_wait_s
+    while (head := ports().book.head()) < position:
+        if time.monotonic() >= deadline:
+            raise Problem(
+                POSITION_NOT_REACHED,
+                f"the ledger is at position {head}",
+                {"Retry-After": str(RETRY_AFTER_S)},
+            )
+        time.sleep(POLL_S)

@@ -1,0 +1,42 @@
+"""Checkpoints of this process's ledger, with its tree and what it signs with."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+
+from commands import sign_checkpoint as signing
+from commands.sign_checkpoint import Standing
+from projections import tree
+from web.wiring import Wiring
+
+
+def sign_checkpoint(wiring: Wiring, now: datetime) -> str:
+    """Answer a signed checkpoint of the whole ledger.
+
+    Raises:
+        CannotSign: it contradicts one that was signed.
+        TreeDamaged: its tree has not what it should have.
+    """
+    return signing.sign_checkpoint(wiring.signing, lambda: _standing(wiring), now)
+
+
+def hold_to_signed(wiring: Wiring) -> None:
+    """Hold the ledger against the last checkpoint that it signed.
+
+    Raises:
+        CannotSign: it contradicts it.
+        TreeDamaged: its tree has not what it should have.
+    """
+    signing.hold_to_signed(wiring.signing, lambda: _standing(wiring))
+
+
+def to_base64(value: bytes) -> str:
+    """Answer a hash as it is written everywhere."""
+    return base64.b64encode(value).decode("ascii")
+
+
+def _standing(wiring: Wiring) -> Standing:
+    book, tables = wiring.ports.book, wiring.tables
+    reached = tree.reached(tables)  # before the head: the tree never is ahead of it
+    return Standing(reached, book.head(), lambda size: tree.root(book, tables, size))

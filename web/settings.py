@@ -1,0 +1,138 @@
+"""Settings: environment variables, each also readable from the file that KEYFOLD_ENV_FILE names.
+
+What is set in the environment wins over the file. docs/settings.md describes every variable.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from ledger.catalog import Catalog, CatalogError, builtin, parse
+from ledger.secret import Secret
+
+DATABASE_URL_DEFAULT = "sqlite:///keyfold.db"
+PUBLIC_URL_DEFAULT = "http://127.0.0.1:8000"
+MEMO_STREAMS_DEFAULT = 10_000
+
+
+class SettingError(Exception):
+    """A setting is missing or wrong; the message is one line that names it and the mend."""
+
+    def __init__(self, variable: str, problem: str) -> None:
+        super().__init__(f"{variable} {problem}")
+        self.variable = variable
+
+
+class Settings(NamedTuple):
+    """The settings as the program uses them.
+
+    Attributes:
+        secret: None when it is to be read from the file beside a SQLite database.
+        test_clock: the file that holds the time, or None for the real clock.
+        memo_streams: how many streams' states a process remembers.
+        checkpoint_secrets: what the keys are derived from that sign checkpoints; none for `secret`.
+    """
+
+    database_url: str
+    secret: Secret | None
+    catalog: Catalog
+    public_url: str
+    test_clock: Path | None
+    memo_streams: int
+    checkpoint_secrets: tuple[Secret, ...] = ()
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read and check every setting.
+
+    Raises:
+        SettingError: for the first one that is wrong.
+    """
+    values = {**_env_file(environ), **environ}
+    secret = values.get("KEYFOLD_SECRET")
+    test_clock = values.get("KEYFOLD_TEST_CLOCK")
+    return Settings(
+        database_url=_database_url(values.get("KEYFOLD_DATABASE_URL") or DATABASE_URL_DEFAULT),
+        secret=_secret(secret) if secret else None,
+        catalog=_catalog(values.get("KEYFOLD_CATALOG")),
+        public_url=_public_url(values.get("KEYFOLD_PUBLIC_URL") or PUBLIC_URL_DEFAULT),
+        test_clock=Path(test_clock) if test_clock else None,
+        memo_streams=_memo_streams(values.get("KEYFOLD_MEMO_STREAMS")),
+        checkpoint_secrets=_checkpoint_secrets(values.get("KEYFOLD_CHECKPOINT_SECRETS")),
+    )
+
+
+def _env_file(environ: Mapping[str, str]) -> dict[str, str]:
+    name = environ.get("KEYFOLD_ENV_FILE")
+    if not name:
+        return {}
+    if not Path(name).is_file():
+        raise SettingError("KEYFOLD_ENV_FILE", f"names no file: {name}")
+    # Only here: most starts have no such file, and pay nothing for reading one.
+    from dotenv import dotenv_values
+
+    return {key: value for key, value in dotenv_values(name).items() if value is not None}
+
+
+def _database_url(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite" and rest.startswith("/") and rest.strip("/"):
+        return url
+    if scheme in ("postgresql", "postgres") and rest:
+        return url
+    raise SettingError(
+        "KEYFOLD_DATABASE_URL",
+        "must be sqlite:///PATH (four slashes for an absolute path) or postgresql://…",
+    )
+
+
+def _secret(text: str) -> Secret:
+    try:
+        return Secret.from_base64(text)
+    except ValueError as error:
+        raise SettingError(
+            "KEYFOLD_SECRET", f"{error}: give 32 random bytes or more, in base64"
+        ) from None
+
+
+def _checkpoint_secrets(texts: str | None) -> tuple[Secret, ...]:
+    if not texts:
+        return ()
+    try:
+        return tuple(Secret.from_base64(text) for text in texts.split(","))
+    except ValueError as error:
+        raise SettingError(
+            "KEYFOLD_CHECKPOINT_SECRETS",
+            f"{error}: give 32 random bytes or more, in base64; for a rotation the new ones and the"
+            " old ones, split by a comma",
+        ) from None
+
+
+def _catalog(name: str | None) -> Catalog:
+    if not name:
+        return builtin()
+    try:
+        return parse(Path(name).read_text("utf-8"))
+    except OSError as error:
+        raise SettingError("KEYFOLD_CATALOG", f"cannot be read: {error.strerror}: {name}") from None
+    except (CatalogError, UnicodeDecodeError) as error:
+        raise SettingError("KEYFOLD_CATALOG", f"is no catalog: {name}: {error}") from None
+
+
+def _public_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+        raise SettingError("KEYFOLD_PUBLIC_URL", "must be an address like https://licences.example")
+    return url.rstrip("/")
+
+
+def _memo_streams(text: str | None) -> int:
+    if not text:
+        return MEMO_STREAMS_DEFAULT
+    if not text.isdecimal() or int(text) < 1:
+        raise SettingError("KEYFOLD_MEMO_STREAMS", f"must be a whole number from 1, not {text!r}")
+    return int(text)

@@ -1,0 +1,75 @@
+"""The ledger itself, event by event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import BoundedSemaphore
+from typing import Any, Final
+
+from flask import Response
+
+from ledger import cloud_events
+from projections.feed import read_feed
+from web.auth import ADMIN, AUDITOR, only
+from web.context import ports
+from web.errors import POSITION_NOT_REACHED, RETRY_AFTER_S, Problem
+from web.operations import Answered, Operations
+from web.replies import reply
+from web.schemas import feed
+
+# A worker that is told to stop has 30 seconds to finish what it is answering.
+WAIT_MAX_S: Final = 25
+# Who waits holds a thread; half of a worker's, as many as it has by default, are for the others.
+WAITING_MAX: Final = 4
+
+blp = Operations(
+    "events", __name__, url_prefix="/v1", description="The ledger itself, event by event."
+)
+
+_waiting = BoundedSemaphore(WAITING_MAX)
+
+
+@blp.operation(
+    "GET",
+    "/events",
+    access=only(AUDITOR, ADMIN),
+    query=feed.EventsQuery,
+    answers={200: Answered(feed.Events, "Events, the oldest first.")},
+)
+def list_events(query: dict[str, Any]) -> Response:
+    """Follow the ledger.
+
+    Every event from a position on, in order, as CloudEvents 1.0. Who asks again after the `id` of
+    the last event it was given misses none and gets none twice. A wait lasts 25 seconds at most,
+    and not at all when too many wait already. To be after the ledger's end means that the ledger is
+    not the one that was followed, or behind it: that is answered with 503 `position_not_reached`.
+    """
+    after = query["after"]
+    with _allowed(query["wait"]) as wait_s:
+        page = read_feed(ports().book, after, query["limit"], wait_s=wait_s)
+    if page.position < after:
+        raise Problem(
+            POSITION_NOT_REACHED,
+            f"the ledger is at position {page.position}",
+            {"Retry-After": str(RETRY_AFTER_S)},
+        )
+    return reply(
+        {
+            "items": [cloud_events.fed(row) for row in page.rows],
+            "next": str(page.next) if page.next else None,
+            "position": page.position,
+        }
+    )
+
+
+@contextmanager
+def _allowed(wait_s: int) -> Iterator[float]:
+    """Answer how long this request may wait."""
+    if not wait_s or not _waiting.acquire(blocking=False):
+        yield 0
+        return
+    try:
+        yield min(wait_s, WAIT_MAX_S)
+    finally:
+        _waiting.release()

@@ -1,0 +1,181 @@
+"""Keys and batches: issue, look up, reveal, revoke, reissue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+
+from commands.issue_keys import Order
+from commands.issue_keys import issue_keys as issue
+from commands.reissue_key import reissue_key as reissue
+from commands.reveal_codes import reveal_codes as reveal
+from commands.revoke_key import revoke_key as revoke
+from ledger.book import Loaded, moment
+from ledger.refusals import (
+    BatchNotFound,
+    CodesNotDerivable,
+    IdempotencyKeyReused,
+    KeyAlreadyRedeemed,
+    KeyAlreadyRevoked,
+    KeyLapsed,
+    KeyNotFound,
+)
+from ledger.streams import key as key_stream
+from ledger.streams.key import KEY, Key
+from projections import key_list
+from projections.account_at import Moment
+from projections.key_list import KeyQuery, key_view
+from web import answers, cursors
+from web.auth import ADMIN, AUDITOR, RESELLER, SUPPORT, only
+from web.context import caller, parts, ports, stamp
+from web.errors import FORBIDDEN, Problem
+from web.operations import Answered, Operations
+from web.replies import reply
+from web.schemas import answered, asked
+
+blp = Operations("keys", __name__, url_prefix="/v1", description="Activation keys and batches.")
+
+_READERS = only(ADMIN, RESELLER, SUPPORT, AUDITOR)
+_OWNERS = only(ADMIN, RESELLER)
+
+
+@blp.operation(
+    "POST",
+    "/keys",
+    access=_OWNERS,
+    headers=asked.Repeatable,
+    body=asked.IssueKeys,
+    answers={
+        201: Answered(
+            answered.IssuedKeys,
+            "The keys, with their codes.",
+            ("Keyfold-Position", "Idempotency-Replayed"),
+        )
+    },
+    refusals=(IdempotencyKeyReused,),
+)
+def issue_keys(headers: dict[str, Any], body: dict[str, Any]) -> Response:
+    """Issue keys.
+
+    All of them in one commit, or none. The codes are not stored: they are derived, and can be
+    revealed again.
+    """
+    bound = caller().reseller
+    if bound is not None and body["reseller"] != bound:
+        raise Problem(FORBIDDEN, "this token issues keys for its own reseller only")
+    issued = issue(
+        ports(),
+        stamp(),
+        Order(**body),
+        idempotency_key=headers["idempotency_key"],
+        # One reseller's keys must neither meet nor reveal another's; all of the vendor's are one.
+        scope=f"reseller {bound}" if bound is not None else "",
+    )
+    return reply(answers.issued(issued), 201, position=issued.position, replayed=issued.replayed)
+
+
+@blp.operation(
+    "GET",
+    "/keys",
+    access=_READERS,
+    query=asked.KeysQuery,
+    answers={200: Answered(answered.Keys, "Keys, the newest first.")},
+)
+def list_keys(query: dict[str, Any]) -> Response:
+    """List keys.
+
+    A reseller sees its own. The list can be read as of a moment, like an account.
+    """
+    limit, cursor = query.pop("limit"), query.pop("cursor", None)
+    of = ("keys", caller().reseller, sorted(query.items()))
+    after = cursors.read(ports().request_key, of, cursor)
+    asked_for = Moment(stamp().now, query.pop("as_of", None), query.pop("known_at", None))
+    bound = caller().reseller
+    if bound is not None and query.setdefault("reseller", bound) != bound:
+        return reply({"items": [], "next": None})
+    page = key_list.list_keys(
+        ports().book,
+        parts().wiring.tables,
+        KeyQuery(**query),
+        asked_for,
+        after=after,
+        limit=limit,
+    )
+    following = None
+    if page.next is not None:
+        following = cursors.write(ports().request_key, of, page.next)
+    return reply(answers.keys(page, following))
+
+
+@blp.operation(
+    "GET",
+    "/keys/<id:key>",
+    access=_READERS,
+    query=asked.ReadQuery,
+    answers={200: Answered(answered.Key, "The key.")},
+    refusals=(KeyNotFound,),
+)
+def get_key(key: str) -> Response:
+    """Show a key."""
+    loaded = ports().book.load(KEY, key_stream.stream_id(key))
+    key_stream.owned(loaded.state, caller().reseller)
+    return reply(_key(loaded))
+
+
+def _key(loaded: Loaded[Key | None]) -> answers.Answer:
+    assert loaded.state
+    return answers.key(key_view(loaded.state, moment(stamp().now, loaded)))
+
+
+@blp.operation(
+    "POST",
+    "/keys/<id:key>/revoke",
+    access=_OWNERS,
+    body=asked.Reasoned,
+    answers={200: Answered(answered.Key, "The key.", ("Keyfold-Position",))},
+    refusals=(KeyNotFound, KeyAlreadyRedeemed),
+)
+def revoke_key(key: str, body: dict[str, Any]) -> Response:
+    """Revoke a key before anybody redeems it.
+
+    One that is revoked already stays as it is.
+    """
+    revoked = revoke(ports(), stamp(), key, body["reason"], reseller=caller().reseller)
+    return reply(_key(revoked.key), position=revoked.position)
+
+
+@blp.operation(
+    "POST",
+    "/keys/<id:key>/reissue",
+    access=only(ADMIN, RESELLER, SUPPORT),
+    body=asked.Reasoned,
+    answers={201: Answered(answered.IssuedKey, "The new key.", ("Keyfold-Position",))},
+    refusals=(KeyNotFound, KeyAlreadyRevoked, KeyLapsed),
+)
+def reissue_key(key: str, body: dict[str, Any]) -> Response:
+    """Give a key's holder a new code.
+
+    The old one stops working in the same commit. The subscription of a redeemed key stays as it is,
+    and shows the new masked code.
+    """
+    reissued = reissue(ports(), stamp(), key, body["reason"], reseller=caller().reseller)
+    return reply(answers.reissued(reissued), 201, position=reissued.position)
+
+
+@blp.operation(
+    "POST",
+    "/batches/<batch>/reveal",
+    access=_OWNERS,
+    body=asked.Reasoned,
+    answers={200: Answered(answered.RevealedKeys, "The keys.", ("Keyfold-Position",))},
+    refusals=(BatchNotFound, CodesNotDerivable),
+)
+def reveal_codes(batch: str, body: dict[str, Any]) -> Response:
+    """Show a batch's codes again.
+
+    That they were shown is recorded. The codes of keys that were revoked or redeemed since come
+    masked.
+    """
+    revealed = reveal(ports(), stamp(), batch, body["reason"], reseller=caller().reseller)
+    return reply(answers.revealed(revealed), position=revealed.position)

@@ -1,0 +1,135 @@
+"""Checkpoints, and proofs that need no trust in whoever gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from flask import Response
+
+from ledger.refusals import FieldError, InvalidRequest
+from projections import tree
+from web import proving
+from web.auth import ADMIN, AUDITOR, SUPPORT, only
+from web.context import parts, ports, stamp
+from web.errors import ALTERED
+from web.operations import Answered, Operations
+from web.proving import to_base64
+from web.replies import reply
+from web.schemas import proofs
+from web.schemas.asked import ReadQuery
+
+TEXT: Final = "text/plain; charset=utf-8"
+
+blp = Operations(
+    "proofs",
+    __name__,
+    url_prefix="/v1",
+    description="Checkpoints, and proofs that need no trust in whoever gives them.",
+)
+
+READERS = only(ADMIN, AUDITOR, SUPPORT)
+
+
+@blp.operation(
+    "GET",
+    "/checkpoint",
+    access=READERS,
+    query=ReadQuery,
+    answers={200: Answered(None, "A checkpoint: C2SP tlog-checkpoint.")},
+    problems=(ALTERED,),
+)
+def get_checkpoint() -> Response:
+    """Sign how the ledger stands now.
+
+    A few lines of text: the ledger's name, how many events it has, the root of their tree
+    (RFC 9162), and Ed25519 signatures. Whoever keeps them can show later that nothing in those
+    events was changed, and that none is missing.
+    """
+    note = proving.sign_checkpoint(parts().wiring, stamp().now)
+    return Response(note, content_type=TEXT)
+
+
+@blp.operation(
+    "GET",
+    "/checkpoint/keys",
+    access=READERS,
+    answers={200: Answered(proofs.CheckpointKeys, "The keys.")},
+)
+def list_checkpoint_keys() -> Response:
+    """Show what signatures of checkpoints are checked with.
+
+    Compare them with a copy that came to you by another way.
+    """
+    signing = parts().wiring.signing
+    return reply({"origin": signing.origin, "keys": [key.vkey for key in signing.verifiers]})
+
+
+@blp.operation(
+    "GET",
+    "/proofs/inclusion",
+    access=READERS,
+    query=proofs.InclusionQuery,
+    answers={200: Answered(proofs.InclusionProof, "The proof.")},
+    problems=(ALTERED,),
+)
+def get_inclusion_proof(query: dict[str, Any]) -> Response:
+    """Prove that an event is in the ledger.
+
+    The hashes lead from the event to the root of the tree, which a checkpoint of the same size has.
+    """
+    position, size = query["position"], _size(query.get("size"), "/size")
+    if position > size:
+        raise InvalidRequest(FieldError("/position", f"must be at most {size}, the tree's size"))
+    proof = tree.inclusion(ports().book, parts().wiring.tables, position, size)
+    return reply(
+        {
+            "position": position,
+            "leaf_index": position - 1,
+            "size": size,
+            "leaf_hash": to_base64(proof.leaf),
+            "audit_path": _all_to_base64(proof.hashes),
+            "root_hash": to_base64(proof.root),
+        }
+    )
+
+
+@blp.operation(
+    "GET",
+    "/proofs/consistency",
+    access=READERS,
+    query=proofs.ConsistencyQuery,
+    answers={200: Answered(proofs.ConsistencyProof, "The proof.")},
+    problems=(ALTERED,),
+)
+def get_consistency_proof(query: dict[str, Any]) -> Response:
+    """Prove that the ledger begins with what it was before.
+
+    The hashes lead from the root of the smaller tree to that of the larger one: nothing in the
+    first events was changed, and none was put between them or taken away.
+    """
+    old, new = query["old"], _size(query.get("new"), "/to")
+    if old > new:
+        raise InvalidRequest(FieldError("/from", f"must be at most {new}, the larger tree's size"))
+    proof = tree.consistency(ports().book, parts().wiring.tables, old, new)
+    return reply(
+        {
+            "from": old,
+            "to": new,
+            "from_root_hash": to_base64(proof.old_root),
+            "to_root_hash": to_base64(proof.new_root),
+            "consistency": _all_to_base64(proof.hashes),
+        }
+    )
+
+
+def _size(asked: int | None, pointer: str) -> int:
+    """Answer the size of a tree that the ledger has."""
+    head = ports().book.head()
+    if asked is not None and asked > head:
+        raise InvalidRequest(FieldError(pointer, f"must be at most {head}, the ledger's head"))
+    return head if asked is None else asked
+
+
+def _all_to_base64(values: Iterable[bytes]) -> list[str]:
+    return [to_base64(value) for value in values]

@@ -1,0 +1,123 @@
+"""Putting the parts together, once per process.
+
+Connections must not cross a fork, so a process that forks workers wires none of this itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import secrets
+from pathlib import Path
+from typing import NamedTuple
+
+from commands.ports import Ports, code_keys
+from commands.sign_checkpoint import Signing, signing_of
+from ledger.book import Book, MixedClocks
+from ledger.events import Stamp
+from ledger.sealing import Texts, WrongSecret, knows_secret
+from ledger.secret import LENGTH_MIN_BYTES, Secret
+from ledger.store import schema
+from ledger.store.signed_checkpoints import signed_checkpoints
+from ledger.store.text_keys import TextKeys
+from projections.stores import Tables, open_tables
+from web.clock import Clock, system_clock, test_clock
+from web.settings import SettingError, Settings
+
+SECRET_FILE = "keyfold.secret"
+
+
+class Wiring(NamedTuple):
+    """Everything that a process works with."""
+
+    settings: Settings
+    clock: Clock
+    ports: Ports
+    tables: Tables
+    signing: Signing
+
+    def stamp(self, actor: str, request_id: str) -> Stamp:
+        """Answer who asks, in which request, and when; the one reading of the clock."""
+        return Stamp(self.clock(), actor, request_id, self.settings.test_clock is not None)
+
+    def close(self) -> None:
+        self.tables.close()
+        self.ports.book.close()
+
+
+def wire(settings: Settings) -> Wiring:
+    """Open the ledger that the settings name.
+
+    Raises:
+        SettingError: the database, its schema, the secret or the test clock will not do.
+    """
+    clock = test_clock(settings.test_clock) if settings.test_clock else system_clock
+    now = clock()
+    try:
+        schema.check(settings.database_url)
+        book = Book(
+            settings.database_url,
+            test_clock=settings.test_clock is not None,
+            memo_streams=settings.memo_streams,
+        )
+    except schema.SchemaUnfit as problem:
+        raise SettingError("KEYFOLD_DATABASE_URL", str(problem)) from None
+    except MixedClocks as error:
+        raise SettingError("KEYFOLD_TEST_CLOCK", f"cannot be used: {error}") from None
+    text_keys = book.store.text_keys
+    secret = settings.secret or _secret_beside(settings.database_url, text_keys)
+    texts = Texts(text_keys, secret.derive("texts"))
+    try:
+        texts.check_secret(now)
+    except WrongSecret:
+        raise SettingError(
+            "KEYFOLD_SECRET", "is not the one this ledger was made with: restore that one"
+        ) from None
+    ports = Ports(
+        book=book,
+        catalog=settings.catalog,
+        codes=code_keys(secret),
+        texts=texts,
+        request_key=secret.derive("requests"),
+        token_key=secret.derive("tokens"),
+    )
+    signing = signing_of(secret, settings.checkpoint_secrets, signed_checkpoints(book.store))
+    return Wiring(settings, clock, ports, open_tables(settings.database_url), signing)
+
+
+def secret_file(database_url: str) -> Path:
+    """Answer where the secret of a SQLite ledger is kept: beside its file."""
+    return Path(database_url.removeprefix("sqlite:///")).parent / SECRET_FILE
+
+
+def _secret_beside(database_url: str, text_keys: TextKeys) -> Secret:
+    if not database_url.startswith("sqlite:"):
+        raise SettingError(
+            "KEYFOLD_SECRET", "is missing: on PostgreSQL give 32 random bytes or more, in base64"
+        )
+    file = secret_file(database_url)
+    if not file.exists():
+        if knows_secret(text_keys):
+            raise SettingError(
+                "KEYFOLD_SECRET", f"is missing: the ledger was made with one; restore {file}"
+            )
+        _create(file)
+    try:
+        return Secret.from_base64(file.read_text("ascii"))
+    except (OSError, ValueError) as error:
+        raise SettingError("KEYFOLD_SECRET", f"cannot be read from {file}: {error}") from None
+
+
+def _create(file: Path) -> None:
+    """Write a new secret; the first of several processes wins, and none reads half of it."""
+    draft = file.with_name(f"{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(base64.b64encode(secrets.token_bytes(LENGTH_MIN_BYTES)).decode() + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, file)
+    finally:
+        draft.unlink()
