@@ -25,7 +25,8 @@ from tests.worlds import ports
 
 LEDGERS = 1_000
 CHUNK = 50
-BY_WAY_OF_POSTGRES = 40
+IN_EVERY_RUN = 100
+BY_WAY_OF_POSTGRES = 20
 
 # Takes a database back to an empty ledger; only an owner who disables the triggers can.
 EMPTY = """
@@ -55,7 +56,14 @@ def nobody_looks(_events: int, _total: int) -> None:
     pass
 
 
-@pytest.mark.parametrize("first", range(0, LEDGERS, CHUNK))
+@pytest.mark.parametrize(
+    "first",
+    # The first hundred in every run; all thousand with `./dev test -m long`.
+    [
+        pytest.param(first, marks=[pytest.mark.long] if first >= IN_EVERY_RUN else [])
+        for first in range(0, LEDGERS, CHUNK)
+    ],
+)
 def test_a_ledger_is_the_same_on_sqlite_and_back_in_memory(first: int, tmp_path: Path) -> None:
     ledgers = SqliteLedgers(tmp_path)
     for seed in range(first, first + CHUNK):
