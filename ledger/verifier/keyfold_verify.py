@@ -209,8 +209,7 @@ def distrust(checkpoints: Sequence[Checkpoint], keys: Sequence[Key]) -> Iterator
         )
         if keys and not is_signed(checkpoint, keys):
             wanted = " or ".join(f"{key.name}+{key.id.hex()}" for key in keys)
-            there = ", ".join(signers)
-            yield f"{checkpoint.source} is not signed by {wanted}: under it stands {there}"
+            yield f"{checkpoint.source} is not signed by {wanted}: under it stands {signers}"
     if len(origins) > 1:
         yield f"these are of different ledgers: {', '.join(sorted(origins))}"
     elif not keys:

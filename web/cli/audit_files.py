@@ -42,7 +42,15 @@ UNCHANGED: Final = "nothing was changed"
     ),
 )
 @click.argument("file", metavar="FILE")
-@click.option("--from", "first", type=click.IntRange(1), default=1, metavar="N", show_default=True)
+@click.option(
+    "--from",
+    "first",
+    type=click.IntRange(1),
+    default=1,
+    metavar="N",
+    show_default=True,
+    help="The first position to write.",
+)
 @click.option(
     "--to", "last", type=click.IntRange(0), metavar="N", help="The ledger's head if left out."
 )
