@@ -94,10 +94,10 @@ def _inclusion(book: Book, url: str, events: int) -> Measure:
     return Measure(
         f"inclusion proof, of any of {events:,} events in any tree",
         f"{PROOF_MAX_MS:.0f} ms",
-        median / PROOF_MAX_MS,
+        p99 / PROOF_MAX_MS,
         1,
         at_least=False,
-        detail=f"{median:.2f} ms (p99 {p99:.2f} ms)",
+        detail=f"p99 {p99:.2f} ms, median {median:.2f} ms",
     )
 
 

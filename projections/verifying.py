@@ -3,7 +3,9 @@
 Two things tell what it was. The *tree* holds the hash of each event from when it was first read, so
 it shows which events are no longer the same. *Checkpoints* hold the root of all events up to a
 size: who signed them cannot have changed his mind, and the copies that were handed out cannot be
-changed from here. Where the two disagree, the checkpoints are right.
+changed from here. Where the two disagree, the checkpoints are right; and where those disagree that
+the ledger remembers with those that were kept elsewhere, the latter: whoever can write to the
+database can put checkpoints there that suit, signed with a key that suits.
 
     events      1 2 3 4 5 6 7 8 9       read once, in order, a page at a time
     tree        1 2 3 4 5 6 7           the later ones were not hashed yet
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from ledger import notes
@@ -50,11 +53,13 @@ class Known(NamedTuple):
 
     Attributes:
         source: what it is called when something is wrong.
+        kept: outside the ledger, out of reach of who can write to its database.
     """
 
     size: int
     root: bytes
     source: str
+    kept: bool = False
 
 
 class Finding(NamedTuple):
@@ -78,7 +83,8 @@ class Verified(NamedTuple):
         events, root: of the ledger as it is.
         hashed: how many of its events had been hashed before.
         agreed: how many of its events are covered by a checkpoint that agrees.
-        checkpoints: how many agree.
+        checkpoints: how many agree. When one that was kept elsewhere does not, only others that
+            were kept elsewhere are counted for both.
         findings: empty when all is well.
     """
 
@@ -153,6 +159,23 @@ def by_size(*known: Iterable[Known]) -> Iterator[Known]:
 # Reading the events
 
 
+@dataclass
+class _Held:
+    """How the events agree with checkpoints of one kind.
+
+    Attributes:
+        agreed: how many events the last that agrees is of.
+        count: how many agree.
+        against: the first that does not; and of how many events the last one was that did.
+        beyond: of more events than there are, the one of the most.
+    """
+
+    agreed: int = 0
+    count: int = 0
+    against: tuple[Known, int] | None = None
+    beyond: Known | None = None
+
+
 class _Events:
     """The hashes of the events on their way, held against checkpoints as they go by."""
 
@@ -162,12 +185,10 @@ class _Events:
         self._on_events = on_events
         self._known = iter(known)
         self._next = next(self._known, None)
-        self._against: tuple[Known, int] | None = None
-        self._beyond: Known | None = None
+        self._kept = _Held()
+        self._remembered = _Held()
         self._out_of_place: tuple[int, int] | None = None
         self.edge = Frontier()
-        self.agreed = 0
-        self.agreeing = 0
 
     def __iter__(self) -> Iterator[bytes]:
         self._hold()
@@ -184,23 +205,45 @@ class _Events:
             self._on_events(len(rows))
         self._look_beyond()
 
-    def _look_beyond(self) -> None:
-        """Find a checkpoint of more events than there are, but none that was signed meanwhile."""
-        head = self._book.head()
-        while self._next is not None and self._next.size <= head:
-            self._next = next(self._known, None)
-        self._beyond = self._next
+    @property
+    def agreed(self) -> int:
+        """Of how many events the last checkpoint is that agrees."""
+        return max(held.agreed for held in self._believed())
+
+    @property
+    def agreeing(self) -> int:
+        """How many checkpoints agree."""
+        return sum(held.count for held in self._believed())
+
+    def _believed(self) -> list[_Held]:
+        """Answer which checkpoints count."""
+        return [self._kept] if self._kept.against else [self._kept, self._remembered]
+
+    def _held_of(self, known: Known) -> _Held:
+        return self._kept if known.kept else self._remembered
 
     def _hold(self) -> None:
         """Hold the events so far against the checkpoints of just so many."""
         while self._next is not None and self._next.size <= self.edge.size:
+            held = self._held_of(self._next)
             root = self.edge.root() if self.edge.size else EMPTY_ROOT
             if root == self._next.root:
-                self.agreed = self.edge.size
-                self.agreeing += 1
-            elif self._against is None:
-                self._against = self._next, self.agreed
+                held.agreed = self.edge.size
+                held.count += 1
+            elif held.against is None:
+                held.against = self._next, held.agreed
             self._next = next(self._known, None)
+
+    def _look_beyond(self) -> None:
+        """Find checkpoints of more events than there are, but none that was signed meanwhile."""
+        while self._next is not None:
+            self._held_of(self._next).beyond = self._next
+            self._next = next(self._known, None)
+        # Only now: what was signed before has its events.
+        head = self._book.head()
+        for held in (self._kept, self._remembered):
+            if held.beyond is not None and held.beyond.size <= head:
+                held.beyond = None
 
     def misplaced(self, shifted: bool) -> Iterator[Finding]:
         """Tell of positions that are not 1, 2, 3 …, unless events that are missing explain it."""
@@ -211,20 +254,26 @@ class _Events:
 
     def contradicted(self) -> Iterator[Finding]:
         """Tell of checkpoints that do not agree: of the first, and of one that reaches further."""
-        if self._against:
-            yield self._told_against(*self._against)
-        if self._beyond:
-            first, last = self.edge.size + 1, self._beyond.size
-            yield Finding(
-                "cut_off",
-                first,
-                last,
-                f"the ledger ends at position {self.edge.size}, but there is {self._beyond.source}:"
-                f" {_positions(first, last)} {_were(first, last)} cut off",
-            )
+        for held in (self._remembered, self._kept):
+            if held.against:
+                yield self._told_against(*held.against)
+        kept, remembered = self._kept.beyond, self._remembered.beyond
+        if kept:
+            yield self._told_beyond(kept)
+        if remembered and (kept is None or kept.size < remembered.size):
+            yield self._told_beyond(remembered)
+
+    def _told_beyond(self, known: Known) -> Finding:
+        first, last = self.edge.size + 1, known.size
+        sentence = (
+            f"the ledger ends at position {self.edge.size}, but there is {known.source}:"
+            f" {_positions(first, last)} {_were(first, last)} cut off"
+        )
+        return Finding("cut_off", first, last, sentence)
 
     def _told_against(self, known: Known, agreed: int) -> Finding:
-        if self.agreed >= known.size:
+        # What the ledger remembers does not speak against what was kept elsewhere.
+        if (self._kept.agreed if known.kept else self.agreed) >= known.size:
             sentence = f"{known.source}, is wrong: one of more events agrees with the ledger"
             return Finding("contradicted", known.size, known.size, sentence)
         first, last = agreed + 1, known.size

@@ -7,7 +7,10 @@ from datetime import datetime
 
 from commands import sign_checkpoint as signing
 from commands.sign_checkpoint import Standing
-from projections import tree
+from ledger.refusals import KeyNotFound
+from ledger.streams import key as key_stream
+from ledger.streams.key import KEY
+from projections import receipts, tree
 from web.wiring import Wiring
 
 
@@ -19,6 +22,25 @@ def sign_checkpoint(wiring: Wiring, now: datetime) -> str:
         TreeDamaged: its tree has not what it should have.
     """
     return signing.sign_checkpoint(wiring.signing, lambda: _standing(wiring), now)
+
+
+def key_receipt(wiring: Wiring, key: str, reseller: str | None, now: datetime) -> str:
+    """Answer a receipt of a key's redemption, or of its last event if nobody redeemed it.
+
+    Args:
+        reseller: who asks, if it may see its own keys only.
+
+    Raises:
+        KeyNotFound: never issued, or another reseller's.
+        CannotSign: the ledger contradicts a checkpoint that was signed.
+        TreeDamaged: its tree has not what it should have, or the event was changed.
+    """
+    book = wiring.ports.book
+    key_stream.owned(book.load(KEY, key_stream.stream_id(key)).state, reseller)
+    row = receipts.event_of_key(book, key)
+    if row is None:
+        raise KeyNotFound
+    return receipts.receipt(book, wiring.tables, row, sign_checkpoint(wiring, now))
 
 
 def hold_to_signed(wiring: Wiring) -> None:

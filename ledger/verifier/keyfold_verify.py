@@ -29,7 +29,7 @@ import tomllib
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -565,6 +565,36 @@ def check_receipt(name: str, receipt: bytes) -> tuple[Event, Checkpoint]:
 # The Subscriptions view
 
 
+class Line(NamedTuple):
+    """What a subscription has of one product and tier, at the moment asked about.
+
+    Attributes:
+        open: its seats are billed by the number of holders, so that it takes all who are left.
+        gives: whether it gives seats at that moment.
+        ended_at: when it ended, if it has; one that does not give and has not ended rests.
+    """
+
+    id: str
+    product: str
+    tier: str | None
+    seats: int
+    open: bool
+    gives: bool
+    ended_at: datetime | None
+    key: str | None
+    stripe_subscription: str | None
+    status: str
+    started_at: datetime
+    expires_at: datetime | None
+    renews: bool
+    can_manage: bool
+
+    def order(self) -> tuple[bool, float, datetime, str]:
+        """In which the rows of a pool are filled: renewing, latest end, earliest start, id."""
+        end = -self.expires_at.timestamp() if self.expires_at else float("-inf")
+        return not self.renews, end, self.started_at, self.id
+
+
 class Subscription(NamedTuple):
     """What a redeemed key gave."""
 
@@ -577,10 +607,148 @@ class Subscription(NamedTuple):
     expires_at: datetime
     terminated_at: datetime | None = None
 
-    def status(self, at: datetime) -> str:
+    def line(self, at: datetime) -> Line:
+        status = "active" if at < self.expires_at else "expired"
         if self.terminated_at is not None and at >= self.terminated_at:
-            return "terminated"
-        return "active" if at < self.expires_at else "expired"
+            status = "terminated"
+        return Line(
+            self.id,
+            self.product,
+            self.tier,
+            self.seats,
+            open=False,
+            gives=status == "active",
+            ended_at=None if status == "active" else self.terminated_at or self.expires_at,
+            key=self.masked,
+            stripe_subscription=None,
+            status=status,
+            started_at=self.started_at,
+            expires_at=self.expires_at,
+            renews=False,
+            can_manage=False,
+        )
+
+
+# What Stripe says about a subscription comes in any order, and more than once. So its reports are
+# ranked, and the one that ranks highest is how it is; ledger/streams/stripe_state.py says why.
+
+GIVING = {"active", "trialing", "past_due"}
+ENDED = {"canceled", "incomplete_expired"}
+SILENCE_MAX = timedelta(days=3)  # for so long Stripe tries again to tell of a renewal
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Report(NamedTuple):
+    """A report of Stripe's, as it was recorded."""
+
+    fact: dict[str, Any]
+
+    def time(self, name: str) -> datetime | None:
+        return parse_time(self.fact[name]) if self.fact[name] else None
+
+    @property
+    def created(self) -> datetime:
+        return parse_time(self.fact["created"])
+
+    @property
+    def is_end(self) -> bool:
+        return self.fact["status"] in ENDED or self.fact["source"].endswith(".deleted")
+
+    @property
+    def has_status(self) -> bool:
+        return self.fact["status"] is not None
+
+    def order(self) -> tuple[bool, datetime, bool, datetime, str]:
+        return (
+            not self.fact["source"].endswith("subscription.created"),
+            self.created,
+            self.fact["source"] == "retrieved",
+            self.time("retrieved_at") or LONG_AGO,
+            self.fact["stripe_event"] or "",
+        )
+
+
+class StripeSubscription:
+    """A subscription at Stripe, as its reports make it.
+
+    An end is final, whenever it was said; a report with a status counts more than one without; then
+    the later one. Its items are those of the last that tells any.
+    """
+
+    def __init__(self, id: str, reports: list[Report]) -> None:
+        self.id = id
+        telling = [report for report in reports if report.fact["items"] is not None]
+        last = max(telling, key=lambda one: (one.is_end, one.order()), default=None)
+        self.told = max(reports, key=lambda one: (one.is_end, one.has_status, one.order()))
+        self.items = last.fact["items"] if last else []
+        self.started_at = self.told.time("started_at") or self.told.created
+        self.period_end = first_end(self.items)
+        self.ends_at = self._ends_at()
+
+    def _ends_at(self) -> datetime | None:
+        told = self.told
+        if told.is_end:
+            return told.time("ended_at") or told.time("canceled_at") or told.created
+        if told.fact["cancel_at"]:
+            return told.time("cancel_at")
+        return self.period_end if told.fact["cancel_at_period_end"] else None
+
+    def status(self, at: datetime) -> str:
+        if self.ends_at is not None and at >= self.ends_at:
+            return "canceled"
+        status: str = self.told.fact["status"] or "unknown"
+        is_silent = self.period_end is not None and at > self.period_end + SILENCE_MAX
+        return "unconfirmed" if status in GIVING and self.ends_at is None and is_silent else status
+
+    def lines(self, mapped: dict[str, Any], at: datetime) -> Iterator[Line]:
+        """Answer what it has, by product and tier; of an item whose price means nothing, nothing.
+
+        Args:
+            mapped: what prices mean that meant nothing when they were reported.
+        """
+        parts: dict[tuple[str, str | None], list[tuple[dict[str, Any], dict[str, Any]]]] = {}
+        for item in self.items:
+            meaning = item.get("meaning") or mapped.get(item["price"] or "")
+            if meaning is not None:
+                parts.setdefault((meaning["product"], meaning["tier"]), []).append((item, meaning))
+        for (product, tier), its in parts.items():
+            yield self._line(product, tier, its, at)
+
+    def _line(
+        self,
+        product: str,
+        tier: str | None,
+        its: list[tuple[dict[str, Any], dict[str, Any]]],
+        at: datetime,
+    ) -> Line:
+        status, end = self.status(at), self.ends_at
+        has_ended = end is not None and at >= end
+        digest = hashlib.sha256(b"keyfold stripe subscription\0" + self.id.encode()).digest()
+        return Line(
+            "kfsub_" + base64.b32encode(digest[:17]).decode().lower()[:26],
+            product,
+            tier,
+            sum(
+                meaning.get("included", 0) + meaning["per_unit"] * (item["quantity"] or 0)
+                for item, meaning in its
+            ),
+            open=any(meaning.get("billed", False) for _, meaning in its),
+            gives=status in GIVING and at >= self.started_at,
+            ended_at=end if has_ended else None,
+            key=None,
+            stripe_subscription=self.id,
+            status=status,
+            started_at=self.started_at,
+            expires_at=first_end([item for item, _ in its]) if end is None else end,
+            renews=end is None and not self.told.is_end,
+            can_manage=self.told.fact["customer"] is not None and not has_ended,
+        )
+
+
+def first_end(items: list[dict[str, Any]]) -> datetime | None:
+    """Answer when the first of some items' periods ends."""
+    ends = [parse_time(item["period_end"]) for item in items if item["period_end"]]
+    return min(ends, default=None)
 
 
 class Account:
@@ -588,7 +756,15 @@ class Account:
 
     def __init__(self) -> None:
         self.subscriptions: dict[str, Subscription] = {}
+        self.reports: dict[str, list[Report]] = {}
+        self.mapped: dict[str, Any] = {}
         self.seats: dict[tuple[str, str], str | None] = {}
+
+    def lines(self, at: datetime) -> list[Line]:
+        """Answer everything that it ever had."""
+        of_keys = [subscription.line(at) for subscription in self.subscriptions.values()]
+        of_stripe = [StripeSubscription(id, reports) for id, reports in self.reports.items()]
+        return of_keys + [line for one in of_stripe for line in one.lines(self.mapped, at)]
 
     def apply(self, event: Event) -> None:
         state = json.loads(event.state)
@@ -612,8 +788,15 @@ class Account:
                 self.seats[fact["product"], fact["holder"]] = fact["tier"]
             case "account.seat_released@1":
                 self.seats.pop((fact["product"], fact["holder"]), None)
-            case "account.seat_relabelled@1" | "account.erased@1":
-                pass  # about texts, which are not shown here
+            case "stripe.subscription_reported@1":
+                id, report = fact["stripe_subscription"], Report(fact)
+                # Read whole at once, so that what is wrong with it is told of its position.
+                list(StripeSubscription(id, [report]).lines({}, occurred))
+                self.reports.setdefault(id, []).append(report)
+            case "stripe.prices_mapped@1":
+                self.mapped |= fact["meanings"]
+            case name if name in NOT_SHOWN:
+                pass
             case _:
                 raise Wrong(
                     f"position {event.position} is {event.name}, which this program does not know:"
@@ -623,6 +806,24 @@ class Account:
     def _change(self, id: str, **changes: Any) -> None:
         if id in self.subscriptions:
             self.subscriptions[id] = self.subscriptions[id]._replace(**changes)
+
+
+# Of texts, of money, and of who is who at Stripe: nothing of these is in the Subscriptions view.
+NOT_SHOWN = {
+    "account.seat_relabelled@1",
+    "account.erased@1",
+    "stripe.invoice_reported@1",
+    "stripe.checkout_started@1",
+    "stripe.checkout_reported@1",
+    "stripe.charge_reported@1",
+    "stripe.customer_linked@1",
+    "stripe.customer_deleted@1",
+    "stripe.seat_sync_started@1",
+    "stripe.seat_sync_failed@1",
+    "stripe.seats_synced@1",
+    "stripe.seats_asked@1",
+    "stripe.seats_answered@1",
+}
 
 
 class Asked(NamedTuple):
@@ -639,21 +840,22 @@ def view(asked: Asked, events: Iterable[Event], head: int, catalog: list[dict[st
     """Answer what the API answers."""
     account, now = Account(), datetime.now(UTC)
     for event in events:
-        state = json.loads(event.state)
-        recorded, occurred = parse_time(state["recorded_at"]), parse_time(state["occurred_at"])
         if asked.position is not None and event.position > asked.position:
             break
-        if asked.as_of is not None and occurred > asked.as_of:
-            continue
-        if asked.known_at is None or recorded <= asked.known_at:
-            account.apply(event)
+        with readable(event):
+            state = json.loads(event.state)
+            recorded, occurred = parse_time(state["recorded_at"]), parse_time(state["occurred_at"])
+            is_known = asked.known_at is None or recorded <= asked.known_at
+            if is_known and (asked.as_of is None or occurred <= asked.as_of):
+                account.apply(event)
     at = asked.as_of or now
+    lines = account.lines(at)
     known = [product["id"] for product in catalog]
     used = {product for product, _ in account.seats}
-    left = (used | {one.product for one in account.subscriptions.values()}) - set(known)
+    left = (used | {line.product for line in lines}) - set(known)
     extra = [{"id": id, "name": id} for id in sorted(left)]
-    shown = [view_product(account, product, at, asked.ended) for product in catalog]
-    more = [view_product(account, product, at, asked.ended) for product in extra]
+    shown = [view_product(account, lines, product, asked.ended) for product in catalog]
+    more = [view_product(account, lines, product, asked.ended) for product in extra]
     return {
         "account": asked.account,
         "as_of": write_time(at),
@@ -663,50 +865,66 @@ def view(asked: Asked, events: Iterable[Event], head: int, catalog: list[dict[st
     }
 
 
-def view_product(account: Account, product: dict[str, Any], at: datetime, ended: bool) -> Any:
+@contextmanager
+def readable(event: Event) -> Iterator[None]:
+    """Say of an event that cannot be read which it is."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError):
+        raise Wrong(f"position {event.position} has a state that is none of Keyfold's") from None
+
+
+def view_product(account: Account, lines: list[Line], product: dict[str, Any], ended: bool) -> Any:
+    """Answer a product's rows: those that give seats, then those that rest, then those that ended,
+    the latest end first.
+    """
     id, names = product["id"], {tier["id"]: tier["name"] for tier in product.get("tiers", [])}
-    mine = [one for one in account.subscriptions.values() if one.product == id]
+    mine = [line for line in lines if line.product == id]
     holders = [tier for (of, _), tier in account.seats.items() if of == id]
-    others = {one.tier for one in mine} | set(holders)
+    others = {line.tier for line in mine} | set(holders)
     tiers: list[str | None] = [*(names or [None])]
-    rows, seats, over = [], 0, 0
+    rows: list[Any] = []
+    resting: list[Line] = []
+    gone: list[Line] = []
+    seats, over = 0, 0
     for tier in [*tiers, *sorted(others.difference(tiers), key=str)]:
         waiting = holders.count(tier)
-        active = [one for one in mine if one.tier == tier and one.status(at) == "active"]
-        active.sort(key=lambda one: (-one.expires_at.timestamp(), one.started_at, one.id))
-        for one in active:
-            rows.append(view_row(one, names, min(one.seats, waiting), at))
-            waiting -= min(one.seats, waiting)
-        seats, over = seats + sum(one.seats for one in active), over + waiting
-    if ended:
-        gone = [one for one in mine if one.status(at) != "active"]
-        gone.sort(key=lambda one: (one.terminated_at or one.expires_at, one.id), reverse=True)
-        rows += [view_row(one, names, 0, at) for one in gone]
+        here = [line for line in mine if line.tier == tier]
+        for line in sorted((line for line in here if line.gives), key=Line.order):
+            used = waiting if line.open else min(line.seats, waiting)
+            rows += [view_row(line, names, used)] if line.seats or line.open else []
+            seats, waiting = seats + line.seats, waiting - used
+        over += waiting
+        idle = [line for line in here if not line.gives and (line.seats or line.open)]
+        idle.sort(key=lambda line: (line.started_at, line.id))
+        resting += [line for line in idle if line.ended_at is None]
+        gone += [line for line in idle if line.ended_at is not None]
+    gone.sort(key=lambda line: (line.ended_at or LONG_AGO, line.id), reverse=True)
     return {
         "product": id,
         "name": product["name"],
         "seats": seats,
         "used": len(holders),
         "over": over,
-        "rows": rows,
+        "rows": rows + [view_row(line, names, 0) for line in resting + (gone if ended else [])],
     }
 
 
-def view_row(one: Subscription, names: dict[str, str], used: int, at: datetime) -> Any:
+def view_row(line: Line, names: dict[str, str], used: int) -> Any:
     return {
-        "subscription": one.id,
-        "tier": one.tier,
-        "tier_name": names.get(one.tier, one.tier) if one.tier else None,
-        "seats": one.seats,
+        "subscription": line.id,
+        "tier": line.tier,
+        "tier_name": names.get(line.tier, line.tier) if line.tier else None,
+        "seats": line.seats,
         "used": used,
-        "source": "activation_key",
-        "key": one.masked,
-        "stripe_subscription": None,
-        "status": one.status(at),
-        "started_at": write_time(one.started_at),
-        "expires_at": write_time(one.expires_at),
-        "renews": False,
-        "can_manage": False,
+        "source": "stripe" if line.stripe_subscription else "activation_key",
+        "key": line.key,
+        "stripe_subscription": line.stripe_subscription,
+        "status": line.status,
+        "started_at": write_time(line.started_at),
+        "expires_at": write_time(line.expires_at) if line.expires_at else None,
+        "renews": line.renews,
+        "can_manage": line.can_manage,
     }
 
 
@@ -820,6 +1038,12 @@ def run_view(kept: list[Event], head: int, asked: argparse.Namespace) -> Iterato
         yield f"the answer is of position {question.position}, and the export ends at {head}"
         return
     derived = view(question, kept, head, read_catalog(asked.catalog))
+    if saved is not None and saved != derived:  # it does not say whether ended rows were asked for
+        other = question._replace(ended=not question.ended)
+        derived = max(
+            (derived, view(other, kept, head, read_catalog(asked.catalog))),
+            key=lambda one: -len(list(unlike("", saved, one))),
+        )
     sys.stdout.write(json.dumps(derived, ensure_ascii=False, indent=2) + "\n")
     if saved is not None:
         different = list(unlike("", saved, derived))
@@ -837,19 +1061,17 @@ def read_answer(name: str) -> Any:
 
 def question_of(asked: argparse.Namespace, saved: Any) -> Asked:
     """Answer what is asked; what is left open is as in the saved answer, if there is one."""
-    times, position, ended = [asked.as_of, asked.known_at], None, asked.all
+    times, position = [asked.as_of, asked.known_at], None
     if saved is not None:
         try:
             account, position = saved["account"], int(saved["position"])
             times = [times[0] or saved["as_of"], times[1] or saved["known_at"]]
-            rows = [row for product in saved["products"] for row in product["rows"]]
-            ended = ended or any(row["status"] != "active" for row in rows)
         except (LookupError, TypeError, ValueError):
             raise Wrong(f"{asked.answer} is no answer of the Subscriptions view") from None
         if account != asked.account:
             raise Wrong(f"{asked.answer} is of the account {account!r}")
     as_of, known_at = (parse_time(time) if time else None for time in times)
-    return Asked(asked.account, as_of, known_at, position, ended)
+    return Asked(asked.account, as_of, known_at, position, asked.all)
 
 
 def read_catalog(name: str | None) -> list[dict[str, Any]]:

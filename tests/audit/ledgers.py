@@ -32,12 +32,17 @@ from ledger.refusals import Refusal
 from ledger.store import schema
 from ledger.streams.account import ACCOUNT
 from projections.account_at import Moment, account_at
+from projections.billing import billing
+from projections.diff import diff
 from projections.entitlements import entitlements
+from projections.explain import explain_holder
 from projections.key_list import KeyQuery, list_keys
 from projections.seat_history import seat_history
 from projections.seats import seats
 from projections.stores import Tables
+from projections.stripe_list import list_stripe
 from projections.subscriptions import subscriptions
+from projections.timeline import Sight, TimelineQuery, timeline
 from projections.token_list import list_tokens
 from tests.worlds import NOON
 
@@ -176,19 +181,34 @@ def moments(random: Random, count: int = 20) -> list[Moment]:
 
 def answers(world: Ports, tables: Tables, asked: Sequence[Moment]) -> list[Any]:
     """Answer everything that a ledger says at each of these moments."""
-    found: list[Any] = [list_tokens(world.book, tables, limit=500)]
+    book, catalog = world.book, world.catalog
+    found: list[Any] = [
+        list_tokens(book, tables, limit=500),
+        list_stripe(book, tables),
+        timeline(book, tables, catalog, TimelineQuery(), Sight(None), limit=500),
+    ]
     for moment in asked:
-        found.append(list_keys(world.book, tables, KeyQuery(), moment, limit=500))
+        found.append(list_keys(book, tables, KeyQuery(), moment, limit=500))
         for account in ACCOUNTS:
-            there = account_at(world.book, account, moment)
-            found += [
-                there,
-                subscriptions(there, world.catalog, ended=True),
-                entitlements(there, world.catalog),
-                seats(there, world.catalog),
-                seat_history(world.book, account, there.moment, product=None, tier=None),
-            ]
+            found += _of_account(world, tables, account, moment)
     return found
+
+
+def _of_account(world: Ports, tables: Tables, account: str, moment: Moment) -> list[Any]:
+    book, catalog = world.book, world.catalog
+    there = account_at(book, account, moment)
+    query = TimelineQuery(account=account, as_of=moment.as_of, known_at=moment.known_at)
+    return [
+        there,
+        subscriptions(there, catalog, ended=True),
+        entitlements(there, catalog),
+        seats(there, catalog),
+        billing(there, catalog),
+        seat_history(book, account, there.moment, product=None, tier=None),
+        timeline(book, tables, catalog, query, Sight(None), limit=50),
+        diff(book, account, catalog, NOON, moment.at, now=moment.now, known_at=moment.known_at),
+        explain_holder(book, account, moment, catalog, "cloud_pos", HOLDERS[0]),
+    ]
 
 
 # Databases

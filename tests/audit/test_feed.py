@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -119,6 +120,17 @@ def test_to_be_after_the_end_is_to_follow_another_ledger(api: Api) -> None:
     assert (got.status, got.code) == (503, "position_not_reached")
     assert got.headers["Retry-After"] == "1"
     assert got.body["detail"] == f"The ledger is at position {api.head}."
+
+
+def test_to_be_after_the_end_is_told_at_once_and_not_waited_for(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def must_not(_seconds: float) -> None:
+        raise AssertionError("it waits")
+
+    monkeypatch.setattr(time, "sleep", must_not)
+    got = ask(api, api.head + 1, wait=20)
+    assert (got.status, got.code) == (503, "position_not_reached")
 
 
 # Waiting

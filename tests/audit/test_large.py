@@ -29,7 +29,7 @@ MEMORY_MAX_MB: Final = 300
 _MEASURED = """
 import re, sys
 from pathlib import Path
-from web.cli import main
+from {module} import main
 code = main(sys.argv[1:])
 status = Path("/proc/self/status").read_text()
 print(int(re.search("VmHWM:\\s*([0-9]+) kB", status)[1]) // 1024, file=sys.stderr)
@@ -66,10 +66,10 @@ def fill(url: str) -> None:
             filled.add([row(position) for position in range(first, first + PAGE)])
 
 
-def memory_of(program: Program, *arguments: str) -> int:
+def memory_of(program: Program, *arguments: str, module: str = "web.cli") -> int:
     """Run a command that must go well; answer how many megabytes it took at most."""
     done = subprocess.run(
-        [sys.executable, "-c", _MEASURED, *arguments],
+        [sys.executable, "-c", _MEASURED.replace("{module}", module), *arguments],
         cwd=program.folder,
         env=program.environ(),
         capture_output=True,
@@ -89,9 +89,19 @@ def test_a_million_events_need_no_more_memory_than_a_few(tmp_path: Path) -> None
         program.done("db", "upgrade")
     fill(f"sqlite:///{tmp_path}/keyfold.db")
     used = {
+        "tree": memory_of(old, "audit", "checkpoint", "-o", "kept.txt"),
+        "verify the old": memory_of(old, "audit", "verify", "--checkpoint", "kept.txt"),
         "export": memory_of(old, "audit", "export", "ledger.jsonl.zst"),
+        "export packed": memory_of(old, "audit", "export", "ledger.jsonl.gz"),
+        "verifier": memory_of(
+            old,
+            *("ledger.jsonl.gz", "--checkpoint", "kept.txt", "--old", "ledger.jsonl.gz"),
+            module="ledger.verifier.keyfold_verify",
+        ),
         "import": memory_of(new, "audit", "import", "../ledger.jsonl.zst"),
         "replay": memory_of(new, "replay", "--verify"),
         "verify": memory_of(new, "audit", "verify"),
+        "receipt": memory_of(new, "audit", "prove", str(EVENTS // 3), "-o", "receipt"),
     }
+    print(used)
     assert max(used.values()) < MEMORY_MAX_MB, used

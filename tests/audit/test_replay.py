@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
+import pty
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import dataclass
 from random import Random
@@ -15,11 +19,12 @@ import pytest
 import projections
 from commands.ports import Ports
 from projections import tree
-from projections.catch_up import Projection
+from projections.catch_up import Projection, catch_up
 from projections.replaying import NAMES, PROJECTIONS, EventUnreadable, Finding, replay
 from projections.stores import Tables
 from tests.audit.ledgers import answers, happens, moments
 from tests.cli.program import Program
+from tests.cli.test_terminal import rest_of
 from tests.worlds import issue, rows
 
 
@@ -28,7 +33,10 @@ def used(stored: Ports, tables: Tables) -> Ports:
     """Answer a ledger that questions were asked of, so that its tables are filled."""
     happens(stored, Random(3))
     answers(stored, tables, moments(Random(3), 2))
-    tree.root(stored.book, tables, stored.book.head())
+    head = stored.book.head()
+    tree.root(stored.book, tables, head)
+    for projection in PROJECTIONS:
+        catch_up(stored.book, tables, projection, head)
     return stored
 
 
@@ -184,7 +192,7 @@ def test_the_command_says_that_all_is_well(filled: Program) -> None:
     filled.done("keys", "list")
     events = filled.json("replay", "--verify")["events"]
     assert filled.done("replay", "--verify").out == (
-        f"replayed {events} events into key_list@1, token_list@1, tree@1\n"
+        f"replayed {events} events into {', '.join(NAMES)}\n"
     )
 
 
@@ -206,7 +214,7 @@ def test_the_command_exits_with_1_on_a_difference(filled: Program) -> None:
 def test_the_command_does_nothing_unless_told_what(filled: Program) -> None:
     ran = filled.run("replay")
     assert ran.code == 2
-    assert "say --verify to rebuild and compare key_list@1, token_list@1, tree@1" in ran.err
+    assert f"say --verify to rebuild and compare {NAMES[0]}, " in ran.err
 
 
 def test_the_command_names_an_event_that_cannot_be_read(filled: Program) -> None:
@@ -218,3 +226,62 @@ def test_the_command_names_an_event_that_cannot_be_read(filled: Program) -> None
     assert ran.err == (
         "event_unreadable: The event at position 7 cannot be read: run keyfold audit verify\n"
     )
+
+
+def test_json_is_one_object_whether_anything_differs_or_not(filled: Program) -> None:
+    filled.done("keys", "list")
+    events = filled.json("audit", "verify")["events"]
+    assert filled.json("replay", "--verify") == {"events": events, "items": [], "next": None}
+    url = f"sqlite:///{filled.folder}/keyfold.db"
+    execute(url, "UPDATE keyfold_key_list_1 SET seats = 99")
+    told = filled.run("replay", "--verify", "--json").json
+    rows = filled.json("keys", "list")["items"]
+    assert [one["table"] for one in told["items"]] == ["key_list@1"] * len(rows)
+    assert (told["events"], told["next"]) == (events, None)
+
+
+def test_a_finding_is_printed_before_what_comes_after_it_is_read(filled: Program) -> None:
+    """Nothing of what comes after it can be read any more: its tables are gone."""
+    filled.done("keys", "list")
+    url = f"sqlite:///{filled.folder}/keyfold.db"
+    execute(url, f"UPDATE keyfold_key_list_1 SET seats = 99 WHERE position = {FIRST}")
+    execute(url, "DROP TABLE keyfold_token_list_1")
+    ran = filled.run("replay", "--verify")
+    assert ran.code == 1
+    assert ran.out == "key_list@1, position 2: seats is 99 and should be 3\n"
+    assert ran.err.startswith("ledger_unavailable: ")
+
+
+_WITH_A_BAR = """
+import sys
+from web.cli import main, pace
+pace.SHOWN_AFTER_S = -1
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_findings_go_into_the_file_while_the_terminal_shows_a_bar(filled: Program) -> None:
+    filled.done("keys", "list")
+    execute(
+        f"sqlite:///{filled.folder}/keyfold.db",
+        f"UPDATE keyfold_key_list_1 SET seats = 99 WHERE position = {FIRST}",
+    )
+    above, below = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", _WITH_A_BAR, "replay", "--verify"],
+        cwd=filled.folder,
+        env=filled.environ(TERM="xterm-256color", COLUMNS="80"),
+        stdout=subprocess.PIPE,
+        stderr=below,
+    )
+    os.close(below)
+    with process:
+        shown = rest_of(above)
+        assert process.stdout is not None
+        out = process.stdout.read()
+    assert process.returncode == 1
+    assert out.startswith(b"key_list@1, position 2: seats is 99 and should be 3\nreplayed ")
+    assert b"Replaying" in shown
+    assert b"events/s" in shown
+    assert b"left" in shown
+    assert b"seats is 99" not in shown

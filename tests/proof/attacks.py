@@ -21,6 +21,12 @@ CHANGED_BYTE = 18  # in the fact of a thing
 FAR = 1_000_000_000
 
 
+_TRIGGERS = """
+    SELECT tgrelid::regclass::text, quote_ident(tgname) FROM pg_trigger
+    WHERE NOT tgisinternal AND tgrelid::regclass::text LIKE 'keyfold_%'
+"""
+
+
 class Connection(Protocol):
     """What both drivers have in common."""
 
@@ -129,6 +135,7 @@ def attacker(url: str) -> Iterator[Attacker]:
             file.commit()
         return
     with psycopg.connect(url) as session:
-        for table in ("keyfold_events", "keyfold_signed_checkpoints"):
-            session.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
+        for table, trigger in session.execute(_TRIGGERS).fetchall():
+            session.execute(f"DROP TRIGGER {trigger} ON {table}")
+        session.commit()  # or nobody could read meanwhile
         yield Attacker(session, "notification_id", "%s")

@@ -104,7 +104,7 @@ def frontier(numbers: Iterable[int]) -> Frontier:
 def known(note: str, source: str = "the auditor's copy") -> Known:
     """Answer a checkpoint as an auditor holds it."""
     _, checkpoint = notes.parse_checkpoint(note.encode())
-    return Known(checkpoint.size, checkpoint.root, source)
+    return Known(checkpoint.size, checkpoint.root, source, kept=True)
 
 
 def checkpoint_of(size: int) -> Checkpoint:

@@ -114,6 +114,15 @@ def test_an_untouched_ledger_verifies(keyfold: Program) -> None:
     assert (answer["events"], answer["agreed"], answer["items"]) == (3, 3, [])
 
 
+def test_a_checkpoint_that_a_witness_has_signed_as_well_is_as_good(keyfold: Program) -> None:
+    note = keyfold.done("audit", "checkpoint").out
+    text = note.rpartition("\n\n")[0] + "\n"
+    line = notes.SigningKey("witness.example/w1", b"w" * 32).line(text)
+    (keyfold.folder / "kept.txt").write_text(note + line)
+    told = keyfold.done("audit", "verify", "--checkpoint", "kept.txt").out
+    assert "checkpoints that agree: 2, up to position 3" in told
+
+
 def test_a_ledger_that_was_changed_does_not_verify_and_says_where(keyfold: Program) -> None:
     keyfold.done("audit", "checkpoint", "-o", "kept.txt")
     with attacker(url(keyfold)) as evil:

@@ -364,6 +364,16 @@ def test_a_checkpoint_may_be_typed_in_from_paper(ledger: Ledger, auditor: Audito
     assert said.wrong == [f"paper.txt is not signed by {OUR_KEY}: under it stands no name"]
 
 
+def test_what_a_witness_has_signed_as_well_is_as_good(ledger: Ledger, auditor: Auditor) -> None:
+    keep_everything(ledger, auditor)
+    auditor.keeps("ledger.jsonl", export(ledger.book))
+    witness = SigningKey("witness.example/w1", b"w" * 32)
+    note = (auditor.folder / "march.txt").read_text("utf-8")
+    auditor.keeps("march.txt", note + witness.line(checkpoint_of(SIGNED).text))
+    said = auditor.verifies("ledger.jsonl", "--checkpoint", "march.txt", "--key", "key.txt")
+    assert (said.code, said.good) == (0, ["march.txt was signed of the same events"])
+
+
 def test_an_empty_ledger_passes(auditor: Auditor) -> None:
     ledger = opened("memory:")
     auditor.keeps("empty.txt", ledger.checkpoint())

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ledger import notes
+from ledger.notes import Checkpoint
+from ledger.store.signed_checkpoints import SignedCheckpoint
 from projections import tree, verifying
 from projections.verifying import Known
 from tests.proof.attacks import FORGED, Attacker, attacker
-from tests.proof.ledgers import Ledger, checkpoint_of, known
+from tests.proof.ledgers import NEXT_KEY, ORIGIN, Ledger, checkpoint_of, known
 from tests.worlds import rows
 
 EVENTS = 40
@@ -230,10 +233,52 @@ def test_a_changed_memory_of_what_was_signed_is_found(stored: Ledger) -> None:
 
 def test_a_wrong_checkpoint_is_told_from_a_wrong_ledger(ledger: Ledger) -> None:
     handed_out = prepare(ledger)
-    found = ledger.verify(Known(20, bytes(32), "a copy of nobody knows what"), handed_out)
+    of_nobody = Known(20, bytes(32), "a copy of nobody knows what", kept=True)
+    found = ledger.verify(of_nobody, handed_out)
     assert [one.sentence for one in found.findings] == [
         "a copy of nobody knows what, is wrong: one of more events agrees with the ledger"
     ]
+
+
+def test_what_the_ledger_remembers_does_not_speak_against_what_was_kept(stored: Ledger) -> None:
+    """History is rewritten, and signed anew in place of all that was signed before."""
+    handed_out = prepare(stored)
+    with attacker(stored.url) as evil:
+        evil.rewrite_from(21)
+        evil.forget_signed()
+    stored.signing = stored.signing._replace(keys=(NEXT_KEY,))
+    stored.checkpoint()
+    assert stored.verify().findings == []
+    found = stored.verify(handed_out)
+    assert [one[:3] for one in found.findings] == SOMEWHERE
+    assert found.findings[0].sentence.startswith("the auditor's copy, has another root than these")
+    assert (found.agreed, found.checkpoints) == (0, 0)
+
+
+def test_a_forged_memory_does_not_hide_what_was_kept(stored: Ledger) -> None:
+    """One that agrees with nothing comes first, and one that agrees with the rewriting last."""
+    handed_out = prepare(stored)
+    with attacker(stored.url) as evil:
+        evil.rewrite_from(21)
+        evil.forget_signed()
+    signed = stored.signing.signed
+    rewritten = stored.stand().root_at
+    for size, root in ((5, bytes(32)), (EVENTS, rewritten(EVENTS)), (1000, bytes(32))):
+        note = notes.sign(Checkpoint(ORIGIN, size, root).text, (NEXT_KEY,))
+        signed.put_if_absent(SignedCheckpoint(size, "", root, note, "then"))
+    assert ("contradicted", 1, SIGNED) in places(stored, handed_out)
+    told = [one.sentence for one in stored.verify(handed_out).findings]
+    assert told[0].startswith("the checkpoint of 5 events, signed then, has another root")
+
+
+def test_of_checkpoints_beyond_the_end_the_furthest_is_told(stored: Ledger) -> None:
+    handed_out = prepare(stored)
+    stored.checkpoint()
+    with attacker(stored.url) as evil:
+        evil.cut_after(25)
+        evil.forget_tree()
+    assert places(stored, handed_out) == [("cut_off", 26, 30), ("cut_off", 26, 40)]
+    assert places(stored) == [("cut_off", 26, 40)]
 
 
 def test_what_is_signed_meanwhile_does_not_look_like_events_that_are_gone(
@@ -244,6 +289,18 @@ def test_what_is_signed_meanwhile_does_not_look_like_events_that_are_gone(
     def signed_meanwhile() -> Iterator[Known]:
         ledger.add(2)
         yield known(ledger.checkpoint())
+
+    found = verifying.verify(ledger.book, ledger.tables, signed_meanwhile())
+    assert (found.events, found.findings) == (5, [])
+
+
+def test_what_is_signed_while_checkpoints_are_read_does_not_either(ledger: Ledger) -> None:
+    ledger.add(5)
+
+    def signed_meanwhile() -> Iterator[Known]:
+        for _ in range(3):
+            ledger.add(2)
+            yield known(ledger.checkpoint())
 
     found = verifying.verify(ledger.book, ledger.tables, signed_meanwhile())
     assert (found.events, found.findings) == (5, [])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -11,8 +13,9 @@ from ledger import notes
 from ledger.proof import verify_consistency, verify_inclusion
 from ledger.store.signed_checkpoints import SignedCheckpoint
 from projections import tree
-from tests.proof.attacks import attacker
+from tests.proof.attacks import Attacker, attacker
 from tests.web.api import Api, Got, stored_api
+from tests.worlds import rows
 from web.context import EXTENSION, Parts
 from web.wiring import Wiring
 
@@ -146,20 +149,63 @@ def test_a_ledger_that_contradicts_itself_signs_nothing_and_is_not_ready(altered
     assert altered.get("auditor", "/v1/proofs/inclusion?position=1").status == 200
 
 
-def test_readiness_tells_what_was_done_to_the_ledger(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    url = f"sqlite:///{tmp_path_factory.mktemp('ledger')}/keyfold.db"
-    with stored_api(url) as api:
+@dataclass(frozen=True)
+class Done:
+    """What somebody did to the database after a checkpoint was signed, and what is told."""
+
+    name: str
+    does: Callable[[Attacker], None]
+    told: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def cut_with_tree(evil: Attacker) -> None:
+    evil.cut_after(5)
+    evil.forget_tree()
+
+
+@rows(
+    [
+        Done(
+            "the tail was cut off",
+            lambda evil: evil.cut_after(5),
+            "The ledger ends at position 5, but {head} events were hashed: events were cut off.",
+        ),
+        Done(
+            "the tail was cut off, and the tree with it",
+            cut_with_tree,
+            "The ledger ends at position 5, but a checkpoint of {head} events was signed:"
+            " events were cut off, or a backup was restored.",
+        ),
+        Done(
+            "history was rewritten, and the tree with it",
+            lambda evil: evil.rewrite_from(3),
+            "The first {head} events are not those of the checkpoint that was signed of them.",
+        ),
+    ]
+)
+def test_readiness_tells_what_was_done_to_the_ledger(database_url: str, case: Done) -> None:
+    with stored_api(database_url) as api:
         api.issue()
-        checkpoint(api)
+        head = checkpoint(api).size
         assert api.get(None, "/readyz").status == 200
-        with attacker(url) as evil:
-            evil.cut_after(5)
-        assert refused(api.get(None, "/readyz")) == (
-            f"The ledger ends at position 5, but {api.head + 3} events were hashed:"
-            " events were cut off."
-        )
+        with attacker(database_url) as evil:
+            case.does(evil)
+        told = case.told.format(head=head)
+        assert refused(api.get(None, "/readyz")) == told
+        assert refused(api.get("auditor", "/v1/checkpoint")) == told
+
+
+def test_a_tree_that_is_behind_catches_up_and_is_no_reason_to_refuse(database_url: str) -> None:
+    with stored_api(database_url) as api:
+        api.issue()
+        signed = checkpoint(api)
+        with attacker(database_url) as evil:
+            evil.forget_tree()
+        assert api.get(None, "/readyz").status == 200
+        assert checkpoint(api) == signed
 
 
 def test_a_damaged_tree_is_told(tmp_path_factory: pytest.TempPathFactory) -> None:

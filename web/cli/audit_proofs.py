@@ -159,7 +159,7 @@ def _given(signing: Signing, name: str, others: Sequence[VerifierKey]) -> Known:
             "bad_checkpoint",
             f"{name} is signed by none of this ledger's keys; give one that was given up as --key",
         )
-    return Known(checkpoint.size, checkpoint.root, name)
+    return Known(checkpoint.size, checkpoint.root, name, kept=True)
 
 
 def _parsed(vkeys: Sequence[str]) -> list[VerifierKey]:

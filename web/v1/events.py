@@ -43,17 +43,15 @@ def list_events(query: dict[str, Any]) -> Response:
     Every event from a position on, in order, as CloudEvents 1.0. Who asks again after the `id` of
     the last event it was given misses none and gets none twice. A wait lasts 25 seconds at most,
     and not at all when too many wait already. To be after the ledger's end means that the ledger is
-    not the one that was followed, or behind it: that is answered with 503 `position_not_reached`.
+    not the one that was followed, or behind it: that is answered at once with 503
+    `position_not_reached`.
     """
     after = query["after"]
+    _refuse_beyond(after, ports().book.head())
     with _allowed(query["wait"]) as wait_s:
         page = read_feed(ports().book, after, query["limit"], wait_s=wait_s)
-    if page.position < after:
-        raise Problem(
-            POSITION_NOT_REACHED,
-            f"the ledger is at position {page.position}",
-            {"Retry-After": str(RETRY_AFTER_S)},
-        )
+    # Once more: a reader may have been sent to a standby that lags behind the one before.
+    _refuse_beyond(after, page.position)
     return reply(
         {
             "items": [cloud_events.fed(row) for row in page.rows],
@@ -61,6 +59,15 @@ def list_events(query: dict[str, Any]) -> Response:
             "position": page.position,
         }
     )
+
+
+def _refuse_beyond(after: int, head: int) -> None:
+    if after > head:
+        raise Problem(
+            POSITION_NOT_REACHED,
+            f"the ledger is at position {head}",
+            {"Retry-After": str(RETRY_AFTER_S)},
+        )
 
 
 @contextmanager

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 from flask import Response
 
-from ledger.refusals import FieldError, InvalidRequest
+from ledger.refusals import FieldError, InvalidRequest, KeyNotFound
 from projections import tree
 from web import proving
-from web.auth import ADMIN, AUDITOR, SUPPORT, only
-from web.context import parts, ports, stamp
+from web.auth import ADMIN, AUDITOR, RESELLER, SUPPORT, only
+from web.context import caller, parts, ports, stamp
 from web.errors import ALTERED
 from web.operations import Answered, Operations
 from web.proving import to_base64
-from web.replies import reply
+from web.replies import file, reply, text
 from web.schemas import proofs
 from web.schemas.asked import ReadQuery
-
-TEXT: Final = "text/plain; charset=utf-8"
 
 blp = Operations(
     "proofs",
@@ -46,8 +44,7 @@ def get_checkpoint() -> Response:
     (RFC 9162), and Ed25519 signatures. Whoever keeps them can show later that nothing in those
     events was changed, and that none is missing.
     """
-    note = proving.sign_checkpoint(parts().wiring, stamp().now)
-    return Response(note, content_type=TEXT)
+    return text(proving.sign_checkpoint(parts().wiring, stamp().now))
 
 
 @blp.operation(
@@ -121,6 +118,28 @@ def get_consistency_proof(query: dict[str, Any]) -> Response:
             "consistency": _all_to_base64(proof.hashes),
         }
     )
+
+
+@blp.operation(
+    "GET",
+    "/keys/<id:key>/receipt",
+    access=only(ADMIN, AUDITOR, SUPPORT, RESELLER),
+    query=ReadQuery,
+    answers={
+        200: Answered(None, "The receipt: C2SP tlog-proof.", headers=("Content-Disposition",))
+    },
+    refusals=(KeyNotFound,),
+    problems=(ALTERED,),
+)
+def get_key_receipt(key: str) -> Response:
+    """Write a receipt of a key.
+
+    One small file that proves itself offline: the event that redeemed the key, or its last one if
+    nobody did; the proof that it is in the ledger; and a checkpoint of the ledger as it is now.
+    A reseller gets those of its own keys.
+    """
+    receipt = proving.key_receipt(parts().wiring, key, caller().reseller, stamp().now)
+    return file(receipt, f"{key}.tlog-proof")
 
 
 def _size(asked: int | None, pointer: str) -> int:
