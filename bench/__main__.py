@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psycopg
 
-from bench import proofs
+from bench import proofs, timelines, webhooks
 from bench.ledgers import Bench, postgres_ledger, sqlite_ledger
 from bench.rows import FULL, QUICK, Effort, Measure, measures
 from tests.postgres_server import open_session, own_server
@@ -59,12 +59,21 @@ def _postgres() -> Iterator[Bench]:
         session.close()
 
 
+def _measures(bench: Bench, effort: Effort) -> Iterator[Measure]:
+    return chain(
+        measures(bench, effort),
+        webhooks.measures(bench, effort),
+        proofs.measures(bench, effort),
+        timelines.measures(bench, effort),
+    )
+
+
 def _print_table(bench: Bench, effort: Effort) -> int:
     print(f"\n{bench.name}\n")
     print("| what | against | ratio | goal | verdict | in figures |")
     print("|---|---|---|---|---|---|")
     short = 0
-    for measure in chain(measures(bench, effort), proofs.measures(bench, effort)):
+    for measure in _measures(bench, effort):
         print(_line(measure), flush=True)
         short += not _close(measure)
     return short

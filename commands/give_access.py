@@ -51,7 +51,7 @@ def create_token(
     expires_at = checks.utc("/expires_at", expires_at)
     checks.refuse_if(_errors(stamp, role, reseller, expires_at))
     known: Role = next(known for known in ROLES if known == role)
-    secret = "kf_" + base64.b32encode(ports.random_bytes(TOKEN_BYTES)).decode().lower()
+    secret = secret_of(ports.random_bytes(TOKEN_BYTES))
     id = token.token_id(ports.token_key, secret)
 
     def attempt() -> Given:
@@ -61,6 +61,11 @@ def create_token(
         return Given(secret, appended.loaded[0].state, appended.position)
 
     return deciding(attempt)
+
+
+def secret_of(drawn: bytes) -> str:
+    """Answer the token that `TOKEN_BYTES` bytes by chance make."""
+    return "kf_" + base64.b32encode(drawn).decode().lower()
 
 
 def revoke_token(ports: Ports, stamp: Stamp, id: str) -> TakenBack:

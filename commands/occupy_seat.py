@@ -57,9 +57,16 @@ def occupy_seat(
         seat = loaded.state.seat(wanted.product, wanted.holder)
         label = _label(ports, stamp, wanted, seat)
         now = moment(stamp.now, loaded)
+        product = ports.catalog.product(wanted.product)
         try:
             facts = account_stream.occupy(
-                loaded.state, wanted.product, wanted.tier, wanted.holder, label, now
+                loaded.state,
+                wanted.product,
+                wanted.tier,
+                wanted.holder,
+                label,
+                now,
+                capped=not (product and product.billed),
             )
         except (HolderInOtherTier, NoSeatAvailable) as refusal:
             _remember(ports, stamp, wanted, loaded, refusal)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
+from commands.gateways.stripe import StripeGateway
 from ledger.book import Book
 from ledger.catalog import Catalog
 from ledger.codes import CodeKeys
@@ -20,6 +21,7 @@ class Ports(NamedTuple):
         request_key: keyed digests of requests, by which a repetition is known.
         token_key: keyed digests of access tokens.
         random_bytes: the only source of chance.
+        stripe: None when there is no key for it.
     """
 
     book: Book
@@ -29,6 +31,7 @@ class Ports(NamedTuple):
     request_key: bytes
     token_key: bytes
     random_bytes: Callable[[int], bytes] = os.urandom
+    stripe: StripeGateway | None = None
 
 
 def code_keys(secret: Secret) -> CodeKeys:

@@ -85,17 +85,28 @@ def unwritten(stream: Stream[StateT], id: str, head: int = 0) -> Loaded[StateT]:
     return Loaded(stream, id, stream.initial, 0, None, head)
 
 
+class Dated(NamedTuple):
+    """A fact that became true before it is recorded.
+
+    Attributes:
+        occurred_at: when; one that is still to come on our clock counts as now.
+        causation: the event of another stream that it follows from, if not that of its change.
+    """
+
+    fact: Fact
+    occurred_at: datetime
+    causation: str | None = None
+
+
 class Change(NamedTuple):
     """Facts to append to one stream, after the version they were decided on.
 
     Attributes:
-        occurred_at: when they became true, if that is not now.
         causation: the event of another stream they follow from, as `Loaded.next_event` has it.
     """
 
     loaded: Loaded[Any]
-    facts: Sequence[Fact]
-    occurred_at: datetime | None = None
+    facts: Sequence[Fact | Dated]
     causation: str | None = None
 
 
@@ -259,18 +270,19 @@ class Book(Application[str]):
 
 
 def _events(stamp: Stamp, recorded_at: datetime, change: Change) -> Iterator[AnyEvent]:
-    for version, fact in enumerate(change.facts, start=change.loaded.version + 1):
+    for version, given in enumerate(change.facts, start=change.loaded.version + 1):
+        dated = given if isinstance(given, Dated) else Dated(given, recorded_at)
         yield Event(
-            fact=fact,
+            fact=dated.fact,
             recorded_at=recorded_at,
-            occurred_at=change.occurred_at or recorded_at,
+            occurred_at=min(dated.occurred_at, recorded_at),
             actor=stamp.actor,
             request_id=stamp.request_id,
-            causation=change.causation,
+            causation=dated.causation or change.causation,
             test_clock=stamp.test_clock,
             stream=change.loaded.name,
             version=version,
-            name=codec.name_of(fact),
+            name=codec.name_of(dated.fact),
         )
 
 

@@ -13,8 +13,9 @@ stored with the event, so another catalog tomorrow changes no history.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from importlib import resources
-from typing import Annotated
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
@@ -22,10 +23,33 @@ from msgspec import Meta, Struct
 Id = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}\Z")]
 Name = Annotated[str, Meta(min_length=1, max_length=80)]
 Prefix = Annotated[str, Meta(pattern=r"^[A-Z]{2,8}\Z")]
+StripeId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,200}\Z")]
+Interval = Literal["month", "year"]
 
 
 class CatalogError(ValueError):
     """The catalog cannot be used; the message names the place and the mend."""
+
+
+class Price(Struct, frozen=True, forbid_unknown_fields=True):
+    """A price of Stripe's that sells a product or a tier; known by one of its first three fields.
+
+    Attributes:
+        price: Stripe's id of it.
+        lookup_key: the vendor's own name for it, which can move to another price.
+        stripe_product: whatever price of this Stripe product it is.
+        interval: how often it is paid; needed to sell by it.
+        seats: that each unit of it gives.
+        base: whether it is the plan that further seats are billed on top of; it gives the
+            product's `included` seats.
+    """
+
+    price: StripeId | None = None
+    lookup_key: StripeId | None = None
+    stripe_product: StripeId | None = None
+    interval: Interval | None = None
+    seats: Annotated[int, Meta(ge=1, le=100_000)] = 1
+    base: bool = False
 
 
 class Tier(Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,11 +57,13 @@ class Tier(Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         limits: what the tier allows, shown to customers as it stands, e.g. `invoices_per_month`.
+        prices: what Stripe sells it by.
     """
 
     id: Id
     name: Name
     limits: dict[str, int | str | bool] = {}
+    prices: tuple[Price, ...] = ()
 
 
 class Product(Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,6 +74,10 @@ class Product(Struct, frozen=True, forbid_unknown_fields=True):
         seat: what takes a seat, in the singular: `certificate`, `connection`, `user`.
         tiers: in the order in which they are shown; empty for a product without tiers.
         limits: limits of a product without tiers.
+        prices: what Stripe sells a product without tiers by.
+        seats: `capped`, so that nobody is let in beyond them; or `billed`, by the number of
+            holders.
+        included: how many seats come with a base plan, where seats are billed.
     """
 
     id: Id
@@ -56,6 +86,13 @@ class Product(Struct, frozen=True, forbid_unknown_fields=True):
     seat: Name
     tiers: tuple[Tier, ...] = ()
     limits: dict[str, int | str | bool] = {}
+    prices: tuple[Price, ...] = ()
+    seats: Literal["capped", "billed"] = "capped"
+    included: Annotated[int, Meta(ge=0, le=100_000)] = 0
+
+    @property
+    def billed(self) -> bool:
+        return self.seats == "billed"
 
     @property
     def tier_ids(self) -> list[str | None]:
@@ -71,10 +108,23 @@ class Product(Struct, frozen=True, forbid_unknown_fields=True):
         tier = self.tier(id)
         return tier.name if tier else id
 
+    def prices_of(self, tier_id: str | None) -> tuple[Price, ...]:
+        """Answer what Stripe sells a tier by, or the product when it has none."""
+        tier = self.tier(tier_id)
+        return tier.prices if tier else self.prices
+
     def limits_of(self, tier_id: str | None) -> dict[str, int | str | bool]:
         """Answer the limits that hold in a tier, or in the product when it has none."""
         tier = self.tier(tier_id)
         return tier.limits if tier else self.limits
+
+
+class Sold(NamedTuple):
+    """What a price of Stripe's sells."""
+
+    product: Product
+    tier: str | None
+    price: Price
 
 
 class Catalog(Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,6 +139,27 @@ class Catalog(Struct, frozen=True, forbid_unknown_fields=True):
     def by_prefix(self, prefix: str) -> Product | None:
         """Answer the product whose codes begin with this prefix, or None."""
         return next((product for product in self.products if product.prefix == prefix), None)
+
+    def sold_by(
+        self, price: str | None, lookup_key: str | None, stripe_product: str | None
+    ) -> Sold | None:
+        """Answer what a price sells: known by its id first, then its key, then its product."""
+        for field, value in (
+            ("price", price),
+            ("lookup_key", lookup_key),
+            ("stripe_product", stripe_product),
+        ):
+            for sold in self.sold():
+                if value is not None and getattr(sold.price, field) == value:
+                    return sold
+        return None
+
+    def sold(self) -> Iterator[Sold]:
+        """Answer all that Stripe sells, in the catalog's order."""
+        for product in self.products:
+            for tier in product.tier_ids:
+                for price in product.prices_of(tier):
+                    yield Sold(product, tier, price)
 
     @property
     def prefixes(self) -> frozenset[str]:
@@ -111,6 +182,7 @@ def parse(text: str) -> Catalog:
     _refuse_repeats("products.prefix", [product.prefix for product in catalog.products])
     for product in catalog.products:
         _refuse_repeats(f"products.{product.id}.tiers.id", [tier.id for tier in product.tiers])
+    _check_prices(catalog)
     return catalog
 
 
@@ -123,3 +195,31 @@ def _refuse_repeats(place: str, values: list[str]) -> None:
     for value in values:
         if values.count(value) > 1:
             raise CatalogError(f"`{place}` has {value!r} twice: give each its own")
+
+
+def _check_prices(catalog: Catalog) -> None:
+    for product in catalog.products:
+        place = f"products.{product.id}"
+        if product.tiers and product.prices:
+            raise CatalogError(f"`{place}.prices` is given, but the prices are its tiers'")
+        if product.tiers and product.billed:
+            raise CatalogError(f"`{place}.seats` is billed: leave out its tiers")
+        if product.included and not product.billed:
+            raise CatalogError(f'`{place}.included` is given: that needs `seats = "billed"`')
+        for tier in product.tier_ids:
+            for price in product.prices_of(tier):
+                _check_price(f"{place}.prices", product, price)
+    for field in ("price", "lookup_key", "stripe_product"):
+        known = [getattr(sold.price, field) for sold in catalog.sold()]
+        _refuse_repeats(f"prices.{field}", [value for value in known if value is not None])
+
+
+def _check_price(place: str, product: Product, price: Price) -> None:
+    named = [price.price, price.lookup_key, price.stripe_product]
+    if sum(name is not None for name in named) != 1:
+        raise CatalogError(
+            f"`{place}` has one that is not known by exactly one of `price`, `lookup_key` and"
+            " `stripe_product`"
+        )
+    if price.base and not product.billed:
+        raise CatalogError(f'`{place}` has a base plan: that needs `seats = "billed"`')

@@ -25,10 +25,16 @@ from ledger.streams.account import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS
 from ledger.streams.batch import BATCH
 from ledger.streams.key import KEY
+from ledger.streams.portal_session import PORTAL_SESSION
 from ledger.streams.request import REQUEST
+from ledger.streams.stripe_customer import STRIPE_CUSTOMER
+from ledger.streams.stripe_event import STRIPE_EVENT
 from ledger.streams.token import TOKEN
 
-STREAMS: tuple[Stream[Any], ...] = (KEY, ACCOUNT, BATCH, ATTEMPTS, TOKEN, REQUEST)
+STREAMS: tuple[Stream[Any], ...] = (
+    KEY, ACCOUNT, BATCH, ATTEMPTS, TOKEN, REQUEST, STRIPE_EVENT, STRIPE_CUSTOMER,
+    PORTAL_SESSION,
+)  # fmt: skip
 
 FACTS: dict[str, type[Fact]] = {
     name: fact for stream in STREAMS for name, fact in stream.facts.items()

@@ -7,6 +7,8 @@ never stored: rows are filled in a fixed order by the holders in the order in wh
     rows     renewing first, then latest end, then earliest start, then id
     holders  by the moment they sat down, then by version
 
+A row whose seats are billed by the number of holders is open: it takes all who are left.
+
 So when a row ends, its holders move to what is left; when the pool shrinks under its holders,
 nobody is thrown out: the newest are *over*, and are licensed again as soon as there is room.
 
@@ -30,7 +32,8 @@ from typing import NamedTuple
 class Row(NamedTuple):
     """Something that provides seats of one product and tier at the moment asked about.
 
-    `expires_at` is None for a row that renews with no known end.
+    `expires_at` is None for a row that renews with no known end. An `open` row takes as many
+    holders as come: its seats are billed by their number.
     """
 
     subscription: str
@@ -40,6 +43,7 @@ class Row(NamedTuple):
     renews: bool
     started_at: datetime
     expires_at: datetime | None
+    open: bool = False
 
 
 class Filled(NamedTuple):
@@ -56,6 +60,11 @@ class Filled(NamedTuple):
     @property
     def free(self) -> int:
         return max(self.seats - self.used, 0)
+
+    @property
+    def has_room(self) -> bool:
+        """Tell whether one more holder is let in."""
+        return self.free > 0 or any(row.open for row, _ in self.rows)
 
     def row_at(self, rank: int) -> Row | None:
         """Answer the row of the holder that came in `rank`-th, from 0; None when it is over."""
@@ -84,7 +93,7 @@ def fill(rows: Iterable[Row], used: int) -> Filled:
     filled: list[tuple[Row, int]] = []
     left = used
     for row in in_order(rows):
-        here = min(row.seats, left)
+        here = left if row.open else min(row.seats, left)
         filled.append((row, here))
         left -= here
     return Filled(filled, sum(row.seats for row, _ in filled), used, left)

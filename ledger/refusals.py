@@ -14,7 +14,11 @@ than one would apply, the first in this order is given:
     codes, revealed             BatchNotFound, CodesNotDerivable
     a seat, taken               VersionMismatch, HolderInOtherTier, NoSeatAvailable
     a seat, given back          VersionMismatch, SeatNotOccupied
-    a subscription, terminated  VersionMismatch, SubscriptionNotFound, SubscriptionEnded
+    a subscription, terminated  VersionMismatch, SubscriptionNotFound, ManagedInStripe,
+                                SubscriptionEnded
+    a Stripe customer, linked   CustomerLinkedElsewhere
+    seats, bought at Stripe     IdempotencyKeyReused, SubscriptionNotChangeable, SeatsFollowHolders
+    Stripe's pages, opened      NoStripeCustomer
 """
 
 from __future__ import annotations
@@ -172,6 +176,41 @@ class SubscriptionEnded(Refusal):
     """This subscription has ended already."""
 
     code = "subscription_ended"
+
+
+class ManagedInStripe(Refusal):
+    """This subscription is managed in Stripe."""
+
+    code = "managed_in_stripe"
+
+
+class CustomerLinkedElsewhere(Refusal):
+    """This Stripe customer is linked to another account."""
+
+    code = "customer_linked_elsewhere"
+
+
+class SubscriptionNotChangeable(Refusal):
+    """This subscription cannot be changed now."""
+
+    code = "subscription_not_changeable"
+
+    def __init__(self, stripe_subscription: str, state: str) -> None:
+        super().__init__(f"{stripe_subscription} is {state}: see Stripe's own pages first")
+        self.stripe_subscription = stripe_subscription
+        self.state = state
+
+
+class SeatsFollowHolders(Refusal):
+    """The seats of this product are billed by its holders, and cannot be bought beforehand."""
+
+    code = "seats_follow_holders"
+
+
+class NoStripeCustomer(Refusal):
+    """Stripe has no customer for this account."""
+
+    code = "no_stripe_customer"
 
 
 class TokenNotFound(Refusal):

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from heapq import merge
 from itertools import groupby
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from ledger.book import Book
@@ -55,21 +55,26 @@ class Write(NamedTuple):
     params: Params
 
 
+Writes = Write | list[Write] | None
+
+
 class Projection(NamedTuple):
     """A table, and what each event does to it.
 
     Attributes:
         name: with its version, e.g. `key_list@1`.
         table: its name in the database.
-        columns: of the table; the first is `position`, its primary key.
-        write: what an event does to it; None for an event that is none of its business. Pure: a
-            table is nothing but its events in order.
+        columns: of the table, `position` among them: that of the event which made the row.
+        write: what an event does to it, one thing or several in order; None for an event that is
+            none of its business. Pure: a table is nothing but its events in order.
+        key: the columns of its primary key, in order.
     """
 
     name: str
     table: str
     columns: tuple[str, ...]
-    write: Callable[[AnyEvent], Write | None]
+    write: Callable[[AnyEvent], Writes]
+    key: tuple[str, ...] = ("position",)
 
 
 class Caught(NamedTuple):
@@ -83,13 +88,15 @@ class Difference(NamedTuple):
     """A row that is not what the ledger says.
 
     Attributes:
-        position: the row's.
+        position: of the event that made the row.
+        key: the row's, as the projection's primary key has it.
         live: the row as it is, None if there is none.
         rebuilt: the row as it should be, None if there should be none.
     """
 
     projection: str
     position: int
+    key: Row
     live: dict[str, Value] | None
     rebuilt: dict[str, Value] | None
 
@@ -165,7 +172,14 @@ def _read(tables: Tables, projection: Projection, select: str, params: Params) -
 
 
 def _writes(projection: Projection, events: Iterable[AnyEvent]) -> Iterator[Write]:
-    return filter(None, map(projection.write, events))
+    for event in events:
+        match projection.write(event):
+            case None:
+                pass
+            case Write() as one:
+                yield one
+            case several:
+                yield from several
 
 
 # Verifying
@@ -185,28 +199,35 @@ def differences(book: Book, tables: Tables, projection: Projection) -> Iterator[
 
 
 def _rows(reading: Reading, projection: Projection) -> Iterator[Row]:
-    """Answer all rows of a table in order of position, page by page."""
-    select = (
-        f"SELECT {', '.join(projection.columns)} FROM {projection.table}"  # noqa: S608
-        " WHERE position > :after ORDER BY position LIMIT :limit"
-    )
-    after = -1
-    while page := reading.execute(select, {"after": after, "limit": PAGE_ROWS}):
+    """Answer all rows of a table in the order of its primary key, page by page."""
+    columns, key = ", ".join(projection.columns), ", ".join(projection.key)
+    places = ", ".join(f":{column}" for column in projection.key)
+    select = f"SELECT {columns} FROM {projection.table}"  # noqa: S608 - all are ours
+    page = reading.execute(f"{select} ORDER BY {key} LIMIT :limit", {"limit": PAGE_ROWS})
+    following = f"{select} WHERE ({key}) > ({places}) ORDER BY {key} LIMIT :limit"
+    while page:
         yield from page
-        after = page[-1][0]
+        after = dict(zip(projection.columns, page[-1], strict=True))
+        page = reading.execute(
+            following, {**{column: after[column] for column in projection.key}, "limit": PAGE_ROWS}
+        )
 
 
 def _compare(
     projection: Projection, live: Iterator[Row], rebuilt: Iterator[Row]
 ) -> Iterator[Difference]:
-    sides = merge(
-        ((row[0], "live", row) for row in live),
-        ((row[0], "rebuilt", row) for row in rebuilt),
-        key=itemgetter(0),
-    )
-    for position, rows in groupby(sides, key=itemgetter(0)):
-        found: dict[str, dict[str, Value]] = {
-            side: dict(zip(projection.columns, row, strict=True)) for _, side, row in rows
-        }
+    places = [projection.columns.index(column) for column in projection.key]
+    position = projection.columns.index("position")
+
+    def key(side: tuple[str, Row]) -> Row:
+        return tuple(side[1][place] for place in places)
+
+    sides = merge((("live", row) for row in live), (("rebuilt", row) for row in rebuilt), key=key)
+    for of, rows in groupby(sides, key=key):
+        found: dict[str, Row] = dict(rows)
         if found.get("live") != found.get("rebuilt"):
-            yield Difference(projection.name, position, found.get("live"), found.get("rebuilt"))
+            at = (found.get("rebuilt") or found["live"])[position]
+            told = {
+                side: dict(zip(projection.columns, row, strict=True)) for side, row in found.items()
+            }
+            yield Difference(projection.name, at, of, told.get("live"), told.get("rebuilt"))

@@ -23,13 +23,18 @@ from ledger.book import Book
 from ledger.codec import UnknownEvent
 from ledger.events import AnyEvent
 from projections import catch_up, tree
-from projections.catch_up import Difference, Projection, Write, differences
+from projections.catch_up import Difference, Projection, Writes, differences
 from projections.key_list import KEY_LIST
+from projections.overview import REFUSALS, SEAT_LIST, SUBSCRIPTION_LIST
 from projections.stores import Reading, ScratchTables, Tables
 from projections.stores.tables import Row
+from projections.stripe_list import STRIPE_LIST
+from projections.timeline import TIMELINE
 from projections.token_list import TOKEN_LIST
 
-PROJECTIONS: Final = (KEY_LIST, TOKEN_LIST)
+PROJECTIONS: Final = (
+    KEY_LIST, TOKEN_LIST, STRIPE_LIST, TIMELINE, SUBSCRIPTION_LIST, SEAT_LIST, REFUSALS,
+)  # fmt: skip
 NAMES: Final = (*(projection.name for projection in PROJECTIONS), tree.TREE)
 STEP_EVENTS: Final = 10_000
 PAGE_TILES: Final = 64
@@ -108,7 +113,7 @@ def _first_unreadable(book: Book) -> int:
 def _rows(
     book: Book, tables: Tables, projection: Projection, on_events: Counted
 ) -> Iterator[Finding]:
-    def write(event: AnyEvent) -> Write | None:
+    def write(event: AnyEvent) -> Writes:
         on_events(1)
         return projection.write(event)
 

@@ -80,8 +80,9 @@ def _states(events: list[AnyEvent], upto: datetime) -> Iterator[tuple[datetime, 
 
 
 def _ends(account: Account, after: datetime, upto: datetime, *, closed: bool) -> list[datetime]:
-    ends = {subscription.ended_at for subscription in account.subscriptions.values()}
-    return sorted(end for end in ends if after < end and (end < upto or (closed and end == upto)))
+    return sorted(
+        end for end in account.steps() if after < end and (end < upto or (closed and end == upto))
+    )
 
 
 def _standing(

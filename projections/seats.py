@@ -96,8 +96,7 @@ def pools(account: Account, catalog: Catalog) -> list[tuple[str, str | None]]:
     known: list[tuple[str, str | None]] = [
         (product.id, tier) for product in catalog.products for tier in product.tier_ids
     ]
-    found = set(account.used) | {(s.product, s.tier) for s in account.subscriptions.values()}
-    return known + sorted(found.difference(known), key=str)
+    return known + sorted(account.places().difference(known), key=str)
 
 
 def _on_offer(catalog: Catalog, product_id: str, tier: str | None) -> bool:

@@ -9,12 +9,13 @@ Source: the guide "Subscriptions".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Literal, NamedTuple
 
 from ledger.catalog import Catalog, Product
-from ledger.streams.account import Account, Subscription, SubscriptionStatus
+from ledger.streams.account import Account, Subscription
+from ledger.streams.stripe_state import StripeRow, StripeSubscription
 from projections.account_at import AccountAt, Moment
 
 
@@ -22,8 +23,11 @@ class SubscriptionRow(NamedTuple):
     """One subscription in one tier, as a customer sees it.
 
     Attributes:
-        used: how many holders count against it; 0 once it has ended.
+        used: how many holders count against it; 0 while it gives no seat.
         key: its activation key, masked.
+        status: of Stripe's a word of Stripe's, or `unconfirmed`.
+        expires_at: None when Stripe did not say when its period ends.
+        can_manage: whether Stripe's own pages can change it.
     """
 
     subscription: str
@@ -34,9 +38,9 @@ class SubscriptionRow(NamedTuple):
     source: Literal["activation_key", "stripe"]
     key: str | None
     stripe_subscription: str | None
-    status: SubscriptionStatus
+    status: str
     started_at: datetime
-    expires_at: datetime
+    expires_at: datetime | None
     renews: bool
     can_manage: bool
 
@@ -65,9 +69,12 @@ class SubscriptionsView(NamedTuple):
 def subscriptions(asked: AccountAt, catalog: Catalog, *, ended: bool = False) -> SubscriptionsView:
     """Answer the Subscriptions view.
 
+    Rows that give seats come first, in the order in which they are filled; then Stripe's that give
+    none for now (`paused`, `unpaid`, `incomplete`, `unconfirmed`).
+
     Args:
-        ended: also list rows that have expired or were terminated; they come after the active ones,
-            the latest end first.
+        ended: also list rows that have expired, were terminated or canceled; they come last, the
+            latest end first.
     """
     at = asked.moment.at
     kept = [_product(asked.account, product, at, ended) for product in catalog.products]
@@ -95,32 +102,51 @@ def tiers_of(account: Account, product: Product) -> list[str | None]:
     A tier that left the catalog is still there for an account that has something in it.
     """
     known = product.tier_ids
-    found = {tier for id, tier in account.used if id == product.id}
-    found |= {s.tier for s in account.subscriptions.values() if s.product == product.id}
+    found = {tier for id, tier in account.places() if id == product.id}
     return known + sorted(found.difference(known), key=str)
 
 
 def _product(account: Account, product: Product, at: datetime, ended: bool) -> ProductView:
     rows: list[SubscriptionRow] = []
+    resting: list[SubscriptionRow] = []
+    gone: list[tuple[datetime, SubscriptionRow]] = []
     seats = used = over = 0
     for tier in tiers_of(account, product):
         filled = account.pool(product.id, tier, at)
         seats, used, over = seats + filled.seats, used + filled.used, over + filled.over
-        rows += [
-            _row(account.subscriptions[row.subscription], product, count, at)
-            for row, count in filled.rows
-        ]
-    if ended:
-        rows += _ended(account.subscriptions.values(), product, at)
+        counts = {row.subscription: count for row, count in filled.rows}
+        known = {row.subscription: row for row in _rows(account, product, tier, counts, at)}
+        rows += [known.pop(row.subscription) for row, _ in filled.rows if row.subscription in known]
+        for row in sorted(known.values(), key=lambda row: (row.started_at, row.subscription)):
+            end = _ended_at(account, row, at)
+            if end is None:
+                resting.append(row)
+            elif ended:
+                gone.append((end, row))
+    gone.sort(key=lambda one: (one[0], one[1].subscription), reverse=True)
+    rows += [*resting, *(row for _, row in gone)]
     return ProductView(product.id, product.name, seats, used, over, rows)
 
 
-def _ended(
-    subscriptions: Iterable[Subscription], product: Product, at: datetime
-) -> list[SubscriptionRow]:
-    gone = [s for s in subscriptions if s.product == product.id and s.status(at) != "active"]
-    gone.sort(key=lambda s: (s.ended_at, s.id), reverse=True)
-    return [_row(subscription, product, 0, at) for subscription in gone]
+def _rows(
+    account: Account, product: Product, tier: str | None, counts: dict[str, int], at: datetime
+) -> Iterator[SubscriptionRow]:
+    """Answer everything that was ever had of one product and tier."""
+    for subscription in account.subscriptions.values():
+        if (subscription.product, subscription.tier) == (product.id, tier):
+            yield _row(subscription, product, counts.get(subscription.id, 0), at)
+    for reported in account.stripe.subscriptions.values():
+        for row in reported.rows(account.stripe.mapped):
+            if (row.product, row.tier) == (product.id, tier) and (row.seats or row.billed):
+                yield _stripe_row(reported, row, product, counts.get(reported.subscription, 0), at)
+
+
+def _ended_at(account: Account, row: SubscriptionRow, at: datetime) -> datetime | None:
+    """Answer when a row that gives no seats ended; None when it may give some again."""
+    if row.stripe_subscription is None:
+        return account.subscriptions[row.subscription].ended_at
+    end = account.stripe.subscriptions[row.stripe_subscription].ends_at
+    return end if end is not None and end <= at else None
 
 
 def _row(
@@ -144,8 +170,28 @@ def _row(
     )
 
 
+def _stripe_row(
+    reported: StripeSubscription, row: StripeRow, product: Product, used: int, at: datetime
+) -> SubscriptionRow:
+    ended = reported.ends_at is not None and at >= reported.ends_at
+    return SubscriptionRow(
+        subscription=reported.subscription,
+        tier=row.tier,
+        tier_name=product.tier_name(row.tier),
+        seats=row.seats,
+        used=used,
+        source="stripe",
+        key=None,
+        stripe_subscription=reported.id,
+        status=reported.status(at),
+        started_at=reported.started_at,
+        expires_at=row.expires_at,
+        renews=reported.renews,
+        can_manage=reported.customer is not None and not ended,
+    )
+
+
 def _departed(account: Account, catalog: Catalog) -> list[Product]:
-    found = {product for product, _ in account.used}
-    found |= {subscription.product for subscription in account.subscriptions.values()}
+    found = {product for product, _ in account.places()}
     gone = sorted(found.difference(product.id for product in catalog.products))
     return [Product(id=id, name=id, prefix="", seat="seat") for id in gone]

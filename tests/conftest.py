@@ -37,6 +37,12 @@ hypothesis.settings.register_profile("keyfold", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("keyfold")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--payloads", metavar="FOLDER", help="Events and objects of Stripe's to test privacy with."
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Leave the settings of whoever runs the tests outside, and open the session's folder."""
     _forget_settings()

@@ -15,6 +15,7 @@ from commands.reissue_key import Reissued
 from commands.reveal_codes import Revealed
 from ledger.catalog import Catalog
 from projections.account_at import Moment
+from projections.billing import BillingView
 from projections.entitlements import Entitlement, EntitlementsView
 from projections.key_list import KeyPage, KeyView
 from projections.seat_history import SeatHistory
@@ -118,6 +119,24 @@ def entitlements(view: EntitlementsView) -> Answer:
     return {
         **of_account(view.account, view.moment, view.position),
         "entitlements": [_entitlement(one) for one in view.entitlements],
+    }
+
+
+def billing(view: BillingView) -> Answer:
+    return {
+        **of_account(view.account, view.moment, view.position),
+        "status": view.status,
+        "live": view.live,
+        "fetched_at": iso(view.fetched_at),
+        "currency": view.currency,
+        "interval": view.interval,
+        "seats": view.seats._asdict(),
+        "lines": [line._asdict() for line in view.lines],
+        "total": view.total,
+        "next_invoice_at": iso_or_none(view.next_invoice_at),
+        "invoices": [_written(invoice._asdict()) for invoice in view.invoices],
+        "can_manage": view.can_manage,
+        "notice": view.notice,
     }
 
 

@@ -6,15 +6,29 @@ from typing import Final
 
 from flask import Flask
 
-from web import docs_page, errors, health, lifecycle
+from web import docs_page, errors, health, lifecycle, stripe_webhook
+from web.console import console
 from web.context import EXTENSION, Parts
 from web.metrics import Metrics
 from web.openapi import document, make_api
 from web.operations import Id
+from web.pages import portal
 from web.reading import BODY_BYTES_MAX
 from web.redaction import Redactor
 from web.settings import read_settings
-from web.v1 import accounts, codes, events, keys, proofs, seats
+from web.v1 import (
+    accounts,
+    billing,
+    codes,
+    events,
+    keys,
+    portal_sessions,
+    proofs,
+    questions,
+    seats,
+    stripe_customers,
+    timeline,
+)
 from web.wiring import Wiring, wire
 
 POSITION_WAIT_S: Final = 2.0
@@ -42,9 +56,14 @@ def create_app(wiring: Wiring | None = None, *, position_wait_s: float = POSITIO
     )
     lifecycle.register(app)
     api = make_api(app)
-    for module in (keys, codes, accounts, seats, events, proofs, health):
+    for module in (
+        keys, codes, accounts, seats, timeline, questions, portal_sessions, events, proofs,
+        stripe_customers, billing, stripe_webhook, health,
+    ):  # fmt: skip
         api.register_blueprint(module.blp)
     errors.register(app)
     spec = document(api, wiring.ports.catalog, wiring.settings.public_url)
     docs_page.register(app, spec, test_clock=wiring.settings.test_clock is not None)
+    portal.register(app)
+    console.register(app)
     return app

@@ -14,6 +14,7 @@ import msgspec
 from commands.demo_story import BAKERY, POS
 from commands.fill_demo import fill_demo, is_demo, spare_key
 from commands.give_access import create_token
+from commands.open_portal_session import MINUTES_MAX, PERMISSIONS, Granted, make_link
 from ledger.events import Stamp
 from ledger.store import schema
 from projections.access import valid_token
@@ -33,10 +34,12 @@ class Tour(NamedTuple):
 
     Attributes:
         code: of a key that nobody has redeemed.
+        link: opens the hosted pages as an account's customer, once.
     """
 
     token: str
     code: str
+    link: str
 
 
 def prepare(settings: Settings) -> None:
@@ -60,7 +63,12 @@ def carry_on(wiring: Wiring, stamp: Stamp) -> Tour:
         fill(wiring, stamp)
     if not is_demo(wiring.ports):
         raise NotTheDemo
-    return Tour(_token(wiring, stamp), spare_key(wiring.ports, stamp).code)
+    granted = Granted(BAKERY, PERMISSIONS, minutes=MINUTES_MAX)
+    return Tour(
+        _token(wiring, stamp),
+        spare_key(wiring.ports, stamp).code,
+        make_link(wiring.ports, wiring.link_key, stamp, granted),
+    )
 
 
 def curl_lines(url: str, tour: Tour) -> list[str]:
@@ -72,6 +80,11 @@ def curl_lines(url: str, tour: Tour) -> list[str]:
         _curl(tour.token, f"{url}/v1/keys/redeem", msgspec.json.encode(body).decode()),
         _curl(tour.token, f"{seats}/seats/{POS}/till-6"),
     ]
+
+
+def portal_link(url: str, tour: Tour) -> str:
+    """Answer where a browser opens the customer's pages."""
+    return f"{url}/portal/open?link={tour.link}"
 
 
 def _curl(token: str, url: str, body: str | None = None) -> str:

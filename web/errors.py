@@ -14,16 +14,22 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 import msgspec
 from eventsourcing.persistence import InterfaceError, OperationalError
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from commands.deciding import LedgerBusy
+from commands.gateways.stripe import (
+    StripeKeyRefused,
+    StripeNotConfigured,
+    StripeRefused,
+    StripeUnavailable,
+)
 from commands.sign_checkpoint import CannotSign
 from ledger import refusals
 from ledger.book import LedgerUnavailable
@@ -33,8 +39,10 @@ from web.context import parts, request_id
 
 CONTENT_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
+SET_UP_S: Final = 300
 ALTERED_RETRY_AFTER_S: Final = 60
 ERRORS_MAX: Final = 50
+PAGES: Final = "keyfold.problem_pages"
 TEXT_LENGTH_MAX: Final = 500
 
 REFUSED: Final[Mapping[type[Refusal], int]] = {
@@ -56,6 +64,11 @@ REFUSED: Final[Mapping[type[Refusal], int]] = {
     refusals.SeatNotOccupied: 404,
     refusals.SubscriptionNotFound: 404,
     refusals.SubscriptionEnded: 409,
+    refusals.ManagedInStripe: 409,
+    refusals.CustomerLinkedElsewhere: 409,
+    refusals.SubscriptionNotChangeable: 409,
+    refusals.SeatsFollowHolders: 409,
+    refusals.NoStripeCustomer: 409,
     refusals.TokenNotFound: 404,
 }
 
@@ -67,6 +80,9 @@ class Kind(NamedTuple):
     status: int
     title: str
 
+
+# Answers a problem with a page for people, and with these headers.
+Page = Callable[[Kind, Mapping[str, str]], Response]
 
 MALFORMED = Kind("malformed_request", 400, "The request cannot be read")
 UNAUTHENTICATED = Kind("unauthenticated", 401, "A valid token is needed")
@@ -80,11 +96,17 @@ INTERNAL_ERROR = Kind("internal_error", 500, "Something went wrong on our side")
 POSITION_NOT_REACHED = Kind("position_not_reached", 503, "The ledger has not got there yet")
 UNAVAILABLE = Kind("ledger_unavailable", 503, "The ledger cannot be reached")
 BUSY = Kind("ledger_busy", 503, "Too many are writing to the same place")
+WEBHOOK_REFUSED = Kind("webhook_refused", 400, "This delivery is not taken")
+STRIPE_NOT_CONFIGURED = Kind("stripe_not_configured", 503, "Stripe is not set up")
+STRIPE_UNAVAILABLE = Kind("stripe_unavailable", 503, "Stripe cannot be reached")
+STRIPE_REFUSED = Kind("stripe_refused", 502, "Stripe refuses the call")
+PAYMENT_FAILED = Kind("payment_failed", 402, "The payment did not go through")
 ALTERED = Kind("ledger_altered", 503, "The ledger is not what it was")
 
 _OURS = (
     MALFORMED, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, TOO_LARGE, UNSUPPORTED,
     CODE_IN_URL, INTERNAL_ERROR, POSITION_NOT_REACHED, UNAVAILABLE, BUSY, ALTERED,
+    WEBHOOK_REFUSED, STRIPE_NOT_CONFIGURED, STRIPE_UNAVAILABLE, STRIPE_REFUSED, PAYMENT_FAILED,
 )  # fmt: skip
 
 
@@ -121,7 +143,16 @@ def register(app: Flask) -> None:
         app.register_error_handler(contradiction, altered)
     for fault in (LedgerUnavailable, OperationalError, InterfaceError):
         app.register_error_handler(fault, _unavailable)
+    app.register_error_handler(StripeNotConfigured, _stripe_not_configured)
+    app.register_error_handler(StripeKeyRefused, _stripe_key_refused)
+    app.register_error_handler(StripeUnavailable, _stripe_unavailable)
+    app.register_error_handler(StripeRefused, _stripe_refused)
     app.register_error_handler(Exception, _broken)
+
+
+def show_as_pages(app: Flask, folder: str, page: Page) -> None:
+    """Let problems with paths in a folder be answered with pages for people."""
+    app.extensions.setdefault(PAGES, {})[folder] = page
 
 
 def _refused(refusal: Refusal) -> Response:
@@ -179,6 +210,34 @@ def altered(error: Exception) -> Response:
     return _answer(ALTERED, str(error), {"Retry-After": str(ALTERED_RETRY_AFTER_S)})
 
 
+def _stripe_not_configured(_error: StripeNotConfigured) -> Response:
+    return stripe_not_configured("set STRIPE_API_KEY")
+
+
+def _stripe_key_refused(error: StripeKeyRefused) -> Response:
+    _log.error("%s", error, extra={"request_id": request_id()})
+    return stripe_not_configured("Stripe does not take the key in STRIPE_API_KEY")
+
+
+def stripe_not_configured(detail: str) -> Response:
+    """Answer that somebody has to set Stripe up first."""
+    return _answer(STRIPE_NOT_CONFIGURED, detail, {"Retry-After": str(SET_UP_S)})
+
+
+def _stripe_unavailable(error: StripeUnavailable) -> Response:
+    _log.warning("%s", error, extra={"request_id": request_id()})
+    return _answer(
+        STRIPE_UNAVAILABLE, "nothing is half done: try again", {"Retry-After": str(RETRY_AFTER_S)}
+    )
+
+
+def _stripe_refused(error: StripeRefused) -> Response:
+    _log.warning("Stripe refuses a call: %s", error, extra={"request_id": request_id()})
+    if error.card:
+        return _answer(PAYMENT_FAILED, f"Stripe says {error.code}: nothing was changed")
+    return _answer(STRIPE_REFUSED, f"Stripe says {error}: nothing was changed")
+
+
 def _broken(error: Exception) -> Response:
     _log.error("unexpected %s", _outline(error), extra={"request_id": request_id()})
     return _answer(INTERNAL_ERROR, "it is in the log under this request_id")
@@ -202,6 +261,11 @@ def _answer(
     errors: Sequence[FieldError] = (),
     members: Mapping[str, Any] | None = None,
 ) -> Response:
+    parts().metrics.refused(kind.code)
+    pages: Mapping[str, Page] = current_app.extensions.get(PAGES, {})
+    page = pages.get(request.path.split("/")[1])
+    if page is not None:
+        return page(kind, headers or {})
     problem = {
         "type": f"/docs#{kind.code}",
         "title": kind.title,
@@ -217,7 +281,6 @@ def _answer(
             {"pointer": _sendable(error.pointer), "detail": _sendable(error.detail)}
             for error in errors[:ERRORS_MAX]
         ]
-    parts().metrics.refused(kind.code)
     body = msgspec.json.encode(problem)
     return Response(body, kind.status, headers=headers, content_type=CONTENT_TYPE)
 

@@ -52,6 +52,12 @@ class Metrics:
             ("code",),
             registry=self._registry,
         )
+        self._stripe_events = Counter(
+            "keyfold_stripe_events",
+            "Events taken from Stripe, by what became of them.",
+            ("outcome",),
+            registry=self._registry,
+        )
         if MULTIPROCESS_DIR not in os.environ:
             ProcessCollector(registry=self._registry)
 
@@ -60,6 +66,9 @@ class Metrics:
         method = method if method in _METHODS else "other"
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
+
+    def heard_of_stripe(self, outcome: str) -> None:
+        self._stripe_events.labels(outcome).inc()
 
     def refused(self, code: str) -> None:
         self._problems.labels(code).inc()

@@ -32,7 +32,8 @@ the next page.
 
 **Writes** answer with `Keyfold-Position`; a read with that `min_position` never answers from before
 it. Those on an account take `If-Match` with the `ETag` of a read: it is the version of the account,
-not of the answer, which also changes with time. Issuing and redeeming take `Idempotency-Key`.
+not of the answer, which also changes with time. Issuing, redeeming and buying take
+`Idempotency-Key`.
 
 **Problems** are RFC 9457, with a stable `code`; unknown fields and parameters are refused. An
 activation code is never sent in a URL.
@@ -53,6 +54,11 @@ HEADERS: Final[dict[str, dict[str, Any]]] = {
         "description": "The account's version, for `If-Match`.",
         "required": True,
         "schema": {"type": "string", "pattern": r'^"[0-9]+"$'},
+    },
+    "Content-Disposition": {
+        "description": "The file to put it into.",
+        "required": True,
+        "schema": {"type": "string", "pattern": '^attachment; filename="[A-Za-z0-9._-]+"$'},
     },
     "Idempotency-Replayed": {
         "description": "The same request had been answered before, and this is that answer.",

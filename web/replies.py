@@ -8,6 +8,7 @@ import msgspec
 from flask import Response
 
 JSON_TYPE = "application/json"
+TEXT_TYPE = "text/plain; charset=utf-8"
 
 
 def reply(
@@ -32,6 +33,22 @@ def reply(
 def nothing(*, position: int, version: int) -> Response:
     """Answer that it is done, and that there is nothing to say."""
     return _with_headers(Response(status=204), position, version)
+
+
+def text(content: str) -> Response:
+    """Answer text as it is."""
+    return Response(content, content_type=TEXT_TYPE)
+
+
+def file(content: str, name: str) -> Response:
+    """Answer text that a browser puts into a file.
+
+    Args:
+        name: of letters, digits, `_`, `-` and dots.
+    """
+    response = text(content)
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
 
 
 def _with_headers(

@@ -12,6 +12,7 @@ What this adds to granian, and why:
   being told once: granian 2.8 hangs when a signal of the whole group (Ctrl-C, systemd) comes on top
   of its parent's.
 * The workers' figures are put together, so that `/metrics` says the same whoever answers.
+* Where seats are billed, the first process keeps Stripe in step with them (`web.seat_sync_loop`).
 * Nothing of a request is logged: no path, no query, no header.
 """
 
@@ -79,6 +80,8 @@ def serve(
     from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
 
+    from web import seat_sync_loop
+
     with _held(host, port) as (address, held_port), _figures_together(workers):
         multiprocessing.set_start_method("spawn", force=True)
         server = Granian(
@@ -99,7 +102,10 @@ def serve(
         _hear_interrupts()
         _in_background(lambda: _announce(host, address, held_port, on_ready))
         try:
-            server.serve(target_loader=_application, wrap_loader=False)
+            # Here and not in a worker, so that there is one however many workers there are; and
+            # after interrupts were blocked, since its threads must not hear them either.
+            with seat_sync_loop.running():
+                server.serve(target_loader=_application, wrap_loader=False)
         except SystemExit:
             # Also when a worker left on the very signal that we were sent: that is no failure.
             if not server.interrupt_signal:

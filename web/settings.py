@@ -6,17 +6,24 @@ What is set in the environment wins over the file. docs/settings.md describes ev
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ledger.catalog import Catalog, CatalogError, builtin, parse
+from ledger.seat_sync import QUIET_DEFAULT_S
 from ledger.secret import Secret
+from web.return_urls import origin
 
 DATABASE_URL_DEFAULT = "sqlite:///keyfold.db"
 PUBLIC_URL_DEFAULT = "http://127.0.0.1:8000"
 MEMO_STREAMS_DEFAULT = 10_000
+SEAT_SYNC_QUIET_S_MAX = 600
+WEBHOOK_SECRETS_MAX = 2
+
+_PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 
 class SettingError(Exception):
@@ -27,6 +34,21 @@ class SettingError(Exception):
         self.variable = variable
 
 
+class StripeSettings(NamedTuple):
+    """What Stripe is reached with.
+
+    Attributes:
+        api_key: None when nothing is asked of Stripe.
+        webhook_secrets: what deliveries are signed with; two while one replaces the other, none
+            when no deliveries are taken.
+        api_base: where Stripe is, if not where it always is.
+    """
+
+    api_key: str | None = None
+    webhook_secrets: tuple[str, ...] = ()
+    api_base: str | None = None
+
+
 class Settings(NamedTuple):
     """The settings as the program uses them.
 
@@ -35,6 +57,8 @@ class Settings(NamedTuple):
         test_clock: the file that holds the time, or None for the real clock.
         memo_streams: how many streams' states a process remembers.
         checkpoint_secrets: what the keys are derived from that sign checkpoints; none for `secret`.
+        return_origins: where customers may be sent, beside the public URL's own origin.
+        seat_sync_quiet_s: for how long seats must not have moved before Stripe is told of them.
     """
 
     database_url: str
@@ -44,6 +68,9 @@ class Settings(NamedTuple):
     test_clock: Path | None
     memo_streams: int
     checkpoint_secrets: tuple[Secret, ...] = ()
+    stripe: StripeSettings = StripeSettings()
+    return_origins: tuple[str, ...] = ()
+    seat_sync_quiet_s: int = QUIET_DEFAULT_S
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -63,6 +90,13 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         test_clock=Path(test_clock) if test_clock else None,
         memo_streams=_memo_streams(values.get("KEYFOLD_MEMO_STREAMS")),
         checkpoint_secrets=_checkpoint_secrets(values.get("KEYFOLD_CHECKPOINT_SECRETS")),
+        stripe=StripeSettings(
+            api_key=_stripe_key(values.get("STRIPE_API_KEY")),
+            webhook_secrets=_webhook_secrets(values.get("STRIPE_WEBHOOK_SECRET")),
+            api_base=_stripe_base(values.get("STRIPE_API_BASE")),
+        ),
+        return_origins=_return_origins(values.get("KEYFOLD_RETURN_URLS")),
+        seat_sync_quiet_s=_seat_sync_quiet_s(values.get("KEYFOLD_SEAT_SYNC_QUIET_S")),
     )
 
 
@@ -130,9 +164,62 @@ def _public_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _return_origins(text: str | None) -> tuple[str, ...]:
+    origins = []
+    for one in text.split(",") if text else ():
+        found = origin(one.strip())
+        if found is None or urlsplit(one.strip()).path not in ("", "/"):
+            raise SettingError(
+                "KEYFOLD_RETURN_URLS",
+                f"must hold addresses like https://portal.example, split by commas, not {one!r}",
+            )
+        origins.append(found)
+    return tuple(origins)
+
+
 def _memo_streams(text: str | None) -> int:
     if not text:
         return MEMO_STREAMS_DEFAULT
     if not text.isdecimal() or int(text) < 1:
         raise SettingError("KEYFOLD_MEMO_STREAMS", f"must be a whole number from 1, not {text!r}")
     return int(text)
+
+
+def _seat_sync_quiet_s(text: str | None) -> int:
+    if not text:
+        return QUIET_DEFAULT_S
+    if not text.isdecimal() or int(text) > SEAT_SYNC_QUIET_S_MAX:
+        raise SettingError(
+            "KEYFOLD_SEAT_SYNC_QUIET_S",
+            f"must be a whole number of seconds up to {SEAT_SYNC_QUIET_S_MAX}, not {text!r}",
+        )
+    return int(text)
+
+
+def _stripe_key(key: str | None) -> str | None:
+    if not key:
+        return None
+    if key.startswith("pk_") or not _PRINTABLE.fullmatch(key):
+        raise SettingError("STRIPE_API_KEY", "must be a secret or restricted key: sk_… or rk_…")
+    return key
+
+
+def _webhook_secrets(texts: str | None) -> tuple[str, ...]:
+    if not texts:
+        return ()
+    secrets = tuple(text.strip() for text in texts.split(","))
+    if len(secrets) > WEBHOOK_SECRETS_MAX or not all(map(_PRINTABLE.fullmatch, secrets)):
+        raise SettingError(
+            "STRIPE_WEBHOOK_SECRET",
+            "must be one signing secret (whsec_…), or two split by a comma for a rotation",
+        )
+    return secrets
+
+
+def _stripe_base(url: str | None) -> str | None:
+    if not url:
+        return None
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise SettingError("STRIPE_API_BASE", "must be an address like https://api.stripe.com")
+    return url.rstrip("/")

@@ -12,6 +12,7 @@ import secrets
 from pathlib import Path
 from typing import NamedTuple
 
+from commands.gateways.stripe import StripeGateway
 from commands.ports import Ports, code_keys
 from commands.sign_checkpoint import Signing, signing_of
 from ledger.book import Book, MixedClocks
@@ -29,13 +30,20 @@ SECRET_FILE = "keyfold.secret"
 
 
 class Wiring(NamedTuple):
-    """Everything that a process works with."""
+    """Everything that a process works with.
+
+    Attributes:
+        link_key: that links to the hosted pages are signed with.
+        cookie_key: that the pages' cookies and forms are signed with.
+    """
 
     settings: Settings
     clock: Clock
     ports: Ports
     tables: Tables
     signing: Signing
+    link_key: bytes
+    cookie_key: bytes
 
     def stamp(self, actor: str, request_id: str) -> Stamp:
         """Answer who asks, in which request, and when; the one reading of the clock."""
@@ -81,9 +89,23 @@ def wire(settings: Settings) -> Wiring:
         texts=texts,
         request_key=secret.derive("requests"),
         token_key=secret.derive("tokens"),
+        stripe=_stripe(settings),
     )
     signing = signing_of(secret, settings.checkpoint_secrets, signed_checkpoints(book.store))
-    return Wiring(settings, clock, ports, open_tables(settings.database_url), signing)
+    return Wiring(
+        settings,
+        clock,
+        ports,
+        open_tables(settings.database_url),
+        signing,
+        link_key=secret.derive("portal links"),
+        cookie_key=secret.derive("page cookies"),
+    )
+
+
+def _stripe(settings: Settings) -> StripeGateway | None:
+    key, _, base = settings.stripe
+    return StripeGateway(key, base) if key else None
 
 
 def secret_file(database_url: str) -> Path:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
+from web import stripe_webhook
 from web.app import create_app
+from web.context import EXTENSION
 from web.logs import log_to_stderr
 
 if TYPE_CHECKING:
@@ -39,7 +41,9 @@ class PerProcess:
 
 def _make() -> Flask:
     log_to_stderr()
-    return create_app()
+    app = create_app()
+    stripe_webhook.warm_up(app.extensions[EXTENSION].wiring)
+    return app
 
 
 _apps: list[PerProcess] = []

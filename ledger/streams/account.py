@@ -2,7 +2,7 @@
 
 Stream:    `account-<id>`, where the id is the portal's own
 Facts:     SubscriptionActivated, SubscriptionKeyReissued, SubscriptionTerminated,
-           SeatOccupied, SeatRelabelled, SeatReleased, AccountErased
+           SeatOccupied, SeatRelabelled, SeatReleased, AccountErased; what Stripe reports
 Invariant: nobody is let in while as many seats are taken as there are.
 Source:    the guide "Subscriptions".
 
@@ -26,13 +26,17 @@ from ledger.events import AnyEvent, Fact, Sealed, Stream
 from ledger.months import add_months
 from ledger.refusals import (
     HolderInOtherTier,
+    ManagedInStripe,
     NoSeatAvailable,
     SeatNotOccupied,
     SubscriptionEnded,
     SubscriptionNotFound,
     VersionMismatch,
 )
+from ledger.streams import seat_syncs, stripe, stripe_side
 from ledger.streams.key import KeyIssued
+from ledger.streams.seat_syncs import SeatSyncs
+from ledger.streams.stripe_side import StripeSide
 
 SubscriptionStatus = Literal["active", "expired", "terminated"]
 
@@ -193,6 +197,8 @@ class Account(Struct, frozen=True):
         used: how many are taken, by product and tier; no zeroes.
         texts: how many texts were sealed and not erased since.
         erased_at: when its texts were last erased.
+        stripe: what Stripe has reported about it.
+        seat_syncs: how far Stripe has been told of seats that are billed.
     """
 
     subscriptions: dict[str, Subscription]
@@ -200,6 +206,8 @@ class Account(Struct, frozen=True):
     used: dict[tuple[str, str | None], int]
     texts: int = 0
     erased_at: datetime | None = None
+    stripe: StripeSide = StripeSide()
+    seat_syncs: SeatSyncs = SeatSyncs()
 
     def seat(self, product: str, holder: str) -> Seat | None:
         return self.seats.get((product, holder))
@@ -209,6 +217,16 @@ class Account(Struct, frozen=True):
         for subscription in self.subscriptions.values():
             if subscription.status(at) == "active":
                 yield subscription.row()
+        yield from self.stripe.provides(at)
+
+    def places(self) -> set[tuple[str, str | None]]:
+        """Answer the product and tier of every pool that it has, or has had, something in."""
+        bought = {(one.product, one.tier) for one in self.subscriptions.values()}
+        return bought | set(self.used) | self.stripe.places()
+
+    def steps(self) -> set[datetime]:
+        """Answer the moments at which what it provides changes by the mere passing of time."""
+        return {one.ended_at for one in self.subscriptions.values()} | self.stripe.steps()
 
     def pool(self, product: str, tier: str | None, at: datetime) -> pool.Filled:
         """Answer how one pool stands at a moment."""
@@ -229,6 +247,7 @@ def fold(account: Account, events: Iterable[AnyEvent]) -> Account:
     used = dict(account.used)
     seats = account.seats.mutate()
     texts, erased_at = account.texts, account.erased_at
+    at_stripe, syncs = account.stripe, account.seat_syncs
     for event in events:
         fact = event.fact
         match fact:
@@ -239,8 +258,10 @@ def fold(account: Account, events: Iterable[AnyEvent]) -> Account:
                 )
                 used[product, tier] = used.get((product, tier), 0) + 1
                 texts += label is not None
+                syncs = seat_syncs.with_move(syncs, product, event.occurred_at)
             case SeatReleased():
                 _leave(seats.pop((fact.product, fact.holder), None), used)
+                syncs = seat_syncs.with_move(syncs, fact.product, event.occurred_at)
             case SeatRelabelled():
                 texts += fact.label is not None
                 place = fact.product, fact.holder
@@ -258,7 +279,10 @@ def fold(account: Account, events: Iterable[AnyEvent]) -> Account:
             case AccountErased():
                 seats = _without_labels(seats.finish()).mutate()
                 texts, erased_at = 0, event.occurred_at
-    return Account(subscriptions, seats.finish(), used, texts, erased_at)
+            case _:
+                at_stripe = stripe_side.fold(at_stripe, event)
+                syncs = seat_syncs.with_sync(syncs, event)
+    return Account(subscriptions, seats.finish(), used, texts, erased_at, at_stripe, syncs)
 
 
 def _end(subscriptions: dict[str, Subscription], id: str, at: datetime) -> None:
@@ -336,10 +360,13 @@ def terminate(
 
     Raises:
         SubscriptionNotFound: this account has no such subscription.
+        ManagedInStripe: it is Stripe's to end.
         SubscriptionEnded: it had run out by itself.
     """
     found = account.subscriptions.get(subscription)
     if found is None:
+        if any(one.subscription == subscription for one in account.stripe.subscriptions.values()):
+            raise ManagedInStripe
         raise SubscriptionNotFound
     match found.status(now):
         case "terminated":
@@ -356,8 +383,14 @@ def occupy(
     holder: str,
     label: Sealed | None,
     now: datetime,
+    *,
+    capped: bool = True,
 ) -> list[Fact]:
     """Let a holder in. One that sits there already keeps its seat, with the new label if any.
+
+    Args:
+        capped: whether there is an end to the seats; seats that are billed by the number of
+            holders have none.
 
     Raises:
         HolderInOtherTier: it has a seat of this product in another tier: that is given back first.
@@ -371,7 +404,7 @@ def occupy(
             return []
         return [SeatRelabelled(product=product, holder=holder, label=label)]
     filled = account.pool(product, tier, now)
-    if not filled.free:
+    if capped and not filled.has_room:
         raise NoSeatAvailable(filled.seats, filled.used)
     return [SeatOccupied(product=product, tier=tier, holder=holder, label=label)]
 
@@ -408,6 +441,11 @@ ACCOUNT: Stream[Account] = Stream(
         "account.seat_relabelled@1": SeatRelabelled,
         "account.seat_released@1": SeatReleased,
         "account.erased@1": AccountErased,
+        "stripe.customer_linked@1": stripe.StripeCustomerLinked,
+        "stripe.prices_mapped@1": stripe.StripePricesMapped,
+        **stripe.REPORTS,
+        **stripe.SEAT_SYNCS,
+        **stripe.PURCHASES,
     },
     initial=Account({}, Map(), {}),
     fold=fold,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from ledger.codec import FACTS
 from ledger.events import Event, Fact, Sealed, Stream
@@ -26,7 +27,7 @@ _VALUES: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
-def any_fact(fact: type[Fact]) -> st.SearchStrategy[Fact]:
+def any_fact(fact: type[Any]) -> st.SearchStrategy[Any]:
     fields = {name: _values(hint) for name, hint in get_type_hints(fact).items() if name[0] != "_"}
     return st.builds(fact, **fields)
 
@@ -36,6 +37,12 @@ def _values(hint: Any) -> st.SearchStrategy[Any]:
         return _VALUES[hint]
     if get_origin(hint) is Literal:
         return st.sampled_from(get_args(hint))
+    if get_origin(hint) is tuple:
+        return st.lists(_values(get_args(hint)[0]), max_size=3).map(tuple)
+    if get_origin(hint) is dict:
+        return st.dictionaries(*map(_values, get_args(hint)), max_size=3)
+    if isinstance(hint, type) and issubclass(hint, Struct):
+        return any_fact(hint)
     return st.one_of([_values(one) for one in get_args(hint)])
 
 

@@ -12,7 +12,7 @@ from eventsourcing.persistence import StoredEvent
 
 from ledger import book as book_module
 from ledger import codec
-from ledger.book import Book, Change, MixedClocks, moment, unwritten
+from ledger.book import Book, Change, Dated, MixedClocks, moment, unwritten
 from ledger.events import Event, Fact
 from ledger.store import schema
 from ledger.store.memory import MemoryRecorder
@@ -47,7 +47,8 @@ def book() -> Book:
 def test_an_event_is_recorded_with_all_that_is_known_of_it(book: Book) -> None:
     loaded = book.load(ACCOUNT, "acme")
     asked = stamp(actor="kft_one", request_id="req_seven")
-    change = Change(loaded, [sits("till-1"), sits("till-2")], NOON - DAY, "key-one/2")
+    facts = [Dated(sits(f"till-{number}"), NOON - DAY) for number in (1, 2)]
+    change = Change(loaded, facts, "key-one/2")
     appended = book.append(asked, change)
     expected = [
         Event(

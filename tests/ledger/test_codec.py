@@ -101,10 +101,9 @@ def test_times_keep_their_microseconds() -> None:
 
 
 def test_names_and_facts_belong_together_one_to_one() -> None:
-    names = [name for stream in STREAMS for name in stream.facts]
-    facts = [fact for stream in STREAMS for fact in stream.facts.values()]
-    assert len(set(names)) == len(names) == len(FACTS)
-    assert len(set(facts)) == len(facts)
+    pairs = {pair for stream in STREAMS for pair in stream.facts.items()}
+    assert pairs == set(FACTS.items())
+    assert len({fact for _, fact in pairs}) == len(pairs)
     assert len({stream.kind for stream in STREAMS}) == len(STREAMS)
 
 

@@ -87,4 +87,4 @@ def test_what_a_minimal_state_leaves_out_is_not_so(name: str) -> None:
     assert event.recorded_at == datetime(2026, 3, 1, 12, 30, 45, tzinfo=UTC)
     for field in msgspec.structs.fields(FACTS[name]):
         if not field.required:
-            assert getattr(event.fact, field.name) is None
+            assert not getattr(event.fact, field.name)

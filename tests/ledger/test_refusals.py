@@ -13,6 +13,7 @@ from ledger.refusals import (
     InvalidRequest,
     NoSeatAvailable,
     Refusal,
+    SubscriptionNotChangeable,
     TooManyAttempts,
     VersionMismatch,
 )
@@ -65,6 +66,7 @@ EXAMPLES: dict[str, Refusal] = {
     "version_mismatch": VersionMismatch(3),
     "holder_in_other_tier": HolderInOtherTier("growth"),
     "no_seat_available": NoSeatAvailable(2, 3),
+    "subscription_not_changeable": SubscriptionNotChangeable("sub_1", "past_due"),
 }
 
 
@@ -83,6 +85,7 @@ def test_a_refusal_says_what_it_was_decided_on() -> None:
         "version_mismatch": "the account is at version 3",
         "holder_in_other_tier": "the holder sits in tier growth",
         "no_seat_available": "3 of 2 seats are taken",
+        "subscription_not_changeable": "sub_1 is past_due: see Stripe's own pages first",
     }
 
 

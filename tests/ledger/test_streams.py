@@ -14,8 +14,21 @@ from hypothesis import strategies as st
 
 from ledger.codec import STREAMS
 from ledger.events import Fact, Stream
+from ledger.streams import stripe
 from ledger.streams.account import ACCOUNT, Account
 from tests.ledger.facts import any_history
+
+# What Stripe reports is recorded in whichever stream it belongs to, as soon as that is known.
+SHARED = {
+    member
+    for _, member in inspect.getmembers(stripe, inspect.isclass)
+    if issubclass(member, Fact) and member.__module__ == stripe.__name__
+}
+
+
+def _own(stream: Stream[Any]) -> set[type[Fact]]:
+    return set(stream.facts.values()) - SHARED
+
 
 each_stream = pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.kind)
 
@@ -32,9 +45,9 @@ def test_a_streams_module_says_what_it_guards(stream: Stream[Any]) -> None:
     ]
     assert f"`{stream.kind}-<" in doc
     listed = doc.partition("Facts:")[2].partition("Invariant:")[0]
-    assert {name.strip() for name in listed.split(",")} == {
-        fact.__name__ for fact in stream.facts.values()
-    }
+    own, _, shared = listed.partition(";")
+    assert {name.strip() for name in own.split(",")} == {fact.__name__ for fact in _own(stream)}
+    assert ("Stripe" in shared) == any(fact in SHARED for fact in stream.facts.values())
 
 
 @each_stream
@@ -45,13 +58,18 @@ def test_a_streams_module_holds_its_facts_and_no_others(stream: Stream[Any]) -> 
         for _, member in inspect.getmembers(module, inspect.isclass)
         if issubclass(member, Fact) and member.__module__ == module.__name__
     }
-    assert defined == set(stream.facts.values())
+    assert defined == _own(stream)
+
+
+def test_what_stripe_reports_is_told_in_one_place() -> None:
+    told = {fact for stream in STREAMS for fact in stream.facts.values() if fact in SHARED}
+    assert told == SHARED
 
 
 @each_stream
 def test_stored_names_begin_with_the_streams_kind(stream: Stream[Any]) -> None:
-    for name in stream.facts:
-        assert name.startswith(f"{stream.kind}.")
+    for name, fact in stream.facts.items():
+        assert name.startswith("stripe." if fact in SHARED else f"{stream.kind}.")
         assert name.partition("@")[2].isdigit()
 
 

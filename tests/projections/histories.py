@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from ledger.book import Book, Change
+from ledger.book import Book, Change, Dated
 from ledger.catalog import builtin
 from ledger.events import Fact, Stamp
 from ledger.refusals import Refusal
@@ -104,7 +104,8 @@ def record(book: Book, told: Iterable[Told]) -> Account:
     for one in told:
         loaded = book.load(ACCOUNT, ACCOUNT_ID)
         stamp = Stamp(one.recorded_at, "operator", "req_1")
-        book.append(stamp, Change(loaded, one.facts, occurred_at=one.occurred_at))
+        dated = [Dated(fact, one.occurred_at) for fact in one.facts]
+        book.append(stamp, Change(loaded, dated))
     return book.load(ACCOUNT, ACCOUNT_ID).state
 
 

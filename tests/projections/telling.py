@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from ledger.book import Book, Change
+from ledger.book import Book, Change, Dated
 from ledger.events import Fact, Sealed, Stamp
 from ledger.streams import account as rules
 from ledger.streams.account import ACCOUNT, Account
@@ -67,8 +67,8 @@ def tell(book: Book, line: str) -> None:
         words = words[3:]
     loaded = book.load(ACCOUNT, ACCOUNT_ID)
     facts = _decided(loaded.state, words, occurred)
-    late = occurred if occurred != recorded else None
-    book.append(Stamp(recorded, "operator", "req_1"), Change(loaded, facts, occurred_at=late))
+    dated = [Dated(fact, occurred) for fact in facts]
+    book.append(Stamp(recorded, "operator", "req_1"), Change(loaded, dated))
 
 
 def _decided(account: Account, words: Sequence[str], now: datetime) -> list[Fact]:

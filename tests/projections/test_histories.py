@@ -141,6 +141,7 @@ def test_seats_are_filled_in_order(told: list[Told], data: st.DataObject) -> Non
 
 def _filled_by(row: SubscriptionRow) -> tuple[object, ...]:
     # Latest end, earliest start, id; no row of a key renews.
+    assert row.expires_at is not None
     return -row.expires_at.timestamp(), row.started_at, row.subscription
 
 

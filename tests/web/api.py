@@ -27,6 +27,7 @@ from flask.testing import FlaskClient
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
+from commands.gateways.stripe import StripeGateway
 from commands.give_access import create_token
 from commands.ports import Ports
 from commands.sign_checkpoint import signing_of
@@ -37,10 +38,11 @@ from ledger.streams.token import ROLES
 from projections.stores import open_tables
 from tests.worlds import NOON, SECRET, ports, stamp
 from web.app import create_app
-from web.settings import Settings
+from web.settings import Settings, StripeSettings
 from web.wiring import Wiring, wire
 
 PROBLEM = "application/problem+json"
+NO_STRIPE = StripeSettings()
 RESELLER = "Northwind"
 OTHER_RESELLER = "Southgate"
 PUBLIC_URL = "http://127.0.0.1:8000"
@@ -229,21 +231,33 @@ def memory_api(
     position_wait_s: float = 0.05,
     catalog: Catalog | None = None,
     test_clock: Path | None = None,
+    stripe: StripeSettings = NO_STRIPE,
 ) -> Api:
     """Answer the API over an empty ledger in memory."""
-    world, clock = ports(catalog=catalog), TestClock()
+    gateway = StripeGateway(stripe.api_key, stripe.api_base) if stripe.api_key else None
+    world, clock = ports(catalog=catalog)._replace(stripe=gateway), TestClock()
     settings = Settings("memory:", SECRET, world.catalog, PUBLIC_URL, test_clock, 100)
+    settings = settings._replace(stripe=stripe)
     signing = signing_of(SECRET, (), signed_checkpoints(world.book.store))
-    wiring = Wiring(settings, clock, world, open_tables("memory:"), signing)
+    wiring = Wiring(
+        settings,
+        clock,
+        world,
+        open_tables("memory:"),
+        signing,
+        link_key=SECRET.derive("portal links"),
+        cookie_key=SECRET.derive("page cookies"),
+    )
     return _api(wiring, clock, position_wait_s)
 
 
 @contextmanager
-def stored_api(database_url: str) -> Iterator[Api]:
+def stored_api(database_url: str, stripe: StripeSettings = NO_STRIPE) -> Iterator[Api]:
     """Answer the API over an empty ledger in a database, whose tables are made here."""
     clock = TestClock()
     schema.upgrade(database_url)
     settings = Settings(database_url, SECRET, ports().catalog, PUBLIC_URL, None, 100)
+    settings = settings._replace(stripe=stripe)
     wiring = wire(settings)._replace(clock=clock)
     yield _api(wiring, clock, position_wait_s=0.05)
     wiring.close()

@@ -34,3 +34,12 @@ def any_api(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Api]:
         case "postgres":
             with stored_api(request.getfixturevalue("postgres_url")) as stored:
                 yield stored
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Answer the address of each kind of database; `stored_api` makes its tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/keyfold.db"
+    url: str = request.getfixturevalue("postgres_url")
+    return url

@@ -46,11 +46,21 @@ class Route:
 ACCOUNT = "/v1/accounts/<account>"
 SEAT = f"{ACCOUNT}/seats/<product>/<holder>"
 REASON = {"reason": "Because"}
+DONE = "http://127.0.0.1:8000/docs"
+PURCHASE = {
+    "product": "cloud_pos",
+    "seats": 1,
+    "interval": "month",
+    "success_url": DONE,
+    "cancel_url": DONE,
+}
+HOLDER = {"product": "cloud_pos", "holder": "till-1"}
 
 ROUTES = [
     Route("POST", "/v1/keys", 201, OWNERS, POS),
     Route("GET", "/v1/keys", 200, KEY_READERS),
     Route("GET", "/v1/keys/<id:key>", 200, KEY_READERS),
+    Route("GET", "/v1/keys/<id:key>/receipt", 200, KEY_READERS),
     Route("POST", "/v1/keys/<id:key>/revoke", 200, OWNERS, REASON),
     Route("POST", "/v1/keys/<id:key>/reissue", 201, {*OWNERS, "support"}, REASON),
     Route("POST", "/v1/batches/<batch>/reveal", 200, OWNERS, REASON),
@@ -60,10 +70,23 @@ ROUTES = [
     Route("GET", f"{ACCOUNT}/entitlements", 200, ACCOUNT_READERS),
     Route("GET", f"{ACCOUNT}/seat-history", 200, ACCOUNT_READERS),
     Route("POST", f"{ACCOUNT}/subscriptions/<subscription>/terminate", 200, {"admin"}, REASON),
+    Route(
+        "PUT",
+        f"{ACCOUNT}/stripe-customer",
+        200,
+        {"portal", "support", "admin"},
+        {"customer": "cus_1"},
+    ),
     Route("GET", f"{ACCOUNT}/seats", 200, ACCOUNT_READERS),
     Route("GET", SEAT, 200, ACCOUNT_READERS),
     Route("PUT", SEAT, 200, {"portal", "admin"}, {}),
     Route("DELETE", SEAT, 204, {"portal", "support", "admin"}),
+    Route("GET", f"{ACCOUNT}/timeline", 200, ACCOUNT_READERS),
+    Route("GET", "/v1/timeline", 200, KEY_READERS),
+    Route("POST", "/v1/timeline/search", 200, KEY_READERS, {"ref": "acme"}),
+    Route("GET", f"{ACCOUNT}/diff", 200, ACCOUNT_READERS, query="?from=2026-01-01T00:00:00Z"),
+    Route("POST", f"{ACCOUNT}/explain", 200, ACCOUNT_READERS, HOLDER),
+    Route("GET", "/v1/overview", 200, PROOF_READERS),
     Route("GET", "/v1/events", 200, {"auditor", "admin"}),
     Route("GET", "/v1/checkpoint", 200, PROOF_READERS),
     Route("GET", "/v1/checkpoint/keys", 200, PROOF_READERS),
@@ -75,6 +98,72 @@ ROUTES = [
     Route("GET", "/openapi.json", 200, EVERYBODY),
     Route("GET", "/docs", 200, EVERYBODY),
     Route("GET", "/static/<filename>", 200, EVERYBODY),
+    Route("POST", "/webhooks/stripe", 503, EVERYBODY),
+    Route("POST", f"{ACCOUNT}/portal-session", 201, {"portal", "admin"}, {}),
+    Route("POST", f"{ACCOUNT}/checkout", 503, {"portal", "admin"}, PURCHASE),
+    Route("POST", f"{ACCOUNT}/stripe-portal", 503, {"portal", "admin"}, {"return_url": DONE}),
+    Route("GET", f"{ACCOUNT}/billing", 200, ACCOUNT_READERS),
+    Route("GET", "/assets/<name>", 200, EVERYBODY),
+    Route("GET", "/portal/open", 200, EVERYBODY),
+    # A token is of no use on the customer's pages: they are for who came in by a link.
+    *(
+        Route(method, f"/portal/{rule}", 403, EVERYBODY)
+        for method, rule in [
+            ("POST", "open"),
+            ("POST", "leave"),
+            ("POST", "language"),
+            ("GET", ""),
+            ("GET", "subscriptions"),
+            ("GET", "manage/<product>"),
+            ("POST", "manage/<product>/add"),
+            ("POST", "manage/<product>/remove"),
+            ("GET", "upgrade/<product>"),
+            ("GET", "upgrade/<product>/key"),
+            ("POST", "upgrade/<product>/validate"),
+            ("POST", "upgrade/<product>/activate"),
+            ("GET", "buy/<product>"),
+            ("POST", "buy/<product>"),
+            ("POST", "stripe"),
+            ("GET", "billing"),
+        ]
+    ),
+    Route("GET", "/console/sign-in", 200, EVERYBODY),
+    # Nor is it on the console's pages, but in the form by which a browser is signed in.
+    *(
+        Route(method, f"/console/{rule}", 403, EVERYBODY)
+        for method, rule in [
+            ("POST", "sign-in"),
+            ("POST", "sign-out"),
+            ("GET", ""),
+            ("POST", "search"),
+            ("GET", "timeline"),
+            ("GET", "events/<int:position>"),
+            ("GET", "cause"),
+            ("GET", "accounts/<account>"),
+            ("GET", "accounts/<account>/diff"),
+            ("POST", "accounts/<account>/explain"),
+            ("GET", "accounts/<account>/seat-history"),
+            ("POST", "accounts/<account>/release"),
+            ("POST", "accounts/<account>/terminate"),
+            ("POST", "accounts/<account>/link"),
+            ("GET", "keys"),
+            ("GET", "keys/<key>"),
+            ("GET", "keys/<key>/receipt"),
+            ("POST", "keys/<key>/revoke"),
+            ("POST", "keys/<key>/reissue"),
+            ("GET", "issue"),
+            ("POST", "issue"),
+            ("GET", "batches/<batch>"),
+            ("POST", "batches/<batch>/reveal"),
+            ("GET", "attempts"),
+            ("GET", "overview"),
+            ("GET", "audit"),
+            ("GET", "audit/checkpoint"),
+            ("GET", "tokens"),
+            ("POST", "tokens"),
+            ("POST", "tokens/<token>/revoke"),
+        ]
+    ),
 ]
 
 _numbers = count()
@@ -106,13 +195,24 @@ def filled(api: Api, route: Route) -> tuple[str, dict[str, Any] | None]:
         "subscription": subscription,
         "key": key["id"],
         "batch": key["batch"],
+        "position": "1",
+        "token": "kft_a",
         "filename": "docs.css",
+        "name": asset_name(api),
     }.items():
         path = re.sub(rf"<(\w+:)?{name}>", value, path)
     body = route.body
     if body and "code" in body:
         body = {"code": key["code"], "account": account, "session": "s-1"}
+    if body and "customer" in body:
+        body = {"customer": f"cus_{account.removeprefix('acct-')}"}
     return path + route.query, body
+
+
+def asset_name(api: Api) -> str:
+    """Answer the name of the pages' stylesheet, as it is now."""
+    page = api.get(None, "/portal/open").raw.decode()
+    return str(re.findall(r"/assets/(\S+css)", page)[0])
 
 
 @pytest.mark.parametrize("caller", CALLERS, ids=str)

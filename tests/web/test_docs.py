@@ -46,7 +46,7 @@ def test_the_document_has_every_route_with_its_roles(shared: Api) -> None:
     routes = {
         (route.method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route.rule)): route.roles or set()
         for route in DOCUMENTED
-        if not route.rule.startswith("/static")
+        if not route.rule.startswith(("/static", "/assets", "/portal"))
     }
     routes["GET", "/metrics"] = {"admin", "auditor"}
     assert documented == routes
@@ -68,7 +68,7 @@ def test_every_operation_says_all_that_there_is_to_say(shared: Api) -> None:
         if "requestBody" in operation:
             assert {"400", "413", "415"} <= set(operation["responses"]), path
             assert operation["requestBody"]["content"]["application/json"]["example"]
-        if method != "GET" and not path.endswith("/validate"):
+        if method != "GET" and not path.endswith(("/validate", "/search", "/explain")):
             done = [answer for s, answer in operation["responses"].items() if s < "300"]
             assert all("Keyfold-Position" in answer["headers"] for answer in done), path
     assert len(set(ids)) == len(ids)

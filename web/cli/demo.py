@@ -27,9 +27,9 @@ def demo(serving: bool, host: str, port: int, workers: int, threads: int) -> Non
     redeemed, revoked, reissued and lapsed, spread over the past months. On SQLite the tables are
     made first; on PostgreSQL run `keyfold db upgrade` before.
 
-    With --serve the API is served, with an admin's token and lines for curl to paste. The token is
-    kept in keyfold.demo-token beside the SQLite file. The other options are those of
-    `keyfold serve`.
+    With --serve the API and the pages are served, with an admin's token, lines for curl to paste,
+    and a link that opens the pages as a customer. The token is kept in keyfold.demo-token beside
+    the SQLite file. The other options are those of `keyfold serve`.
     """
     settings = read_settings()
     demonstration.prepare(settings)
@@ -92,4 +92,6 @@ def _show(url: str, tour: Tour) -> None:
         click.echo("Redeem a key of five seats for it.")
         click.echo(f"{redeem}\n")
         click.echo("May its newest till work right now?")
-        click.echo(seat)
+        click.echo(f"{seat}\n")
+        click.echo("Or look at it as its customer, in a browser; the link opens once.")
+        click.echo(demonstration.portal_link(url, tour))

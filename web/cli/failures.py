@@ -7,6 +7,12 @@ from typing import Final, NamedTuple
 from eventsourcing.persistence import PersistenceError
 
 from commands.deciding import LedgerBusy
+from commands.gateways.stripe import (
+    StripeFault,
+    StripeKeyRefused,
+    StripeNotConfigured,
+    StripeRefused,
+)
 from ledger.book import LedgerUnavailable, MixedClocks
 from ledger.refusals import InvalidRequest, Refusal
 from ledger.store.schema import SchemaUnfit
@@ -54,11 +60,22 @@ def _sentence(error: Exception) -> str | None:
         case LedgerUnavailable() | PersistenceError():
             why = str(error) or type(error).__name__
             sentence = f"ledger_unavailable: The ledger's database does not answer ({why})"
+        case StripeFault():
+            sentence = _stripe(error)
         case OSError(strerror=str() as what):
             sentence = f"io_error: {what}" + (f": {error.filename}" if error.filename else "")
         case _:
             return None
     return sentence
+
+
+def _stripe(fault: StripeFault) -> str:
+    match fault:
+        case StripeNotConfigured() | StripeKeyRefused():
+            return f"stripe_not_configured: {str(fault) or 'set STRIPE_API_KEY'}"
+        case StripeRefused():
+            return f"stripe_refused: Stripe says {fault}"
+    return f"stripe_unavailable: {fault}: try again"
 
 
 def _refusal(refusal: Refusal) -> str:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import click
+import msgspec
 
 from projections.replaying import NAMES, EventUnreadable, Finding, replay
 from web.cli.examples import Exampled
@@ -10,50 +15,87 @@ from web.cli.failures import Refused
 from web.cli.opening import opened
 from web.cli.options import json_option
 from web.cli.pace import pace
-from web.cli.printing import print_json
-from web.wiring import Wiring
+from web.cli.whatif import print_what_if
 
 
 @click.command(
     "replay",
     cls=Exampled,
     short_help="Rebuild every table from the events, and tell what differs.",
-    examples=("keyfold replay --verify",),
+    examples=("keyfold replay --verify", "keyfold replay --policy grace.toml"),
 )
 @click.option("--verify", is_flag=True, help="Rebuild them beside the live ones, and compare.")
+@click.option(
+    "--policy",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Fold history under another rule instead, and tell who would have been affected.",
+)
 @json_option
-def replay_(verify: bool, as_json: bool) -> None:
+def replay_(verify: bool, policy: Path | None, as_json: bool) -> None:
     """Rebuild every table that lists are answered from, from the ledger's first event on.
 
     With --verify that happens beside the live tables, which stay in use and are not changed, and
-    every row that differs is printed. Exits with 1 if there is any. Without it nothing is done.
+    every row that differs is printed as soon as it is found. Exits with 1 if there is any. Without
+    it nothing is done.
+
+    With --policy nothing is rebuilt: accounts are folded under the rule in a file (grace_days = 14,
+    holders = "newest_first"), and who would have worked, or been let in, is printed. Nothing is
+    changed.
     """
+    if policy is not None:
+        if verify:
+            raise click.UsageError("say --verify or --policy, not both")
+        print_what_if(policy, as_json=as_json)
+        return
     if not verify:
         raise click.UsageError(f"say --verify to rebuild and compare {', '.join(NAMES)}")
-    with opened() as (wiring, _, _):
-        events, findings = _replayed(wiring, silent=as_json)
-    if as_json:
-        print_json({"events": events, "items": [one._asdict() for one in findings], "next": None})
-    else:
-        click.echo(f"replayed {events} events into {', '.join(NAMES)}")
-    if findings:
-        places = "1 place is" if len(findings) == 1 else f"{len(findings)} places are"
-        raise Refused("tables_differ", f"{places} not what the ledger says")
-
-
-def _replayed(wiring: Wiring, *, silent: bool) -> tuple[int, list[Finding]]:
-    book, tables = wiring.ports.book, wiring.tables
-    events = book.head()
-    findings = []
-    try:
+    with opened() as (wiring, _, _), _refusing():
+        book = wiring.ports.book
+        events = book.head()
         with pace("Replaying") as on_events:
-            for one in replay(book, tables, lambda more: on_events(more, events * len(NAMES))):
-                findings.append(one)
-                if not silent:
-                    click.echo(f"{one.table}, position {one.position}: {one.sentence}")
+            found = replay(book, wiring.tables, lambda more: on_events(more, events * len(NAMES)))
+            places = _print_json(events, found) if as_json else _print_lines(found)
+    if not as_json:
+        click.echo(f"replayed {events} events into {', '.join(NAMES)}")
+    if places:
+        told = "1 place is" if places == 1 else f"{places} places are"
+        raise Refused("tables_differ", f"{told} not what the ledger says")
+
+
+# Findings are printed on their way and not kept: a table may differ in every row.
+
+
+def _print_lines(found: Iterable[Finding]) -> int:
+    """Print findings, a line each; answer how many there were."""
+    places = 0
+    for one in found:
+        click.echo(f"{one.table}, position {one.position}: {one.sentence}")
+        places += 1
+    return places
+
+
+def _print_json(events: int, found: Iterable[Finding]) -> int:
+    """Print one JSON object, an item a line; answer how many there were.
+
+    It is not closed when an event cannot be read: what was found until then is not all.
+    """
+    opening, places = f'{{"events":{events},"items":[', 0
+    for one in found:
+        click.echo("," if places else opening)
+        click.echo(msgspec.json.encode(one._asdict()), nl=False)
+        places += 1
+    click.echo("\n" if places else opening, nl=False)
+    click.echo('],"next":null}')
+    return places
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
     except EventUnreadable as error:
         raise Refused(
             "event_unreadable",
             f"The event at position {error.position} cannot be read: run keyfold audit verify",
         ) from None
-    return events, findings

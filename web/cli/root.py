@@ -28,6 +28,13 @@ COMMANDS: Final = {
     "seat-history": Lazy(
         "web.cli.accounts:seat_history", "How seats and holders went up and down."
     ),
+    "timeline": Lazy("web.cli.timeline:timeline_", "What happened to anything that has an id."),
+    "link": Lazy("web.cli.link:link", "Tell which customer of Stripe's an account is."),
+    "billing": Lazy("web.cli.billing:billing", "What an account pays, and when next."),
+    "diff": Lazy("web.cli.questions:diff_", "What became different between two moments."),
+    "explain": Lazy("web.cli.questions:explain", "Why a seat or a code works, or does not."),
+    "overview": Lazy("web.cli.overview:overview_", "How things stand over all accounts."),
+    "stripe": Lazy("web.cli.stripe:stripe", "Hold the ledger and Stripe against each other."),
     "tokens": Lazy("web.cli.tokens:tokens", "Give access to the API, and take it back."),
     "audit": Lazy("web.cli.audit:audit", "Checkpoints, receipts, export and import."),
     "erase": Lazy("web.cli.erase:erase", "Make an account's free text unreadable, for ever."),

@@ -123,13 +123,18 @@ class Subscription(ma.Schema):
     tier = _text(null=True)
     tier_name = _text(null=True)
     seats = _number(5)
-    used = _number(2, description="Holders that count against it; 0 once it has ended.")
+    used = _number(2, description="Holders that count against it; 0 while it gives no seat.")
     source = _choice("activation_key", "stripe")
     key = _text(MASKED, null=True)
     stripe_subscription = _text(null=True)
-    status = _text("active")
+    status = _text(
+        "active",
+        description="Of a key: `active`, `expired`, `terminated`. Of Stripe: its own word, e.g."
+        " `trialing`, `past_due`, `paused`, `canceled`; or `unconfirmed` when a period ended more"
+        " than three days ago and Stripe has not said what came of it.",
+    )
     started_at = _time()
-    expires_at = _time()
+    expires_at = _time(null=True, description="Null when Stripe did not say.")
     renews = _flag()
     can_manage = _flag("Whether Stripe's own pages can change it.")
 

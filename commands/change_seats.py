@@ -1,0 +1,207 @@
+"""Change the seats of a Stripe subscription that there is, once.
+
+What is asked for was recorded before (`ledger.streams.stripe_purchases`); here Stripe is asked, and
+its answer recorded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+from commands.deciding import LedgerBusy, deciding
+from commands.gateways.stripe import (
+    StripeGateway,
+    StripeKeyRefused,
+    StripeRefused,
+    StripeUnavailable,
+)
+from commands.ports import Ports
+from commands.record_stripe_event import record_retrieved
+from ledger import codes
+from ledger.book import Change, Loaded
+from ledger.events import Stamp
+from ledger.streams import stripe_purchases as purchases
+from ledger.streams.account import ACCOUNT, Account
+from ledger.streams.stripe import (
+    RETRIEVED,
+    PurchaseOutcome,
+    StripeSeatsAsked,
+    StripeSubscriptionReported,
+)
+from ledger.streams.stripe_purchases import UNDER_WAY_MAX, StripePurchase
+from ledger.streams.stripe_state import StripeSubscription
+from ledger.stripe_objects import Origin, read_subscription
+
+# On a Stripe item: the last change that this ledger made to it.
+MARK: Final = "keyfold_change"
+
+
+class Look(NamedTuple):
+    """A subscription as Stripe had it.
+
+    Attributes:
+        before: what had been asked of Stripe for it before the look. If that has changed since, the
+            subscription may have, too.
+        found: Stripe's own object.
+    """
+
+    before: tuple[StripePurchase, ...]
+    found: dict[str, Any]
+    subscription: StripeSubscription
+
+
+def carry_out(
+    ports: Ports, stamp: Stamp, stripe: StripeGateway, account: str, asked: StripePurchase
+) -> int:
+    """Ask Stripe for a change, and record what became of it; answer the ledger's position.
+
+    Raises:
+        StripeUnavailable: the change may have been made; it stays under way.
+        StripeRefused, StripeKeyRefused: it was not made.
+    """
+    try:
+        _ask(ports, stripe, account, asked)
+    except (StripeRefused, StripeKeyRefused) as refused:
+        reason = refused.code if isinstance(refused, StripeRefused) else None
+        _close(ports, stamp, account, asked, "refused", reason)
+        raise
+    # It is made, and paid. That the ledger has it at once is welcome; Stripe will tell of it, too.
+    with contextlib.suppress(StripeUnavailable, StripeRefused, StripeKeyRefused):
+        look(ports, stamp, stripe, account, asked.stripe_subscription)
+    return _close(ports, stamp, account, asked, "done")
+
+
+def settle(
+    ports: Ports,
+    stamp: Stamp,
+    account: str,
+    asked: StripePurchase,
+    found: dict[str, Any],
+    *,
+    mine: bool,
+) -> PurchaseOutcome | None:
+    """Find out what became of a change that was not answered; None if it is to be carried out.
+
+    Args:
+        found: its subscription, as Stripe has it now.
+        mine: it is the same request's.
+
+    Raises:
+        LedgerBusy: another request's, and Stripe may be at it.
+    """
+    item = _item(ports, account, asked, found)
+    if _mark_of(item) == mark(ports, account, asked):
+        _close(ports, stamp, account, asked, "done")
+        return "done"
+    if mine and _is_as_before(asked, item):
+        return None
+    if not mine and stamp.now - asked.asked_at <= UNDER_WAY_MAX:
+        raise LedgerBusy
+    _close(ports, stamp, account, asked, "given_up")
+    return "given_up"
+
+
+def look(ports: Ports, stamp: Stamp, stripe: StripeGateway, account: str, id: str) -> Look:
+    """Ask Stripe how a subscription of an account is, and record that if it is news."""
+    side = ports.book.load(ACCOUNT, account).state.stripe
+    known = side.subscriptions[id]
+    stamp = _after(stamp, known)
+    found = stripe.subscription(id)
+    origin = Origin(RETRIEVED, found.at, retrieved_at=stamp.now)
+    report = read_subscription(found.object, origin, ports.catalog).report
+    record_retrieved(ports, stamp, found)
+    if not isinstance(report, StripeSubscriptionReported):
+        return Look(purchases.of(side.purchases, id), found.object, known)
+    itemised = report if report.items is not None else known.itemised
+    now = StripeSubscription(id, report, itemised, known.position)
+    return Look(purchases.of(side.purchases, id), found.object, now)
+
+
+def look_for_others(
+    ports: Ports, stamp: Stamp, stripe: StripeGateway, account: Loaded[Account]
+) -> None:
+    """Ask Stripe for all subscriptions of an account's customers; the newest may be unheard of."""
+    for customer in account.state.stripe.customers:
+        # One that was deleted at Stripe has none.
+        with contextlib.suppress(StripeRefused):
+            for found in stripe.subscriptions(customer=customer):
+                known = account.state.stripe.subscriptions.get(found.object["id"])
+                record_retrieved(ports, _after(stamp, known), found)
+
+
+def _after(stamp: Stamp, known: StripeSubscription | None) -> Stamp:
+    """Answer a stamp whose look at a subscription ranks after the one that is known.
+
+    A request reads the clock once, and Stripe's own has only seconds.
+    """
+    looked_at = known.told.retrieved_at if known else None
+    if looked_at is None or looked_at < stamp.now:
+        return stamp
+    return stamp._replace(now=looked_at + timedelta(microseconds=1))
+
+
+def mark(ports: Ports, account: str, asked: StripePurchase) -> str:
+    """Answer what tells one change from all others: Stripe's idempotency key, and on the item."""
+    when = asked.asked_at.isoformat()
+    return codes.digest(ports.request_key, "stripe change", account, str(asked.version), when)
+
+
+def _ask(ports: Ports, stripe: StripeGateway, account: str, asked: StripePurchase) -> None:
+    fact = asked.fact
+    assert isinstance(fact, StripeSeatsAsked)
+    marked = mark(ports, account, asked)
+    params: dict[str, Any] = {
+        "quantity": fact.quantity,
+        "metadata": {MARK: marked},
+        "proration_behavior": "always_invoice",
+        "payment_behavior": "error_if_incomplete",
+    }
+    key = f"keyfold-{marked}"
+    if fact.item is not None:
+        stripe.set_quantity(fact.item, params, key)
+        return
+    subscription = {"subscription": fact.stripe_subscription, "price": fact.price}
+    stripe.add_item({**subscription, **params}, key)
+
+
+def _close(
+    ports: Ports,
+    stamp: Stamp,
+    account: str,
+    asked: StripePurchase,
+    outcome: PurchaseOutcome,
+    reason: str | None = None,
+) -> int:
+    def attempt() -> int:
+        loaded = ports.book.load(ACCOUNT, account)
+        facts = purchases.answer(loaded.state.stripe.purchases, asked, outcome, reason)
+        return ports.book.append(stamp, Change(loaded, facts)).position
+
+    return deciding(attempt)
+
+
+def _item(
+    ports: Ports, account: str, asked: StripePurchase, found: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Answer the item that a change is about; of one that adds an item, that with its price."""
+    fact = asked.fact
+    assert isinstance(fact, StripeSeatsAsked)
+    items: list[dict[str, Any]] = found["items"]["data"]
+    if fact.item is not None:
+        return next((one for one in items if one["id"] == fact.item), None)
+    marked = mark(ports, account, asked)
+    return next((one for one in items if _mark_of(one) == marked), None) or next(
+        (one for one in items if one["price"]["id"] == fact.price), None
+    )
+
+
+def _mark_of(item: dict[str, Any] | None) -> str | None:
+    return ((item or {}).get("metadata") or {}).get(MARK)
+
+
+def _is_as_before(asked: StripePurchase, item: dict[str, Any] | None) -> bool:
+    fact = asked.fact
+    assert isinstance(fact, StripeSeatsAsked)
+    return bool((item or {}).get("quantity", 0) == fact.quantity_before)

@@ -1,0 +1,1 @@
+"""Where commands reach another company's service."""

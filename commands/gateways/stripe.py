@@ -1,0 +1,298 @@
+"""Stripe, as commands ask it: objects come as plain JSON, faults as three kinds.
+
+    stripe = StripeGateway("sk_test_…")
+    found = stripe.subscription("sub_1")      # Retrieved(object={…}, at=…)
+
+The library is imported at the first call, since it takes longer to load than most commands to run.
+Every call that changes something carries an idempotency key, so that the library may repeat it.
+
+Source: docs/stripe.md, "Calls".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+from ledger.catalog import Price
+
+if TYPE_CHECKING:
+    import stripe
+
+AnswerT = TypeVar("AnswerT")
+
+CONNECT_S: Final = 3.0
+READ_S: Final = 10.0
+TRIES_AGAIN: Final = 2
+HASTE_CONNECT_S: Final = 1.0
+HASTE_READ_S: Final = 3.0
+PAGE: Final = 100
+PAYMENT_REQUIRED: Final = 402
+
+
+class StripeFault(Exception):
+    """Stripe was asked, and there is no good answer; nothing of ours was changed."""
+
+
+class StripeUnavailable(StripeFault):
+    """Stripe cannot be reached, or is too busy to answer: try again."""
+
+
+class StripeRefused(StripeFault):
+    """Stripe refuses the call.
+
+    Attributes:
+        code: Stripe's own, e.g. `resource_missing`, `card_declined`.
+        param: the parameter that it is about, if any.
+        card: whether it is the customer's card that was refused.
+    """
+
+    def __init__(self, code: str, param: str | None = None, *, card: bool = False) -> None:
+        super().__init__(f"{code} ({param})" if param else code)
+        self.code = code
+        self.param = param
+        self.card = card
+
+
+class StripeKeyRefused(StripeFault):
+    """Stripe does not take our key: see STRIPE_API_KEY."""
+
+
+class StripeNotConfigured(StripeFault):
+    """There is no key for Stripe: set STRIPE_API_KEY."""
+
+
+class Retrieved(NamedTuple):
+    """An object of Stripe's as it was when Stripe answered.
+
+    Attributes:
+        object: plain JSON; it holds people's data and must not be kept.
+        at: by Stripe's clock, in whole seconds.
+    """
+
+    object: dict[str, Any]
+    at: datetime
+
+
+class SeatChange(NamedTuple):
+    """How many of an item a subscription is to have.
+
+    Attributes:
+        item: None to add one, of `price`.
+        invoiced: whether what is more is billed at once; else no money moves.
+    """
+
+    subscription: str
+    item: str | None
+    price: str | None
+    quantity: int
+    invoiced: bool
+
+
+class StripeGateway:
+    """Stripe under one key. Threads may share it; it must not be used before a fork."""
+
+    def __init__(self, api_key: str, api_base: str | None = None) -> None:
+        self._api_key = api_key
+        self._api_base = api_base
+
+    @property
+    def livemode(self) -> bool | None:
+        """Whether the key is one for real money; None for a key that does not say."""
+        for word, live in (("_live_", True), ("_test_", False)):
+            if word in self._api_key:
+                return live
+        return None
+
+    def warm_up(self) -> None:
+        """Load the library and make its clients, so that no request has to wait for that."""
+        _ = self.patient, self.hasty
+
+    @cached_property
+    def patient(self) -> stripe.StripeClient:
+        """For what somebody waits for, or for whole lists: repeats what may be repeated."""
+        return self._client(CONNECT_S, READ_S, TRIES_AGAIN)
+
+    @cached_property
+    def hasty(self) -> stripe.StripeClient:
+        """For what must be answered soon, or done without."""
+        return self._client(HASTE_CONNECT_S, HASTE_READ_S, 0)
+
+    def _client(self, connect_s: float, read_s: float, retries: int) -> stripe.StripeClient:
+        import stripe
+
+        stripe.enable_telemetry = False
+        return stripe.StripeClient(
+            self._api_key,
+            base_addresses={"api": self._api_base} if self._api_base else {},
+            max_network_retries=retries,
+            http_client=stripe.RequestsClient(timeout=(connect_s, read_s)),
+        )
+
+    # Reading
+
+    def subscription(
+        self, id: str, *, haste: bool = False, expand: tuple[str, ...] = ()
+    ) -> Retrieved:
+        """Answer a subscription; of what it names whole objects where `expand` says so.
+
+        Raises:
+            StripeRefused: there is none.
+            StripeUnavailable, StripeKeyRefused: no answer.
+        """
+        client = self.hasty if haste else self.patient
+        params: Any = {"expand": list(expand)} if expand else {}
+        return asking(lambda: retrieved(client.v1.subscriptions.retrieve(id, params)))
+
+    def subscriptions(self, **params: Any) -> Iterator[Retrieved]:
+        """Answer all subscriptions, ended ones too, page by page."""
+        yield from self._pages(self.patient.v1.subscriptions.list, {"status": "all", **params})
+
+    def events(self, since: datetime) -> Iterator[dict[str, Any]]:
+        """Answer all events of Stripe since a moment, the newest first; it keeps them 30 days."""
+        params = {"created": {"gte": int(since.timestamp())}}
+        for found in self._pages(self.patient.v1.events.list, params):
+            yield found.object
+
+    def price_of(self, price: Price) -> str | None:
+        """Answer Stripe's id of a price of the catalog; None when Stripe sells nothing by it.
+
+        Of a product, its newest active price that is paid as often.
+        """
+        if price.price is not None:
+            return price.price
+        params: dict[str, Any] = {"active": True, "lookup_keys": [price.lookup_key]}
+        if price.lookup_key is None:
+            params = {"active": True, "product": price.stripe_product}
+        try:
+            for found in self._pages(self.patient.v1.prices.list, params):
+                if price.lookup_key or _terms(found.object) == (price.interval, 1, "licensed"):
+                    return str(found.object["id"])
+        except StripeRefused as refused:
+            if refused.param != "product":
+                raise
+        return None
+
+    def checkout(self, id: str) -> dict[str, Any]:
+        """Answer a Checkout session; one that is over has no `url`."""
+        return asking(lambda: retrieved(self.patient.v1.checkout.sessions.retrieve(id))).object
+
+    # Reading in haste, for a page that somebody waits for
+
+    def subscription_with_discounts(self, id: str) -> Retrieved:
+        """Answer a subscription with its discounts and their coupons.
+
+        Not those of its items: Stripe expands four levels deep, and that would be five.
+        """
+        params: Any = {"expand": ["discounts.source.coupon"]}
+        return asking(lambda: retrieved(self.hasty.v1.subscriptions.retrieve(id, params)))
+
+    def next_bill(self, stripe_subscription: str) -> Retrieved:
+        """Answer what a subscription costs for a whole period as it is now, as an invoice."""
+        params: Any = {"subscription": stripe_subscription, "preview_mode": "recurring"}
+        return asking(lambda: retrieved(self.hasty.v1.invoices.create_preview(params)))
+
+    def invoices(self, customer: str, count: int) -> Retrieved:
+        """Answer a list of a customer's invoices, the newest first."""
+        params: Any = {"customer": customer, "limit": count}
+        return asking(lambda: retrieved(self.hasty.v1.invoices.list(params)))
+
+    # Changing
+
+    def start_checkout(self, params: dict[str, Any], idempotency_key: str) -> dict[str, Any]:
+        """Start a Checkout session, and answer it. Its `url` is a secret of the customer's."""
+        options: Any = {"idempotency_key": idempotency_key}
+        sessions = self.patient.v1.checkout.sessions
+        return asking(lambda: retrieved(sessions.create(params, options))).object  # type: ignore[arg-type]
+
+    def set_quantity(self, item: str, params: dict[str, Any], idempotency_key: str) -> None:
+        """Change an item of a subscription."""
+        options: Any = {"idempotency_key": idempotency_key}
+        items = self.patient.v1.subscription_items
+        asking(lambda: items.update(item, params, options))  # type: ignore[arg-type]
+
+    def add_item(self, params: dict[str, Any], idempotency_key: str) -> None:
+        """Add an item to a subscription."""
+        options: Any = {"idempotency_key": idempotency_key}
+        asking(lambda: self.patient.v1.subscription_items.create(params, options))  # type: ignore[arg-type]
+
+    def open_portal(self, params: dict[str, Any], idempotency_key: str) -> str:
+        """Open the Customer Portal, and answer its address: a secret of the customer's."""
+        options: Any = {"idempotency_key": idempotency_key}
+        sessions = self.patient.v1.billing_portal.sessions
+        return str(asking(lambda: sessions.create(params, options)).url)  # type: ignore[arg-type]
+
+    def set_billed_seats(self, change: SeatChange, idempotency_key: str) -> Retrieved:
+        """Set how many of an item a subscription has; answers the subscription, with its invoice.
+
+        Invoiced, it happens only if the invoice is paid, or can be sent.
+
+        Raises:
+            StripeRefused: it was not done; the card was refused, or the call.
+            StripeUnavailable: nobody knows whether it was done: repeat it with the same key.
+            StripeKeyRefused: it was not done.
+        """
+        named = {"id": change.item} if change.item else {"price": change.price}
+        params: dict[str, Any] = {
+            "items": [{**named, "quantity": change.quantity}],
+            "proration_behavior": "always_invoice" if change.invoiced else "none",
+            "expand": ["latest_invoice"],
+        }
+        if change.invoiced:
+            params["payment_behavior"] = "error_if_incomplete"
+        update: Any = self.patient.v1.subscriptions.update
+        options = {"idempotency_key": idempotency_key}
+        return asking(lambda: retrieved(update(change.subscription, params, options)))
+
+    def _pages(
+        self, list_page: Callable[[Any], Any], params: dict[str, Any]
+    ) -> Iterator[Retrieved]:
+        params = {**params, "limit": PAGE}
+        while True:
+            page = asking(lambda params=params: retrieved(list_page(params)))  # type: ignore[misc]
+            for found in page.object["data"]:
+                yield Retrieved(found, page.at)
+            if not page.object["has_more"]:
+                return
+            params["starting_after"] = page.object["data"][-1]["id"]
+
+
+def _terms(price: dict[str, Any]) -> tuple[str | None, int | None, str | None]:
+    recurring = price["recurring"] or {}
+    names = ("interval", "interval_count", "usage_type")
+    every, count, usage = (recurring.get(name) for name in names)
+    return every, count, usage
+
+
+def retrieved(answer: Any) -> Retrieved:
+    """Answer an object of the library's as plain JSON, and when Stripe said it."""
+    at = answer.last_response.headers.get("Date")
+    # Stripe dates its answers; a proxy that takes that away leaves us our own clock.
+    moment = parsedate_to_datetime(at) if at else datetime.now(UTC).replace(microsecond=0)
+    return Retrieved(answer.to_dict(for_json=True), moment)
+
+
+def asking(ask: Callable[[], AnswerT]) -> AnswerT:
+    """Ask Stripe, and let its library's exceptions out as ours, without what was sent.
+
+    Raises:
+        StripeUnavailable, StripeKeyRefused, StripeRefused: from None, since the library's own
+            exceptions carry whole answers.
+    """
+    import stripe
+
+    try:
+        return ask()
+    except (stripe.AuthenticationError, stripe.PermissionError):
+        raise StripeKeyRefused("Stripe refuses the key in STRIPE_API_KEY") from None
+    except (stripe.APIConnectionError, stripe.RateLimitError, stripe.APIError) as error:
+        raise StripeUnavailable(f"Stripe does not answer ({type(error).__name__})") from None
+    except stripe.StripeError as error:
+        raise StripeRefused(
+            error.code or type(error).__name__,
+            getattr(error, "param", None),
+            card=isinstance(error, stripe.CardError) or error.http_status == PAYMENT_REQUIRED,
+        ) from None

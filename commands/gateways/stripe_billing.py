@@ -1,0 +1,116 @@
+"""What a Billing page shows, read from Stripe all at once and in time, or not at all."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, Final, NamedTuple, TypeVar
+
+from commands.gateways.stripe import (
+    Retrieved,
+    StripeGateway,
+    StripeKeyRefused,
+    StripeRefused,
+    StripeUnavailable,
+)
+
+AnswerT = TypeVar("AnswerT")
+
+# An answer is to be there within five seconds, and some of them are ours.
+WITHIN_S: Final = 4.5
+ASKS_MAX: Final = 30
+
+
+class BillingRead(NamedTuple):
+    """Stripe's objects as plain JSON: to be shown, and not kept.
+
+    Attributes:
+        subscriptions: by id, with their discounts and coupons.
+        previews: by subscription; one that Stripe does not preview has none.
+        invoices: of all customers.
+    """
+
+    subscriptions: dict[str, dict[str, Any]]
+    previews: dict[str, dict[str, Any]]
+    invoices: list[dict[str, Any]]
+
+
+def read_billing(
+    stripe: StripeGateway,
+    subscriptions: Sequence[str],
+    customers: Sequence[str],
+    *,
+    invoices: int,
+) -> BillingRead:
+    """Read subscriptions, what they cost, and the latest invoices of customers.
+
+    Raises:
+        StripeUnavailable: not everything could be read in time.
+        StripeRefused, StripeKeyRefused: Stripe does not have it, or not for us.
+    """
+    asks: list[Callable[[], Retrieved | None]] = []
+    asks += [partial(stripe.subscription_with_discounts, id) for id in subscriptions]
+    asks += [partial(_preview, stripe, id) for id in subscriptions]
+    asks += [partial(_invoices, stripe, customer, invoices) for customer in customers]
+    if len(asks) > ASKS_MAX:
+        raise StripeUnavailable("there is too much to read from Stripe at once")
+    found = in_time(asks, WITHIN_S)
+    count = len(subscriptions)
+    return BillingRead(
+        {id: one.object for id, one in zip(subscriptions, found, strict=False) if one},
+        {id: one.object for id, one in zip(subscriptions, found[count:], strict=False) if one},
+        [invoice for one in found[2 * count :] if one for invoice in one.object["data"]],
+    )
+
+
+def in_time(asks: Sequence[Callable[[], AnswerT]], within_s: float) -> list[AnswerT]:
+    """Ask everything at once, and answer all of it in the order asked.
+
+    A library's timeouts are for each read, and a slow answer has many: so the time is taken here,
+    and who has not answered by then is left alone.
+
+    Raises:
+        StripeUnavailable: not everything was answered in time.
+        Exception: the first that was raised by one that was asked.
+    """
+    ends_at = time.monotonic() + within_s
+    answers: SimpleQueue[tuple[int, AnswerT | None, Exception | None]] = SimpleQueue()
+
+    def run(place: int, ask: Callable[[], AnswerT]) -> None:
+        try:
+            answers.put((place, ask(), None))
+        except Exception as error:
+            answers.put((place, None, error))
+
+    for place, ask in enumerate(asks):
+        threading.Thread(target=run, args=(place, ask), daemon=True).start()
+    found: dict[int, Any] = {}
+    while len(found) < len(asks):
+        try:
+            place, answer, error = answers.get(timeout=max(ends_at - time.monotonic(), 0))
+        except Empty:
+            raise StripeUnavailable("Stripe does not answer in time") from None
+        if error is not None:
+            raise error
+        found[place] = answer
+    return [found[place] for place in range(len(asks))]
+
+
+def _preview(stripe: StripeGateway, id: str) -> Retrieved | None:
+    try:
+        return stripe.next_bill(id)
+    except StripeRefused:  # of a subscription that is going to end, or has
+        return None
+
+
+def _invoices(stripe: StripeGateway, customer: str, count: int) -> Retrieved | None:
+    try:
+        return stripe.invoices(customer, count)
+    except StripeRefused:  # of a customer that was deleted
+        return None
+
+
+FAULTS: Final[tuple[type[Exception], ...]] = (StripeUnavailable, StripeRefused, StripeKeyRefused)

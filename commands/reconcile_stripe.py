@@ -1,0 +1,132 @@
+"""Hold the ledger against Stripe, and record what was missed.
+
+Stripe tries for three days to deliver an event, and lists its events for thirty. So first the
+events of the last thirty days that never came are recorded, as if they had; then every subscription
+is asked for, and where it is not as the ledger has it, the answer is recorded as a report of its
+own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Final, Literal, NamedTuple
+
+from commands.gateways.stripe import Retrieved, StripeGateway, StripeNotConfigured, StripeRefused
+from commands.ports import Ports
+from commands.record_stripe_event import known_of, look, record_event, record_retrieved
+from ledger.events import Stamp
+from ledger.streams.stripe import StripeSubscriptionReported
+from ledger.streams.stripe_event import STRIPE_EVENT
+from ledger.streams.stripe_state import StripeSubscription, differing, is_news, understood
+from ledger.stripe_objects import NotAnEvent, StripeEvent, read_event, read_report
+
+EVENTS_KEPT: Final = timedelta(days=30)
+PAGE: Final = 100
+
+
+class Drift(NamedTuple):
+    """Something that the ledger did not have as Stripe has it.
+
+    Attributes:
+        id: the event's or the subscription's.
+        account: whose it is; None while nobody knows.
+        what: the event's type, or in what the subscription differs.
+        since: when Stripe made the event; or up to when the ledger's word was Stripe's.
+    """
+
+    kind: Literal["event", "subscription"]
+    id: str
+    account: str | None
+    what: str
+    since: datetime | None
+
+
+def reconcile_stripe(
+    ports: Ports, stamp: Stamp, open_subscriptions: Iterable[str], *, dry_run: bool = False
+) -> Iterator[Drift]:
+    """Answer everything that was missed, as it is found and recorded.
+
+    Args:
+        open_subscriptions: those that the ledger has not heard the end of; Stripe is asked for each
+            that it does not list.
+        dry_run: find only; nothing is recorded.
+
+    Raises:
+        StripeNotConfigured, StripeKeyRefused, StripeUnavailable: what was found before is recorded.
+    """
+    stripe = ports.stripe
+    if stripe is None:
+        raise StripeNotConfigured
+    yield from _events(ports, stamp, stripe, dry_run)
+    listed = set()
+    for found in stripe.subscriptions():
+        listed.add(found.object["id"])
+        yield from _subscription(ports, stamp, found, dry_run)
+    for id in open_subscriptions:
+        if id not in listed:
+            yield from _unlisted(ports, stamp, stripe, id, dry_run)
+
+
+def _events(ports: Ports, stamp: Stamp, stripe: StripeGateway, dry_run: bool) -> Iterator[Drift]:
+    # The newest come first; they are recorded in the order in which they were made, so that as
+    # little as possible has to be asked for.
+    missed: list[StripeEvent] = []
+    events = stripe.events(stamp.now - EVENTS_KEPT)
+    while page := list(islice(events, PAGE)):
+        missed += _unheard(ports, page)
+    for event in reversed(missed):
+        account = None
+        if not dry_run:
+            account = record_event(ports, stamp, event, "reconciling").account
+        yield Drift("event", event.id, account, event.type, event.created)
+
+
+def _unheard(ports: Ports, page: Iterable[dict[str, object]]) -> Iterator[StripeEvent]:
+    """Answer the events that report something and are not on record."""
+    events = []
+    for payload in page:
+        try:
+            event = read_event(payload)
+        except NotAnEvent:
+            continue
+        if event.connected is None and read_report(event, ports.catalog).report is not None:
+            events.append(event)
+    known = ports.book.load_many(STRIPE_EVENT, [event.id for event in events])
+    return (event for event in events if known[event.id].state is None)
+
+
+def _subscription(ports: Ports, stamp: Stamp, found: Retrieved, dry_run: bool) -> Iterator[Drift]:
+    looked = look(ports, stamp, found)
+    if looked is None:
+        return
+    report, named = looked
+    account, known = known_of(ports, report, named)
+    if not is_news(known, report):
+        return
+    if not dry_run:
+        recorded = record_retrieved(ports, stamp, found)
+        account = recorded.account if recorded else account
+    since = known.told.created if known else report.started_at
+    yield Drift("subscription", report.stripe_subscription, account, _what(known, report), since)
+
+
+def _what(known: StripeSubscription | None, report: StripeSubscriptionReported) -> str:
+    if known is None:
+        return "was not on record"
+    told = [name.replace("_", " ") for name in differing(known, report)]
+    return ", ".join(told + [f"what {price} gives" for price in understood(known, report)])
+
+
+def _unlisted(
+    ports: Ports, stamp: Stamp, stripe: StripeGateway, id: str, dry_run: bool
+) -> Iterator[Drift]:
+    try:
+        found = stripe.subscription(id)
+    except StripeRefused as refused:
+        if refused.code != "resource_missing":
+            raise
+        yield Drift("subscription", id, None, "Stripe knows nothing of it", None)
+        return
+    yield from _subscription(ports, stamp, found, dry_run)

@@ -1,0 +1,377 @@
+"""Tell Stripe how many seats of an account to bill (`ledger.seat_sync`).
+
+A step is recorded before Stripe is called and again when it has answered. So whoever comes upon one
+without an answer, this process or another, now or after a crash, makes the same call under the same
+idempotency key, which Stripe carries out once; and of two who decide at once, one records its step,
+and the other finds it recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final, Literal, NamedTuple
+
+from commands import checks
+from commands.deciding import deciding
+from commands.gateways.stripe import (
+    Retrieved,
+    SeatChange,
+    StripeGateway,
+    StripeNotConfigured,
+    StripeRefused,
+)
+from commands.ports import Ports
+from commands.record_stripe_event import record_retrieved
+from ledger import seat_sync
+from ledger.book import Change, Dated, Loaded, moment
+from ledger.events import Fact, Stamp
+from ledger.seat_sync import Outcome, Standing, Verdict, Why
+from ledger.store.recorder import VersionConflict
+from ledger.streams.account import ACCOUNT, Account
+from ledger.streams.seat_syncs import Unanswered
+from ledger.streams.stripe import (
+    RETRIEVED,
+    SeatsSynced,
+    SeatStep,
+    SeatSyncFailed,
+    SeatSyncStarted,
+    StripeSubscriptionReported,
+)
+from ledger.streams.stripe_state import differing
+from ledger.stripe_fields import Told
+from ledger.stripe_objects import Origin, read_subscription
+
+# A rise takes two steps, and others may come between; whoever is left is met again.
+ROUNDS_MAX: Final = 8
+KEY_CHANCE_BYTES: Final = 4
+
+Now = Callable[[], Stamp]  # asked before each step, since a call to Stripe takes its time
+
+
+class Step(NamedTuple):
+    """What Stripe was told, and what came of it.
+
+    Attributes:
+        quantity: that it has now; None when it was not done.
+        refused: why not, as Stripe's code or ours.
+    """
+
+    step: SeatStep
+    wanted: int
+    quantity: int | None = None
+    invoice: str | None = None
+    invoice_status: str | None = None
+    refused: str | None = None
+
+
+class Synced(NamedTuple):
+    """How the billed seats of a product stand after all that could be done.
+
+    Attributes:
+        outcome, why: what is left: nothing (`in_step`), what waits, or what is left alone.
+        until: for what waits.
+        steps: what was done now; of a dry run, what would be done first.
+    """
+
+    account: str
+    product: str
+    stripe_subscription: str
+    holders: int
+    quantity: int
+    target: int
+    outcome: Outcome
+    why: Why
+    until: datetime | None
+    steps: list[Step]
+
+
+def sync_seats(ports: Ports, now: Now, account: str, quiet: timedelta | None) -> list[Synced]:
+    """Bring what Stripe bills an account into step with its holders.
+
+    Args:
+        quiet: for how long its seats must not have moved; None to wait for nothing.
+
+    Returns:
+        One for each product whose seats are billed to the account.
+
+    Raises:
+        InvalidRequest: that is no account's id.
+        StripeNotConfigured: there is no key for Stripe.
+        StripeUnavailable, StripeKeyRefused: Stripe did not answer; the next call carries on.
+    """
+    checks.refuse_if(checks.account(account))
+    if ports.stripe is None:
+        raise StripeNotConfigured
+    found = []
+    for product in _billed(ports, now, account):
+        synced = _sync(_Work(ports, ports.stripe, now, account, product, quiet))
+        found += [synced] if synced else []
+    return found
+
+
+def seats_to_sync(ports: Ports, now: Now, account: str, quiet: timedelta | None) -> list[Synced]:
+    """Answer what there is to do for an account by what the ledger knows; nothing is done."""
+    checks.refuse_if(checks.account(account))
+    loaded = ports.book.load(ACCOUNT, account)
+    at = moment(now().now, loaded)
+    found = []
+    for one in seat_sync.standings(loaded.state, ports.catalog, at):
+        said = seat_sync.verdict(one, loaded.state.seat_syncs, at, quiet)
+        steps = [Step(said.step, said.wanted)] if said.outcome == "due" and said.step else []
+        found.append(_told(account, one, said, steps))
+    return found
+
+
+def _billed(ports: Ports, now: Now, account: str) -> list[str]:
+    loaded = ports.book.load(ACCOUNT, account)
+    at = moment(now().now, loaded)
+    standing = [one.product for one in seat_sync.standings(loaded.state, ports.catalog, at)]
+    # What was begun is brought to its end even when its subscription has ended since.
+    return list(dict.fromkeys([*standing, *sorted(loaded.state.seat_syncs.unanswered)]))
+
+
+def _told(account: str, standing: Standing, said: Verdict, steps: list[Step]) -> Synced:
+    return Synced(
+        account=account,
+        product=standing.product,
+        stripe_subscription=standing.subscription.id,
+        holders=standing.holders,
+        quantity=standing.quantity,
+        target=standing.target,
+        outcome=said.outcome,
+        why=said.why,
+        until=said.until,
+        steps=steps,
+    )
+
+
+# One product
+
+
+class _Work(NamedTuple):
+    ports: Ports
+    stripe: StripeGateway
+    now: Now
+    account: str
+    product: str
+    quiet: timedelta | None
+
+
+class _Stands(NamedTuple):
+    """The account, and how the product stands on it."""
+
+    loaded: Loaded[Account]
+    at: datetime
+    standing: Standing | None
+
+
+def _load(work: _Work) -> _Stands:
+    loaded = work.ports.book.load(ACCOUNT, work.account)
+    at = moment(work.now().now, loaded)
+    product = work.ports.catalog.product(work.product)
+    standing = seat_sync.standing(loaded.state, product, at) if product else None
+    return _Stands(loaded, at, standing)
+
+
+def _sync(work: _Work) -> Synced | None:
+    """Take one step after the other until none is due."""
+    steps: list[Step] = []
+    looked = False
+    for _ in range(ROUNDS_MAX):
+        stands = _load(work)
+        syncs = stands.loaded.state.seat_syncs
+        unanswered = syncs.unanswered.get(work.product)
+        if unanswered is not None:
+            step = _carry_on(work, unanswered)
+            steps += [step] if step else []
+            looked = False
+            continue
+        if stands.standing is None:
+            return None
+        said = seat_sync.verdict(stands.standing, syncs, stands.at, work.quiet, looked=looked)
+        if said.outcome != "due":
+            return _told(work.account, stands.standing, said, steps)
+        if not looked:
+            found = _look(work, stands.standing.subscription.id)
+            if found == "missing":
+                left = said._replace(outcome="left_alone", why=found)
+                return _told(work.account, stands.standing, left, steps)
+            looked = found == "agrees"
+            continue
+        # What Stripe answers is recorded, and then the same question is asked of it again: so
+        # nothing is written to what already is as it should be.
+        looked = False
+        started = _start(work, stands, said)
+        if started == "no_price":
+            left = said._replace(outcome="left_alone", why="no_price")
+            return _told(work.account, stands.standing, left, steps)
+        if started is not None:
+            steps.append(_take(work, started))
+    left = Verdict("waiting", why="unsettled")
+    return _told(work.account, stands.standing, left, steps) if stands.standing else None
+
+
+def _look(work: _Work, subscription: str) -> Literal["agrees", "differs", "missing"]:
+    """Ask Stripe how the subscription is, and record it; tell whether the ledger has it so now."""
+    try:
+        found = work.stripe.subscription(subscription)
+    except StripeRefused:
+        return "missing"
+    record_retrieved(work.ports, work.now(), found)
+    # It may have been changed since we asked; then what we were told is no ground to write on.
+    return "agrees" if _agrees(work, subscription, found) else "differs"
+
+
+def _agrees(work: _Work, subscription: str, found: Retrieved) -> bool:
+    known = _load(work).loaded.state.stripe.subscriptions.get(subscription)
+    report = _report(work, found, None)
+    return known is not None and report is not None and differing(known, report) == []
+
+
+def _start(
+    work: _Work, stands: _Stands, said: Verdict
+) -> SeatSyncStarted | Literal["no_price"] | None:
+    """Record that a step is taken; None when another was recorded meanwhile."""
+    standing = stands.standing
+    assert standing is not None
+    price = None
+    if standing.item is None:
+        price = _price_to_add(work, standing)
+        if price is None:
+            return "no_price"
+    chance = work.ports.random_bytes(KEY_CHANCE_BYTES).hex()
+    started = seat_sync.start(standing, said, price, stands.loaded.version + 1, chance)
+    try:
+        work.ports.book.append(work.now(), Change(stands.loaded, [started]))
+    except VersionConflict:
+        return None
+    return started
+
+
+def _price_to_add(work: _Work, standing: Standing) -> str | None:
+    assert standing.price is not None
+    return work.stripe.price_of(standing.price)
+
+
+# One step
+
+
+def _take(work: _Work, started: SeatSyncStarted) -> Step:
+    """Make the call, and record the answer."""
+    change = SeatChange(
+        started.stripe_subscription,
+        started.item,
+        started.price,
+        started.wanted,
+        invoiced=started.step == "raise",
+    )
+    try:
+        found = work.stripe.set_billed_seats(change, started.idempotency_key)
+    except StripeRefused as refused:
+        return _failed(work, started, refused.code, card=refused.card)
+    return _synced(work, started, found, "answered")
+
+
+def _carry_on(work: _Work, unanswered: Unanswered) -> Step | None:
+    """Bring a step to its end that was begun, by whomever; None to look once more."""
+    started = unanswered.started
+    try:
+        found = work.stripe.subscription(started.stripe_subscription, expand=("latest_invoice",))
+    except StripeRefused as refused:
+        return _failed(work, started, refused.code)
+    record_retrieved(work.ports, work.now(), found)
+    report = _report(work, found, None)
+    if report is not None and _quantity(report, started) == started.wanted:
+        return _synced(work, started, found, "found")
+    if not _agrees(work, started.stripe_subscription, found):
+        return None  # done by another since we asked, it may be
+    stands = _load(work)
+    why = seat_sync.given_up(unanswered, stands.standing, stands.at)
+    return _failed(work, started, why) if why else _take(work, started)
+
+
+def _synced(
+    work: _Work, started: SeatSyncStarted, found: Retrieved, outcome: Literal["answered", "found"]
+) -> Step:
+    invoice, invoice_status = _invoice(found) if started.step == "raise" else (None, None)
+    answer = _report(work, found, None)
+    quantity = _quantity(answer, started) if answer else None
+    fact = SeatsSynced(
+        product=started.product,
+        stripe_subscription=started.stripe_subscription,
+        item=_item(answer, started),
+        quantity=quantity,
+        invoice=invoice,
+        invoice_status=invoice_status,
+        outcome=outcome,
+        idempotency_key=started.idempotency_key,
+    )
+
+    def facts(account: Account) -> list[Fact | Dated]:
+        report = _report(work, found, account)
+        return [fact, *([Dated(report, report.created)] if report else [])]
+
+    _answer(work, started, facts)
+    return Step(started.step, started.wanted, quantity, invoice, invoice_status)
+
+
+def _failed(work: _Work, started: SeatSyncStarted, code: str, *, card: bool = False) -> Step:
+    fact = SeatSyncFailed(
+        product=started.product,
+        stripe_subscription=started.stripe_subscription,
+        code=code,
+        card=card,
+        idempotency_key=started.idempotency_key,
+    )
+    _answer(work, started, lambda _account: [fact])
+    return Step(started.step, started.wanted, refused=code)
+
+
+def _answer(
+    work: _Work, started: SeatSyncStarted, facts: Callable[[Account], list[Fact | Dated]]
+) -> None:
+    """Record what came of a step, unless somebody else has."""
+
+    def attempt() -> None:
+        loaded = work.ports.book.load(ACCOUNT, work.account)
+        unanswered = loaded.state.seat_syncs.unanswered.get(started.product)
+        if unanswered and unanswered.started.idempotency_key == started.idempotency_key:
+            work.ports.book.append(work.now(), Change(loaded, facts(loaded.state)))
+
+    deciding(attempt)
+
+
+# What Stripe answered
+
+
+def _report(
+    work: _Work, found: Retrieved, account: Account | None
+) -> StripeSubscriptionReported | None:
+    """Answer the subscription as a report, later than any look that the account knows of."""
+    at = work.now().now
+    known = account.stripe.subscriptions.get(found.object["id"]) if account else None
+    if known is not None and known.told.retrieved_at is not None:
+        # The clock may not have moved since, and of two looks the later one has to win.
+        at = max(at, known.told.retrieved_at + timedelta(microseconds=1))
+    origin = Origin(RETRIEVED, found.at, retrieved_at=at)
+    report = read_subscription(found.object, origin, work.ports.catalog).report
+    return report if isinstance(report, StripeSubscriptionReported) else None
+
+
+def _item(report: StripeSubscriptionReported | None, started: SeatSyncStarted) -> str | None:
+    """Answer the id of the item that was meant, also of one that was added."""
+    for item in (report.items if report else None) or ():
+        if item.id == started.item or (started.item is None and item.price == started.price):
+            return item.id
+    return started.item
+
+
+def _quantity(report: StripeSubscriptionReported, started: SeatSyncStarted) -> int | None:
+    id = _item(report, started)
+    return next((item.quantity for item in report.items or () if item.id == id), None)
+
+
+def _invoice(found: Retrieved) -> tuple[str | None, str | None]:
+    told = Told(found.object)
+    return told.id("latest_invoice"), told.part_if_object("latest_invoice").word("status")

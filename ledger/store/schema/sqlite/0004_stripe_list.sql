@@ -1,0 +1,13 @@
+-- Every Stripe subscription that Stripe has reported, and whose it is: where reconciling, mapping
+-- prices again and billing seats begin to look (projections/stripe_list.py). Disposable.
+
+CREATE TABLE keyfold_stripe_list_1 (
+    position INTEGER PRIMARY KEY,  -- of the event that first named it
+    stripe_subscription TEXT NOT NULL UNIQUE,
+    customer TEXT,
+    account TEXT,     -- null while nobody knows whose it is
+    unmapped INTEGER NOT NULL,     -- 1 when a price of it meant nothing when it was reported
+    billed INTEGER NOT NULL        -- 1 when its seats are billed by the number of holders
+);
+
+CREATE INDEX keyfold_stripe_list_1_account ON keyfold_stripe_list_1 (account, position);

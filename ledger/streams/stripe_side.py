@@ -1,0 +1,79 @@
+"""What an account has at Stripe, as all that was recorded about it makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from immutables import Map
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ledger import pool
+from ledger.events import AnyEvent
+from ledger.streams import stripe, stripe_purchases
+from ledger.streams.stripe import Meaning
+from ledger.streams.stripe_state import (
+    StripeInvoice,
+    StripeSubscription,
+    with_invoice,
+    with_report,
+)
+
+
+class StripeSide(Struct, frozen=True):
+    """What an account has at Stripe.
+
+    Attributes:
+        customers: linked ones.
+        subscriptions: by Stripe's ids and in their order, ended ones too.
+        invoices: by Stripe's ids, in no order.
+        mapped: prices that were given a meaning after they had been reported without.
+        purchases: what was asked of Stripe, and what became of it.
+    """
+
+    customers: tuple[str, ...] = ()
+    subscriptions: dict[str, StripeSubscription] = {}
+    invoices: Map[str, StripeInvoice] = Map()
+    mapped: dict[str, Meaning] = {}
+    purchases: stripe_purchases.Purchases = Map()
+
+    def provides(self, at: datetime) -> Iterator[pool.Row]:
+        """Answer what gives seats at a moment."""
+        for subscription in self.subscriptions.values():
+            yield from subscription.provides(self.mapped, at)
+
+    def places(self) -> set[tuple[str, str | None]]:
+        """Answer the product and tier of everything that there is, or has been."""
+        every = (one.rows(self.mapped) for one in self.subscriptions.values())
+        return {(row.product, row.tier) for rows in every for row in rows}
+
+    def steps(self) -> set[datetime]:
+        """Answer the moments at which something changes by the mere passing of time."""
+        return {step for one in self.subscriptions.values() for step in one.steps()}
+
+
+def fold(side: StripeSide, event: AnyEvent) -> StripeSide:
+    """Answer the side with one more event; the same one, if that is not about Stripe."""
+    match event.fact:
+        case stripe.StripeSubscriptionReported(stripe_subscription=id) as report:
+            told = with_report(side.subscriptions.get(id), report, event.position)
+            return replace(side, subscriptions=_with(side.subscriptions, told))
+        case stripe.StripeInvoiceReported(invoice=id) as report:
+            invoice = with_invoice(side.invoices.get(id), report)
+            return replace(side, invoices=side.invoices.set(id, invoice))
+        case stripe.StripeCustomerLinked(customer=customer):
+            return replace(side, customers=(*side.customers, customer))
+        case stripe.StripePricesMapped(meanings=meanings):
+            return replace(side, mapped={**side.mapped, **meanings})
+    purchases = stripe_purchases.fold(side.purchases, event)
+    return side if purchases is side.purchases else replace(side, purchases=purchases)
+
+
+def _with(
+    known: dict[str, StripeSubscription], told: StripeSubscription
+) -> dict[str, StripeSubscription]:
+    """Answer them with one that is new or changed, in an order that is not that of arrival."""
+    if told.id in known:
+        return {**known, told.id: told}
+    return dict(sorted({**known, told.id: told}.items()))

@@ -1,0 +1,142 @@
+"""Reading the fields of Stripe's objects, one by one, and only into what they should be.
+
+Nothing is copied: a value comes out of here as an id, a time, an amount or a word of the kind that
+was asked for, or it does not come out. So no text of a person's reaches the ledger, even where
+Stripe one day puts one into a field that used to hold something else.
+
+    told = Told({"id": "sub_1", "customer": {"id": "cus_1", "email": …}, "quantity": "many"})
+    told.id("customer")         # 'cus_1': ids come as texts or as whole objects
+    told.number("quantity")     # None, and 'quantity' is in told.problems
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
+WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+CURRENCY: Final = re.compile(r"[a-z]{3}")
+EVENT_TYPE: Final = re.compile(r"[a-z0-9_]{1,40}(\.[a-z0-9_]{1,40}){0,5}")
+API_VERSION: Final = re.compile(r"\d{4}-\d\d-\d\d(\.[a-z0-9_]{1,40})?")
+INVOICE_NUMBER: Final = re.compile(r"[A-Za-z0-9]{1,32}(-[A-Za-z0-9]{1,32}){0,3}")
+DECIMAL: Final = re.compile(r"-?\d{1,20}(\.\d{1,12})?")
+
+NUMBER_MAX: Final = 2**53
+TIME_MAX: Final = 253_402_300_799  # the end of the year 9999
+
+
+class Told:
+    """One JSON object of Stripe's, read field by field.
+
+    A field that is absent or null is None and no problem; one that is there and does not fit is
+    None, and its path is in `problems`, which all parts of an object share. A path has names of
+    ours and numbers in it, and nothing of Stripe's.
+    """
+
+    def __init__(self, fields: Any, path: str = "", problems: list[str] | None = None) -> None:
+        self.problems: list[str] = [] if problems is None else problems
+        self.path = path
+        if not isinstance(fields, dict):
+            self.misfit("")
+            fields = {}
+        self._fields: dict[str, Any] = fields
+
+    def __contains__(self, name: str) -> bool:
+        return self._fields.get(name) is not None
+
+    def misfit(self, name: str) -> None:
+        """Take down that a field could not be understood."""
+        self.problems.append(".".join(filter(None, (self.path, name))) or "object")
+
+    def text(self, name: str, shape: re.Pattern[str]) -> str | None:
+        """Answer a text of a shape."""
+        value = self._fields.get(name)
+        if value is None or (isinstance(value, str) and shape.fullmatch(value)):
+            return value
+        self.misfit(name)
+        return None
+
+    def word(self, name: str) -> str | None:
+        """Answer one of Stripe's own words, e.g. a status."""
+        return self.text(name, WORD)
+
+    def id(self, name: str) -> str | None:
+        """Answer the id of what a field holds: the id itself, or the object that has it."""
+        value = self._fields.get(name)
+        return self.part(name).text("id", ID) if isinstance(value, dict) else self.text(name, ID)
+
+    def ids(self, name: str) -> tuple[str, ...]:
+        """Answer the ids in a list of ids or objects; those without one are left out."""
+        found = []
+        for number, value in enumerate(self.values(name)):
+            one = Told({"value": value}, f"{self.path}.{name}.{number}".lstrip("."), self.problems)
+            found.append(one.id("value"))
+        return tuple(id for id in found if id is not None)
+
+    def number(self, name: str) -> int | None:
+        """Answer a whole number, e.g. an amount in minor units."""
+        value = self._fields.get(name)
+        if value is None:
+            return None
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= NUMBER_MAX:
+            return value
+        self.misfit(name)
+        return None
+
+    def count(self, name: str) -> int | None:
+        """Answer a whole number that is not below zero."""
+        value = self.number(name)
+        if value is not None and value < 0:
+            self.misfit(name)
+            return None
+        return value
+
+    def decimal(self, name: str, whole: str) -> str | None:
+        """Answer a decimal number as a text: from a field that has one, or a whole number."""
+        if name in self:
+            return self.text(name, DECIMAL)
+        number = self.number(whole)
+        return None if number is None else str(number)
+
+    def time(self, name: str) -> datetime | None:
+        """Answer a time, given in seconds since 1970."""
+        value = self.count(name)
+        if value is None or value > TIME_MAX:
+            return None
+        return datetime.fromtimestamp(value, UTC)
+
+    def flag(self, name: str) -> bool | None:
+        value = self._fields.get(name)
+        if value is None or isinstance(value, bool):
+            return value
+        self.misfit(name)
+        return None
+
+    def part(self, *names: str) -> Told:
+        """Answer an object inside this one; an absent one has no fields."""
+        told = self
+        for name in names:
+            fields = told._fields.get(name)
+            path = f"{told.path}.{name}".lstrip(".")
+            told = Told({} if fields is None else fields, path, self.problems)
+        return told
+
+    def part_if_object(self, name: str) -> Told:
+        """Answer an object inside this one, which may as well be there by its id alone."""
+        return self.part(name) if isinstance(self._fields.get(name), dict) else Told({}, name, [])
+
+    def values(self, name: str) -> list[Any]:
+        """Answer a list as it is, to be read further."""
+        value = self._fields.get(name)
+        if value is None or isinstance(value, list):
+            return value or []
+        self.misfit(name)
+        return []
+
+    def parts(self, name: str) -> Iterator[Told]:
+        """Answer the objects in a list."""
+        for number, value in enumerate(self.values(name)):
+            yield Told(value, f"{self.path}.{name}.{number}".lstrip("."), self.problems)

@@ -1,0 +1,357 @@
+"""The vendor's overview: what there is of everything, and what somebody should look at.
+
+Seats of keys, taken seats, keys and refusals are counted in tables that catch up when they are
+read. What a Stripe subscription gives follows from the set of its reports, so the accounts that
+have any are folded one by one; there is a list of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from ledger.book import Book
+from ledger.events import AnyEvent
+from ledger.streams.account import (
+    ACCOUNT,
+    Account,
+    SeatOccupied,
+    SeatReleased,
+    SubscriptionActivated,
+    SubscriptionTerminated,
+)
+from ledger.streams.attempts import RedemptionRefused, SeatRefused
+from projections.catch_up import Projection, Write, read
+from projections.key_list import KEY_LIST
+from projections.stores.tables import Params, Row, Tables, to_moment, to_number
+from projections.stripe_list import Listed, list_stripe
+
+SOON: Final = timedelta(days=30)
+RECENT: Final = timedelta(days=30)
+# So many are listed of what needs looking at; who has more has another problem first.
+LISTED_MAX: Final = 200
+
+
+class PoolCount(NamedTuple):
+    """Active and taken seats of a product and tier, over all accounts."""
+
+    product: str
+    tier: str | None
+    seats: int
+    used: int
+
+
+class KeyCount(NamedTuple):
+    """A reseller's keys by what they are now."""
+
+    reseller: str
+    issued: int
+    redeemed: int
+    revoked: int
+    lapsed: int
+
+
+class Ending(NamedTuple):
+    """A subscription that ends soon, and does not renew."""
+
+    account: str
+    subscription: str
+    product: str
+    tier: str | None
+    seats: int
+    ends_at: datetime
+
+
+class OverUsed(NamedTuple):
+    """A pool with more holders than seats."""
+
+    account: str
+    product: str
+    tier: str | None
+    seats: int
+    used: int
+
+
+class AtStripe(NamedTuple):
+    """A Stripe subscription that needs looking at.
+
+    Attributes:
+        account: None while nobody knows whose it is.
+        prices: that mean nothing.
+        unconfirmed_since: when the period ended of which Stripe has not said what came.
+    """
+
+    account: str | None
+    stripe_subscription: str
+    prices: list[str]
+    unconfirmed_since: datetime | None
+
+
+class RefusalCount(NamedTuple):
+    """Tries that were refused of late, by reason.
+
+    Attributes:
+        found: what the key was that was tried, if it was looked up.
+    """
+
+    refusal: str
+    found: str | None
+    tries: int
+
+
+class Overview(NamedTuple):
+    """Everything at a glance; lists have at most `LISTED_MAX` items, those that end first first."""
+
+    at: datetime
+    position: int
+    pools: list[PoolCount]
+    keys: list[KeyCount]
+    ending: list[Ending]
+    over_used: list[OverUsed]
+    unmapped: list[AtStripe]
+    unconfirmed: list[AtStripe]
+    refusals: list[RefusalCount]
+
+
+def overview(book: Book, tables: Tables, now: datetime) -> Overview:
+    """Answer how things stand now, with everything recorded so far."""
+    params: Params = {
+        "now": to_number(now),
+        "soon": to_number(now + SOON),
+        "since": to_number(now - RECENT),
+        "limit": LISTED_MAX,
+    }
+
+    def ask(projection: Projection, select: str) -> list[Row]:
+        return read(book, tables, projection, select, params).rows
+
+    position = book.head()
+    listed = list_stripe(book, tables)
+    stripe = _accounts(book, listed)
+    pools = _pools(ask(SUBSCRIPTION_LIST, _SEATS), ask(SEAT_LIST, _USED), stripe, now)
+    over = _over(ask(SEAT_LIST, _TAKEN), ask(SUBSCRIPTION_LIST, _GIVEN), stripe, now)
+    ending = [
+        Ending._make((*row[:5], to_moment(row[5]))) for row in ask(SUBSCRIPTION_LIST, _ENDING)
+    ]
+    return Overview(
+        at=now,
+        position=position,
+        pools=pools,
+        keys=[KeyCount._make(row) for row in sorted(ask(KEY_LIST, _KEYS))],
+        ending=sorted(ending, key=lambda one: (one.ends_at, one.subscription)),
+        over_used=over,
+        unmapped=[one for one in _at_stripe(listed, stripe, now) if one.prices],
+        unconfirmed=[one for one in _at_stripe(listed, stripe, now) if one.unconfirmed_since],
+        refusals=_refusals(ask(REFUSALS, _REFUSED)),
+    )
+
+
+# Putting together
+
+
+def _accounts(book: Book, listed: list[Listed]) -> dict[str, Account]:
+    """Answer the accounts that have something at Stripe."""
+    names = {one.account for one in listed if one.account is not None}
+    return {name: book.load(ACCOUNT, name).state for name in sorted(names)}
+
+
+def _pools(
+    seats: list[Row], used: list[Row], stripe: dict[str, Account], now: datetime
+) -> list[PoolCount]:
+    given: Counter[tuple[str, str | None]] = Counter()
+    taken: Counter[tuple[str, str | None]] = Counter()
+    for product, tier, count in seats:
+        given[product, tier] += count
+    for product, tier, count in used:
+        taken[product, tier] += count
+    for account in stripe.values():
+        for subscription in account.stripe.subscriptions.values():
+            for row in subscription.provides(account.stripe.mapped, now):
+                given[row.product, row.tier] += row.seats
+    places = sorted(given.keys() | taken.keys(), key=str)
+    return [PoolCount(*place, given[place], taken[place]) for place in places]
+
+
+def _over(
+    taken: list[Row], given: list[Row], stripe: dict[str, Account], now: datetime
+) -> list[OverUsed]:
+    seats = {tuple(row[:3]): row[3] for row in given}
+    found = [
+        OverUsed(account, product, tier, seats.get((account, product, tier), 0), used)
+        for account, product, tier, used in taken
+        if account not in stripe and used > seats.get((account, product, tier), 0)
+    ]
+    for name, account in stripe.items():
+        for product, tier in account.used:
+            pool = account.pool(product, tier, now)
+            if pool.over:
+                found.append(OverUsed(name, product, tier, pool.seats, pool.used))
+    found.sort(key=lambda one: (one.seats - one.used, one.account, one.product, one.tier or ""))
+    return found[:LISTED_MAX]
+
+
+def _at_stripe(listed: list[Listed], stripe: dict[str, Account], now: datetime) -> list[AtStripe]:
+    found = []
+    for one in listed:
+        if one.account is None:
+            if one.unmapped:
+                found.append(AtStripe(None, one.stripe_subscription, ["?"], None))
+            continue
+        account = stripe[one.account]
+        known = account.stripe.subscriptions.get(one.stripe_subscription)
+        if known is not None and not known.told.is_end:
+            since = known.period_end if known.status(now) == "unconfirmed" else None
+            prices = known.unmapped(account.stripe.mapped)
+            found.append(AtStripe(one.account, known.id, prices, since))
+    return found[:LISTED_MAX]
+
+
+def _refusals(rows: list[Row]) -> list[RefusalCount]:
+    return sorted(
+        (RefusalCount._make(row) for row in rows),
+        key=lambda one: (-one.tries, one.refusal, one.found or ""),
+    )
+
+
+# Asking
+
+_SEATS: Final = """
+    SELECT product, tier, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_1
+    WHERE ends_at > :now AND started_at <= :now GROUP BY product, tier
+"""
+_USED: Final = "SELECT product, tier, COUNT(*) FROM keyfold_seat_list_1 GROUP BY product, tier"
+_TAKEN: Final = """
+    SELECT account, product, tier, COUNT(*) FROM keyfold_seat_list_1
+    GROUP BY account, product, tier
+"""
+_GIVEN: Final = """
+    SELECT account, product, tier, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_1
+    WHERE ends_at > :now AND started_at <= :now GROUP BY account, product, tier
+"""
+_ENDING: Final = """
+    SELECT account, id, product, tier, seats, ends_at FROM keyfold_subscription_list_1
+    WHERE ends_at > :now AND ends_at <= :soon AND started_at <= :now
+    ORDER BY ends_at LIMIT :limit
+"""
+_KEYS: Final = """
+    SELECT
+        reseller,
+        COUNT(CASE WHEN revoked_at IS NULL AND redeemed_at IS NULL
+            AND (redeem_by IS NULL OR redeem_by > :now) THEN 1 END),
+        COUNT(CASE WHEN revoked_at IS NULL AND redeemed_at IS NOT NULL THEN 1 END),
+        COUNT(revoked_at),
+        COUNT(CASE WHEN revoked_at IS NULL AND redeemed_at IS NULL
+            AND redeem_by <= :now THEN 1 END)
+    FROM keyfold_key_list_1 GROUP BY reseller
+"""
+_REFUSED: Final = """
+    SELECT refusal, found, COUNT(*) FROM keyfold_refusals_1
+    WHERE recorded_at > :since GROUP BY refusal, found
+"""
+
+
+# Filling
+
+_ACTIVATE: Final = """
+    INSERT INTO keyfold_subscription_list_1 (
+        position, id, account, product, tier, seats, started_at, ends_at
+    ) VALUES (:position, :id, :account, :product, :tier, :seats, :started_at, :ends_at)
+"""
+_TERMINATE: Final = "UPDATE keyfold_subscription_list_1 SET ends_at = :ends_at WHERE id = :id"
+
+
+def _subscribed(event: AnyEvent) -> Write | None:
+    fact = event.fact
+    match fact:
+        case SubscriptionActivated():
+            return Write(
+                _ACTIVATE,
+                {
+                    "position": event.position,
+                    "id": fact.subscription,
+                    "account": _account(event),
+                    "product": fact.product,
+                    "tier": fact.tier,
+                    "seats": fact.seats,
+                    "started_at": to_number(event.occurred_at),
+                    "ends_at": to_number(fact.expires_at),
+                },
+            )
+        case SubscriptionTerminated(subscription=id):
+            return Write(_TERMINATE, {"id": id, "ends_at": to_number(event.occurred_at)})
+    return None
+
+
+_OCCUPY: Final = """
+    INSERT INTO keyfold_seat_list_1 (account, product, holder, tier, position)
+    VALUES (:account, :product, :holder, :tier, :position)
+    ON CONFLICT (account, product, holder) DO UPDATE
+    SET tier = excluded.tier, position = excluded.position
+"""
+_RELEASE: Final = """
+    DELETE FROM keyfold_seat_list_1
+    WHERE account = :account AND product = :product AND holder = :holder
+"""
+
+
+def _seated(event: AnyEvent) -> Write | None:
+    fact = event.fact
+    if not isinstance(fact, SeatOccupied | SeatReleased):
+        return None
+    return Write(
+        _OCCUPY if isinstance(fact, SeatOccupied) else _RELEASE,
+        {
+            "account": _account(event),
+            "product": fact.product,
+            "holder": fact.holder,
+            "tier": fact.tier,
+            "position": event.position,
+        },
+    )
+
+
+_REFUSE: Final = """
+    INSERT INTO keyfold_refusals_1 (position, refusal, found, recorded_at)
+    VALUES (:position, :refusal, :found, :recorded_at)
+"""
+
+
+def _refused(event: AnyEvent) -> Write | None:
+    fact = event.fact
+    if not isinstance(fact, RedemptionRefused | SeatRefused):
+        return None
+    return Write(
+        _REFUSE,
+        {
+            "position": event.position,
+            "refusal": fact.refusal,
+            "found": fact.found if isinstance(fact, RedemptionRefused) else None,
+            "recorded_at": to_number(event.recorded_at),
+        },
+    )
+
+
+def _account(event: AnyEvent) -> str:
+    return event.stream.partition("-")[2]
+
+
+SUBSCRIPTION_LIST: Final = Projection(
+    name="subscription_list@1",
+    table="keyfold_subscription_list_1",
+    columns=("position", "id", "account", "product", "tier", "seats", "started_at", "ends_at"),
+    write=_subscribed,
+)
+SEAT_LIST: Final = Projection(
+    name="seat_list@1",
+    table="keyfold_seat_list_1",
+    columns=("account", "product", "holder", "tier", "position"),
+    write=_seated,
+    key=("account", "product", "holder"),
+)
+REFUSALS: Final = Projection(
+    name="refusals@1",
+    table="keyfold_refusals_1",
+    columns=("position", "refusal", "found", "recorded_at"),
+    write=_refused,
+)

@@ -1,0 +1,385 @@
+"""The timeline: events as people read them, newest first, found by anything that they name.
+
+    position  event                    summary
+        1207  account.seat_released@1  Holder till-1 gave its Cloud POS seat back, by portal
+        1203  account.seat_occupied@1  Holder till-1 (“Front desk”) took a Cloud POS seat, by portal
+
+The table has one row for each event and each thing that it names (`projections.references`), so
+that a page costs the same however long the ledger is. It holds ids, names of events and times; what
+happened is read from the ledger. A text that may mean several things, since an account and a holder
+may bear the same id, is looked up as all of them.
+
+Who reads sees what that reader may (`Sight`): free text or not, another reseller's keys never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from string import ascii_lowercase
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from ledger import codec
+from ledger.book import Book
+from ledger.catalog import Catalog
+from ledger.events import AnyEvent, Sealed
+from ledger.sealing import Texts
+from ledger.streams import key as keys
+from ledger.streams import token as tokens
+from ledger.streams.account import SubscriptionTerminated
+from ledger.streams.attempts import RedemptionRefused
+from ledger.streams.key import KEY, KeyIssued
+from ledger.streams.token import TOKEN
+from projections.catch_up import Caught, Projection, Write, read
+from projections.references import EVERYTHING, Reference, meanings, references, seat_of
+from projections.sentences import sentence
+from projections.stores.tables import Params, Tables, Value, to_number
+from projections.wording import ERASED, NOT_SHOWN, Names, Opened
+
+# To read a few rows too many is cheaper than to ask once more.
+NEAR: Final = 16
+# So many keys are looked at that show alike.
+KEYS_MAX: Final = 20
+# Kinds of things that a reseller may look its own keys and batches up by.
+_FOR_RESELLERS: Final = frozenset({"key", "masked", "batch", "all"})
+
+
+class Sight(NamedTuple):
+    """What a reader may see.
+
+    Attributes:
+        texts: what opens free text; None for a reader who may see none.
+        found: whether to tell why a code was not available; the portal must not learn it, lest it
+            could tell a guessed code that was redeemed from one that there never was.
+        reseller: of a reader who sees nothing but that reseller's keys and batches.
+    """
+
+    texts: Texts | None
+    found: bool = True
+    reseller: str | None = None
+
+
+class TimelineQuery(NamedTuple):
+    """Which events; None for any.
+
+    Attributes:
+        ref: what they name; None for all of the account, or of the whole ledger.
+        account: whose they are.
+        event: what happened, with or without the version of its shape.
+        actor: who asked for them.
+        start, end: recorded from the one moment on, and before the other.
+        as_of, known_at: occurred, and recorded, by then.
+    """
+
+    ref: str | None = None
+    account: str | None = None
+    event: str | None = None
+    actor: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    as_of: datetime | None = None
+    known_at: datetime | None = None
+
+
+class Entry(NamedTuple):
+    """An event as people read it.
+
+    Attributes:
+        actor_role: what the actor's token stands for; None for one that is no token.
+        data: the fact as JSON has it, free text opened, or words in its place.
+    """
+
+    event: AnyEvent
+    actor_role: str | None
+    summary: str
+    refs: list[str]
+    data: dict[str, Any]
+
+
+class TimelinePage(NamedTuple):
+    """Some entries, newest first.
+
+    Attributes:
+        next: where the next page goes on (`after`); None when there is none.
+        position: of the last event that the answer takes into account.
+    """
+
+    entries: list[Entry]
+    next: int | None
+    position: int
+
+
+def timeline(
+    book: Book,
+    tables: Tables,
+    catalog: Catalog,
+    query: TimelineQuery,
+    sight: Sight,
+    *,
+    after: int | None = None,
+    limit: int,
+) -> TimelinePage:
+    """Answer a page of the timeline, with everything recorded so far.
+
+    Args:
+        after: the `next` of the page before; None for the first.
+    """
+    refs = _looked_up(query, sight)
+    refs += _of_masked(book, tables, refs)
+    if not refs:
+        return TimelinePage([], None, book.head())
+    select, params = _select(query, [str(ref) for ref in refs], sight, after, limit + 1)
+    caught: Caught = read(book, tables, TIMELINE, select, params)
+    found = sorted({row[0] for row in caught.rows}, reverse=True)[: limit + 1]
+    shown = found[:limit]
+    following = shown[-1] if len(found) > limit else None
+    events = list(_events(book, shown))
+    return TimelinePage(entries(book, catalog, events, sight), following, caught.position)
+
+
+def entries(book: Book, catalog: Catalog, events: Sequence[AnyEvent], sight: Sight) -> list[Entry]:
+    """Tell events as a reader may see them, in the order given."""
+    seen = [_as_seen(event, sight) for event in events]
+    names = Names(
+        catalog,
+        _issued(book, seen),
+        _actors(book, {event.actor for event in seen}),
+        _opened(sight.texts, seen),
+    )
+    return [
+        Entry(
+            event,
+            names.actors.get(event.actor),
+            sentence(event, names),
+            _shown_refs(event),
+            _data(event, names.texts),
+        )
+        for event in seen
+    ]
+
+
+# Asking
+
+
+def _looked_up(query: TimelineQuery, sight: Sight) -> list[Reference]:
+    """Answer the references whose rows are to be read; none when there can be no rows."""
+    found = [Reference("account", query.account)] if query.account is not None else []
+    if query.ref is not None:
+        found = [_within(one, query.account) for one in meanings(query.ref)]
+    elif query.account is None:
+        found = [EVERYTHING]
+    if sight.reseller is not None:
+        found = [one for one in found if one.kind in _FOR_RESELLERS]
+    return found
+
+
+_ISSUED: Final = """
+    SELECT position FROM keyfold_timeline_1 WHERE ref = :ref AND event = 'key.issued'
+    ORDER BY position DESC LIMIT :limit
+"""
+
+
+def _of_masked(book: Book, tables: Tables, refs: Sequence[Reference]) -> list[Reference]:
+    """Answer the keys that a masked code may be of: what happened to them does not name it."""
+    found: list[Reference] = []
+    for ref in refs:
+        if ref.kind == "masked":
+            params: Params = {"ref": str(ref), "limit": KEYS_MAX}
+            positions = [row[0] for row in read(book, tables, TIMELINE, _ISSUED, params).rows]
+            issued = (event.fact for event in _events(book, sorted(positions, reverse=True)))
+            found += [Reference("key", one.key) for one in issued if isinstance(one, KeyIssued)]
+    return found
+
+
+def _within(one: Reference, account: str | None) -> Reference:
+    """Answer a holder of one account, when only that one is asked about."""
+    return seat_of(account, one.id) if one.kind == "holder" and account is not None else one
+
+
+def _select(
+    query: TimelineQuery, refs: Sequence[str], sight: Sight, after: int | None, limit: int
+) -> tuple[str, Params]:
+    params: dict[str, Value] = {
+        "event": query.event and query.event.partition("@")[0],
+        "actor": query.actor,
+        "reseller": sight.reseller,
+        "starts": to_number(query.start),
+        "ends": to_number(query.end),
+        "as_of": to_number(query.as_of),
+        "known_at": to_number(query.known_at),
+        "account": f"account:{query.account}",
+        "after": after,
+        "limit": limit,
+    }
+    conditions = " AND ".join(["", *_conditions(query, sight, after)])
+    parts = []
+    for number, ref in enumerate(refs):
+        name = f"ref_{ascii_lowercase[number]}"
+        params[name] = ref
+        # Each reads its own range of the primary key, backwards, and no more of it than the page.
+        parts.append(
+            "SELECT * FROM (SELECT timeline.position FROM keyfold_timeline_1 AS timeline"  # noqa: S608
+            f" WHERE timeline.ref = :{name}{conditions}"
+            f" ORDER BY timeline.position DESC LIMIT :limit) AS of_{name}"
+        )
+    return " UNION ALL ".join(parts), params
+
+
+def _conditions(query: TimelineQuery, sight: Sight, after: int | None) -> Iterator[str]:
+    for wanted, condition in (
+        (query.event, "timeline.event = :event"),
+        (query.actor, "timeline.actor = :actor"),
+        (sight.reseller, "timeline.reseller = :reseller"),
+        (query.start, "timeline.recorded_at >= :starts"),
+        (query.end, "timeline.recorded_at < :ends"),
+        (query.as_of, "timeline.occurred_at <= :as_of"),
+        (query.known_at, "timeline.recorded_at <= :known_at"),
+        (after, "timeline.position < :after"),
+    ):
+        if wanted is not None:
+            yield condition
+    if query.account is not None and query.ref is not None:
+        yield (
+            "EXISTS (SELECT 1 FROM keyfold_timeline_1 AS whose"
+            " WHERE whose.ref = :account AND whose.position = timeline.position)"
+        )
+
+
+def _events(book: Book, positions: Sequence[int]) -> Iterator[AnyEvent]:
+    """Answer the events at some positions, newest first, a run of near ones at a time."""
+    left = list(positions)
+    while left:
+        run = 1
+        while run < len(left) and left[run - 1] - left[run] <= NEAR:
+            run += 1
+        wanted = set(left[:run])
+        newest, oldest = left[0], left[run - 1]
+        rows = book.store.read_from(oldest - 1, newest - oldest + 1, newest)
+        yield from (codec.decode(row) for row in reversed(rows) if row.position in wanted)
+        left = left[run:]
+
+
+# Telling
+
+
+def _as_seen(event: AnyEvent, sight: Sight) -> AnyEvent:
+    """Answer an event without what its reader must not learn."""
+    fact = event.fact
+    if sight.found or not isinstance(fact, RedemptionRefused) or fact.found is None:
+        return event
+    hidden = msgspec.structs.replace(fact, found=NOT_SHOWN, key_version=None)
+    return msgspec.structs.replace(event, fact=hidden)
+
+
+def _issued(book: Book, events: Iterable[AnyEvent]) -> dict[str, KeyIssued]:
+    """Answer the keys that the events are about, as they were issued."""
+    wanted: set[str] = set()
+    for event in events:
+        fact = event.fact
+        if event.stream.startswith("key-"):
+            wanted.add(keys.stream_id(event.stream.replace("key-", "key_", 1)))
+            wanted |= {keys.stream_id(id) for id in _others(event)}
+        elif isinstance(fact, SubscriptionTerminated):
+            wanted.add(fact.subscription.removeprefix("kfsub_"))
+    loaded = book.load_many(KEY, sorted(wanted)) if wanted else {}
+    return {one.state.issued.key: one.state.issued for one in loaded.values() if one.state}
+
+
+def _others(event: AnyEvent) -> list[str]:
+    named = (getattr(event.fact, field, None) for field in ("replaces", "replaced_by"))
+    return [id for id in named if isinstance(id, str)]
+
+
+def _actors(book: Book, ids: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for id in ids:
+        if id.startswith("kft_"):
+            token = book.load(TOKEN, tokens.stream_id(id)).state
+            if token is not None:
+                found[id] = f"reseller {token.reseller}" if token.reseller else token.role
+    return found
+
+
+def _opened(texts: Texts | None, events: Iterable[AnyEvent]) -> Opened:
+    if texts is None:
+        return None
+    sealed = [one for event in events for one in _sealed(event)]
+    opened = zip(sealed, texts.open_all(sealed), strict=True)
+    return {one: text for one, text in opened if text is not None}
+
+
+def _sealed(event: AnyEvent) -> list[Sealed]:
+    values = (getattr(event.fact, name) for name in type(event.fact).__struct_fields__)
+    return [value for value in values if isinstance(value, Sealed)]
+
+
+def _shown_refs(event: AnyEvent) -> list[str]:
+    """Answer what else may be looked up; the holder of one account is the holder, for readers."""
+    return list(dict.fromkeys(one.id for one in references(event) if one.kind != "seat"))
+
+
+def _data(event: AnyEvent, opened: Opened) -> dict[str, Any]:
+    fact = event.fact
+    data: dict[str, Any] = {}
+    for name in type(fact).__struct_fields__:
+        value = getattr(fact, name)
+        if isinstance(value, Sealed):
+            data[name] = _text(value, opened)
+        else:
+            data[name] = msgspec.to_builtins(value, builtin_types=(datetime,))
+    return data
+
+
+def _text(sealed: Sealed, opened: Opened) -> str:
+    return NOT_SHOWN if opened is None else opened.get(sealed, ERASED)
+
+
+# Filling
+
+_INSERT = """
+    INSERT INTO keyfold_timeline_1 (
+        ref, position, event, actor, reseller, recorded_at, occurred_at
+    ) VALUES (
+        :ref, :position, :event, :actor, :reseller, :recorded_at, :occurred_at
+    )
+"""
+# A later event of a key or a batch does not say whose it is: the one that issued it did.
+_INSERT_OWNED = """
+    INSERT INTO keyfold_timeline_1 (
+        ref, position, event, actor, reseller, recorded_at, occurred_at
+    ) VALUES (
+        :ref, :position, :event, :actor, (
+            SELECT issued.reseller FROM keyfold_timeline_1 AS issued
+            WHERE issued.ref = :owner AND issued.position < :position
+            AND issued.reseller IS NOT NULL ORDER BY issued.position LIMIT 1
+        ), :recorded_at, :occurred_at
+    )
+"""
+
+
+def _write(event: AnyEvent) -> list[Write]:
+    named = references(event)
+    owned = event.stream.startswith(("key-", "batch-"))
+    reseller = getattr(event.fact, "reseller", None) if owned else None
+    row: dict[str, Value] = {
+        "position": event.position,
+        "event": event.name.partition("@")[0],
+        "actor": event.actor,
+        "reseller": reseller,
+        "owner": str(named[0]),
+        "recorded_at": to_number(event.recorded_at),
+        "occurred_at": to_number(event.occurred_at),
+    }
+    sql = _INSERT_OWNED if owned and reseller is None else _INSERT
+    return [Write(sql, {**row, "ref": str(one)}) for one in (*named, EVERYTHING)]
+
+
+TIMELINE: Final = Projection(
+    name="timeline@1",
+    table="keyfold_timeline_1",
+    columns=("ref", "position", "event", "actor", "reseller", "recorded_at", "occurred_at"),
+    write=_write,
+    key=("ref", "position"),
+)

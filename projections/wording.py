@@ -1,0 +1,134 @@
+"""How the timeline, the diff and the explanations put things: seats, days, money, who it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+from ledger.catalog import Catalog
+from ledger.events import Sealed
+from ledger.refusals import refusals
+from ledger.streams.key import KeyIssued
+
+# Written out, since a machine's locale must not change what a sentence says.
+_MONTHS: Final = (
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+)  # fmt: skip
+_UNITS: Final = (
+    (timedelta(days=1), "day"),
+    (timedelta(hours=1), "hour"),
+    (timedelta(minutes=1), "minute"),
+)
+
+_WHOLE: Final = frozenset({
+    "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV",
+    "XAF", "XOF", "XPF",
+})  # fmt: skip
+_THOUSANDTHS: Final = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
+
+ERASED: Final = "(erased)"
+NOT_SHOWN: Final = "(not shown)"
+
+# What a sealed text says, to this reader; None for a reader who may see none of them.
+Opened = Mapping[Sealed, str] | None
+
+
+class Names(NamedTuple):
+    """What sentences need to know beside the event itself.
+
+    Attributes:
+        keys: as they were issued, by id.
+        actors: who a token's id stands for, e.g. `portal` or `reseller Alpine Tills`.
+        texts: see `Opened`; a text that is missing there was erased.
+    """
+
+    catalog: Catalog
+    keys: Mapping[str, KeyIssued]
+    actors: Mapping[str, str]
+    texts: Opened
+
+
+def day(at: datetime) -> str:
+    """Answer a day as people write it: `21 Nov 2027`."""
+    at = at.astimezone(UTC)
+    return f"{at.day} {_MONTHS[at.month - 1]} {at.year}"
+
+
+def minute(at: datetime) -> str:
+    """Answer a moment as people write it: `21 Nov 2027, 09:05 UTC`."""
+    return f"{day(at)}, {at.astimezone(UTC):%H:%M} UTC"
+
+
+def about(span: timedelta) -> str:
+    """Answer how long a while was: `3 days`, `40 minutes`."""
+    for unit, name in _UNITS:
+        if span >= unit:
+            return counted(span // unit, name)
+    return counted(int(span.total_seconds()), "second")
+
+
+def counted(count: int, what: str) -> str:
+    """Answer `1 seat`, `2 seats`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def place(catalog: Catalog, product_id: str, tier: str | None) -> str:
+    """Answer a product and tier by their names: `Integrations Growth`."""
+    product = catalog.product(product_id)
+    name = product.name if product else product_id
+    if tier is None:
+        return name
+    return f"{name} {product.tier_name(tier) if product else tier}"
+
+
+def seats(catalog: Catalog, count: int, product_id: str, tier: str | None) -> str:
+    """Answer `5 Cloud POS seats`."""
+    return counted(count, f"{place(catalog, product_id, tier)} seat")
+
+
+def a_seat(catalog: Catalog, product_id: str, tier: str | None) -> str:
+    """Answer `a Cloud POS seat`."""
+    name = place(catalog, product_id, tier)
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name} seat"
+
+
+def title(refusal: str) -> str:
+    """Answer the sentence of a refusal, by its code; one of another release stands for itself."""
+    known = refusals().get(refusal)
+    return known.__new__(known).title if known else refusal
+
+
+def quoted(opened: Opened, sealed: Sealed | None) -> str | None:
+    """Answer a text in quotation marks, or that it was erased; None for nothing to say."""
+    if sealed is None or opened is None:
+        return None
+    text = opened.get(sealed)
+    return ERASED if text is None else f"“{text}”"
+
+
+def who(actors: Mapping[str, str], actor: str) -> str:
+    """Answer who asked for an event."""
+    match actor:
+        case "operator":
+            return "the operator"
+        case "stripe":
+            return "Stripe"
+        case "seat_sync":
+            return "Keyfold"
+        case _ if actor.startswith("kfp_"):
+            return "the customer"
+        case _:
+            return actors.get(actor, actor)
+
+
+def money(amount: int | None, currency: str | None) -> str:
+    """Answer an amount in minor units as people write it: `EUR 19.00`, `JPY 500`.
+
+    Source: Stripe's "Supported currencies", zero-decimal and three-decimal ones.
+    """
+    if amount is None:
+        return "an unknown amount"
+    name = (currency or "").upper()
+    digits = 0 if name in _WHOLE else 3 if name in _THOUSANDTHS else 2
+    return f"{name} {amount / 10**digits:.{digits}f}".strip()

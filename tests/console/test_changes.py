@@ -1,0 +1,260 @@
+"""What is changed at the console: by the same commands as everywhere, once, and with a reason."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.console.desk import SECRETS, Desk, Seen, signed_in
+from tests.proof.auditors import Auditor
+from tests.web.api import RESELLER, Api, memory_api
+
+ORDER = {
+    "product": "cloud_pos",
+    "seats": 2,
+    "months": 12,
+    "count": 3,
+    "reseller": RESELLER,
+    "reason": "Order 4711",
+}
+ONCE = "0123456789abcdef01234567"
+
+
+@pytest.fixture
+def api() -> Api:
+    return memory_api()
+
+
+@pytest.fixture
+def desk(api: Api) -> Desk:
+    return signed_in(api, "admin")
+
+
+def codes(seen: Seen) -> list[str]:
+    found = re.findall(r"<li>((?:POS|INT)-[^<]+)</li>", seen.page)
+    return [str(code) for code in found]
+
+
+def row(api: Api) -> dict[str, str]:
+    view = api.get("support", "/v1/accounts/acme/subscriptions?all=true").body
+    (found,) = view["products"][0]["rows"]
+    return dict(found)
+
+
+# Keys
+
+
+def test_keys_are_issued_and_their_codes_shown(api: Api, desk: Desk) -> None:
+    seen = desk.send("issue", once=desk.get("issue").field("once"), **ORDER)
+    assert (seen.status, seen.title, len(codes(seen))) == (200, "3 keys issued", 3)
+    assert "The keys are issued." in seen.said
+    assert api.try_code(codes(seen)[0]).status == 201
+    (batch,) = {one["batch"] for one in api.get("admin", "/v1/keys").body["items"]}
+    page = desk.get(f"batches/{batch}")
+    assert "by admin: “Order 4711”" in page.text
+    assert not SECRETS.search(page.page)
+
+
+def test_an_order_that_is_sent_twice_issues_nothing_twice(api: Api, desk: Desk) -> None:
+    first = desk.send("issue", once=ONCE, **ORDER)
+    before = api.head
+    again = desk.send("issue", once=ONCE, **ORDER)
+    file = desk.send("issue", once=ONCE, **{**ORDER, "as": "csv"})
+    assert codes(again) == codes(first)
+    assert "had been carried out before" in again.said
+    assert [line.split(",")[1] for line in file.page.splitlines()[1:]] == codes(first)
+    assert api.head == before
+    other = desk.send("issue", once=ONCE, **{**ORDER, "count": 4})
+    assert (other.status, api.head) == (422, before)
+    assert "used with another request" in other.said
+
+
+def test_the_codes_of_a_batch_come_as_a_file(api: Api, desk: Desk) -> None:
+    shown = codes(desk.send("issue", once=ONCE, **ORDER))
+    batch = api.get("admin", "/v1/keys").body["items"][0]["batch"]
+    before = api.head
+    file = desk.send(f"batches/{batch}/reveal", reason="Lost the first one", **{"as": "csv"})
+    assert file.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert file.headers["Content-Disposition"] == f'attachment; filename="{batch}.csv"'
+    header, *lines = file.page.splitlines()
+    assert (header, [line.split(",")[1] for line in lines]) == ("id,code,masked", shown)
+    assert api.head == before + 1
+    assert "shown again, by admin: “Lost the first one”" in desk.get(f"batches/{batch}").text
+
+
+def test_codes_are_shown_again_but_for_those_of_spent_keys(api: Api, desk: Desk) -> None:
+    shown = codes(desk.send("issue", once=ONCE, **ORDER))
+    api.try_code(shown[0])
+    batch = api.get("admin", "/v1/keys").body["items"][0]["batch"]
+    again = codes(desk.send(f"batches/{batch}/reveal", reason="Read them out"))
+    assert again[1:] == shown[1:]
+    assert again[0] == f"POS-••••-••••-{shown[0][-4:]}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seats": "two"}, "Seats must be a whole number."),
+        ({"seats": "0"}, "Seats must be from 1 to 100000, not 0."),
+        ({"months": "121"}, "Months must be from 1 to 120, not 121."),
+        ({"product": "integrations"}, "Tier is missing: one of"),
+        ({"product": "nothing"}, "Product must be one of"),
+        ({"reseller": "=1+1"}, "Reseller must not begin with =."),
+        ({"reason": ""}, "Reason is missing."),
+        ({"reason": "POS-ABCD-EFGH-7K2M"}, "Reason must not have a code or a token in it."),
+        ({"redeem_by": "2020-01-01T00:00"}, "Redeem by must be in the future."),
+    ],
+)
+def test_an_order_that_does_not_fit_is_told_beside_the_form(
+    api: Api, desk: Desk, changes: dict[str, str], said: str
+) -> None:
+    before = api.head
+    seen = desk.send("issue", once=ONCE, **{**ORDER, **changes})
+    assert (seen.status, seen.title, api.head) == (422, "Issue keys", before)
+    assert said in seen.said
+    assert "Nothing was changed" in seen.said
+    assert not SECRETS.search(seen.page)
+    # The order can be sent from the same form once it is mended.
+    assert seen.field("once") == ONCE
+    assert codes(desk.send("issue", once=seen.field("once"), **ORDER))
+
+
+def test_a_key_is_revoked_with_a_reason_that_its_timeline_shows(api: Api, desk: Desk) -> None:
+    key = api.issue()["id"]
+    seen = desk.send(f"keys/{key}/revoke", reason="Ordered one too many")
+    assert "The key is revoked." in seen.said
+    assert "revoked, by admin: “Ordered one too many”" in seen.text
+    before = api.head
+    assert desk.send(f"keys/{key}/revoke", reason="Again").status == 200
+    assert api.head == before
+
+
+@pytest.mark.parametrize("reason", ["", "   ", "a" * 501, "a\u202eb", "kf_abcdefghijkl"])
+@pytest.mark.parametrize("what", ["revoke", "reissue"])
+def test_a_key_is_not_changed_without_a_reason_that_fits(
+    api: Api, desk: Desk, what: str, reason: str
+) -> None:
+    key = api.issue()["id"]
+    before = api.head
+    seen = desk.send(f"keys/{key}/{what}", reason=reason)
+    assert (seen.status, api.head) == (422, before)
+    assert "Reason" in seen.said
+    assert desk.get(f"keys/{key}").status == 200
+
+
+def test_a_redeemed_key_is_not_revoked(api: Api, desk: Desk) -> None:
+    key = api.redeem("acme").replace("kfsub_", "key_")
+    before = api.head
+    seen = desk.send(f"keys/{key}/revoke", reason="Too late")
+    assert (seen.status, api.head) == (409, before)
+    assert seen.said.startswith("This key is redeemed already. Nothing was changed.")
+
+
+def test_a_key_is_reissued_and_its_new_code_works(api: Api, desk: Desk) -> None:
+    old = api.issue()
+    seen = desk.send(f"keys/{old['id']}/reissue", reason="Sent to the wrong shop")
+    (code,) = re.findall(r"(?:POS-)[A-Z2-9-]{14}", seen.page)
+    assert api.try_code(old["code"]).status == 409
+    assert api.try_code(code).status == 201
+    again = desk.send(f"keys/{old['id']}/reissue", reason="Sent to the wrong shop")
+    assert (again.status, "revoked already" in again.said) == (409, True)
+
+
+def test_a_receipt_of_a_key_verifies_offline(api: Api, desk: Desk, tmp_path: Path) -> None:
+    key = api.redeem("acme").replace("kfsub_", "key_")
+    assert f"/console/keys/{key}/receipt" in desk.get(f"keys/{key}").links
+    receipt = desk.get(f"keys/{key}/receipt")
+    assert receipt.headers["Content-Disposition"] == f'attachment; filename="{key}.tlog-proof"'
+    (vkey,) = re.findall(r'<pre class="note"[^>]*>(\S+)</pre>', desk.get("audit").page)
+    auditor = Auditor(tmp_path)
+    auditor.keeps("receipt", receipt.page)
+    said = auditor.verifies("receipt", "--key", vkey)
+    assert (said.code, said.wrong) == (0, [])
+    assert "key.redeemed@1" in said.lines[2]
+
+
+def test_a_checkpoint_is_a_file_to_keep(api: Api, desk: Desk) -> None:
+    api.issue()
+    got = desk.get("audit/checkpoint")
+    assert got.page.splitlines()[1] == str(api.head)
+    assert "attachment" in got.headers["Content-Disposition"]
+
+
+# Accounts
+
+
+def test_a_seat_is_released_once(api: Api) -> None:
+    api.redeem("acme")
+    api.sit("till-1")
+    desk = signed_in(api, "support")
+    release = {"product": "cloud_pos", "holder": "till-1"}
+    assert "given back" in desk.send("accounts/acme/release", **release).said
+    before = api.head
+    assert "given back already" in desk.send("accounts/acme/release", **release).said
+    assert api.head == before
+
+
+def test_a_subscription_is_terminated_with_a_reason(api: Api, desk: Desk) -> None:
+    subscription = api.redeem("acme")
+    fields = {"subscription": subscription}
+    refused = desk.send("accounts/acme/terminate", **fields, reason=" ")
+    assert (refused.status, row(api)["status"]) == (422, "active")
+    seen = desk.send("accounts/acme/terminate", **fields, reason="Paid back")
+    assert "The subscription is terminated." in seen.said
+    assert "“Paid back”" in seen.text
+    assert row(api)["status"] == "terminated"
+    assert desk.send("accounts/acme/terminate", subscription="kfsub_x", reason="x").status == 404
+
+
+def test_a_stripe_customer_is_linked_to_one_account(api: Api) -> None:
+    desk = signed_in(api, "support")
+    assert "is linked" in desk.send("accounts/acme/link", customer="cus_1").said
+    before = api.head
+    other = desk.send("accounts/umbrella/link", customer="cus_1")
+    assert (other.status, api.head) == (409, before)
+    assert other.said.startswith("This Stripe customer is linked to another account.")
+    wrong = desk.send("accounts/acme/link", customer="acme")
+    assert (wrong.status, "Customer must be the id" in wrong.said) == (422, True)
+
+
+# Tokens
+
+
+def test_a_token_is_made_shown_once_and_taken_back(api: Api, desk: Desk) -> None:
+    fields = {"once": ONCE, "role": "reseller", "reseller": RESELLER, "days": "30"}
+    seen = desk.send("tokens", **fields)
+    (secret,) = re.findall(r"kf_[a-z2-7]{20,}", seen.page)
+    api.tokens["made"] = secret
+    assert api.get("made", "/v1/keys").status == 200
+    made = signed_in(api, "made")
+    before = api.head
+    assert secret in desk.send("tokens", **fields).page
+    assert desk.send("tokens", **{**fields, "role": "admin"}).status == 422
+    assert api.head == before
+    listed = desk.get("tokens")
+    assert secret not in listed.page
+    (id,) = re.findall(r"kft_[a-z2-7]{26}", seen.text.partition("Id")[2])
+    assert "lets nobody in any more" in desk.send(f"tokens/{id}/revoke").said
+    assert (api.get("made", "/v1/keys").status, made.get("").status) == (401, 403)
+    assert desk.send("tokens/kft_x/revoke").status == 404
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"role": "reseller"}, "Reseller a token of role reseller needs one."),
+        ({"role": "admin", "reseller": "x"}, "Reseller a token of role admin has none."),
+        ({"role": "king"}, "Role must be one of"),
+        ({"role": "admin", "days": "0"}, "Days must be from 1 to 3650."),
+        ({"role": "admin", "days": "soon"}, "Days must be a whole number."),
+    ],
+)
+def test_a_token_that_cannot_be_is_not_made(
+    api: Api, desk: Desk, fields: dict[str, str], said: str
+) -> None:
+    before = api.head
+    seen = desk.send("tokens", once=ONCE, **fields)
+    assert (seen.status, api.head) == (422, before)
+    assert said in seen.said

@@ -1,0 +1,301 @@
+"""What the console shows: by any reference, at any moment, and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from urllib.parse import quote
+
+import pytest
+
+from tests.console.desk import Desk, Seen, signed_in
+from tests.web.api import Api, memory_api
+from web.console import moments
+
+ACCOUNT = "accounts/acme"
+
+
+@pytest.fixture
+def api() -> Api:
+    """Answer a world of some days: two seats, then three more, two tills, one refused."""
+    api = memory_api()
+    api.redeem(seats=1)
+    api.clock.forward(days=1)
+    api.sit("till-1", label="Front desk")
+    api.clock.forward(days=1)
+    api.sit("till-2")
+    api.clock.forward(days=1)
+    api.redeem(seats=3)
+    api.sit("till-2")
+    return api
+
+
+@pytest.fixture
+def desk(api: Api) -> Desk:
+    return signed_in(api, "support")
+
+
+def day(number: int) -> str:
+    return f"2026-03-{1 + number:02}T12:00:00Z"
+
+
+def sitting(seen: Seen) -> list[str]:
+    return re.findall(r'data-label="Holder">.*?<code>(.*?)</code>', seen.page)
+
+
+# Search
+
+
+@pytest.mark.parametrize(
+    ("reference", "leads"),
+    [
+        (lambda _: "acme", "Account acme"),
+        (lambda _: " acme ", "Account acme"),
+        (lambda _: "till-1", "Timeline of till-1"),
+        (lambda key: key["id"], "Key POS-••••-••••-"),
+        (lambda key: key["code"], "Key POS-••••-••••-"),
+        (lambda key: key["code"].lower(), "Key POS-••••-••••-"),
+        (lambda key: key["masked"], "Timeline of POS-••••-••••-"),
+        (lambda key: key["batch"], "Batch bat_"),
+        (lambda _: "POS-ABCD-EFGH-7K2M", "Timeline of key_"),
+        (lambda _: "req_1", "Timeline of req_1"),
+        (lambda _: "cus_1", "Timeline of cus_1"),
+        (lambda _: "nothing at all", "Timeline of nothing at all"),
+    ],
+)
+def test_any_reference_leads_to_its_page(
+    api: Api, desk: Desk, reference: Callable[[dict[str, str]], str], leads: str
+) -> None:
+    seen = desk.send("search", ref=reference(api.issue()))
+    assert seen.status == 200
+    assert seen.title.startswith(leads)
+
+
+def test_a_code_that_was_tried_and_never_issued_is_found(api: Api, desk: Desk) -> None:
+    api.try_code("POS-ABCD-EFGH-7K2M")
+    seen = desk.send("search", ref="POS-ABCD-EFGH-7K2M")
+    assert "could not be redeemed: This activation key is not available" in seen.text
+
+
+@pytest.mark.parametrize("ref", ["", "my code is POS-ABCD-EFGH-7K2M", "kf_abcdefghijkl", "a" * 300])
+def test_what_is_no_reference_is_told_and_put_into_no_address(desk: Desk, ref: str) -> None:
+    answer = desk.client.post("/console/search", data={"form_token": desk.form_token(), "ref": ref})
+    assert (answer.status_code, "Location" in answer.headers) == (422, False)
+    assert not ref or ref not in answer.text
+
+
+# Time travel
+
+
+def test_an_account_is_shown_as_it_was(desk: Desk) -> None:
+    assert sitting(desk.get(ACCOUNT)) == ["till-1", "till-2"]
+    assert sitting(desk.get(f"{ACCOUNT}?as_of={day(1)}")) == ["till-1"]
+    assert sitting(desk.get(f"{ACCOUNT}?as_of={day(0)}")) == []
+    later = desk.get(f"{ACCOUNT}?as_of=2028-01-01T00:00")
+    assert "No: no active subscription" in later.text
+
+
+def test_every_moment_of_the_slider_shows_what_the_api_answers(api: Api, desk: Desk) -> None:
+    page = desk.get(ACCOUNT).page
+    values = re.findall(r'<option value="(2026-[^"]+)"', page.partition("</select>")[0])
+    assert len(values) == 3
+    for value in values:
+        for then in ("", "&then=yes"):
+            seen = desk.get(f"{ACCOUNT}?as_of={value}{then}")
+            known = f"&known_at={value}" if then else ""
+            query = f"?as_of={value}{known}"
+            view = api.get("support", f"/v1/accounts/acme/subscriptions{query}&all=true").body
+            used = [f"{one['used']} / {one['seats']}" for one in view["products"]]
+            assert re.findall(r"Used <strong>(.*?)</strong>", seen.page) == used
+            seats = api.get("support", f"/v1/accounts/acme/seats{query}").body["items"]
+            assert sitting(seen) == [one["holder"] for one in seats]
+
+
+def test_the_panel_alone_is_sent_to_the_slider(desk: Desk) -> None:
+    answer = desk.client.get(f"/console/{ACCOUNT}?as_of={day(1)}", headers={"HX-Request": "true"})
+    assert answer.text.lstrip().startswith("<section")
+    assert "<html" not in answer.text
+    whole = desk.get(f"{ACCOUNT}?as_of={day(1)}").page
+    assert answer.text.strip().splitlines()[0] in whole
+
+
+def test_a_link_shows_the_same_for_ever(api: Api, desk: Desk) -> None:
+    def pictured(seen: Seen) -> str:
+        state = seen.page.partition('id="state"')[2].partition('id="timeline"')[0]
+        return state.partition("</p>")[2]
+
+    auditor = signed_in(api, "auditor")
+    for path in (ACCOUNT, f"{ACCOUNT}?as_of={day(1)}", f"{ACCOUNT}?as_of={day(1)}&then=yes"):
+        seen = auditor.get(path)
+        (link,) = re.findall(r'<a href="/console/([^"]+)">Link to this view', seen.page)
+        link = link.replace("&amp;", "&")
+        assert pictured(auditor.get(link)) == pictured(seen)
+        api.clock.forward(hours=1)
+        api.redeem("acme", seats=7)
+        api.sit(f"late-{api.head}")
+        assert pictured(auditor.get(link)) == pictured(seen)
+        assert pictured(auditor.get(ACCOUNT)) != pictured(seen)
+
+
+def test_the_moments_of_a_long_history_are_those_around_the_one_shown(
+    api: Api, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moments, "MOMENTS_MAX", 2)
+    last = desk.get(ACCOUNT)
+    assert "Earlier moments" in last.text
+    assert "Later moments" not in last.text
+    (earlier,) = re.findall(r'href="/console/([^"]+)">Earlier', last.page)
+    first = desk.get(earlier)
+    assert "Later moments" in first.text
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["as_of=soon", "known_at=2026-13-01T00:00:00Z", "from=x", "to=1", "as_of=2026-03-01"],
+)
+def test_a_time_that_is_none_is_refused(desk: Desk, query: str) -> None:
+    assert desk.get(f"{ACCOUNT}?{query}").status == 422
+
+
+@pytest.mark.parametrize("account", ["a b", "a" * 65, "a%00b", "ü"])
+def test_what_cannot_be_an_account_has_no_page(desk: Desk, account: str) -> None:
+    assert desk.get(f"accounts/{account}").status == 404
+
+
+def test_an_account_that_nobody_heard_of_is_shown_as_such(desk: Desk) -> None:
+    seen = desk.get("accounts/nobody")
+    assert (seen.status, "Nothing has happened" in seen.text) == (200, True)
+
+
+# Timeline
+
+
+def test_the_timeline_has_both_times_who_and_what_it_names(api: Api, desk: Desk) -> None:
+    seen = desk.get(ACCOUNT)
+    sentences = re.findall(r'<p><a href="[^"]+">(.*?)</a></p>', seen.page)
+    assert sentences[-1].startswith("Key POS-••••-••••-")
+    assert sentences[0] == "Holder till-2 took a Cloud POS seat, by portal"
+    for one in ("True since", "Recorded", "2026-03-04 12:00:00Z", "(portal)", "Request", "Cause"):
+        assert one in seen.text
+    for one in ("/console/timeline?ref=till-2", "/console/timeline?ref=req_", "/console/cause?of="):
+        assert one in seen.page
+
+
+def test_every_link_of_the_page_leads_somewhere(desk: Desk) -> None:
+    for link in sorted({one.partition("#")[0] for one in desk.get(ACCOUNT).links}):
+        if link.startswith("/console/") and not link.endswith(("explain", "link", "release")):
+            if link.endswith(("search", "sign-out", "diff")):
+                continue
+            assert desk.get(link.removeprefix("/console/")).status in {200, 303}, link
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ("event=account.seat_occupied", 2),
+        ("actor=operator", 0),
+        (f"from={day(2)}", 4),
+        (f"to={day(1)}", 2),
+        ("ref=till-2", 2),
+        ("event=attempts.seat_refused&ref=till-2", 1),
+    ],
+)
+def test_the_timeline_is_filtered(desk: Desk, filters: str, expected: int) -> None:
+    seen = desk.get(f"{ACCOUNT}?{filters}")
+    assert seen.page.count('<li class="entry">') == expected
+
+
+def test_the_timeline_has_pages_that_keep_the_filter(api: Api, desk: Desk) -> None:
+    api.redeem("acme", seats=100)
+    for number in range(70):
+        api.sit(f"till-{10 + number}")
+    path, found = f"{ACCOUNT}?event=account.seat_occupied", []
+    while path:
+        seen = desk.get(path.removeprefix("/console/"))
+        found += re.findall(r"Holder (\S+) ", " ".join(re.findall(r"<p><a.*?</p>", seen.page)))
+        older = [one for one in seen.links if "cursor=" in one]
+        path = older[0] if older else ""
+    assert found == [*(f"till-{10 + number}" for number in reversed(range(70))), "till-2", "till-1"]
+
+
+# Diff, explain, seat history, attempts, overview
+
+
+def test_what_changed_is_told_with_the_events_that_did_it(desk: Desk) -> None:
+    seen = desk.get(f"{ACCOUNT}/diff?from={day(0)}&to={day(1)}")
+    assert "Holder till-1 (“Front desk”) took a Cloud POS seat, by portal" in seen.text
+    assert "Holder till-2" not in seen.text
+    assert desk.get(f"{ACCOUNT}/diff?from={day(1)}&to={day(0)}").status == 200
+    assert "Nothing is different." in desk.get(f"{ACCOUNT}/diff?from={day(3)}").text
+    assert desk.get(f"{ACCOUNT}/diff").status == 422
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"product": "cloud_pos", "holder": "till-1"}, "Holder till-1 may work"),
+        (
+            {"product": "cloud_pos", "holder": "till-2", "as_of": "2028-01-01T00:00"},
+            "On 1 Jan 2028, 00:00 UTC, if nothing more happens: Holder till-2 may not work",
+        ),
+        ({"code": "POS-ABCD-EFGH-7K2M"}, "There is no such key"),
+        ({"product": "cloud_pos", "holder": "till-9"}, "Holder till-9"),
+    ],
+)
+def test_why_is_explained_with_rule_and_events(
+    desk: Desk, fields: dict[str, str], said: str
+) -> None:
+    seen = desk.send(f"{ACCOUNT}/explain", **fields)
+    assert seen.status == 200
+    assert said.lower() in seen.text.lower()
+    assert "Rule" in seen.text
+    assert "POS-ABCD-EFGH-7K2M" not in seen.page
+
+
+def test_a_question_without_a_holder_or_a_code_is_told_beside_the_form(desk: Desk) -> None:
+    seen = desk.send(f"{ACCOUNT}/explain", product="cloud_pos")
+    assert (seen.status, "enter a holder or a code" in seen.said) == (422, True)
+
+
+def test_the_seat_history_is_a_table_as_well(api: Api, desk: Desk) -> None:
+    seen = desk.get(f"{ACCOUNT}/seat-history")
+    points = api.get("support", "/v1/accounts/acme/seat-history?product=cloud_pos").body["points"]
+    cells = re.findall(r'data-label="(?:Seats|Used)">(\d+)<', seen.page)
+    expected = [str(one[name]) for one in reversed(points) for name in ("seats", "used")]
+    assert cells == expected
+    assert "Holder till-1 (“Front desk”) took a Cloud POS seat" in seen.text
+    assert "Integrations" not in seen.text
+
+
+def test_refused_tries_are_listed_with_their_reasons_and_lockouts(api: Api, desk: Desk) -> None:
+    for _ in range(5):
+        api.try_code("POS-ABCD-EFGH-7K2M", session="guessing")
+    seen = desk.get("attempts?account=acme")
+    assert "Session guessing is blocked until 2026-03-04 12:15:00Z" in seen.text
+    assert seen.page.count('<li class="entry">') == 5
+    assert "there is no such key" in seen.text
+    seats = desk.get("attempts?account=acme&what=seats")
+    assert "Holder till-2 refused a Cloud POS seat: No seat is free (1 of 1 taken)" in seats.text
+    api.clock.forward(minutes=15)
+    assert "is blocked" not in desk.get("attempts?account=acme").text
+    for wrong in ("what=all", f"account={quote('a b')}"):
+        assert desk.get(f"attempts?{wrong}").status == 422
+
+
+def test_the_overview_names_what_should_be_looked_at(api: Api, desk: Desk) -> None:
+    seen = desk.get("overview")
+    for title in ("Active seats by product", "Keys by reseller", "Ending in 30 days"):
+        assert title in seen.text
+    api.clock.forward(days=350)
+    assert 'href="/console/accounts/acme"' in signed_in(api, "support").get("overview").page
+
+
+def test_keys_are_listed_by_what_they_are(api: Api, desk: Desk) -> None:
+    api.issue(count=60)
+    assert desk.get("keys?status=redeemed").page.count("<tr>") == 1 + 2
+    first = desk.get("keys?status=issued")
+    (older,) = [one for one in first.links if "cursor=" in one]
+    second = desk.get(older.removeprefix("/console/"))
+    assert (first.page.count("<tr>"), second.page.count("<tr>")) == (1 + 50, 1 + 10)
+    assert desk.get("keys?status=lost").status == 422
+    assert desk.get("keys?cursor=abc").status == 422

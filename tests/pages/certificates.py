@@ -1,0 +1,114 @@
+"""Certificates and other files that customers upload, made for the test."""
+
+from __future__ import annotations
+
+import functools
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    pkcs7,
+    pkcs12,
+)
+from cryptography.x509.oid import NameOID
+
+from web.pages.certificates import Certificate, read
+
+DAY: Final = timedelta(days=1)
+
+
+@functools.cache
+def key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+@functools.cache
+def certificate(
+    name: str | None = "Till 1", starts_days: int = -1, ends_days: int = 365
+) -> x509.Certificate:
+    """Answer a certificate that is valid between two days, counted from today."""
+    attributes = [] if name is None else [x509.NameAttribute(NameOID.COMMON_NAME, name)]
+    subject = x509.Name(attributes)
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key().public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + starts_days * DAY)
+        .not_valid_after(now + ends_days * DAY)
+        .sign(key(), SHA256())
+    )
+
+
+def pem(name: str | None = "Till 1", **days: int) -> bytes:
+    return certificate(name, **days).public_bytes(Encoding.PEM)
+
+
+def der(name: str | None = "Till 1", **days: int) -> bytes:
+    return certificate(name, **days).public_bytes(Encoding.DER)
+
+
+def fingerprint(name: str | None = "Till 1", **days: int) -> str:
+    return certificate(name, **days).fingerprint(SHA256()).hex()
+
+
+def known(name: str, **days: int) -> Certificate:
+    """Answer what the program keeps of a certificate."""
+    return read(pem(name, **days))
+
+
+def chain() -> bytes:
+    return pem("Till 1") + pem("Issuer")
+
+
+def bundle(encoding: Encoding) -> bytes:
+    """Answer a PKCS#7 file, which is made to carry several."""
+    return pkcs7.serialize_certificates([certificate("Till 1"), certificate("Issuer")], encoding)
+
+
+def private_keys() -> dict[str, bytes]:
+    """Answer a private key in each of the ways in which people have one."""
+    behind = BestAvailableEncryption(b"password")
+    pkcs8, openssl = PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL
+    private = key()
+    return {
+        "PEM": private.private_bytes(Encoding.PEM, pkcs8, NoEncryption()),
+        "PEM of old": private.private_bytes(Encoding.PEM, openssl, NoEncryption()),
+        "PEM behind a password": private.private_bytes(Encoding.PEM, pkcs8, behind),
+        "DER": private.private_bytes(Encoding.DER, pkcs8, NoEncryption()),
+        "DER behind a password": private.private_bytes(Encoding.DER, pkcs8, behind),
+        "OpenSSH": private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()),
+        "PKCS#12": pkcs12.serialize_key_and_certificates(
+            b"till", private, certificate("Till 1"), None, behind
+        ),
+        "with its certificate": pem("Till 1")
+        + private.private_bytes(Encoding.PEM, pkcs8, NoEncryption()),
+    }
+
+
+def strangers() -> dict[str, bytes]:
+    """Answer files that are no certificate."""
+    return {
+        "text": b"Hello",
+        "picture": b"\x89PNG\r\n\x1a\n" + bytes(100),
+        "public key": key()
+        .public_key()
+        .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+        "cut off": pem("Till 1")[:200],
+        "cut off in DER": der("Till 1")[:-10],
+        "empty frame": b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
+        "request": x509.CertificateSigningRequestBuilder()
+        .subject_name(certificate("Till 1").subject)
+        .sign(key(), SHA256())
+        .public_bytes(Encoding.PEM),
+    }

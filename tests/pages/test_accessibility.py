@@ -1,0 +1,210 @@
+"""axe finds nothing on any page or dialog, wide and narrow, in light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Page, expect
+
+from tests.pages import certificates
+from tests.pages.conftest import NewPage
+from tests.pages.portal import INT, NEVER_ISSUED, Customer, Vendor
+from tests.pages.selling import Seller, at_stripe
+
+Scheme = Literal["light", "dark"]
+
+SEEN = pytest.mark.parametrize("scheme", ["light", "dark"])
+WIDTHS = pytest.mark.parametrize("width", [360, 1280])
+
+
+def hold_to_axe(page: Page) -> None:
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    wider = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert wider <= 0, f"{page.url} is {wider} px wider than the window"
+
+
+def subscriptions(customer: Customer) -> None:
+    customer.open("subscriptions")
+
+
+def pos_manager(customer: Customer) -> None:
+    customer.open("manage/cloud_pos")
+
+
+def pos_manager_full(customer: Customer) -> None:
+    customer.open("manage/cloud_pos")
+    customer.upload(certificates.pem("Till 9"))
+    expect(customer.page.get_by_role("alert")).to_be_visible()
+
+
+def integrations(customer: Customer) -> None:
+    customer.open("manage/integrations")
+
+
+def upgrade(customer: Customer) -> None:
+    customer.open("upgrade/integrations")
+
+
+def upgrade_dialog(customer: Customer) -> None:
+    customer.open("manage/cloud_pos")
+    customer.page.get_by_role("button", name="Upgrade Plan").click()
+    expect(customer.page.get_by_role("dialog")).to_be_visible()
+
+
+def key_dialog(customer: Customer) -> None:
+    upgrade_dialog(customer)
+    customer.page.get_by_role("dialog").get_by_role("button", name="Activate Key").click()
+    customer.page.get_by_label("Activation key").fill("POS-1")
+
+
+def refused_dialog(customer: Customer) -> None:
+    key_dialog(customer)
+    customer.page.get_by_label("Activation key").fill(NEVER_ISSUED)
+    customer.page.get_by_role("button", name="Validate").click()
+    expect(customer.page.get_by_role("alert")).to_be_visible()
+
+
+def review_dialog(customer: Customer) -> None:
+    key_dialog(customer)
+    customer.page.get_by_label("Activation key").fill(customer.vendor.issue())
+    customer.page.get_by_role("button", name="Validate").click()
+    expect(customer.page.get_by_text("Review the package")).to_be_visible()
+
+
+def shop(customer: Customer) -> None:
+    customer.open("buy/cloud_pos")
+
+
+def shop_with_tiers(customer: Customer) -> None:
+    customer.open("buy/integrations")
+
+
+def billing(customer: Customer) -> None:
+    customer.open("billing")
+
+
+def nowhere(customer: Customer) -> None:
+    customer.open("nowhere")
+
+
+def used_link(customer: Customer) -> None:
+    customer.page.goto(customer.vendor.link(customer.account))
+
+
+def left(customer: Customer) -> None:
+    customer.open("subscriptions")
+    customer.page.get_by_role("button", name="Leave").click()
+    expect(customer.page.get_by_text("You have left")).to_be_visible()
+
+
+STATES = [
+    subscriptions,
+    pos_manager,
+    pos_manager_full,
+    integrations,
+    upgrade,
+    upgrade_dialog,
+    key_dialog,
+    refused_dialog,
+    review_dialog,
+    shop,
+    shop_with_tiers,
+    billing,
+    nowhere,
+    used_link,
+    left,
+]
+
+
+@pytest.fixture(scope="module")
+def account(vendor: Vendor) -> str:
+    """Answer an account that has something of everything: over-use, expired, long names."""
+    account = vendor.account()
+    vendor.redeem(account, seats=1)
+    vendor.redeem(account, seats=2)
+    for n, days in enumerate([{}, {"ends_days": -1}, {"starts_days": 1}], start=1):
+        found = certificates.known(f"Till {n}", **days)
+        vendor.sit(account, found.holder, label=found.label)
+    row = vendor.view(account)["cloud_pos"]["rows"][0]["subscription"]
+    vendor.ask(
+        "POST", f"/v1/accounts/{account}/subscriptions/{row}/terminate", {"reason": "Paid back"}
+    )
+    vendor.redeem(account, INT, seats=1)
+    vendor.sit(account, "con-1", "integrations", tier="growth", label="W" * 300)
+    return account
+
+
+@SEEN
+@WIDTHS
+@pytest.mark.parametrize("state", STATES)
+def test_axe_finds_nothing(
+    vendor: Vendor,
+    new_page: NewPage,
+    account: str,
+    state: Callable[[Customer], None],
+    scheme: Scheme,
+    width: int,
+) -> None:
+    page = new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
+    customer = vendor.customer(page, account, permissions=["manage_users"])
+    state(customer)
+    hold_to_axe(page)
+
+
+@SEEN
+@WIDTHS
+def test_axe_finds_nothing_where_there_is_nothing_yet(
+    vendor: Vendor, new_page: NewPage, scheme: Scheme, width: int
+) -> None:
+    page = new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
+    customer = vendor.customer(page)
+    for path in ("subscriptions", "manage/cloud_pos", "manage/integrations", "buy/integrations"):
+        customer.open(path)
+        hold_to_axe(page)
+
+
+@SEEN
+def test_a_page_in_german_is_marked_as_such(
+    vendor: Vendor, new_page: NewPage, scheme: Scheme
+) -> None:
+    page = new_page(color_scheme=scheme, locale="de-DE")
+    vendor.customer(page)
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    hold_to_axe(page)
+
+
+@SEEN
+@WIDTHS
+def test_axe_finds_nothing_on_what_is_bought_at_stripe(
+    seller: Seller, new_page: NewPage, scheme: Scheme, width: int
+) -> None:
+    account = seller.account()
+    seller.redeem(account)
+    seller.subscribe(account)
+    page = new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
+    customer = seller.customer(page, account, permissions=["manage_users"])
+    for path in ("subscriptions", "buy/cloud_pos", "buy/integrations", "billing"):
+        customer.open(path)
+        hold_to_axe(page)
+
+
+@SEEN
+@WIDTHS
+def test_axe_finds_nothing_on_billing(
+    team_seller: Seller, new_page: NewPage, scheme: Scheme, width: int
+) -> None:
+    account = team_seller.account()
+    subscription = team_seller.subscribe(account, product="team", seats=5)
+    page = new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
+    customer = team_seller.customer(page, account, permissions=["manage_users"])
+    for status in ("active", "past_due", "canceled"):
+        at_stripe(team_seller, subscription)["status"] = status
+        customer.open("billing")
+        expect(page.locator("#status")).not_to_have_text("Inactive")
+        hold_to_axe(page)
+    customer.open("manage/team")
+    hold_to_axe(page)

@@ -1,0 +1,76 @@
+"""The texts of the pages: every one translated, and compiled as it stands."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from babel.messages.catalog import Catalog
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
+from babel.messages.frontend import parse_mapping_cfg
+from babel.messages.mofile import read_mo, write_mo
+from babel.messages.pofile import read_po
+
+from web.pages.languages import LANGUAGES
+
+WEB = Path(__file__).parents[2] / "web"
+FOLDER = WEB / "translations"
+OTHERS = [code for code in LANGUAGES if code != "en"]
+
+others = pytest.mark.parametrize("code", OTHERS)
+
+
+def texts() -> set[str | tuple[str, ...]]:
+    """Answer every text of the pages, as it stands there."""
+    with (FOLDER / "babel.cfg").open() as file:
+        methods, options = parse_mapping_cfg(file)
+    keywords = {**DEFAULT_KEYWORDS, "_l": None}
+    found = extract_from_dir(str(WEB), methods, options, keywords)
+    return {message for _, _, message, _, _ in found}
+
+
+def translated(code: str) -> Catalog:
+    file = FOLDER / code / "LC_MESSAGES" / "messages.po"
+    return read_po(io.BytesIO(file.read_bytes()), locale=code)
+
+
+def test_there_are_texts() -> None:
+    assert len(texts()) > 100
+
+
+@others
+def test_every_text_is_translated_and_none_is_left_over(code: str) -> None:
+    assert {message.id for message in translated(code) if message.id} == texts()
+
+
+def several(text: object) -> Sequence[object]:
+    """Answer the forms of a text: one, or for a number of things one for each number."""
+    return text if isinstance(text, tuple | list) else [text]
+
+
+@others
+def test_no_translation_is_missing_unsure_or_without_its_places(code: str) -> None:
+    places = re.compile(r"%\(\w+\)s")
+    for message in translated(code):
+        if not message.id:
+            continue
+        ids = [str(one) for one in several(message.id)]
+        strings = [str(one or "") for one in several(message.string)]
+        assert all(strings), message.id
+        assert not message.fuzzy, message.id
+        for number, string in enumerate(strings):
+            its = ids[0] if number == 0 else ids[-1]
+            assert set(places.findall(string)) == set(places.findall(its)), message.id
+
+
+@others
+def test_what_is_compiled_is_what_is_written(code: str) -> None:
+    compiled = io.BytesIO()
+    write_mo(compiled, translated(code))
+    compiled.seek(0)
+    kept = (FOLDER / code / "LC_MESSAGES" / "messages.mo").read_bytes()
+    ours, theirs = read_mo(compiled), read_mo(io.BytesIO(kept))
+    assert [(m.id, m.string) for m in ours if m.id] == [(m.id, m.string) for m in theirs if m.id]

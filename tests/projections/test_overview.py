@@ -1,0 +1,85 @@
+"""The overview: what the tables count is what the accounts' own streams say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from random import Random
+
+import pytest
+
+from commands.demo_story import tell
+from commands.ports import Ports
+from ledger.book import Book
+from ledger.streams.account import ACCOUNT, Account
+from projections.catch_up import differences
+from projections.overview import REFUSALS, SEAT_LIST, SUBSCRIPTION_LIST, overview
+from projections.stores import Tables
+from tests.audit.ledgers import happens
+from tests.worlds import DAY, NOON, ports
+
+NOW = NOON + 300 * DAY
+
+
+@pytest.fixture
+def world(book: Book) -> Ports:
+    return ports(book)
+
+
+def accounts(book: Book) -> dict[str, Account]:
+    """Answer every account there is, from nothing but its own stream."""
+    names = {
+        e.stream.removeprefix("account-") for e in book.follow(0) if e.stream.startswith("account-")
+    }
+    return {name: book.load(ACCOUNT, name).state for name in names}
+
+
+def test_an_empty_ledger_has_nothing_to_look_at(world: Ports, tables: Tables) -> None:
+    found = overview(world.book, tables, NOW)
+    assert found[2:] == ([],) * 7
+    assert (found.at, found.position) == (NOW, 0)
+
+
+def test_the_demonstration_at_a_glance(world: Ports, tables: Tables) -> None:
+    tell(world, NOW, test_clock=False)
+    found = overview(world.book, tables, NOW)
+    assert [tuple(one) for one in found.pools] == [
+        ("cloud_pos", None, 9, 12), ("integrations", "growth", 2, 2),
+        ("integrations", "scale", 4, 3), ("integrations", "starter", 1, 1),
+    ]  # fmt: skip
+    assert [tuple(one)[:5] for one in found.over_used] == [
+        ("corner-bakery", "cloud_pos", None, 2, 6), ("book-barge", "cloud_pos", None, 0, 1),
+    ]  # fmt: skip
+    assert [one.account for one in found.ending] == ["museum-shop"]
+    assert [(one.refusal, one.found, one.tries) for one in found.refusals] == [
+        ("invalid_key_format", None, 1), ("key_not_available", "lapsed", 1),
+        ("key_not_available", "redeemed", 1), ("key_not_available", "revoked", 1),
+        ("no_seat_available", None, 1), ("wrong_product", None, 1),
+    ]  # fmt: skip
+    assert sum(sum(one[1:]) for one in found.keys) == sum(
+        event.name == "key.issued@1" for event in world.book.follow(0)
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_it_counts_what_the_accounts_have(world: Ports, tables: Tables, seed: int) -> None:
+    for part in range(3):
+        happens(world, Random(seed * 3 + part), things=25)
+        now = max(event.recorded_at for event in world.book.follow(0)) + timedelta(days=seed * 20)
+        found = overview(world.book, tables, now)
+        seats: Counter[tuple[str, str | None]] = Counter()
+        used: Counter[tuple[str, str | None]] = Counter()
+        over = set()
+        for name, account in accounts(world.book).items():
+            for row in account.rows(now):
+                seats[row.product, row.tier] += row.seats
+            for place, count in account.used.items():
+                used[place] += count
+                pool = account.pool(*place, now)
+                if pool.over:
+                    over.add((name, *place, pool.seats, pool.used))
+        assert {(p.product, p.tier): p.seats for p in found.pools if p.seats} == dict(seats)
+        assert {(p.product, p.tier): p.used for p in found.pools if p.used} == dict(used)
+        assert {tuple(one) for one in found.over_used} == over
+        for projection in (SUBSCRIPTION_LIST, SEAT_LIST, REFUSALS):
+            assert list(differences(world.book, tables, projection)) == []

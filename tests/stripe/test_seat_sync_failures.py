@@ -1,0 +1,240 @@
+"""Billed seats when Stripe, the network or we fail: nothing is lost, and nothing is done twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from commands.gateways.stripe import StripeGateway, StripeKeyRefused, StripeUnavailable
+from commands.sync_seats import Synced, sync_seats
+from ledger.book import Book
+from ledger.store import schema
+from ledger.streams.account import ACCOUNT
+from ledger.streams.stripe import SeatsSynced, SeatSyncFailed, SeatSyncStarted
+from tests.cli.program import KEYFOLD, wait_until
+from tests.stripe.billed_team import (
+    ACME,
+    INCLUDED,
+    TEAM,
+    BilledTeam,
+    billed_team,
+    catalog,
+    program,
+    sold,
+)
+from tests.stripe_server import StripeServer
+from tests.worlds import another_worker, ports
+
+# How often it must happen for a call to fail: what breaks off within an answer is not repeated.
+TRIES = {"applied_then_cut": 1, "cut": 1, "500": 3}
+
+each_failure = pytest.mark.parametrize("kind", ["applied_then_cut", "cut", "500"])
+
+
+def rises(team: BilledTeam) -> int:
+    """Answer how often a rise was invoiced."""
+    return sum(one["billing_reason"] == "subscription_update" for one in team.invoices())
+
+
+@each_failure
+def test_a_call_without_an_answer_is_made_again_under_the_same_key(kind: str) -> None:
+    with billed_team() as team:
+        team.take(INCLUDED + 2)
+        team.stripe.fail(kind, times=TRIES[kind], method="POST")
+        with pytest.raises(StripeUnavailable):
+            team.sync()
+        assert TEAM in team.account().seat_syncs.unanswered
+        team.wait(minutes=5)
+        synced = team.sync()
+        assert (synced.outcome, synced.quantity, team.quantity) == ("in_step", 2, 2)
+        assert rises(team) == 1
+        assert len({one.idempotency_key for one in team.writes()}) == 1
+        (answer,) = team.facts(SeatsSynced)
+        assert answer.outcome == ("found" if kind == "applied_then_cut" else "answered")
+        assert answer.invoice == team.invoices()[-1]["id"]
+        assert answer.invoice_status == "paid"
+
+
+def test_a_call_that_the_library_repeats_is_done_once() -> None:
+    with billed_team() as team:
+        team.take(INCLUDED + 2)
+        team.stripe.fail("500", times=2, method="POST")
+        assert team.sync().quantity == 2
+        assert rises(team) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [("down", StripeUnavailable), ("429", StripeUnavailable), ("wrong_key", StripeKeyRefused)],
+)
+def test_while_stripe_cannot_be_asked_nothing_is_begun(kind: str, error: type[Exception]) -> None:
+    with billed_team() as team:
+        team.take(INCLUDED + 2)
+        team.stripe.fail(kind)
+        with pytest.raises(error):
+            team.sync()
+        assert team.facts(SeatSyncStarted) == []
+        team.stripe.mend()
+        assert team.sync().quantity == 2
+
+
+@each_failure
+def test_what_was_meant_before_holders_moved_on_is_ended_first(kind: str) -> None:
+    with billed_team() as team:
+        team.take(INCLUDED + 4)
+        team.stripe.fail(kind, times=TRIES[kind], method="POST")
+        with pytest.raises(StripeUnavailable):
+            team.sync()
+        paid_if_four = team.paid()
+        team.give_back(3)
+        synced = team.sync()
+        assert [(one.step, one.quantity) for one in synced.steps] == [("raise", 4), ("lower", 1)]
+        assert team.quantity == 1
+        assert rises(team) == 1
+        assert team.paid() >= paid_if_four
+
+
+def test_between_the_two_steps_of_a_rise_nothing_is_billed_twice() -> None:
+    with billed_team(seats=5) as team:
+        team.take(INCLUDED + 3)
+        team.sync()
+        team.take(3)
+        team.stripe.fail("applied_then_cut", times=1, method="POST")
+        with pytest.raises(StripeUnavailable):
+            team.sync()
+        assert team.quantity == 5
+        synced = team.sync()
+        assert [(one.step, one.quantity) for one in synced.steps] == [("restore", 5), ("raise", 6)]
+        assert rises(team) == 1
+
+
+def test_what_was_begun_in_a_period_that_is_over_is_given_up_and_decided_anew() -> None:
+    with billed_team(seats=1) as team:
+        team.take(INCLUDED + 3)
+        team.wait_until(team.period_end - timedelta(minutes=5))
+        team.stripe.fail("cut", times=1, method="POST")
+        with pytest.raises(StripeUnavailable):
+            team.sync()
+        team.wait(minutes=10)
+        synced = team.sync()
+        assert [one.refused for one in synced.steps] == ["period_over", None]
+        assert team.quantity == 3
+        assert rises(team) == 1
+
+
+def test_a_key_that_stripe_has_forgotten_is_not_used_again() -> None:
+    with billed_team() as team:
+        team.take(INCLUDED + 2)
+        team.stripe.fail("cut", times=1, method="POST")
+        with pytest.raises(StripeUnavailable):
+            team.sync()
+        team.wait(hours=24)
+        assert [one.refused for one in team.sync().steps] == ["key_expired", None]
+        assert len({one.idempotency_key for one in team.writes()}) == 2
+        assert rises(team) == 1
+
+
+def test_what_was_begun_on_a_subscription_that_ended_since_is_given_up() -> None:
+    with billed_team() as team:
+        team.take(INCLUDED + 2)
+        team.stripe.fail("cut", times=1, method="POST")
+        with pytest.raises(StripeUnavailable):
+            team.sync()
+        team.stripe.delete(f"/v1/subscriptions/{team.subscription}")
+        team.hear()
+        assert sync_seats(team.world, team.stamp, ACME, None) == []
+        assert [one.code for one in team.facts(SeatSyncFailed)] == ["status_changed"]
+
+
+def test_a_subscription_that_stripe_does_not_have_is_left_alone() -> None:
+    with billed_team() as team, StripeServer() as other:
+        team.take(INCLUDED + 2)
+        elsewhere = team.world._replace(stripe=StripeGateway(other.api_key, other.url))
+        synced = team.sync(world=elsewhere)
+        assert (synced.outcome, synced.why) == ("left_alone", "missing")
+
+
+# Several at once
+
+
+def test_another_process_carries_on_what_one_began() -> None:
+    with billed_team() as team:
+        team.take(INCLUDED + 2)
+        team.stripe.fail("applied_then_cut", times=1, method="POST")
+        with pytest.raises(StripeUnavailable):
+            team.sync()
+        other = another_worker(team.world)._replace(stripe=team.world.stripe)
+        assert team.sync(world=other).quantity == 2
+        assert rises(team) == 1
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_of_servers_that_sync_at_once_one_bills(
+    database: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = f"sqlite:///{tmp_path / 'keyfold.db'}"
+    if database == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+    schema.upgrade(url)
+    with StripeServer() as server:
+        worlds = [
+            ports(Book(url), catalog=catalog(), seed=seed)._replace(
+                stripe=StripeGateway(server.api_key, server.url)
+            )
+            for seed in range(4)
+        ]
+        team = sold(server, worlds[0])
+        at_once = threading.Barrier(len(worlds))
+
+        def sync(seed: int) -> list[Synced]:
+            at_once.wait()
+            return sync_seats(worlds[seed], team.stamp, ACME, None)
+
+        with ThreadPoolExecutor(len(worlds)) as pool:
+            for round in range(1, 6):
+                team.take(1 if round > 1 else INCLUDED + 1)
+                found = [one for (one,) in pool.map(sync, range(len(worlds)))]
+                team.hear()
+                assert {(one.outcome, one.quantity) for one in found} == {("in_step", round)}
+                assert (team.quantity, rises(team)) == (round, round)
+                team.wait(days=1)
+        started, synced = team.facts(SeatSyncStarted), team.facts(SeatsSynced)
+        assert len(started) == len(synced) == 5
+        for world in worlds:
+            world.book.close()
+
+
+# A process that is killed
+
+
+def test_a_process_that_is_killed_between_what_it_meant_and_the_answer_bills_once(
+    tmp_path: Path,
+) -> None:
+    with StripeServer(now=int(time.time())) as server:
+        keyfold = program(tmp_path, server)
+        book = Book(keyfold.settings["KEYFOLD_DATABASE_URL"])
+        team = sold(server, ports(book, catalog=catalog()))
+        team.take(INCLUDED + 2)
+        slow = server.fail("slow", method="POST", delay_s=1)
+        assert slow is not None
+        process = subprocess.Popen(
+            [*KEYFOLD, "stripe", "sync"], cwd=tmp_path, env=keyfold.environ()
+        )
+        wait_until(lambda: bool(team.writes()))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert TEAM in book.load(ACCOUNT, ACME).state.seat_syncs.unanswered
+        server.mend()
+        (told,) = keyfold.json("stripe", "sync")
+        assert [(one["step"], one["quantity"]) for one in told["steps"]] == [("raise", 2)]
+        assert (told["outcome"], team.quantity, rises(team)) == ("in_step", 2, 1)
+        assert len({one.idempotency_key for one in team.writes()}) == 1
+        book.close()

@@ -1,0 +1,126 @@
+"""Every "no" that has to do with Stripe, in its order: rows break later rules, too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from ledger.catalog import Catalog, builtin, parse
+from tests.stripe.payloads import deliver_body
+from tests.stripe.shop import PRICES, Shop, price, shop
+from tests.stripe.test_checkout import BILLED, BILLED_PRICES
+from tests.web.api import Got, memory_api
+from web.errors import KINDS
+
+REASON = {"reason": "Because"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is done, and how it is refused."""
+
+    name: str
+    status: int
+    code: str
+    do: Callable[[Shop], Got]
+    billed: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.name}"
+
+
+def unsigned_and_broken(it: Shop) -> Got:
+    return deliver_body(it.api, b"{", {})
+
+
+def bought_without_a_key(_it: Shop) -> Got:
+    return Shop(memory_api(), _it.stripe).buy()
+
+
+def linked_to_another_while_at_an_old_version(it: Shop) -> Got:
+    place = "/v1/accounts/{}/stripe-customer"
+    it.api.put("portal", place.format("other"), {"customer": "cus_1"})
+    return it.api.put("portal", place.format("acme"), {"customer": "cus_1"})
+
+
+def terminated(it: Shop) -> Got:
+    it.subscribe()
+    (row,) = it.api.get("portal", "/v1/accounts/acme/subscriptions").body["products"][0]["rows"]
+    path = f"/v1/accounts/acme/subscriptions/{row['subscription']}/terminate"
+    return it.api.post("admin", path, REASON)
+
+
+def bought_while_past_due(it: Shop) -> Got:
+    bought = it.subscribe()
+    it.stripe.fail_payments(bought["customer"])
+    it.stripe.advance(days=32)
+    it.api.clock.forward(days=32)
+    it.deliver()
+    return it.buy()
+
+
+def bought_where_seats_follow_holders(it: Shop) -> Got:
+    bought = it.subscribe(seats=5)
+    it.stripe.fail_payments(bought["customer"])
+    return it.buy(seats=1)
+
+
+def bought_with_a_card_that_is_refused(it: Shop) -> Got:
+    bought = it.subscribe()
+    it.stripe.advance(days=1)
+    it.stripe.fail_payments(bought["customer"])
+    return it.buy()
+
+
+def bought_in_another_currency(it: Shop) -> Got:
+    product = it.stripe.post("/v1/products", {"name": "Seats"})["id"]
+    dollars = {**price(product, "integrations_scale_month", "month", 500), "currency": "usd"}
+    it.stripe.post("/v1/prices", dollars)
+    it.subscribe(product="integrations", tier="starter")
+    it.api.clock.forward(days=1)
+    return it.buy(product="integrations", tier="scale")
+
+
+def bought_while_stripe_is(fault: str) -> Callable[[Shop], Got]:
+    def buy(it: Shop) -> Got:
+        it.stripe.fail(fault)
+        return it.buy()
+
+    return buy
+
+
+ROWS = [
+    Row("no signature, and no JSON", 400, "webhook_refused", unsigned_and_broken),
+    Row("no key for Stripe", 503, "stripe_not_configured", bought_without_a_key),
+    Row("a wrong key", 503, "stripe_not_configured", bought_while_stripe_is("wrong_key")),
+    Row("down", 503, "stripe_unavailable", bought_while_stripe_is("down")),
+    Row("too many requests", 503, "stripe_unavailable", bought_while_stripe_is("429")),
+    Row("an error of Stripe's", 503, "stripe_unavailable", bought_while_stripe_is("500")),
+    Row(
+        "another account's customer", 409, "customer_linked_elsewhere",
+        linked_to_another_while_at_an_old_version,
+    ),
+    Row("never at Stripe", 409, "no_stripe_customer", lambda it: it.portal()),
+    Row("Stripe's to end", 409, "managed_in_stripe", terminated),
+    Row("past due, no card", 409, "subscription_not_changeable", bought_while_past_due),
+    Row(
+        "billed, and the card refused", 409, "seats_follow_holders",
+        bought_where_seats_follow_holders, billed=True,
+    ),
+    Row("the card refused", 402, "payment_failed", bought_with_a_card_that_is_refused),
+    Row("another currency", 502, "stripe_refused", bought_in_another_currency),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_a_refusal_says_which_and_why(row: Row) -> None:
+    catalog: Catalog = parse(BILLED) if row.billed else builtin()
+    with shop(catalog, BILLED_PRICES if row.billed else PRICES) as it:
+        got = row.do(it)
+    kind = KINDS[row.code]
+    assert (got.status, got.code, got.body["title"]) == (row.status, row.code, kind.title)
+    assert kind.status == row.status
+    assert ("Retry-After" in got.headers) == (row.status == 503)
+    assert got.body["detail"].endswith(".")

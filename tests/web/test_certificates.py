@@ -1,0 +1,92 @@
+"""Reading what a customer uploads as a certificate."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from ledger.limits import HOLDER_ID, TEXT_LENGTH_MAX, unreadable
+from tests.pages import certificates as files
+from web.pages import certificates
+from web.pages.certificates import Chain, Empty, NoCertificate, PrivateKey, TooLarge, known_as
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        files.pem(),
+        files.der(),
+        b"  \r\n" + files.pem().replace(b"\n", b"\r\n"),
+        b"Till 1, made by hand\n" + files.pem() + b"\n\n",
+    ],
+)
+def test_pem_and_der_of_one_certificate_are_the_same_holder(data: bytes) -> None:
+    read = certificates.read(data)
+    assert read.holder == files.fingerprint()
+    assert len(read.holder) == 64
+
+
+def test_a_label_says_the_name_and_the_validity() -> None:
+    known = known_as(certificates.read(files.pem("Till 4")).label)
+    assert known.name == "Till 4"
+    found = files.certificate("Till 4")
+    assert (known.starts_at, known.ends_at) == (
+        found.not_valid_before_utc,
+        found.not_valid_after_utc,
+    )
+    assert known.ends_at and known.starts_at and known.ends_at - known.starts_at > timedelta(365)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [None, " ", "\u202e\u200b", "x" * 64, "Käthe\u0000s Kasse", "a\nb", "東京の店", "(valid x/y)"],
+)
+def test_any_subject_makes_a_label_that_a_person_can_read(name: str | None) -> None:
+    read = certificates.read(files.pem(name))
+    assert len(read.label) <= TEXT_LENGTH_MAX
+    assert unreadable(read.label) is None
+    assert known_as(read.label).name.strip()
+    assert known_as(read.label).ends_at
+
+
+def test_a_label_of_somebody_else_is_a_name_and_nothing_more() -> None:
+    for label in ("Till at the door", "x (valid 2026-13-01T00:00:00Z/2027-01-01T00:00:00Z)"):
+        assert known_as(label) == certificates.Known(label)
+
+
+@pytest.mark.parametrize("data", files.private_keys().values(), ids=files.private_keys())
+def test_a_private_key_is_known_in_all_its_forms(data: bytes) -> None:
+    with pytest.raises(PrivateKey):
+        certificates.read(data)
+
+
+@pytest.mark.parametrize("data", files.strangers().values(), ids=files.strangers())
+def test_what_is_no_certificate_is_told_so(data: bytes) -> None:
+    with pytest.raises(NoCertificate):
+        certificates.read(data)
+
+
+@pytest.mark.parametrize(
+    "data", [files.chain(), files.bundle(Encoding.PEM), files.bundle(Encoding.DER)]
+)
+def test_more_than_one_certificate_is_told_so(data: bytes) -> None:
+    with pytest.raises(Chain):
+        certificates.read(data)
+
+
+@pytest.mark.parametrize("data", [b"", b" \r\n\t"])
+def test_nothing_is_told_so(data: bytes) -> None:
+    with pytest.raises(Empty):
+        certificates.read(data)
+
+
+def test_too_much_is_told_so() -> None:
+    with pytest.raises(TooLarge):
+        certificates.read(files.pem() + b"#" * certificates.FILE_BYTES_MAX)
+
+
+def test_a_fingerprint_is_an_id_that_a_holder_may_have() -> None:
+    assert HOLDER_ID.endswith("{1,128}")
+    assert certificates.read(files.pem()).holder.isalnum()

@@ -1,0 +1,68 @@
+"""`keyfold billing`: what an account pays."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from commands import checks
+from projections.account_at import Moment, account_at
+from projections.billing import BillingView
+from projections.wording import money
+from web import answers
+from web.billing import read_view
+from web.cli.examples import Exampled
+from web.cli.opening import opened
+from web.cli.options import json_option, moment_options
+from web.cli.printing import Cell, print_json, print_table, text_of
+
+
+@click.command(cls=Exampled, examples=("keyfold billing acme", "keyfold billing acme --json"))
+@click.argument("account", metavar="ACCOUNT")
+@moment_options
+@json_option
+def billing(account: str, as_of: datetime | None, known_at: datetime | None, as_json: bool) -> None:
+    """Show what ACCOUNT pays, for what, and when next.
+
+    Read from Stripe, or, when it does not answer within 5 s, from what it has reported.
+    """
+    checks.refuse_if(checks.account(account))
+    with opened() as (_, ports, stamp):
+        asked = account_at(ports.book, account, Moment(stamp.now, as_of, known_at))
+        view = read_view(ports, asked, stamp.request_id)
+    if as_json:
+        print_json(answers.billing(view))
+    else:
+        _print(view)
+
+
+def _print(view: BillingView) -> None:
+    seats = view.seats
+    click.echo(
+        f"{view.status}: {seats.total} seats, {seats.included} of them included, {seats.used} used"
+    )
+    if view.notice:
+        click.echo(view.notice)
+    if view.lines:
+        click.echo()
+        every = f"every {view.interval}" if view.interval else None
+        rows: list[list[Cell]] = [
+            [line.kind, line.description, line.quantity, money(line.amount, view.currency)]
+            for line in view.lines
+        ]
+        rows.append(["total", every, None, money(view.total, view.currency)])
+        print_table(["part", "what", "quantity", "amount"], rows)
+        click.echo(f"next invoice: {text_of(view.next_invoice_at)}")
+    if view.invoices:
+        click.echo()
+        print_table(
+            ["invoice", "status", "total", "at"],
+            [
+                [one.number or one.id, one.status, money(one.total, one.currency), one.created_at]
+                for one in view.invoices
+            ],
+        )
+    click.echo()
+    source = "read from Stripe" if view.live else "as Stripe reported it"
+    click.echo(f"{view.account}, {source}, as of {text_of(view.fetched_at)}")

@@ -1,0 +1,29 @@
+"""`keyfold link`: which customer of Stripe's an account is."""
+
+from __future__ import annotations
+
+import click
+
+from commands.link_customer import link_customer
+from web.cli.examples import Exampled
+from web.cli.opening import opened
+from web.cli.options import json_option
+from web.cli.printing import print_json
+
+
+@click.command(cls=Exampled, examples=("keyfold link acme cus_QXg1o8vcGmoR32",))
+@click.argument("account", metavar="ACCOUNT")
+@click.argument("customer", metavar="CUSTOMER")
+@json_option
+def link(account: str, customer: str, as_json: bool) -> None:
+    """Link CUSTOMER (cus_…) of Stripe's to ACCOUNT, for ever.
+
+    What Stripe had said about the customer before is the account's in the same commit.
+    """
+    with opened() as (_, ports, stamp):
+        linked = link_customer(ports, stamp, account, customer)
+    if as_json:
+        print_json({"account": account, "customer": customer, "applied": linked.applied})
+        return
+    told = "1 report" if linked.applied == 1 else f"{linked.applied} reports"
+    click.echo(f"{customer} is {account}; {told} that had waited applied")

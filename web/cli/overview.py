@@ -1,0 +1,60 @@
+"""`keyfold overview`: how things stand over all accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from projections.overview import Overview, overview
+from web import telling
+from web.cli.opening import opened
+from web.cli.options import json_option
+from web.cli.printing import Cell, print_json, print_table, text_of
+
+
+@click.command("overview", short_help="How things stand over all accounts.")
+@json_option
+def overview_(as_json: bool) -> None:
+    """Show seats, keys and refusals in numbers, and what somebody should look at."""
+    with opened() as (wiring, ports, stamp):
+        found = overview(ports.book, wiring.tables, stamp.now)
+    if as_json:
+        print_json(telling.overview(found))
+    else:
+        _print(found)
+
+
+def _print(found: Overview) -> None:
+    _section("Active seats", ["product", "tier", "seats", "used"], found.pools)
+    _section("Keys", ["reseller", "issued", "redeemed", "revoked", "lapsed"], found.keys)
+    _section(
+        "Ending within 30 days",
+        ["account", "subscription", "product", "tier", "seats", "ends"],
+        found.ending,
+    )
+    _section(
+        "More holders than seats", ["account", "product", "tier", "seats", "used"], found.over_used
+    )
+    _section(
+        "Stripe prices that mean nothing",
+        ["account", "Stripe subscription", "prices"],
+        [[one.account, one.stripe_subscription, ", ".join(one.prices)] for one in found.unmapped],
+    )
+    _section(
+        "Stripe subscriptions not heard of",
+        ["account", "Stripe subscription", "since"],
+        [
+            [one.account, one.stripe_subscription, one.unconfirmed_since]
+            for one in found.unconfirmed
+        ],
+    )
+    _section("Refused in the last 30 days", ["refusal", "key was", "tries"], found.refusals)
+    click.echo(f"as of {text_of(found.at)}, position {found.position}")
+
+
+def _section(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+    if rows:
+        click.echo(title)
+        print_table(columns, rows)
+        click.echo()

@@ -1,0 +1,129 @@
+"""`keyfold diff` and `keyfold explain`: what became different, and why."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+
+import click
+
+from commands import checks
+from ledger.refusals import FieldError, InvalidRequest
+from projections.account_at import Moment, account_at
+from projections.diff import diff
+from projections.explain import Explanation, explain_holder
+from projections.explain_code import Asked, explain_code
+from web import telling
+from web.cli.examples import Exampled
+from web.cli.opening import hold_to_pools, opened
+from web.cli.options import TIME, json_option, moment_options
+from web.cli.printing import is_terminal, print_json, print_table, text_of
+
+CODE: int = 1
+HOLDER: int = 2
+
+
+@click.command(
+    "diff",
+    cls=Exampled,
+    short_help="What became different between two moments, and which events did it.",
+    examples=(
+        "keyfold diff acme --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z",
+        "keyfold diff acme --from 2026-03-01T00:00:00Z",
+    ),
+)
+@click.argument("account", metavar="ACCOUNT")
+@click.option("--from", "start", type=TIME, metavar="TIME", required=True, help="Begin then.")
+@click.option("--to", "end", type=TIME, metavar="TIME", help="End then; now if left out.")
+@click.option(
+    "--known-at", type=TIME, metavar="TIME", help="Use only what had been recorded by then."
+)
+@json_option
+def diff_(
+    account: str,
+    start: datetime,
+    end: datetime | None,
+    known_at: datetime | None,
+    as_json: bool,
+) -> None:
+    """Show what of ACCOUNT became different between two moments, and which events did it."""
+    checks.refuse_if(checks.account(account))
+    if end is not None and start > end:
+        raise InvalidRequest(FieldError("/from", "must not be after the end"))
+    with opened() as (_, ports, stamp):
+        found = diff(
+            ports.book, account, ports.catalog, start, end, now=stamp.now, known_at=known_at
+        )
+        answer = telling.diff(found, ports.texts)
+    if as_json:
+        print_json(answer)
+        return
+    print_table(
+        ["what", "because of"],
+        [[one.summary, ", ".join(map(str, one.positions))] for one in found.differences],
+    )
+    click.echo(f"{account} from {text_of(found.start)} to {text_of(found.end)}")
+
+
+@click.command(
+    "explain",
+    cls=Exampled,
+    short_help="Why a holder may work or not, or why a code does not.",
+    examples=(
+        "keyfold explain acme cloud_pos till-1",
+        "keyfold explain acme cloud_pos till-1 --as-of 2027-03-03T00:00:00Z",
+        "keyfold explain acme - < code.txt",
+    ),
+)
+@click.argument("account", metavar="ACCOUNT")
+@click.argument("what", metavar="{PRODUCT HOLDER | CODE}", nargs=-1, required=True)
+@click.option("--session", help="With a code: the sitting in which it was tried.")
+@click.option("--product", help="With a code: the product that it was wanted for.")
+@moment_options
+@json_option
+def explain(
+    account: str,
+    what: tuple[str, ...],
+    session: str | None,
+    product: str | None,
+    as_of: datetime | None,
+    known_at: datetime | None,
+    as_json: bool,
+) -> None:
+    """Explain why ACCOUNT was refused a seat or a code, or why it stopped working.
+
+    Name a product and a holder, or a code. Other users of this machine can see a program's
+    arguments: with `-` the code is read from standard input instead.
+    """
+    checks.refuse_if(checks.account(account))
+    if len(what) not in (CODE, HOLDER):
+        raise click.UsageError("name a product and a holder, or a code")
+    with opened() as (_, ports, stamp):
+        moment = Moment(stamp.now, as_of, known_at)
+        if len(what) == HOLDER:
+            checks.refuse_if(checks.holder(what[1]))
+            hold_to_pools(ports, account_at(ports.book, account, moment), what[0])
+            found = explain_holder(ports.book, account, moment, ports.catalog, *what)
+        else:
+            text = sys.stdin.readline() if what[0] == "-" else what[0]
+            asked = Asked(text, session, product)
+            found = explain_code(ports.book, account, moment, ports.catalog, ports.codes, asked)
+    if as_json:
+        print_json(telling.explanation(found))
+    else:
+        _print_explanation(found)
+
+
+def _print_explanation(found: Explanation) -> None:
+    colour = None
+    if is_terminal(sys.stdout):
+        colour = "green" if found.code is None else "red"
+    click.echo(
+        click.style(found.answer, fg=colour, bold=colour is not None) if colour else found.answer
+    )
+    for fact in found.facts:
+        click.echo(f"  - {fact}")
+    if found.mend:
+        click.echo(found.mend)
+    positions = ", ".join(map(str, found.positions)) or "none"
+    click.echo(f"rule {found.rule}, code {text_of(found.code)}, positions {positions}")

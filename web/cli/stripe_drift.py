@@ -1,0 +1,136 @@
+"""`keyfold stripe reconcile` and `remap`: what the ledger missed, and what it had no use for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from commands.map_prices import Mapped, map_prices
+from commands.reconcile_stripe import Drift, reconcile_stripe
+from ledger.streams.account import ACCOUNT
+from projections.stripe_list import list_stripe
+from web.cli.examples import Exampled
+from web.cli.failures import Refused
+from web.cli.opening import Opened, opened
+from web.cli.options import json_option
+from web.cli.printing import NOTHING, print_json, print_table, progress, short_time
+from web.times import iso_or_none
+
+
+@click.command(
+    cls=Exampled,
+    short_help="Hold the ledger against Stripe, and record what was missed.",
+    examples=("keyfold stripe reconcile --dry-run", "keyfold stripe reconcile"),
+)
+@click.option("--dry-run", is_flag=True, help="Only tell; nothing is recorded.")
+@json_option
+def reconcile(dry_run: bool, as_json: bool) -> None:
+    """Compare all subscriptions, and the events of the last 30 days, with Stripe.
+
+    What was missed is recorded, as reports of its own, and printed. Exits with 1 when there was any
+    drift. Meant to run every day.
+    """
+    with opened() as work, progress("Reconciling", None) as on_drift:
+        found = []
+        for one in reconcile_stripe(work.ports, work.stamp, _open(work), dry_run=dry_run):
+            found.append(one)
+            on_drift()
+    if as_json:
+        print_json({"dry_run": dry_run, "drift": [_written(one) for one in found]})
+    else:
+        _print_drift(found)
+    if found:
+        told = "1 thing differed" if len(found) == 1 else f"{len(found)} things differed"
+        done = "nothing was recorded" if dry_run else "recorded now"
+        raise Refused("stripe_drift", f"{told} from Stripe: {done}")
+
+
+def _open(work: Opened) -> Iterator[str]:
+    """Answer the Stripe subscriptions that the ledger has not heard the end of."""
+    for listed in list_stripe(work.ports.book, work.wiring.tables):
+        if listed.account is None:
+            yield listed.stripe_subscription
+            continue
+        account = work.ports.book.load(ACCOUNT, listed.account).state
+        known = account.stripe.subscriptions.get(listed.stripe_subscription)
+        if known is None or not known.told.is_end:
+            yield listed.stripe_subscription
+
+
+def _written(one: Drift) -> dict[str, str | None]:
+    return {**one._asdict(), "since": iso_or_none(one.since)}
+
+
+def _print_drift(found: list[Drift]) -> None:
+    if not found:
+        click.echo("the ledger is as Stripe has it")
+        return
+    print_table(
+        ("what", "id", "account", "drift", "since"),
+        [
+            (
+                one.kind,
+                one.id,
+                one.account or NOTHING,
+                one.what,
+                short_time(one.since) if one.since else NOTHING,
+            )
+            for one in found
+        ],
+    )
+
+
+@click.command(
+    cls=Exampled,
+    short_help="Look unmapped prices up in the catalog again.",
+    examples=("keyfold stripe remap --dry-run", "keyfold stripe remap"),
+)
+@click.option("--dry-run", is_flag=True, help="Only tell; nothing is recorded.")
+@json_option
+def remap(dry_run: bool, as_json: bool) -> None:
+    """Give prices a meaning that had none when Stripe reported them.
+
+    The catalog as it is now says what they mean, from now on; what was true before stays as it was.
+    Exits with 1 when there are prices left that mean nothing.
+    """
+    with opened() as work:
+        listed = list_stripe(work.ports.book, work.wiring.tables)
+        accounts = sorted({one.account for one in listed if one.unmapped and one.account})
+        with progress("Mapping", len(accounts)) as on_account:
+            found = []
+            for account in accounts:
+                found.append(map_prices(work.ports, work.stamp, account, dry_run=dry_run))
+                on_account()
+    found = [one for one in found if one.meanings or one.unmapped]
+    if as_json:
+        print_json({"dry_run": dry_run, "accounts": [_mapped(one) for one in found]})
+    else:
+        _print_mapped(found)
+    left = sum(len(one.unmapped) for one in found)
+    if left:
+        told = "1 price means" if left == 1 else f"{left} prices mean"
+        raise Refused("prices_unmapped", f"{told} nothing in the catalog, and gives no seats")
+
+
+def _mapped(one: Mapped) -> dict[str, object]:
+    return {
+        "account": one.account,
+        "mapped": {
+            price: {"product": meaning.product, "tier": meaning.tier}
+            for price, meaning in one.meanings.items()
+        },
+        "unmapped": one.unmapped,
+    }
+
+
+def _print_mapped(found: list[Mapped]) -> None:
+    if not found:
+        click.echo("every price that was reported means something")
+        return
+    rows = []
+    for one in found:
+        for price, meaning in one.meanings.items():
+            rows.append((one.account, price, meaning.product, meaning.tier or NOTHING))
+        rows += [(one.account, price, "unmapped", NOTHING) for price in one.unmapped]
+    print_table(("account", "price", "product", "tier"), rows)

@@ -1,0 +1,148 @@
+"""`keyfold stripe import`: events of Stripe's from files."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from commands.record_stripe_event import record_event
+from ledger.stripe_objects import NotAnEvent, StripeEvent, read_event
+from web.cli.examples import Exampled
+from web.cli.failures import REFUSED
+from web.cli.opening import Opened, opened
+from web.cli.options import json_option
+from web.cli.printing import print_json, progress
+from web.errors import Problem
+from web.reading import read_json
+
+
+class _Told(NamedTuple):
+    """An event in a file, and where it stands, for people."""
+
+    place: str
+    payload: Any
+
+
+class _Unreadable(NamedTuple):
+    place: str
+    reason: str
+
+
+@click.command(
+    "import",
+    cls=Exampled,
+    short_help="Record events from files.",
+    examples=(
+        "keyfold stripe import events.jsonl",
+        "keyfold stripe import saved/*.json",
+    ),
+)
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE…",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+)
+@json_option
+def import_(files: tuple[Path, ...], as_json: bool) -> None:
+    """Record the events in each FILE: one event, a JSON array, a Stripe list, or JSON Lines.
+
+    Whoever can write a FILE is believed: saved events carry no signature. An event that is on
+    record already is passed over, so the same files can be imported again. What cannot be read is
+    told with its place, and exits with 1; all else is recorded. `-` is standard input.
+    """
+    outcomes: Counter[str] = Counter()
+    refused: list[_Unreadable] = []
+    with opened() as work:
+        found = [one for file in files for one in _read(file)]
+        with progress("Importing", len(found)) as on_event:
+            for one in found:
+                _record(work, one, outcomes, refused)
+                on_event()
+    if as_json:
+        told = [one._asdict() for one in refused]
+        print_json({"events": dict(sorted(outcomes.items())), "refused": told})
+    else:
+        _print(outcomes, refused)
+    if refused:
+        sys.exit(REFUSED)
+
+
+def _record(
+    work: Opened,
+    one: _Told | _Unreadable,
+    outcomes: Counter[str],
+    refused: list[_Unreadable],
+) -> None:
+    if isinstance(one, _Unreadable):
+        refused.append(one)
+        return
+    try:
+        event = read_event(one.payload)
+        _refuse_foreign(work, event)
+    except NotAnEvent as error:
+        refused.append(_Unreadable(one.place, str(error)))
+        return
+    recorded = record_event(work.ports, work.stamp, event, "file")
+    outcomes[recorded.outcome if recorded.new else "on record already"] += 1
+
+
+def _refuse_foreign(work: Opened, event: StripeEvent) -> None:
+    stripe = work.ports.stripe
+    if stripe and stripe.livemode is not None and stripe.livemode is not event.livemode:
+        raise NotAnEvent("`livemode` is not that of STRIPE_API_KEY")
+    if event.connected is not None:
+        raise NotAnEvent("`account` is a connected account, not the vendor's own")
+
+
+def _read(file: Path) -> Iterator[_Told | _Unreadable]:
+    """Answer what is in a file, whichever of the four forms it has."""
+    raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    try:
+        whole = _json(raw)
+    except ValueError as error:
+        if b"\n" not in raw.strip():
+            yield _Unreadable(str(file), str(error))
+        else:
+            yield from _lines(file, raw)
+        return
+    if isinstance(whole, dict) and whole.get("object") == "list":
+        whole = whole.get("data")
+    if isinstance(whole, list):
+        for number, payload in enumerate(whole, start=1):
+            yield _Told(f"{file}, event {number}", payload)
+    else:
+        yield _Told(str(file), whole)
+
+
+def _lines(file: Path, raw: bytes) -> Iterator[_Told | _Unreadable]:
+    for number, line in enumerate(raw.splitlines(), start=1):
+        if not line.strip():
+            continue
+        place = f"{file}, line {number}"
+        try:
+            yield _Told(place, _json(line))
+        except ValueError as error:
+            yield _Unreadable(place, str(error))
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return read_json(raw)
+    except Problem as problem:
+        raise ValueError(problem.detail) from None
+
+
+def _print(outcomes: Counter[str], refused: list[_Unreadable]) -> None:
+    for place, reason in refused:
+        click.echo(f"{place}: {reason}", err=True)
+    for outcome, count in sorted(outcomes.items()):
+        click.echo(f"{count} {outcome.replace('_', ' ')}")
+    if not outcomes and not refused:
+        click.echo("there is no event in these files")

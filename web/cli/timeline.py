@@ -1,0 +1,175 @@
+"""`keyfold timeline`: what happened, in sentences."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+import click
+
+from commands.checks import FORMULA_STARTS
+from ledger import codes
+from projections.timeline import Entry, Sight, TimelinePage, TimelineQuery, timeline
+from web import telling
+from web.cli.examples import Exampled
+from web.cli.opening import opened
+from web.cli.options import TIME, json_option
+from web.cli.printing import is_terminal, print_json, progress, text_of
+from web.times import iso
+from web.wiring import Wiring
+
+PAGE_ENTRIES: Final = 500
+LIMIT_DEFAULT: Final = 50
+
+_COLUMNS: Final = (
+    "position", "event", "recorded_at", "occurred_at", "actor", "actor_role", "request_id",
+    "summary", "refs",
+)  # fmt: skip
+# Read at a glance: what came to be, what went, what was refused.
+_COLOURS: Final = {
+    "refused": "red",
+    "revoked": "yellow",
+    "terminated": "yellow",
+    "released": "yellow",
+    "erased": "yellow",
+    "issued": "green",
+    "redeemed": "green",
+    "activated": "green",
+    "occupied": "green",
+}
+
+
+@click.command(
+    "timeline",
+    cls=Exampled,
+    short_help="What happened to anything that has an id, newest first.",
+    examples=(
+        "keyfold timeline acme",
+        "keyfold timeline till-1 --account acme",
+        "keyfold timeline 'POS-••••-••••-7K2M'        dots may be typed as *",
+        "keyfold timeline - < code.txt",
+        "keyfold timeline --event attempts.seat_refused --from 2026-03-01T00:00:00Z",
+        "keyfold timeline --csv > timeline.csv",
+    ),
+)
+@click.argument("ref", metavar="[REF]", required=False)
+@click.option("--account", help="Only what happened to this account.")
+@click.option("--event", metavar="NAME", help="Only events of this name.")
+@click.option("--actor", help="Only what this token, or operator, or stripe, asked for.")
+@click.option("--from", "start", type=TIME, metavar="TIME", help="Recorded from then on.")
+@click.option("--to", "end", type=TIME, metavar="TIME", help="Recorded before then.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=LIMIT_DEFAULT,
+    show_default=True,
+    help="How many at most.",
+)
+@click.option("--csv", "as_csv", is_flag=True, help="Print all of them as CSV.")
+@json_option
+def timeline_(
+    ref: str | None,
+    account: str | None,
+    event: str | None,
+    actor: str | None,
+    start: datetime | None,
+    end: datetime | None,
+    limit: int,
+    as_csv: bool,
+    as_json: bool,
+) -> None:
+    """Tell what happened to REF, newest first; to everything, if REF is left out.
+
+    REF is an account, a holder, the id of a key, batch, subscription, token or request, a masked or
+    whole code, or an id of Stripe's. Other users of this machine can see a program's arguments:
+    with `-` it is read from standard input instead.
+    """
+    if ref == "-":
+        ref = sys.stdin.readline()
+    with opened() as (wiring, ports, _):
+        code = codes.parse(ref, ports.catalog.prefixes) if ref else None
+        ref = ports.codes.key_id(code) if code else ref
+        query = TimelineQuery(
+            ref=ref, account=account, event=event, actor=actor, start=start, end=end
+        )
+        if as_csv:
+            _print_csv(wiring, query)
+            return
+        page = _page(wiring, query, limit)
+    if as_json:
+        print_json(telling.timeline(page, None))
+        return
+    for entry in page.entries:
+        click.echo(_line(entry))
+    if page.next is not None:
+        click.echo(f"… and more: say --limit {limit * 10}, or --csv for all", err=True)
+
+
+def _page(wiring: Wiring, query: TimelineQuery, limit: int) -> TimelinePage:
+    entries: list[Entry] = []
+    for page in _pages(wiring, query, min(limit, PAGE_ENTRIES)):
+        entries += page.entries
+        if page.next is None or len(entries) >= limit:
+            more = page.next is not None or len(entries) > limit
+            return TimelinePage(entries[:limit], 0 if more else None, page.position)
+    raise AssertionError("there is always a page")
+
+
+def _pages(wiring: Wiring, query: TimelineQuery, size: int) -> Iterator[TimelinePage]:
+    ports, after = wiring.ports, None
+    while True:
+        page = timeline(
+            ports.book,
+            wiring.tables,
+            ports.catalog,
+            query,
+            Sight(ports.texts),
+            after=after,
+            limit=size,
+        )
+        yield page
+        after = page.next
+        if after is None:
+            return
+
+
+def _line(entry: Entry) -> str:
+    at, position = text_of(entry.event.recorded_at), f"{entry.event.position:>7}"
+    if not is_terminal(sys.stdout):
+        return f"{at}  {position}  {entry.summary}"
+    done = entry.event.name.partition("@")[0].rpartition("_")[2].rpartition(".")[2]
+    summary = click.style(entry.summary, fg=_COLOURS.get(done))
+    return f"{click.style(at, dim=True)}  {click.style(position, dim=True)}  {summary}"
+
+
+def _print_csv(wiring: Wiring, query: TimelineQuery) -> None:
+    out = csv.writer(sys.stdout, lineterminator="\n")
+    out.writerow(_COLUMNS)
+    with progress("Reading", None) as on_page:
+        for page in _pages(wiring, query, PAGE_ENTRIES):
+            out.writerows(_row(entry) for entry in page.entries)
+            on_page()
+
+
+def _row(entry: Entry) -> list[str]:
+    event = entry.event
+    cells = [
+        str(event.position),
+        event.name,
+        iso(event.recorded_at),
+        iso(event.occurred_at),
+        event.actor,
+        entry.actor_role or "",
+        event.request_id,
+        entry.summary,
+        " ".join(entry.refs),
+    ]
+    return [_safe(cell) for cell in cells]
+
+
+def _safe(cell: str) -> str:
+    """Answer a cell that no spreadsheet takes for a formula; ids are not ours to choose."""
+    return f"'{cell}" if cell.startswith((*FORMULA_STARTS, "\t", "\r")) else cell

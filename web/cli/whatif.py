@@ -1,0 +1,70 @@
+"""`keyfold replay --policy FILE`: what another rule would have done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from projections.whatif import Policy, PolicyError, WhatIf, parse, what_if
+from projections.wording import about, counted
+from web import telling
+from web.cli.failures import Refused
+from web.cli.opening import opened
+from web.cli.pace import pace
+from web.cli.printing import print_json, print_table
+
+
+def print_what_if(file: Path, *, as_json: bool) -> None:
+    """Fold history under the policy in a file, and print who would have been affected."""
+    policy = _read(file)
+    with opened() as (_, ports, stamp):
+        events = ports.book.head()
+        with pace("Replaying") as on_events:
+            found = what_if(ports.book, policy, stamp.now, lambda more: on_events(more, events))
+    if as_json:
+        print_json(telling.what_if(found))
+    else:
+        _print(found)
+
+
+def _read(file: Path) -> Policy:
+    try:
+        return parse(file.read_text("utf-8"))
+    except (PolicyError, UnicodeDecodeError) as error:
+        raise Refused("policy_unfit", f"{file} is no policy: {error}") from None
+
+
+def _print(found: WhatIf) -> None:
+    if found.holders:
+        print_table(
+            ["account", "product", "tier", "holder", "worked more", "worked less", "from", "to"],
+            [
+                [
+                    one.account,
+                    one.product,
+                    one.tier,
+                    one.holder,
+                    about(one.gained) if one.gained else None,
+                    about(one.lost) if one.lost else None,
+                    one.first,
+                    one.last,
+                ]
+                for one in found.holders
+            ],
+        )
+        click.echo()
+    if found.let_in:
+        print_table(
+            ["account", "product", "tier", "holder", "let in at", "position"],
+            [
+                [one.account, one.product, one.tier, one.holder, one.at, one.position]
+                for one in found.let_in
+            ],
+        )
+        click.echo()
+    click.echo(
+        f"of {counted(found.accounts, 'account')} and {counted(found.events, 'event')}:"
+        f" {counted(len(found.holders), 'holder')} affected, {len(found.let_in)} let in;"
+        " nothing was changed"
+    )

@@ -1,0 +1,129 @@
+"""An account's page: what it has at a moment, who sits where, what happened, and why.
+
+The moment is chosen on a slider over the account's events; the panel of the state is asked for
+anew by htmx, or by a form where there is no script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from flask import Response, request, url_for
+
+from ledger.streams.account import ACCOUNT
+from projections import seats as seated
+from projections import subscriptions as subscribed
+from projections.account_at import AccountAt, account_at
+from projections.seats import PoolTotal, SeatsView, SeatView
+from projections.subscriptions import SubscriptionsView
+from projections.wording import ERASED, NOT_SHOWN
+from web.auth import ADMIN, SUPPORT
+from web.console import asking, moments, sessions
+from web.console.moments import Asked
+from web.console.showing import page
+from web.console.timelines import KINDS, listing
+from web.context import ports
+from web.pages.saying import Saying
+from web.times import iso
+from web.v1.timeline import sight
+
+
+class Sitting(NamedTuple):
+    """A taken seat, with its label as far as the caller may see it."""
+
+    seat: SeatView
+    label: str | None
+
+
+class State(NamedTuple):
+    """What an account has at a moment.
+
+    Attributes:
+        link: the address at which it is shown the same for ever.
+        asked: which moment, and what was known.
+    """
+
+    account: str
+    asked: Asked
+    at: AccountAt
+    view: SubscriptionsView
+    totals: list[PoolTotal]
+    sitting: list[Sitting]
+    link: str
+
+
+def show_account(account: str) -> Response:
+    """Show an account, at the moment that the address asks for; to htmx only its state."""
+    account = asking.account_id(account)
+    if "HX-Request" in request.headers:
+        return page("state.html", state=state(account, moments.asked()), may=sessions.may)
+    return show(account, _done(request.args.get("done")))
+
+
+def show(account: str, said: Saying | None) -> Response:
+    """Show an account's page, with what came of a form that was sent from it."""
+    wanted = moments.asked()
+    _, events = ports().book.history(ACCOUNT, account)
+    return page(
+        "account.html",
+        said.status if said else 200,
+        said=said,
+        account=account,
+        state=state(account, wanted),
+        choices=moments.choices(events, wanted.moment.as_of),
+        products=list(products(account_at(ports().book, account, wanted.moment))),
+        listing=listing(asking.asked("ref"), account),
+        kinds=KINDS,
+        may=sessions.may,
+    )
+
+
+def state(account: str, wanted: Asked) -> State:
+    """Answer what an account has at a moment."""
+    found = account_at(ports().book, account, wanted.moment)
+    view = seated.seats(found, ports().catalog)
+    at, known = found.moment.at, found.moment.known
+    return State(
+        account,
+        wanted,
+        found,
+        subscribed.subscriptions(found, ports().catalog, ended=True),
+        view.totals,
+        list(_sitting(view)),
+        url_for("console.show_account", account=account, as_of=iso(at), known_at=iso(known)),
+    )
+
+
+def products(found: AccountAt) -> Iterator[tuple[str, str]]:
+    """Answer the products that an account may have seats of, by id and name."""
+    for id in dict.fromkeys(id for id, _ in seated.pools(found.account, ports().catalog)):
+        known = ports().catalog.product(id)
+        yield id, known.name if known else id
+
+
+def may_change() -> bool:
+    return sessions.may(ADMIN, SUPPORT)
+
+
+def _sitting(view: SeatsView) -> Iterator[Sitting]:
+    texts = sight().texts
+    opened = texts.open_all(one.label for one in view.seats) if texts else [None] * len(view.seats)
+    for seat, text in zip(view.seats, opened, strict=True):
+        shown = None
+        if seat.label is not None:
+            shown = NOT_SHOWN if texts is None else text or ERASED
+        yield Sitting(seat, shown)
+
+
+def _done(done: str | None) -> Saying | None:
+    match done:
+        case "released":
+            return Saying("good", "The seat was given back.", ["It is free from now on."])
+        case "gone":
+            return Saying("warn", "The seat had been given back already.")
+        case "terminated":
+            return Saying("good", "The subscription is terminated.", ["It gives no seats now."])
+        case "linked":
+            return Saying("good", "The Stripe customer is linked.")
+    return None

@@ -1,0 +1,58 @@
+"""Refused tries: codes and seats that somebody wanted and did not get, with the reasons."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from flask import Response
+
+from ledger.limits import ACCOUNT_ID
+from ledger.refusals import FieldError, InvalidRequest
+from ledger.streams.attempts import ATTEMPTS
+from projections.timeline import TimelineQuery
+from web.console import asking
+from web.console.showing import page
+from web.console.timelines import listed
+from web.context import ports, stamp
+
+EVENTS: Final = {"codes": "attempts.redemption_refused", "seats": "attempts.seat_refused"}
+SESSIONS_MAX: Final = 20
+
+
+class Block(NamedTuple):
+    """A lockout that lasts; of the whole account when there is no session."""
+
+    session: str | None
+    until: datetime
+
+
+def show_attempts() -> Response:
+    """List refused tries: of codes or of seats, of all accounts or of one."""
+    what = asking.asked("what") or "codes"
+    account = asking.asked("account")
+    if what not in EVENTS:
+        raise InvalidRequest(FieldError("/what", f"must be one of {', '.join(EVENTS)}"))
+    if account is not None and not re.fullmatch(ACCOUNT_ID, account):
+        raise InvalidRequest(FieldError("/account", "must be an account"))
+    query = TimelineQuery(account=account, event=EVENTS[what])
+    return page(
+        "attempts.html",
+        what=what,
+        account=account,
+        listing=listed(query),
+        blocks=_blocks(account) if account else [],
+    )
+
+
+def _blocks(account: str) -> list[Block]:
+    """Answer the lockouts of an account that last now."""
+    state, now = ports().book.load(ATTEMPTS, account).state, stamp().now
+    # The account's own block is asked for by a session that nobody has.
+    of_account = state.blocked_until("", now)
+    if of_account is not None:
+        return [Block(None, of_account)]
+    ends = ((name, state.blocked_until(name, now)) for name in state.sessions)
+    found = [Block(name, end) for name, end in ends if end is not None]
+    return sorted(found, key=lambda one: one.until, reverse=True)[:SESSIONS_MAX]

@@ -1,0 +1,118 @@
+"""Signing in with a token, and out again.
+
+The token is sent once, in a form, and kept nowhere: not in an address, a cookie or a log. Any page
+that is asked for by a stranger shows the form in its place, and leads on to that page.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Final
+
+from flask import Response, request, url_for
+
+from ledger.streams.token import Token
+from projections.access import valid_token
+from web.console import sessions
+from web.console.showing import page
+from web.context import ports, stamp
+from web.pages import cookies, forms
+from web.pages.forms import FormRefused
+from web.pages.rendering import see
+from web.pages.saying import Saying
+
+TOKEN_LENGTH_MAX: Final = 200
+_DOOR: Final = "keyfold_console_door"
+# An address of ours: no other host's, and nothing but what an address is made of.
+_INSIDE: Final = re.compile(r"/console/[A-Za-z0-9._~:/?&=%+@-]{0,1500}")
+
+
+def show_sign_in() -> Response:
+    """Show the form; who is signed in already is led on."""
+    try:
+        sessions.come_in(sessions.ROLES)
+    except sessions.NotSignedIn:
+        return form(200)
+    return see(url_for("console.show_home"))
+
+
+def sign_in() -> Response:
+    """Take a token, and lead on.
+
+    Raises:
+        FormRefused: another site sent the form, or the browser keeps no cookies.
+    """
+    bound_to = request.cookies.get(cookies.called(_DOOR))
+    if not bound_to:
+        return form(403, Saying("bad", "Your browser keeps no cookies", [_ALLOW]))
+    forms.expect_ours(bound_to)
+    token = _token(request.form.get("token", "").strip())
+    if token is None:
+        said = Saying("bad", "This token lets nobody in", ["It is unknown, revoked or expired."])
+        return form(403, said)
+    if token.role not in sessions.ROLES:
+        return form(403, Saying("bad", "There is no console for tokens of role portal"))
+    response = see(_onward(request.form.get("onward", "")))
+    sessions.begin(response, token)
+    cookies.put(response, _DOOR, "", max_age=0, samesite="Strict")
+    return response
+
+
+def sign_out() -> Response:
+    """End the session in this browser."""
+    response = see(url_for("console.show_sign_in"))
+    sessions.end(response)
+    return response
+
+
+def ask_to_sign_in(_error: sessions.NotSignedIn) -> Response:
+    """Show the form in the place of a page that somebody has to sign in for."""
+    return form(403)
+
+
+def refuse_form(_error: FormRefused) -> Response:
+    """Say that a form was not ours, or of a session that is over; nothing was changed."""
+    if sessions.current() is None:
+        said = Saying("bad", "This form cannot be taken", ["It was not shown to you just now."])
+        return form(403, said)
+    return page(
+        "problem.html",
+        403,
+        title="This form cannot be taken",
+        advice="It was not shown in your present session, and nothing was changed."
+        " Open the page again.",
+    )
+
+
+def form(status: int, said: Saying | None = None) -> Response:
+    """Show the form to sign in with."""
+    bound_to = request.cookies.get(cookies.called(_DOOR)) or secrets.token_hex(16)
+    onward = request.form.get("onward", "")
+    if request.method == "GET" and request.endpoint != "console.show_sign_in":
+        onward = request.full_path.removesuffix("?")
+    response = page(
+        "sign_in.html",
+        status,
+        {"HX-Refresh": "true"} if "HX-Request" in request.headers else None,
+        said=said,
+        onward=_onward(onward),
+        elsewhere=bool(onward),
+        door=forms.field(bound_to),
+    )
+    cookies.put(response, _DOOR, bound_to, samesite="Strict")
+    return response
+
+
+_ALLOW: Final = "Allow them for this site, then try again."
+
+
+def _token(secret: str) -> Token | None:
+    if not 0 < len(secret) <= TOKEN_LENGTH_MAX or not secret.isascii():
+        return None
+    return valid_token(ports().book, ports().token_key, secret, stamp().now)
+
+
+def _onward(path: str) -> str:
+    """Answer where to go on: only to pages of ours."""
+    return path if _INSIDE.fullmatch(path) else url_for("console.show_home")

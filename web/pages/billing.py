@@ -1,0 +1,55 @@
+"""The Billing page: the whole account's plan, for those who may manage users.
+
+Source: the guide "Billing & Subscription".
+"""
+
+from __future__ import annotations
+
+from flask import Response, url_for
+
+from ledger.catalog import Product
+from web.billing import billing_view
+from web.context import ports
+from web.pages import wording
+from web.pages.rendering import page
+from web.pages.saying import Saying
+from web.pages.stripe_words import ENDED, badge, notice
+from web.pages.subscriptions import account_now
+from web.pages.visits import permit
+
+
+def show_billing() -> Response:
+    """Show status, seats, this period's total and the latest invoices."""
+    return show(None)
+
+
+def show(said: Saying | None) -> Response:
+    """Show the page, with what came of a form that was sent from it."""
+    permit("manage_users")
+    view = billing_view(account_now())
+    billed = [product for product in ports().catalog.products if product.billed]
+    return page(
+        "billing.html",
+        said.status if said else 200,
+        said=said or notice(view.status),
+        view=view,
+        badge=badge(view.status),
+        ended=view.status in ENDED,
+        shops=_shops(billed or list(ports().catalog.products)),
+        managers=_managers(billed),
+    )
+
+
+def _shops(products: list[Product]) -> list[tuple[str, str]]:
+    """Answer where a subscription is started, with what the button says."""
+    return [
+        (url_for("portal.show_shop", product=product.id), wording.words(product).buy_plan)
+        for product in products
+    ]
+
+
+def _managers(products: list[Product]) -> list[tuple[str, str]]:
+    return [
+        (url_for("portal.show_manager", product=product.id), wording.words(product).manager)
+        for product in products
+    ]

@@ -1,0 +1,153 @@
+"""A certificate that a customer uploads: read, and forgotten but for what the seat is known by.
+
+PEM or DER, one certificate and nothing else. The seat's holder is the certificate's fingerprint
+(SHA-256 of its DER), which names nobody. The subject may name a person, so it goes into the seat's
+label, which is sealed, with the days between which the certificate is valid:
+
+    >>> known_as("Till 4 (valid 2026-01-01T00:00:00Z/2027-01-01T00:00:00Z)").name
+    'Till 4'
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_private_key
+from cryptography.x509.oid import NameOID
+
+from ledger.limits import unreadable
+
+FILE_BYTES_MAX: Final = 64 * 1024
+_NAME_LENGTH_MAX: Final = 400
+_PEM_CERTIFICATE: Final = re.compile(
+    rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL
+)
+_PRIVATE: Final = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----|PuTTY-User-Key-File")
+_SEVERAL: Final = (b"-----BEGIN PKCS7-----", bytes.fromhex("06092a864886f70d010702"))
+# PKCS#12: SEQUENCE, version 3, and data by its object id; it is made to carry private keys.
+_KEY_STORE: Final = re.compile(
+    rb"\A\x30.{1,5}\x02\x01\x03\x30.{1,5}\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07", re.DOTALL
+)
+_VALIDITY: Final = re.compile(
+    r"(?P<name>.*) \(valid (?P<start>[0-9T:-]{19}Z)/(?P<end>[0-9T:-]{19}Z)\)"
+)
+
+
+class NotUsable(Exception):
+    """The file is no single certificate."""
+
+
+class Empty(NotUsable):
+    """The file is empty."""
+
+
+class TooLarge(NotUsable):
+    """The file is larger than a certificate."""
+
+
+class PrivateKey(NotUsable):
+    """The file holds a private key."""
+
+
+class Chain(NotUsable):
+    """The file holds more than one certificate."""
+
+
+class NoCertificate(NotUsable):
+    """The file holds no certificate."""
+
+
+class Certificate(NamedTuple):
+    """What is kept of a certificate: a holder, and the label that its seat is known by."""
+
+    holder: str
+    label: str
+
+
+class Known(NamedTuple):
+    """What a seat's label says of its certificate.
+
+    Attributes:
+        name: from the subject; or the whole label, when somebody else wrote it.
+        starts_at, ends_at: between which it is valid; None when the label does not say.
+    """
+
+    name: str
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+
+
+def read(data: bytes) -> Certificate:
+    """Read the bytes of a file.
+
+    Raises:
+        Empty, TooLarge, PrivateKey, Chain, NoCertificate: in this order.
+    """
+    if not data.strip():
+        raise Empty
+    if len(data) > FILE_BYTES_MAX:
+        raise TooLarge
+    if _is_private(data):
+        raise PrivateKey
+    if len(_PEM_CERTIFICATE.findall(data)) > 1 or any(mark in data[:100] for mark in _SEVERAL):
+        raise Chain
+    found = _certificate(data)
+    holder = found.fingerprint(SHA256()).hex()
+    start, end = found.not_valid_before_utc, found.not_valid_after_utc
+    return Certificate(holder, f"{_name(found, holder)} (valid {_second(start)}/{_second(end)})")
+
+
+def known_as(label: str) -> Known:
+    """Read a label back."""
+    found = _VALIDITY.fullmatch(label)
+    if found is None:
+        return Known(label)
+    try:
+        return Known(found["name"], _time(found["start"]), _time(found["end"]))
+    except ValueError:
+        return Known(label)
+
+
+def _is_private(data: bytes) -> bool:
+    if _PRIVATE.search(data) or _KEY_STORE.match(data):
+        return True
+    try:
+        load_der_private_key(data, None)
+    except TypeError:
+        return True  # one behind a password
+    except Exception:  # no private key, in one of its many ways
+        return False
+    return True
+
+
+def _certificate(data: bytes) -> x509.Certificate:
+    try:
+        pem = _PEM_CERTIFICATE.search(data)
+        if pem:
+            return x509.load_pem_x509_certificate(pem[0])
+        return x509.load_der_x509_certificate(data)
+    except ValueError:
+        raise NoCertificate from None
+
+
+def _name(certificate: x509.Certificate, holder: str) -> str:
+    """Answer what people know it by: its common name, else its subject, else its fingerprint."""
+    try:
+        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        text = str(names[0].value) if names else certificate.subject.rfc4514_string()
+    except ValueError:
+        text = ""
+    shown = "".join(" " if unreadable(letter) else letter for letter in text)
+    return " ".join(shown.split())[:_NAME_LENGTH_MAX].strip() or f"Certificate {holder[:8]}"
+
+
+def _second(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

@@ -1,0 +1,48 @@
+"""Forms: only ones that we have shown in this visit are taken.
+
+A page puts `{{ form_token() }}` into each form; before any POST is looked at, what came back is
+held against the visit that its cookie names.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from typing import Final
+
+from flask import request
+from markupsafe import Markup
+
+from web.context import parts
+from web.pages import signing
+
+FIELD: Final = "form_token"
+ONCE_BYTES: Final = 12
+
+
+class FormRefused(Exception):
+    """This form was not shown by us in this visit."""
+
+
+def token(bound_to: str) -> str:
+    return signing.form_token(parts().wiring.cookie_key, bound_to)
+
+
+def field(bound_to: str) -> Markup:
+    """Answer the hidden field that every form of a visit has."""
+    return Markup('<input type="hidden" name="{}" value="{}">').format(FIELD, token(bound_to))
+
+
+def expect_ours(bound_to: str) -> None:
+    """Hold a form that was sent to the visit that it was sent in.
+
+    Raises:
+        FormRefused: it has no token, or that of another visit.
+    """
+    if not hmac.compare_digest(request.form.get(FIELD, "").encode(), token(bound_to).encode()):
+        raise FormRefused
+
+
+def once() -> str:
+    """Answer a number for one showing of a form, by which sending it twice is known."""
+    return secrets.token_hex(ONCE_BYTES)

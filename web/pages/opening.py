@@ -1,0 +1,75 @@
+"""The first hop: a link is shown, and opened only when the customer says so.
+
+A link is followed by more than customers: mail scanners, previews, browsers that fetch ahead. So a
+GET opens nothing. It shows one button, whose form opens the link, sets the cookie, and leads to an
+address without the link.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+from flask import Response, g, request, url_for
+
+from commands.open_portal_session import open_portal_session, session_of
+from ledger.streams.portal_session import LinkUsed
+from web.context import parts, ports, stamp
+from web.pages import cookies, forms, visits
+from web.pages.rendering import page, see
+
+LINK_LENGTH_MAX: Final = 4000
+_DOOR: Final = "keyfold_door"
+
+
+class NoCookies(Exception):
+    """The browser sent none of the cookies that it was given a moment ago."""
+
+
+def show_door() -> Response:
+    """Show the button that opens a link; nothing is opened by looking."""
+    link = request.args.get("link", "")
+    bound_to = request.cookies.get(cookies.called(_DOOR)) or secrets.token_hex(16)
+    response = page("open.html", link=link, form_field=forms.field(bound_to))
+    cookies.put(response, _DOOR, bound_to)
+    return response
+
+
+def open_link() -> Response:
+    """Open a link, and lead to the pages.
+
+    Raises:
+        NoCookies: nothing would be remembered of it.
+        FormRefused: another site sent the form.
+        LinkInvalid, LinkExpired, LinkUsed: in this order.
+    """
+    bound_to = request.cookies.get(cookies.called(_DOOR))
+    if not bound_to:
+        raise NoCookies
+    forms.expect_ours(bound_to)
+    link = request.form.get("link", "")[:LINK_LENGTH_MAX]
+    response = see(url_for("portal.show_subscriptions"))
+    try:
+        opened = open_portal_session(ports(), parts().wiring.link_key, stamp(), link)
+    except LinkUsed:
+        if _is_ours_already(link):
+            return response
+        raise
+    visits.begin(response, opened)
+    cookies.drop(response, _DOOR)
+    return response
+
+
+def _is_ours_already(link: str) -> bool:
+    """Tell whether this browser opened the link: sent twice, or after the back button."""
+    known = visits.known()
+    return known is not None and known.id == session_of(parts().wiring.link_key, link)
+
+
+def leave() -> Response:
+    """End the visit in this browser, and lead back to where the customer came from."""
+    back = visits.visit().return_url
+    g.visit = None
+    response = see(back) if back else page("left.html")
+    visits.end(response)
+    return response

@@ -1,0 +1,144 @@
+"""What Stripe does and says, in the words of the pages."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from babel.numbers import format_currency, get_currency_precision
+
+from commands.gateways.stripe import (
+    StripeFault,
+    StripeNotConfigured,
+    StripeRefused,
+    StripeUnavailable,
+)
+from ledger.refusals import (
+    InvalidRequest,
+    NoStripeCustomer,
+    Refusal,
+    SeatsFollowHolders,
+    SubscriptionNotChangeable,
+)
+from web.pages.languages import current
+from web.pages.languages import gettext as _
+from web.pages.languages import lazy_gettext as _l
+from web.pages.saying import Saying, Tone
+
+# Stripe counts these in hundredths, though they have none.
+_COUNTED_IN_HUNDREDTHS: Final = frozenset({"ISK", "UGX"})
+ENDED: Final = frozenset({"none", "canceled", "incomplete_expired"})
+
+
+class Badge(NamedTuple):
+    """What is shown for Stripe's word, in the reader's language, and how it looks."""
+
+    text: object
+    tone: Tone
+
+
+_BADGES: Final = {
+    "active": Badge(_l("Active"), "good"),
+    "trialing": Badge(_l("Trial"), "good"),
+    "past_due": Badge(_l("Past Due"), "bad"),
+    "unpaid": Badge(_l("Unpaid"), "bad"),
+    "incomplete": Badge(_l("Incomplete"), "warn"),
+    "paused": Badge(_l("Paused"), "warn"),
+    "unconfirmed": Badge(_l("Unconfirmed"), "warn"),
+    "canceled": Badge(_l("Canceled"), "bad"),
+    "incomplete_expired": Badge(_l("Expired"), "bad"),
+    "none": Badge(_l("Inactive"), "warn"),
+}
+
+
+def money(amount: int | None, currency: str | None) -> str:
+    """Show an amount in minor units as people of the reader's language write it."""
+    if amount is None or currency is None:
+        return "–"
+    code = currency.upper()
+    digits = 2 if code in _COUNTED_IN_HUNDREDTHS else get_currency_precision(code)
+    return str(format_currency(amount / 10**digits, code, locale=current()))
+
+
+def badge(status: str) -> Badge:
+    """Answer how Stripe's word is shown; one that is new to us as it is."""
+    return _BADGES.get(status, Badge(status, "warn"))
+
+
+def notice(status: str) -> Saying | None:
+    """Answer what the reader of the Billing page is asked to do, if anything."""
+    match status:
+        case "past_due" | "unpaid" | "incomplete":
+            return Saying(
+                "bad",
+                _("Open the portal and update the card."),
+                [
+                    _(
+                        "A failed renewal usually just means an expired or declined card, and"
+                        " access is restored once payment goes through."
+                    )
+                ],
+            )
+        case "paused":
+            return Saying("warn", _("The subscription is paused."), [])
+        case "unconfirmed":
+            return Saying(
+                "warn",
+                _("Stripe has not confirmed the renewal yet."),
+                [_("Until it does, its seats may not be used.")],
+            )
+    return None
+
+
+def refused(problem: Refusal | StripeFault | StripeNotConfigured) -> Saying:
+    """Answer why nothing was bought or opened, and what to do."""
+    match problem:
+        case InvalidRequest():
+            return Saying(
+                "bad",
+                _("This cannot be bought like that."),
+                [_("Choose how many seats, and how often to pay; not everything is for sale.")],
+                422,
+            )
+        case SubscriptionNotChangeable():
+            return Saying(
+                "bad",
+                _("Your subscription cannot be changed now."),
+                [_("Open Stripe by Manage in Stripe and settle what is open there first.")],
+                409,
+            )
+        case SeatsFollowHolders():
+            return Saying(
+                "warn",
+                _("Seats of this product are not bought beforehand."),
+                [_("Each further one is billed from when it is added.")],
+                409,
+            )
+        case NoStripeCustomer():
+            return Saying(
+                "warn",
+                _("There is nothing to manage in Stripe yet."),
+                [_("Buy a subscription first; it is managed there from then on.")],
+                409,
+            )
+        case StripeRefused(card=True):
+            return Saying(
+                "bad",
+                _("The payment did not go through, and nothing was changed."),
+                [_("Open Stripe by Manage in Stripe and update the card.")],
+                402,
+            )
+        case StripeUnavailable():
+            return Saying(
+                "bad",
+                _("Stripe cannot be reached."),
+                [_("Nothing is bought twice: try again in a moment.")],
+                503,
+            )
+        case StripeFault() | StripeNotConfigured():
+            return Saying(
+                "bad",
+                _("Buying is not possible here at the moment."),
+                [_("Nothing was changed. Ask us, or activate a key of your reseller.")],
+                503,
+            )
+    raise problem

@@ -1,0 +1,65 @@
+"""The Subscriptions page: every active plan of the account, wherever it came from.
+
+Source: the guide "Subscriptions".
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from flask import Response, url_for
+
+from ledger.catalog import Product
+from projections import subscriptions as subscribed
+from projections.account_at import AccountAt, Moment, account_at
+from projections.subscriptions import ProductView
+from web.context import ports, stamp
+from web.pages import wording
+from web.pages.rendering import page, see
+from web.pages.saying import Saying
+from web.pages.visits import visit
+
+
+class Panel(NamedTuple):
+    """What is shown of one product.
+
+    Attributes:
+        tiers: whether the rows have tiers to tell them apart.
+        shop: where more is bought; None for who may not, or for a product that left the catalog.
+    """
+
+    view: ProductView
+    words: wording.Words
+    tiers: bool
+    shop: str | None
+
+
+def show_first() -> Response:
+    """Lead to the page that a customer sees first."""
+    return see(url_for("portal.show_subscriptions"))
+
+
+def show_subscriptions() -> Response:
+    """Show a panel for each product, and in it a row for each subscription and tier."""
+    return show(None)
+
+
+def show(said: Saying | None) -> Response:
+    """Show the page, with what came of a form that was sent from it."""
+    view = subscribed.subscriptions(account_now(), ports().catalog)
+    panels = [_panel(one) for one in view.products]
+    return page("subscriptions.html", said.status if said else 200, said=said, panels=panels)
+
+
+def account_now() -> AccountAt:
+    """Answer the visit's account as it is."""
+    return account_at(ports().book, visit().account, Moment(stamp().now))
+
+
+def _panel(view: ProductView) -> Panel:
+    product = ports().catalog.product(view.product)
+    closed = product is None or (product.billed and not visit().may("manage_users"))
+    shop = None if closed else url_for("portal.show_shop", product=view.product)
+    named = product or Product(id=view.product, name=view.name, prefix="", seat="seat")
+    tiers = any(row.tier is not None for row in view.rows)
+    return Panel(view, wording.words(named), tiers, shop)

@@ -1,0 +1,153 @@
+"""What Stripe delivers: verified, read, and on record before it is answered.
+
+200 means durable. Whatever is refused is refused before anything of it is looked at: first who
+signed it and when, then whether it is an event, then whether it is one for this ledger. Nothing of
+a body reaches a log or an answer, not even of one that is refused.
+
+Source: docs/stripe.md, "Deliveries".
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import datetime
+from typing import Final
+
+from flask import Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from commands.record_stripe_event import record_event
+from ledger.stripe_objects import NotAnEvent, StripeEvent, read_event
+from web.auth import EVERYBODY
+from web.context import parts, ports, stamp
+from web.errors import SET_UP_S, STRIPE_NOT_CONFIGURED, WEBHOOK_REFUSED, Problem
+from web.operations import Answered, Operations
+from web.reading import BODY_BYTES_MAX, read_json
+from web.replies import reply
+from web.schemas import stripe as schemas
+from web.wiring import Wiring
+
+ACTOR: Final = "stripe"
+TOLERANCE_S: Final = 300
+SIGNATURE_LENGTH_MAX: Final = 2_000
+
+_SIGNED_AT = re.compile(r"(?:^|,)\s*t=(\d{1,12})\s*(?=,|$)")
+
+blp = Operations("stripe", __name__, description="What Stripe delivers.")
+
+
+@blp.operation(
+    "POST",
+    "/webhooks/stripe",
+    access=EVERYBODY,
+    answers={200: Answered(schemas.Received, "It is on record.", ("Keyfold-Position",))},
+    problems=(WEBHOOK_REFUSED, STRIPE_NOT_CONFIGURED),
+)
+def receive_stripe_event() -> Response:
+    """Take an event that Stripe delivers.
+
+    The body is taken as it was signed. An event that was delivered before, and one of a type that
+    is of no use, are answered with 200 as well. A body that is refused is not kept.
+    """
+    event = read_event_of(_verified_body())
+    _refuse_foreign(event)
+    asked = stamp()._replace(actor=ACTOR)
+    recorded = record_event(ports(), asked, event, "webhook")
+    parts().metrics.heard_of_stripe(recorded.outcome if recorded.new else "delivered_again")
+    return reply(
+        {"received": True, "outcome": recorded.outcome, "new": recorded.new},
+        position=recorded.position,
+    )
+
+
+def warm_up(wiring: Wiring) -> None:
+    """Load Stripe's library, where it will be used, so that the first request need not wait."""
+    if wiring.settings.stripe.webhook_secrets:
+        import stripe  # noqa: F401
+    if wiring.ports.stripe is not None:
+        wiring.ports.stripe.warm_up()
+
+
+def _verified_body() -> bytes:
+    secrets = parts().wiring.settings.stripe.webhook_secrets
+    if not secrets:
+        headers = {"Retry-After": str(SET_UP_S)}
+        raise Problem(STRIPE_NOT_CONFIGURED, "set STRIPE_WEBHOOK_SECRET", headers)
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise refused("the body must be sent as it was signed, without a Content-Encoding")
+    signature = request.headers.get("Stripe-Signature", "")
+    if not signature:
+        raise refused("the header Stripe-Signature is missing")
+    body = _body()
+    _refuse_time(signature, stamp().now)
+    if not any(_signed_with(body, signature, secret) for secret in secrets):
+        raise refused("the signature is not one of STRIPE_WEBHOOK_SECRET for this body")
+    return body.encode()
+
+
+def _body() -> str:
+    try:
+        body = request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        body = b" " * (BODY_BYTES_MAX + 1)
+    if len(body) > BODY_BYTES_MAX:
+        raise refused("the body has more than 1 MiB")
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise refused("the body is not UTF-8") from None
+
+
+def _refuse_time(signature: str, now: datetime) -> None:
+    """Refuse what was signed long ago, or is dated ahead: the library looks only at the first."""
+    signed_at = _SIGNED_AT.search(signature)
+    if signed_at is None or len(signature) > SIGNATURE_LENGTH_MAX:
+        raise refused("the header Stripe-Signature is not t=…,v1=…")
+    clocks = [now.timestamp()]
+    if parts().wiring.settings.test_clock is not None:
+        clocks.append(time.time())  # Stripe signs by the real one
+    away_s = min(int(signed_at[1]) - clock for clock in clocks)
+    if any(abs(int(signed_at[1]) - clock) <= TOLERANCE_S for clock in clocks):
+        return
+    direction = "ahead of" if away_s > 0 else "behind"
+    raise refused(f"the signature is dated more than {TOLERANCE_S} s {direction} this clock")
+
+
+def _signed_with(body: str, signature: str, secret: str) -> bool:
+    import stripe
+
+    try:
+        stripe.WebhookSignature.verify_header(body, signature, secret, tolerance=None)
+    except stripe.SignatureVerificationError:  # it carries the whole body: not a word of it on
+        return False
+    return True
+
+
+def read_event_of(body: bytes) -> StripeEvent:
+    """Read an event from JSON, as strictly as any request.
+
+    Raises:
+        Problem: it is no JSON, JSON that could be read in two ways, or no event.
+    """
+    try:
+        return read_event(read_json(body))
+    except Problem as problem:
+        raise refused(problem.detail) from None
+    except NotAnEvent as error:
+        raise refused(str(error)) from None
+
+
+def _refuse_foreign(event: StripeEvent) -> None:
+    stripe = ports().stripe
+    livemode = stripe.livemode if stripe else None
+    if livemode is not None and event.livemode is not livemode:
+        modes = {True: "live", False: "test"}
+        ours, theirs = modes[livemode], modes[event.livemode]
+        raise refused(f"the event is of {theirs} mode, STRIPE_API_KEY of {ours} mode")
+    if event.connected is not None:
+        raise refused("the event is about a connected account, not about the vendor's own")
+
+
+def refused(detail: str) -> Problem:
+    return Problem(WEBHOOK_REFUSED, detail)
