@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from ledger.catalog import Catalog
 from ledger.limits import ACCOUNT_ID, SEATS_MAX
@@ -145,9 +145,9 @@ def read_report(event: StripeEvent, catalog: Catalog) -> Read:
         case "checkout", "checkout.session":
             return _checkout(event.data, origin)
         case "charge", "charge" if rest == "refunded":
-            return _charge(event.data, origin)
+            return _charge(event.data, origin, "charge")
         case "charge", "dispute":
-            return _dispute(event.data, origin)
+            return _charge(event.data, origin, "dispute")
         case "customer", "customer" if rest == "deleted" and event.object:
             return Read(StripeCustomerDeleted(
                 customer=event.object, created=event.created, stripe_event=event.id
@@ -399,48 +399,23 @@ def _checkout(data: dict[str, Any], origin: Origin) -> Read:
     return Read(report, named, report.problems)
 
 
-def _charge(data: dict[str, Any], origin: Origin) -> Read:
+def _charge(data: dict[str, Any], origin: Origin, kind: Literal["charge", "dispute"]) -> Read:
     told = Told(data)
     id = told.text("id", ID)
     if id is None:
-        return Read(None, None, (*told.problems, "id"))
+        return Read(None, _named(told), (*told.problems, "id"))
     report = StripeChargeReported(
-        kind="charge",
+        kind=kind,
         id=id,
-        charge=id,
+        charge=id if kind == "charge" else told.id("charge"),
         payment_intent=told.id("payment_intent"),
-        customer=told.id("customer"),
+        customer=told.id("customer") or told.part_if_object("charge").id("customer"),
         source=origin.source,
         created=origin.created,
         stripe_event=origin.stripe_event,
         amount=told.number("amount"),
         amount_refunded=told.number("amount_refunded"),
         refunded=told.flag("refunded"),
-        currency=told.text("currency", CURRENCY),
-        reason=None,
-        status=told.word("status"),
-        problems=tuple(dict.fromkeys(told.problems)),
-    )
-    return Read(report, _named(told), report.problems)
-
-
-def _dispute(data: dict[str, Any], origin: Origin) -> Read:
-    told = Told(data)
-    id = told.text("id", ID)
-    if id is None:
-        return Read(None, None, (*told.problems, "id"))
-    report = StripeChargeReported(
-        kind="dispute",
-        id=id,
-        charge=told.id("charge"),
-        payment_intent=told.id("payment_intent"),
-        customer=told.part_if_object("charge").id("customer"),
-        source=origin.source,
-        created=origin.created,
-        stripe_event=origin.stripe_event,
-        amount=told.number("amount"),
-        amount_refunded=None,
-        refunded=None,
         currency=told.text("currency", CURRENCY),
         reason=told.word("reason"),
         status=told.word("status"),

@@ -117,6 +117,8 @@ def _rows(
         on_events(1)
         return projection.write(event)
 
+    # Only what is rebuilt counts: what the live table has to catch up with is applied before.
+    catch_up.catch_up(book, tables, projection, book.head())
     for one in differences(book, tables, projection._replace(write=write)):
         yield Finding(one.projection, one.position, _told(one))
 

@@ -1,4 +1,4 @@
-"""What every test stands on: an environment of no one's own, and PostgreSQL.
+"""What every test stands on: an environment of no one's own, PostgreSQL, and a browser.
 
 Only the environment; the parts of Keyfold have their fixtures beside their tests.
 """
@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from tests import postgres_binaries
+from tests.pages import chromium
+from tests.pages.chromium import NoChromium
 from tests.postgres_binaries import NoPostgres
 from tests.postgres_server import (
     URL_VARIABLE,
@@ -46,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Leave the settings of whoever runs the tests outside, and open the session's folder."""
     _forget_settings()
+    _hear_interrupts()
     _keep_files_in_memory()
     worker = getattr(config, "workerinput", None)
     if worker is None:
@@ -53,6 +58,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[SESSION_FOLDER] = session.folder
     else:
         config.stash[SESSION_FOLDER] = Path(worker["session_folder"])
+
+
+def _hear_interrupts() -> None:
+    """Let Ctrl-C be heard: a shell has what it starts in the background ignore it for ever."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _keep_files_in_memory() -> None:
@@ -134,3 +145,18 @@ def durable_postgres_server(session_folder: Path) -> Iterator[OwnServer]:
         raise pytest.fail.Exception(str(none), pytrace=False) from None
     yield server
     server.remove()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Answer a Chromium: one for all tests of this process, which can have no second."""
+    try:
+        executable = chromium.find()
+    except NoChromium as none:
+        raise pytest.fail.Exception(str(none), pytrace=False) from None
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(
+            executable_path=executable, args=list(chromium.ARGUMENTS)
+        )
+        yield found
+        found.close()

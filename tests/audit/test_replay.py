@@ -73,6 +73,15 @@ def test_it_says_how_far_it_is(used: Ports, tables: Tables) -> None:
     assert sum(counted) == used.book.head() * len(NAMES)
 
 
+def test_what_a_table_has_to_catch_up_with_is_not_counted_twice(
+    stored: Ports, tables: Tables
+) -> None:
+    happens(stored, Random(3))
+    counted: list[int] = []
+    assert list(replay(stored.book, tables, counted.append)) == []
+    assert sum(counted) == stored.book.head() * len(NAMES)
+
+
 @dataclass(frozen=True)
 class Tampered:
     """What somebody does to a table, and what is found then."""

@@ -69,7 +69,7 @@ class Desk:
         return _seen(self.client.get(f"/console/{path}"))
 
     def send(self, path: str, **fields: object) -> Seen:
-        """Send a form of this session, and follow where it leads."""
+        """Send a form of this shift, and follow where it leads."""
         token = fields.pop("form_token", None) or self.form_token()
         sent = {"form_token": token, **fields}
         answer = self.client.post(f"/console/{path}", data=sent)

@@ -8,9 +8,13 @@ from urllib.parse import quote
 
 import pytest
 
+from ledger.book import Change, Dated
+from ledger.streams import account as account_stream
+from ledger.streams.account import ACCOUNT as ACCOUNT_STREAM
 from tests.console.desk import Desk, Seen, signed_in
 from tests.web.api import Api, memory_api
-from web.console import moments
+from tests.worlds import DAY, NOON, stamp
+from web.console import accounts, moments, questions
 
 ACCOUNT = "accounts/acme"
 
@@ -111,6 +115,27 @@ def test_every_moment_of_the_slider_shows_what_the_api_answers(api: Api, desk: D
             assert sitting(seen) == [one["holder"] for one in seats]
 
 
+def test_what_was_learnt_late_is_left_out_as_we_knew_it_then(api: Api, desk: Desk) -> None:
+    loaded = api.ports.book.load(ACCOUNT_STREAM, "acme")
+    facts = account_stream.release(loaded.state, "cloud_pos", "till-1")
+    late = [Dated(fact, NOON + DAY * 2) for fact in facts]
+    api.ports.book.append(stamp(api.clock.now), Change(loaded, late))
+    assert sitting(desk.get(f"{ACCOUNT}?as_of={day(2)}")) == []
+    then = desk.get(f"{ACCOUNT}?as_of={day(2)}&then=yes")
+    assert sitting(then) == ["till-1"]
+    assert "As we knew it then: only what was recorded by 2026-03-03 12:00:00Z counts." in then.text
+    known = desk.get(f"{ACCOUNT}?as_of={day(2)}&known_at={day(2)}")
+    assert "As we knew it then" in known.text.partition("Link to this view")[0]
+    labels = re.findall(r"<option[^>]*>(2026.*?)</option>", then.page.partition("</select>")[0])
+    assert [one.partition("Z")[0] for one in labels] == [
+        "2026-03-01 12:00:00",
+        "2026-03-02 12:00:00",
+        "2026-03-03 12:00:00",
+        "2026-03-04 12:00:00",
+    ]
+    assert "recorded 2026-03-04 12:00:00Z" in then.text
+
+
 def test_the_panel_alone_is_sent_to_the_slider(desk: Desk) -> None:
     answer = desk.client.get(f"/console/{ACCOUNT}?as_of={day(1)}", headers={"HX-Request": "true"})
     assert answer.text.lstrip().startswith("<section")
@@ -165,6 +190,18 @@ def test_what_cannot_be_an_account_has_no_page(desk: Desk, account: str) -> None
 def test_an_account_that_nobody_heard_of_is_shown_as_such(desk: Desk) -> None:
     seen = desk.get("accounts/nobody")
     assert (seen.status, "Nothing has happened" in seen.text) == (200, True)
+
+
+def test_of_too_many_seats_those_that_may_not_work_are_listed_first(
+    api: Api, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "SITTING_MAX", 1)
+    assert sitting(desk.get(ACCOUNT)) == ["till-1"]
+    assert "1 more. Look for one by its holder." in desk.get(ACCOUNT).text
+    newest = api.get("admin", "/v1/keys?redeemed_by=acme").body["items"][0]["subscription"]
+    path = f"/v1/accounts/acme/subscriptions/{newest}/terminate"
+    api.post("admin", path, {"reason": "Paid back"})
+    assert sitting(desk.get(ACCOUNT)) == ["till-2"]
 
 
 # Timeline
@@ -225,9 +262,22 @@ def test_what_changed_is_told_with_the_events_that_did_it(desk: Desk) -> None:
     seen = desk.get(f"{ACCOUNT}/diff?from={day(0)}&to={day(1)}")
     assert "Holder till-1 (“Front desk”) took a Cloud POS seat, by portal" in seen.text
     assert "Holder till-2" not in seen.text
+    # Of what there was before, only what is not the same is told.
+    assert re.findall(r"<dt>(.*?)</dt>", seen.page.rpartition("Cloud POS: used")[2])[:2] == [
+        "used",
+        "used",
+    ]
     assert desk.get(f"{ACCOUNT}/diff?from={day(1)}&to={day(0)}").status == 200
     assert "Nothing is different." in desk.get(f"{ACCOUNT}/diff?from={day(3)}").text
     assert desk.get(f"{ACCOUNT}/diff").status == 422
+
+
+def test_of_too_many_differences_the_rest_is_counted(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(questions, "LINES_MAX", 1)
+    seen = desk.get(f"{ACCOUNT}/diff?from=2026-01-01T00:00")
+    assert "4 more. Choose moments that are closer together." in seen.text
 
 
 @pytest.mark.parametrize(

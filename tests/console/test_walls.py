@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 import pytest
@@ -92,9 +93,24 @@ def test_a_reseller_reaches_its_own_alone_by_every_address(
             assert digest not in said or f"batch={id}" in path, (path, id)
         if not path.startswith("keys?reseller="):
             assert others not in said.replace(path.partition("=")[2] or "\0", ""), path
+    assert not {path for path in shown for id in theirs[0] | theirs[1] if f"/{id}" in path}
+    assert {f"keys/{key}/receipt" for key in mine[0]} <= set(shown)
     assert {f"keys/{key}" for key in mine[0]} <= set(shown)
     assert {f"batches/{batch}" for batch in mine[1]} <= set(shown)
     assert not {path for path in shown if re.match("accounts|attempts|overview|audit|tok", path)}
+
+
+def test_searching_tells_a_reseller_nothing_of_anothers(api: Api) -> None:
+    desk = signed_in(api, "other")
+    keys, batches = owned(api, RESELLER)
+    for ref in (*keys, *batches, "acme", "till-1", "key_" + "a" * 26, "bat_" + "a" * 26):
+        answer = desk.client.post(
+            "/console/search", data={"form_token": desk.form_token(), "ref": ref}
+        )
+        assert answer.headers["Location"] == f"/console/timeline?ref={ref}"
+        assert (
+            "Nothing, or nothing that your token may see." in desk.get(f"timeline?ref={ref}").text
+        )
 
 
 def test_a_reseller_can_change_nothing_of_anothers(api: Api) -> None:
@@ -116,6 +132,16 @@ def test_a_reseller_can_change_nothing_of_anothers(api: Api) -> None:
     newest = api.get("admin", "/v1/keys").body["items"][0]
     assert (newest["batch"] in issued.page, newest["reseller"]) == (True, OTHER_RESELLER)
     assert owned(api, RESELLER) == (keys, batches)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_link_leads_where_its_reader_may_look(api: Api, role: str) -> None:
+    desk = signed_in(api, role)
+    pages = walk(desk, paths(api)).values()
+    links = {link for page in pages for link in re.findall(r'<a href="/console/([^"#]*)', page)}
+    assert len(links) > 10
+    for link in sorted(links):
+        assert desk.get(html.unescape(link)).status in {200, 303}, link
 
 
 @pytest.mark.parametrize("role", ROLES)

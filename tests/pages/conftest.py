@@ -1,4 +1,4 @@
-"""What the tests of the pages stand on: one browser a process, and one served program."""
+"""What the tests of the pages stand on: a page in the one browser, and one served program."""
 
 from __future__ import annotations
 
@@ -9,30 +9,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.cli.program import Program
-from tests.pages import chromium
-from tests.pages.chromium import NoChromium
 from tests.pages.portal import Vendor
 from tests.pages.selling import Seller, selling
 
 NewPage = Callable[..., Page]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Answer a Chromium, shared by the tests of this process."""
-    try:
-        executable = chromium.find()
-    except NoChromium as none:
-        raise pytest.fail.Exception(str(none), pytrace=False) from None
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(
-            executable_path=executable, args=list(chromium.ARGUMENTS)
-        )
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ def test_pictures_are_taken(tmp_path: Path, new_page: NewPage, scheme: str) -> N
     page = new_page(color_scheme=scheme, viewport=SIZE, timezone_id="UTC")
     with program.served() as server:
         vendor = Vendor(program, server)
-        customer = vendor.customer(page, "garden-centre")
+        customer = vendor.customer(page, "harbour-hotel")
         take(page, folder, f"subscriptions-{scheme}")
         dialog = customer.enter(vendor.issue(seats=5))
         expect(dialog.get_by_text("Review the package")).to_be_visible()

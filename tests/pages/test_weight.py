@@ -1,4 +1,4 @@
-"""How much a first page weighs, and how soon it is there."""
+"""How much a first page weighs; how soon it is there is the benchmark's to say."""
 
 from __future__ import annotations
 
@@ -54,23 +54,6 @@ def test_the_first_page_is_light_with_one_stylesheet_and_two_scripts(
     assert kinds.count("stylesheet") == 1
     assert kinds.count("script") <= 2
     assert {answer.status for answer in answers} == {200}
-
-
-def test_it_is_ready_within_200_ms_of_the_answer(vendor: Vendor, page: Page, account: str) -> None:
-    waits = []
-    for _ in range(5):
-        loaded(vendor, page, account)
-        waits.append(
-            page.evaluate(
-                """() => {
-                    const shown = performance.getEntriesByType("navigation")[0];
-                    return shown.domContentLoadedEventEnd - shown.responseEnd;
-                }"""
-            )
-        )
-        page.context.clear_cookies()
-    # The quickest of five: what another program does on this machine is not the page's affair.
-    assert min(waits) < 200
 
 
 def test_files_are_named_by_their_content_and_kept_for_ever(

@@ -36,7 +36,9 @@ def test_a_label_says_the_name_and_the_validity() -> None:
         found.not_valid_before_utc,
         found.not_valid_after_utc,
     )
-    assert known.ends_at and known.starts_at and known.ends_at - known.starts_at > timedelta(365)
+    assert known.ends_at
+    assert known.starts_at
+    assert known.ends_at - known.starts_at > timedelta(365)
 
 
 @pytest.mark.parametrize(

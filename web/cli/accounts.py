@@ -73,7 +73,7 @@ def _print_rows(product: ProductView) -> None:
             *(["tier"] if tiered else []),
             "seats",
             "used",
-            "key",
+            "from",
             "status",
             "started",
             "expires",

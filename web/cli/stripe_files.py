@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import click
 
@@ -59,12 +61,10 @@ def import_(files: tuple[Path, ...], as_json: bool) -> None:
     """
     outcomes: Counter[str] = Counter()
     refused: list[_Unreadable] = []
-    with opened() as work:
-        found = [one for file in files for one in _read(file)]
-        with progress("Importing", len(found)) as on_event:
-            for one in found:
-                _record(work, one, outcomes, refused)
-                on_event()
+    with opened() as work, progress("Importing", None) as on_event:
+        for one in chain.from_iterable(map(_read, files)):
+            _record(work, one, outcomes, refused)
+            on_event()
     if as_json:
         told = [one._asdict() for one in refused]
         print_json({"events": dict(sorted(outcomes.items())), "refused": told})
@@ -102,27 +102,49 @@ def _refuse_foreign(work: Opened, event: StripeEvent) -> None:
 
 
 def _read(file: Path) -> Iterator[_Told | _Unreadable]:
-    """Answer what is in a file, whichever of the four forms it has."""
-    raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    try:
-        whole = _json(raw)
-    except ValueError as error:
-        if b"\n" not in raw.strip():
-            yield _Unreadable(str(file), str(error))
+    """Answer what is in a file, whichever of the four forms it has; JSON Lines line by line."""
+    with _opened(file) as lines:
+        first = list(islice(lines, 2))
+        if any(map(_is_object, first)):
+            yield from _lines(file, chain(first, lines))
         else:
-            yield from _lines(file, raw)
+            yield from _whole(file, b"".join(chain(first, lines)))
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[IO[bytes]]:
+    if str(file) == "-":
+        yield sys.stdin.buffer
         return
-    if isinstance(whole, dict) and whole.get("object") == "list":
-        whole = whole.get("data")
-    if isinstance(whole, list):
-        for number, payload in enumerate(whole, start=1):
+    with file.open("rb") as lines:
+        yield lines
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        found = _json(line)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and found.get("object") != "list"
+
+
+def _whole(file: Path, raw: bytes) -> Iterator[_Told | _Unreadable]:
+    try:
+        found = _json(raw)
+    except ValueError as error:
+        yield _Unreadable(str(file), str(error))
+        return
+    if isinstance(found, dict) and found.get("object") == "list":
+        found = found.get("data")
+    if isinstance(found, list):
+        for number, payload in enumerate(found, start=1):
             yield _Told(f"{file}, event {number}", payload)
     else:
-        yield _Told(str(file), whole)
+        yield _Told(str(file), found)
 
 
-def _lines(file: Path, raw: bytes) -> Iterator[_Told | _Unreadable]:
-    for number, line in enumerate(raw.splitlines(), start=1):
+def _lines(file: Path, lines: Iterable[bytes]) -> Iterator[_Told | _Unreadable]:
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         place = f"{file}, line {number}"

@@ -6,8 +6,9 @@ anew by htmx, or by a form where there is no script.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from flask import Response, request, url_for
 
@@ -15,11 +16,10 @@ from ledger.streams.account import ACCOUNT
 from projections import seats as seated
 from projections import subscriptions as subscribed
 from projections.account_at import AccountAt, account_at
-from projections.seats import PoolTotal, SeatsView, SeatView
+from projections.seats import SeatsView, SeatView
 from projections.subscriptions import SubscriptionsView
 from projections.wording import ERASED, NOT_SHOWN
-from web.auth import ADMIN, SUPPORT
-from web.console import asking, moments, sessions
+from web.console import asking, moments, shifts
 from web.console.moments import Asked
 from web.console.showing import page
 from web.console.timelines import KINDS, listing
@@ -27,6 +27,9 @@ from web.context import ports
 from web.pages.saying import Saying
 from web.times import iso
 from web.v1.timeline import sight
+
+# So many seats of a product are listed; an account with more is looked at by holder.
+SITTING_MAX: Final = 200
 
 
 class Sitting(NamedTuple):
@@ -40,16 +43,16 @@ class State(NamedTuple):
     """What an account has at a moment.
 
     Attributes:
-        link: the address at which it is shown the same for ever.
         asked: which moment, and what was known.
+        sitting: by product, those who may not work first where there are too many for all.
+        link: the address at which it is shown the same for ever.
     """
 
     account: str
     asked: Asked
     at: AccountAt
     view: SubscriptionsView
-    totals: list[PoolTotal]
-    sitting: list[Sitting]
+    sitting: dict[str, list[Sitting]]
     link: str
 
 
@@ -57,7 +60,7 @@ def show_account(account: str) -> Response:
     """Show an account, at the moment that the address asks for; to htmx only its state."""
     account = asking.account_id(account)
     if "HX-Request" in request.headers:
-        return page("state.html", state=state(account, moments.asked()), may=sessions.may)
+        return page("state.html", state=state(account, moments.asked()), may=shifts.may)
     return show(account, _done(request.args.get("done")))
 
 
@@ -75,7 +78,7 @@ def show(account: str, said: Saying | None) -> Response:
         products=list(products(account_at(ports().book, account, wanted.moment))),
         listing=listing(asking.asked("ref"), account),
         kinds=KINDS,
-        may=sessions.may,
+        may=shifts.may,
     )
 
 
@@ -89,8 +92,7 @@ def state(account: str, wanted: Asked) -> State:
         wanted,
         found,
         subscribed.subscriptions(found, ports().catalog, ended=True),
-        view.totals,
-        list(_sitting(view)),
+        _sitting(view),
         url_for("console.show_account", account=account, as_of=iso(at), known_at=iso(known)),
     )
 
@@ -102,14 +104,23 @@ def products(found: AccountAt) -> Iterator[tuple[str, str]]:
         yield id, known.name if known else id
 
 
-def may_change() -> bool:
-    return sessions.may(ADMIN, SUPPORT)
+def _sitting(view: SeatsView) -> dict[str, list[Sitting]]:
+    by_product: dict[str, list[SeatView]] = defaultdict(list)
+    for seat in view.seats:
+        by_product[seat.product].append(seat)
+    return {product: list(_labelled(_first(seats))) for product, seats in by_product.items()}
 
 
-def _sitting(view: SeatsView) -> Iterator[Sitting]:
+def _first(seats: list[SeatView]) -> list[SeatView]:
+    if len(seats) > SITTING_MAX:
+        seats = sorted(seats, key=lambda one: one.licensed)
+    return seats[:SITTING_MAX]
+
+
+def _labelled(seats: list[SeatView]) -> Iterator[Sitting]:
     texts = sight().texts
-    opened = texts.open_all(one.label for one in view.seats) if texts else [None] * len(view.seats)
-    for seat, text in zip(view.seats, opened, strict=True):
+    opened = texts.open_all(one.label for one in seats) if texts else [None] * len(seats)
+    for seat, text in zip(seats, opened, strict=True):
         shown = None
         if seat.label is not None:
             shown = NOT_SHOWN if texts is None else text or ERASED

@@ -22,7 +22,7 @@ from ledger.streams import batch as batches
 from ledger.streams.batch import BATCH, Batch
 from web import replies
 from web.auth import ADMIN, RESELLER
-from web.console import asking, sessions
+from web.console import asking, shifts
 from web.console.refused import saying
 from web.console.showing import page
 from web.console.timelines import recent
@@ -47,7 +47,7 @@ def issue() -> Response:
     once = request.form.get("once", "")
     if not _ONCE.fullmatch(once):
         abort(400)
-    bound = sessions.bound()
+    bound = shifts.bound()
     try:
         issued = issue_keys(
             ports(),
@@ -71,7 +71,7 @@ def show_batch(batch: str) -> Response:
 def reveal(batch: str) -> Response:
     """Show a batch's codes again, or send them as a file; that they were shown goes on record."""
     try:
-        found = reveal_codes(ports(), stamp(), batch, asking.reason(), reseller=sessions.bound())
+        found = reveal_codes(ports(), stamp(), batch, asking.reason(), reseller=shifts.bound())
     except BatchNotFound as refusal:
         return _unknown(refusal)
     except Refusal as refusal:
@@ -111,7 +111,7 @@ def _order(said: Saying | None, once: str) -> Response:
         # What must not be kept is not repeated either.
         filled={n: "" if redactor.holds_secret(value) else value for n, value in filled.items()},
         products=ports().catalog.products,
-        bound=sessions.bound(),
+        bound=shifts.bound(),
     )
 
 
@@ -121,7 +121,7 @@ def _codes(batch: str, keys: list[IssuedKey], issued: Issued | None) -> Response
 
 
 def _show(id: str, said: Saying | None) -> Response:
-    batch = _owned(id)
+    batch = owned_batch(id)
     if batch is None:
         return _unknown(BatchNotFound())
     texts, note = sight().texts, batch.issued.note if batch.issued else None
@@ -132,14 +132,14 @@ def _show(id: str, said: Saying | None) -> Response:
         batch=batch,
         note=texts.open(note) if texts else None,
         history=recent(batch.id),
-        may_reveal=sessions.may(ADMIN, RESELLER) and batch.issued is not None,
+        may_reveal=shifts.may(ADMIN, RESELLER) and batch.issued is not None,
     )
 
 
-def _owned(id: str) -> Batch | None:
+def owned_batch(id: str) -> Batch | None:
     """Answer a batch that the caller may see."""
     batch = ports().book.load(BATCH, batches.stream_id(id)).state
-    bound = sessions.bound()
+    bound = shifts.bound()
     if batch is None or bound is None:
         return batch
     return batch if batch.issued is not None and batch.issued.reseller == bound else None

@@ -21,7 +21,7 @@ from web.console import (
     questions,
     searching,
     seat_charts,
-    sessions,
+    shifts,
     showing,
     signing_in,
     timelines,
@@ -30,7 +30,7 @@ from web.console import (
 
 View = Callable[..., Response]
 
-_ALL: Final = sessions.ROLES
+_ALL: Final = shifts.ROLES
 _STAFF: Final[frozenset[Role]] = frozenset({ADMIN, SUPPORT, AUDITOR})
 _OWNERS: Final[frozenset[Role]] = frozenset({ADMIN, RESELLER})
 _SUPPORT: Final[frozenset[Role]] = frozenset({ADMIN, SUPPORT})
@@ -101,4 +101,4 @@ def register(app: Flask) -> None:
 
 def _come_in() -> None:
     if request.method != "OPTIONS" and request.endpoint not in _OUTSIDE:
-        sessions.come_in(_ROLES_OF[request.endpoint or ""])
+        shifts.come_in(_ROLES_OF[request.endpoint or ""])

@@ -17,7 +17,7 @@ from projections.account_at import Moment
 from projections.key_list import KeyQuery, KeyView, key_view
 from web import cursors, proving, replies
 from web.auth import ADMIN, RESELLER, SUPPORT
-from web.console import asking, sessions
+from web.console import asking, shifts
 from web.console.refused import saying
 from web.console.showing import page
 from web.console.timelines import recent
@@ -35,7 +35,7 @@ _FILTERS: Final = ("status", "product", "reseller", "batch", "redeemed_by")
 def show_keys() -> Response:
     """List keys; a reseller's own."""
     query = _query()
-    of = ("console keys", sessions.bound(), query)
+    of = ("console keys", shifts.bound(), query)
     after = cursors.read(ports().request_key, of, request.args.get("cursor"))
     tables, now = parts().wiring.tables, Moment(stamp().now)
     found = key_list.list_keys(ports().book, tables, query, now, after=after, limit=PAGE_SIZE)
@@ -61,7 +61,7 @@ def show_key(key: str) -> Response:
 def revoke(key: str) -> Response:
     """Take a key back before anybody redeems it."""
     try:
-        revoke_key(ports(), stamp(), key, asking.reason(), reseller=sessions.bound())
+        revoke_key(ports(), stamp(), key, asking.reason(), reseller=shifts.bound())
     except Refusal as refusal:
         return _show(key, saying(refusal))
     return see(url_for("console.show_key", key=key, done="revoked"))
@@ -70,7 +70,7 @@ def revoke(key: str) -> Response:
 def reissue(key: str) -> Response:
     """Give a key's holder a new code, and show it."""
     try:
-        found = reissue_key(ports(), stamp(), key, asking.reason(), reseller=sessions.bound())
+        found = reissue_key(ports(), stamp(), key, asking.reason(), reseller=shifts.bound())
     except Refusal as refusal:
         return _show(key, saying(refusal))
     return _show(found.id, Saying("good", "The old code works no more."), found)
@@ -79,7 +79,7 @@ def reissue(key: str) -> Response:
 def download_receipt(key: str) -> Response:
     """Answer a receipt of a key, a file that proves itself offline."""
     try:
-        found = proving.key_receipt(parts().wiring, key, sessions.bound(), stamp().now)
+        found = proving.key_receipt(parts().wiring, key, shifts.bound(), stamp().now)
     except KeyNotFound as refusal:
         return _unknown(refusal)
     return rendering.guarded(replies.file(found, f"{key}.tlog-proof"))
@@ -97,9 +97,8 @@ def _show(key: str, said: Saying | None, reissued: Reissued | None = None) -> Re
         key=view,
         reissued=reissued,
         history=recent(view.id),
-        may_revoke=sessions.may(ADMIN, RESELLER) and view.status in ("issued", "lapsed"),
-        may_reissue=sessions.may(ADMIN, RESELLER, SUPPORT)
-        and view.status in ("issued", "redeemed"),
+        may_revoke=shifts.may(ADMIN, RESELLER) and view.status in ("issued", "lapsed"),
+        may_reissue=shifts.may(ADMIN, RESELLER, SUPPORT) and view.status in ("issued", "redeemed"),
     )
 
 
@@ -110,7 +109,7 @@ def _view(id: str) -> KeyView:
         KeyNotFound: never issued, or another reseller's.
     """
     loaded = ports().book.load(KEY, keys.stream_id(id))
-    owned = keys.owned(loaded.state, sessions.bound())
+    owned = keys.owned(loaded.state, shifts.bound())
     return key_view(owned, moment(stamp().now, loaded))
 
 
@@ -139,6 +138,6 @@ def _query() -> KeyQuery:
             one_of = f"must be one of {', '.join(_STATUSES)}"
             raise InvalidRequest(FieldError("/status", one_of))
     query = KeyQuery(status=status, **wanted)
-    bound = sessions.bound()
+    bound = shifts.bound()
     # Whatever a reseller asks for, it is of its own.
     return query if bound is None else query._replace(reseller=bound)

@@ -8,7 +8,7 @@ from typing import Final
 from flask import Blueprint, Flask, Response
 
 from web import errors
-from web.console import sessions, signing_in
+from web.console import shifts, signing_in
 from web.console.showing import page
 from web.errors import Kind
 from web.pages.forms import FormRefused
@@ -31,8 +31,8 @@ _FOR_HTMX: Final = {"HX-Retarget": "#main", "HX-Reselect": "#main", "HX-Reswap":
 def register(app: Flask, pages: Blueprint) -> None:
     """Let every problem of the console be told by a page of it."""
     errors.show_as_pages(app, FOLDER, _of_kind)
-    pages.register_error_handler(sessions.NotSignedIn, signing_in.ask_to_sign_in)
-    pages.register_error_handler(sessions.NotForRole, _not_for_role)
+    pages.register_error_handler(shifts.NotSignedIn, signing_in.ask_to_sign_in)
+    pages.register_error_handler(shifts.NotForRole, _not_for_role)
     pages.register_error_handler(FormRefused, signing_in.refuse_form)
 
 
@@ -42,8 +42,8 @@ def _of_kind(kind: Kind, headers: Mapping[str, str]) -> Response:
     return _page(kind.status, title, advice, headers)
 
 
-def _not_for_role(_error: sessions.NotForRole) -> Response:
-    advice = f"This is not for tokens of role {sessions.role()}. Nothing was changed."
+def _not_for_role(_error: shifts.NotForRole) -> Response:
+    advice = f"This is not for tokens of role {shifts.role()}. Nothing was changed."
     return _page(403, "Your token does not permit this", advice, {})
 
 

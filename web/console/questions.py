@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from flask import Response, request
 
 from ledger.refusals import FieldError, InvalidRequest, Refusal
@@ -19,6 +21,9 @@ from web.context import ports, stamp
 from web.v1.accounts import hold_to_pools
 from web.v1.timeline import sight
 
+# So many differences are told; between moments so far apart, nobody reads more.
+LINES_MAX: Final = 200
+
 
 def show_diff(account: str) -> Response:
     """Show what became different between two moments of an account."""
@@ -33,11 +38,13 @@ def show_diff(account: str) -> Response:
     found = diff(
         ports().book, account, ports().catalog, start, end, now=stamp().now, known_at=known_at
     )
+    shown = found._replace(differences=found.differences[:LINES_MAX])
     return page(
         "diff.html",
         account=account,
         found=found,
-        lines=list(zip(_changes(found), _causes(found), strict=True)),
+        lines=list(zip(_changes(shown), _causes(shown), strict=True)),
+        left_out=len(found.differences) - len(shown.differences),
     )
 
 

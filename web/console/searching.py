@@ -12,14 +12,13 @@ from flask import Response, url_for
 
 from ledger import codes
 from ledger.refusals import InvalidRequest
-from ledger.streams import batch as batches
 from ledger.streams import key as keys
 from ledger.streams.account import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS
-from ledger.streams.batch import BATCH
 from ledger.streams.key import KEY
 from projections.timeline import TimelineQuery
-from web.console import asking, sessions
+from web.console import asking, shifts
+from web.console.batch_pages import owned_batch
 from web.console.showing import page
 from web.console.timelines import listed
 from web.context import parts, ports
@@ -65,16 +64,16 @@ def _place_of(ref: str) -> str:
     """Answer the address of what a reference means: its page, if it is sure to have one."""
     if ref.startswith("key_") and _sees_key(ref):
         return url_for("console.show_key", key=ref)
-    if ref.startswith("bat_") and ports().book.load(BATCH, batches.stream_id(ref)).state:
+    if ref.startswith("bat_") and owned_batch(ref):
         return url_for("console.show_batch", batch=ref)
-    if sessions.bound() is None and _is_account(ref):
+    if shifts.bound() is None and _is_account(ref):
         return url_for("console.show_account", account=ref)
     return url_for("console.show_timeline", ref=ref)
 
 
 def _sees_key(id: str) -> bool:
     key = ports().book.load(KEY, keys.stream_id(id)).state
-    return key is not None and sessions.bound() in (None, key.issued.reseller)
+    return key is not None and shifts.bound() in (None, key.issued.reseller)
 
 
 def _is_account(ref: str) -> bool:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from ledger.streams.token import Role
 from projections.wording import place
 from web.auth import ADMIN, AUDITOR, RESELLER, SUPPORT
-from web.console import sessions
+from web.console import shifts
 from web.context import Caller, parts, ports, request_id
 from web.pages import forms, rendering
 from web.times import iso
@@ -35,8 +35,8 @@ class Entry(NamedTuple):
 
 _STAFF: Final = frozenset({ADMIN, SUPPORT, AUDITOR})
 _MENU: Final = (
-    Entry("Timeline", "show_timeline", sessions.ROLES),
-    Entry("Keys", "show_keys", sessions.ROLES),
+    Entry("Timeline", "show_timeline", shifts.ROLES),
+    Entry("Keys", "show_keys", shifts.ROLES),
     Entry("Issue keys", "show_order", frozenset({ADMIN, RESELLER})),
     Entry("Refused tries", "show_attempts", _STAFF),
     Entry("Overview", "show_overview", _STAFF),
@@ -60,8 +60,8 @@ def page(
 ) -> Response:
     """Answer a page made of a template in templates/console."""
     wiring = parts().wiring
-    session = sessions.current()
-    who: Caller | None = g.get("caller") if session else None
+    shift = shifts.current()
+    who: Caller | None = g.get("caller") if shift else None
     with force_locale(ENGLISH):
         body = render_template(
             f"console/{template}",
@@ -71,7 +71,7 @@ def page(
             request_id=request_id(),
             who=who,
             menu=[one for one in _MENU if who and who.role in one.roles],
-            form_field=forms.field(session.id) if session else "",
+            form_field=forms.field(shift.id) if shift else "",
             **context,
         )
     response = Response(body, status, headers=headers, content_type=rendering.HTML)
@@ -105,7 +105,7 @@ def url_of_ref(ref: str, accounts: frozenset[str] = frozenset()) -> str | None:
         return url_for("console.show_key", key=ref)
     if ref.startswith("bat_"):
         return url_for("console.show_batch", batch=ref)
-    if sessions.bound() is not None:
+    if shifts.bound() is not None:
         return None
     if ref in accounts:
         return url_for("console.show_account", account=ref)

@@ -14,7 +14,7 @@ from flask import Response, request, url_for
 
 from ledger.streams.token import Token
 from projections.access import valid_token
-from web.console import sessions
+from web.console import shifts
 from web.console.showing import page
 from web.context import ports, stamp
 from web.pages import cookies, forms
@@ -31,8 +31,8 @@ _INSIDE: Final = re.compile(r"/console/[A-Za-z0-9._~:/?&=%+@-]{0,1500}")
 def show_sign_in() -> Response:
     """Show the form; who is signed in already is led on."""
     try:
-        sessions.come_in(sessions.ROLES)
-    except sessions.NotSignedIn:
+        shifts.come_in(shifts.ROLES)
+    except shifts.NotSignedIn:
         return form(200)
     return see(url_for("console.show_home"))
 
@@ -51,36 +51,36 @@ def sign_in() -> Response:
     if token is None:
         said = Saying("bad", "This token lets nobody in", ["It is unknown, revoked or expired."])
         return form(403, said)
-    if token.role not in sessions.ROLES:
+    if token.role not in shifts.ROLES:
         return form(403, Saying("bad", "There is no console for tokens of role portal"))
     response = see(_onward(request.form.get("onward", "")))
-    sessions.begin(response, token)
+    shifts.begin(response, token)
     cookies.put(response, _DOOR, "", max_age=0, samesite="Strict")
     return response
 
 
 def sign_out() -> Response:
-    """End the session in this browser."""
+    """End the shift in this browser."""
     response = see(url_for("console.show_sign_in"))
-    sessions.end(response)
+    shifts.end(response)
     return response
 
 
-def ask_to_sign_in(_error: sessions.NotSignedIn) -> Response:
+def ask_to_sign_in(_error: shifts.NotSignedIn) -> Response:
     """Show the form in the place of a page that somebody has to sign in for."""
     return form(403)
 
 
 def refuse_form(_error: FormRefused) -> Response:
-    """Say that a form was not ours, or of a session that is over; nothing was changed."""
-    if sessions.current() is None:
+    """Say that a form was not ours, or of another shift; nothing was changed."""
+    if shifts.current() is None:
         said = Saying("bad", "This form cannot be taken", ["It was not shown to you just now."])
         return form(403, said)
     return page(
         "problem.html",
         403,
         title="This form cannot be taken",
-        advice="It was not shown in your present session, and nothing was changed."
+        advice="It was not shown since you signed in, and nothing was changed."
         " Open the page again.",
     )
 

@@ -16,12 +16,13 @@ from ledger import codec
 from ledger.events import AnyEvent
 from ledger.streams import batch as batches
 from ledger.streams import key as keys
+from ledger.streams.attempts import RedemptionRefused
 from ledger.streams.batch import BATCH
 from ledger.streams.key import KEY
 from projections import timeline as told
 from projections.timeline import Entry, TimelineQuery
 from web import cursors
-from web.console import asking, sessions
+from web.console import asking, shifts
 from web.console.showing import page, url_of_ref
 from web.context import parts, ports
 from web.errors import CODE_IN_URL, Problem
@@ -75,7 +76,7 @@ class Listing(NamedTuple):
 def show_timeline() -> Response:
     """Show everything that names something, or everything there is."""
     ref, account = asking.asked("ref"), asking.asked("account")
-    if sessions.bound() is not None:
+    if shifts.bound() is not None:
         account = None
     return page("timeline.html", listing=listing(ref, account), kinds=KINDS)
 
@@ -122,7 +123,7 @@ def listing(ref: str | None, account: str | None) -> Listing:
 
 def listed(query: TimelineQuery, size: int = PAGE_SIZE) -> Listing:
     """Answer a page of what a query finds; the address says from where on."""
-    of = ("console timeline", sessions.bound(), query)
+    of = ("console timeline", shifts.bound(), query)
     after = cursors.read(ports().request_key, of, request.args.get("cursor"))
     found = told.timeline(
         ports().book,
@@ -164,7 +165,7 @@ def at_positions(positions: Iterable[int]) -> list[AnyEvent]:
 
 def _may_see(event: AnyEvent) -> bool:
     """Tell whether the caller may see an event: a reseller only what happened to its own."""
-    reseller = sessions.bound()
+    reseller = shifts.bound()
     if reseller is None:
         return True
     kind, _, id = event.stream.partition("-")
@@ -185,7 +186,7 @@ def _told(entry: Entry) -> Told:
     accounts = frozenset(one for one in (account, named) if isinstance(one, str))
     apart = {event.actor, event.request_id}
     cause = event.causation
-    staff = sessions.bound() is None
+    staff = shifts.bound() is None
     return Told(
         entry,
         url_for("console.show_event", position=event.position),
@@ -193,9 +194,18 @@ def _told(entry: Entry) -> Told:
         Link(event.actor, _timeline_of(event.actor) if event.actor.startswith("kf") else None),
         Link(event.request_id, _timeline_of(event.request_id)),
         Link(cause, url_for("console.show_cause", of=cause) if staff else None) if cause else None,
-        [Link(one, url_of_ref(one, accounts)) for one in entry.refs if one not in apart],
+        [Link(one, _where(event, one, accounts)) for one in entry.refs if one not in apart],
     )
 
 
+def _where(event: AnyEvent, ref: str, accounts: frozenset[str]) -> str | None:
+    """Answer where something that an event names is shown."""
+    fact = event.fact
+    if isinstance(fact, RedemptionRefused) and ref == fact.key and not fact.key_version:
+        # Nobody may ever have issued it: then it has no page, but a timeline.
+        return _timeline_of(ref)
+    return url_of_ref(ref, accounts)
+
+
 def _timeline_of(ref: str) -> str | None:
-    return url_for("console.show_timeline", ref=ref) if sessions.bound() is None else None
+    return url_for("console.show_timeline", ref=ref) if shifts.bound() is None else None

@@ -20,7 +20,7 @@ from ledger.streams import token as tokens
 from ledger.streams.token import ROLES, TOKEN
 from projections import token_list
 from web import cursors
-from web.console import asking, sessions
+from web.console import asking, shifts
 from web.console.refused import saying
 from web.console.showing import page
 from web.context import parts, ports, stamp
@@ -101,10 +101,10 @@ def _given(once: str) -> Given:
 
 
 def _drawn(once: str) -> bytes:
-    """Answer what makes the token of one showing of the form, to this session only."""
-    session = sessions.current()
-    assert session
-    asked_by = f"console token\0{session.id}\0{once}".encode()
+    """Answer what makes the token of one showing of the form, to this shift only."""
+    shift = shifts.current()
+    assert shift
+    asked_by = f"console token\0{shift.id}\0{once}".encode()
     return hmac.digest(parts().wiring.cookie_key, asked_by, "sha256")[:TOKEN_BYTES]
 
 

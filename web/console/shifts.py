@@ -1,8 +1,7 @@
-"""Whose browser it is: a session that a token was shown for once.
+"""Who is at the console in this browser: a shift, begun by a token that was shown once.
 
-The cookie holds the token's id and an end, signed; the token itself is in no cookie, and is worth
-nothing to who reads one. Each request looks the token up anew: once it is revoked, its sessions are
-over. The session's id binds its forms.
+The cookie holds the token's id and an end, signed; the token itself is in none. Each request looks
+the token up anew: once it is revoked, its shifts are over. The shift's id binds its forms.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class NotForRole(Exception):
     """The token that this browser is signed in with may not do this."""
 
 
-class Session(Struct, frozen=True):
+class Shift(Struct, frozen=True):
     """What the cookie says.
 
     Attributes:
@@ -48,37 +47,37 @@ class Session(Struct, frozen=True):
 
 
 def come_in(roles: frozenset[Role]) -> None:
-    """Let a request in by its cookie; one that sends a form only with a form of this session.
+    """Let a request in by its cookie; one that sends a form only with a form of this shift.
 
     Raises:
         NotSignedIn, NotForRole: in this order.
-        FormRefused: the form was not shown in this session.
+        FormRefused: the form was not shown in this shift.
     """
-    session = known()
-    if session is None:
+    shift = known()
+    if shift is None:
         raise NotSignedIn
-    token = _valid(session)
+    token = _valid(shift)
     if token is None:
         raise NotSignedIn
-    g.console_session = session
+    g.shift = shift
     g.caller = Caller(token.id, token.role, token.reseller)
     g.stamp = stamp()._replace(actor=token.id)
     if token.role not in roles:
         raise NotForRole
     if request.method == "POST":
-        forms.expect_ours(session.id)
+        forms.expect_ours(shift.id)
 
 
-def known() -> Session | None:
-    """Answer the session that the cookie names, whether or not it is over."""
+def known() -> Shift | None:
+    """Answer the shift that the cookie names, whether or not it is over."""
     text = request.cookies.get(cookies.called(COOKIE))
-    return signing.read(parts().wiring.cookie_key, PURPOSE, text, Session) if text else None
+    return signing.read(parts().wiring.cookie_key, PURPOSE, text, Shift) if text else None
 
 
-def current() -> Session | None:
-    """Answer the session of a request that was let in by one."""
-    session: Session | None = g.get("console_session")
-    return session
+def current() -> Shift | None:
+    """Answer the shift of a request that was let in by one."""
+    shift: Shift | None = g.get("shift")
+    return shift
 
 
 def role() -> Role:
@@ -99,8 +98,8 @@ def begin(response: Response, token: Token) -> None:
     end = stamp().now + LASTS
     if token.expires_at is not None:
         end = min(end, token.expires_at)
-    session = Session(secrets.token_hex(16), token.id, end)
-    text = signing.sign(parts().wiring.cookie_key, PURPOSE, session)
+    shift = Shift(secrets.token_hex(16), token.id, end)
+    text = signing.sign(parts().wiring.cookie_key, PURPOSE, shift)
     cookies.put(response, COOKIE, text, samesite="Strict")
 
 
@@ -108,9 +107,9 @@ def end(response: Response) -> None:
     cookies.put(response, COOKIE, "", max_age=0, samesite="Strict")
 
 
-def _valid(session: Session) -> Token | None:
+def _valid(shift: Shift) -> Token | None:
     now = stamp().now
-    if now >= session.expires_at:
+    if now >= shift.expires_at:
         return None
-    token = ports().book.load(TOKEN, tokens.stream_id(session.token)).state
+    token = ports().book.load(TOKEN, tokens.stream_id(shift.token)).state
     return token if token is not None and token.valid(now) and token.role in ROLES else None
