@@ -16,6 +16,7 @@ from ledger.streams import token
 from ledger.streams.token import ROLES, TOKEN, Role, Token
 
 TOKEN_BYTES = 25
+TEXTS_OWNER = "access"
 
 
 class Given(NamedTuple):
@@ -38,6 +39,7 @@ def create_token(
     *,
     reseller: str | None = None,
     expires_at: datetime | None = None,
+    reason: str | None = None,
 ) -> Given:
     """Give access.
 
@@ -49,14 +51,15 @@ def create_token(
         InvalidRequest: fields that do not fit.
     """
     expires_at = checks.utc("/expires_at", expires_at)
-    checks.refuse_if(_errors(stamp, role, reseller, expires_at))
+    checks.refuse_if([*_errors(stamp, role, reseller, expires_at), *checks.text("/reason", reason)])
     known: Role = next(known for known in ROLES if known == role)
     secret = secret_of(ports.random_bytes(TOKEN_BYTES))
     id = token.token_id(ports.token_key, secret)
 
     def attempt() -> Given:
         loaded: Loaded[Token | None] = ports.book.load(TOKEN, token.stream_id(id))
-        facts = token.create(loaded.state, id, known, reseller, expires_at)
+        sealed = ports.texts.seal(TEXTS_OWNER, reason, stamp.now)
+        facts = token.create(loaded.state, id, known, reseller, expires_at, sealed)
         appended = ports.book.append(stamp, Change(loaded, facts))
         return Given(secret, appended.loaded[0].state, appended.position)
 
@@ -68,16 +71,19 @@ def secret_of(drawn: bytes) -> str:
     return "kf_" + base64.b32encode(drawn).decode().lower()
 
 
-def revoke_token(ports: Ports, stamp: Stamp, id: str) -> TakenBack:
+def revoke_token(ports: Ports, stamp: Stamp, id: str, reason: str | None = None) -> TakenBack:
     """Take access back; from then on the token lets nobody in.
 
     Raises:
+        InvalidRequest: a reason that does not fit.
         TokenNotFound: never created.
     """
+    checks.refuse_if(checks.text("/reason", reason))
 
     def attempt() -> TakenBack:
         loaded = ports.book.load(TOKEN, token.stream_id(id))
-        appended = ports.book.append(stamp, Change(loaded, token.revoke(loaded.state)))
+        sealed = ports.texts.seal(TEXTS_OWNER, reason, stamp.now)
+        appended = ports.book.append(stamp, Change(loaded, token.revoke(loaded.state, sealed)))
         return TakenBack(appended.loaded[0].state, appended.position)
 
     return deciding(attempt)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from commands import checks
 from commands.deciding import deciding
 from commands.ports import Ports
@@ -38,6 +40,7 @@ def link_customer(
     stamp: Stamp,
     account: str,
     customer: str,
+    reason: str | None = None,
     *,
     expected_version: int | None = None,
 ) -> Linked:
@@ -52,7 +55,9 @@ def link_customer(
         InvalidRequest: fields that do not fit.
         VersionMismatch, CustomerLinkedElsewhere: in this order.
     """
-    checks.refuse_if([*checks.account(account), *_customer(customer)])
+    checks.refuse_if(
+        [*checks.account(account), *_customer(customer), *checks.text("/reason", reason)]
+    )
 
     def attempt() -> Linked:
         loaded = ports.book.load(ACCOUNT, account)
@@ -60,7 +65,9 @@ def link_customer(
         known = ports.book.load(STRIPE_CUSTOMER, customer)
         facts = stripe_customer.link(known.state, customer, account, "call")
         waiting = waiting_facts(known.state) if facts else []
-        on_account: list[Fact | Dated] = [*facts[:1], *waiting]
+        sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
+        linked: list[Fact] = [replace(fact, reason=sealed) for fact in facts[:1]]
+        on_account: list[Fact | Dated] = [*linked, *waiting]
         appended = ports.book.append(stamp, Change(loaded, on_account), Change(known, facts))
         return Linked(appended.loaded[0], customer, len(waiting), appended.position)
 

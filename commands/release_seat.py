@@ -24,6 +24,7 @@ def release_seat(
     account: str,
     product: str,
     holder: str,
+    reason: str | None = None,
     *,
     expected_version: int | None = None,
 ) -> Released:
@@ -36,12 +37,15 @@ def release_seat(
         InvalidRequest: ids that do not fit.
         VersionMismatch, SeatNotOccupied: in this order.
     """
-    checks.refuse_if([*checks.account(account), *checks.holder(holder)])
+    checks.refuse_if(
+        [*checks.account(account), *checks.holder(holder), *checks.text("/reason", reason)]
+    )
 
     def attempt() -> Released:
         loaded = ports.book.load(ACCOUNT, account)
         account_stream.expect_version(loaded.version, expected_version)
-        facts = account_stream.release(loaded.state, product, holder)
+        sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
+        facts = account_stream.release(loaded.state, product, holder, sealed)
         appended = ports.book.append(stamp, Change(loaded, facts))
         return Released(appended.loaded[0], appended.position)
 

@@ -25,7 +25,7 @@ from ledger.streams.stripe import StripePricesMapped, StripeSubscriptionReported
 from ledger.streams.stripe_state import StripeSubscription, subscription_id
 from projections.account_at import AccountAt, Moment
 from projections.seats import seats
-from projections.wording import day, place
+from projections.wording import a_seat, day, place
 from projections.wording import seats as so_many
 
 # A thing's kind and what it is known by; and what there is to know of it.
@@ -291,10 +291,11 @@ def _of_row(
 def _of_holder(
     product: str, holder: str, was: Fields | None, now: Fields | None, catalog: Catalog
 ) -> str:
-    at = place(catalog, product, (now or was or {})["tier"])
+    tier = (now or was or {})["tier"]
+    at = place(catalog, product, tier)
     if was is None:
         may = "" if now and now["licensed"] else ", and may not work"
-        return f"Holder {holder} has a {at} seat{may}"
+        return f"Holder {holder} has {a_seat(catalog, product, tier)}{may}"
     if now is None:
         return f"Holder {holder} has no {at} seat any more"
     if was["licensed"] != now["licensed"]:

@@ -29,6 +29,7 @@ from ledger.streams.batch import CodesRevealed, KeysImported, KeysIssued
 from ledger.streams.key import KeyIssued, KeyRedeemed, KeyReissued, KeyRevoked
 from ledger.streams.portal_session import PortalSessionOpened
 from ledger.streams.request import RedemptionAnswered
+from ledger.streams.stripe import StripeCustomerLinked
 from ledger.streams.token import TokenCreated, TokenRevoked
 from projections.stripe_sentences import stripe_sentence
 from projections.wording import (
@@ -110,6 +111,8 @@ def _why(fact: Fact) -> Sealed | None:
         case (
             CodesRevealed(reason=why) | KeyRevoked(reason=why) | KeyReissued(reason=why)
             | SubscriptionTerminated(reason=why) | AccountErased(reason=why)
+            | SeatReleased(reason=why) | StripeCustomerLinked(reason=why)
+            | TokenCreated(reason=why) | TokenRevoked(reason=why)
         ):  # fmt: skip
             return why
     return None

@@ -95,12 +95,13 @@ class SeatRelabelled(Fact, frozen=True):
     label: Sealed | None = None
 
 
-class SeatReleased(Fact, frozen=True, gc=False):
-    """A holder gave a seat back."""
+class SeatReleased(Fact, frozen=True):
+    """A holder's seat was given back."""
 
     product: str
     tier: str | None
     holder: str
+    reason: Sealed | None = None
 
 
 class AccountErased(Fact, frozen=True):
@@ -261,6 +262,7 @@ def fold(account: Account, events: Iterable[AnyEvent]) -> Account:
                 syncs = seat_syncs.with_move(syncs, product, event.occurred_at)
             case SeatReleased():
                 _leave(seats.pop((fact.product, fact.holder), None), used)
+                texts += fact.reason is not None
                 syncs = seat_syncs.with_move(syncs, fact.product, event.occurred_at)
             case SeatRelabelled():
                 texts += fact.label is not None
@@ -280,6 +282,7 @@ def fold(account: Account, events: Iterable[AnyEvent]) -> Account:
                 seats = _without_labels(seats.finish()).mutate()
                 texts, erased_at = 0, event.occurred_at
             case _:
+                texts += isinstance(getattr(fact, "reason", None), Sealed)
                 at_stripe = stripe_side.fold(at_stripe, event)
                 syncs = seat_syncs.with_sync(syncs, event)
     return Account(subscriptions, seats.finish(), used, texts, erased_at, at_stripe, syncs)
@@ -409,7 +412,9 @@ def occupy(
     return [SeatOccupied(product=product, tier=tier, holder=holder, label=label)]
 
 
-def release(account: Account, product: str, holder: str) -> list[Fact]:
+def release(
+    account: Account, product: str, holder: str, reason: Sealed | None = None
+) -> list[Fact]:
     """Give a seat back.
 
     Raises:
@@ -418,7 +423,7 @@ def release(account: Account, product: str, holder: str) -> list[Fact]:
     seat = account.seat(product, holder)
     if seat is None:
         raise SeatNotOccupied
-    return [SeatReleased(product=product, tier=seat.tier, holder=holder)]
+    return [SeatReleased(product=product, tier=seat.tier, holder=holder, reason=reason)]
 
 
 def erase(account: Account, owner: str, reason: Sealed | None) -> list[Fact]:

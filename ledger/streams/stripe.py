@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from ledger.events import Fact
+from ledger.events import Fact, Sealed
 
 ENDED: Final = frozenset({"canceled", "incomplete_expired"})
 RETRIEVED: Final = "retrieved"
@@ -270,16 +270,18 @@ REPORTS: Final[dict[str, type[Fact]]] = {
 }
 
 
-class StripeCustomerLinked(Fact, frozen=True, gc=False):
+class StripeCustomerLinked(Fact, frozen=True):
     """A Stripe customer is this account: what Stripe says about it is recorded here from now on.
 
     Attributes:
         by: who said so: a call of ours, or an object of Stripe that names the account.
+        reason: why, if somebody said; in the account's stream alone.
     """
 
     customer: str
     account: str
     by: Literal["call", "stripe"]
+    reason: Sealed | None = None
 
 
 class StripePricesMapped(Fact, frozen=True):

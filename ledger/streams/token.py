@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ledger.codes import digest
-from ledger.events import AnyEvent, Fact, Stream
+from ledger.events import AnyEvent, Fact, Sealed, Stream
 from ledger.refusals import FieldError, InvalidRequest, TokenNotFound
 
 Role = Literal["portal", "reseller", "support", "auditor", "admin"]
@@ -26,7 +26,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 # Facts
 
 
-class TokenCreated(Fact, frozen=True, gc=False):
+class TokenCreated(Fact, frozen=True):
     """Access was given.
 
     Attributes:
@@ -38,10 +38,13 @@ class TokenCreated(Fact, frozen=True, gc=False):
     role: Role
     reseller: str | None = None
     expires_at: datetime | None = None
+    reason: Sealed | None = None
 
 
-class TokenRevoked(Fact, frozen=True, gc=False):
+class TokenRevoked(Fact, frozen=True):
     """Access was taken back."""
+
+    reason: Sealed | None = None
 
 
 # State
@@ -77,22 +80,33 @@ def fold(token: Token | None, events: Iterable[AnyEvent]) -> Token | None:
 
 
 def create(
-    token: Token | None, id: str, role: Role, reseller: str | None, expires_at: datetime | None
+    token: Token | None,
+    id: str,
+    role: Role,
+    reseller: str | None,
+    expires_at: datetime | None,
+    reason: Sealed | None = None,
 ) -> list[Fact]:
-    """Give access.
+    """Give access. The same token of the same role again: nothing is recorded.
 
     Raises:
-        InvalidRequest: a reseller token without a reseller, or another with one.
+        InvalidRequest: a reseller token without a reseller, or another with one; or the token is
+            another's.
     """
-    assert token is None, "a token's id is derived from its random secret and cannot be taken"
     if role == "reseller" and not reseller:
         raise InvalidRequest(FieldError("/reseller", "a token of role reseller needs one"))
     if role != "reseller" and reseller:
         raise InvalidRequest(FieldError("/reseller", f"a token of role {role} has none"))
-    return [TokenCreated(token=id, role=role, reseller=reseller, expires_at=expires_at)]
+    if token is not None:
+        if (token.role, token.reseller) != (role, reseller):
+            raise InvalidRequest(FieldError("/role", "was another when this was asked before"))
+        return []
+    return [
+        TokenCreated(token=id, role=role, reseller=reseller, expires_at=expires_at, reason=reason)
+    ]
 
 
-def revoke(token: Token | None) -> list[Fact]:
+def revoke(token: Token | None, reason: Sealed | None = None) -> list[Fact]:
     """Take access back. A revoked token stays as it is: nothing is recorded.
 
     Raises:
@@ -100,7 +114,7 @@ def revoke(token: Token | None) -> list[Fact]:
     """
     if token is None:
         raise TokenNotFound
-    return [] if token.revoked_at else [TokenRevoked()]
+    return [] if token.revoked_at else [TokenRevoked(reason=reason)]
 
 
 TOKEN: Stream[Token | None] = Stream(

@@ -189,8 +189,13 @@ def test_a_seat_is_released_once(api: Api) -> None:
     api.redeem("acme")
     api.sit("till-1")
     desk = signed_in(api, "support")
-    release = {"product": "cloud_pos", "holder": "till-1"}
-    assert "given back" in desk.send("accounts/acme/release", **release).said
+    release = {"product": "cloud_pos", "holder": "till-1", "reason": "Sold"}
+    head = api.head
+    assert desk.send("accounts/acme/release", **{**release, "reason": " "}).status == 422
+    assert api.head == head
+    seen = desk.send("accounts/acme/release", **release)
+    assert "given back" in seen.said
+    assert "“Sold”" in seen.text
     before = api.head
     assert "given back already" in desk.send("accounts/acme/release", **release).said
     assert api.head == before
@@ -210,12 +215,15 @@ def test_a_subscription_is_terminated_with_a_reason(api: Api, desk: Desk) -> Non
 
 def test_a_stripe_customer_is_linked_to_one_account(api: Api) -> None:
     desk = signed_in(api, "support")
-    assert "is linked" in desk.send("accounts/acme/link", customer="cus_1").said
+    assert desk.send("accounts/acme/link", customer="cus_1").status == 422
+    seen = desk.send("accounts/acme/link", customer="cus_1", reason="They wrote")
+    assert "is linked" in seen.said
+    assert "“They wrote”" in seen.text
     before = api.head
-    other = desk.send("accounts/umbrella/link", customer="cus_1")
+    other = desk.send("accounts/umbrella/link", customer="cus_1", reason="x")
     assert (other.status, api.head) == (409, before)
     assert other.said.startswith("This Stripe customer is linked to another account.")
-    wrong = desk.send("accounts/acme/link", customer="acme")
+    wrong = desk.send("accounts/acme/link", customer="acme", reason="x")
     assert (wrong.status, "Customer must be the id" in wrong.said) == (422, True)
 
 
@@ -224,6 +232,8 @@ def test_a_stripe_customer_is_linked_to_one_account(api: Api) -> None:
 
 def test_a_token_is_made_shown_once_and_taken_back(api: Api, desk: Desk) -> None:
     fields = {"once": ONCE, "role": "reseller", "reseller": RESELLER, "days": "30"}
+    assert desk.send("tokens", **fields).status == 422
+    fields["reason"] = "For the shop"
     seen = desk.send("tokens", **fields)
     (secret,) = re.findall(r"kf_[a-z2-7]{20,}", seen.page)
     api.tokens["made"] = secret
@@ -236,9 +246,13 @@ def test_a_token_is_made_shown_once_and_taken_back(api: Api, desk: Desk) -> None
     listed = desk.get("tokens")
     assert secret not in listed.page
     (id,) = re.findall(r"kft_[a-z2-7]{26}", seen.text.partition("Id")[2])
-    assert "lets nobody in any more" in desk.send(f"tokens/{id}/revoke").said
+    assert desk.send(f"tokens/{id}/revoke").status == 422
+    assert "lets nobody in any more" in desk.send(f"tokens/{id}/revoke", reason="Lost").said
+    told = desk.get(f"timeline?ref={id}").text
+    assert "“For the shop”" in told
+    assert "“Lost”" in told
     assert (api.get("made", "/v1/keys").status, made.get("").status) == (401, 403)
-    assert desk.send("tokens/kft_x/revoke").status == 404
+    assert desk.send("tokens/kft_x/revoke", reason="x").status == 404
 
 
 @pytest.mark.parametrize(
@@ -255,6 +269,6 @@ def test_a_token_that_cannot_be_is_not_made(
     api: Api, desk: Desk, fields: dict[str, str], said: str
 ) -> None:
     before = api.head
-    seen = desk.send("tokens", once=ONCE, **fields)
+    seen = desk.send("tokens", once=ONCE, reason="x", **fields)
     assert (seen.status, api.head) == (422, before)
     assert said in seen.said

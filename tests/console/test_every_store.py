@@ -35,7 +35,7 @@ def test_every_page_is_shown_over_every_store(any_api: Api) -> None:
             assert desk.get(rule + query).status in {200, 303}, rule
     for path in ("timeline?ref=till-1&account=acme", "keys?status=issued", "events/" + "9" * 30):
         assert desk.get(path).status == (404 if "999" in path else 200)
-    seen = desk.send("accounts/acme/release", product="cloud_pos", holder="till-1")
+    seen = desk.send("accounts/acme/release", product="cloud_pos", holder="till-1", reason="x")
     assert "given back" in seen.said
     assert desk.send("accounts/acme/explain", product="cloud_pos", holder="till-3").status == 200
 

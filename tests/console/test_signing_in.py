@@ -146,7 +146,7 @@ def test_who_is_signed_in_is_the_actor_of_what_is_done(api: Api) -> None:
     api.sit("till-1")
     desk = signed_in(api, "acting")
     before = api.head
-    desk.send("accounts/acme/release", product="cloud_pos", holder="till-1")
+    desk.send("accounts/acme/release", product="cloud_pos", holder="till-1", reason="x")
     (event,) = api.ports.book.follow(before)
     assert (event.name, event.actor) == ("account.seat_released@1", given.token.id)
     assert event.request_id.startswith("req_")

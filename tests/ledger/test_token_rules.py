@@ -59,9 +59,12 @@ def test_no_other_role_is_bound_to_a_reseller(role: Role) -> None:
     assert caught.value.errors == (FieldError("/reseller", f"a token of role {role} has none"),)
 
 
-def test_an_id_is_taken_only_once() -> None:
-    with pytest.raises(AssertionError):
-        token.create(folded(TOKEN, (NOON, PORTAL)), "kft_one", "portal", None, None)
+def test_the_same_token_asked_for_again_is_not_recorded_again() -> None:
+    known = folded(TOKEN, (NOON, PORTAL))
+    assert token.create(known, "kft_one", "portal", None, None) == []
+    with pytest.raises(InvalidRequest) as caught:
+        token.create(known, "kft_one", "admin", None, None)
+    assert [error.pointer for error in caught.value.errors] == ["/role"]
 
 
 def test_a_token_lets_nobody_in_once_it_is_over() -> None:

@@ -14,14 +14,15 @@ from web.cli.printing import print_json
 @click.command(cls=Exampled, examples=("keyfold link acme cus_QXg1o8vcGmoR32",))
 @click.argument("account", metavar="ACCOUNT")
 @click.argument("customer", metavar="CUSTOMER")
+@click.option("--reason", metavar="TEXT", help="Why; kept encrypted.")
 @json_option
-def link(account: str, customer: str, as_json: bool) -> None:
+def link(account: str, customer: str, reason: str | None, as_json: bool) -> None:
     """Link CUSTOMER (cus_…) of Stripe's to ACCOUNT, for ever.
 
     What Stripe had said about the customer before is the account's in the same commit.
     """
     with opened() as (_, ports, stamp):
-        linked = link_customer(ports, stamp, account, customer)
+        linked = link_customer(ports, stamp, account, customer, reason)
     if as_json:
         print_json({"account": account, "customer": customer, "applied": linked.applied})
         return

@@ -111,8 +111,9 @@ def _answer(ports: Ports, after: AccountAt, view: projection.SeatView) -> Answer
 @click.argument("account", metavar="ACCOUNT")
 @click.argument("product", metavar="PRODUCT")
 @click.argument("holder", metavar="HOLDER")
-def release(account: str, product: str, holder: str) -> None:
+@click.option("--reason", metavar="TEXT", help="Why; kept encrypted.")
+def release(account: str, product: str, holder: str, reason: str | None) -> None:
     """Give HOLDER's seat of PRODUCT on ACCOUNT back."""
     with opened() as (_, ports, stamp):
-        release_seat(ports, stamp, account, product, holder)
+        release_seat(ports, stamp, account, product, holder, reason)
     click.echo(f"{holder} has given its seat back: {product}")

@@ -57,12 +57,17 @@ def tokens() -> None:
     metavar="N",
     help="Let it in for so many days; until it is revoked if left out.",
 )
+@click.option("--reason", metavar="TEXT", help="What for; kept encrypted.")
 @json_option
-def create(role: str, reseller: str | None, days: int | None, as_json: bool) -> None:
+def create(
+    role: str, reseller: str | None, days: int | None, reason: str | None, as_json: bool
+) -> None:
     """Give access. The token alone is printed, now and never again."""
     with opened() as (_, ports, stamp):
         expires_at = stamp.now + timedelta(days=days) if days else None
-        given = create_token(ports, stamp, role, reseller=reseller, expires_at=expires_at)
+        given = create_token(
+            ports, stamp, role, reseller=reseller, expires_at=expires_at, reason=reason
+        )
     token = given.token
     if as_json:
         print_json(
@@ -129,8 +134,9 @@ def _answer(token: Token) -> Answer:
 
 @tokens.command(short_help="Take access back.")
 @click.argument("token_id", metavar="ID")
-def revoke(token_id: str) -> None:
+@click.option("--reason", metavar="TEXT", help="Why; kept encrypted.")
+def revoke(token_id: str, reason: str | None) -> None:
     """Take access back: from now on the token ID (kft_…) lets nobody in."""
     with opened() as (_, ports, stamp):
-        taken = revoke_token(ports, stamp, token_id)
+        taken = revoke_token(ports, stamp, token_id, reason)
     click.echo(f"{taken.token.id} is revoked")

@@ -19,7 +19,7 @@ def release(account: str) -> Response:
     account = asking.account_id(account)
     try:
         product, holder = asking.sent("product") or "", asking.sent("holder") or ""
-        release_seat(ports(), stamp(), account, product, holder)
+        release_seat(ports(), stamp(), account, product, holder, asking.reason())
     except SeatNotOccupied:
         return _see(account, "gone")
     except Refusal as refusal:
@@ -42,7 +42,7 @@ def link(account: str) -> Response:
     """Link a customer of Stripe's."""
     account = asking.account_id(account)
     try:
-        link_customer(ports(), stamp(), account, asking.text("customer"))
+        link_customer(ports(), stamp(), account, asking.text("customer"), asking.reason())
     except Refusal as refusal:
         return accounts.show(account, saying(refusal))
     return _see(account, "linked")

@@ -13,11 +13,10 @@ from typing import Final
 
 from flask import Response, abort, request, url_for
 
-from commands.give_access import TOKEN_BYTES, Given, create_token, secret_of
+from commands.give_access import TOKEN_BYTES, Given, create_token
 from commands.give_access import revoke_token as take_back
 from ledger.refusals import FieldError, InvalidRequest, Refusal
-from ledger.streams import token as tokens
-from ledger.streams.token import ROLES, TOKEN
+from ledger.streams.token import ROLES
 from projections import token_list
 from web import cursors
 from web.console import asking, shifts
@@ -55,7 +54,7 @@ def create() -> Response:
 def revoke_token(token: str) -> Response:
     """Take access back."""
     try:
-        take_back(ports(), stamp(), token)
+        take_back(ports(), stamp(), token, asking.reason())
     except Refusal as refusal:
         return _show(saying(refusal))
     return see(url_for("console.show_tokens", done="revoked"))
@@ -87,17 +86,15 @@ def _given(once: str) -> Given:
     Raises:
         InvalidRequest: fields that do not fit, or others than before.
     """
-    role, reseller = asking.sent("role") or "", asking.text("reseller") or None
     drawn = _drawn(once)
-    secret = secret_of(drawn)
-    id = tokens.token_id(ports().token_key, secret)
-    loaded = ports().book.load(TOKEN, tokens.stream_id(id))
-    if loaded.state is None:
-        drawing = ports()._replace(random_bytes=lambda count: drawn[:count])
-        return create_token(drawing, stamp(), role, reseller=reseller, expires_at=_expires_at())
-    if (loaded.state.role, loaded.state.reseller) != (role, reseller):
-        raise InvalidRequest(FieldError("/role", "was another when this form was sent before"))
-    return Given(secret, loaded.state, loaded.head)
+    return create_token(
+        ports()._replace(random_bytes=lambda count: drawn[:count]),
+        stamp(),
+        asking.sent("role") or "",
+        reseller=asking.text("reseller") or None,
+        expires_at=_expires_at(),
+        reason=asking.reason(),
+    )
 
 
 def _drawn(once: str) -> bytes:

@@ -47,7 +47,7 @@ _READABLE: Final = r"[^\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u
 _VISIBLE: Final = (
     r"[^\x00-\x20\x7f-\xa0\xad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]"
 )
-_TEXT: Final = {"pattern": f"^{_READABLE}*{_VISIBLE}{_READABLE}*$"}
+TEXT: Final = {"pattern": f"^{_READABLE}*{_VISIBLE}{_READABLE}*$"}
 _NAME: Final = {"pattern": f"^(?![=+@＝＋－＠-]){_VISIBLE}({_READABLE}*{_VISIBLE})?$"}
 
 _VERSION = re.compile(r'"(?P<version>[0-9]{1,18})"')
@@ -111,7 +111,7 @@ class IssueKeys(Shape):
         allow_none=True,
         load_default=None,
         validate=long_at_most(TEXT_LENGTH_MAX),
-        metadata={"description": "Free text on one line, stored encrypted.", **_TEXT},
+        metadata={"description": "Free text on one line, stored encrypted.", **TEXT},
     )
 
     @ma.pre_load
@@ -130,7 +130,7 @@ class Reasoned(Shape):
     reason = Text(
         required=True,
         validate=long_at_most(TEXT_LENGTH_MAX),
-        metadata={"description": "Free text on one line, stored encrypted.", **_TEXT},
+        metadata={"description": "Free text on one line, stored encrypted.", **TEXT},
     )
 
 
@@ -186,7 +186,7 @@ class TakeSeat(Shape):
         allow_none=True,
         load_default=None,
         validate=long_at_most(TEXT_LENGTH_MAX),
-        metadata={"description": "What people know the holder by; stored encrypted.", **_TEXT},
+        metadata={"description": "What people know the holder by; stored encrypted.", **TEXT},
     )
 
 

@@ -7,7 +7,9 @@ from typing import ClassVar
 import marshmallow as ma
 
 from commands.link_customer import CUSTOMER_ID
-from web.schemas.fields import Identifier, Shape, matching
+from ledger.limits import TEXT_LENGTH_MAX
+from web.schemas import asked
+from web.schemas.fields import Identifier, Shape, Text, long_at_most, matching
 
 
 class LinkCustomer(Shape):
@@ -19,6 +21,12 @@ class LinkCustomer(Shape):
         required=True,
         validate=matching(CUSTOMER_ID),
         metadata={"description": "Stripe's id of the customer."},
+    )
+    reason = Text(
+        allow_none=True,
+        load_default=None,
+        validate=long_at_most(TEXT_LENGTH_MAX),
+        metadata={"description": "Free text on one line, stored encrypted.", **asked.TEXT},
     )
 
 

@@ -38,7 +38,7 @@ def link_stripe_customer(account: str, headers: dict[str, Any], body: dict[str, 
     What Stripe had said about the customer before is the account's in the same commit. A customer
     is linked to one account for ever; an account may have several. Linked already: nothing changes.
     """
-    linked = link(ports(), stamp(), account, body["customer"], **headers)
+    linked = link(ports(), stamp(), account, body["customer"], body["reason"], **headers)
     return reply(
         {"account": account, "customer": linked.customer, "applied": linked.applied},
         position=linked.position,
