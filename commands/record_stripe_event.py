@@ -55,7 +55,8 @@ class _Owner(NamedTuple):
     """Whose a report is, with the streams that this was read from.
 
     Attributes:
-        facts: what is recorded with the report on the account, and on the customer.
+        on_account, on_customer: what is recorded with the report in either stream.
+        conflict: the object names another account than the one that it belongs to.
     """
 
     account: Loaded[Account]

@@ -28,6 +28,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ledger import pool
 from ledger.streams.stripe import (
@@ -337,14 +338,8 @@ def _second(report: StripeSubscriptionReported) -> tuple[object, ...]:
 
 
 def is_repetition(known: StripeSubscription | None, report: StripeSubscriptionReported) -> bool:
-    """Tell whether a report says what the state is, about the same moment: nothing is new in it."""
-    return (
-        known is not None
-        and known.told.created == report.created
-        and known.told.source == report.source
-        and report.items is not None
-        and not differing(known, report)
-    )
+    """Tell whether another event has told the very same, to the last field that is kept."""
+    return known is not None and replace(known.told, stripe_event=report.stripe_event) == report
 
 
 def is_news(known: StripeSubscription | None, report: StripeSubscriptionReported) -> bool:

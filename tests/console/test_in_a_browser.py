@@ -208,7 +208,9 @@ def test_who_is_not_permitted_is_told_so(vendor: Vendor, page: Page, world: Worl
         assert answer.status == 404
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 360), ("dark", 1280), ("dark", 360)])
+@pytest.mark.parametrize(
+    ("scheme", "width"), [("light", 360), ("light", 1280), ("dark", 360), ("dark", 1280)]
+)
 def test_axe_finds_nothing_on_any_page(
     vendor: Vendor, new_page: NewPage, world: World, scheme: Scheme, width: int
 ) -> None:

@@ -249,6 +249,15 @@ def test_one_change_told_by_two_events_is_recorded_once(api: Api) -> None:
     assert panel(api)["seats"] == 2
 
 
+def test_two_changes_of_one_second_that_differ_in_anything_are_both_kept(api: Api) -> None:
+    deliver(api, changed(subscription()))
+    got = deliver(api, changed(subscription(latest_invoice="in_2", discounts=["di_1"])))
+    assert got.body["outcome"] == "reported"
+    states = [row.state for row in api.ports.book.store.read_stream("account-acme")[1]]
+    assert any(b"di_1" in state for state in states)
+    assert panel(api)["seats"] == 2
+
+
 def test_of_several_items_each_counts(api: Api) -> None:
     items = [item("integrations_starter_month", 1), item("cloud_pos_month", 7)]
     deliver(api, changed(subscription(items=items)))
