@@ -21,10 +21,9 @@ import psycopg
 
 from bench import pages, proofs, timelines, webhooks
 from bench.ledgers import Bench, postgres_ledger, sqlite_ledger
-from bench.rows import FULL, QUICK, Effort, Measure, measures
+from bench.measure import FULL, QUICK, Effort, Measure
+from bench.rows import measures
 from tests.postgres_server import open_session, own_server
-
-TOLERANCE = 0.10
 
 
 def main() -> int:
@@ -76,23 +75,17 @@ def _print_table(name: str, found: Iterator[Measure]) -> int:
     short = 0
     for measure in found:
         print(_line(measure), flush=True)
-        short += not _close(measure)
+        short += measure.verdict == "short"
     return short
 
 
 def _line(measure: Measure) -> str:
     sign = "≥" if measure.at_least else "≤"
-    verdict = "good" if measure.good else "close" if _close(measure) else "short"
+    goal = f"{sign} {measure.goal:.2f}" if measure.goal is not None else ""
     return (
         f"| {measure.what} | {measure.against} | {measure.ratio:.2f}"
-        f" | {sign} {measure.goal:.2f} | {verdict} | {measure.detail} |"
+        f" | {goal} | {measure.verdict} | {measure.detail} |"
     )
-
-
-def _close(measure: Measure) -> bool:
-    if measure.at_least:
-        return measure.ratio >= measure.goal * (1 - TOLERANCE)
-    return measure.ratio <= measure.goal * (1 + TOLERANCE)
 
 
 def _machine(postgres: Bench) -> str:

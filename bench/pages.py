@@ -10,7 +10,7 @@ from typing import Final
 
 from playwright.sync_api import Page, sync_playwright
 
-from bench.rows import FULL, Effort, Measure
+from bench.measure import FULL, Effort, Measure
 from tests.cli.program import Program
 from tests.pages import chromium
 from tests.pages.portal import INT, Vendor

@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 from eventsourcing.persistence import StoredEvent
 
 from bench.ledgers import STATE, Bench
-from bench.rows import FULL, Effort, Measure
+from bench.measure import FULL, Effort, Measure
 from ledger.book import Book
 from ledger.verifier import keyfold_verify
 from projections import tree, verifying

@@ -6,12 +6,12 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from eventsourcing.persistence import StoredEvent
 
 from bench.ledgers import CLIENTS, STATE, Bench, stamp
-from bench.rounds import Contestant, interleaved
+from bench.measure import Effort, Measure
+from bench.rounds import Contestant, interleaved, threads
 from commands.issue_keys import Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key
@@ -21,38 +21,6 @@ from projections.account_at import Moment, account_at
 from projections.subscriptions import subscriptions
 
 _BY_KEY = "SELECT * FROM keyfold_events WHERE originator_id = ? AND originator_version = ?"
-
-
-class Measure(NamedTuple):
-    """One line: a ratio, and what it should be.
-
-    Attributes:
-        at_least: the ratio should be at least the goal (a rate), else at most (a time).
-    """
-
-    what: str
-    against: str
-    ratio: float
-    goal: float
-    at_least: bool
-    detail: str
-
-    @property
-    def good(self) -> bool:
-        return self.ratio >= self.goal if self.at_least else self.ratio <= self.goal
-
-
-class Effort(NamedTuple):
-    """How long to measure."""
-
-    rounds: int
-    seconds: float
-    events: int
-    repeats: int
-
-
-QUICK = Effort(rounds=2, seconds=0.4, events=20_000, repeats=5)
-FULL = Effort(rounds=5, seconds=2.0, events=200_000, repeats=15)
 
 
 def measures(bench: Bench, effort: Effort) -> Iterator[Measure]:
@@ -79,7 +47,7 @@ def _appends(bench: Bench, effort: Effort) -> Iterator[Measure]:
     goals = {"PostgreSQL": (0.80, 1.0), "SQLite": (0.90, 1.5)}[bench.name]
     for clients, goal in zip((1, CLIENTS), goals, strict=True):
         found = interleaved(
-            [Contestant("ours", ours, clients), Contestant("raw", raw, clients)],
+            [Contestant("ours", threads(ours, clients)), Contestant("raw", threads(raw, clients))],
             rounds=effort.rounds,
             seconds=effort.seconds,
         )
@@ -105,7 +73,7 @@ def _compare(
     clients: int,
 ) -> Measure:
     found = interleaved(
-        [Contestant("ours", ours, clients), Contestant("raw", raw, clients)],
+        [Contestant("ours", threads(ours, clients)), Contestant("raw", threads(raw, clients))],
         rounds=effort.rounds,
         seconds=effort.seconds,
     )
@@ -166,7 +134,7 @@ def _views(bench: Bench, effort: Effort) -> Iterator[Measure]:
             bench.raw.fetch(_BY_KEY, (f"account-{account}", 1))
 
         found = interleaved(
-            [Contestant("ours", ours), Contestant("raw", raw)],
+            [Contestant("ours", threads(ours)), Contestant("raw", threads(raw))],
             rounds=effort.rounds,
             seconds=effort.seconds / 2,
         )

@@ -19,8 +19,8 @@ from eventsourcing.persistence import StoredEvent
 from psycopg import sql
 
 from bench.ledgers import Bench
-from bench.rounds import Contestant, interleaved
-from bench.rows import FULL, Effort, Measure
+from bench.measure import FULL, Effort, Measure
+from bench.rounds import Contestant, interleaved, threads
 from ledger import codec
 from ledger.book import Book
 from ledger.catalog import builtin
@@ -71,8 +71,8 @@ def compare(url: str, events: int, effort: Effort) -> Iterator[Measure]:
         ):
             found = interleaved(
                 [
-                    Contestant("large", _asking(large, query)),
-                    Contestant("small", _asking(small, query)),
+                    Contestant("large", threads(_asking(large, query))),
+                    Contestant("small", threads(_asking(small, query))),
                 ],
                 rounds=effort.rounds,
                 seconds=effort.seconds / 2,

@@ -17,7 +17,7 @@ from typing import Final
 import stripe
 
 from bench.ledgers import Bench
-from bench.rows import FULL, Effort, Measure
+from bench.measure import FULL, Effort, Measure
 from ledger.secret import Secret
 from tests.stripe.payloads import changed, item, subscription
 from web.app import create_app
