@@ -1,99 +1,123 @@
-"""`./dev bench [--quick]`: what Keyfold costs, as ratios taken in one run.
+"""`./dev bench [--quick | --long] [--keep] [ROOM …]`: what Keyfold costs, as ratios of one run.
 
 Prints a table and exits 1 when a row falls short of its goal by more than a tenth. Commits are
 synced to disk on both databases. Machines are noisy: compare ratios, not rates, and not across
-runs.
+runs. docs/performance.md explains each row.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
-import sqlite3
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from itertools import chain
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
-import psycopg
-
-from bench import pages, proofs, timelines, webhooks
-from bench.ledgers import Bench, postgres_ledger, sqlite_ledger
-from bench.measure import FULL, QUICK, Effort, Measure
-from bench.rows import measures
+from bench import (
+    appends,
+    growth,
+    pages,
+    proofs,
+    reads,
+    replays,
+    results,
+    seats,
+    serving,
+    starting,
+    stores,
+    webhooks,
+)
+from bench.ledgers import Bench, ledger, new_database
+from bench.measure import FULL, LONG, QUICK, Effort, Measure
+from bench.results import Results
 from tests.postgres_server import open_session, own_server
+
+# What is measured on each database, in this order, each on a ledger of its own.
+ROOMS: Final[dict[str, Callable[[Bench, Effort], Iterator[Measure]]]] = {
+    "appends": appends.measures,
+    "stores": stores.measures,
+    "seats": seats.measures,
+    "reads": reads.measures,
+    "serving": serving.measures,
+    "starting": starting.measures,
+    "webhooks": webhooks.measures,
+}
+# What is measured on the largest of the ledgers that growth is measured on, before that.
+LARGE: Final[dict[str, Callable[[Bench, Effort], Iterator[Measure]]]] = {
+    "proofs": proofs.measures,
+    "replays": replays.measures,
+}
+GROWTH: Final = "growth"
+PAGES: Final = "pages"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="each row once, briefly")
-    effort = QUICK if parser.parse_args().quick else FULL
-    short = 0
+    effort, keep, rooms = _asked()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keyfold-bench-")))
-        ledgers = [
-            stack.enter_context(sqlite_ledger(folder)),
-            stack.enter_context(_postgres()),
-        ]
-        print(_machine(ledgers[1]))
-        for bench in ledgers:
-            short += _print_table(bench.name, _measures(bench, effort))
-        short += _print_table("A customer's browser", pages.measures(effort))
-    print("\nEvery row is within a tenth of its goal." if not short else f"\n{short} fall short.")
-    return 1 if short else 0
+        kinds = [("SQLite", f"sqlite:///{folder / 'bench.db'}"), ("PostgreSQL", _postgres(stack))]
+        with ledger(kinds[1][1]) as bench:
+            ((server_version,),) = bench.raw.fetch("SHOW server_version")
+        found = Results(server_version, lambda text: print(text, flush=True))
+        for name, url in kinds:
+            found.table(name, _measures(url, effort, rooms, found))
+        if PAGES in rooms:
+            found.table("A customer's browser", pages.measures(effort))
+    print(f"\n{found.conclusion}")
+    if keep:
+        _keep(found)
+    return 1 if found.short else 0
 
 
-@contextmanager
-def _postgres() -> Iterator[Bench]:
+def _asked() -> tuple[Effort, bool, list[str]]:
+    rooms = [*ROOMS, *LARGE, GROWTH, PAGES]
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--quick", action="store_true", help="each row once, briefly")
+    length.add_argument("--long", action="store_true", help="ledgers of ten million events, too")
+    parser.add_argument("--keep", action="store_true", help="write bench/results and the plot")
+    parser.add_argument("room", nargs="*", default=rooms, help=f"of {', '.join(rooms)}; all")
+    asked = parser.parse_args()
+    if unknown := [room for room in asked.room if room not in rooms]:
+        parser.error(f"there is no {unknown[0]!r}: choose of {', '.join(rooms)}")
+    return QUICK if asked.quick else LONG if asked.long else FULL, asked.keep, asked.room
+
+
+def _postgres(stack: ExitStack) -> str:
     session = open_session()
-    try:
-        server = own_server(session.folder)
+    stack.callback(session.close)
+    server = own_server(session.folder)
+    stack.callback(server.remove)
+    return server.url(server.create_database())
+
+
+def _measures(url: str, effort: Effort, rooms: list[str], found: Results) -> Iterator[Measure]:
+    for room, measures in ROOMS.items():
+        if room in rooms:
+            with new_database(url) as own, ledger(own) as bench:
+                yield from measures(bench, effort)
+    if not {*LARGE, GROWTH}.isdisjoint(rooms):
+        with growth.ledgers(url, effort) as ledgers:
+            for room, measures in LARGE.items():
+                if room in rooms:
+                    yield from measures(ledgers[-1].bench, effort)
+            if GROWTH in rooms:
+                for grown in growth.grown(ledgers, effort):
+                    found.points += grown.points
+                    yield grown.measure
+
+
+def _keep(found: Results) -> None:
+    file = found.keep(results.now())
+    print(f"kept as {file.relative_to(Path.cwd())}")
+    if found.points:
         try:
-            with postgres_ledger(server.url(server.create_database())) as bench:
-                yield bench
-        finally:
-            server.remove()
-    finally:
-        session.close()
-
-
-def _measures(bench: Bench, effort: Effort) -> Iterator[Measure]:
-    return chain(
-        measures(bench, effort),
-        webhooks.measures(bench, effort),
-        proofs.measures(bench, effort),
-        timelines.measures(bench, effort),
-    )
-
-
-def _print_table(name: str, found: Iterator[Measure]) -> int:
-    print(f"\n{name}\n")
-    print("| what | against | ratio | goal | verdict | in figures |")
-    print("|---|---|---|---|---|---|")
-    short = 0
-    for measure in found:
-        print(_line(measure), flush=True)
-        short += measure.verdict == "short"
-    return short
-
-
-def _line(measure: Measure) -> str:
-    sign = "≥" if measure.at_least else "≤"
-    goal = f"{sign} {measure.goal:.2f}" if measure.goal is not None else ""
-    return (
-        f"| {measure.what} | {measure.against} | {measure.ratio:.2f}"
-        f" | {goal} | {measure.verdict} | {measure.detail} |"
-    )
-
-
-def _machine(postgres: Bench) -> str:
-    ((server,),) = postgres.raw.fetch("SHOW server_version")
-    return (
-        f"{platform.system()} {platform.machine()}, Python {platform.python_version()},"
-        f" SQLite {sqlite3.sqlite_version}, PostgreSQL {server}, psycopg {psycopg.__version__}"
-    )
+            results.draw(file.with_suffix(".json"))
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"the plot was not drawn: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
+from psycopg import sql
 
 from commands.ports import Ports, code_keys
 from ledger import codec
@@ -23,6 +26,7 @@ from ledger.store import schema
 from ledger.streams.account import SeatOccupied
 
 CLIENTS = 8
+SECRET = b"b" * 32  # of the ledgers to measure
 # What one event of the commonest kind is stored as.
 STATE = codec.encode(
     Envelope(
@@ -47,6 +51,11 @@ class Bench(NamedTuple):
     name: str
     ports: Ports
     raw: Any
+
+    @property
+    def url(self) -> str:
+        """The address of the ledger's database."""
+        return str(self.ports.book.env["KEYFOLD_DATABASE_URL"])
 
 
 class RawPostgres:
@@ -128,11 +137,18 @@ class RawSqlite:
         return self.connection().execute(query, parameters).fetchall()
 
 
+def open_raw(url: str) -> RawPostgres | RawSqlite:
+    """Answer the raw driver on the database of a ledger."""
+    if url.startswith("sqlite:"):
+        return RawSqlite(Path(url.removeprefix("sqlite:///")))
+    return RawPostgres(url)
+
+
 def open_ports(database_url: str) -> Ports:
     """Make an empty ledger and answer what commands work with."""
     schema.upgrade(database_url)
     book = Book(database_url)
-    secret = Secret(b"b" * 32)
+    secret = Secret(SECRET)
     return Ports(
         book=book,
         catalog=builtin(),
@@ -143,20 +159,30 @@ def open_ports(database_url: str) -> Ports:
     )
 
 
+@contextmanager
+def new_database(url: str) -> Iterator[str]:
+    """Answer the address of a new, empty database beside another one; it is gone afterwards."""
+    if url.startswith("sqlite:"):
+        with tempfile.TemporaryDirectory(prefix="keyfold-bench-") as folder:
+            yield f"sqlite:///{Path(folder) / 'bench.db'}"
+        return
+    name = f"bench_{secrets.token_hex(6)}"
+    identifier = sql.Identifier(name)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(identifier))
+        try:
+            yield f"{url.rpartition('/')[0]}/{name}"
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
+
+
 def stamp() -> Stamp:
     return Stamp(datetime.now(UTC), "operator", "req_bench")
 
 
 @contextmanager
-def sqlite_ledger(folder: Path) -> Iterator[Bench]:
-    path = folder / "bench.db"
-    ports = open_ports(f"sqlite:///{path}")
-    yield Bench("SQLite", ports, RawSqlite(path))
-    ports.book.close()
-
-
-@contextmanager
-def postgres_ledger(url: str) -> Iterator[Bench]:
+def ledger(url: str) -> Iterator[Bench]:
+    """Make an empty ledger in a database to measure."""
     ports = open_ports(url)
-    yield Bench("PostgreSQL", ports, RawPostgres(url))
+    yield Bench("SQLite" if url.startswith("sqlite:") else "PostgreSQL", ports, open_raw(url))
     ports.book.close()

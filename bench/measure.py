@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from bench.rounds import Measured
+
 TOLERANCE: Final = 0.10  # machines are noisy: so far may a row be from its goal
 
 
@@ -22,8 +24,8 @@ class Effort(NamedTuple):
     repeats: int
 
 
-QUICK: Final = Effort(rounds=2, seconds=0.3, events=20_000, repeats=3)
-FULL: Final = Effort(rounds=5, seconds=1.0, events=1_000_000, repeats=9)
+QUICK: Final = Effort(rounds=2, seconds=0.3, events=50_000, repeats=3)
+FULL: Final = Effort(rounds=5, seconds=0.8, events=1_000_000, repeats=9)
 LONG: Final = FULL._replace(events=10_000_000)
 
 
@@ -52,3 +54,16 @@ class Measure(NamedTuple):
         if over >= 1:
             return "good"
         return "close" if over >= 1 - TOLERANCE else "short"
+
+
+def rates(what: str, against: str, ours: Measured, theirs: Measured, goal: float | None) -> Measure:
+    """Answer the row of how many a second ours does of what theirs does."""
+    return Measure(
+        what,
+        against,
+        ours.per_s / theirs.per_s,
+        goal,
+        at_least=True,
+        detail=f"{ours.per_s:,.0f}/s (p99 {ours.p99_ms:.1f} ms)"
+        f" against {theirs.per_s:,.0f}/s (p99 {theirs.p99_ms:.1f} ms)",
+    )

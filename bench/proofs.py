@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import resource
 import statistics
 import subprocess
@@ -22,20 +23,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from eventsourcing.persistence import StoredEvent
-
-from bench.ledgers import STATE, Bench
-from bench.measure import FULL, Effort, Measure
+from bench.ledgers import Bench
+from bench.measure import Effort, Measure
 from ledger.book import Book
 from ledger.verifier import keyfold_verify
 from projections import tree, verifying
 from projections.exporting import blocks, plan
 from projections.stores import open_tables
 
-EVENTS_FULL: Final = 1_000_000
-EVENTS_QUICK: Final = 50_000
-STREAMS: Final = 1_000
-APPEND: Final = 1_000
 PAGE: Final = 1_000
 MEMORY_MAX_MB: Final = 300
 PROOF_MAX_MS: Final = 5.0
@@ -49,10 +44,9 @@ class Spent(NamedTuple):
     megabytes: float
 
 
-def measures(bench: Bench, effort: Effort) -> Iterator[Measure]:
+def measures(bench: Bench, _effort: Effort) -> Iterator[Measure]:
     """Measure the proofs of one ledger."""
     url = bench.ports.book.env["KEYFOLD_DATABASE_URL"]
-    _fill(bench.ports.book, EVENTS_FULL if effort == FULL else EVENTS_QUICK)
     events = bench.ports.book.head()
     with tempfile.TemporaryDirectory(prefix="keyfold-bench-") as folder:
         file = str(Path(folder) / "ledger.jsonl")
@@ -99,19 +93,6 @@ def _inclusion(book: Book, url: str, events: int) -> Measure:
         at_least=False,
         detail=f"p99 {p99:.2f} ms, median {median:.2f} ms",
     )
-
-
-def _fill(book: Book, events: int) -> None:
-    """Append until the ledger has so many events."""
-    head = book.head()
-    for first in range(head, events, APPEND):
-        numbers = range(first, min(first + APPEND, events))
-        book.store.insert_events(
-            [
-                StoredEvent(f"proof-{n % STREAMS}", n // STREAMS + 1, "proof.made@1", STATE)
-                for n in numbers
-            ]
-        )
 
 
 # Each in a process of its own
@@ -163,8 +144,16 @@ def main() -> None:
     began = time.perf_counter()
     WORK[sys.argv[1]](*sys.argv[2:])
     seconds = time.perf_counter() - began
-    peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps(Spent(seconds, peak_kb / 1024)._asdict()))
+    print(json.dumps(Spent(seconds, _peak_mb())._asdict()))
+
+
+def _peak_mb() -> float:
+    """Answer how much memory this process held at most, and not its parent before it began."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    (peak,) = re.findall(r"^VmHWM:\s+(\d+) kB$", status.read_text("ascii"), re.MULTILINE)
+    return int(peak) / 1024
 
 
 if __name__ == "__main__":

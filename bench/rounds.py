@@ -35,8 +35,9 @@ class Contestant(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """One contestant over all rounds: calls per second, and how long single calls took."""
+    """One contestant over all rounds: how many calls, how many a second, and how long they took."""
 
+    calls: int
     per_s: float
     median_ms: float
     p99_ms: float
@@ -58,6 +59,7 @@ def interleaved(
 def _measured(rounds: Sequence[Took]) -> Measured:
     calls = sorted(call for one in rounds for call in one.calls)
     return Measured(
+        len(calls),
         statistics.median(len(one.calls) / one.elapsed for one in rounds),
         *(1e3 * calls[int((len(calls) - 1) * part)] for part in (0.5, 0.99, 1)),
     )
@@ -73,8 +75,12 @@ def threads(work: Work, clients: int = 1) -> Run:
 
         def client(number: int) -> None:
             mine: list[float] = []
+            try:
+                work(number)  # whoever needs a connection for each thread makes it now, uncounted
+            except BaseException as error:
+                failures.append(error)
             start.wait()
-            until = time.perf_counter() + seconds
+            until = time.perf_counter() + (0 if failures else seconds)
             try:
                 while (began := time.perf_counter()) < until:
                     work(number)

@@ -23,7 +23,8 @@ from ledger import codes
 from ledger.book import Change, Loaded
 from ledger.events import Stamp
 from ledger.streams import stripe_purchases as purchases
-from ledger.streams.account import ACCOUNT, Account
+from ledger.streams.account import ACCOUNT
+from ledger.streams.account_state import Account
 from ledger.streams.stripe import (
     RETRIEVED,
     PurchaseOutcome,

@@ -16,7 +16,8 @@ from ledger.events import Fact, Stamp
 from ledger.refusals import FieldError
 from ledger.streams import account as account_stream
 from ledger.streams import stripe_customer
-from ledger.streams.account import ACCOUNT, Account
+from ledger.streams.account import ACCOUNT
+from ledger.streams.account_state import Account
 from ledger.streams.stripe_customer import STRIPE_CUSTOMER
 
 CUSTOMER_ID = r"cus_[A-Za-z0-9_]{1,196}"
@@ -64,7 +65,7 @@ def link_customer(
         account_stream.expect_version(loaded.version, expected_version)
         known = ports.book.load(STRIPE_CUSTOMER, customer)
         facts = stripe_customer.link(known.state, customer, account, "call")
-        waiting = waiting_facts(known.state) if facts else []
+        waiting = waiting_facts(known) if facts else []
         sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
         linked: list[Fact] = [replace(fact, reason=sealed) for fact in facts[:1]]
         on_account: list[Fact | Dated] = [*linked, *waiting]

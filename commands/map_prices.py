@@ -8,7 +8,8 @@ from commands.deciding import deciding
 from commands.ports import Ports
 from ledger.book import Change
 from ledger.events import Stamp
-from ledger.streams.account import ACCOUNT, Account
+from ledger.streams.account import ACCOUNT
+from ledger.streams.account_state import Account
 from ledger.streams.stripe import Meaning, StripePricesMapped
 from ledger.stripe_objects import meaning_of
 

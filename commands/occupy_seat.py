@@ -11,7 +11,8 @@ from ledger.book import Change, Loaded, moment
 from ledger.events import Sealed, Stamp
 from ledger.refusals import FieldError, HolderInOtherTier, NoSeatAvailable
 from ledger.streams import account as account_stream
-from ledger.streams.account import ACCOUNT, Account, Seat
+from ledger.streams.account import ACCOUNT
+from ledger.streams.account_state import Account, Seat
 from ledger.streams.attempts import ATTEMPTS, SeatRefused
 
 
@@ -74,7 +75,7 @@ def occupy_seat(
         appended = ports.book.append(stamp, Change(loaded, facts))
         return Occupied(appended.loaded[0], seat is None, appended.position)
 
-    return deciding(attempt)
+    return deciding(attempt, ports.book.turn(ACCOUNT, wanted.account))
 
 
 def _label(ports: Ports, stamp: Stamp, wanted: Sitting, seat: Seat | None) -> Sealed | None:

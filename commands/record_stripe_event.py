@@ -20,7 +20,8 @@ from commands.gateways.stripe import (
 from commands.ports import Ports
 from ledger.book import Change, Dated, Loaded
 from ledger.events import Fact, Stamp
-from ledger.streams.account import ACCOUNT, Account
+from ledger.streams.account import ACCOUNT
+from ledger.streams.account_state import Account
 from ledger.streams.stripe import (
     RETRIEVED,
     StripeCustomerDeleted,
@@ -265,7 +266,7 @@ def _owner(ports: Ports, report: StripeReport, named: str | None) -> _Owner | No
     on_customer: list[Fact] = []
     if customer.state.account is None and not isinstance(report, StripeCustomerDeleted):
         on_customer += link(customer.state, report.customer, id, "stripe")
-        on_account += [on_customer[0], *waiting_facts(customer.state)]
+        on_account += [on_customer[0], *waiting_facts(customer)]
     if subscription is not None:
         known = {getattr(fact, "stripe_subscription", None) for fact in on_customer}
         if subscription not in known:
@@ -274,11 +275,11 @@ def _owner(ports: Ports, report: StripeReport, named: str | None) -> _Owner | No
     return _Owner(ports.book.load(ACCOUNT, id), customer, on_account, on_customer, conflict)
 
 
-def waiting_facts(customer: StripeCustomer) -> list[Dated]:
+def waiting_facts(customer: Loaded[StripeCustomer]) -> list[Dated]:
     """Answer the reports that waited, as they are recorded on the account at last."""
     return [
-        Dated(one.report, one.event.occurred_at, f"{one.event.stream}/{one.event.version}")
-        for one in customer.waiting
+        Dated(one.report, one.event.occurred_at, f"{customer.name}/{one.event.version}")
+        for one in customer.state.waiting
     ]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,7 +18,7 @@ from commands.deciding import deciding
 from commands.ports import Ports
 from ledger import codes
 from ledger.book import Change, Loaded, moment, unwritten
-from ledger.events import Stamp
+from ledger.events import Stamp, Stream
 from ledger.months import add_months
 from ledger.refusals import (
     FieldError,
@@ -30,7 +30,8 @@ from ledger.refusals import (
 )
 from ledger.streams import account as account_stream
 from ledger.streams import attempts, key, request
-from ledger.streams.account import ACCOUNT, Account
+from ledger.streams.account import ACCOUNT
+from ledger.streams.account_state import Account
 from ledger.streams.attempts import ATTEMPTS, Attempts, RedemptionRefused
 from ledger.streams.key import KEY, Key, KeyIssued
 from ledger.streams.request import REQUEST, RedemptionAnswered
@@ -81,6 +82,25 @@ class _Examined(NamedTuple):
     now: datetime
 
 
+class _Read(NamedTuple):
+    """A code as it was read, before the ledger was asked.
+
+    Attributes:
+        code: normalised; None when the text is no code.
+        key_id: of the code.
+        fits: whether it is a code of the product that is wanted.
+    """
+
+    code: str | None
+    key_id: str | None
+    fits: bool
+
+    @property
+    def streams(self) -> list[tuple[Stream[Any], str]]:
+        """Answer where its key is, if it is worth looking at."""
+        return [(KEY, key.stream_id(self.key_id))] if self.fits and self.key_id else []
+
+
 class _Failed(NamedTuple):
     """A try that failed, with what is to be remembered of it."""
 
@@ -96,10 +116,11 @@ def validate_key(ports: Ports, stamp: Stamp, wanted: Try) -> Validated:
         TooManyAttempts, InvalidKeyFormat, WrongProduct, KeyNotAvailable: in this order.
     """
     checks.refuse_if(_errors(ports, wanted))
+    read = _read(ports, wanted)
 
     def attempt() -> Validated:
-        tried = ports.book.load(ATTEMPTS, wanted.account)
-        examined = _examine(ports, tried, wanted, stamp.now, consuming=False)
+        tried, *keys = ports.book.load_all((ATTEMPTS, wanted.account), *read.streams)
+        examined = _examine(tried, keys, wanted, read, stamp.now, consuming=False)
         if isinstance(examined, _Failed):
             ports.book.append(stamp, Change(tried, [examined.fact]))
             raise examined.refusal
@@ -131,21 +152,26 @@ def redeem_key(
         TooManyAttempts, InvalidKeyFormat, WrongProduct, KeyNotAvailable: in this order.
     """
     checks.refuse_if(_errors(ports, wanted))
+    read = _read(ports, wanted)
     fingerprint = codes.digest(ports.request_key, msgspec.json.encode(wanted).decode())
     request_id = (
         codes.digest(ports.request_key, "redemption", idempotency_key) if idempotency_key else None
     )
 
     def attempt() -> Redeemed:
-        asked = ports.book.load(REQUEST, request_id) if request_id else None
+        tried, account, *others = ports.book.load_all(
+            (ATTEMPTS, wanted.account),
+            (ACCOUNT, wanted.account),
+            *([(REQUEST, request_id)] if request_id else []),
+            *read.streams,
+        )
+        asked = others.pop(0) if request_id else None
         answered = request.repeated(asked.state, fingerprint) if asked else None
         if answered:
             return _replay(ports, answered)
-        tried = ports.book.load(ATTEMPTS, wanted.account)
-        account = ports.book.load(ACCOUNT, wanted.account)
         account_stream.expect_version(account.version, expected_version)
         now = moment(stamp.now, account)
-        examined = _examine(ports, tried, wanted, now, consuming=True)
+        examined = _examine(tried, others, wanted, read, now, consuming=True)
         if isinstance(examined, _Failed):
             answer = _answered(
                 asked,
@@ -158,7 +184,7 @@ def redeem_key(
             raise examined.refusal
         return _redeem(ports, stamp, account, examined, asked, fingerprint)
 
-    return deciding(attempt)
+    return deciding(attempt, ports.book.turn(ACCOUNT, wanted.account))
 
 
 def _redeem(
@@ -190,23 +216,34 @@ def _redeem(
     return Redeemed(after, subscription, now, appended.position, replayed=False)
 
 
+def _read(ports: Ports, wanted: Try) -> _Read:
+    code = codes.parse(wanted.code, ports.catalog.prefixes)
+    if code is None:
+        return _Read(None, None, fits=False)
+    of_product = ports.catalog.by_prefix(codes.prefix_of(code))
+    fits = wanted.product is None or (of_product is not None and of_product.id == wanted.product)
+    return _Read(code, ports.codes.key_id(code), fits)
+
+
 def _examine(
-    ports: Ports, tried: Loaded[Attempts], wanted: Try, now: datetime, *, consuming: bool
+    tried: Loaded[Attempts],
+    keys: Sequence[Loaded[Key | None]],
+    wanted: Try,
+    read: _Read,
+    now: datetime,
+    *,
+    consuming: bool,
 ) -> _Examined | _Failed:
+    """Look at a code that was read; `keys` is what was loaded of its `streams`."""
     now = moment(now, tried)
     attempts.admit(tried.state, wanted.session, now)
 
-    def failed(
-        refusal: Refusal,
-        code: str | None = None,
-        found: str | None = None,
-        version: int | None = None,
-    ) -> _Failed:
+    def failed(refusal: Refusal, found: str | None = None, version: int | None = None) -> _Failed:
         fact = RedemptionRefused(
             session=wanted.session,
             refusal=refusal.code,
-            key=ports.codes.key_id(code) if code else None,
-            masked=codes.mask(code) if code else None,
+            key=read.key_id,
+            masked=codes.mask(read.code) if read.code else None,
             product=wanted.product,
             found=found,
             key_version=version,
@@ -214,19 +251,17 @@ def _examine(
         )
         return _Failed(refusal, fact)
 
-    code = codes.parse(wanted.code, ports.catalog.prefixes)
-    if code is None:
+    if read.code is None:
         return failed(InvalidKeyFormat())
-    of_product = ports.catalog.by_prefix(codes.prefix_of(code))
-    if wanted.product is not None and (of_product is None or of_product.id != wanted.product):
-        return failed(WrongProduct(), code)
-    loaded = ports.book.load(KEY, key.stream_id(ports.codes.key_id(code)))
+    if not read.fits:
+        return failed(WrongProduct())
+    (loaded,) = keys
     now = moment(now, loaded)
     try:
         issued = key.available(loaded.state, now).issued
     except KeyNotAvailable as refusal:
         found = loaded.state.status(now) if loaded.state else "unknown"
-        return failed(refusal, code, found, loaded.version)
+        return failed(refusal, found, loaded.version)
     return _Examined(loaded, issued, now)
 
 

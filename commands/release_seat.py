@@ -10,7 +10,8 @@ from commands.ports import Ports
 from ledger.book import Change, Loaded
 from ledger.events import Stamp
 from ledger.streams import account as account_stream
-from ledger.streams.account import ACCOUNT, Account
+from ledger.streams.account import ACCOUNT
+from ledger.streams.account_state import Account
 
 
 class Released(NamedTuple):
@@ -49,4 +50,4 @@ def release_seat(
         appended = ports.book.append(stamp, Change(loaded, facts))
         return Released(appended.loaded[0], appended.position)
 
-    return deciding(attempt)
+    return deciding(attempt, ports.book.turn(ACCOUNT, account))

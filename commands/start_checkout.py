@@ -25,7 +25,8 @@ from ledger.events import Stamp
 from ledger.limits import SEATS_MAX
 from ledger.refusals import FieldError, InvalidRequest
 from ledger.streams import stripe_purchases as purchases
-from ledger.streams.account import ACCOUNT, Account
+from ledger.streams.account import ACCOUNT
+from ledger.streams.account_state import Account
 from ledger.streams.stripe import StripeCheckoutStarted, StripeSeatsAsked
 from ledger.streams.stripe_purchases import Place, Priced, StripePurchase, Wanted
 from ledger.streams.stripe_state import customer_of

@@ -28,7 +28,8 @@ from ledger.book import Change, Dated, Loaded, moment
 from ledger.events import Fact, Stamp
 from ledger.seat_sync import Outcome, Standing, Verdict, Why
 from ledger.store.recorder import VersionConflict
-from ledger.streams.account import ACCOUNT, Account
+from ledger.streams.account import ACCOUNT
+from ledger.streams.account_state import Account
 from ledger.streams.seat_syncs import Unanswered
 from ledger.streams.stripe import (
     RETRIEVED,

@@ -10,7 +10,8 @@ from commands.ports import Ports
 from ledger.book import Change, Loaded, moment
 from ledger.events import Stamp
 from ledger.streams import account as account_stream
-from ledger.streams.account import ACCOUNT, Account
+from ledger.streams.account import ACCOUNT
+from ledger.streams.account_state import Account
 
 
 class Terminated(NamedTuple):

@@ -13,23 +13,39 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
+from threading import Lock
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
+import msgspec
 from eventsourcing.application import Application, LRUCache
-from eventsourcing.persistence import InterfaceError, OperationalError, StoredEvent
+from eventsourcing.persistence import (
+    InterfaceError,
+    OperationalError,
+    PersistenceError,
+    StoredEvent,
+)
 
 from ledger import codec
-from ledger.events import AnyEvent, Envelope, Event, Fact, Stamp, Stream
+from ledger.events import AnyEvent, AnyOccurrence, Envelope, Event, Fact, Packing, Stamp, Stream
 from ledger.store import Recorder, open_environment
-from ledger.store.recorder import OutcomeUnknown, VersionConflict
+from ledger.store.connections import PerProcess
+from ledger.store.recorder import OutcomeUnknown, Row, StreamRow, VersionConflict
+from ledger.store.snapshots import Snapshot
 
 StateT = TypeVar("StateT")
 
 APPEND_TRIES_MAX = 5
 APPEND_RETRY_S = 0.2
 FOLLOW_PAGE = 1_000
+TURNS = 1_024
+TURN_PATIENCE_S = 1.0
+# A snapshot is kept once so many events were folded after the last one, and only when it is not
+# much larger than what it spares reading: an account may have more holders than events of late.
+SNAPSHOT_EVENTS = 500
+SNAPSHOT_BYTES_PER_EVENT = 200
 
 
 class LedgerUnavailable(Exception):
@@ -47,6 +63,8 @@ class Loaded(NamedTuple, Generic[StateT]):
         version: of the last event; 0 for a stream that nothing happened to.
         recorded_at: of the last event.
         head: the ledger's last position when the stream was read.
+        derived: what readers have worked out of this very state, each under a key of its own; it
+            is forgotten together with the state.
     """
 
     stream: Stream[StateT]
@@ -55,6 +73,7 @@ class Loaded(NamedTuple, Generic[StateT]):
     version: int
     recorded_at: datetime | None
     head: int
+    derived: dict[str, Any]
 
     @property
     def name(self) -> str:
@@ -65,24 +84,53 @@ class Loaded(NamedTuple, Generic[StateT]):
         """What `causation` calls the event that is appended to this state next."""
         return f"{self.name}/{self.version + 1}"
 
-    def after(self, events: Sequence[AnyEvent]) -> Loaded[StateT]:
-        """Answer the state with the next events folded in."""
-        if not events:
+    def after(self, events: Iterable[AnyOccurrence], head: int = 0) -> Loaded[StateT]:
+        """Answer the state with the next events folded in, at their position or a later head."""
+        last: AnyOccurrence | None = None
+
+        def noted() -> Iterator[AnyOccurrence]:
+            nonlocal last
+            for event in events:
+                last = event
+                yield event
+
+        state = self.stream.fold(self.state, noted())
+        if last is None:
+            return self.at(head)
+        reached = max(self.head, head, last.position)
+        return Loaded(self.stream, self.id, state, last.version, last.recorded_at, reached, {})
+
+    def at(self, head: int) -> Loaded[StateT]:
+        """Answer the same state, read when the ledger had come to `head`."""
+        if head <= self.head:
             return self
-        last = events[-1]
-        return Loaded(
-            self.stream,
-            self.id,
-            self.stream.fold(self.state, events),
-            last.version,
-            last.recorded_at,
-            max(self.head, last.position),
-        )
+        stream, id, state, version, recorded_at, _, derived = self
+        return Loaded(stream, id, state, version, recorded_at, head, derived)
+
+
+class Turn:
+    """Let one thread at a time into a `with` block, most of the time: see `Book.turn`."""
+
+    def __init__(self, lock: Lock) -> None:
+        self._lock = lock
+        self._taken = False
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether somebody is in the block, this thread or another."""
+        return self._lock.locked()
+
+    def __enter__(self) -> None:
+        self._taken = self._lock.acquire(timeout=TURN_PATIENCE_S)
+
+    def __exit__(self, *_: object) -> None:
+        if self._taken:
+            self._lock.release()
 
 
 def unwritten(stream: Stream[StateT], id: str, head: int = 0) -> Loaded[StateT]:
     """Answer a stream that nothing has happened to; an append to it fails if something has."""
-    return Loaded(stream, id, stream.initial, 0, None, head)
+    return Loaded(stream, id, stream.initial, 0, None, head, {})
 
 
 class Dated(NamedTuple):
@@ -149,33 +197,71 @@ class Book(Application[str]):
         self.store = cast(Recorder, self.recorder)
         self._memo: LRUCache[str, Loaded[Any]] = LRUCache(memo_streams)
         self._marked: bool | None = None
+        self._turns = PerProcess(lambda: [Lock() for _ in range(TURNS)])
         if test_clock and self._first_is_marked() is False:
             raise MixedClocks("the ledger holds events of the real clock: unset KEYFOLD_TEST_CLOCK")
 
     # Reading
 
-    def load(self, stream: Stream[StateT], id: str) -> Loaded[StateT]:
-        """Answer a stream's state with everything that was recorded before this call."""
-        name = stream.name(id)
+    def load(self, stream: Stream[StateT], id: str, reached: int | None = None) -> Loaded[StateT]:
+        """Answer a stream's state with everything that was recorded before this call.
+
+        Args:
+            reached: where the ledger was when the caller looked last; everything up to there is
+                enough. What is remembered from there or later is then answered without a look.
+
+        What is not remembered of a stream that may be long begins with the snapshot that is kept of
+        it, if there is one; after many events a new one is kept.
+        """
         known = self._remembered(stream, id)
-        head, rows = self.store.read_stream(name, after=known.version)
-        loaded = known._replace(head=head).after([codec.decode(row) for row in rows])
+        if reached is not None and known.version and known.head >= reached:
+            return known
+        if not known.version and stream.kind in codec.PACKINGS:
+            return self._remember(self._from_snapshot(known, codec.PACKINGS[stream.kind]))
+        head, rows = self.store.read_stream(known.name, after=known.version, seen=known.head)
+        return self._after(known, rows, head)
+
+    def load_all(self, *wanted: tuple[Stream[Any], str]) -> tuple[Loaded[Any], ...]:
+        """Answer several streams' states at one moment, in one reading: see `load`."""
+        known = [self._remembered(stream, id) for stream, id in wanted]
+        rows_of: dict[str, list[StreamRow]] = {one.name: [] for one in known}
+        versions = {one.name: one.version for one in known}
+        head, rows = self.store.read_streams(versions, most=SNAPSHOT_EVENTS)
+        for position, stream, version, name, state in rows:
+            rows_of[stream].append((position, version, name, state))
+        return tuple(
+            self._after(one, rows_of[one.name], head)
+            if len(rows_of[one.name]) < SNAPSHOT_EVENTS
+            else self.load(one.stream, one.id)  # there may be more of it, and a snapshot
+            for one in known
+        )
+
+    def _after(self, known: Loaded[StateT], rows: Sequence[StreamRow], head: int) -> Loaded[StateT]:
         if rows:
-            self._memo.put(name, loaded)
-        return loaded
+            return self._remember(known.after(codec.occurrences(rows), head))
+        return known if head == known.head else self._remember(known.at(head))
 
     def load_many(self, stream: Stream[StateT], ids: Sequence[str]) -> dict[str, Loaded[StateT]]:
         """Answer many streams' states by id, without remembering them; for batches of keys."""
         events: dict[str, list[AnyEvent]] = {stream.name(id): [] for id in ids}
-        head = self.store.head()
-        for row in self.store.read_streams(list(events)):
+        head, rows = self.store.read_streams(dict.fromkeys(events, 0))
+        for row in rows:
             events[row.stream].append(codec.decode(row))
-        return {id: unwritten(stream, id, head).after(events[stream.name(id)]) for id in ids}
+        return {id: unwritten(stream, id).after(events[stream.name(id)], head) for id in ids}
 
     def history(self, stream: Stream[Any], id: str) -> tuple[int, list[AnyEvent]]:
         """Answer the ledger's head and all events of a stream, in order."""
+        name = stream.name(id)
+        head, rows = self.store.read_stream(name)
+        return head, [
+            codec.decode(Row(position, name, version, fact, state))
+            for position, version, fact, state in rows
+        ]
+
+    def occurrences(self, stream: Stream[Any], id: str) -> tuple[int, Iterator[AnyOccurrence]]:
+        """Answer the ledger's head, and of all events of a stream what a fold needs, in order."""
         head, rows = self.store.read_stream(stream.name(id))
-        return head, [codec.decode(row) for row in rows]
+        return head, codec.occurrences(rows)
 
     def follow(self, after: int, upto: int | None = None) -> Iterator[AnyEvent]:
         """Answer the events of the whole ledger after a position, in order, page by page."""
@@ -213,7 +299,8 @@ class Book(Application[str]):
         for event, position in zip(events, self._insert(stored), strict=True):
             event.position = position
         loaded = tuple(
-            change.loaded.after(its) for change, its in zip(changes, appending, strict=True)
+            self._remember(change.loaded.after(its), is_new=not change.loaded.version)
+            for change, its in zip(changes, appending, strict=True)
         )
         return Appended(events[-1].position, loaded)
 
@@ -243,7 +330,8 @@ class Book(Application[str]):
 
     def _positions_if_ours(self, stored: Sequence[StoredEvent]) -> list[int] | None:
         streams = {str(event.originator_id) for event in stored}
-        rows = {(row.stream, row.version): row for row in self.store.read_streams(list(streams))}
+        _, found = self.store.read_streams(dict.fromkeys(streams, 0))
+        rows = {(row.stream, row.version): row for row in found}
         positions = []
         for event in stored:
             row = rows.get((str(event.originator_id), event.originator_version))
@@ -251,6 +339,17 @@ class Book(Application[str]):
                 return None
             positions.append(row.position)
         return positions
+
+    # Taking turns
+
+    def turn(self, stream: Stream[Any], id: str) -> Turn:
+        """Answer the turn of a stream, for threads of this process that decide on the same one.
+
+        Of eight that decide on one version only one can append; the others would have decided for
+        nothing. It is a courtesy and no guard: other processes know nothing of it, a few streams
+        share one, and who has waited for long goes on without.
+        """
+        return Turn(self._turns()[hash((stream.kind, id)) % TURNS])
 
     # Remembering
 
@@ -260,6 +359,42 @@ class Book(Application[str]):
         except KeyError:
             return unwritten(stream, id)
 
+    def _remember(self, loaded: Loaded[StateT], *, is_new: bool = False) -> Loaded[StateT]:
+        """Remember a state; not that nothing has happened, nor what was begun just now.
+
+        A batch of keys would otherwise push out the accounts that are asked for all the time.
+        """
+        if loaded.version and not is_new:
+            self._memo.put(loaded.name, loaded)
+        return loaded
+
+    def _from_snapshot(self, new: Loaded[StateT], packing: Packing[StateT]) -> Loaded[StateT]:
+        head, snapshot, rows = self.store.snapshots.read(new.name, packing.shape)
+        try:
+            known = _unpacked(new, snapshot, packing) if snapshot else new
+        except (
+            msgspec.DecodeError,
+            ValueError,
+        ):  # damaged: to be found by a replay, not by a reader
+            known = new
+            head, rows = self.store.read_stream(new.name)
+        loaded = known.after(codec.occurrences(rows), head) if rows else known.at(head)
+        if len(rows) >= SNAPSHOT_EVENTS:
+            self._keep_snapshot(loaded, packing, position=rows[-1][0], spared=len(rows))
+        return loaded
+
+    def _keep_snapshot(
+        self, loaded: Loaded[StateT], packing: Packing[StateT], *, position: int, spared: int
+    ) -> None:
+        packed = packing.pack(loaded.state)
+        if loaded.recorded_at is None or len(packed) > spared * SNAPSHOT_BYTES_PER_EVENT:
+            return
+        snapshot = Snapshot(
+            packing.shape, loaded.version, position, loaded.recorded_at.isoformat(), packed
+        )
+        with suppress(PersistenceError):  # a standby is read only; nothing but time is lost
+            self.store.snapshots.keep(loaded.name, snapshot)
+
     # Clocks
 
     def _first_is_marked(self) -> bool | None:
@@ -267,6 +402,15 @@ class Book(Application[str]):
         if self._marked is None and (first := self.store.read_from(0, 1)):
             self._marked = codec.decode(first[0]).test_clock
         return self._marked
+
+
+def _unpacked(new: Loaded[StateT], snapshot: Snapshot, packing: Packing[StateT]) -> Loaded[StateT]:
+    return new._replace(
+        state=packing.unpack(snapshot.state),
+        version=snapshot.version,
+        recorded_at=datetime.fromisoformat(snapshot.recorded_at),
+        head=snapshot.position,
+    )
 
 
 def _events(stamp: Stamp, recorded_at: datetime, change: Change) -> Iterator[AnyEvent]:

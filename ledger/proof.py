@@ -21,13 +21,14 @@ Source: RFC 9162, section 2.1 (the same tree as in RFC 6962).
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 HASH_BYTES: Final = 32
 EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
 
-_LENGTH_BYTES = 4
+_length = struct.Struct(">I").pack
 _LEAF = b"\x00"
 _NODE = b"\x01"
 
@@ -54,8 +55,13 @@ def leaf_bytes(stream: str, version: int, name: str, state: bytes) -> bytes:
 
     Text is UTF-8, the version is decimal digits, lengths are big-endian.
     """
-    fields = (stream.encode(), b"%d" % version, name.encode(), state)
-    return b"".join(len(field).to_bytes(_LENGTH_BYTES, "big") + field for field in fields)
+    where, number, what = stream.encode(), b"%d" % version, name.encode()
+    return b"".join(
+        (
+            *(_length(len(where)), where, _length(len(number)), number),
+            *(_length(len(what)), what, _length(len(state)), state),
+        )
+    )
 
 
 def leaf_hash(stream: str, version: int, name: str, state: bytes) -> bytes:

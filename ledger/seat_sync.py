@@ -31,7 +31,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, NamedTuple
 
 from ledger.catalog import Catalog, Price, Product
-from ledger.streams.account import Account
+from ledger.streams.account_state import Account
 from ledger.streams.seat_syncs import LONGEST_WAIT, Refused, SeatSyncs, Unanswered
 from ledger.streams.stripe import (
     Meaning,

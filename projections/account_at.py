@@ -7,12 +7,14 @@ default to now. A future `as_of` answers what will be true if nothing more happe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ledger.book import Book
-from ledger.events import AnyEvent
-from ledger.streams.account import ACCOUNT, Account
+from ledger.events import AnyOccurrence
+from ledger.streams.account import ACCOUNT
+from ledger.streams.account_state import Account
 
 
 class Moment(NamedTuple):
@@ -32,7 +34,7 @@ class Moment(NamedTuple):
         """The moment whose knowledge is used."""
         return self.known_at or self.now
 
-    def covers(self, event: AnyEvent) -> bool:
+    def covers(self, event: AnyOccurrence) -> bool:
         """Tell whether an event had happened and was known."""
         return (self.as_of is None or event.occurred_at <= self.as_of) and (
             self.known_at is None or event.recorded_at <= self.known_at
@@ -45,6 +47,7 @@ class AccountAt(NamedTuple):
     Attributes:
         position: the ledger's head that it was computed at.
         version: of the account's stream now, whatever the moment asked about.
+        derived: as in `ledger.book.Loaded`, if the state is one that the book remembers.
     """
 
     id: str
@@ -52,15 +55,30 @@ class AccountAt(NamedTuple):
     moment: Moment
     position: int
     version: int
+    derived: dict[str, Any] | None = None
 
 
-def account_at(book: Book, id: str, moment: Moment) -> AccountAt:
-    """Answer an account as it was at a moment, with what was known then."""
+def account_at(book: Book, id: str, moment: Moment, reached: int | None = None) -> AccountAt:
+    """Answer an account as it was at a moment, with what was known then.
+
+    Args:
+        reached: as for `Book.load`.
+    """
     if moment.as_of is None and moment.known_at is None:
-        loaded = book.load(ACCOUNT, id)
+        loaded = book.load(ACCOUNT, id, reached)
         # Another machine's clock may be ahead of ours: what it has recorded has happened.
-        now = max(moment.now, loaded.recorded_at or moment.now)
-        return AccountAt(id, loaded.state, Moment(now), loaded.head, loaded.version)
-    head, events = book.history(ACCOUNT, id)
-    account = ACCOUNT.fold(ACCOUNT.initial, filter(moment.covers, events))
-    return AccountAt(id, account, moment, head, len(events))
+        if loaded.recorded_at is not None and loaded.recorded_at > moment.now:
+            moment = Moment(loaded.recorded_at)
+        return AccountAt(id, loaded.state, moment, loaded.head, loaded.version, loaded.derived)
+    head, events = book.occurrences(ACCOUNT, id)
+    version = 0
+
+    def covered() -> Iterator[AnyOccurrence]:
+        nonlocal version
+        for event in events:
+            version = event.version
+            if moment.covers(event):
+                yield event
+
+    account = ACCOUNT.fold(ACCOUNT.initial, covered())
+    return AccountAt(id, account, moment, head, version)

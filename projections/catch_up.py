@@ -8,11 +8,16 @@ no daemon, and no answer is stale: it holds everything that was recorded before 
     table       … 41 42                   bookmark, 42
     a reader    claims 43–45: writes the bookmark, then the rows, in one transaction
 
-The rule that keeps any number of readers right, in threads, processes and machines: a page of
-events is *claimed* first, by the conditional write of the bookmark from its old to its new
-position. Positions have no gaps, so the new one is known before an event is read. Who finds the
-bookmark moved has lost to another reader, has changed nothing, and looks again. Rows and
-bookmark are committed together; a crash or a lost connection takes both or neither.
+The rule that keeps any number of readers right, in threads, processes and machines: before a row of
+a page is written the page is *claimed*, by the conditional write of the bookmark from its old to
+its new position. Who finds the bookmark moved has lost to another reader, has changed nothing, and
+looks again. Rows and bookmark are committed together; a crash or a lost connection takes both or
+neither. What the rows are is worked out before the transaction begins, so that nobody is kept
+waiting by it: positions have no gaps, and what is recorded stays as it is.
+
+Far behind, pages grow until one takes about a fifth of a second to write. Rows of a page are added
+in the order of the primary key: that way each place in the table is looked for once. Several tables
+that are behind are brought up together, each event read and decoded once (`catch_up_all`).
 
 A table's name has a version (`key_list@1`). Another shape is another table beside it, which fills
 itself at its first read; the old one is dropped by a later release. `differences` rebuilds a table
@@ -21,21 +26,31 @@ from position zero somewhere else, and holds the two against each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from heapq import merge
 from itertools import groupby
-from operator import attrgetter
-from typing import Final, NamedTuple
+from operator import attrgetter, itemgetter
+from threading import RLock
+from typing import Any, Final, NamedTuple
+
+from msgspec import Struct
 
 from ledger.book import Book
-from ledger.events import AnyEvent
-from projections.stores import ScratchTables
+from ledger.events import AnyEvent, Fact
+from ledger.store.connections import PerProcess
+from projections.stores import Filling, ScratchTables
 from projections.stores.tables import Params, Reading, Row, Tables, Value, Work
 
-# Who has claimed a page keeps the table's other readers waiting; on SQLite, all who write, too.
+# How many events a page has at first, and at least, and how many times as many at most.
 PAGE_EVENTS: Final = 1_000
+PAGE_GROWTH: Final = 16
+# Who writes a page keeps the table's other readers waiting; on SQLite, all who write, too.
+PAGE_S: Final = 0.2
 PAGE_ROWS: Final = 1_000
+TURN_S: Final = 1.0
 
 _BOOKMARK = "SELECT position FROM keyfold_projections WHERE projection = :projection"
 _BEGIN_AT_ZERO = """
@@ -48,14 +63,23 @@ _CLAIM = """
 """
 
 
-class Write(NamedTuple):
-    """What an event does to a table: one statement, and its parameters."""
+# Not a tuple: they are made by the million, and the garbage collector need not look at them.
+class Write(Struct, frozen=True, gc=False):
+    """A statement that an event makes necessary, and its parameters.
+
+    Attributes:
+        params: the statement is run once for each.
+        place: of several writes with the same one, other than None, only the last of a page is
+            carried out; and those of different places in any order.
+    """
 
     sql: str
-    params: Params
+    params: Sequence[Params]
+    place: tuple[Value, ...] | None = None
 
 
-Writes = Write | list[Write] | None
+# Rows to add, all columns in order; or a statement.
+Writes = Sequence[Row] | Write | None
 
 
 class Projection(NamedTuple):
@@ -65,9 +89,11 @@ class Projection(NamedTuple):
         name: with its version, e.g. `key_list@1`.
         table: its name in the database.
         columns: of the table, `position` among them: that of the event which made the row.
-        write: what an event does to it, one thing or several in order; None for an event that is
-            none of its business. Pure: a table is nothing but its events in order.
+        write: what an event does to it; None for one that is none of its business. Pure: a table is
+            nothing but its events in order. Of a page, all rows are added before any statement is
+            run: none may depend on a row of a later event's not being there.
         key: the columns of its primary key, in order.
+        facts: of which events are its business; None for any.
     """
 
     name: str
@@ -75,6 +101,7 @@ class Projection(NamedTuple):
     columns: tuple[str, ...]
     write: Callable[[AnyEvent], Writes]
     key: tuple[str, ...] = ("position",)
+    facts: frozenset[type[Fact]] | None = None
 
 
 class Caught(NamedTuple):
@@ -120,29 +147,115 @@ def read(book: Book, tables: Tables, projection: Projection, select: str, params
 
 def catch_up(book: Book, tables: Tables, projection: Projection, upto: int) -> None:
     """Apply the ledger's events to a table until it holds those up to a position."""
-
-    def apply(work: Work, old: int, new: int) -> None:
-        events = list(book.follow(old, new))
-        assert len(events) == new - old, "positions have no gaps"
-        for sql, writes in groupby(_writes(projection, events), key=attrgetter("sql")):
-            work.execute_many(sql, [write.params for write in writes])
-
-    advance(tables, projection.name, upto, apply)
+    catch_up_all(book, tables, [projection], upto)
 
 
-def advance(tables: Tables, name: str, upto: int, apply: Callable[[Work, int, int], None]) -> None:
-    """Bring what is kept under a name up to a position, page by page, each in one transaction.
+def catch_up_all(
+    book: Book,
+    tables: Tables,
+    projections: Sequence[Projection],
+    upto: int,
+    on_events: Callable[[int], object] = lambda _: None,
+) -> None:
+    """Apply the ledger's events to several tables, each event read once for all of them.
 
     Args:
-        name: with its version, as in `Projection`.
-        apply: what is done with a page, once it is claimed: it is given the position that was
-            reached, and the new one. It is not called for a page that another reader has claimed.
+        on_events: called with how many more events were applied, to each table counted by itself.
     """
-    while (old := reached(tables, name)) < upto:
-        new = min(old + PAGE_EVENTS, upto)
-        with tables.transaction() as work:
+    known = {projection.name: projection for projection in projections}
+
+    def prepare(names: Sequence[str], old: int, new: int) -> Apply:
+        pages = {name: Page(known[name]) for name in names}
+        count = fold(book.follow(old, new), list(pages.values()))
+        assert count == new - old, "positions have no gaps"
+
+        def apply(work: Work, name: str) -> None:
+            pages[name].apply(work)
+            on_events(new - old)
+
+        return apply
+
+    advance(tables, list(known), upto, prepare)
+
+
+Apply = Callable[[Work, str], None]
+Prepare = Callable[[Sequence[str], int, int], Apply]
+
+
+def advance(
+    tables: Tables,
+    names: Sequence[str],
+    upto: int,
+    prepare: Prepare,
+    page_max: int = PAGE_EVENTS * PAGE_GROWTH,
+) -> None:
+    """Bring what is kept under some names up to a position, page by page, each in one transaction.
+
+    Args:
+        names: with their versions, as in `Projection`; always in the same order.
+        prepare: is told which names have reached one position, that, and the next, and answers what
+            to do with the page for each name once it is claimed for it. That is not called for a
+            page that another reader has claimed.
+        page_max: how many events a page may grow to.
+    """
+    size = PAGE_EVENTS
+    at = {name: reached(tables, name) for name in names}
+    with ExitStack() as stack:
+        filling: Filling = tables
+        while (old := min(at.values(), default=upto)) < upto:
+            if filling is tables and upto - old > PAGE_EVENTS:
+                filling = stack.enter_context(tables.filling())
+            new = min([old + size, upto, *(position for position in at.values() if position > old)])
+            together = [name for name in names if at[name] == old]
+            with _turn(together[0]) as others_had_it:
+                if others_had_it and reached(tables, together[0]) != old:
+                    at |= {name: reached(tables, name) for name in together}
+                    continue
+                apply = prepare(together, old, new)
+                claimed, seconds = _claim(filling, together, old, new, apply)
+                at |= dict.fromkeys(claimed, new)
+                size = min(next_size(size, seconds), page_max)
+            at |= {name: reached(tables, name) for name in together if at[name] == old}
+
+
+def _claim(
+    filling: Filling, names: Sequence[str], old: int, new: int, apply: Apply
+) -> tuple[list[str], float]:
+    """Claim a page and apply it; answer for which names it was ours, and how long others waited."""
+    claimed = []
+    with filling.transaction() as work:
+        began = time.perf_counter()
+        for name in names:
             if work.execute(_CLAIM, {"projection": name, "old": old, "new": new}):
-                apply(work, old, new)
+                apply(work, name)
+                claimed.append(name)
+    return claimed, time.perf_counter() - began
+
+
+def next_size(size: int, seconds: float) -> int:
+    """Answer how many events the next page has, after one that took so long."""
+    wanted = int(size * min(max(PAGE_S / seconds, 1 / 2), 2))
+    return min(max(wanted, PAGE_EVENTS), PAGE_EVENTS * PAGE_GROWTH)
+
+
+_TURNS: Final = PerProcess(lambda: defaultdict[str, RLock](RLock))
+
+
+@contextmanager
+def _turn(name: str) -> Iterator[bool]:
+    """Let this process's threads work out a page one after the other, and not all the same one.
+
+    Only a courtesy, and nobody waits for it long: right they are by claiming the page. Yields
+    whether others had it before.
+    """
+    lock = _TURNS()[name]
+    at_once = lock.acquire(blocking=False)
+    has_turn = at_once or lock.acquire(timeout=TURN_S)
+    try:
+        yield not at_once
+    finally:
+        if has_turn:
+            lock.release()
 
 
 def reached(tables: Tables, name: str) -> int:
@@ -171,56 +284,156 @@ def _read(tables: Tables, projection: Projection, select: str, params: Params) -
     return Caught(rows[0][0], [row[2:] for row in rows if row[1]])
 
 
-def _writes(projection: Projection, events: Iterable[AnyEvent]) -> Iterator[Write]:
+# Writing
+
+
+class Page:
+    """What some events do to a table."""
+
+    def __init__(self, projection: Projection) -> None:
+        self.projection = projection
+        self.rows: list[Row] = []
+        self.writes: list[Write] = []
+
+    def apply(self, work: Work) -> None:
+        """Do it."""
+        projection = self.projection
+        if self.rows:
+            self._sort()
+            work.insert(projection.table, projection.columns, self.rows)
+        for sql, writes in groupby(_last(self.writes), key=attrgetter("sql")):
+            work.execute_many(sql, [params for write in writes for params in write.params])
+
+    def _sort(self) -> None:
+        """Put the rows in the order of the primary key; by position they are in order already."""
+        columns = self.projection.columns
+        places = [columns.index(column) for column in self.projection.key if column != "position"]
+        if places:
+            self.rows.sort(key=itemgetter(*places))
+
+
+def fold(events: Iterable[AnyEvent], pages: Sequence[Page]) -> int:
+    """Note what events do to some tables; answers how many there were."""
+    concerned = _Concerned(pages)
+    count = 0
     for event in events:
-        match projection.write(event):
-            case None:
-                pass
-            case Write() as one:
-                yield one
-            case several:
-                yield from several
+        count += 1
+        for write, rows, writes in concerned[type(event.fact)]:
+            done = write(event)
+            if isinstance(done, Write):
+                writes.append(done)
+            elif done:
+                rows.extend(done)
+    return count
+
+
+# What is asked about an event, and where it goes.
+_Asked = tuple[Callable[[AnyEvent], Writes], list[Row], list[Write]]
+
+
+class _Concerned(dict[type[Fact], list[_Asked]]):
+    """Which pages a fact is the business of."""
+
+    def __init__(self, pages: Sequence[Page]) -> None:
+        super().__init__()
+        self._pages = pages
+
+    def __missing__(self, fact: type[Fact]) -> list[_Asked]:
+        self[fact] = [
+            (page.projection.write, page.rows, page.writes)
+            for page in self._pages
+            if page.projection.facts is None or fact in page.projection.facts
+        ]
+        return self[fact]
+
+
+def _in_order(projection: Projection) -> Callable[[Row], Any]:
+    return itemgetter(*(projection.columns.index(column) for column in projection.key))
+
+
+def _last(writes: Sequence[Write]) -> Iterable[Write]:
+    """Answer the writes that count: those with no place in order, then the others by statement."""
+    placed = {write.place: write for write in writes if write.place is not None}
+    yield from (write for write in writes if write.place is None)
+    yield from sorted(placed.values(), key=attrgetter("sql"))
 
 
 # Verifying
 
 
-def differences(book: Book, tables: Tables, projection: Projection) -> Iterator[Difference]:
-    """Rebuild a table from position zero beside the live one, and answer every row that differs.
+def differences(
+    book: Book, tables: Tables, projection: Projection, rebuilt: Tables | None = None
+) -> Iterator[Difference]:
+    """Hold a table against one rebuilt from position zero, and answer every row that differs.
 
     Readers and writers go on meanwhile: what is compared is the table as it was at one moment.
+
+    Args:
+        rebuilt: tables of the caller's own, where it has been rebuilt up to some position already.
     """
     catch_up(book, tables, projection, book.head())
-    with tables.snapshot() as live, closing(ScratchTables()) as scratch:
+    with ExitStack() as stack:
+        live = stack.enter_context(tables.snapshot())
         bookmark = live.execute(_BOOKMARK, {"projection": projection.name})
-        catch_up(book, scratch, projection, upto=bookmark[0][0] if bookmark else 0)
-        with scratch.snapshot() as rebuilt:
-            yield from _compare(projection, _rows(live, projection), _rows(rebuilt, projection))
+        upto = bookmark[0][0] if bookmark else 0
+        if rebuilt is None or reached(rebuilt, projection.name) > upto:
+            rebuilt = stack.enter_context(closing(ScratchTables()))
+        catch_up(book, rebuilt, projection, upto)
+        anew = stack.enter_context(rebuilt.snapshot())
+        yield from _compare(projection, live, anew)
 
 
-def _rows(reading: Reading, projection: Projection) -> Iterator[Row]:
-    """Answer all rows of a table in the order of its primary key, page by page."""
-    columns, key = ", ".join(projection.columns), ", ".join(projection.key)
-    places = ", ".join(f":{column}" for column in projection.key)
-    select = f"SELECT {columns} FROM {projection.table}"  # noqa: S608 - all are ours
-    page = reading.execute(f"{select} ORDER BY {key} LIMIT :limit", {"limit": PAGE_ROWS})
-    following = f"{select} WHERE ({key}) > ({places}) ORDER BY {key} LIMIT :limit"
-    while page:
-        yield from page
-        after = dict(zip(projection.columns, page[-1], strict=True))
-        page = reading.execute(
-            following, {**{column: after[column] for column in projection.key}, "limit": PAGE_ROWS}
-        )
+def _compare(projection: Projection, live: Reading, rebuilt: Reading) -> Iterator[Difference]:
+    """Compare all rows of a table in the order of its primary key, page by page."""
+    key = _in_order(projection)
+    after: Row | None = None
+    while True:
+        left, right = (_rows(reading, projection, after) for reading in (live, rebuilt))
+        if not (left or right):
+            return
+        if left != right:
+            # So far both sides are known.
+            ends = [_place(key, page[-1]) for page in (left, right) if len(page) == PAGE_ROWS]
+            end = min(ends, default=None)
+            left, right = (_upto(page, key, end) for page in (left, right))
+            yield from _differing(projection, left, right)
+            if end is None:
+                return
+            after = end
+        else:
+            after = _place(key, left[-1])
 
 
-def _compare(
-    projection: Projection, live: Iterator[Row], rebuilt: Iterator[Row]
-) -> Iterator[Difference]:
-    places = [projection.columns.index(column) for column in projection.key]
+def _rows(reading: Reading, projection: Projection, after: Row | None) -> list[Row]:
+    """Answer some rows of a table in the order of its primary key."""
+    key = ", ".join(projection.key)
+    where, params = "", {"limit": PAGE_ROWS}
+    if after is not None:
+        places = ", ".join(f":{column}" for column in projection.key)
+        where = f"WHERE ({key}) > ({places})"
+        params |= zip(projection.key, after, strict=True)
+    return reading.execute(
+        f"SELECT {', '.join(projection.columns)} FROM {projection.table} {where}"  # noqa: S608 - all are ours
+        f" ORDER BY {key} LIMIT :limit",
+        params,
+    )
+
+
+def _place(key: Callable[[Row], Any], row: Row) -> Row:
+    found = key(row)
+    return found if isinstance(found, tuple) else (found,)
+
+
+def _upto(rows: list[Row], key: Callable[[Row], Any], end: Row | None) -> list[Row]:
+    return rows if end is None else [row for row in rows if _place(key, row) <= end]
+
+
+def _differing(projection: Projection, live: list[Row], rebuilt: list[Row]) -> Iterator[Difference]:
+    in_order = _in_order(projection)
     position = projection.columns.index("position")
 
     def key(side: tuple[str, Row]) -> Row:
-        return tuple(side[1][place] for place in places)
+        return _place(in_order, side[1])
 
     sides = merge((("live", row) for row in live), (("rebuilt", row) for row in rebuilt), key=key)
     for of, rows in groupby(sides, key=key):

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 from ledger.book import Book
 from ledger.catalog import Catalog
 from ledger.events import AnyEvent
-from ledger.streams.account import ACCOUNT, Account, AccountErased, SeatOccupied, SeatReleased
+from ledger.streams.account import ACCOUNT, AccountErased, SeatOccupied, SeatReleased
+from ledger.streams.account_state import Account
 from ledger.streams.stripe import StripePricesMapped, StripeSubscriptionReported
 from ledger.streams.stripe_state import StripeSubscription, subscription_id
 from projections.account_at import AccountAt, Moment

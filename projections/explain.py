@@ -20,7 +20,8 @@ from ledger.book import Book
 from ledger.catalog import Catalog
 from ledger.events import AnyEvent
 from ledger.pool import Filled
-from ledger.streams.account import ACCOUNT, Account, Seat, SeatOccupied, SeatReleased
+from ledger.streams.account import ACCOUNT, SeatOccupied, SeatReleased
+from ledger.streams.account_state import Account, Seat
 from ledger.streams.attempts import ATTEMPTS, SeatRefused
 from projections.account_at import AccountAt, Moment
 from projections.providing import Provided, earlier, giving, next_loss

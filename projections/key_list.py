@@ -20,8 +20,8 @@ from ledger.book import Book
 from ledger.events import AnyEvent
 from ledger.streams.key import Key, KeyIssued, KeyRedeemed, KeyReissued, KeyRevoked, Status
 from projections.account_at import Moment
-from projections.catch_up import Projection, Write, read
-from projections.stores.tables import Params, Tables, Value, to_moment, to_number
+from projections.catch_up import Projection, Write, Writes, read
+from projections.stores.tables import Params, Row, Tables, Value, to_moment, to_number
 
 
 class KeyView(NamedTuple):
@@ -255,15 +255,6 @@ def _by(number: int | None, cutoff: datetime | None) -> bool:
 
 # Filling
 
-_INSERT = """
-    INSERT INTO keyfold_key_list_1 (
-        position, id, masked, product, tier, seats, months, reseller, batch, batch_index,
-        issued_at, redeem_by, replaces
-    ) VALUES (
-        :position, :id, :masked, :product, :tier, :seats, :months, :reseller, :batch, :batch_index,
-        :issued_at, :redeem_by, :replaces
-    )
-"""
 _REDEEM = """
     UPDATE keyfold_key_list_1
     SET redeemed_at = :redeemed_at, redeemed_by = :redeemed_by, subscription = :subscription
@@ -275,46 +266,50 @@ _REVOKE = """
 """
 
 
-def _write(event: AnyEvent) -> Write | None:
+def _write(event: AnyEvent) -> Writes:
     fact, at = event.fact, to_number(event.recorded_at)
+    if isinstance(fact, KeyIssued):
+        return [_inserted(fact, event.position, at)]
     id = event.stream.replace("key-", "key_", 1)
     match fact:
-        case KeyIssued():
-            return Write(_INSERT, _inserted(fact, event))
         case KeyRedeemed():
-            redeemed_at = to_number(fact.redeemed_at) if fact.redeemed_at else at
-            return Write(
-                _REDEEM,
-                {
-                    "id": id,
-                    "redeemed_at": redeemed_at,
-                    "redeemed_by": fact.account,
-                    "subscription": fact.subscription,
-                },
-            )
+            redeemed: Params = {
+                "id": id,
+                "redeemed_at": to_number(fact.redeemed_at) if fact.redeemed_at else at,
+                "redeemed_by": fact.account,
+                "subscription": fact.subscription,
+            }
+            return Write(_REDEEM, [redeemed], (id, "redeemed"))
         case KeyRevoked():
-            return Write(_REVOKE, {"id": id, "revoked_at": at, "replaced_by": None})
+            revoked: Params = {"id": id, "revoked_at": at, "replaced_by": None}
+            return Write(_REVOKE, [revoked], (id, "revoked"))
         case KeyReissued(replaced_by=replaced_by):
-            return Write(_REVOKE, {"id": id, "revoked_at": at, "replaced_by": replaced_by})
+            replaced: Params = {"id": id, "revoked_at": at, "replaced_by": replaced_by}
+            return Write(_REVOKE, [replaced], (id, "revoked"))
     return None
 
 
-def _inserted(fact: KeyIssued, event: AnyEvent) -> Params:
-    return {
-        "position": event.position,
-        "id": fact.key,
-        "masked": fact.masked,
-        "product": fact.product,
-        "tier": fact.tier,
-        "seats": fact.seats,
-        "months": fact.months,
-        "reseller": fact.reseller,
-        "batch": fact.batch,
-        "batch_index": fact.index,
-        "issued_at": to_number(event.recorded_at),
-        "redeem_by": to_number(fact.redeem_by),
-        "replaces": fact.replaces,
-    }
+def _inserted(fact: KeyIssued, position: int, at: int) -> Row:
+    return _Row(
+        position=position,
+        id=fact.key,
+        masked=fact.masked,
+        product=fact.product,
+        tier=fact.tier,
+        seats=fact.seats,
+        months=fact.months,
+        reseller=fact.reseller,
+        batch=fact.batch,
+        batch_index=fact.index,
+        issued_at=at,
+        redeem_by=to_number(fact.redeem_by),
+        redeemed_at=None,
+        redeemed_by=None,
+        subscription=None,
+        revoked_at=None,
+        replaced_by=None,
+        replaces=fact.replaces,
+    )
 
 
 KEY_LIST = Projection(
@@ -322,4 +317,5 @@ KEY_LIST = Projection(
     table="keyfold_key_list_1",
     columns=_Row._fields,
     write=_write,
+    facts=frozenset({KeyIssued, KeyRedeemed, KeyRevoked, KeyReissued}),
 )

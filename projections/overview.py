@@ -15,14 +15,14 @@ from ledger.book import Book
 from ledger.events import AnyEvent
 from ledger.streams.account import (
     ACCOUNT,
-    Account,
     SeatOccupied,
     SeatReleased,
     SubscriptionActivated,
     SubscriptionTerminated,
 )
+from ledger.streams.account_state import Account
 from ledger.streams.attempts import RedemptionRefused, SeatRefused
-from projections.catch_up import Projection, Write, read
+from projections.catch_up import Projection, Write, Writes, read
 from projections.key_list import KEY_LIST
 from projections.stores.tables import Params, Row, Tables, to_moment, to_number
 from projections.stripe_list import Listed, list_stripe
@@ -253,33 +253,18 @@ _REFUSED: Final = """
 
 # Filling
 
-_ACTIVATE: Final = """
-    INSERT INTO keyfold_subscription_list_1 (
-        position, id, account, product, tier, seats, started_at, ends_at
-    ) VALUES (:position, :id, :account, :product, :tier, :seats, :started_at, :ends_at)
-"""
 _TERMINATE: Final = "UPDATE keyfold_subscription_list_1 SET ends_at = :ends_at WHERE id = :id"
 
 
-def _subscribed(event: AnyEvent) -> Write | None:
-    fact = event.fact
-    match fact:
-        case SubscriptionActivated():
-            return Write(
-                _ACTIVATE,
-                {
-                    "position": event.position,
-                    "id": fact.subscription,
-                    "account": _account(event),
-                    "product": fact.product,
-                    "tier": fact.tier,
-                    "seats": fact.seats,
-                    "started_at": to_number(event.occurred_at),
-                    "ends_at": to_number(fact.expires_at),
-                },
-            )
+def _subscribed(event: AnyEvent) -> Writes:
+    match event.fact:
+        case SubscriptionActivated() as fact:
+            started_at, ends_at = to_number(event.occurred_at), to_number(fact.expires_at)
+            id, account, tier = fact.subscription, _account(event), fact.tier
+            place = event.position, id, account, fact.product, tier
+            return [(*place, fact.seats, started_at, ends_at)]
         case SubscriptionTerminated(subscription=id):
-            return Write(_TERMINATE, {"id": id, "ends_at": to_number(event.occurred_at)})
+            return Write(_TERMINATE, [{"id": id, "ends_at": to_number(event.occurred_at)}])
     return None
 
 
@@ -295,41 +280,28 @@ _RELEASE: Final = """
 """
 
 
-def _seated(event: AnyEvent) -> Write | None:
+def _seated(event: AnyEvent) -> Writes:
     fact = event.fact
     if not isinstance(fact, SeatOccupied | SeatReleased):
         return None
-    return Write(
-        _OCCUPY if isinstance(fact, SeatOccupied) else _RELEASE,
-        {
-            "account": _account(event),
-            "product": fact.product,
-            "holder": fact.holder,
-            "tier": fact.tier,
-            "position": event.position,
-        },
-    )
+    account, product, holder = _account(event), fact.product, fact.holder
+    params: Params = {
+        "account": account,
+        "product": product,
+        "holder": holder,
+        "tier": fact.tier,
+        "position": event.position,
+    }
+    sql = _OCCUPY if type(fact) is SeatOccupied else _RELEASE
+    return Write(sql, [params], (account, product, holder))
 
 
-_REFUSE: Final = """
-    INSERT INTO keyfold_refusals_1 (position, refusal, found, recorded_at)
-    VALUES (:position, :refusal, :found, :recorded_at)
-"""
-
-
-def _refused(event: AnyEvent) -> Write | None:
+def _refused(event: AnyEvent) -> Writes:
     fact = event.fact
     if not isinstance(fact, RedemptionRefused | SeatRefused):
         return None
-    return Write(
-        _REFUSE,
-        {
-            "position": event.position,
-            "refusal": fact.refusal,
-            "found": fact.found if isinstance(fact, RedemptionRefused) else None,
-            "recorded_at": to_number(event.recorded_at),
-        },
-    )
+    found = fact.found if isinstance(fact, RedemptionRefused) else None
+    return [(event.position, fact.refusal, found, to_number(event.recorded_at))]
 
 
 def _account(event: AnyEvent) -> str:
@@ -341,12 +313,14 @@ SUBSCRIPTION_LIST: Final = Projection(
     table="keyfold_subscription_list_1",
     columns=("position", "id", "account", "product", "tier", "seats", "started_at", "ends_at"),
     write=_subscribed,
+    facts=frozenset({SubscriptionActivated, SubscriptionTerminated}),
 )
 SEAT_LIST: Final = Projection(
     name="seat_list@1",
     table="keyfold_seat_list_1",
     columns=("account", "product", "holder", "tier", "position"),
     write=_seated,
+    facts=frozenset({SeatOccupied, SeatReleased}),
     key=("account", "product", "holder"),
 )
 REFUSALS: Final = Projection(
@@ -354,4 +328,5 @@ REFUSALS: Final = Projection(
     table="keyfold_refusals_1",
     columns=("position", "refusal", "found", "recorded_at"),
     write=_refused,
+    facts=frozenset({RedemptionRefused, SeatRefused}),
 )

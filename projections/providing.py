@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 
 from ledger.catalog import Catalog
 from ledger.events import AnyEvent
-from ledger.streams.account import Account, Subscription, SubscriptionTerminated
+from ledger.streams.account import SubscriptionTerminated
+from ledger.streams.account_state import Account, Subscription
 from ledger.streams.stripe import StripeSubscriptionReported
 from ledger.streams.stripe_state import StripeRow, StripeSubscription, with_report
 from projections.wording import counted, day, minute, place, seats

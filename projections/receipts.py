@@ -24,6 +24,7 @@ from ledger import codec, notes
 from ledger.book import Book
 from ledger.cloud_events import line_of
 from ledger.store import Row
+from ledger.store.recorder import rows_of
 from ledger.streams.account import SubscriptionActivated
 from ledger.streams.key import KeyRedeemed
 from projections import tree
@@ -38,7 +39,7 @@ HEADER: Final = "c2sp.org/tlog-proof@v1"
 
 def event_of_key(book: Book, key: str) -> Row | None:
     """Answer the event that redeemed a key; the last one of a key that nobody redeemed."""
-    _, rows = book.store.read_stream(key.replace("key_", "key-", 1))
+    rows = _rows(book, key.replace("key_", "key-", 1))
     redeemed = [row for row in rows if isinstance(codec.decode(row).fact, KeyRedeemed)]
     return next(reversed(redeemed or rows), None)
 
@@ -48,8 +49,7 @@ def event_of_subscription(book: Book, subscription: str) -> Row | None:
     for row in _redemptions(book, subscription.replace("kfsub_", "key-", 1)):
         redeemed = codec.decode(row).fact
         assert isinstance(redeemed, KeyRedeemed)
-        _, rows = book.store.read_stream(f"account-{redeemed.account}")
-        for candidate in rows:
+        for candidate in _rows(book, f"account-{redeemed.account}"):
             fact = codec.decode(candidate).fact
             if isinstance(fact, SubscriptionActivated) and fact.subscription == subscription:
                 return candidate
@@ -64,8 +64,12 @@ def event_at(book: Book, position: int) -> Row | None:
 
 def _redemptions(book: Book, stream: str) -> Iterator[Row]:
     """Answer the redemption of a key; its subscription is named after it."""
-    _, rows = book.store.read_stream(stream)
+    rows = _rows(book, stream)
     return (row for row in rows if isinstance(codec.decode(row).fact, KeyRedeemed))
+
+
+def _rows(book: Book, stream: str) -> list[Row]:
+    return rows_of(stream, book.store.read_stream(stream)[1])
 
 
 # The receipt

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, Literal, NamedTuple, get_args
+from functools import cache
+from typing import Final, Literal, NamedTuple, cast, get_args
 
 from ledger.codes import DOTS
-from ledger.events import AnyEvent
+from ledger.events import AnyEvent, Fact
 from ledger.streams.attempts import RedemptionRefused
 from ledger.streams.portal_session import PortalSessionOpened
 from ledger.streams.stripe import StripeChargeReported, StripeSubscriptionReported
@@ -60,6 +61,7 @@ _STREAMS: Final[dict[str, tuple[Kind, str]]] = {
     "stripe_customer": ("stripe", ""),
     "portal_session": ("visit", "kfp_"),
 }
+_STARTS: Final = {name: f"{kind}:{prefix}" for name, (kind, prefix) in _STREAMS.items()}
 _PREFIXES: Final[dict[str, Kind]] = {
     "key_": "key",
     "bat_": "batch",
@@ -67,6 +69,7 @@ _PREFIXES: Final[dict[str, Kind]] = {
     "kft_": "token",
     "kfp_": "visit",
 }
+_ACTORS: Final = ("kft_", "kfp_")
 _OF_STRIPE: Final = re.compile(r"[a-z]{2,8}_[A-Za-z0-9_]{1,255}")
 _MASKED: Final = re.compile(rf"([A-Z]{{2,8}})-{DOTS}-{DOTS}-([A-Z2-9]{{4}})")
 # A terminal may have no key for a dot.
@@ -84,6 +87,12 @@ class Reference(NamedTuple):
     def __str__(self) -> str:
         return f"{self.kind}:{self.id}"
 
+    @classmethod
+    def of(cls, text: str) -> Reference:
+        """Answer the reference that is written so."""
+        kind, _, id = text.partition(":")
+        return cls(cast(Kind, kind), id)
+
 
 # What every event is found by, when nothing in particular is looked for.
 EVERYTHING: Final = Reference("all", "*")
@@ -91,7 +100,28 @@ EVERYTHING: Final = Reference("all", "*")
 
 def references(event: AnyEvent) -> list[Reference]:
     """Answer everything that an event names, once each: first what it happened to."""
-    return list(dict.fromkeys(_named(event)))
+    return [Reference.of(text) for text in named(event)]
+
+
+def named(event: AnyEvent) -> list[str]:
+    """Answer the same as texts, `kind:id`: a table of a million events is made of them."""
+    fact = event.fact
+    stream, _, id = event.stream.partition("-")
+    start, fields, has_more, may_repeat = _naming(stream, type(fact))
+    found = [] if start is None else [start + id]
+    for field, prefix in fields:
+        value = getattr(fact, field)
+        if type(value) is str:
+            found.append(prefix + value)
+            if field == "holder" and start == "account:":
+                found.append(f"seat:{id}/{value}")
+    if has_more:
+        found += _of_one_thing(fact)
+    found.append("request:" + event.request_id)
+    actor = event.actor
+    if actor.startswith(_ACTORS):
+        found.append(f"{_PREFIXES[actor[:4]]}:{actor}")
+    return list(dict.fromkeys(found)) if may_repeat else found
 
 
 def seat_of(account: str, holder: str) -> Reference:
@@ -112,34 +142,47 @@ def meanings(text: str) -> list[Reference]:
     return [Reference("stripe", text), *found] if _OF_STRIPE.fullmatch(text) else found
 
 
-def _named(event: AnyEvent) -> Iterator[Reference]:
-    kind, _, id = event.stream.partition("-")
-    account = None
-    if kind in _STREAMS:
-        of, prefix = _STREAMS[kind]
-        yield Reference(of, prefix + id)
-        account = id if of == "account" else None
-    for field, of in FIELDS.items():
-        value = getattr(event.fact, field, None)
-        if isinstance(value, str):
-            yield Reference(of, value)
-            if of == "holder" and account is not None:
-                yield seat_of(account, value)
-    yield from _of_one_thing(event)
-    yield Reference("request", event.request_id)
-    for start in ("kft_", "kfp_"):
-        if event.actor.startswith(start):
-            yield Reference(_PREFIXES[start], event.actor)
+class _Naming(NamedTuple):
+    """How the events of one kind of stream with one kind of fact name things.
+
+    Attributes:
+        start: what the reference to the stream's own thing begins with; None if it has none.
+        fields: of the fact that name something, and what their references begin with.
+        has_more: there is more, see `_of_one_thing`.
+        may_repeat: two of them may be the same.
+    """
+
+    start: str | None
+    fields: tuple[tuple[str, str], ...]
+    has_more: bool
+    may_repeat: bool
 
 
-def _of_one_thing(event: AnyEvent) -> Iterator[Reference]:
+@cache
+def _naming(stream: str, fact: type[Fact]) -> _Naming:
+    start = _STARTS.get(stream)
+    own = set(fact.__struct_fields__)
+    fields = tuple((field, f"{kind}:") for field, kind in FIELDS.items() if field in own)
+    kinds = [prefix for _, prefix in fields] + ["request:", "token:", "visit:"]
+    if start is not None:
+        kinds.append(start.partition(":")[0] + ":")
+    has_more = fact in _MORE
+    return _Naming(start, fields, has_more, has_more or len(set(kinds)) < len(kinds))
+
+
+_MORE: Final = frozenset(
+    {StripeSubscriptionReported, StripeChargeReported, PortalSessionOpened, RedemptionRefused}
+)
+
+
+def _of_one_thing(fact: Fact) -> Iterator[str]:
     """Answer what a fact names in fields of other names."""
-    match event.fact:
+    match fact:
         case StripeSubscriptionReported(stripe_subscription=id):
-            yield Reference("subscription", subscription_id(id))
+            yield f"subscription:{subscription_id(id)}"
         case StripeChargeReported(id=id):
-            yield Reference("stripe", id)
+            yield f"stripe:{id}"
         case PortalSessionOpened(session=session) | RedemptionRefused(session=session):
             # Any other session is the portal's own.
             if session.startswith("kfp_"):
-                yield Reference("visit", session)
+                yield f"visit:{session}"

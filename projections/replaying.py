@@ -21,11 +21,11 @@ import msgspec
 from ledger import codec
 from ledger.book import Book
 from ledger.codec import UnknownEvent
-from ledger.events import AnyEvent
 from projections import catch_up, tree
-from projections.catch_up import Difference, Projection, Writes, differences
+from projections.catch_up import Difference, Projection, differences
 from projections.key_list import KEY_LIST
 from projections.overview import REFUSALS, SEAT_LIST, SUBSCRIPTION_LIST
+from projections.snapshots import SNAPSHOTS, wrong_snapshots
 from projections.stores import Reading, ScratchTables, Tables
 from projections.stores.tables import Row
 from projections.stripe_list import STRIPE_LIST
@@ -70,6 +70,9 @@ class EventUnreadable(Exception):
 def replay(book: Book, tables: Tables, on_events: Counted = lambda _: None) -> Iterator[Finding]:
     """Answer everything in every table that is not what the ledger says, table by table.
 
+    The snapshots of long streams come last: each stream that has one is folded from its start.
+    All lists are rebuilt at once, so that each event is read and decoded once.
+
     Args:
         on_events: called with how many more events were applied; every table applies each of them.
 
@@ -77,22 +80,31 @@ def replay(book: Book, tables: Tables, on_events: Counted = lambda _: None) -> I
         EventUnreadable: an event has been changed, or is a later Keyfold's.
     """
     try:
-        for projection in PROJECTIONS:
-            yield from _beyond(book, tables, projection.name) or _rows(
-                book, tables, projection, on_events
-            )
-        yield from _beyond(book, tables, tree.TREE) or _tiles(book, tables, on_events)
+        with closing(ScratchTables()) as rebuilt:
+            beyond = _beyond(book, tables)
+            sound = [one for one in PROJECTIONS if one.name not in beyond]
+            head = book.head()
+            # Only what is rebuilt counts: what the live tables have to catch up with is no replay.
+            catch_up.catch_up_all(book, tables, sound, head)
+            catch_up.catch_up_all(book, rebuilt, sound, head, on_events)
+            for one in PROJECTIONS:
+                yield from beyond.get(one.name) or _rows(book, tables, one, rebuilt)
+        yield from beyond.get(tree.TREE) or _tiles(book, tables, on_events)
+        for wrong in wrong_snapshots(book):
+            yield Finding(SNAPSHOTS, wrong.position, wrong.sentence)
     except (UnknownEvent, msgspec.DecodeError, UnicodeDecodeError):
         raise EventUnreadable(_first_unreadable(book)) from None
 
 
-def _beyond(book: Book, tables: Tables, name: str) -> list[Finding]:
-    """Answer that a table holds events that the ledger has not; it cannot be compared then."""
-    reached, head = catch_up.reached(tables, name), book.head()
-    if reached <= head:
-        return []
-    sentence = f"holds events up to position {reached}, but the ledger ends at {head}"
-    return [Finding(name, head + 1, sentence)]
+def _beyond(book: Book, tables: Tables) -> dict[str, list[Finding]]:
+    """Answer which tables hold events that the ledger has not; they cannot be compared then."""
+    found = {}
+    for name in NAMES:
+        reached, head = catch_up.reached(tables, name), book.head()
+        if reached > head:
+            sentence = f"holds events up to position {reached}, but the ledger ends at {head}"
+            found[name] = [Finding(name, head + 1, sentence)]
+    return found
 
 
 def _first_unreadable(book: Book) -> int:
@@ -110,16 +122,8 @@ def _first_unreadable(book: Book) -> int:
 # Lists
 
 
-def _rows(
-    book: Book, tables: Tables, projection: Projection, on_events: Counted
-) -> Iterator[Finding]:
-    def write(event: AnyEvent) -> Writes:
-        on_events(1)
-        return projection.write(event)
-
-    # Only what is rebuilt counts: what the live table has to catch up with is applied before.
-    catch_up.catch_up(book, tables, projection, book.head())
-    for one in differences(book, tables, projection._replace(write=write)):
+def _rows(book: Book, tables: Tables, projection: Projection, rebuilt: Tables) -> Iterator[Finding]:
+    for one in differences(book, tables, projection, rebuilt):
         yield Finding(one.projection, one.position, _told(one))
 
 

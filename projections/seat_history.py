@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from ledger.book import Book
 from ledger.events import AnyEvent
-from ledger.streams.account import ACCOUNT, Account
+from ledger.streams.account import ACCOUNT
+from ledger.streams.account_state import Account
 from projections.account_at import Moment
 
 

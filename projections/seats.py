@@ -9,7 +9,7 @@ from ledger.catalog import Catalog
 from ledger.events import Sealed
 from ledger.pool import Filled
 from ledger.refusals import SeatNotOccupied
-from ledger.streams.account import Account, Seat
+from ledger.streams.account_state import Account, Seat
 from projections.account_at import AccountAt, Moment
 
 Unlicensed = Literal["no_active_subscription", "over"]
@@ -68,7 +68,9 @@ def seat(asked: AccountAt, product: str, holder: str) -> SeatView:
     if taken is None:
         raise SeatNotOccupied
     filled = asked.account.pool(product, taken.tier, asked.moment.at)
-    return _view(taken, filled, _rank(asked.account, taken))
+    # Where all count against one row, it is the same for each, and nobody need be counted.
+    is_shared = filled.over > 0 or sum(used > 0 for _, used in filled.rows) > 1
+    return _view(taken, filled, _rank(asked.account, taken) if is_shared else 0)
 
 
 def seats(asked: AccountAt, catalog: Catalog, product: str | None = None) -> SeatsView:

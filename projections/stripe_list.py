@@ -82,17 +82,19 @@ def _write(event: AnyEvent) -> Write | None:
             meanings = [item.meaning for item in report.items or ()]
             return Write(
                 _REPORT,
-                {
-                    "position": event.position,
-                    "stripe_subscription": report.stripe_subscription,
-                    "customer": report.customer,
-                    "account": account,
-                    "unmapped": int(None in meanings),
-                    "billed": int(any(meaning and meaning.billed for meaning in meanings)),
-                },
+                [
+                    {
+                        "position": event.position,
+                        "stripe_subscription": report.stripe_subscription,
+                        "customer": report.customer,
+                        "account": account,
+                        "unmapped": int(None in meanings),
+                        "billed": int(any(meaning and meaning.billed for meaning in meanings)),
+                    }
+                ],
             )
         case StripePricesMapped(meanings=mapped) if any(one.billed for one in mapped.values()):
-            return Write(_MAPPED, {"account": account})
+            return Write(_MAPPED, [{"account": account}])
     return None
 
 
@@ -101,4 +103,5 @@ STRIPE_LIST = Projection(
     table="keyfold_stripe_list_1",
     columns=("position", "stripe_subscription", "customer", "account", "unmapped", "billed"),
     write=_write,
+    facts=frozenset({StripeSubscriptionReported, StripePricesMapped}),
 )

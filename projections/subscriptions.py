@@ -9,14 +9,17 @@ Source: the guide "Subscriptions".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
+from ledger import pool
 from ledger.catalog import Catalog, Product
-from ledger.streams.account import Account, Subscription
+from ledger.streams.account_state import Account, Subscription
 from ledger.streams.stripe_state import StripeRow, StripeSubscription
 from projections.account_at import AccountAt, Moment
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class SubscriptionRow(NamedTuple):
@@ -76,16 +79,41 @@ def subscriptions(asked: AccountAt, catalog: Catalog, *, ended: bool = False) ->
         ended: also list rows that have expired, were terminated or canceled; they come last, the
             latest end first.
     """
-    at = asked.moment.at
-    kept = [_product(asked.account, product, at, ended) for product in catalog.products]
-    left = [_product(asked.account, one, at, ended) for one in _departed(asked.account, catalog)]
-    return SubscriptionsView(
-        account=asked.id,
-        moment=asked.moment,
-        position=asked.position,
-        version=asked.version,
-        products=kept + [view for view in left if view.rows or view.used],
-    )
+    products = _remembered(asked, catalog, ended) or _products(asked, catalog, ended)
+    return SubscriptionsView(asked.id, asked.moment, asked.position, asked.version, products)
+
+
+class _Remembered(NamedTuple):
+    """What a view shows from the moment it was made for until time changes it."""
+
+    catalog: Catalog
+    since: datetime
+    until: datetime
+    products: list[ProductView]
+
+
+# By whether it shows what has ended.
+_DERIVED = {False: "subscriptions", True: "subscriptions, ended too"}
+
+
+def _remembered(asked: AccountAt, catalog: Catalog, ended: bool) -> list[ProductView] | None:
+    """Answer what was shown of this very state before, if it still holds."""
+    known: _Remembered | None = asked.derived.get(_DERIVED[ended]) if asked.derived else None
+    if known is None or known.catalog is not catalog:
+        return None
+    return known.products if known.since <= asked.moment.at < known.until else None
+
+
+def _products(asked: AccountAt, catalog: Catalog, ended: bool) -> list[ProductView]:
+    account, at = asked.account, asked.moment.at
+    had = _had(account, at)
+    kept = [_product(account, product, had, at, ended) for product in catalog.products]
+    left = [_product(account, one, had, at, ended) for one in _departed(had, catalog)]
+    products = kept + [view for view in left if view.rows or view.used]
+    if asked.derived is not None:
+        until = min((step for step in account.steps() if step > at), default=_NEVER)
+        asked.derived[_DERIVED[ended]] = _Remembered(catalog, at, until, products)
+    return products
 
 
 def row_of(account: Account, product: Product | None, id: str, at: datetime) -> SubscriptionRow:
@@ -101,22 +129,62 @@ def tiers_of(account: Account, product: Product) -> list[str | None]:
 
     A tier that left the catalog is still there for an account that has something in it.
     """
+    return _tiers(product, account.places())
+
+
+def _tiers(product: Product, places: Iterable[tuple[str, str | None]]) -> list[str | None]:
     known = product.tier_ids
-    found = {tier for id, tier in account.places() if id == product.id}
+    found = {tier for id, tier in places if id == product.id}
     return known + sorted(found.difference(known), key=str)
 
 
-def _product(account: Account, product: Product, at: datetime, ended: bool) -> ProductView:
+class _Place(NamedTuple):
+    """What an account has, or has had, of one product and tier.
+
+    Attributes:
+        giving: what gives seats at the moment asked about.
+        bought: every key's subscription, and every row of one of Stripe's.
+    """
+
+    giving: list[pool.Row]
+    bought: list[Subscription | tuple[StripeSubscription, StripeRow]]
+
+
+_Had = dict[tuple[str, str | None], _Place]
+
+
+def _had(account: Account, at: datetime) -> _Had:
+    """Answer what there is, or has been, of every product and tier, reading the account once."""
+    had: _Had = {place: _Place([], []) for place in account.places()}
+    for row in account.rows(at):
+        had[row.product, row.tier].giving.append(row)
+    for one in account.subscriptions.values():
+        had[one.product, one.tier].bought.append(one)
+    for reported in account.stripe.subscriptions.values():
+        for part in reported.rows(account.stripe.mapped):
+            if part.seats or part.billed:
+                had[part.product, part.tier].bought.append((reported, part))
+    return had
+
+
+def _product(
+    account: Account, product: Product, had: _Had, at: datetime, ended: bool
+) -> ProductView:
     rows: list[SubscriptionRow] = []
     resting: list[SubscriptionRow] = []
     gone: list[tuple[datetime, SubscriptionRow]] = []
     seats = used = over = 0
-    for tier in tiers_of(account, product):
-        filled = account.pool(product.id, tier, at)
+    for tier in _tiers(product, had):
+        place = had.get((product.id, tier))
+        if place is None:
+            continue
+        filled = pool.fill(place.giving, account.used.get((product.id, tier), 0))
         seats, used, over = seats + filled.seats, used + filled.used, over + filled.over
         counts = {row.subscription: count for row, count in filled.rows}
-        known = {row.subscription: row for row in _rows(account, product, tier, counts, at)}
+        known = {row.subscription: row for row in _rows(place, product, counts, at)}
         rows += [known.pop(row.subscription) for row, _ in filled.rows if row.subscription in known]
+        if not known:
+            continue
         for row in sorted(known.values(), key=lambda row: (row.started_at, row.subscription)):
             end = _ended_at(account, row, at)
             if end is None:
@@ -129,16 +197,14 @@ def _product(account: Account, product: Product, at: datetime, ended: bool) -> P
 
 
 def _rows(
-    account: Account, product: Product, tier: str | None, counts: dict[str, int], at: datetime
+    place: _Place, product: Product, counts: dict[str, int], at: datetime
 ) -> Iterator[SubscriptionRow]:
-    """Answer everything that was ever had of one product and tier."""
-    for subscription in account.subscriptions.values():
-        if (subscription.product, subscription.tier) == (product.id, tier):
-            yield _row(subscription, product, counts.get(subscription.id, 0), at)
-    for reported in account.stripe.subscriptions.values():
-        for row in reported.rows(account.stripe.mapped):
-            if (row.product, row.tier) == (product.id, tier) and (row.seats or row.billed):
-                yield _stripe_row(reported, row, product, counts.get(reported.subscription, 0), at)
+    for one in place.bought:
+        if isinstance(one, Subscription):
+            yield _row(one, product, counts.get(one.id, 0), at)
+        else:
+            reported, row = one
+            yield _stripe_row(reported, row, product, counts.get(reported.subscription, 0), at)
 
 
 def _ended_at(account: Account, row: SubscriptionRow, at: datetime) -> datetime | None:
@@ -191,7 +257,7 @@ def _stripe_row(
     )
 
 
-def _departed(account: Account, catalog: Catalog) -> list[Product]:
-    found = {product for product, _ in account.places()}
+def _departed(had: _Had, catalog: Catalog) -> list[Product]:
+    found = {product for product, _ in had}
     gone = sorted(found.difference(product.id for product in catalog.products))
     return [Product(id=id, name=id, prefix="", seat="seat") for id in gone]

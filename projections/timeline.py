@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import cache
 from string import ascii_lowercase
 from typing import Any, Final, NamedTuple
 
@@ -31,15 +32,13 @@ from ledger.streams import token as tokens
 from ledger.streams.account import SubscriptionTerminated
 from ledger.streams.attempts import RedemptionRefused
 from ledger.streams.key import KEY, KeyIssued
-from ledger.streams.token import TOKEN
+from ledger.streams.token import TOKEN, Token
 from projections.catch_up import Caught, Projection, Write, read
-from projections.references import EVERYTHING, Reference, meanings, references, seat_of
+from projections.references import EVERYTHING, Reference, meanings, named, seat_of
 from projections.sentences import sentence
-from projections.stores.tables import Params, Tables, Value, to_number
+from projections.stores.tables import Params, Row, Tables, Value, to_number
 from projections.wording import ERASED, NOT_SHOWN, Names, Opened
 
-# To read a few rows too many is cheaper than to ask once more.
-NEAR: Final = 16
 # So many keys are looked at that show alike.
 KEYS_MAX: Final = 20
 # Kinds of things that a reseller may look its own keys and batches up by.
@@ -135,7 +134,7 @@ def timeline(
     found = sorted({row[0] for row in caught.rows}, reverse=True)[: limit + 1]
     shown = found[:limit]
     following = shown[-1] if len(found) > limit else None
-    events = list(_events(book, shown))
+    events = _events(book, shown)
     return TimelinePage(entries(book, catalog, events, sight), following, caught.position)
 
 
@@ -188,7 +187,7 @@ def _of_masked(book: Book, tables: Tables, refs: Sequence[Reference]) -> list[Re
         if ref.kind == "masked":
             params: Params = {"ref": str(ref), "limit": KEYS_MAX}
             positions = [row[0] for row in read(book, tables, TIMELINE, _ISSUED, params).rows]
-            issued = (event.fact for event in _events(book, sorted(positions, reverse=True)))
+            issued = (event.fact for event in _events(book, positions))
             found += [Reference("key", one.key) for one in issued if isinstance(one, KeyIssued)]
     return found
 
@@ -247,18 +246,9 @@ def _conditions(query: TimelineQuery, sight: Sight, after: int | None) -> Iterat
         )
 
 
-def _events(book: Book, positions: Sequence[int]) -> Iterator[AnyEvent]:
-    """Answer the events at some positions, newest first, a run of near ones at a time."""
-    left = list(positions)
-    while left:
-        run = 1
-        while run < len(left) and left[run - 1] - left[run] <= NEAR:
-            run += 1
-        wanted = set(left[:run])
-        newest, oldest = left[0], left[run - 1]
-        rows = book.store.read_from(oldest - 1, newest - oldest + 1, newest)
-        yield from (codec.decode(row) for row in reversed(rows) if row.position in wanted)
-        left = left[run:]
+def _events(book: Book, positions: Sequence[int]) -> list[AnyEvent]:
+    """Answer the events at some positions, newest first."""
+    return [codec.decode(row) for row in reversed(book.store.read_positions(positions))]
 
 
 # Telling
@@ -293,13 +283,12 @@ def _others(event: AnyEvent) -> list[str]:
 
 
 def _actors(book: Book, ids: Iterable[str]) -> dict[str, str]:
-    found = {}
-    for id in ids:
-        if id.startswith("kft_"):
-            token = book.load(TOKEN, tokens.stream_id(id)).state
-            if token is not None:
-                found[id] = f"reseller {token.reseller}" if token.reseller else token.role
-    return found
+    wanted = [(TOKEN, tokens.stream_id(id)) for id in sorted(ids) if id.startswith("kft_")]
+    loaded = book.load_all(*wanted) if wanted else ()
+    known: Iterator[Token] = (one.state for one in loaded if one.state is not None)
+    return {
+        token.id: f"reseller {token.reseller}" if token.reseller else token.role for token in known
+    }
 
 
 def _opened(texts: Texts | None, events: Iterable[AnyEvent]) -> Opened:
@@ -317,7 +306,8 @@ def _sealed(event: AnyEvent) -> list[Sealed]:
 
 def _shown_refs(event: AnyEvent) -> list[str]:
     """Answer what else may be looked up; the holder of one account is the holder, for readers."""
-    return list(dict.fromkeys(one.id for one in references(event) if one.kind != "seat"))
+    found = (text.partition(":") for text in named(event))
+    return list(dict.fromkeys(id for kind, _, id in found if kind != "seat"))
 
 
 def _data(event: AnyEvent, opened: Opened) -> dict[str, Any]:
@@ -338,13 +328,6 @@ def _text(sealed: Sealed, opened: Opened) -> str:
 
 # Filling
 
-_INSERT = """
-    INSERT INTO keyfold_timeline_1 (
-        ref, position, event, actor, reseller, recorded_at, occurred_at
-    ) VALUES (
-        :ref, :position, :event, :actor, :reseller, :recorded_at, :occurred_at
-    )
-"""
 # A later event of a key or a batch does not say whose it is: the one that issued it did.
 _INSERT_OWNED = """
     INSERT INTO keyfold_timeline_1 (
@@ -357,23 +340,36 @@ _INSERT_OWNED = """
         ), :recorded_at, :occurred_at
     )
 """
+_ALL = str(EVERYTHING)
 
 
-def _write(event: AnyEvent) -> list[Write]:
-    named = references(event)
-    owned = event.stream.startswith(("key-", "batch-"))
-    reseller = getattr(event.fact, "reseller", None) if owned else None
-    row: dict[str, Value] = {
-        "position": event.position,
-        "event": event.name.partition("@")[0],
-        "actor": event.actor,
-        "reseller": reseller,
-        "owner": str(named[0]),
-        "recorded_at": to_number(event.recorded_at),
-        "occurred_at": to_number(event.occurred_at),
-    }
-    sql = _INSERT_OWNED if owned and reseller is None else _INSERT
-    return [Write(sql, {**row, "ref": str(one)}) for one in (*named, EVERYTHING)]
+def _write(event: AnyEvent) -> list[Row] | Write:
+    refs = named(event)
+    owner = refs[0]
+    refs.append(_ALL)
+    name, actor, position = _event(event.name), event.actor, event.position
+    occurred_at = recorded_at = to_number(event.recorded_at)
+    if event.occurred_at != event.recorded_at:
+        occurred_at = to_number(event.occurred_at)
+    reseller = None
+    if event.stream.startswith(("key-", "batch-")):
+        reseller = getattr(event.fact, "reseller", None)
+        if reseller is None:
+            row: Params = {
+                "position": position,
+                "event": name,
+                "actor": actor,
+                "owner": owner,
+                "recorded_at": recorded_at,
+                "occurred_at": occurred_at,
+            }
+            return Write(_INSERT_OWNED, [{**row, "ref": ref} for ref in refs])
+    return [(ref, position, name, actor, reseller, recorded_at, occurred_at) for ref in refs]
+
+
+@cache
+def _event(name: str) -> str:
+    return name.partition("@")[0]
 
 
 TIMELINE: Final = Projection(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ledger.book import Book
 from ledger.events import AnyEvent
 from ledger.streams.token import Token, TokenCreated, TokenRevoked
-from projections.catch_up import Projection, Write, read
+from projections.catch_up import Projection, Write, Writes, read
 from projections.stores.tables import Row, Tables, to_moment, to_number
 
 
@@ -57,30 +57,17 @@ def _token(row: Row) -> Token:
     )
 
 
-_INSERT = """
-    INSERT INTO keyfold_token_list_1 (position, id, role, reseller, created_at, expires_at)
-    VALUES (:position, :id, :role, :reseller, :created_at, :expires_at)
-"""
 _REVOKE = "UPDATE keyfold_token_list_1 SET revoked_at = :revoked_at WHERE id = :id"
 
 
-def _write(event: AnyEvent) -> Write | None:
+def _write(event: AnyEvent) -> Writes:
+    at = to_number(event.recorded_at)
     match event.fact:
-        case TokenCreated() as created:
-            return Write(
-                _INSERT,
-                {
-                    "position": event.position,
-                    "id": created.token,
-                    "role": created.role,
-                    "reseller": created.reseller,
-                    "created_at": to_number(event.recorded_at),
-                    "expires_at": to_number(created.expires_at),
-                },
-            )
+        case TokenCreated(token=id, role=role, reseller=reseller, expires_at=expires_at):
+            return [(event.position, id, role, reseller, at, to_number(expires_at), None)]
         case TokenRevoked():
             id = event.stream.replace("token-", "kft_", 1)
-            return Write(_REVOKE, {"id": id, "revoked_at": to_number(event.recorded_at)})
+            return Write(_REVOKE, [{"id": id, "revoked_at": at}])
     return None
 
 
@@ -89,4 +76,5 @@ TOKEN_LIST = Projection(
     table="keyfold_token_list_1",
     columns=("position", "id", "role", "reseller", "created_at", "expires_at", "revoked_at"),
     write=_write,
+    facts=frozenset({TokenCreated, TokenRevoked}),
 )

@@ -215,13 +215,15 @@ def extend(book: Book, tables: Tables, upto: int) -> None:
         TreeDamaged: the ledger lacks an event up to there, or the tree a hash.
     """
 
-    def apply(work: Work, old: int, new: int) -> None:
+    def prepare(_: Sequence[str], old: int, new: int) -> catch_up.Apply:
         rows = book.store.read_from(old, new - old, new)
         if [row.position for row in rows] != list(range(old + 1, new + 1)):
             raise TreeDamaged(f"the ledger does not have all of the positions {old + 1} to {new}")
-        _append(work, old, list(map(hash_row, rows)))
+        hashes = list(map(hash_row, rows))
+        return lambda work, _: _append(work, old, hashes)
 
-    catch_up.advance(tables, TREE, upto, apply)
+    # What a page takes is the hashing; with larger ones nothing is won, and memory is lost.
+    catch_up.advance(tables, [TREE], upto, prepare, page_max=catch_up.PAGE_EVENTS)
 
 
 def hash_row(row: Row) -> bytes:

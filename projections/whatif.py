@@ -22,7 +22,8 @@ from msgspec import Meta, Struct
 from ledger import pool
 from ledger.book import Book
 from ledger.events import AnyEvent
-from ledger.streams.account import ACCOUNT, Account, Seat
+from ledger.streams.account import ACCOUNT
+from ledger.streams.account_state import Account, Seat
 from ledger.streams.attempts import ATTEMPTS, SeatRefused
 
 Holding = tuple[str, str]  # product and holder

@@ -145,8 +145,9 @@ class Session:
 
     def close(self) -> None:
         """Give up the lock, and wait until the guard has ended every server."""
+        has_guard = _guarded(self.folder).exists()  # asked first: the guard removes it, too
         os.close(self.alive)
-        if not _guarded(self.folder).exists():
+        if not has_guard:
             shutil.rmtree(self.folder)
         patient_until = time.monotonic() + 2 * postgres_guard.PATIENCE_S
         while self.folder.exists() and time.monotonic() < patient_until:

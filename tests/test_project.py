@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 CHECKOUT = Path(__file__).resolve().parent.parent
 PACKAGES = ("ledger", "projections", "commands", "web")
 LINES_MAX = 500
-LOCKS = ("runtime", "test", "setup")
+LOCKS = ("runtime", "test", "setup", "bench")
 
 # In pieces, so that this file passes its own test.
 REGISTRY_HOSTS = [
@@ -72,7 +72,7 @@ def _files() -> list[Path]:
 
 def _walk() -> Iterator[str]:
     ignored = re.compile(
-        r"\.git|\.venv.*|\.uv_cache|.*_cache|__pycache__|\.hypothesis|build|dist|.*\.egg-info"
+        r"\.git|\.venv.*|node_modules|\.uv_cache|.*_cache|__pycache__|\.hypothesis|build|dist|.*\.egg-info"
     )
     for folder, folders, names in os.walk(CHECKOUT):
         folders[:] = [name for name in folders if not ignored.fullmatch(name)]
@@ -190,7 +190,7 @@ def test_a_lock_says_nothing_of_where_to_get_it(name: str) -> None:
 @pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_holds_what_the_project_asks_for(name: str) -> None:
     settings = _settings()
-    asked = [] if name == "setup" else settings["project"]["dependencies"]
+    asked = [] if name in ("setup", "bench") else settings["project"]["dependencies"]
     asked = [*asked, *settings["dependency-groups"].get(name, [])]
     versions = _versions(name)
     missed = [

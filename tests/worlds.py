@@ -31,7 +31,7 @@ from ledger.refusals import Refusal
 from ledger.sealing import Texts
 from ledger.secret import Secret
 from ledger.store.memory import MemoryRecorder
-from ledger.store.recorder import Row
+from ledger.store.recorder import StreamRow
 
 StateT = TypeVar("StateT")
 
@@ -138,10 +138,10 @@ class Watched(MemoryRecorder):
         self.overtake: Callable[[], object] | None = None
 
     def read_stream(
-        self, stream: str, after: int = 0, limit: int | None = None
-    ) -> tuple[int, list[Row]]:
+        self, stream: str, after: int = 0, limit: int | None = None, seen: int = -1
+    ) -> tuple[int, list[StreamRow]]:
         self.reads.append((stream, after))
-        return super().read_stream(stream, after, limit)
+        return super().read_stream(stream, after, limit, seen)
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> list[int]:
         overtake, self.overtake = self.overtake, None

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from commands.issue_keys import Issued, IssuedKey
-from commands.redeem_key import Validated
-from commands.reissue_key import Reissued
-from commands.reveal_codes import Revealed
-from ledger.catalog import Catalog
-from projections.account_at import Moment
-from projections.billing import BillingView
-from projections.entitlements import Entitlement, EntitlementsView
-from projections.key_list import KeyPage, KeyView
-from projections.seat_history import SeatHistory
-from projections.seats import SeatsView, SeatView
-from projections.subscriptions import ProductView, SubscriptionRow, SubscriptionsView
 from web.times import iso, iso_or_none
+
+if TYPE_CHECKING:
+    # The command line writes answers too, and most commands need few of these.
+    from commands.issue_keys import Issued, IssuedKey
+    from commands.redeem_key import Validated
+    from commands.reissue_key import Reissued
+    from commands.reveal_codes import Revealed
+    from ledger.catalog import Catalog
+    from projections.account_at import Moment
+    from projections.billing import BillingView
+    from projections.entitlements import Entitlement, EntitlementsView
+    from projections.key_list import KeyPage, KeyView
+    from projections.seat_history import SeatHistory
+    from projections.seats import SeatsView, SeatView
+    from projections.subscriptions import ProductView, SubscriptionRow, SubscriptionsView
 
 Answer = dict[str, Any]
 
@@ -71,10 +74,12 @@ def _codes(issued_keys: Iterable[IssuedKey]) -> list[Answer]:
 
 def of_account(account: str, moment: Moment, position: int) -> Answer:
     """What every answer about an account begins with."""
+    at, known = moment.at, moment.known
+    as_of = iso(at)
     return {
         "account": account,
-        "as_of": iso(moment.at),
-        "known_at": iso(moment.known),
+        "as_of": as_of,
+        "known_at": as_of if known is at else iso(known),
         "position": position,
     }
 
@@ -82,8 +87,12 @@ def of_account(account: str, moment: Moment, position: int) -> Answer:
 def subscriptions(view: SubscriptionsView) -> Answer:
     return {
         **of_account(view.account, view.moment, view.position),
-        "products": [_product(product) for product in view.products],
+        "products": products(view),
     }
+
+
+def products(view: SubscriptionsView) -> list[Answer]:
+    return [_product(product) for product in view.products]
 
 
 def subscription(row: SubscriptionRow) -> Answer:

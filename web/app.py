@@ -9,6 +9,7 @@ from flask import Flask
 from web import docs_page, errors, health, lifecycle, stripe_webhook
 from web.console import console
 from web.context import EXTENSION, Parts
+from web.lean import LeanFlask
 from web.metrics import Metrics
 from web.openapi import document, make_api
 from web.operations import Id
@@ -45,7 +46,7 @@ def create_app(wiring: Wiring | None = None, *, position_wait_s: float = POSITIO
         SettingError: a setting, the schema or the secret will not do.
     """
     wiring = wiring or wire(read_settings())
-    app = Flask("web")
+    app = LeanFlask("web")
     # One byte more than a body may have: Flask cuts one off there whose length was not told before.
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX + 1
     # `//v1` is another page than `/v1`, and there is none: it is not redirected to one.

@@ -5,9 +5,9 @@ Nothing here is looked up twice: the clock is read once, when the request comes 
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from flask import current_app, g
+from flask import Request, current_app, g, request
 
 from commands.ports import Ports
 from ledger.events import Stamp
@@ -15,6 +15,9 @@ from ledger.streams.token import Role
 from web.metrics import Metrics
 from web.redaction import Redactor
 from web.wiring import Wiring
+
+if TYPE_CHECKING:
+    from flask.ctx import _AppCtxGlobals
 
 EXTENSION = "keyfold"
 
@@ -38,11 +41,13 @@ class Caller(NamedTuple):
     Attributes:
         id: the token's, `kft_…`.
         reseller: the one name that a token of role `reseller` is bound to; None for the others.
+        reached: where the ledger was seen to be since the request came in.
     """
 
     id: str
     role: Role
     reseller: str | None
+    reached: int
 
 
 def parts() -> Parts:
@@ -51,6 +56,18 @@ def parts() -> Parts:
 
 def ports() -> Ports:
     return parts().wiring.ports
+
+
+def this_request() -> Request:
+    """Answer the request itself, for who looks at it often: its proxy finds it anew each time."""
+    found: Request = request._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001
+    return found
+
+
+def this_g() -> _AppCtxGlobals:
+    """Answer what is remembered of the request; as `this_request`."""
+    found: _AppCtxGlobals = g._get_current_object()  # noqa: SLF001
+    return found
 
 
 def request_id() -> str:

@@ -3,33 +3,46 @@
 from __future__ import annotations
 
 import logging
+import os
+import random
 import re
-import secrets
 import string
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Request, Response, current_app
 
 from ledger.events import Stamp
 from ledger.limits import REQUEST_ID
 from web.auth import EVERYBODY, NOBODY, Access, let_in
-from web.context import parts, request_id
+from web.context import parts, this_g, this_request
 from web.errors import CODE_IN_URL, Problem
+from web.logs import Line
+
+if TYPE_CHECKING:
+    from flask.ctx import _AppCtxGlobals
 
 # Unless a page has its own.
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Server": "keyfold",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
+_HEADERS = [
+    (name.lower(), name, value)
+    for name, value in {
+        "Cache-Control": "no-store",
+        "Server": "keyfold",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    }.items()
+]
 _UNMATCHED = "(none)"
 ID_LENGTH: Final = 26
 # From any byte to a letter or digit; 32 of them, so that each is as likely as the others.
 _LETTERS = (string.ascii_lowercase + "234567").encode() * 8
 
+_REQUEST_ID = re.compile(REQUEST_ID)
+# Ids tell requests apart and hide nothing, so the system is not asked for each, which would let
+# another thread in. But a forked process must not give out its parent's.
+_random = random.Random()  # noqa: S311
+os.register_at_fork(after_in_child=_random.seed)
 _log = logging.getLogger("keyfold.access")
 
 
@@ -39,54 +52,60 @@ def register(app: Flask) -> None:
 
 
 def _begin() -> None:
-    g.started = time.perf_counter()
-    app = parts()
-    given = request.headers.get("X-Request-Id", "")
-    taken = re.fullmatch(REQUEST_ID, given) and not app.redactor.holds_secret(given)
-    g.request_id = given if taken else new_request_id()
-    if app.redactor.holds_code_quoted(f"{request.path}?{request.query_string.decode('latin-1')}"):
+    begun = this_g()
+    begun.started = time.perf_counter()
+    app, sent = parts(), this_request()
+    id = sent.environ.get("HTTP_X_REQUEST_ID", "")
+    if not _REQUEST_ID.fullmatch(id) or app.redactor.holds_secret(id):
+        id = new_request_id()
+    begun.request_id = id
+    if app.redactor.holds_code_quoted(f"{sent.path}?{sent.query_string.decode('latin-1')}"):
         raise Problem(CODE_IN_URL, "send it in a body; this one may be in a log by now")
-    if request.url_rule is None or request.method == "OPTIONS":
+    if sent.url_rule is None or sent.method == "OPTIONS":
         return
-    stamp = app.wiring.stamp("", request_id())
-    caller = let_in(request, _access(), stamp.now)
-    g.stamp = stamp._replace(actor=caller.id) if caller else stamp
-    g.caller = caller
+    now = app.wiring.clock()
+    caller = let_in(sent, _access(sent), now)
+    begun.stamp = app.wiring.stamp(caller.id if caller else "", id, now)
+    begun.caller = caller
 
 
 def new_request_id() -> str:
-    return "req_" + secrets.token_bytes(ID_LENGTH).translate(_LETTERS).decode()
+    return "req_" + _random.randbytes(ID_LENGTH).translate(_LETTERS).decode()
 
 
-def _access() -> Access:
-    if request.endpoint == "static":
+def _access(sent: Request) -> Access:
+    if sent.endpoint == "static":
         return EVERYBODY
-    view = current_app.view_functions[request.endpoint or ""]
+    view = current_app.view_functions[sent.endpoint or ""]
     return getattr(view, "access", NOBODY)
 
 
 def _finish(response: Response) -> Response:
-    response.headers["X-Request-Id"] = request_id()
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    _record(response.status_code)
+    begun = this_g()
+    headers = response.headers
+    set_already = {name.lower() for name, _ in headers}
+    headers.add("X-Request-Id", begun.request_id)
+    for lowered, name, value in _HEADERS:
+        if lowered not in set_already:
+            headers.add(name, value)
+    _record(this_request(), begun, response.status_code)
     return response
 
 
-def _record(status: int) -> None:
+def _record(sent: Request, begun: _AppCtxGlobals, status: int) -> None:
     """Count the request, and log it by its route, never by its path, which may name people."""
-    seconds = time.perf_counter() - g.started
-    route = request.url_rule.rule if request.url_rule else _UNMATCHED
-    parts().metrics.answered(request.method, route, status, seconds)
-    stamp: Stamp | None = g.get("stamp")
-    _log.info(
-        "request",
-        extra={
-            "method": request.method,
-            "route": route,
-            "status": status,
-            "ms": round(seconds * 1000, 2),
-            "request_id": request_id(),
-            "actor": stamp.actor if stamp else "",
-        },
-    )
+    seconds = time.perf_counter() - begun.started
+    route = sent.url_rule.rule if sent.url_rule else _UNMATCHED
+    parts().metrics.answered(sent.method, route, status, seconds)
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    stamp: Stamp | None = begun.get("stamp")
+    fields = {
+        "method": sent.method,
+        "route": route,
+        "status": status,
+        "ms": round(seconds * 1000, 2),
+        "request_id": begun.request_id,
+        "actor": stamp.actor if stamp else "",
+    }
+    _log.handle(Line(_log.name, "request", fields))

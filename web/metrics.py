@@ -58,14 +58,23 @@ class Metrics:
             ("outcome",),
             registry=self._registry,
         )
+        # By method, route and status, all of which are few: looking them up by label takes longer.
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         if MULTIPROCESS_DIR not in os.environ:
             ProcessCollector(registry=self._registry)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request; methods that are none of ours count together."""
         method = method if method in _METHODS else "other"
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(method, route).observe(seconds)
+        found = self._known.get((method, route, status))
+        if found is None:
+            found = self._known[method, route, status] = (
+                self._requests.labels(method, route, str(status)),
+                self._seconds.labels(method, route),
+            )
+        count, took = found
+        count.inc()
+        took.observe(seconds)
 
     def heard_of_stripe(self, outcome: str) -> None:
         self._stripe_events.labels(outcome).inc()

@@ -33,8 +33,9 @@ from ledger.refusals import (
     Refusal,
     SubscriptionNotFound,
 )
+from web import reading
 from web.auth import Access, never
-from web.context import parts, ports
+from web.context import caller, parts, ports, this_g, this_request
 from web.errors import (
     BUSY,
     CODE_IN_URL,
@@ -53,7 +54,6 @@ from web.errors import (
     kind_of,
 )
 from web.openapi import described_problems, path_parameter
-from web.reading import StrictParser
 from web.schemas.asked import BATCH_ID, OF_CATALOG, PRODUCT_ID, NoQuery
 from web.schemas.fields import Shape
 
@@ -112,12 +112,11 @@ PLACES: Final[Mapping[str, Place]] = {
         SubscriptionNotFound,
     ),
 }
+_PATTERNS: Final = {name: re.compile(place.pattern) for name, place in PLACES.items()}
 
 
 class Operations(flask_smorest.Blueprint):  # type: ignore[misc]
     """A blueprint whose pages are declared with `operation`."""
-
-    ARGUMENTS_PARSER = StrictParser()
 
     def operation(
         self,
@@ -142,17 +141,16 @@ class Operations(flask_smorest.Blueprint):  # type: ignore[misc]
         ]
 
         def declare(view: ViewT) -> ViewT:
-            wrapped: Any = _querying(view, query)
+            # What documents wraps, again and again: so it wraps a view that nobody calls, and the
+            # one that is called is a single function.
+            shown: Any = view
             if body is not None:
-                wrapped = self.arguments(
-                    body(), arg_name="body", required=body_required, example=body.example
-                )(wrapped)
+                shown = self.arguments(body(), required=body_required, example=body.example)(shown)
             if headers is not None:
-                wrapped = self.arguments(headers(), location="headers", arg_name="headers")(wrapped)
-            wrapped = self.arguments(query(), location="query", arg_name="query")(wrapped)
-            wrapped = _holding_places(wrapped)
+                shown = self.arguments(headers(), location="headers")(shown)
+            shown = self.arguments(query(), location="query")(shown)
             for status, answer in answers.items():
-                wrapped = self.response(
+                shown = self.response(
                     status,
                     answer.schema,
                     description=answer.description,
@@ -160,16 +158,18 @@ class Operations(flask_smorest.Blueprint):  # type: ignore[misc]
                         name: {"$ref": f"#/components/headers/{name}"}
                         for name in ("X-Request-Id", *answer.headers)
                     },
-                )(wrapped)
-            wrapped = self.doc(
+                )(shown)
+            shown = self.doc(
                 operationId=view.__name__,
                 summary=(view.__doc__ or "").partition("\n")[0].removesuffix("."),
                 responses=described_problems(kinds),
                 **_security(access),
-            )(wrapped)
-            wrapped.access = access
+            )(shown)
+            page: Any = _page(view, query, headers, body)
+            page._apidoc = shown._apidoc  # noqa: SLF001  (where flask-smorest looks for it)
+            page.access = access
             parameters = [_documented(name) for name in places]
-            self.route(rule, methods=[method], parameters=parameters)(wrapped)
+            self.route(rule, methods=[method], parameters=parameters)(page)
             return view
 
         return declare
@@ -208,41 +208,53 @@ def _documented(name: str) -> dict[str, Any]:
     return path_parameter(name, schema, place.description, place.example)
 
 
-def _holding_places(view: View) -> View:
-    """Hold the parts of the path to their patterns, before anything else is read."""
+def _page(
+    view: View,
+    query: type[ma.Schema],
+    headers: type[ma.Schema] | None,
+    body: type[Shape] | None,
+) -> View:
+    """Answer what is called: it reads everything that was sent, and then asks the view."""
+    read_query = reading.of_query(query())
+    read_headers = reading.of_headers(headers()) if headers else None
+    read_body = reading.of_body(body()) if body else None
+    wants_query = bool(set(query().fields) - {"min_position"})
 
     @wraps(view)
-    def held(**given: Any) -> Response:
-        errors = []
-        for name, value in given.items():
-            place = PLACES[name]
-            if re.fullmatch(place.pattern, value):
-                continue
-            if place.refusal:
-                raise place.refusal
-            errors.append(FieldError(f"/{name}", f"must match {place.pattern}"))
-        if errors:
-            raise InvalidRequest(*errors)
+    def page(**given: Any) -> Response:
+        _hold_places(given)
+        request = this_request()
+        asked = read_query(request)
+        if read_headers:
+            given["headers"] = read_headers(request)
+        if read_body:
+            given["body"] = read_body(request)
+        position = asked.pop("min_position", None)
+        if position is not None:
+            this_g().caller = caller()._replace(reached=_wait_for(position))
+        if wants_query:
+            given["query"] = asked
         return view(**given)
 
-    return held
+    return page
 
 
-def _querying(view: View, query_schema: type[ma.Schema]) -> View:
-    """Wait for the position that the query asks for, and give the view the rest, if it has any."""
-    wants_query = bool(set(query_schema().fields) - {"min_position"})
+def _hold_places(given: Mapping[str, str]) -> None:
+    """Hold the parts of the path to their patterns, before anything else is read."""
+    errors = []
+    for name, value in given.items():
+        if _PATTERNS[name].fullmatch(value):
+            continue
+        place = PLACES[name]
+        if place.refusal:
+            raise place.refusal
+        errors.append(FieldError(f"/{name}", f"must match {place.pattern}"))
+    if errors:
+        raise InvalidRequest(*errors)
 
-    @wraps(view)
-    def waited(query: dict[str, Any], **given: Any) -> Response:
-        position = query.pop("min_position", None)
-        if position is not None:
-            _wait_for(position)
-        return view(query=query, **given) if wants_query else view(**given)
 
-    return waited
-
-
-def _wait_for(position: int) -> None:
+def _wait_for(position: int) -> int:
+    """Wait until the ledger has come to a position; answer where it is then."""
     deadline = time.monotonic() + parts().position_wait_s
     while (head := ports().book.head()) < position:
         if time.monotonic() >= deadline:
@@ -252,3 +264,4 @@ def _wait_for(position: int) -> None:
                 {"Retry-After": str(RETRY_AFTER_S)},
             )
         time.sleep(POLL_S)
+    return head

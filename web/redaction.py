@@ -22,6 +22,7 @@ from ledger.codes import mask
 
 _TOKEN = re.compile(r"kf_[a-z2-7]{8,}", re.IGNORECASE)
 _UNQUOTED_MAX = 3
+_DASHES = 3  # that every code has
 
 
 class Redactor:
@@ -36,7 +37,7 @@ class Redactor:
 
     def holds_code(self, text: str) -> bool:
         """Tell whether a text has a whole code in it."""
-        return self._code.search(text) is not None
+        return text.count("-") >= _DASHES and self._code.search(text) is not None
 
     def holds_code_quoted(self, url: str) -> bool:
         """Tell whether a URL has one, also percent-encoded, and more than once."""

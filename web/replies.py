@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from flask import Response
+from werkzeug.datastructures import Headers
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 JSON_TYPE = "application/json"
 TEXT_TYPE = "text/plain; charset=utf-8"
+
+
+class Json(Response):
+    """An answer whose headers are all there: none is worked out from the request."""
+
+    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
+        return self.headers
 
 
 def reply(
@@ -26,13 +37,14 @@ def reply(
         version: of the account that was read or written.
         replayed: the same request had been answered before.
     """
-    response = Response(msgspec.json.encode(answer), status, content_type=JSON_TYPE)
-    return _with_headers(response, position, version, replayed=replayed)
+    body = msgspec.json.encode(answer)
+    headers = [("Content-Type", JSON_TYPE), ("Content-Length", str(len(body)))]
+    return Json([body], status, headers + _of_ledger(position, version, replayed=replayed))
 
 
 def nothing(*, position: int, version: int) -> Response:
     """Answer that it is done, and that there is nothing to say."""
-    return _with_headers(Response(status=204), position, version)
+    return Response(status=204, headers=_of_ledger(position, version))
 
 
 def text(content: str) -> Response:
@@ -51,13 +63,14 @@ def file(content: str, name: str) -> Response:
     return response
 
 
-def _with_headers(
-    response: Response, position: int | None, version: int | None, *, replayed: bool = False
-) -> Response:
+def _of_ledger(
+    position: int | None, version: int | None, *, replayed: bool = False
+) -> list[tuple[str, str]]:
+    headers = []
     if position is not None:
-        response.headers["Keyfold-Position"] = str(position)
+        headers.append(("Keyfold-Position", str(position)))
     if version is not None:
-        response.headers["ETag"] = f'"{version}"'
+        headers.append(("ETag", f'"{version}"'))
     if replayed:
-        response.headers["Idempotency-Replayed"] = "true"
-    return response
+        headers.append(("Idempotency-Replayed", "true"))
+    return headers

@@ -31,7 +31,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from granian.server.mp import MPServer
+    from granian.server.mt import MTServer
 
 STOP_TIMEOUT_S = 30
 POLL_S = 0.05
@@ -76,29 +80,11 @@ def serve(
     Raises:
         CannotServe: the port cannot be had, or the workers keep dying.
     """
-    from granian import Granian
-    from granian.constants import HTTPModes, Interfaces
-    from granian.log import LogLevels
-
     from web import seat_sync_loop
 
     with _held(host, port) as (address, held_port), _figures_together(workers):
         multiprocessing.set_start_method("spawn", force=True)
-        server = Granian(
-            "web.wsgi:app",
-            address=address,
-            port=held_port,
-            interface=Interfaces.WSGI,
-            http=HTTPModes.http1,
-            websockets=False,
-            workers=workers,
-            blocking_threads=threads,
-            respawn_failed_workers=True,
-            workers_kill_timeout=STOP_TIMEOUT_S,
-            # Below errors granian has advice on the numbers that were given, and not much else.
-            log_level=LogLevels.error,
-            log_dictconfig=_LOGGING,
-        )
+        server = server_of("web.wsgi:app", address, held_port, workers, threads)
         _hear_interrupts()
         _in_background(lambda: _announce(host, address, held_port, on_ready))
         try:
@@ -110,6 +96,34 @@ def serve(
             # Also when a worker left on the very signal that we were sent: that is no failure.
             if not server.interrupt_signal:
                 raise CannotServe("the workers keep dying: see the errors above") from None
+        finally:
+            # It is leaving: to be told so once more must not make it look as if it had been killed.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def server_of(
+    target: str, address: str, port: int, workers: int, threads: int
+) -> MPServer | MTServer:
+    """Answer a server of a WSGI application as we run it; it has not been started."""
+    from granian import Granian
+    from granian.constants import HTTPModes, Interfaces
+    from granian.log import LogLevels
+
+    return Granian(
+        target,
+        address=address,
+        port=port,
+        interface=Interfaces.WSGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        workers=workers,
+        blocking_threads=threads,
+        respawn_failed_workers=True,
+        workers_kill_timeout=STOP_TIMEOUT_S,
+        # Below errors granian has advice on the numbers that were given, and not much else.
+        log_level=LogLevels.error,
+        log_dictconfig=_LOGGING,
+    )
 
 
 def url_of(host: str, port: int) -> str:

@@ -36,8 +36,10 @@ def parse_time(text: str) -> datetime:
 
 def iso(at: datetime) -> str:
     """Answer a time (aware, UTC) as answers have it: `2026-03-01T09:00:00.000000Z`."""
-    assert at.utcoffset() is not None
-    return at.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    if at.tzinfo is not UTC:
+        assert at.utcoffset() is not None
+        at = at.astimezone(UTC)
+    return at.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def iso_or_none(at: datetime | None) -> str | None:

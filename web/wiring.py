@@ -9,6 +9,7 @@ import base64
 import contextlib
 import os
 import secrets
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,9 +46,10 @@ class Wiring(NamedTuple):
     link_key: bytes
     cookie_key: bytes
 
-    def stamp(self, actor: str, request_id: str) -> Stamp:
-        """Answer who asks, in which request, and when; the one reading of the clock."""
-        return Stamp(self.clock(), actor, request_id, self.settings.test_clock is not None)
+    def stamp(self, actor: str, request_id: str, now: datetime | None = None) -> Stamp:
+        """Answer who asks, in which request, and when: by the clock, if it was not read yet."""
+        test_clock = self.settings.test_clock is not None
+        return Stamp(now or self.clock(), actor, request_id, test_clock)
 
     def close(self) -> None:
         self.tables.close()

@@ -6,6 +6,7 @@ process that was forked after that, since connections must not cross a fork.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterable
 from threading import Lock
@@ -27,22 +28,30 @@ class PerProcess:
 
     def __init__(self) -> None:
         self.application = _make()
-        self._process = os.getpid()
+        self._is_ours = True
         self._turn = Lock()
+        os.register_at_fork(after_in_child=self._forked)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if self._process != os.getpid():
+        if not self._is_ours:
             with self._turn:
-                if self._process != os.getpid():
+                if not self._is_ours:
                     self.application = _make()
-                    self._process = os.getpid()
+                    self._is_ours = True
         return self.application(environ, start_response)
+
+    def _forked(self) -> None:
+        self._is_ours = False
+        self._turn = Lock()  # another thread may have held it, which is not here to let it go
 
 
 def _make() -> Flask:
     log_to_stderr()
     app = create_app()
     stripe_webhook.warm_up(app.extensions[EXTENSION].wiring)
+    # What was made so far is there to stay: let no collection look through it again.
+    gc.collect()
+    gc.freeze()
     return app
 
 

@@ -7,9 +7,10 @@ or drops the parent's file locks. So what holds connections is itself held in a 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import BoundedSemaphore
+from threading import Condition
 from typing import Generic, Protocol, TypeVar
 
 from eventsourcing.persistence import InterfaceError, OperationalError
@@ -59,6 +60,7 @@ class Connections(Generic[ConnectionT]):
         is_sound: whether a connection that nobody uses can be lent.
         most: how many may be open at once.
         patience_s: how long to wait for one when all are lent.
+        is_free: whether a connection that comes back can be lent again, if that is cheaper to tell.
     """
 
     def __init__(
@@ -67,58 +69,120 @@ class Connections(Generic[ConnectionT]):
         is_sound: Callable[[ConnectionT], bool],
         most: int,
         patience_s: float,
+        is_free: Callable[[ConnectionT], bool] | None = None,
     ) -> None:
         self._connect = connect
         self._is_sound = is_sound
+        self._is_free = is_free or is_sound
         self._patience_s = patience_s
-        self._free = BoundedSemaphore(most)
+        # Whoever takes an element of one of the two may use one connection; to take one is atomic.
         self._idle: list[ConnectionT] = []
+        self._unopened: list[None] = [None] * most
+        self._freed = Condition()
+        self._waiting = 0
         self._closed = False
 
     @contextmanager
     def lend(self) -> Iterator[ConnectionT]:
-        """Lend a connection for the length of a `with` block.
+        """Lend a sound connection for the length of a `with` block.
 
         Raises:
             InterfaceError: they have been closed.
             OperationalError: all were lent for too long.
         """
-        if not self._free.acquire(timeout=self._patience_s):
-            raise OperationalError(f"no connection came free within {self._patience_s} s")
+        connection = self.take_sound()
         try:
-            connection = self._take()
-            try:
-                yield connection
-            finally:
-                self._put_back(connection)
+            yield connection
         finally:
-            self._free.release()
+            self.give_back(connection)
 
-    def _take(self) -> ConnectionT:
+    def take(self) -> ConnectionT:
+        """Take a connection that was in order when it came back, which was checked then only.
+
+        It is for who can do what he does once more, and costs as little as can be. Whoever takes a
+        connection gives it back.
+
+        Raises:
+            InterfaceError, OperationalError: as `lend` does.
+        """
         if self._closed:
             raise InterfaceError("the store has been closed")
-        while (connection := self._pop_idle()) is not None:
-            if self._is_sound(connection):
-                return connection
-            connection.close()
-        return self._connect()
-
-    def _pop_idle(self) -> ConnectionT | None:
         try:
             return self._idle.pop()
         except IndexError:  # another thread may have been quicker, so there is no asking first
-            return None
+            return self._open_or_wait()
 
-    def _put_back(self, connection: ConnectionT) -> None:
-        if self._is_sound(connection) and not self._closed:
-            self._idle.append(connection)
-        else:
+    def take_sound(self) -> ConnectionT:
+        """Take a connection that is in order now; see `take`."""
+        while not self._is_sound(connection := self.take()):
+            self._discard(connection)
+        return connection
+
+    def give_back(self, connection: ConnectionT) -> None:
+        """Give back what was taken; it is closed unless it can be lent again."""
+        if not self._is_free(connection):
+            self._discard(connection)
+            return
+        self._idle.append(connection)
+        if self._closed:
+            self.drop_idle()
+        if self._waiting:
+            self._wake()
+
+    def _open_or_wait(self) -> ConnectionT:
+        until = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return self._idle.pop()
+            except IndexError:
+                pass
+            try:
+                self._unopened.pop()
+            except IndexError:
+                self._wait(until)
+            else:
+                break
+        try:
+            return self._connect()
+        except BaseException:
+            self._unopened.append(None)
+            self._wake()
+            raise
+
+    def _wait(self, until: float) -> None:
+        # Who waits says so and then looks once more; who gives back does so and then looks whether
+        # somebody waits: one of them sees the other.
+        with self._freed:
+            self._waiting += 1
+            try:
+                if self._idle or self._unopened:
+                    return
+                if not self._freed.wait(until - time.monotonic()):
+                    raise OperationalError(f"no connection came free within {self._patience_s} s")
+            finally:
+                self._waiting -= 1
+        if self._closed:
+            raise InterfaceError("the store has been closed")
+
+    def _wake(self) -> None:
+        with self._freed:
+            self._freed.notify()
+
+    def _discard(self, connection: ConnectionT) -> None:
+        try:
             connection.close()
+        finally:
+            self._unopened.append(None)
+            self._wake()
 
     def drop_idle(self) -> None:
         """Close those that are not lent: after a fault they are likely to be broken too."""
-        while (connection := self._pop_idle()) is not None:
-            connection.close()
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return
+            self._discard(connection)
 
     def close(self) -> None:
         """Close the idle ones now, and those that are lent when they come back."""

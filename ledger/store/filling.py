@@ -49,7 +49,7 @@ class Filling(Protocol):
         """Read what was added by position: see `Recorder.read_from`."""
 
     def read_streams(self, streams: Sequence[str]) -> list[Row]:
-        """Read what was added by stream: see `Recorder.read_streams`."""
+        """Read what was added to some streams, in order of position."""
 
 
 @contextmanager

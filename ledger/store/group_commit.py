@@ -53,7 +53,7 @@ class _Place(Generic[WorkT, ResultT]):
     """One caller's place: what it brought, what it waits at, and what came of it.
 
     Attributes:
-        gate: held from the start; released when there is an outcome, or when it is our turn.
+        gate: of who has to wait: released when there is an outcome, or when it is our turn.
         taken: the places that this one leads, itself among them.
         successor: who leads next, once this one has led.
     """
@@ -62,15 +62,19 @@ class _Place(Generic[WorkT, ResultT]):
 
     def __init__(self, work: WorkT) -> None:
         self.work = work
-        self.gate = Lock()
-        self.gate.acquire()
+        self.gate: Lock | None = None
         self.outcome: ResultT | Exception | None = None
         self.taken: Sequence[_Place[WorkT, ResultT]] = ()
         self.successor: _Place[WorkT, ResultT] | None = None
 
+    def close(self) -> None:
+        """Have the caller wait."""
+        self.gate = Lock()
+        self.gate.acquire()
+
     def open(self) -> None:
         """Let the caller go on. May be repeated: nobody waits at a gate twice."""
-        if self.gate.locked():
+        if self.gate is not None and self.gate.locked():
             self.gate.release()
 
 
@@ -105,10 +109,12 @@ class GroupCommit(Generic[WorkT, ResultT]):
         place: _Place[WorkT, ResultT] = _Place(work)
         try:
             with self._mutex:
-                self._queue.append(place)
                 if self._leader is None:
                     self._leader = place
-            if self._leader is not place:
+                else:
+                    place.close()
+                self._queue.append(place)
+            if place.gate is not None:
                 place.gate.acquire()
             if self._leader is place:
                 self._lead(place)
@@ -134,23 +140,27 @@ class GroupCommit(Generic[WorkT, ResultT]):
             time.sleep(PAUSE_S)
         with self._mutex:
             place.taken, self._queue = self._queue, []
+        self._last_size = len(place.taken)
+        if self._last_size == 1:
+            self._commit_batch(place.taken)
+            return
         began_at = time.monotonic()
         for batch in self._batches(place.taken):
-            try:
-                outcomes = self._commit([each.work for each in batch])
-                for each, outcome in zip(batch, outcomes, strict=True):
-                    each.outcome = outcome
-            except Exception as fault:
-                _settle(batch, fault)
+            self._commit_batch(batch)
         ended_at = time.monotonic()
         self._wait_until = ended_at + (ended_at - began_at) * WAITED_PART
-        self._last_size = len(place.taken)
+
+    def _commit_batch(self, batch: Sequence[_Place[WorkT, ResultT]]) -> None:
+        try:
+            outcomes = self._commit([each.work for each in batch])
+            for each, outcome in zip(batch, outcomes, strict=True):
+                each.outcome = outcome
+        except Exception as fault:
+            _settle(batch, fault)
 
     def _batches(
         self, places: Sequence[_Place[WorkT, ResultT]]
     ) -> list[Sequence[_Place[WorkT, ResultT]]]:
-        if len(places) == 1:
-            return [places]
         batches, start, weight = [], 0, 0
         for index, place in enumerate(places):
             weight += self._weight(place.work)

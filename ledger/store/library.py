@@ -19,7 +19,7 @@ from eventsourcing.persistence import (
     TrackingRecorder,
 )
 
-from ledger.store.recorder import Row
+from ledger.store.recorder import Row, StreamRow
 
 PAGE_ROWS = 1000
 
@@ -29,8 +29,8 @@ class LibraryReads(ApplicationRecorder):
 
     @abstractmethod
     def read_stream(
-        self, stream: str, after: int = 0, limit: int | None = None
-    ) -> tuple[int, list[Row]]:
+        self, stream: str, after: int = 0, limit: int | None = None, seen: int = -1
+    ) -> tuple[int, list[StreamRow]]:
         """See `Recorder.read_stream`."""
 
     @abstractmethod
@@ -52,11 +52,12 @@ class LibraryReads(ApplicationRecorder):
     ) -> list[StoredEvent]:
         """Answer the events of a stream with `gt` < version <= `lte`."""
         whole = desc or lte is not None
-        _, rows = self.read_stream(str(originator_id), gt or 0, None if whole else limit)
-        wanted = [row for row in rows if lte is None or row.version <= lte]
+        stream = str(originator_id)
+        _, rows = self.read_stream(stream, gt or 0, None if whole else limit)
+        wanted = [row for row in rows if lte is None or row[1] <= lte]
         ordered = wanted[::-1] if desc else wanted
         return [
-            StoredEvent(row.stream, row.version, row.name, row.state) for row in ordered[:limit]
+            StoredEvent(stream, version, name, state) for _, version, name, state in ordered[:limit]
         ]
 
     def select_notifications(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from threading import RLock
 from typing import Any
 
 from eventsourcing.persistence import StoredEvent
 
 from ledger.store import library
-from ledger.store.recorder import Row, VersionConflict, entries_of
+from ledger.store.recorder import EVERYTHING, Row, StreamRow, VersionConflict, entries_of
+from ledger.store.snapshots import MemorySnapshots
 from ledger.store.text_keys import MemoryTextKeys
 
 
@@ -18,6 +19,7 @@ class MemoryRecorder(library.LibraryReads):
 
     def __init__(self) -> None:
         self.text_keys = MemoryTextKeys()
+        self.snapshots = MemorySnapshots(self)
         self._lock = RLock()
         self._rows: list[Row] = []
         self._streams: dict[str, dict[int, Row]] = {}
@@ -38,18 +40,32 @@ class MemoryRecorder(library.LibraryReads):
         return [row.position for row in rows]
 
     def read_stream(
-        self, stream: str, after: int = 0, limit: int | None = None
-    ) -> tuple[int, list[Row]]:
+        self, stream: str, after: int = 0, limit: int | None = None, seen: int = -1
+    ) -> tuple[int, list[StreamRow]]:
         """See `Recorder.read_stream`."""
         with self._lock:
             rows = sorted(self._streams.get(stream, {}).values(), key=lambda row: row.version)
-            return len(self._rows), [row for row in rows if row.version > after][:limit]
+            wanted = [row for row in rows if row.version > after][:limit]
+            return len(self._rows), [(row[0], *row[2:]) for row in wanted]
 
-    def read_streams(self, streams: Sequence[str]) -> list[Row]:
+    def read_streams(
+        self, after: Mapping[str, int], most: int = EVERYTHING
+    ) -> tuple[int, list[Row]]:
         """See `Recorder.read_streams`."""
         with self._lock:
-            wanted = {row for stream in streams for row in self._streams.get(stream, {}).values()}
-            return sorted(wanted)
+            rows = [
+                row
+                for stream, version in after.items()
+                for row in self._streams.get(stream, {}).values()
+                if version < row.version <= version + most
+            ]
+            return len(self._rows), sorted(rows)
+
+    def read_positions(self, positions: Sequence[int]) -> list[Row]:
+        """See `Recorder.read_positions`."""
+        with self._lock:
+            last = len(self._rows)
+            return [self._rows[at - 1] for at in sorted(set(positions)) if 0 < at <= last]
 
     def read_from(self, after: int, limit: int, upto: int | None = None) -> list[Row]:
         """See `Recorder.read_from`."""

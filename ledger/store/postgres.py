@@ -6,7 +6,8 @@ The order of positions is made in the database, by the functions of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Mapping, Sequence
 from typing import Any, LiteralString
 
 from eventsourcing.persistence import (
@@ -21,7 +22,17 @@ from ledger.store import library
 from ledger.store.connections import PerProcess
 from ledger.store.group_commit import GroupCommit
 from ledger.store.postgres_datastore import PostgresDatastore
-from ledger.store.recorder import Entry, Row, VersionConflict, copy_of, entries_of
+from ledger.store.recorder import (
+    EVERYTHING,
+    Entry,
+    Row,
+    StreamRow,
+    VersionConflict,
+    copy_of,
+    entries_of,
+)
+from ledger.store.snapshots import PostgresSnapshots
+from ledger.store.stream_reads import StreamReads, split_head
 from ledger.store.text_keys import PostgresTextKeys
 
 BATCH_EVENTS_MAX = 1000
@@ -36,20 +47,34 @@ _APPEND: LiteralString = """
     SELECT head, taken, reached
     FROM keyfold_append(%b::text[], %b::bigint[], %b::text[], %b::bytea[], %b::integer[])
 """
-# The first row is the head; it has no version.
+# The row of version 0 is the head. They are put in order by `split_head`.
 _READ_STREAM: LiteralString = """
-    (SELECT coalesce(max(notification_id), 0), NULL::bigint AS version, NULL::text, NULL::bytea
-     FROM keyfold_events)
+    SELECT coalesce((SELECT max(notification_id) FROM keyfold_events), 0), 0::bigint, NULL, NULL
     UNION ALL
-    (SELECT notification_id, originator_version, topic, state
-     FROM keyfold_events
+    SELECT notification_id, originator_version, topic, state FROM keyfold_events
+    WHERE originator_id = %b AND originator_version > %b::bigint
+"""
+_READ_STREAM_PAGE: LiteralString = """
+    SELECT coalesce((SELECT max(notification_id) FROM keyfold_events), 0), 0::bigint, NULL, NULL
+    UNION ALL
+    (SELECT notification_id, originator_version, topic, state FROM keyfold_events
      WHERE originator_id = %b AND originator_version > %b::bigint
      ORDER BY originator_version LIMIT %b::bigint)
-    ORDER BY version NULLS FIRST
 """
+# The row of position 0 is the head: it is in the place of the version.
 _READ_STREAMS: LiteralString = """
+    SELECT 0::bigint AS position, NULL,
+           coalesce((SELECT max(notification_id) FROM keyfold_events), 0), NULL, NULL
+    UNION ALL
     SELECT notification_id, originator_id, originator_version, topic, state
-    FROM keyfold_events WHERE originator_id = ANY (%b::text[])
+    FROM unnest(%b::text[], %b::bigint[]) AS wanted (stream, version) JOIN keyfold_events
+    ON originator_id = wanted.stream AND originator_version > wanted.version
+    AND originator_version <= wanted.version + %b::bigint
+    ORDER BY position
+"""
+_READ_POSITIONS: LiteralString = """
+    SELECT notification_id, originator_id, originator_version, topic, state
+    FROM keyfold_events WHERE notification_id = ANY (%b::bigint[])
     ORDER BY notification_id
 """
 _READ_FROM: LiteralString = """
@@ -62,12 +87,21 @@ _HEAD: LiteralString = "SELECT coalesce(max(notification_id), 0) FROM keyfold_ev
 _LAST_BIGINT = 2**63 - 1
 
 
-class PostgresRecorder(library.LibraryReads):
+# The binary format of parameters.
+_bigint = struct.Struct("!q").pack
+_integer = struct.Struct("!i").pack
+_ARRAY = struct.Struct("!iiIii")
+_BYTEA, _BIGINT, _INTEGER, _TEXT = 17, 20, 23, 25  # types, as the server numbers its own
+
+
+class PostgresRecorder(StreamReads):
     """The recorder contract over the table keyfold_events."""
 
     def __init__(self, datastore: PostgresDatastore) -> None:
+        super().__init__()
         self.datastore = datastore
         self.text_keys = PostgresTextKeys(datastore)
+        self.snapshots = PostgresSnapshots(datastore)
         self._group_commit = PerProcess(
             lambda: GroupCommit[Append, list[int]](self._commit, len, BATCH_EVENTS_MAX)
         )
@@ -115,14 +149,22 @@ class PostgresRecorder(library.LibraryReads):
 
     def _commit_event(self, entry: Entry) -> Outcome:
         """Commit one event: the same as `_commit_events`, only faster."""
-        (place,) = self.datastore.writer.call(_APPEND_EVENT, entry)
+        stream, version, name, state = entry
+        values = (stream.encode(), _bigint(version), name.encode(), state)
+        (place,) = self.datastore.writer.call(_APPEND_EVENT, values)
         return [place] if place > 0 else VersionConflict(entry.stream, entry.version, -place)
 
     def _commit_events(self, appends: Sequence[Append]) -> list[Outcome]:
         entries = [entry for append in appends for entry in append]
         append_of = [n for n, append in enumerate(appends) for _ in append]
-        columns = [list(column) for column in zip(*entries, strict=True)]
-        head, taken, reached = self.datastore.writer.call(_APPEND, (*columns, append_of))
+        values = (
+            _array(_TEXT, [entry.stream.encode() for entry in entries]),
+            _array(_BIGINT, [_bigint(entry.version) for entry in entries]),
+            _array(_TEXT, [entry.name.encode() for entry in entries]),
+            _array(_BYTEA, [entry.state for entry in entries]),
+            _array(_INTEGER, [_integer(n) for n in append_of]),
+        )
+        head, taken, reached = self.datastore.writer.call(_APPEND, values)
         conflicts: dict[int, VersionConflict] = {}
         for n, version in zip(taken or (), reached or (), strict=True):
             entry = entries[n - 1]
@@ -137,21 +179,36 @@ class PostgresRecorder(library.LibraryReads):
                 head += len(append)
         return outcomes
 
-    def read_stream(
-        self, stream: str, after: int = 0, limit: int | None = None
-    ) -> tuple[int, list[Row]]:
-        """See `Recorder.read_stream`."""
-        (head, *_), *rows = self.datastore.read(_READ_STREAM, (stream, after, limit))
-        return head, [Row(position, stream, *rest) for position, *rest in rows]
+    def _read_stream(
+        self, stream: str, after: int, limit: int | None
+    ) -> tuple[int, list[StreamRow]]:
+        if limit is None:
+            rows = self.datastore.read(_READ_STREAM, (stream, after))
+        else:
+            rows = self.datastore.read(_READ_STREAM_PAGE, (stream, after, limit))
+        return split_head(rows)
 
-    def read_streams(self, streams: Sequence[str]) -> list[Row]:
+    def read_streams(
+        self, after: Mapping[str, int], most: int = EVERYTHING
+    ) -> tuple[int, list[Row]]:
         """See `Recorder.read_streams`."""
-        return [Row._make(row) for row in self.datastore.read(_READ_STREAMS, (list(streams),))]
+        wanted = (
+            _array(_TEXT, [stream.encode() for stream in after]),
+            _array(_BIGINT, list(map(_bigint, after.values()))),
+            _bigint(most),
+        )
+        (_, _, head, _, _), *rows = self.datastore.read_encoded(_READ_STREAMS, wanted)
+        return head, list(map(Row._make, rows))
+
+    def read_positions(self, positions: Sequence[int]) -> list[Row]:
+        """See `Recorder.read_positions`."""
+        rows = self.datastore.read(_READ_POSITIONS, (list(positions),))
+        return list(map(Row._make, rows))
 
     def read_from(self, after: int, limit: int, upto: int | None = None) -> list[Row]:
         """See `Recorder.read_from`."""
         last = _LAST_BIGINT if upto is None else upto
-        return [Row._make(row) for row in self.datastore.read(_READ_FROM, (after, last, limit))]
+        return list(map(Row._make, self.datastore.read(_READ_FROM, (after, last, limit))))
 
     def head(self) -> int:
         """See `Recorder.head`."""
@@ -161,6 +218,14 @@ class PostgresRecorder(library.LibraryReads):
     def close(self) -> None:
         """See `Recorder.close`."""
         self.datastore.close()
+
+
+def _array(type: int, values: Sequence[bytes]) -> bytes:
+    """Encode an array of one dimension as PostgreSQL's binary format has it."""
+    parts = [_ARRAY.pack(1, 0, type, len(values), 1)]
+    for value in values:
+        parts += (_integer(len(value)), value)
+    return b"".join(parts)
 
 
 def _without_rivals(

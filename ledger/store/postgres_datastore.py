@@ -7,7 +7,7 @@ What it does not say is filled in so that a dead server is noticed within second
 from __future__ import annotations
 
 import select
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, LiteralString, NamedTuple
 
@@ -18,6 +18,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, TupleRow, dict_row, tuple_row
 
 from ledger.store.connections import Connections, PerProcess
+from ledger.store.postgres_session import Session
 from ledger.store.recorder import OutcomeUnknown
 
 AnyConnection = psycopg.Connection[Any]
@@ -39,6 +40,7 @@ CONNECTION_DEFAULTS = {
 _PLANNING = {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "max_parallel_workers_per_gather": "0",
@@ -121,12 +123,8 @@ def connect(conninfo: str, settings: Mapping[str, str], row_factory: Any) -> Any
 
 
 def is_sound(connection: AnyConnection) -> bool:
-    """Whether an idle connection can be used.
-
-    Nothing arrives on an idle connection but the news that the server has closed it, so a look at
-    the socket finds most broken ones before a statement is lost on them.
-    """
-    if connection.closed or connection.info.transaction_status != TransactionStatus.IDLE:
+    """Whether an idle connection can be used: see `Session.is_sound`."""
+    if connection.pgconn.transaction_status != TransactionStatus.IDLE:
         return False
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
@@ -138,25 +136,28 @@ class Writer:
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
-        self._connection: AnyConnection | None = None
+        self._session: Session | None = None
         self._closed = False
 
-    def call(self, statement: LiteralString, params: Sequence[object]) -> TupleRow:
+    def call(self, statement: LiteralString, values: Sequence[bytes]) -> TupleRow:
         """Run a statement that is a transaction of its own, and answer its one row.
+
+        Args:
+            values: its parameters, encoded.
 
         Raises:
             OutcomeUnknown: the connection broke after the statement may have been sent.
             PersistenceError: any other fault; certainly nothing was changed.
         """
         try:
-            connection = self._sound_connection()
+            session = self._sound_session()
         except psycopg.Error as error:
             raise fault_of(error) from error
         try:
-            cursor = connection.cursor(binary=True)
-            row: TupleRow | None = cursor.execute(statement, params, prepare=True).fetchone()
+            (row,) = session.run_encoded(statement, values)
         except psycopg.Error as error:
-            if connection.closed:
+            if session.is_broken:
+                self._drop()
                 raise OutcomeUnknown(f"the connection broke: {error}") from error
             if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
                 self._drop()  # a fail-over made it a standby: look for the primary next time
@@ -164,21 +165,20 @@ class Writer:
         except BaseException:
             self._drop()
             raise
-        assert row is not None, "the function answers one row"
         return row
 
-    def _sound_connection(self) -> AnyConnection:
+    def _sound_session(self) -> Session:
         if self._closed:
             raise persistence.InterfaceError("the store has been closed")
-        if self._connection is None or not is_sound(self._connection):
+        if self._session is None or not self._session.is_sound:
             self._drop()
-            self._connection = connect(self._conninfo, APPENDING, tuple_row)
-        return self._connection
+            self._session = Session(connect(self._conninfo, APPENDING, tuple_row))
+        return self._session
 
     def _drop(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._session is not None:
+            self._session.close()
+            self._session = None
 
     def close(self) -> None:
         """Close the connection for good."""
@@ -196,7 +196,7 @@ class Sessions(NamedTuple):
     """
 
     writer: Writer
-    readers: Connections[AnyConnection]
+    readers: Connections[Session]
     others: Connections[AnyConnection]
 
 
@@ -212,18 +212,16 @@ class PostgresDatastore(postgres.PostgresDatastore):
     def _make_sessions(self) -> Sessions:
         return Sessions(
             Writer(self.conninfo),
-            self._connections(_PLANNING, tuple_row),
-            self._connections({}, dict_row),
-        )
-
-    def _connections(
-        self, settings: Mapping[str, str], row_factory: Any
-    ) -> Connections[AnyConnection]:
-        return Connections(
-            lambda: connect(self.conninfo, settings, row_factory),
-            is_sound,
-            CONNECTIONS_MAX,
-            PATIENCE_S,
+            Connections(
+                lambda: Session(connect(self.conninfo, _PLANNING, tuple_row)),
+                lambda session: session.is_sound,
+                CONNECTIONS_MAX,
+                PATIENCE_S,
+                lambda session: session.is_free,
+            ),
+            Connections(
+                lambda: connect(self.conninfo, {}, dict_row), is_sound, CONNECTIONS_MAX, PATIENCE_S
+            ),
         )
 
     @property
@@ -234,18 +232,26 @@ class PostgresDatastore(postgres.PostgresDatastore):
     def read(self, statement: LiteralString, params: Sequence[object] = ()) -> list[TupleRow]:
         """Run one reading statement: one round trip, one snapshot.
 
-        After a fail-over it is tried once more, on a new connection.
+        A connection that turns out to be broken is not looked at before; the statement is tried
+        once more, on another.
 
         Raises:
             PersistenceError: a fault, in the library's words.
         """
+        return self._read(lambda session: session.run(statement, params))
+
+    def read_encoded(self, statement: LiteralString, values: Sequence[bytes]) -> list[TupleRow]:
+        """Run one reading statement whose parameters are encoded already: as `read` does."""
+        return self._read(lambda session: session.run_encoded(statement, values))
+
+    def _read(self, run: Callable[[Session], list[TupleRow]]) -> list[TupleRow]:
         readers = self._sessions().readers
         try:
             try:
-                return _rows(readers, statement, params)
+                return _rows(readers, readers.take(), run)
             except _ConnectionBroke:
                 readers.drop_idle()
-                return _rows(readers, statement, params)
+                return _rows(readers, readers.take_sound(), run)
         except psycopg.Error as error:
             raise fault_of(error) from error
 
@@ -276,13 +282,13 @@ class _ConnectionBroke(psycopg.OperationalError):
 
 
 def _rows(
-    readers: Connections[AnyConnection], statement: LiteralString, params: Sequence[object]
+    readers: Connections[Session], session: Session, run: Callable[[Session], list[TupleRow]]
 ) -> list[TupleRow]:
-    with readers.lend() as connection:
-        try:
-            cursor = connection.cursor(binary=True)
-            return cursor.execute(statement, params, prepare=True).fetchall()
-        except psycopg.Error as error:
-            if connection.closed:
-                raise _ConnectionBroke(str(error)) from error
-            raise
+    try:
+        return run(session)
+    except psycopg.Error as error:
+        if session.is_broken:
+            raise _ConnectionBroke(str(error)) from error
+        raise
+    finally:
+        readers.give_back(session)

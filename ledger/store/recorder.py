@@ -6,7 +6,7 @@ nothing. Every event also has a place in its stream, the *version*, and (stream,
 only once: that is the only lock there is.
 
     positions = recorder.insert_events([StoredEvent("key-1f", 1, "key.key_issued@1", b"{}")])
-    head, rows = recorder.read_stream("key-1f")
+    head, rows = recorder.read_stream("key-1f")         # [(1, 1, "key.key_issued@1", b"{}")]
 
 `ledger.store.memory`, `.sqlite` and `.postgres` keep this contract; `tests/store/test_contract.py`
 holds them to it.
@@ -14,7 +14,7 @@ holds them to it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from eventsourcing.persistence import (
@@ -28,10 +28,12 @@ from eventsourcing.persistence import (
 )
 
 if TYPE_CHECKING:
+    from ledger.store.snapshots import Snapshots
     from ledger.store.text_keys import TextKeys
 
 
 VERSION_MAX = 2**63 - 1
+EVERYTHING = 2**62  # more than any stream has, and can be added to a version
 
 
 class Row(NamedTuple):
@@ -52,6 +54,10 @@ class Row(NamedTuple):
     state: bytes
 
 
+# An event of a stream that is known, as the driver answers it: position, version, name, state.
+StreamRow = tuple[int, int, str, bytes]
+
+
 class Entry(NamedTuple):
     """One event on its way into the ledger: a `Row` that has no position yet."""
 
@@ -59,6 +65,11 @@ class Entry(NamedTuple):
     version: int
     name: str
     state: bytes
+
+
+def rows_of(stream: str, rows: Iterable[StreamRow]) -> list[Row]:
+    """Answer the rows of one stream as rows that name it."""
+    return [Row(position, stream, version, name, state) for position, version, name, state in rows]
 
 
 class VersionConflict(IntegrityError):
@@ -97,6 +108,10 @@ class Recorder(Protocol):
     def text_keys(self) -> TextKeys:
         """The keys of sealed free text, beside the ledger and not in it."""
 
+    @property
+    def snapshots(self) -> Snapshots:
+        """Folded states of long streams, beside the ledger and disposable."""
+
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> list[int]:
         """Record all of the events or none; they are durable when this returns.
 
@@ -112,17 +127,33 @@ class Recorder(Protocol):
         """
 
     def read_stream(
-        self, stream: str, after: int = 0, limit: int | None = None
-    ) -> tuple[int, list[Row]]:
+        self, stream: str, after: int = 0, limit: int | None = None, seen: int = -1
+    ) -> tuple[int, list[StreamRow]]:
         """Read one stream and the ledger's head in one snapshot.
+
+        Args:
+            seen: the ledger's head when the caller had read the stream up to `after`: if it is
+                still the same nothing is new, and the store may spare itself the look.
 
         Returns:
             The position of the ledger's last event, and the stream's rows of version > `after`, in
             order, at most `limit`.
         """
 
-    def read_streams(self, streams: Sequence[str]) -> list[Row]:
-        """Read all rows of several streams in one snapshot, in order of position."""
+    def read_streams(
+        self, after: Mapping[str, int], most: int = EVERYTHING
+    ) -> tuple[int, list[Row]]:
+        """Read several streams, each after a version, and the ledger's head in one snapshot.
+
+        Args:
+            most: rows of each stream.
+
+        Returns:
+            The position of the ledger's last event, and the rows in order of position.
+        """
+
+    def read_positions(self, positions: Sequence[int]) -> list[Row]:
+        """Read the rows at some positions, in order of position; where there is none, none."""
 
     def read_from(self, after: int, limit: int, upto: int | None = None) -> list[Row]:
         """Read the rows with `after` < position <= `upto`, in order, at most `limit`.
@@ -190,7 +221,11 @@ def _entry(event: StoredEvent) -> Entry:
     stream, version, name = event.originator_id, event.originator_version, event.topic
     if not isinstance(stream, str) or not isinstance(event.state, bytes):
         raise DataError(f"a stream's id must be str, a state bytes: {stream!r}")
-    if "\0" in stream or "\0" in name or not (_is_unicode(stream) and _is_unicode(name)):
+    if (
+        "\0" in stream
+        or "\0" in name
+        or not ((stream.isascii() and name.isascii()) or _is_unicode(stream + name))
+    ):
         raise DataError(f"no store can hold this text: {stream!r}, {name!r}")
     if not 0 < version <= VERSION_MAX:
         raise DataError(f"versions start at 1: {stream!r}, {version}")
@@ -198,8 +233,6 @@ def _entry(event: StoredEvent) -> Entry:
 
 
 def _is_unicode(text: str) -> bool:
-    if text.isascii():
-        return True
     try:
         text.encode()
     except UnicodeEncodeError:

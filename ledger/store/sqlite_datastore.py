@@ -24,7 +24,10 @@ T = TypeVar("T")
 CONNECTIONS_MAX = 6  # of each kind, in each process
 PATIENCE_S = 10.0
 BUSY_TIMEOUT_S = 5.0
-PAUSE_S = 0.0005
+PAUSE_S = 0.0003
+QUICK_TRIES = 3
+LONG_PAUSE_S = 0.004
+LONG_WAIT_S = 0.1
 
 _FAULTS: tuple[tuple[type[sqlite3.Error], type[persistence.PersistenceError]], ...] = (
     (sqlite3.InterfaceError, persistence.InterfaceError),
@@ -71,27 +74,33 @@ def use_write_ahead_log(connection: sqlite3.Connection) -> None:
     patiently(connection, "PRAGMA journal_mode=WAL")
 
 
-def patiently(connection: sqlite3.Connection, statement: str) -> None:
-    """Execute a statement that must wait until others have written, asking at a steady pace.
+def patiently(
+    connection: sqlite3.Connection, statement: str, params: Sequence[object] = ()
+) -> sqlite3.Cursor:
+    """Execute a statement that must wait until others have written.
 
-    SQLite itself asks with growing pauses. A process that appends without rest takes the lock back
-    in the middle of such a pause, so that the others wait for seconds.
+    Most writes are over in a moment, so it asks again in a moment. Those who still find another at
+    work are many, and to change from one process to the next costs more than a commit; so now it
+    asks seldom, and each gets to commit several times in a row. But who has waited for long asks
+    often. (SQLite itself asks ever more seldom: a process that appends without rest takes the lock
+    back in the middle of such a pause, and the others wait for seconds.)
 
     Raises:
         sqlite3.OperationalError: the others have not finished in time, or any other fault.
     """
-    pauses = 0
+    tries, began_at = 0, 0.0
     while True:
         try:
-            connection.execute(statement)
+            return connection.execute(statement, params)
         except sqlite3.OperationalError as error:
+            now = time.monotonic()
+            began_at = began_at or now
             is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-            if not is_busy or pauses * PAUSE_S > BUSY_TIMEOUT_S:
+            if not is_busy or now - began_at > BUSY_TIMEOUT_S:
                 raise
-            time.sleep(PAUSE_S)
-            pauses += 1
-        else:
-            return
+        tries += 1
+        asks_seldom = tries > QUICK_TRIES and now - began_at < LONG_WAIT_S
+        time.sleep(LONG_PAUSE_S if asks_seldom else PAUSE_S)
 
 
 def _connect_reader(path: str) -> sqlite3.Connection:
@@ -156,13 +165,7 @@ class Writer:
             OutcomeUnknown: the disk failed in the middle of the commit.
             sqlite3.Error, or what `work` raised: certainly nothing was changed.
         """
-        if self._closed:
-            raise persistence.InterfaceError("the store has been closed")
-        if self._connection is None:
-            self._connection = connect(self._path)
-            use_write_ahead_log(self._connection)  # a restored copy may have lost it
-            self._connection.execute("PRAGMA busy_timeout=0")
-        connection = self._connection
+        connection = self._connection or self._open()
         patiently(connection, "BEGIN IMMEDIATE")
         try:
             result = work(connection)
@@ -173,6 +176,30 @@ class Writer:
             raise
         return result
 
+    def insert(self, statement: str, params: Sequence[object]) -> int:
+        """Insert one row in a transaction of its own, and answer its rowid.
+
+        To have the statement begin and commit by itself saves two others.
+
+        Raises:
+            OutcomeUnknown, sqlite3.Error: as `transact` does.
+        """
+        connection = self._connection or self._open()
+        try:
+            return patiently(connection, statement, params).lastrowid or 0
+        except sqlite3.OperationalError as error:
+            _doubt_the_disk(error)
+            raise
+
+    def _open(self) -> sqlite3.Connection:
+        if self._closed:
+            raise persistence.InterfaceError("the store has been closed")
+        connection = connect(self._path)
+        use_write_ahead_log(connection)  # a restored copy may have lost it
+        connection.execute("PRAGMA busy_timeout=0")
+        self._connection = connection
+        return connection
+
     def close(self) -> None:
         """Close the connection for good."""
         self._closed = True
@@ -182,17 +209,21 @@ class Writer:
 
 
 def _commit(connection: sqlite3.Connection) -> None:
-    """Commit; the one fault after which the events may be there is one of input and output.
+    try:
+        connection.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        _doubt_the_disk(error)
+        raise
+
+
+def _doubt_the_disk(error: sqlite3.OperationalError) -> None:
+    """Raise OutcomeUnknown if a commit failed in the one way after which the events may be there.
 
     The last write of a commit is the mark that makes it one. If the disk fails to confirm it, the
     mark may yet be found there after a crash.
     """
-    try:
-        connection.execute("COMMIT")
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR:
-            raise OutcomeUnknown(f"the disk failed during the commit: {error}") from error
-        raise
+    if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR:
+        raise OutcomeUnknown(f"the disk failed during the commit: {error}") from error
 
 
 class Sessions(NamedTuple):
@@ -242,8 +273,15 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
         Raises:
             PersistenceError: a fault, in the library's words.
         """
-        with self._faults(), self._sessions().readers.lend() as connection:
-            return connection.execute(statement, params).fetchall()
+        readers = self._sessions().readers
+        try:
+            connection = readers.take()
+            try:
+                return connection.execute(statement, params).fetchall()
+            finally:
+                readers.give_back(connection)
+        except sqlite3.Error as error:
+            raise fault_of(error, self.path) from error
 
     def append(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do `work` on the connection that appends, in a transaction.
@@ -254,6 +292,17 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
         """
         try:
             return self._sessions().writer.transact(work)
+        except sqlite3.Error as error:
+            raise fault_of(error, self.path) from error
+
+    def append_row(self, statement: str, params: Sequence[object]) -> int:
+        """Insert one row on the connection that appends, and answer its rowid.
+
+        Raises:
+            OutcomeUnknown, PersistenceError: as `append` does.
+        """
+        try:
+            return self._sessions().writer.insert(statement, params)
         except sqlite3.Error as error:
             raise fault_of(error, self.path) from error
 

@@ -13,16 +13,14 @@ anything came between.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Literal
+from typing import Any
 
 from immutables import Map
-from msgspec import Struct
 from msgspec.structs import replace
 
-from ledger import pool
-from ledger.events import AnyEvent, Fact, Sealed, Stream
+from ledger.events import AnyOccurrence, Fact, Sealed, Stream
 from ledger.months import add_months
 from ledger.refusals import (
     HolderInOtherTier,
@@ -34,17 +32,13 @@ from ledger.refusals import (
     VersionMismatch,
 )
 from ledger.streams import seat_syncs, stripe, stripe_side
+from ledger.streams.account_state import Account, Seat, Subscription
 from ledger.streams.key import KeyIssued
-from ledger.streams.seat_syncs import SeatSyncs
-from ledger.streams.stripe_side import StripeSide
-
-SubscriptionStatus = Literal["active", "expired", "terminated"]
-
 
 # Facts
 
 
-class SubscriptionActivated(Fact, frozen=True, gc=False):
+class SubscriptionActivated(Fact, frozen=True):
     """A redeemed key began to provide seats; it started when this fact occurred.
 
     Attributes:
@@ -63,7 +57,7 @@ class SubscriptionActivated(Fact, frozen=True, gc=False):
     expires_at: datetime
 
 
-class SubscriptionKeyReissued(Fact, frozen=True, gc=False):
+class SubscriptionKeyReissued(Fact, frozen=True):
     """The subscription stays as it is, and is known by another code from now on."""
 
     subscription: str
@@ -118,184 +112,143 @@ class AccountErased(Fact, frozen=True):
     reason: Sealed | None = None
 
 
-# State
-
-
-class Subscription(Struct, frozen=True):
-    """A subscription as its facts make it.
-
-    Attributes:
-        started_at, expires_at: it provides seats in `[started_at, expires_at)`, unless terminated.
-        position: of the event that activated it.
-    """
-
-    id: str
-    key: str
-    masked: str
-    product: str
-    tier: str | None
-    seats: int
-    months: int
-    started_at: datetime
-    expires_at: datetime
-    position: int
-    terminated_at: datetime | None = None
-
-    def status(self, at: datetime) -> SubscriptionStatus:
-        """Answer what the subscription is at a moment that is not before its start."""
-        if self.terminated_at is not None and at >= self.terminated_at:
-            return "terminated"
-        return "active" if at < self.expires_at else "expired"
-
-    @property
-    def ended_at(self) -> datetime:
-        """Answer when the subscription ended, or will if nothing more happens."""
-        return self.terminated_at or self.expires_at
-
-    def row(self) -> pool.Row:
-        """Answer what it provides while it is active."""
-        return pool.Row(
-            self.id,
-            self.product,
-            self.tier,
-            self.seats,
-            renews=False,
-            started_at=self.started_at,
-            expires_at=self.expires_at,
-        )
-
-
-class Seat(Struct, frozen=True):
-    """A taken seat.
-
-    Attributes:
-        version, position: of the event with which the holder sat down.
-    """
-
-    product: str
-    tier: str | None
-    holder: str
-    label: Sealed | None
-    occupied_at: datetime
-    version: int
-    position: int
-
-    @property
-    def order(self) -> tuple[datetime, int]:
-        """By which holders of a pool are served: who came first."""
-        return self.occupied_at, self.version
-
-
-class Account(Struct, frozen=True):
-    """An account as its facts make it; one that nothing happened to is empty.
-
-    The maps are persistent ones (hash array mapped tries): a state that was handed out stays valid
-    while later ones are folded from it, without copying.
-
-    Attributes:
-        subscriptions: by id, ended ones too, in the order of activation.
-        seats: taken ones, by product and holder.
-        used: how many are taken, by product and tier; no zeroes.
-        texts: how many texts were sealed and not erased since.
-        erased_at: when its texts were last erased.
-        stripe: what Stripe has reported about it.
-        seat_syncs: how far Stripe has been told of seats that are billed.
-    """
-
-    subscriptions: dict[str, Subscription]
-    seats: Map[tuple[str, str], Seat]
-    used: dict[tuple[str, str | None], int]
-    texts: int = 0
-    erased_at: datetime | None = None
-    stripe: StripeSide = StripeSide()
-    seat_syncs: SeatSyncs = SeatSyncs()
-
-    def seat(self, product: str, holder: str) -> Seat | None:
-        return self.seats.get((product, holder))
-
-    def rows(self, at: datetime) -> Iterator[pool.Row]:
-        """Answer what provides seats at a moment, of all products."""
-        for subscription in self.subscriptions.values():
-            if subscription.status(at) == "active":
-                yield subscription.row()
-        yield from self.stripe.provides(at)
-
-    def places(self) -> set[tuple[str, str | None]]:
-        """Answer the product and tier of every pool that it has, or has had, something in."""
-        bought = {(one.product, one.tier) for one in self.subscriptions.values()}
-        return bought | set(self.used) | self.stripe.places()
-
-    def steps(self) -> set[datetime]:
-        """Answer the moments at which what it provides changes by the mere passing of time."""
-        return {one.ended_at for one in self.subscriptions.values()} | self.stripe.steps()
-
-    def pool(self, product: str, tier: str | None, at: datetime) -> pool.Filled:
-        """Answer how one pool stands at a moment."""
-        rows = (row for row in self.rows(at) if (row.product, row.tier) == (product, tier))
-        return pool.fill(rows, self.used.get((product, tier), 0))
-
-    def holders(self, product: str, tier: str | None) -> list[Seat]:
-        """Answer the taken seats of one pool, who came first first."""
-        taken = (s for s in self.seats.values() if (s.product, s.tier) == (product, tier))
-        return sorted(taken, key=lambda seat: seat.order)
-
-
 # Fold
 
 
-def fold(account: Account, events: Iterable[AnyEvent]) -> Account:
-    subscriptions = dict(account.subscriptions)
-    used = dict(account.used)
-    seats = account.seats.mutate()
-    texts, erased_at = account.texts, account.erased_at
-    at_stripe, syncs = account.stripe, account.seat_syncs
+class _Draft:
+    """A state on its way to the next one; what it began with stays valid.
+
+    Of seats and of their moves it only notes what happened, since most of it is overtaken by what
+    happened after; what came of it is reckoned when the draft is finished.
+
+    Attributes:
+        places: who sits now where something happened, by product and holder; None for nobody.
+        moves: when seats were taken or given back, by product.
+    """
+
+    __slots__ = (
+        "before", "erased_at", "moves", "places", "seat_syncs", "seats", "stripe", "subscriptions",
+        "texts",
+    )  # fmt: skip
+
+    def __init__(self, account: Account) -> None:
+        self.before = account
+        self.subscriptions = account.subscriptions
+        self.seats = account.seats
+        self.places: dict[tuple[str, str], Seat | None] = {}
+        self.moves: dict[str, list[datetime]] = {}
+        self.texts = account.texts
+        self.erased_at = account.erased_at
+        self.stripe = account.stripe
+        self.seat_syncs = account.seat_syncs
+
+    def finished(self) -> Account:
+        self.settle_moves()
+        seats, used = self.seats.mutate(), dict(self.before.used)
+        for place, seat in self.places.items():
+            _leave(seats.pop(place, None), used)
+            if seat is not None:
+                seats[place] = seat
+                used[seat.product, seat.tier] = used.get((seat.product, seat.tier), 0) + 1
+        return Account(
+            self.subscriptions,
+            seats.finish(),
+            used,
+            self.texts,
+            self.erased_at,
+            self.stripe,
+            self.seat_syncs,
+        )
+
+    def settle_moves(self) -> None:
+        if self.moves:
+            self.seat_syncs = seat_syncs.with_moves(self.seat_syncs, self.moves)
+            self.moves = {}
+
+    def seat(self, place: tuple[str, str]) -> Seat | None:
+        return self.places[place] if place in self.places else self.seats.get(place)
+
+    def put(self, subscription: Subscription) -> None:
+        if self.subscriptions is self.before.subscriptions:
+            self.subscriptions = dict(self.subscriptions)
+        self.subscriptions[subscription.id] = subscription
+
+
+def fold(account: Account, events: Iterable[AnyOccurrence]) -> Account:
+    draft = _Draft(account)
     for event in events:
         fact = event.fact
-        match fact:
-            case SeatOccupied(product=product, tier=tier, holder=holder, label=label):
-                _leave(seats.pop((product, holder), None), used)
-                seats[product, holder] = Seat(
-                    product, tier, holder, label, event.occurred_at, event.version, event.position
-                )
-                used[product, tier] = used.get((product, tier), 0) + 1
-                texts += label is not None
-                syncs = seat_syncs.with_move(syncs, product, event.occurred_at)
-            case SeatReleased():
-                _leave(seats.pop((fact.product, fact.holder), None), used)
-                texts += fact.reason is not None
-                syncs = seat_syncs.with_move(syncs, fact.product, event.occurred_at)
-            case SeatRelabelled():
-                texts += fact.label is not None
-                place = fact.product, fact.holder
-                if place in seats:
-                    seats[place] = replace(seats[place], label=fact.label)
-            case SubscriptionActivated():
-                subscriptions[fact.subscription] = _activated(fact, event)
-            case SubscriptionKeyReissued() if fact.subscription in subscriptions:
-                subscriptions[fact.subscription] = replace(
-                    subscriptions[fact.subscription], key=fact.key, masked=fact.masked
-                )
-            case SubscriptionTerminated():
-                texts += fact.reason is not None
-                _end(subscriptions, fact.subscription, event.occurred_at)
-            case AccountErased():
-                seats = _without_labels(seats.finish()).mutate()
-                texts, erased_at = 0, event.occurred_at
-            case _:
-                texts += isinstance(getattr(fact, "reason", None), Sealed)
-                at_stripe = stripe_side.fold(at_stripe, event)
-                syncs = seat_syncs.with_sync(syncs, event)
-    return Account(subscriptions, seats.finish(), used, texts, erased_at, at_stripe, syncs)
+        _APPLY.get(type(fact), _reported)(draft, fact, event)
+    return draft.finished()
 
 
-def _end(subscriptions: dict[str, Subscription], id: str, at: datetime) -> None:
-    if id in subscriptions:
-        subscriptions[id] = replace(subscriptions[id], terminated_at=at)
+def _occupied(draft: _Draft, fact: SeatOccupied, event: AnyOccurrence) -> None:
+    product, holder, at = fact.product, fact.holder, event.occurred_at
+    draft.places[product, holder] = Seat(
+        product, fact.tier, holder, fact.label, at, event.version, event.position
+    )
+    draft.texts += fact.label is not None
+    draft.moves.setdefault(product, []).append(at)
 
 
-def _without_labels(seats: Map[tuple[str, str], Seat]) -> Map[tuple[str, str], Seat]:
+def _released(draft: _Draft, fact: SeatReleased, event: AnyOccurrence) -> None:
+    draft.places[fact.product, fact.holder] = None
+    draft.texts += fact.reason is not None
+    draft.moves.setdefault(fact.product, []).append(event.occurred_at)
+
+
+def _relabelled(draft: _Draft, fact: SeatRelabelled, _: AnyOccurrence) -> None:
+    draft.texts += fact.label is not None
+    place = fact.product, fact.holder
+    seat = draft.seat(place)
+    if seat is not None:
+        draft.places[place] = replace(seat, label=fact.label)
+
+
+def _activated(draft: _Draft, fact: SubscriptionActivated, event: AnyOccurrence) -> None:
+    draft.put(
+        Subscription(
+            id=fact.subscription,
+            key=fact.key,
+            masked=fact.masked,
+            product=fact.product,
+            tier=fact.tier,
+            seats=fact.seats,
+            months=fact.months,
+            started_at=event.occurred_at,
+            expires_at=fact.expires_at,
+            position=event.position,
+        )
+    )
+
+
+def _key_reissued(draft: _Draft, fact: SubscriptionKeyReissued, _: AnyOccurrence) -> None:
+    known = draft.subscriptions.get(fact.subscription)
+    if known is not None:
+        draft.put(replace(known, key=fact.key, masked=fact.masked))
+
+
+def _terminated(draft: _Draft, fact: SubscriptionTerminated, event: AnyOccurrence) -> None:
+    draft.texts += fact.reason is not None
+    known = draft.subscriptions.get(fact.subscription)
+    if known is not None:
+        draft.put(replace(known, terminated_at=event.occurred_at))
+
+
+def _erased(draft: _Draft, _: AccountErased, event: AnyOccurrence) -> None:
     """Forget what nobody can read any more."""
-    return Map({place: replace(seat, label=None) for place, seat in seats.items()})
+    for place in {*draft.seats, *draft.places}:
+        seat = draft.seat(place)
+        if seat is not None and seat.label is not None:
+            draft.places[place] = replace(seat, label=None)
+    draft.texts, draft.erased_at = 0, event.occurred_at
+
+
+def _reported(draft: _Draft, fact: Fact, event: AnyOccurrence) -> None:
+    draft.texts += isinstance(getattr(fact, "reason", None), Sealed)
+    draft.stripe = stripe_side.fold(draft.stripe, event)
+    draft.settle_moves()
+    draft.seat_syncs = seat_syncs.with_sync(draft.seat_syncs, event)
 
 
 def _leave(seat: Seat | None, used: dict[tuple[str, str | None], int]) -> None:
@@ -307,19 +260,15 @@ def _leave(seat: Seat | None, used: dict[tuple[str, str | None], int]) -> None:
         del used[seat.product, seat.tier]
 
 
-def _activated(fact: SubscriptionActivated, event: AnyEvent) -> Subscription:
-    return Subscription(
-        id=fact.subscription,
-        key=fact.key,
-        masked=fact.masked,
-        product=fact.product,
-        tier=fact.tier,
-        seats=fact.seats,
-        months=fact.months,
-        started_at=event.occurred_at,
-        expires_at=fact.expires_at,
-        position=event.position,
-    )
+_APPLY: dict[type[Fact], Callable[[_Draft, Any, AnyOccurrence], None]] = {
+    SeatOccupied: _occupied,
+    SeatReleased: _released,
+    SeatRelabelled: _relabelled,
+    SubscriptionActivated: _activated,
+    SubscriptionKeyReissued: _key_reissued,
+    SubscriptionTerminated: _terminated,
+    AccountErased: _erased,
+}
 
 
 # Decisions

@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from immutables import Map
 from msgspec import Struct
 
-from ledger.events import AnyEvent, Fact, Stream
+from ledger.events import AnyOccurrence, Fact, Stream
 from ledger.refusals import TooManyAttempts
 
 SESSION_FAILURES_MAX = 5
@@ -32,7 +32,7 @@ ACCOUNT_WINDOW = timedelta(hours=24)
 # Facts
 
 
-class RedemptionRefused(Fact, frozen=True, gc=False):
+class RedemptionRefused(Fact, frozen=True):
     """A code was tried and refused.
 
     Attributes:
@@ -56,7 +56,7 @@ class RedemptionRefused(Fact, frozen=True, gc=False):
     consuming: bool
 
 
-class SeatRefused(Fact, frozen=True, gc=False):
+class SeatRefused(Fact, frozen=True):
     """A holder wanted a seat and was refused.
 
     Attributes:
@@ -115,7 +115,7 @@ class Attempts(Struct, frozen=True):
 # Fold
 
 
-def fold(attempts: Attempts, events: Iterable[AnyEvent]) -> Attempts:
+def fold(attempts: Attempts, events: Iterable[AnyOccurrence]) -> Attempts:
     sessions = attempts.sessions
     recent = attempts.recent
     for event in events:

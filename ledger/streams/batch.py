@@ -14,7 +14,7 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ledger.events import AnyEvent, Fact, Sealed, Stream
+from ledger.events import AnyOccurrence, Fact, Sealed, Stream
 from ledger.refusals import BatchNotFound, CodesNotDerivable, IdempotencyKeyReused
 
 # Facts
@@ -41,7 +41,7 @@ class KeysIssued(Fact, frozen=True):
     fingerprint: str
 
 
-class KeysImported(Fact, frozen=True, gc=False):
+class KeysImported(Fact, frozen=True):
     """Codes issued elsewhere were taken in: places `first_index` up to `first_index + count`."""
 
     batch: str
@@ -75,7 +75,7 @@ class Batch(Struct, frozen=True):
 # Fold
 
 
-def fold(batch: Batch | None, events: Iterable[AnyEvent]) -> Batch | None:
+def fold(batch: Batch | None, events: Iterable[AnyOccurrence]) -> Batch | None:
     for event in events:
         match event.fact:
             case KeysIssued() as issued:

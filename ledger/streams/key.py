@@ -18,7 +18,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ledger.events import AnyEvent, Fact, Sealed, Stream
+from ledger.events import AnyOccurrence, Fact, Sealed, Stream
 from ledger.refusals import (
     KeyAlreadyRedeemed,
     KeyAlreadyRevoked,
@@ -33,7 +33,7 @@ Status = Literal["issued", "redeemed", "revoked", "lapsed"]
 # Facts
 
 
-class KeyIssued(Fact, frozen=True, gc=False):
+class KeyIssued(Fact, frozen=True):
     """A key came into the world.
 
     Attributes:
@@ -61,7 +61,7 @@ class KeyIssued(Fact, frozen=True, gc=False):
     replaces: str | None = None
 
 
-class KeyRedeemed(Fact, frozen=True, gc=False):
+class KeyRedeemed(Fact, frozen=True):
     """The key gave an account its subscription.
 
     Attributes:
@@ -113,7 +113,7 @@ class Key(Struct, frozen=True):
 # Fold
 
 
-def fold(key: Key | None, events: Iterable[AnyEvent]) -> Key | None:
+def fold(key: Key | None, events: Iterable[AnyOccurrence]) -> Key | None:
     for event in events:
         match event.fact:
             case KeyIssued() as issued:

@@ -16,7 +16,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from ledger.events import AnyEvent, Fact, Stream
+from ledger.events import AnyOccurrence, Fact, Stream
 
 
 class LinkUsed(Exception):
@@ -58,7 +58,7 @@ class PortalSession(Struct, frozen=True):
 # Fold
 
 
-def fold(session: PortalSession | None, events: Iterable[AnyEvent]) -> PortalSession | None:
+def fold(session: PortalSession | None, events: Iterable[AnyOccurrence]) -> PortalSession | None:
     for event in events:
         match event.fact:
             case PortalSessionOpened() as opened:

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ledger.events import AnyEvent, Fact, Stream
+from ledger.events import AnyOccurrence, Fact, Stream
 from ledger.refusals import IdempotencyKeyReused
 
 # Facts
 
 
-class RedemptionAnswered(Fact, frozen=True, gc=False):
+class RedemptionAnswered(Fact, frozen=True):
     """A redemption was carried out or refused.
 
     Attributes:
@@ -39,7 +39,7 @@ class RedemptionAnswered(Fact, frozen=True, gc=False):
 
 
 def fold(
-    answered: RedemptionAnswered | None, events: Iterable[AnyEvent]
+    answered: RedemptionAnswered | None, events: Iterable[AnyOccurrence]
 ) -> RedemptionAnswered | None:
     for event in events:
         match event.fact:

@@ -6,6 +6,7 @@ seats moved, which call to Stripe has no answer yet, and what Stripe refused.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -13,7 +14,7 @@ from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ledger.events import AnyEvent
+from ledger.events import AnyOccurrence
 from ledger.streams.stripe import SeatsSynced, SeatSyncFailed, SeatSyncStarted
 
 # After so long Stripe is told of seats that are still moving.
@@ -60,15 +61,29 @@ class SeatSyncs(Struct, frozen=True):
     refused: Map[str, Refused] = Map()
 
 
-def with_move(syncs: SeatSyncs, product: str, at: datetime) -> SeatSyncs:
-    """Answer the state after a seat of a product was taken or given back."""
-    known = syncs.moved.get(product)
-    goes_on = known is not None and at - known.last <= LONGEST_WAIT
-    first = known.first if known is not None and goes_on else at
-    return replace(syncs, moved=syncs.moved.set(product, Moved(first, at)))
+def with_moves(syncs: SeatSyncs, moves: Mapping[str, Sequence[datetime]]) -> SeatSyncs:
+    """Answer the state after seats were taken and given back at these times, by product."""
+    return replace(
+        syncs,
+        moved=syncs.moved.update(
+            {product: _moved(syncs.moved.get(product), times) for product, times in moves.items()}
+        ),
+    )
 
 
-def with_sync(syncs: SeatSyncs, event: AnyEvent) -> SeatSyncs:
+def _moved(known: Moved | None, times: Sequence[datetime]) -> Moved:
+    """Answer the end of `times`: those that followed each other within the longest wait."""
+    first = times[-1]
+    for time in reversed(times):
+        if first - time > LONGEST_WAIT:
+            return Moved(first, times[-1])
+        first = time
+    if known is not None and first - known.last <= LONGEST_WAIT:
+        first = known.first
+    return Moved(first, times[-1])
+
+
+def with_sync(syncs: SeatSyncs, event: AnyOccurrence) -> SeatSyncs:
     """Answer the state after a call to Stripe was begun, or answered."""
     match event.fact:
         case SeatSyncStarted(product=product) as started:

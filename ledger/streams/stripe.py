@@ -199,7 +199,7 @@ class StripeInvoiceReported(Fact, frozen=True):
 _INVOICE_STEPS: Final = {"draft": 1, "open": 2, "uncollectible": 3, "paid": 4, "void": 4}
 
 
-class StripeCheckoutReported(Fact, frozen=True, gc=False):
+class StripeCheckoutReported(Fact, frozen=True):
     """What became of a purchase at Stripe Checkout; amounts in minor units."""
 
     checkout: str
@@ -220,7 +220,7 @@ class StripeCheckoutReported(Fact, frozen=True, gc=False):
     problems: tuple[str, ...] = ()
 
 
-class StripeChargeReported(Fact, frozen=True, gc=False):
+class StripeChargeReported(Fact, frozen=True):
     """A charge was refunded, or disputed; amounts in minor units.
 
     Attributes:
@@ -245,7 +245,7 @@ class StripeChargeReported(Fact, frozen=True, gc=False):
     problems: tuple[str, ...] = ()
 
 
-class StripeCustomerDeleted(Fact, frozen=True, gc=False):
+class StripeCustomerDeleted(Fact, frozen=True):
     """Stripe holds nothing more about this customer."""
 
     customer: str
@@ -295,7 +295,7 @@ class StripePricesMapped(Fact, frozen=True):
 SeatStep = Literal["raise", "restore", "lower", "adjust"]
 
 
-class SeatSyncStarted(Fact, frozen=True, gc=False):
+class SeatSyncStarted(Fact, frozen=True):
     """Stripe is about to be told how many seats of a product to bill.
 
     Recorded before the call is made, so that whoever finds no answer to it can make it again.
@@ -324,7 +324,7 @@ class SeatSyncStarted(Fact, frozen=True, gc=False):
     idempotency_key: str
 
 
-class SeatsSynced(Fact, frozen=True, gc=False):
+class SeatsSynced(Fact, frozen=True):
     """Stripe has as many seats as it was to have.
 
     Attributes:
@@ -344,7 +344,7 @@ class SeatsSynced(Fact, frozen=True, gc=False):
     idempotency_key: str
 
 
-class SeatSyncFailed(Fact, frozen=True, gc=False):
+class SeatSyncFailed(Fact, frozen=True):
     """Stripe did not do it, and nothing was billed.
 
     Attributes:
@@ -370,7 +370,7 @@ SEAT_SYNCS: Final[dict[str, type[Fact]]] = {
 PurchaseOutcome = Literal["done", "refused", "given_up"]
 
 
-class StripeCheckoutStarted(Fact, frozen=True, gc=False):
+class StripeCheckoutStarted(Fact, frozen=True):
     """A customer was sent to Stripe Checkout to buy seats.
 
     Attributes:
@@ -388,7 +388,7 @@ class StripeCheckoutStarted(Fact, frozen=True, gc=False):
     request: str | None = None
 
 
-class StripeSeatsAsked(Fact, frozen=True, gc=False):
+class StripeSeatsAsked(Fact, frozen=True):
     """Stripe is about to be asked for more seats on a subscription that there is.
 
     Attributes:
@@ -414,7 +414,7 @@ class StripeSeatsAsked(Fact, frozen=True, gc=False):
     request: str | None = None
 
 
-class StripeSeatsAnswered(Fact, frozen=True, gc=False):
+class StripeSeatsAnswered(Fact, frozen=True):
     """What became of seats that Stripe was asked for.
 
     Attributes:

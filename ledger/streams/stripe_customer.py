@@ -20,7 +20,7 @@ from typing import Literal, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ledger.events import AnyEvent, Fact, Stream
+from ledger.events import AnyOccurrence, Fact, Stream
 from ledger.refusals import CustomerLinkedElsewhere
 from ledger.streams.stripe import (
     REPORTS,
@@ -33,7 +33,7 @@ from ledger.streams.stripe_state import StripeSubscription, with_report
 # Facts
 
 
-class StripeSubscriptionAssigned(Fact, frozen=True, gc=False):
+class StripeSubscriptionAssigned(Fact, frozen=True):
     """A Stripe subscription belongs to this account, whoever its customer is linked to."""
 
     stripe_subscription: str
@@ -51,7 +51,7 @@ class Waiting(Struct, frozen=True):
     """
 
     report: StripeReport
-    event: AnyEvent
+    event: AnyOccurrence
 
 
 class StripeCustomer(Struct, frozen=True):
@@ -92,7 +92,7 @@ class StripeCustomer(Struct, frozen=True):
 # Fold
 
 
-def fold(customer: StripeCustomer, events: Iterable[AnyEvent]) -> StripeCustomer:
+def fold(customer: StripeCustomer, events: Iterable[AnyOccurrence]) -> StripeCustomer:
     for event in events:
         match event.fact:
             case StripeCustomerLinked(account=account):

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
 
-from ledger.events import AnyEvent, Fact, Stream
+from ledger.events import AnyOccurrence, Fact, Stream
 from ledger.streams.stripe import REPORTS
 
 Outcome = Literal["reported", "waiting", "ownerless", "repeated", "ignored", "not_understood"]
@@ -21,7 +21,7 @@ Outcome = Literal["reported", "waiting", "ownerless", "repeated", "ignored", "no
 # Facts
 
 
-class StripeEventReceived(Fact, frozen=True, gc=False):
+class StripeEventReceived(Fact, frozen=True):
     """Stripe sent an event, or had it in its list of events.
 
     Attributes:
@@ -54,7 +54,7 @@ class StripeEventReceived(Fact, frozen=True, gc=False):
 
 
 def fold(
-    received: StripeEventReceived | None, events: Iterable[AnyEvent]
+    received: StripeEventReceived | None, events: Iterable[AnyOccurrence]
 ) -> StripeEventReceived | None:
     """Answer the event as it was received; None before."""
     for event in events:

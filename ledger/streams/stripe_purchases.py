@@ -22,7 +22,7 @@ from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ledger.events import AnyEvent, Fact
+from ledger.events import AnyOccurrence, Fact
 from ledger.limits import SEATS_MAX
 from ledger.refusals import (
     FieldError,
@@ -79,7 +79,7 @@ Purchases = Map[int, StripePurchase]
 # Fold
 
 
-def fold(purchases: Purchases, event: AnyEvent) -> Purchases:
+def fold(purchases: Purchases, event: AnyOccurrence) -> Purchases:
     match event.fact:
         case StripeCheckoutStarted() | StripeSeatsAsked() as asked:
             began = StripePurchase(event.version, event.occurred_at, asked)

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ledger import pool
-from ledger.events import AnyEvent
+from ledger.events import AnyOccurrence
 from ledger.streams import stripe, stripe_purchases
 from ledger.streams.stripe import Meaning
 from ledger.streams.stripe_state import (
@@ -53,7 +53,7 @@ class StripeSide(Struct, frozen=True):
         return {step for one in self.subscriptions.values() for step in one.steps()}
 
 
-def fold(side: StripeSide, event: AnyEvent) -> StripeSide:
+def fold(side: StripeSide, event: AnyOccurrence) -> StripeSide:
     """Answer the side with one more event; the same one, if that is not about Stripe."""
     match event.fact:
         case stripe.StripeSubscriptionReported(stripe_subscription=id) as report:

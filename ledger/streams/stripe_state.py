@@ -21,7 +21,6 @@ records the second of them asks Stripe, and appends the answer as a report of it
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -31,6 +30,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ledger import pool
+from ledger.codes import letters
 from ledger.streams.stripe import (
     LONG_AGO,
     Meaning,
@@ -268,7 +268,7 @@ def customer_of(
 def subscription_id(stripe_subscription: str) -> str:
     """Answer our id for a Stripe subscription; the same one for ever, and no secret."""
     digest = hashlib.sha256(b"keyfold stripe subscription\0" + stripe_subscription.encode())
-    return "kfsub_" + base64.b32encode(digest.digest()[:17]).decode().lower()[:26]
+    return f"kfsub_{letters(digest.digest())}"
 
 
 # Fold

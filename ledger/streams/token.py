@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ledger.codes import digest
-from ledger.events import AnyEvent, Fact, Sealed, Stream
+from ledger.events import AnyOccurrence, Fact, Sealed, Stream
 from ledger.refusals import FieldError, InvalidRequest, TokenNotFound
 
 Role = Literal["portal", "reseller", "support", "auditor", "admin"]
@@ -66,7 +66,7 @@ class Token(Struct, frozen=True):
 # Fold
 
 
-def fold(token: Token | None, events: Iterable[AnyEvent]) -> Token | None:
+def fold(token: Token | None, events: Iterable[AnyOccurrence]) -> Token | None:
     for event in events:
         match event.fact:
             case TokenCreated(token=id, role=role, reseller=reseller, expires_at=expires_at):

@@ -9,9 +9,9 @@ with their process. Nothing in them is the only copy of anything.
 from __future__ import annotations
 
 from projections.stores.scratch import ScratchTables
-from projections.stores.tables import Reading, Tables, Work
+from projections.stores.tables import Filling, Reading, Tables, Work
 
-__all__ = ["Reading", "ScratchTables", "Tables", "Work", "open_tables"]
+__all__ = ["Filling", "Reading", "ScratchTables", "Tables", "Work", "open_tables"]
 
 
 def open_tables(database_url: str) -> Tables:

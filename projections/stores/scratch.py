@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from threading import RLock
 
 from ledger.store import schema
-from projections.stores.tables import Params, Row
+from projections.stores.tables import Params, Row, insertion
+
+CACHE_KB = 64 * 1024  # what is more is spilled
 
 
 class ScratchTables:
@@ -20,6 +22,8 @@ class ScratchTables:
     def __init__(self) -> None:
         self._turn = RLock()
         self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
+        self._connection.execute("PRAGMA journal_mode=MEMORY")
         for step in schema.steps("sqlite"):
             self._connection.executescript(step.sql)
 
@@ -48,6 +52,15 @@ class ScratchTables:
     def execute_many(self, sql: str, params: Sequence[Params]) -> None:
         """See `Work.execute_many`."""
         self._connection.executemany(sql, params)
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """See `Work.insert`."""
+        self._connection.executemany(insertion(table, tuple(columns), "?"), rows)
+
+    @contextmanager
+    def filling(self) -> Iterator[ScratchTables]:
+        """See `Tables.filling`."""
+        yield self
 
     def read(self, sql: str, params: Params) -> list[Row]:
         """See `Tables.read`."""

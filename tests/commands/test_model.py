@@ -33,7 +33,7 @@ from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.revoke_key import revoke_key
 from commands.terminate_subscription import terminate_subscription
-from ledger.book import Book
+from ledger.book import Book, Loaded
 from ledger.months import add_months
 from ledger.refusals import Refusal
 from ledger.store import schema
@@ -335,9 +335,14 @@ class Machine(RuleBasedStateMachine):
         world = next(self.workers)
         fresh = another_book(world.book)
         for id in self.accounts:
-            assert fresh.load(ACCOUNT, id) == world.book.load(ACCOUNT, id)
+            assert is_same(fresh.load(ACCOUNT, id), world.book.load(ACCOUNT, id))
         for id in self.keys:
-            assert fresh.load(KEY, stream_id(id)) == world.book.load(KEY, stream_id(id))
+            assert is_same(fresh.load(KEY, stream_id(id)), world.book.load(KEY, stream_id(id)))
+
+
+def is_same(one: Loaded, other: Loaded) -> bool:
+    """Compare all but what readers have worked out."""
+    return one._replace(derived={}) == other._replace(derived={})
 
 
 def drive(open_world: Callable[[], tuple[Ports, Ports]], examples: int, steps: int) -> None:

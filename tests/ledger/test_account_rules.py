@@ -18,16 +18,14 @@ from ledger.refusals import (
 from ledger.streams import account
 from ledger.streams.account import (
     ACCOUNT,
-    Account,
-    Seat,
     SeatOccupied,
     SeatRelabelled,
     SeatReleased,
-    Subscription,
     SubscriptionActivated,
     SubscriptionKeyReissued,
     SubscriptionTerminated,
 )
+from ledger.streams.account_state import Account, Seat, Subscription
 from tests.ledger.test_key_rules import ISSUED
 from tests.worlds import DAY, NOON, SECOND, Happened, Rule, folded, rows
 

@@ -153,6 +153,19 @@ def test_a_book_sees_what_another_wrote_at_once(book: Book) -> None:
         assert len(mine.state.seats) == mine.version
 
 
+def test_what_is_as_new_as_the_caller_has_seen_the_ledger_is_answered_without_a_look(
+    book: Book,
+) -> None:
+    one, other = book, another_book(book)
+    append(other, sits("till-1"))
+    first = one.load(ACCOUNT, "acme")
+    append(other, sits("till-2"))
+
+    assert one.load(ACCOUNT, "acme", reached=first.head) == first
+    assert len(one.load(ACCOUNT, "acme", reached=first.head + 1).state.seats) == 2
+    assert one.load(ACCOUNT, "nobody", reached=0) == unwritten(ACCOUNT, "nobody", head=2)
+
+
 def test_the_head_is_the_ledgers_not_the_streams(book: Book) -> None:
     append(book, sits("till-1"))
     book.load(ACCOUNT, "acme")

@@ -5,7 +5,7 @@ The recorder is the real one, with faults put before or after what it really doe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from eventsourcing.persistence import InterfaceError, OperationalError, StoredEv
 from ledger import book as book_module
 from ledger.book import APPEND_TRIES_MAX, Book, Change, LedgerUnavailable
 from ledger.store.memory import MemoryRecorder
-from ledger.store.recorder import OutcomeUnknown, Row, VersionConflict
+from ledger.store.recorder import EVERYTHING, OutcomeUnknown, Row, VersionConflict
 from ledger.streams.account import ACCOUNT, SeatOccupied
 from ledger.streams.key import KEY
 from tests.ledger.test_key_rules import ISSUED
@@ -48,9 +48,11 @@ class Faulty(MemoryRecorder):
             raise OutcomeUnknown("the connection broke after the commit")
         return positions
 
-    def read_streams(self, streams: Sequence[str]) -> list[Row]:
+    def read_streams(
+        self, after: Mapping[str, int], most: int = EVERYTHING
+    ) -> tuple[int, list[Row]]:
         self._fail_if(self.reads.pop(0) if self.reads else "none")
-        return super().read_streams(streams)
+        return super().read_streams(after, most)
 
     def _fail_if(self, fault: Fault) -> None:
         if fault == "down":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import doctest
 import json
 from collections import Counter
@@ -223,6 +224,11 @@ def test_a_digest_depends_on_every_part_and_on_where_parts_end() -> None:
     assert all(
         len(one) == 26 and set(one) <= set("abcdefghijklmnopqrstuvwxyz234567") for one in digests
     )
+
+
+@given(st.binary(min_size=17, max_size=64))
+def test_letters_are_base_32(digest: bytes) -> None:
+    assert codes.letters(digest) == base64.b32encode(digest).decode().lower()[:26]
 
 
 def test_the_example_in_the_module_holds() -> None:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from ledger.codec import STREAMS
 from ledger.events import Fact, Stream
 from ledger.streams import stripe
-from ledger.streams.account import ACCOUNT, Account
+from ledger.streams.account import ACCOUNT
+from ledger.streams.account_state import Account
 from tests.ledger.facts import any_history
 
 # What Stripe reports is recorded in whichever stream it belongs to, as soon as that is known.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from projections.stores import Reading, Tables, Work
+from projections.stores import Filling, Reading, Tables, Work
 from projections.stores.tables import Params, Row
 
 
@@ -37,6 +37,10 @@ class Faulty:
         with self.tables.snapshot() as reading:
             yield reading
 
+    @contextmanager
+    def filling(self) -> Iterator[Filling]:
+        yield self
+
     def read(self, sql: str, params: Params) -> list[Row]:
         return self.tables.read(sql, params)
 
@@ -56,3 +60,8 @@ class _FaultyWork:
         self.work.execute_many(sql, params[:1])
         self.halfway()
         self.work.execute_many(sql, params[1:])
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        self.work.insert(table, columns, rows[:1])
+        self.halfway()
+        self.work.insert(table, columns, rows[1:])

@@ -13,7 +13,8 @@ from ledger.catalog import builtin
 from ledger.events import Fact, Stamp
 from ledger.refusals import Refusal
 from ledger.streams import account as rules
-from ledger.streams.account import ACCOUNT, Account
+from ledger.streams.account import ACCOUNT
+from ledger.streams.account_state import Account
 from projections.account_at import AccountAt, Moment, account_at
 from tests.projections.telling import ACCOUNT_ID, at, issued
 

@@ -22,7 +22,8 @@ from datetime import UTC, datetime
 from ledger.book import Book, Change, Dated
 from ledger.events import Fact, Sealed, Stamp
 from ledger.streams import account as rules
-from ledger.streams.account import ACCOUNT, Account
+from ledger.streams.account import ACCOUNT
+from ledger.streams.account_state import Account
 from ledger.streams.key import KeyIssued
 from projections.account_at import Moment
 

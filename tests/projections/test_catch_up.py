@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from random import Random
+
 import pytest
 from eventsourcing.persistence import OperationalError
 
+from ledger import codec
 from ledger.book import Book
 from ledger.events import AnyEvent
+from ledger.store import Row as StoredRow
 from ledger.streams.key import KeyIssued
 from projections import catch_up
 from projections.catch_up import Difference, Projection, Write, differences
 from projections.key_list import KEY_LIST, KeyQuery, list_keys
+from projections.replaying import PROJECTIONS
 from projections.stores import Tables, open_tables
 from projections.stores.tables import Params, Row
 from projections.token_list import TOKEN_LIST, list_tokens
+from tests.audit.ledgers import happens
 from tests.projections.faulty import Faulty
 from tests.projections.keys import create_token, issue, redeem, reissue, revoke_token
 from tests.projections.telling import asked, at
+from tests.worlds import ports
 
 NOW = at("2026-03-01 09:00")
 ROWS = f"SELECT {', '.join(KEY_LIST.columns)} FROM keyfold_key_list_1 ORDER BY position"
@@ -207,7 +215,7 @@ def test_a_new_version_of_a_table_fills_beside_the_old_one() -> None:
         if not isinstance(event.fact, KeyIssued):
             return None
         params: Params = {"position": event.position, "id": event.fact.key}
-        return Write("INSERT INTO issued_2 VALUES (:position, :id)", params)
+        return Write("INSERT INTO issued_2 VALUES (:position, :id)", [params])
 
     newer = Projection("key_list@2", "issued_2", ("position", "id"), write)
     caught = catch_up.read(book, tables, newer, "SELECT id FROM issued_2 ORDER BY position", {})
@@ -216,3 +224,109 @@ def test_a_new_version_of_a_table_fills_beside_the_old_one() -> None:
     assert ids(book, tables) == ["key_k3", "key_k2", "key_k1"]
     assert tables.read("SELECT count(*) FROM issued_2", {}) == [(2,)]
     tables.close()
+
+
+# Several at once, and pages of any size
+
+STEPS = (1, 2, 7, 1_000)
+
+
+def all_rows(tables: Tables) -> list[list[Row]]:
+    return [
+        tables.read(
+            f"SELECT {', '.join(one.columns)} FROM {one.table} ORDER BY {', '.join(one.key)}", {}
+        )
+        for one in PROJECTIONS
+    ]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_however_large_its_pages_are_a_table_is_the_same(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    world = ports(Book("memory:"))
+    happens(world, Random(seed), things=60)
+    found = []
+    for size in STEPS:
+        monkeypatch.setattr(catch_up, "PAGE_EVENTS", size)
+        monkeypatch.setattr(catch_up, "PAGE_GROWTH", 1)
+        with closing(open_tables("memory:")) as tables:
+            catch_up.catch_up_all(world.book, tables, PROJECTIONS, world.book.head())
+            found.append(all_rows(tables))
+    assert any(found[0])
+    assert all(rows == found[0] for rows in found)
+
+
+def test_of_several_tables_each_goes_on_from_where_it_is(
+    book: Book, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catch_up, "PAGE_EVENTS", 4)
+    world = ports(book)
+    happens(world, Random(5), things=20)
+    head = book.head()
+    for number, one in enumerate(PROJECTIONS):
+        catch_up.catch_up(book, tables, one, upto=number * head // len(PROJECTIONS))
+    catch_up.catch_up_all(book, tables, PROJECTIONS, head)
+    with closing(open_tables("memory:")) as anew:
+        catch_up.catch_up_all(book, anew, PROJECTIONS, head)
+        assert all_rows(tables) == all_rows(anew)
+    assert [catch_up.reached(tables, one.name) for one in PROJECTIONS] == [head] * len(PROJECTIONS)
+
+
+def test_for_several_tables_an_event_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = Book("memory:")
+    happens(ports(book), Random(1))
+    read: list[int] = []
+    decode = codec.decode
+
+    def noted(row: StoredRow) -> AnyEvent:
+        read.append(row.position)
+        return decode(row)
+
+    monkeypatch.setattr(codec, "decode", noted)
+    with closing(open_tables("memory:")) as tables:
+        catch_up.catch_up_all(book, tables, PROJECTIONS, book.head())
+    assert read == list(range(1, book.head() + 1))
+
+
+def test_when_one_of_several_tables_is_overtaken_the_others_go_on(
+    book: Book, tables: Tables
+) -> None:
+    happens(ports(book), Random(2))
+    head = book.head()
+    overtaken = Faulty(tables)
+    overtaken.before = lambda: catch_up.catch_up(book, tables, KEY_LIST, head)
+    catch_up.catch_up_all(book, overtaken, PROJECTIONS, head)
+    for one in PROJECTIONS:
+        assert list(differences(book, tables, one)) == []
+
+
+def test_a_page_that_was_written_fast_is_followed_by_a_larger_one() -> None:
+    size, page_s = catch_up.PAGE_EVENTS * 4, catch_up.PAGE_S
+    assert catch_up.next_size(size, page_s) == size
+    assert catch_up.next_size(size, page_s / 1.5) == pytest.approx(1.5 * size, abs=1)
+    assert catch_up.next_size(size, 1e-9) == 2 * size
+    assert catch_up.next_size(size, 60.0) == size // 2
+    for seconds, end in ((1e-9, catch_up.PAGE_EVENTS * catch_up.PAGE_GROWTH), (60.0, size // 4)):
+        reached = size
+        for _ in range(20):
+            reached = catch_up.next_size(reached, seconds)
+        assert reached == end
+
+
+def test_a_table_that_differs_in_every_row_is_compared_page_by_page(
+    book: Book, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catch_up, "PAGE_ROWS", 3)
+    issue(book, NOW, *(f"k{n}" for n in range(20)))
+    ids(book, tables)
+    for statement, expected in (
+        ("DELETE FROM keyfold_key_list_1 WHERE position = 1", [1]),
+        ("UPDATE keyfold_key_list_1 SET seats = 9 WHERE position % 5 = 0", [1, 5, 10, 15, 20]),
+        ("DELETE FROM keyfold_key_list_1 WHERE position > 3", [1, *range(4, 21)]),
+        ("DELETE FROM keyfold_key_list_1", list(range(1, 21))),
+    ):
+        with tables.transaction() as work:
+            work.execute(statement, {})
+        found = [one.position for one in differences(book, tables, KEY_LIST)]
+        assert found == expected

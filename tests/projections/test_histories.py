@@ -10,7 +10,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.streams.account import Account, SeatOccupied
+from ledger.streams.account import SeatOccupied
+from ledger.streams.account_state import Account
 from projections.account_at import AccountAt, Moment
 from projections.entitlements import entitlements
 from projections.seat_history import seat_history

@@ -112,7 +112,10 @@ def test_caught_up_step_by_step_equals_rebuilt_from_zero(book: Book, data: st.Da
     page = data.draw(st.integers(1, 5))
     with closing(open_tables("memory:")) as step_by_step, closing(open_tables("memory:")) as anew:
         for projection in (KEY_LIST, TOKEN_LIST):
-            with patch.object(catch_up, "PAGE_EVENTS", page):
+            with (
+                patch.object(catch_up, "PAGE_EVENTS", page),
+                patch.object(catch_up, "PAGE_GROWTH", 1),
+            ):
                 for stop in [*stops, head]:
                     catch_up.catch_up(book, step_by_step, projection, upto=stop)
             catch_up.catch_up(book, anew, projection, upto=head)

@@ -16,7 +16,7 @@ from ledger.book import Book
 from ledger.store import schema
 from projections.account_at import Moment
 from projections.key_list import KeyQuery, list_keys
-from projections.stores import Reading, Tables, Work, open_tables
+from projections.stores import Filling, Reading, Tables, Work, open_tables
 from projections.stores.tables import Params, Row
 from tests.projections.telling import asked
 
@@ -88,6 +88,10 @@ class Explaining:
     def transaction(self) -> Iterator[Work]:
         with self.tables.transaction() as work:
             yield work
+
+    @contextmanager
+    def filling(self) -> Iterator[Filling]:
+        yield self
 
     @contextmanager
     def snapshot(self) -> Iterator[Reading]:

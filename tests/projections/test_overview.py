@@ -11,7 +11,8 @@ import pytest
 from commands.demo_story import tell
 from commands.ports import Ports
 from ledger.book import Book
-from ledger.streams.account import ACCOUNT, Account
+from ledger.streams.account import ACCOUNT
+from ledger.streams.account_state import Account
 from projections.catch_up import differences
 from projections.overview import REFUSALS, SEAT_LIST, SUBSCRIPTION_LIST, overview
 from projections.stores import Tables

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from projections.stores import Tables, open_tables
-from projections.stores.tables import Params, statement, to_moment, to_number
+from projections.stores.postgres import COPY_ROWS_MIN
+from projections.stores.tables import Params, Row, statement, to_moment, to_number
 
 INSERT = "INSERT INTO keyfold_projections (projection, position) VALUES (:name, :position)"
 SELECT = "SELECT position FROM keyfold_projections WHERE projection = :name"
@@ -83,6 +84,60 @@ def test_texts_go_in_and_come_out_unchanged(tables: Tables) -> None:
         work.execute_many(INSERT, [{"name": text, "position": 1} for text in texts])
     found = tables.read("SELECT projection FROM keyfold_projections", {})
     assert {text for (text,) in found} == set(texts)
+
+
+TOKENS = "keyfold_token_list_1"
+COLUMNS = ("position", "id", "role", "reseller", "created_at", "expires_at", "revoked_at")
+
+
+def tokens(count: int, first: int = 1) -> list[Row]:
+    """Answer rows with everything in their texts that a driver may stumble over."""
+    odd = ["", "it's", "a\tb", "a\nb", "a\\b", "\\N", "100 %s", ":name", "naïve “quoted”", None]
+    return [
+        (n, f"kft_{n}", "admin", odd[n % len(odd)], -n, None, 2**62)
+        for n in range(first, first + count)
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 1, COPY_ROWS_MIN - 1, COPY_ROWS_MIN, 300])
+def test_rows_go_in_and_come_out_unchanged_however_many(tables: Tables, count: int) -> None:
+    rows = tokens(count)
+    with tables.transaction() as work:
+        work.insert(TOKENS, COLUMNS, rows)
+    found = tables.read(f"SELECT {', '.join(COLUMNS)} FROM {TOKENS} ORDER BY position", {})
+    assert found == rows
+
+
+@pytest.mark.parametrize("count", [3, 300])
+def test_of_rows_that_cannot_all_be_added_none_is(shared_url: str, count: int) -> None:
+    tables = open_tables(shared_url)
+    rows = [*tokens(count), *tokens(1)]
+    with pytest.raises(IntegrityError), tables.transaction() as work:
+        work.insert(TOKENS, COLUMNS, rows)
+    with pytest.raises(IntegrityError), tables.filling() as filling, filling.transaction() as work:
+        work.insert(TOKENS, COLUMNS, rows)
+    assert tables.read(f"SELECT count(*) FROM {TOKENS}", {}) == [(0,)]
+    with tables.transaction() as work:
+        work.insert(TOKENS, COLUMNS, tokens(count))
+    assert tables.read(f"SELECT count(*) FROM {TOKENS}", {}) == [(count,)]
+    tables.close()
+
+
+def test_others_write_between_the_transactions_of_a_filling(shared_url: str) -> None:
+    mine, theirs = open_tables(shared_url), open_tables(shared_url)
+    with mine.filling() as filling:
+        for turn in range(3):
+            with filling.transaction() as work:
+                work.insert(TOKENS, COLUMNS, tokens(100, first=1 + turn * 100))
+            with theirs.transaction() as work:
+                work.execute(INSERT, {"name": f"x@{turn}", "position": turn})
+    assert mine.read(f"SELECT count(*) FROM {TOKENS}", {}) == [(300,)]
+    assert [position(mine, f"x@{turn}") for turn in range(3)] == [0, 1, 2]
+    with mine.filling() as filling, filling.transaction() as work:
+        work.execute("DELETE FROM keyfold_token_list_1", {})
+    assert theirs.read(f"SELECT count(*) FROM {TOKENS}", {}) == [(0,)]
+    mine.close()
+    theirs.close()
 
 
 def test_a_snapshot_sees_nothing_that_comes_later(shared_url: str) -> None:

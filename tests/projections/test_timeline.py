@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -193,6 +194,31 @@ def test_pages_follow_one_another_whatever_comes_meanwhile(world: Ports, tables:
             if after is None:
                 break
         assert turned == whole
+
+
+def test_a_page_is_read_in_as_many_goes_whatever_is_on_it(
+    world: Ports, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        token = create_token(world, stamp(), "portal").token.id
+        issue_keys(world, stamp(actor=token, request_id=f"req_n{number % 3}"), _ORDER)
+    asked(world, tables, "req_n1")
+    goes: list[str] = []
+    store = world.book.store
+    for name in ("read_from", "read_positions", "read_stream", "read_streams"):
+        method = getattr(store, name)
+
+        def noted(
+            *args: object, name: str = name, method: Callable[..., object] = method, **more: object
+        ) -> object:
+            goes.append(name)
+            return method(*args, **more)
+
+        monkeypatch.setattr(store, name, noted)
+    entries = asked(world, tables, "req_n1")
+    assert len(entries) == 30
+    assert len({entry.event.actor for entry in entries}) == 10
+    assert sorted(goes) == ["read_positions", "read_streams", "read_streams"]
 
 
 # What a reader may see

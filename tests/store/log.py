@@ -27,6 +27,7 @@ from eventsourcing.persistence import (
 from eventsourcing.utils import Environment
 
 from ledger.store import OutcomeUnknown, Recorder, Row, open_environment
+from ledger.store.recorder import rows_of
 
 NAME = "test.noted@1"
 
@@ -133,8 +134,10 @@ def whole_log(recorder: Recorder, page: int = 777) -> list[Row]:
     streams = group(rows)
     for stream, its in streams.items():
         assert [row.version for row in its] == list(range(1, len(its) + 1)), "versions out of order"
-        assert recorder.read_stream(stream) == (len(rows), its)
-    assert recorder.read_streams(list(streams)) == rows
+        head, found = recorder.read_stream(stream)
+        assert (head, rows_of(stream, found)) == (len(rows), its)
+    assert recorder.read_streams(dict.fromkeys(streams, 0)) == (len(rows), rows)
+    assert recorder.read_positions(range(-1, len(rows) + 3)) == rows
     return rows
 
 

@@ -13,6 +13,10 @@ from typing import Any
 FORK = multiprocessing.get_context("fork")
 PATIENCE_S = 60
 
+# Forked from a process that was started for that and has never opened a ledger.
+CLEAN = multiprocessing.get_context("forkserver")
+CLEAN.set_forkserver_preload(["tests.store.test_processes"])
+
 
 def start(function: Callable[..., Any], *args: Any) -> ForkProcess:
     """Start a function in a process of its own."""
@@ -21,6 +25,18 @@ def start(function: Callable[..., Any], *args: Any) -> ForkProcess:
         # The child uses no lock that a thread of ours may hold now: that is what is tested.
         warnings.simplefilter("ignore", DeprecationWarning)
         process.start()
+    return process
+
+
+def start_clean(function: Callable[..., Any], *args: Any) -> Any:
+    """Start a function of a module in a process that inherits nothing of this one.
+
+    SQLite keeps in its process who holds which lock. A process that is forked while a thread of
+    ours is inside SQLite believes that it holds what that thread holds, and reads pages that others
+    are writing: it finds a malformed file. So who follows a ledger in SQLite starts others by this.
+    """
+    process = CLEAN.Process(target=function, args=args, daemon=True)
+    process.start()
     return process
 
 

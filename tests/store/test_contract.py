@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from threading import Barrier
 from uuid import uuid4
 
@@ -26,6 +27,7 @@ from tests.store.log import (
     versions,
     whole_log,
 )
+from tests.store.processes import in_processes
 
 # --- appending ------------------------------------------------------------------------------------
 
@@ -53,8 +55,9 @@ def test_what_is_stored_is_what_was_given(recorder: Recorder) -> None:
     recorder.insert_events([StoredEvent("a", 1, "account.seat_occupied@1", state)])
 
     assert recorder.read_from(0, 1) == [Row(1, "a", 1, "account.seat_occupied@1", state)]
-    assert recorder.read_stream("a")[1][0] == Row(1, "a", 1, "account.seat_occupied@1", state)
+    assert recorder.read_stream("a") == (1, [(1, 1, "account.seat_occupied@1", state)])
     assert type(recorder.read_from(0, 1)[0].state) is bytes
+    assert type(recorder.read_stream("a")[1][0][3]) is bytes
 
 
 def test_a_conflict_tells_stream_expected_and_actual_version(recorder: Recorder) -> None:
@@ -132,8 +135,8 @@ def test_a_stream_may_have_any_text_for_an_id(recorder: Recorder, stream: str) -
     fill(recorder, versions("a", 2))
     recorder.insert_events([event(stream, 1, name="tést@1")])
 
-    assert recorder.read_stream(stream) == (3, [Row(3, stream, 1, "tést@1", b"{}")])
-    assert recorder.read_streams([stream]) == [Row(3, stream, 1, "tést@1", b"{}")]
+    assert recorder.read_stream(stream) == (3, [(3, 1, "tést@1", b"{}")])
+    assert recorder.read_streams({stream: 0}) == (3, [Row(3, stream, 1, "tést@1", b"{}")])
     assert len(recorder.read_stream("a")[1]) == 2
 
 
@@ -193,8 +196,9 @@ def test_a_stream_is_read_from_a_version_on_with_the_head(
     head, rows = filled.read_stream("a", after, limit)
 
     assert head == 9
-    assert [row.version for row in rows] == expected
-    assert {row.stream for row in rows} <= {"a"}
+    assert [version for _, version, _, _ in rows] == expected
+    for position, version, *_ in rows:
+        assert filled.read_from(position - 1, 1)[0][:3] == (position, "a", version)
 
 
 def test_an_unknown_stream_has_no_rows_but_the_ledger_a_head(filled: Recorder) -> None:
@@ -204,30 +208,102 @@ def test_an_unknown_stream_has_no_rows_but_the_ledger_a_head(filled: Recorder) -
 def test_an_empty_ledger_answers_every_question(recorder: Recorder) -> None:
     assert recorder.head() == 0
     assert recorder.read_stream("a") == (0, [])
-    assert recorder.read_streams(["a", "b"]) == []
+    assert recorder.read_stream("a", seen=0) == (0, [])
+    assert recorder.read_streams({"a": 0, "b": 0}) == (0, [])
+    assert recorder.read_positions([0, 1]) == []
     assert recorder.read_from(0, 10) == []
 
 
+def test_a_stream_that_was_read_at_an_earlier_head_is_read_on(recorder: Recorder) -> None:
+    """Whatever a store remembers, to look only where something may be new."""
+    version, seen = 0, -1
+    for n, stream in enumerate("aabaccaaa" * 3, 1):
+        fill(recorder, [(stream, recorder.head() + 1)])
+        for _ in range(n % 4):
+            head, rows = recorder.read_stream("a", version, seen=seen)
+            assert head == n
+            assert rows == [row for row in recorder.read_stream("a")[1] if row[1] > version]
+            version = rows[-1][1] if rows else version
+            seen = head
+
+
+def test_what_another_process_has_appended_is_read_at_once(ledger_url: str) -> None:
+    """Also on connections that have read before, and by a reader that expects nothing new."""
+    with closing(open_recorder(ledger_url)) as ours:
+        fill(ours, versions("a", 2))
+        for version in range(2, 12):
+            in_threads(3, lambda _: read_often(ours))
+            before = ours.head()
+            assert ours.read_stream("a", version, seen=before) == (before, [])
+            assert ours.read_stream("a", version, seen=before) == (before, [])
+            in_processes(1, append_elsewhere, ledger_url, version + 1)
+            head, rows = ours.read_stream("a", version, seen=before)
+            assert (head, [row[:2] for row in rows]) == (before + 1, [(before + 1, version + 1)])
+
+
+def read_often(recorder: Recorder) -> None:
+    for _ in range(3):
+        recorder.read_stream("a", seen=recorder.head())
+
+
+def append_elsewhere(_: int, url: str, version: int) -> None:
+    with closing(open_recorder(url)) as theirs:
+        theirs.insert_events([event("a", version)])
+
+
+def test_rows_are_in_order_of_version_in_whichever_they_were_recorded(recorder: Recorder) -> None:
+    fill(recorder, [("a", 2), ("a", 5), ("b", 1), ("a", 1), ("a", 3)])
+
+    assert [row[:2] for row in recorder.read_stream("a")[1]] == [(4, 1), (1, 2), (5, 3), (2, 5)]
+    assert [row[:2] for row in recorder.read_stream("a", 1, 2)[1]] == [(1, 2), (5, 3)]
+
+
 @pytest.mark.parametrize(
-    ("streams", "expected"),
+    ("after", "expected"),
     [
-        (["b", "a"], [1, 2, 3, 5, 6, 7, 8, 9]),
-        (["c", "b", "c"], [2, 4, 6, 8]),
-        (["d", "c"], [4]),
+        ({"b": 0, "a": 0}, [1, 2, 3, 5, 6, 7, 8, 9]),
+        ({"c": 0, "b": 1}, [4, 6, 8]),
+        ({"a": 4, "b": 3, "c": 9}, [9]),
+        ({"d": 0, "c": 0}, [4]),
+        ({"a": 5}, []),
+        ({}, []),
+    ],
+)
+def test_many_streams_are_read_in_the_order_of_positions_with_the_head(
+    filled: Recorder, after: dict[str, int], expected: list[int]
+) -> None:
+    head, rows = filled.read_streams(after)
+
+    assert head == 9
+    assert [row.position for row in rows] == expected
+    assert rows == filled.read_positions(expected)
+
+
+@pytest.mark.parametrize(
+    ("positions", "expected"),
+    [
+        ([1], [1]),
+        ([9, 2, 4], [2, 4, 9]),
+        ([3, 3, 0, -1, 10], [3]),
+        ([2**62], []),
         ([], []),
     ],
 )
-def test_many_streams_are_read_in_the_order_of_positions(
-    filled: Recorder, streams: list[str], expected: list[int]
+def test_rows_are_read_at_positions(
+    filled: Recorder, positions: list[int], expected: list[int]
 ) -> None:
-    assert [row.position for row in filled.read_streams(streams)] == expected
+    found = filled.read_positions(positions)
+
+    assert [row.position for row in found] == expected
+    assert found == [filled.read_from(position - 1, 1)[0] for position in expected]
 
 
 def test_ten_thousand_streams_are_read_at_once(recorder: Recorder) -> None:
     streams = [f"key-{n}" for n in range(10_000)]
     recorder.insert_events([event(stream, 1) for stream in streams])
 
-    assert [row.stream for row in recorder.read_streams(streams[::-1])] == streams
+    head, rows = recorder.read_streams(dict.fromkeys(streams[::-1], 0))
+    assert (head, [row.stream for row in rows]) == (10_000, streams)
 
 
 @pytest.mark.parametrize(

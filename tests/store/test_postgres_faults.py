@@ -5,6 +5,8 @@ After each the whole log is compared with what every append was told (`tests.sto
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -161,6 +163,26 @@ def test_a_backend_that_is_terminated_while_it_waits_has_recorded_nothing(
     assert account.append(recorder, ("new", 1)) is None
 
 
+def test_who_waits_for_the_turn_hears_ctrl_c(
+    recorder: Recorder, account: Account, session: psycopg.Connection
+) -> None:
+    def press() -> None:
+        wait_until(lambda: backends(session, "wait_event_type = 'Lock'"))
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with session.transaction():
+        session.execute("SELECT keyfold_take_turn()")
+        with ThreadPoolExecutor(1) as threads:
+            pressing = threads.submit(press)
+            with pytest.raises(KeyboardInterrupt):
+                account.append(recorder, ("new", 1))
+            pressing.result()
+        assert terminate(session, "wait_event_type = 'Lock'") == 1
+
+    assert len(account.check(recorder)) == 3
+    assert account.append(recorder, ("new", 1)) is None
+
+
 def test_connections_that_were_closed_while_idle_cost_nothing(
     recorder: Recorder, wire: Wire, account: Account, session: psycopg.Connection
 ) -> None:
@@ -180,7 +202,8 @@ def test_a_read_whose_connection_breaks_is_repeated_on_a_new_one(
         recorder.head,
         lambda: recorder.read_from(0, 10)[-1].position,
         lambda: recorder.read_stream("old")[0],
-        lambda: recorder.read_streams(["old"])[-1].version,
+        lambda: recorder.read_streams({"old": 2})[0],
+        lambda: recorder.read_positions([3])[0].version,
     ):
         wire.next_break = broken
         assert read() == 3

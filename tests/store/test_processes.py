@@ -27,7 +27,7 @@ from tests.store.log import (
     open_recorder,
     whole_log,
 )
-from tests.store.processes import in_processes, start
+from tests.store.processes import in_processes, start_clean
 
 
 @pytest.fixture
@@ -143,13 +143,13 @@ def test_writers_killed_among_others_lose_and_double_nothing(
     What each was told is in a file that the kill cannot take back. A reader follows all the time.
     """
     with followed(ledger) as seen:
-        processes = [start(append_for_ever, ledger_url, tmp_path, name) for name in range(6)]
+        processes = [start_clean(append_for_ever, ledger_url, tmp_path, name) for name in range(6)]
         for name in range(6, 22):
             time.sleep(0.12)
             victim = processes.pop(random.randrange(len(processes)))
             os.kill(victim.pid or 0, signal.SIGKILL)
             victim.join()
-            processes.append(start(append_for_ever, ledger_url, tmp_path, name))
+            processes.append(start_clean(append_for_ever, ledger_url, tmp_path, name))
         for process in processes:
             os.kill(process.pid or 0, signal.SIGKILL)
             process.join()

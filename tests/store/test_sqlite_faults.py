@@ -172,9 +172,13 @@ class FailingConnection(sqlite3.Connection):
     plan: ClassVar[list[str]] = []
 
     def execute(self, sql: str, *params: Any) -> sqlite3.Cursor:
-        if sql != "COMMIT" or not self.plan:
+        commits_itself = "INSERT" in sql and not self.in_transaction
+        if not self.plan or not (sql == "COMMIT" or commits_itself):
             return super().execute(sql, *params)
-        super().execute("ROLLBACK" if self.plan.pop() == "failed" else "COMMIT")
+        if self.plan.pop() == "failed but persisted":
+            super().execute(sql, *params)
+        elif sql == "COMMIT":
+            super().execute("ROLLBACK")
         error = sqlite3.OperationalError("disk I/O error")
         error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
         raise error

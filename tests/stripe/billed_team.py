@@ -28,7 +28,8 @@ from ledger.book import Book
 from ledger.catalog import Catalog, parse
 from ledger.events import Fact, Stamp
 from ledger.seat_sync import QUIET_DEFAULT_S
-from ledger.streams.account import ACCOUNT, Account
+from ledger.streams.account import ACCOUNT
+from ledger.streams.account_state import Account
 from ledger.stripe_objects import read_event
 from tests.cli.program import Program
 from tests.stripe_server import Settings, StripeServer

@@ -16,7 +16,8 @@ from ledger import seat_sync
 from ledger.catalog import parse
 from ledger.events import Fact
 from ledger.seat_sync import Standing, Verdict
-from ledger.streams.account import ACCOUNT, Account, SeatOccupied
+from ledger.streams.account import ACCOUNT, SeatOccupied
+from ledger.streams.account_state import Account
 from ledger.streams.seat_syncs import SeatSyncs, Unanswered
 from ledger.streams.stripe import (
     Meaning,

@@ -17,6 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 PORT_MAX: Final = 65_535
 WORKERS_MAX: Final = 64
 THREADS_MAX: Final = 256
+WORKERS_DEFAULT: Final = 1
 THREADS_DEFAULT: Final = 8
 
 
@@ -44,7 +45,7 @@ def crew_options(command: F) -> F:
     workers = click.option(
         "--workers",
         type=click.IntRange(1, WORKERS_MAX),
-        default=1,
+        default=WORKERS_DEFAULT,
         show_default=True,
         metavar="N",
         help="Processes. Threads share commits, so few processes write faster than many.",

@@ -14,6 +14,7 @@ from flask import Response, abort, request, url_for
 
 from ledger import codec
 from ledger.events import AnyEvent
+from ledger.store.recorder import rows_of
 from ledger.streams import batch as batches
 from ledger.streams import key as keys
 from ledger.streams.attempts import RedemptionRefused
@@ -95,7 +96,8 @@ def show_cause() -> Response:
     named = _CAUSE.fullmatch(asking.asked("of") or "")
     if named is None:
         abort(404)
-    _, rows = ports().book.store.read_stream(named["stream"], int(named["version"]) - 1, 1)
+    _, found = ports().book.store.read_stream(named["stream"], int(named["version"]) - 1, 1)
+    rows = rows_of(named["stream"], found)
     if not rows or not _may_see(codec.decode(rows[0])):
         abort(404)
     return see(url_for("console.show_event", position=rows[0].position))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 from flask import Response
 
 from commands.terminate_subscription import terminate_subscription as terminate
@@ -16,15 +17,16 @@ from ledger.refusals import (
     SubscriptionNotFound,
     VersionMismatch,
 )
-from ledger.streams.account import Account
+from ledger.streams.account_state import Account
 from projections import entitlements as entitled
 from projections import seat_history as history
 from projections import subscriptions as subscribed
 from projections.account_at import AccountAt, Moment, account_at
 from projections.seats import pools
+from projections.subscriptions import ProductView, SubscriptionsView
 from web import answers
 from web.auth import ADMIN, AUDITOR, PORTAL, SUPPORT, only
-from web.context import ports, stamp
+from web.context import caller, ports, stamp
 from web.operations import Answered, Operations
 from web.replies import reply
 from web.schemas import answered, asked
@@ -36,6 +38,7 @@ blp = Operations(
     description="What accounts have, now or as of a moment.",
 )
 
+_PRODUCTS: Final = "products in JSON"
 READERS = only(ADMIN, PORTAL, SUPPORT, AUDITOR)
 
 
@@ -50,7 +53,7 @@ def list_subscriptions(account: str, query: dict[str, Any]) -> Response:
     """Show an account's subscriptions, by product and tier."""
     found = read_account(account, query)
     view = subscribed.subscriptions(found, ports().catalog, ended=query["all"])
-    return reply(answers.subscriptions(view), version=view.version)
+    return reply(_written_once(found, view), version=view.version)
 
 
 @blp.operation(
@@ -121,7 +124,20 @@ def terminate_subscription(
 def read_account(account: str, query: dict[str, Any]) -> AccountAt:
     """Answer an account at the moment that a query asks about."""
     asked_for = Moment(stamp().now, query.get("as_of"), query.get("known_at"))
-    return account_at(ports().book, account, asked_for)
+    # Who asks was looked up in the ledger: that the account is as new as that is new enough.
+    return account_at(ports().book, account, asked_for, caller().reached)
+
+
+def _written_once(found: AccountAt, view: SubscriptionsView) -> answers.Answer:
+    """Answer the view with its products as JSON that is kept as long as they are what is shown."""
+    kept: tuple[list[ProductView], msgspec.Raw] | None = None
+    if found.derived is not None:
+        kept = found.derived.get(_PRODUCTS)
+    if kept is None or kept[0] is not view.products:
+        kept = view.products, msgspec.Raw(msgspec.json.encode(answers.products(view)))
+        if found.derived is not None:
+            found.derived[_PRODUCTS] = kept
+    return {**answers.of_account(view.account, view.moment, view.position), "products": kept[1]}
 
 
 def one_subscription(account: Account, id: str, at: datetime) -> answers.Answer:

@@ -1,0 +1,260 @@
+"""Whether a call costs the same in a large ledger as in a small one.
+
+Ledgers of mixed facts (bench.mixed) differ in nothing but how many. Among them, spread over the
+whole ledger, are the same fifty accounts of forty events each. Each call is made on all ledgers in
+turn, about those accounts or about something new.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import Final, NamedTuple
+
+from eventsourcing.persistence import StoredEvent
+
+from bench import mixed
+from bench.ledgers import STATE, Bench, ledger, new_database, stamp
+from bench.measure import FULL, QUICK, Effort, Measure
+from bench.rounds import Contestant, Run, interleaved, threads
+from commands.issue_keys import Order, issue_keys
+from commands.occupy_seat import Sitting, occupy_seat
+from commands.ports import Ports
+from commands.redeem_key import Try, redeem_key
+from projections import catch_up, tree
+from projections.account_at import Moment, account_at
+from projections.key_list import KEY_LIST, KeyQuery, list_keys
+from projections.stores import Tables, open_tables
+from projections.subscriptions import subscriptions
+from projections.timeline import TIMELINE, Sight, TimelineQuery, timeline
+
+SIZES_QUICK: Final = (5_000, 50_000)
+SIZES_FULL: Final = (10_000, 100_000, 1_000_000)
+SIZES_LONG: Final = (*SIZES_FULL, 10_000_000)
+TOLERATED: Final = 1.3
+PAGE: Final = 50
+ACCOUNTS: Final = 50
+STRETCHES: Final = 10
+EVENTS_IN_ONE: Final = 4  # of each of the accounts
+PART: Final = 0.25  # there are many of these rows, so each gets less time than others have
+
+
+class Ledger(NamedTuple):
+    """A ledger of some size."""
+
+    events: int
+    bench: Bench
+    tables: Tables
+
+    @property
+    def ports(self) -> Ports:
+        return self.bench.ports
+
+
+class Point(NamedTuple):
+    """How long a call took in a ledger of some size, the median."""
+
+    call: str
+    database: str
+    events: int
+    ms: float
+
+
+class Growth(NamedTuple):
+    """A row of the table, and the points that it was made of, for the plot."""
+
+    measure: Measure
+    points: list[Point]
+
+
+@contextmanager
+def ledgers(url: str, effort: Effort) -> Iterator[list[Ledger]]:
+    """Make ledgers of each size in new databases beside the one at an address; the largest last.
+
+    Their tables are empty.
+    """
+    sizes = {QUICK: SIZES_QUICK, FULL: SIZES_FULL}.get(effort, SIZES_LONG)
+    with ExitStack() as stack:
+        yield [stack.enter_context(_filled(url, size)) for size in sizes]
+
+
+def grown(ledgers: list[Ledger], effort: Effort) -> Iterator[Growth]:
+    """Measure every call on all ledgers; before, their tables catch up."""
+    small, *_, large = ledgers
+    database = large.bench.name
+    made = [_catch_up(one) for one in ledgers]
+    yield Growth(_making(small, large, made[0], made[-1]), [])
+    for call, make in CALLS.items():
+        found = interleaved(
+            [Contestant(f"{one.events}", _run(make, one)) for one in ledgers],
+            rounds=effort.rounds,
+            seconds=effort.seconds * PART,
+        )
+        times = [found[f"{one.events}"].median_ms for one in ledgers]
+        yield Growth(
+            Measure(
+                f"{call}, ledger of {large.events:,} events",
+                f"the same of {small.events:,}",
+                times[-1] / times[0],
+                None if call == PROOF else TOLERATED,
+                at_least=False,
+                detail=f"median {times[-1]:.3f} ms against {times[0]:.3f} ms",
+            ),
+            [Point(call, database, one.events, ms) for one, ms in zip(ledgers, times, strict=True)],
+        )
+
+
+def _catch_up(ledger: Ledger) -> float:
+    """Bring the tables that are asked up to the ledger's head; answer the timeline's seconds."""
+    book, head = ledger.ports.book, ledger.ports.book.head()
+    began = time.perf_counter()
+    catch_up.catch_up(book, ledger.tables, TIMELINE, head)
+    took = time.perf_counter() - began
+    catch_up.catch_up(book, ledger.tables, KEY_LIST, head)
+    tree.extend(book, ledger.tables, head)
+    return took
+
+
+def _making(small: Ledger, large: Ledger, small_s: float, large_s: float) -> Measure:
+    each, of_small = large_s / large.events, small_s / small.events
+    return Measure(
+        f"the timeline's table, made for {large.events:,} events: time of each",
+        f"the same of {small.events:,}",
+        each / of_small,
+        None,
+        at_least=False,
+        detail=f"{1 / each:,.0f} events/s against {1 / of_small:,.0f}",
+    )
+
+
+def _run(make: Callable[[Ledger], Callable[[], object]], ledger: Ledger) -> Run:
+    call = make(ledger)
+    return threads(lambda _client: call())
+
+
+@contextmanager
+def _filled(url: str, events: int) -> Iterator[Ledger]:
+    with (
+        new_database(url) as own,
+        ledger(own) as bench,
+        closing(open_tables(own)) as tables,
+    ):
+        for stretch in range(STRETCHES):
+            mixed.fill(bench.ports.book, events * (stretch + 1) // STRETCHES)
+            bench.ports.book.store.insert_events(list(_asked_about(stretch)))
+        yield Ledger(events, bench, tables)
+
+
+def _asked_about(stretch: int) -> Iterator[StoredEvent]:
+    first = stretch * EVENTS_IN_ONE
+    for account in range(ACCOUNTS):
+        for version in range(first + 1, first + EVENTS_IN_ONE + 1):
+            name = "account.seat_occupied@1"
+            yield StoredEvent(f"account-{_ASKED.format(account)}", version, name, STATE)
+
+
+_ASKED = "asked-{}"
+
+
+def _in_turn() -> Iterator[str]:
+    return itertools.cycle([_ASKED.format(number) for number in range(ACCOUNTS)])
+
+
+# The calls
+
+
+def _append(ledger: Ledger) -> Callable[[], object]:
+    numbers = itertools.count()
+    store = ledger.ports.book.store
+    name = "account.seat_occupied@1"
+    return lambda: store.insert_events([StoredEvent(f"grown-{next(numbers)}", 1, name, STATE)])
+
+
+def _occupy(ledger: Ledger) -> Callable[[], object]:
+    ports, numbers = ledger.ports, itertools.count()
+    order = Order("cloud_pos", None, seats=100_000, months=12, count=1, reseller="bench")
+    redeem_key(ports, stamp(), Try("grown", "s", issue_keys(ports, stamp(), order).keys[0].code))
+    return lambda: occupy_seat(
+        ports, stamp(), Sitting("grown", "cloud_pos", None, f"till-{next(numbers)}")
+    )
+
+
+def _redeem(ledger: Ledger) -> Callable[[], object]:
+    ports, numbers = ledger.ports, itertools.count()
+    order = Order("cloud_pos", None, seats=5, months=12, count=1_000, reseller="bench")
+
+    def codes() -> Iterator[str]:
+        while True:
+            yield from [key.code for key in issue_keys(ports, stamp(), order).keys]
+
+    left = codes()
+    return lambda: redeem_key(ports, stamp(), Try(f"redeem-{next(numbers)}", "s", next(left)))
+
+
+def _view(ledger: Ledger) -> Callable[[], object]:
+    turn = _in_turn()
+    book, catalog = ledger.ports.book, ledger.ports.catalog
+    return lambda: subscriptions(account_at(book, next(turn), Moment(stamp().now)), catalog)
+
+
+def _history(ledger: Ledger) -> Callable[[], object]:
+    """As of a moment that is past: folded from the events, whatever is remembered."""
+    turn = _in_turn()
+    book, catalog = ledger.ports.book, ledger.ports.catalog
+    then = Moment(stamp().now, as_of=stamp().now)
+    return lambda: subscriptions(account_at(book, next(turn), then), catalog)
+
+
+def _busy(ledger: Ledger) -> Callable[[], object]:
+    """The portal's token, which nearly every event names."""
+    return _asking(ledger, TimelineQuery(actor=mixed.PORTAL))
+
+
+def _everything(ledger: Ledger) -> Callable[[], object]:
+    return _asking(ledger, TimelineQuery())
+
+
+def _asking(ledger: Ledger, query: TimelineQuery) -> Callable[[], object]:
+    ports, tables = ledger.ports, ledger.tables
+    return lambda: timeline(ports.book, tables, ports.catalog, query, Sight(None), limit=PAGE)
+
+
+def _timeline(ledger: Ledger) -> Callable[[], object]:
+    turn = _in_turn()
+    ports, tables = ledger.ports, ledger.tables
+    return lambda: timeline(
+        ports.book,
+        tables,
+        ports.catalog,
+        TimelineQuery(account=next(turn)),
+        Sight(None),
+        limit=PAGE,
+    )
+
+
+def _keys(ledger: Ledger) -> Callable[[], object]:
+    query, book, tables = KeyQuery(reseller="north"), ledger.ports.book, ledger.tables
+    return lambda: list_keys(book, tables, query, Moment(stamp().now), limit=PAGE)
+
+
+def _proof(ledger: Ledger) -> Callable[[], object]:
+    places, book, tables = random.Random(7), ledger.ports.book, ledger.tables
+    return lambda: tree.inclusion(book, tables, places.randint(1, ledger.events), ledger.events)
+
+
+PROOF: Final = "inclusion proof"  # as long as the logarithm of the ledger's size
+CALLS: Final[dict[str, Callable[[Ledger], Callable[[], object]]]] = {
+    "append one event": _append,
+    "occupy_seat": _occupy,
+    "redeem_key": _redeem,
+    "Subscriptions now": _view,
+    "Subscriptions as of a past moment": _history,
+    "timeline by a rare reference": _timeline,
+    "timeline by a busy reference": _busy,
+    "timeline of everything": _everything,
+    "list of a reseller's keys": _keys,
+    PROOF: _proof,
+}

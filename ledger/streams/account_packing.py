@@ -1,0 +1,140 @@
+"""An account's state as bytes, for a snapshot that spares folding a long stream from its start.
+
+A snapshot is only a shortcut: without it the same state is folded from the events. It is dropped,
+not migrated: whoever changes what an account's fold makes, or how it is packed, raises `SHAPE`, and
+every older snapshot is passed over. A test notices when somebody forgets.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from immutables import Map
+from msgspec import Struct
+
+from ledger.events import Packing
+from ledger.streams.account_state import Account, Seat, Subscription
+from ledger.streams.seat_syncs import Moved, Refused, SeatSyncs, Unanswered
+from ledger.streams.stripe import (
+    Meaning,
+    PurchaseOutcome,
+    StripeCheckoutStarted,
+    StripeSeatsAsked,
+)
+from ledger.streams.stripe_purchases import StripePurchase
+from ledger.streams.stripe_side import StripeSide
+from ledger.streams.stripe_state import StripeInvoice, StripeSubscription
+
+SHAPE: Final = 1
+
+
+class _Purchase(Struct, array_like=True):
+    version: int
+    asked_at: datetime
+    checkout: StripeCheckoutStarted | None
+    seats: StripeSeatsAsked | None
+    outcome: PurchaseOutcome | None
+
+
+class _Stripe(Struct, array_like=True):
+    customers: tuple[str, ...]
+    subscriptions: dict[str, StripeSubscription]
+    invoices: dict[str, StripeInvoice]
+    mapped: dict[str, Meaning]
+    purchases: list[_Purchase]
+
+
+class _Syncs(Struct, array_like=True):
+    moved: dict[str, Moved]
+    unanswered: dict[str, Unanswered]
+    refused: dict[str, Refused]
+
+
+class _Account(Struct, array_like=True):
+    subscriptions: list[Subscription]
+    seats: list[Seat]
+    used: dict[tuple[str, str | None], int]
+    texts: int
+    erased_at: datetime | None
+    stripe: _Stripe | None
+    seat_syncs: _Syncs | None
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Account).decode
+
+
+def pack(account: Account) -> bytes:
+    """Answer the state as bytes; the same state is not always the same bytes."""
+    stripe, syncs = account.stripe, account.seat_syncs
+    return _encode(
+        _Account(
+            list(account.subscriptions.values()),
+            list(account.seats.values()),
+            account.used,
+            account.texts,
+            account.erased_at,
+            _packed_stripe(stripe) if stripe != StripeSide() else None,
+            _Syncs(dict(syncs.moved), dict(syncs.unanswered), dict(syncs.refused))
+            if syncs != SeatSyncs()
+            else None,
+        )
+    )
+
+
+def unpack(packed: bytes) -> Account:
+    """Answer the state that was packed.
+
+    Raises:
+        msgspec.DecodeError: the bytes are nothing that `pack` made.
+    """
+    found = _decode(packed)
+    syncs = found.seat_syncs
+    return Account(
+        {one.id: one for one in found.subscriptions},
+        Map({(seat.product, seat.holder): seat for seat in found.seats}),
+        found.used,
+        found.texts,
+        found.erased_at,
+        _unpacked_stripe(found.stripe) if found.stripe else StripeSide(),
+        SeatSyncs(Map(syncs.moved), Map(syncs.unanswered), Map(syncs.refused))
+        if syncs
+        else SeatSyncs(),
+    )
+
+
+def _packed_stripe(side: StripeSide) -> _Stripe:
+    return _Stripe(
+        side.customers,
+        side.subscriptions,
+        dict(side.invoices),
+        side.mapped,
+        [_packed_purchase(one) for one in side.purchases.values()],
+    )
+
+
+def _packed_purchase(one: StripePurchase) -> _Purchase:
+    checkout = one.fact if isinstance(one.fact, StripeCheckoutStarted) else None
+    seats = one.fact if isinstance(one.fact, StripeSeatsAsked) else None
+    return _Purchase(one.version, one.asked_at, checkout, seats, one.outcome)
+
+
+def _unpacked_stripe(side: _Stripe) -> StripeSide:
+    return StripeSide(
+        side.customers,
+        side.subscriptions,
+        Map(side.invoices),
+        side.mapped,
+        Map({one.version: _unpacked_purchase(one) for one in side.purchases}),
+    )
+
+
+def _unpacked_purchase(one: _Purchase) -> StripePurchase:
+    fact = one.checkout or one.seats
+    assert fact is not None, "one of the two was packed"
+    return StripePurchase(one.version, one.asked_at, fact, one.outcome)
+
+
+PACKING: Final[Packing[Account]] = Packing(SHAPE, pack, unpack)

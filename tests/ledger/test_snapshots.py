@@ -1,0 +1,234 @@
+"""An account that begins with a snapshot is the one that is folded from its first event."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from ledger import codec
+from ledger.book import SNAPSHOT_EVENTS, Book, Change, Loaded, unwritten
+from ledger.events import AnyEvent, Fact, Stamp
+from ledger.store import schema
+from ledger.store.recorder import Row
+from ledger.streams import account_packing
+from ledger.streams.account import ACCOUNT, SeatOccupied, SeatReleased
+from ledger.streams.account_packing import pack, unpack
+from ledger.streams.attempts import ATTEMPTS
+from projections.snapshots import wrong_snapshots
+from tests.audit.ledgers import happens
+from tests.worlds import another_book, ports
+
+CHECKOUT = Path(__file__).parents[2]
+GOLDEN = CHECKOUT / "tests" / "golden"
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+# All that an account's state follows from. What only decides cannot change what is kept; but it is
+# in the same files, so that a decision that changes may cost a fold of the long accounts.
+FOLDING = (
+    "account", "account_packing", "account_state", "seat_syncs", "stripe", "stripe_purchases",
+    "stripe_side", "stripe_state",
+)  # fmt: skip
+
+
+# --- the shape ------------------------------------------------------------------------------------
+
+
+def fingerprint() -> str:
+    """Answer a digest of what folds an account, whatever is only written about it."""
+    digest = hashlib.sha256()
+    for module in FOLDING:
+        tree = ast.parse((CHECKOUT / "ledger" / "streams" / f"{module}.py").read_text("utf-8"))
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list) and body and is_text(body[0]):
+                body[0] = ast.Pass()
+        digest.update(ast.dump(tree).encode())
+    return digest.hexdigest()
+
+
+def is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def test_whoever_changes_the_fold_gives_snapshots_another_shape() -> None:
+    """When this fails: raise SHAPE, and write both into the file.
+
+    A change that surely leaves every state as it was may keep the shape, with the new fingerprint.
+    """
+    known = json.loads((GOLDEN / "account_snapshot.json").read_text("utf-8"))
+
+    assert {"shape": account_packing.SHAPE, "fingerprint": fingerprint()} == known
+
+
+# --- packing --------------------------------------------------------------------------------------
+
+
+def golden_events() -> Iterator[AnyEvent]:
+    """Answer two events of every fact that an account can have: with all fields, and with few."""
+    version = 0
+    for name in sorted(ACCOUNT.facts):
+        for kind in ("full", "minimal"):
+            state = (GOLDEN / "events" / f"{name}.{kind}.json").read_bytes()
+            version += 1
+            yield codec.decode(Row(version, "account-golden", version, name, state))
+
+
+def test_a_state_that_is_made_of_every_fact_comes_back_as_it_was() -> None:
+    events = list(golden_events())
+    for seed in range(50):
+        some = Random(seed).sample(events, k=Random(seed).randint(1, len(events)))
+        state = ACCOUNT.fold(ACCOUNT.initial, some)
+        assert unpack(pack(state)) == state
+        again = ACCOUNT.fold(unpack(pack(state)), events)
+        assert again == ACCOUNT.fold(state, events)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_whatever_happens_to_an_account_it_comes_back_as_it_was(seed: int) -> None:
+    world = ports(seed=seed)
+    happens(world, Random(seed))
+    names = {event.stream for event in world.book.follow(0) if event.stream.startswith("account-")}
+    assert names
+    for name in names:
+        loaded = world.book.load(ACCOUNT, name.removeprefix("account-"))
+        assert unpack(pack(loaded.state)) == loaded.state
+
+
+# --- in the book ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def book(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Book]:
+    url = {"memory": "memory:", "sqlite": f"sqlite:///{tmp_path}/ledger.db"}.get(request.param)
+    url = url or request.getfixturevalue("postgres_url")
+    schema.upgrade(url)
+    with closing(Book(url)) as book:
+        yield book
+
+
+def comes_and_goes(book: Book, account: str, events: int, after: int = 0) -> None:
+    """Append so many events of seats to an account of which `after` are there."""
+    loaded: Loaded = unwritten(ACCOUNT, account)._replace(version=after)
+    facts: list[Fact] = []
+    for number in range(after, after + events):
+        kind = SeatReleased if number % 3 == 2 else SeatOccupied
+        facts.append(kind(product="cloud_pos", tier=None, holder=f"till-{number % 7}"))
+    now = NOON + timedelta(seconds=after)
+    book.append(Stamp(now, "operator", "req_1"), Change(loaded, facts))
+
+
+def folded(book: Book, account: str) -> Loaded:
+    head, events = book.history(ACCOUNT, account)
+    return unwritten(ACCOUNT, account).after(events, head)
+
+
+def kept(book: Book) -> list[tuple[str, int]]:
+    return [(stream, one.version) for stream, one in book.store.snapshots.streams("", 100)]
+
+
+def test_none_is_kept_of_a_short_account(book: Book) -> None:
+    comes_and_goes(book, "acme", SNAPSHOT_EVENTS - 1)
+
+    assert another_book(book).load(ACCOUNT, "acme") == folded(book, "acme")
+    assert kept(book) == []
+
+
+def test_one_is_kept_of_a_long_account_and_used_by_the_next_process(book: Book) -> None:
+    comes_and_goes(book, "acme", SNAPSHOT_EVENTS)
+    assert another_book(book).load(ACCOUNT, "acme") == folded(book, "acme")
+    assert kept(book) == [("account-acme", SNAPSHOT_EVENTS)]
+
+    comes_and_goes(book, "acme", 5, after=SNAPSHOT_EVENTS)
+
+    assert another_book(book).load(ACCOUNT, "acme") == folded(book, "acme")
+    assert len(book.store.snapshots.read("account-acme", account_packing.SHAPE).rows) == 5
+    assert kept(book) == [("account-acme", SNAPSHOT_EVENTS)]
+
+
+def test_a_new_one_is_kept_after_as_many_events_again(book: Book) -> None:
+    for _ in range(2):
+        comes_and_goes(book, "acme", SNAPSHOT_EVENTS, after=folded(book, "acme").version)
+        assert another_book(book).load(ACCOUNT, "acme") == folded(book, "acme")
+
+    assert kept(book) == [("account-acme", 2 * SNAPSHOT_EVENTS)]
+
+
+def test_one_that_would_be_larger_than_what_it_spares_is_not_kept(book: Book) -> None:
+    facts = [
+        SeatOccupied(product="cloud_pos", tier=None, holder=f"{'till' * 60}-{number}")
+        for number in range(SNAPSHOT_EVENTS)
+    ]
+    book.append(Stamp(NOON, "operator", "req_1"), Change(unwritten(ACCOUNT, "acme"), facts))
+
+    assert another_book(book).load(ACCOUNT, "acme") == folded(book, "acme")
+    assert kept(book) == []
+
+
+def test_a_long_account_among_others_is_loaded_whole(book: Book) -> None:
+    comes_and_goes(book, "acme", SNAPSHOT_EVENTS + 20)
+    comes_and_goes(book, "short", 3)
+
+    fresh = another_book(book)
+    tried, acme, short = fresh.load_all((ATTEMPTS, "acme"), (ACCOUNT, "acme"), (ACCOUNT, "short"))
+
+    assert (acme, short) == (folded(book, "acme"), folded(book, "short"))
+    assert tried == unwritten(ATTEMPTS, "acme", head=SNAPSHOT_EVENTS + 23)
+    assert fresh.load_all((ACCOUNT, "acme"))[0] == acme
+
+
+def test_one_that_cannot_be_read_is_passed_over(book: Book) -> None:
+    comes_and_goes(book, "acme", SNAPSHOT_EVENTS)
+    another_book(book).load(ACCOUNT, "acme")
+    ((stream, good),) = book.store.snapshots.streams("", 1)
+    bad = good._replace(shape=account_packing.SHAPE + 1)
+    for state in (b"", b"\x93", pack(ACCOUNT.initial)[:-1]):
+        book.store.snapshots.keep(stream, bad)  # another shape, so that the next one is taken
+        book.store.snapshots.keep(stream, good._replace(state=state))
+        assert another_book(book).load(ACCOUNT, "acme") == folded(book, "acme")
+
+
+def test_where_none_can_be_written_the_account_is_answered_all_the_same(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    schema.upgrade(url)
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as session:
+        session.execute(
+            "CREATE TRIGGER refused BEFORE INSERT ON keyfold_snapshots"
+            " BEGIN SELECT RAISE(ABORT, 'read only'); END"
+        )
+    with closing(Book(url)) as book:
+        comes_and_goes(book, "acme", SNAPSHOT_EVENTS)
+
+        assert another_book(book).load(ACCOUNT, "acme") == folded(book, "acme")
+        assert kept(book) == []
+
+
+# --- verifying ------------------------------------------------------------------------------------
+
+
+def test_what_is_not_what_the_events_say_is_found(book: Book) -> None:
+    comes_and_goes(book, "acme", SNAPSHOT_EVENTS)
+    another_book(book).load(ACCOUNT, "acme")
+    ((stream, good),) = book.store.snapshots.streams("", 1)
+    assert list(wrong_snapshots(book)) == []
+
+    for wrong, sentence in (
+        (good._replace(state=pack(ACCOUNT.initial)), "is not what its events make"),
+        (good._replace(recorded_at="2020-01-01T00:00:00+00:00"), "is not what its events make"),
+        (good._replace(state=b"\x93"), "cannot be read"),
+        (good._replace(version=good.version + 7), "is not at that position"),
+        (good._replace(position=good.position + 1), "is not at that position"),
+    ):
+        book.store.snapshots.keep(stream, good._replace(shape=account_packing.SHAPE + 1))
+        assert list(wrong_snapshots(book)) == [], "another release's are passed over"
+        book.store.snapshots.keep(stream, wrong)
+        (found,) = wrong_snapshots(book)
+        assert (found.stream, found.position) == (stream, wrong.position)
+        assert sentence in found.sentence

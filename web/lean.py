@@ -1,0 +1,76 @@
+"""Flask, without the work that none of our requests needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Final
+
+from flask import Flask, Request
+from flask.sessions import NullSession, SessionInterface
+from werkzeug.routing import MapAdapter
+
+HOSTS_REMEMBERED: Final = 100
+
+
+class LeanRequest(Request):
+    """A request that looks only once which blueprints its page belongs to."""
+
+    @cached_property
+    def blueprints(self) -> list[str]:
+        return super().blueprints
+
+
+class NoSessions(SessionInterface):
+    """There are none; whoever uses one nevertheless is told so."""
+
+    _none = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:
+        return self._none
+
+
+class LeanFlask(Flask):
+    """Flask for views that are not asynchronous, do not differ by host, and have no session.
+
+    The parts of a host's name are looked at once for each host, and not at each request.
+    """
+
+    request_class = LeanRequest
+    session_interface = NoSessions()
+
+    def __init__(self, import_name: str) -> None:
+        super().__init__(import_name)
+        self.hosts: dict[tuple[Any, ...], str] = {}
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        if request is None:
+            return super().create_url_adapter(None)
+        environ = request.environ
+        host = environ.get("HTTP_HOST")
+        scheme = environ["wsgi.url_scheme"]
+        place = host, scheme, environ.get("SERVER_NAME"), environ.get("SERVER_PORT")
+        known = self.hosts.get(place)
+        if known is None or environ.get("SCRIPT_NAME") or "HTTP_UPGRADE" in environ:
+            adapter = super().create_url_adapter(request)
+            if adapter and adapter.url_scheme == scheme and len(self.hosts) < HOSTS_REMEMBERED:
+                self.hosts[place] = adapter.server_name
+            return adapter
+        return MapAdapter(
+            self.url_map,
+            known,
+            "/",
+            "",
+            scheme,
+            _text(environ.get("PATH_INFO", "")),
+            environ["REQUEST_METHOD"],
+            _text(environ.get("QUERY_STRING", "")),
+        )
+
+
+def _text(of_environ: str) -> str:
+    """Answer a text of WSGI's, which hands bytes over as Latin 1."""
+    return of_environ.encode("latin1").decode(errors="replace")
