@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 STOP_TIMEOUT_S = 30
 POLL_S = 0.05
+INSIST_S = 1.0
 FIGURES_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 POLL_TIMEOUT_S = 5
 
@@ -87,6 +88,7 @@ def serve(
         server = server_of("web.wsgi:app", address, held_port, workers, threads)
         _hear_interrupts()
         _in_background(lambda: _announce(host, address, held_port, on_ready))
+        _in_background(lambda: _insist_on_stopping(server))
         try:
             # Here and not in a worker, so that there is one however many workers there are; and
             # after interrupts were blocked, since its threads must not hear them either.
@@ -221,6 +223,18 @@ def _hear_interrupts() -> None:
 
     if heard:
         _in_background(hear)
+
+
+def _insist_on_stopping(server: MPServer | MTServer) -> NoReturn:
+    """Wake granian again when it has been told to stop and has not heard it.
+
+    It forgets a signal that comes while it is about to replace a worker that has just ended, as one
+    has that the same signal reached first; and then it would wait for ever.
+    """
+    while True:
+        time.sleep(INSIST_S)
+        if server.interrupt_signal:
+            server.main_loop_interrupt.set()
 
 
 def _in_background(work: Callable[[], object]) -> None:
