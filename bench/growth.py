@@ -31,7 +31,7 @@ from projections.stores import Tables, open_tables
 from projections.subscriptions import subscriptions
 from projections.timeline import TIMELINE, Sight, TimelineQuery, timeline
 
-SIZES_QUICK: Final = (5_000, 50_000)
+SIZES_QUICK: Final = (5_000, 30_000)
 SIZES_FULL: Final = (10_000, 100_000, 1_000_000)
 SIZES_LONG: Final = (*SIZES_FULL, 10_000_000)
 TOLERATED: Final = 1.3

@@ -24,8 +24,8 @@ class Effort(NamedTuple):
     repeats: int
 
 
-QUICK: Final = Effort(rounds=2, seconds=0.3, events=50_000, repeats=3)
-FULL: Final = Effort(rounds=5, seconds=0.8, events=1_000_000, repeats=9)
+QUICK: Final = Effort(rounds=2, seconds=0.2, events=30_000, repeats=3)
+FULL: Final = Effort(rounds=5, seconds=0.6, events=1_000_000, repeats=9)
 LONG: Final = FULL._replace(events=10_000_000)
 
 
