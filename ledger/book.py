@@ -372,10 +372,8 @@ class Book(Application[str]):
         head, snapshot, rows = self.store.snapshots.read(new.name, packing.shape)
         try:
             known = _unpacked(new, snapshot, packing) if snapshot else new
-        except (
-            msgspec.DecodeError,
-            ValueError,
-        ):  # damaged: to be found by a replay, not by a reader
+        except (msgspec.DecodeError, ValueError):
+            # It is damaged, which is for a replay to find; a reader folds the events.
             known = new
             head, rows = self.store.read_stream(new.name)
         loaded = known.after(codec.occurrences(rows), head) if rows else known.at(head)
