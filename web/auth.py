@@ -18,7 +18,8 @@ from typing import Final, NamedTuple
 from flask import Request
 
 from ledger.book import Loaded
-from ledger.streams.token import TOKEN, Role, Token, stream_id, token_id
+from ledger.streams.token import Role, Token, token_id
+from projections.access import look_up
 from web.context import Caller, ports
 from web.errors import FORBIDDEN, UNAUTHENTICATED, Problem
 
@@ -92,20 +93,18 @@ def _caller(request: Request, now: datetime) -> Caller:
         detail = "send a token as `Authorization: Bearer kf_…`"
         raise Problem(UNAUTHENTICATED, detail, {"WWW-Authenticate": CHALLENGE})
     sent = _BEARER.fullmatch(given)
-    found = _look_up(sent["secret"]) if sent else None
-    token = found.state if found else None
-    if found is None or token is None or not token.valid(now):
+    found = _look_up(sent["secret"], now) if sent else None
+    if found is None or found.state is None:
         challenge = f'{CHALLENGE}, error="invalid_token"'
         detail = "this token is unknown, revoked or expired"
         raise Problem(UNAUTHENTICATED, detail, {"WWW-Authenticate": challenge})
+    token = found.state
     return Caller(token.id, token.role, token.reseller, found.head)
 
 
-def _look_up(secret: str) -> Loaded[Token | None]:
-    """Answer the token as the ledger has it now."""
+def _look_up(secret: str, now: datetime) -> Loaded[Token | None] | None:
     found = ports()
-    id = _ids.of(found.token_key, secret)
-    return found.book.load(TOKEN, stream_id(id))
+    return look_up(found.book, _ids.of(found.token_key, secret), now)
 
 
 class TokenIds:
