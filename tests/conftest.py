@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[SESSION_FOLDER] = session.folder
     else:
         config.stash[SESSION_FOLDER] = Path(worker["session_folder"])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse two tests of one name: pytest-xdist would run only one of them."""
+    for name, times in Counter(item.nodeid for item in items).items():
+        if times > 1:
+            raise pytest.UsageError(f"{times} tests are called {name}: give each a name of its own")
 
 
 def _hear_interrupts() -> None:

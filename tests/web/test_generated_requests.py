@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jsonschema_rs
 import schemathesis
 from hypothesis import settings
 from schemathesis import Case
 from schemathesis.checks import CheckContext
 from schemathesis.config import SchemathesisConfig
+from schemathesis.core.result import Ok
 from schemathesis.core.transport import Response
 from schemathesis.generation import GenerationMode
 
@@ -18,15 +21,18 @@ from web.schemas.fields import IS_A_CODE
 # What no schema can say: these depend on what is in the ledger, or on another field.
 NOT_IN_THE_SCHEMA = {"wrong_product", "idempotency_key_reused", "code_in_url"}
 NOT_IN_THE_FIELD = {
-    "/cursor", "/tier", "/redeem_by", "/from", "/to", "/size", "/position", "/product",
+    "/cursor", "/tier", "/redeem_by", "/from", "/to", "/size", "/position", "/product", "/holder",
+    "/session", "/return_url", "/success_url", "/cancel_url",
 }  # fmt: skip
+# Because of what is set up, or of what the ledger has not come to; no fault.
+UNAVAILABLE = {"position_not_reached", "stripe_not_configured"}
 
 CONFIG = SchemathesisConfig.from_dict(
     {
         # Every request brings its own token; who may do what is told in test_access.py.
         "generation": {"with-security-parameters": False},
         "checks": {
-            # A position that is not reached; every other 5xx is told apart below.
+            # Of 503 only some, see UNAVAILABLE.
             "not_a_server_error": {"expected-statuses": ["2xx", "3xx", "4xx", "503"]},
             "positive_data_acceptance": {
                 "expected-statuses": ["2xx", "404", "409", "412", "422", "429", "503"]
@@ -49,7 +55,7 @@ def refused_for_what_a_schema_cannot_say(
 ) -> None:
     """Hold refusals of requests that fit the schema to reasons that it could not have."""
     if response.status_code == 503:
-        assert response.json()["code"] == "position_not_reached"
+        assert response.json()["code"] in UNAVAILABLE
     if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE:
         return
     if response.status_code == 422 and fits_its_schema(case):
@@ -67,7 +73,8 @@ def fits_its_schema(case: Case) -> bool:
     Private and unassigned characters are refused in words, since no short pattern says so; and
     schemathesis makes up an If-Match without looking at its pattern.
     """
-    texts = case.body.values() if isinstance(case.body, dict) else ()
+    body = case.body if isinstance(case.body, dict) else {}
+    texts = (*body.values(), *case.query.values(), *case.path_parameters.values())
     if any(isinstance(text, str) and unreadable(text) for text in texts):
         return False
     return all(
@@ -77,7 +84,20 @@ def fits_its_schema(case: Case) -> bool:
     )
 
 
-@schema.parametrize()
-@settings(max_examples=25, derandomize=True)
-def test_whatever_is_sent_the_answer_is_as_documented(case: Case) -> None:
-    case.call_and_validate(headers={"Authorization": f"Bearer {API.tokens['admin']}"})
+def _test(operation: str) -> Any:
+    """Answer the test of one operation, under a name of its own."""
+
+    def test(case: Case) -> None:
+        case.call_and_validate(headers={"Authorization": f"Bearer {API.tokens['admin']}"})
+
+    test.__name__ = test.__qualname__ = f"test_{operation}"
+    wanted = schema.include(operation_id=operation)
+    return wanted.parametrize()(settings(max_examples=25, derandomize=True)(test))
+
+
+# Not all in one: schemathesis 4 gives each operation the test's own name, pytest 9.2 does not tell
+# such tests apart, and then pytest-xdist runs one of them.
+for _operation in schema.get_all_operations():
+    assert isinstance(_operation, Ok), _operation
+    _made = _test(_operation.ok().definition.raw["operationId"])
+    globals()[_made.__name__] = _made
