@@ -209,7 +209,7 @@ def _history(ledger: Ledger) -> Callable[[], object]:
 
 
 def _busy(ledger: Ledger) -> Callable[[], object]:
-    """The portal's token, which nearly every event names."""
+    """What the portal's token asked for: nearly every event, but none of those made here since."""
     return _asking(ledger, TimelineQuery(actor=mixed.PORTAL))
 
 

@@ -42,7 +42,9 @@ from projections.wording import ERASED, NOT_SHOWN, Names, Opened
 # So many keys are looked at that show alike.
 KEYS_MAX: Final = 20
 # Kinds of things that a reseller may look its own keys and batches up by.
-_FOR_RESELLERS: Final = frozenset({"key", "masked", "batch", "all"})
+_FOR_RESELLERS: Final = frozenset({"key", "masked", "batch"})
+# Kinds of those who ask for things and are named by what they asked for.
+_ACTORS: Final = frozenset({"token", "visit"})
 
 
 class Sight(NamedTuple):
@@ -168,10 +170,23 @@ def _looked_up(query: TimelineQuery, sight: Sight) -> list[Reference]:
     if query.ref is not None:
         found = [_within(one, query.account) for one in meanings(query.ref)]
     elif query.account is None:
-        found = [EVERYTHING]
+        return [_of_actor(query.actor) or EVERYTHING]
     if sight.reseller is not None:
         found = [one for one in found if one.kind in _FOR_RESELLERS]
     return found
+
+
+def _of_actor(actor: str | None) -> Reference | None:
+    """Answer the reference that all events of an actor name; None when there is none.
+
+    A token and a visit are named by whatever they asked for. To read those rows saves passing over
+    everything that others did since. That these are the actor's remains a condition: some tell of a
+    token that somebody else made.
+    """
+    if actor is None:
+        return None
+    found = meanings(actor)[0]
+    return found if found.kind in _ACTORS and found.id == actor else None
 
 
 _ISSUED: Final = """

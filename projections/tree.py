@@ -129,10 +129,9 @@ def inclusion(book: Book, tables: Tables, position: int, size: int) -> Inclusion
         TreeDamaged: the tree has not what it should have.
     """
     assert 0 < position <= size
-    extend(book, tables, size)
     index = position - 1
-    path = inclusion_path(index, size)
-    leaf, top, *hashes = _hashes(tables, [Span(index, position), Span(0, size), *path])
+    spans = [Span(index, position), Span(0, size), *inclusion_path(index, size)]
+    leaf, top, *hashes = _hashes_within(book, tables, size, spans)
     if not verify_inclusion(leaf, index, size, hashes, top):
         raise TreeDamaged(f"the tree does not agree with itself around position {position}")
     return Inclusion(position, size, leaf, tuple(hashes), top)
@@ -145,19 +144,33 @@ def consistency(book: Book, tables: Tables, old: int, new: int) -> Consistency:
         TreeDamaged: the tree has not what it should have.
     """
     assert 0 < old <= new
-    extend(book, tables, new)
     spans = [Span(0, old), Span(0, new), *consistency_path(old, new)]
-    old_root, new_root, *hashes = _hashes(tables, spans)
+    old_root, new_root, *hashes = _hashes_within(book, tables, new, spans)
     if not verify_consistency(old, new, old_root, new_root, hashes):
         raise TreeDamaged(f"the tree does not agree with itself between {old} and {new}")
     return Consistency(old, new, old_root, new_root, tuple(hashes))
 
 
+def _hashes_within(book: Book, tables: Tables, size: int, spans: Sequence[Span]) -> list[bytes]:
+    """Answer the hash of each span of the tree of the first `size` events.
+
+    Whoever wants a proof mostly holds a checkpoint, and what that is over is in the tree: to ask
+    how far the tree reaches would be for nothing.
+    """
+    try:
+        return _hashes(tables, spans)
+    except TreeDamaged:
+        extend(book, tables, size)
+        return _hashes(tables, spans)
+
+
 def _hashes(tables: Tables, spans: Sequence[Span]) -> list[bytes]:
     """Answer the hash of each span."""
     subtrees = [list(perfect_subtrees(span)) for span in spans]
-    tiles = read_tiles(tables, {_tile_of(one) for several in subtrees for one in several})
-    return [join(_hash_of(one, tiles) for one in several) for several in subtrees]
+    wanted = {one for several in subtrees for one in several}  # the right edge is in many spans
+    tiles = read_tiles(tables, {_tile_of(one) for one in wanted})
+    found = {one: _hash_of(one, tiles) for one in wanted}
+    return [join(found[one] for one in several) for several in subtrees]
 
 
 def _tile_of(subtree: Subtree) -> Tile:
@@ -172,15 +185,15 @@ def _hash_of(subtree: Subtree, tiles: Mapping[Tile, bytes]) -> bytes:
     return perfect_root(_part(tile, tiles.get(tile, b""), first, first + (1 << height)))
 
 
-def _part(tile: Tile, hashes: bytes, start: int, end: int) -> list[bytes]:
-    """Answer some of a tile's hashes.
+def _part(tile: Tile, hashes: bytes, start: int, end: int) -> bytes:
+    """Answer some of a tile's hashes, one after the other.
 
     Raises:
         TreeDamaged: it does not have them.
     """
     if len(hashes) < end * HASH_BYTES:
         raise TreeDamaged(f"tile {tile.number} of level {tile.level} is not whole")
-    return split(hashes[start * HASH_BYTES : end * HASH_BYTES])
+    return hashes[start * HASH_BYTES : end * HASH_BYTES]
 
 
 # Tiles
@@ -248,7 +261,7 @@ def _append(work: Work, size: int, hashes: list[bytes]) -> None:
 
 def roots_of_full(tiles: Iterable[Sequence[bytes]]) -> Iterable[bytes]:
     """Answer what stands for each full tile on the level above."""
-    return (perfect_root(tile) for tile in tiles if len(tile) == TILE_HASHES)
+    return (perfect_root(b"".join(tile)) for tile in tiles if len(tile) == TILE_HASHES)
 
 
 def _partial(work: Work, tile: Tile, width: int) -> list[bytes]:
@@ -256,4 +269,4 @@ def _partial(work: Work, tile: Tile, width: int) -> list[bytes]:
     if not width:
         return []
     rows = work.execute(_READ_ONE, tile._asdict())
-    return _part(tile, rows[0][0] if rows else b"", 0, width)
+    return split(_part(tile, rows[0][0] if rows else b"", 0, width))

@@ -81,7 +81,7 @@ class PostgresTables:
 
     def _read(self, sql: str, params: Params) -> list[Row]:
         with self._lent() as connection:
-            return _Transaction(connection.cursor()).execute(sql, params)
+            return _Transaction(connection).execute(sql, params)
 
     def close(self) -> None:
         """See `Tables.close`."""
@@ -92,7 +92,7 @@ class PostgresTables:
         with self._lent() as connection:
             connection.execute(begin)
             try:
-                yield _Transaction(connection.cursor())
+                yield _Transaction(connection)
             except BaseException:
                 if not connection.closed:
                     connection.execute("ROLLBACK")
@@ -109,8 +109,9 @@ class PostgresTables:
 
 
 class _Transaction:
-    def __init__(self, cursor: psycopg.Cursor[TupleRow]) -> None:
-        self._cursor = cursor
+    def __init__(self, connection: AnyConnection) -> None:
+        # As text a tile of hashes would be twice as long, and have to be taken apart.
+        self._cursor: psycopg.Cursor[TupleRow] = connection.cursor(binary=True)
 
     def execute(self, sql: str, params: Params) -> list[Row]:
         asked = statement(sql, "%s")

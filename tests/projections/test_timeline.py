@@ -22,10 +22,12 @@ from commands.revoke_key import revoke_key
 from commands.terminate_subscription import terminate_subscription
 from ledger.book import Book
 from ledger.refusals import KeyNotAvailable
+from ledger.store import schema
 from projections import catch_up
 from projections.catch_up import differences
 from projections.references import references
 from projections.stores import Tables, open_tables
+from projections.stores.tables import Row
 from projections.timeline import TIMELINE, Entry, Sight, TimelineQuery, timeline
 from tests.projections.telling import tell as line
 from tests.projections.test_key_list_plans import Explaining
@@ -176,6 +178,22 @@ def test_it_is_narrowed_down_by_what_happened_who_asked_and_when(
     assert found(actor=portal) == found(ref=portal) == [every[0], every[2]]
     assert found(start=NOON + DAY, end=NOON + 3 * DAY) == every[1:3]
     assert found(as_of=NOON + DAY) == found(known_at=NOON + DAY) == every[2:]
+
+
+def test_all_that_somebody_asked_for_is_found_and_no_more(world: Ports, tables: Tables) -> None:
+    portal = create_token(world, stamp(), "portal").token.id
+    actors = [portal, "kfp_visit", "operator", "stripe"]
+    for actor in (*actors, *actors):
+        issue_keys(world, stamp(actor=actor), _ORDER)
+    create_token(world, stamp(actor=portal), "support")
+    events = recorded(world)[::-1]
+    for actor in (*actors, "kft_nobody", f" {portal}"):
+        found = asked(world, tables, TimelineQuery(actor=actor))
+        assert [entry.event for entry in found] == [one for one in events if one.actor == actor]
+        sight = Sight(None, reseller=_ORDER.reseller)
+        theirs = [entry.event for entry in asked(world, tables, TimelineQuery(), sight)]
+        found = asked(world, tables, TimelineQuery(actor=actor), sight)
+        assert [entry.event for entry in found] == [one for one in theirs if one.actor == actor]
 
 
 def test_pages_follow_one_another_whatever_comes_meanwhile(world: Ports, tables: Tables) -> None:
@@ -424,3 +442,27 @@ def test_a_page_is_read_by_the_primary_key_alone(shared_url: str, query: Timelin
     assert not any(
         "SCAN timeline" in step or "TEMP B-TREE" in step or "Sort" in step for step in steps
     )
+
+
+def test_what_others_did_since_is_not_passed_over(postgres_url: str) -> None:
+    schema.upgrade(postgres_url)
+    portal, others = "kft_portal", 5_000
+
+    def row(ref: str, position: int, actor: str) -> Row:
+        return (ref, position, "account.seat_occupied", actor, None, position, position)
+
+    rows = [row(ref, n, portal) for ref in ("all:*", f"token:{portal}") for n in range(60)]
+    rows += [row("all:*", n, "operator") for n in range(60, 60 + others)]
+    with closing(Book(postgres_url)) as book, closing(open_tables(postgres_url)) as tables:
+        with tables.transaction() as work:
+            work.insert(TIMELINE.table, TIMELINE.columns, rows)
+            work.execute(
+                "INSERT INTO keyfold_projections (projection, position) VALUES (:name, 0)",
+                {"name": TIMELINE.name},
+            )
+        explaining = Explaining(tables, "EXPLAIN (ANALYZE) ")
+        query = TimelineQuery(actor=portal)
+        timeline(book, explaining, ports(book).catalog, query, Sight(None), limit=50)
+    steps = [str(step[-1]) for step in explaining.plan]
+    assert any("keyfold_timeline_1_pkey" in step and "rows=51 loops=1" in step for step in steps)
+    assert not any("Rows Removed by Filter" in step for step in steps), steps

@@ -32,7 +32,7 @@ def hash_leaf(entry: bytes) -> bytes:
 
 def hash_span(leaves: list[bytes], span: Span) -> bytes:
     return join(
-        perfect_root(leaves[one.number << one.height : one.number + 1 << one.height])
+        perfect_root(b"".join(leaves[one.number << one.height : one.number + 1 << one.height]))
         for one in perfect_subtrees(span)
     )
 

@@ -14,6 +14,7 @@ from ledger.proof import EMPTY_ROOT, verify_consistency, verify_inclusion
 from ledger.store.recorder import Row
 from projections import catch_up, tree
 from projections.stores import Tables, open_tables
+from projections.stores import tables as kept
 from projections.tree import Tile, TreeDamaged
 from tests.projections.faulty import Faulty
 from tests.proof.ledgers import Ledger, frontier, leaf, opened
@@ -151,6 +152,24 @@ def test_a_proof_reads_few_tiles_whatever_the_size(
         tree.consistency(ledger.book, ledger.tables, position, 1500)
     assert len(asked) == 10
     assert max(asked) <= 4
+
+
+def test_a_proof_of_what_is_in_the_tree_asks_for_its_tiles_once_and_for_nothing_else(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.add(600)
+    tree.extend(ledger.book, ledger.tables, 600)
+    read = ledger.tables.read
+    asked: list[str] = []
+
+    def noting(sql: str, params: kept.Params) -> list[kept.Row]:
+        asked.append(sql)
+        return read(sql, params)
+
+    monkeypatch.setattr(ledger.tables, "read", noting)
+    tree.inclusion(ledger.book, ledger.tables, 300, 600)
+    tree.consistency(ledger.book, ledger.tables, 300, 600)
+    assert ["keyfold_tree_1" in sql for sql in asked] == [True, True]
 
 
 # Several readers, and faults
