@@ -25,8 +25,11 @@ nobody is thrown out: the newest are *over*, and are licensed again as soon as t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
-from typing import NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+_LATEST: Final = datetime.max.replace(tzinfo=UTC)
+_NO_END: Final = timedelta.min
 
 
 class Row(NamedTuple):
@@ -77,23 +80,23 @@ class Filled(NamedTuple):
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
     """Answer the rows in the order in which they are filled."""
-    return sorted(
-        rows,
-        key=lambda row: (
-            not row.renews,
-            -row.expires_at.timestamp() if row.expires_at else float("-inf"),
-            row.started_at,
-            row.subscription,
-        ),
-    )
+    found = list(rows)
+    if len(found) > 1:
+        found.sort(key=_order)
+    return found
+
+
+def _order(row: Row) -> tuple[bool, timedelta, datetime, str]:
+    before_latest = _NO_END if row.expires_at is None else _LATEST - row.expires_at
+    return not row.renews, before_latest, row.started_at, row.subscription
 
 
 def fill(rows: Iterable[Row], used: int) -> Filled:
     """Fill the rows of one pool with `used` holders."""
     filled: list[tuple[Row, int]] = []
-    left = used
+    seats, left = 0, used
     for row in in_order(rows):
-        here = left if row.open else min(row.seats, left)
+        here = left if row.open or left < row.seats else row.seats
         filled.append((row, here))
-        left -= here
-    return Filled(filled, sum(row.seats for row, _ in filled), used, left)
+        seats, left = seats + row.seats, left - here
+    return Filled(filled, seats, used, left)

@@ -9,9 +9,12 @@ Source: the guide "Subscriptions".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
+
+from msgspec import Struct
 
 from ledger import pool
 from ledger.catalog import Catalog, Product
@@ -107,11 +110,13 @@ def _remembered(asked: AccountAt, catalog: Catalog, ended: bool) -> list[Product
 def _products(asked: AccountAt, catalog: Catalog, ended: bool) -> list[ProductView]:
     account, at = asked.account, asked.moment.at
     had = _had(account, at)
-    kept = [_product(account, product, had, at, ended) for product in catalog.products]
-    left = [_product(account, one, had, at, ended) for one in _departed(had, catalog)]
-    products = kept + [view for view in left if view.rows or view.used]
+    products = [_product(one, had.pop(one.id, {}), at, ended) for one in catalog.products]
+    for id in sorted(had):  # they have left the catalog
+        gone = _product(Product(id=id, name=id, prefix="", seat="seat"), had[id], at, ended)
+        if gone.rows or gone.used:
+            products.append(gone)
     if asked.derived is not None:
-        until = min((step for step in account.steps() if step > at), default=_NEVER)
+        until = account.next_step(at) or _NEVER
         asked.derived[_DERIVED[ended]] = _Remembered(catalog, at, until, products)
     return products
 
@@ -121,7 +126,8 @@ def row_of(account: Account, product: Product | None, id: str, at: datetime) -> 
     subscription = account.subscriptions[id]
     filled = account.pool(subscription.product, subscription.tier, at)
     used = sum(used for row, used in filled.rows if row.subscription == id)
-    return _row(subscription, product, used, at)
+    tier = subscription.tier
+    return _row(subscription, product.tier_name(tier) if product else tier, used, at)
 
 
 def tiers_of(account: Account, product: Product) -> list[str | None]:
@@ -129,121 +135,143 @@ def tiers_of(account: Account, product: Product) -> list[str | None]:
 
     A tier that left the catalog is still there for an account that has something in it.
     """
-    return _tiers(product, account.places())
+    return _tiers(product, {tier for id, tier in account.places() if id == product.id})
 
 
-def _tiers(product: Product, places: Iterable[tuple[str, str | None]]) -> list[str | None]:
+def _tiers(product: Product, found: Collection[str | None]) -> list[str | None]:
     known = product.tier_ids
-    found = {tier for id, tier in places if id == product.id}
-    return known + sorted(found.difference(known), key=str)
+    unknown = [tier for tier in found if tier not in known]
+    return known + sorted(unknown, key=str) if unknown else known
 
 
-class _Place(NamedTuple):
+_Bought = Subscription | tuple[StripeSubscription, StripeRow]
+
+
+class _Place(Struct):
     """What an account has, or has had, of one product and tier.
 
     Attributes:
+        used: by how many holders.
         giving: what gives seats at the moment asked about.
-        bought: every key's subscription, and every row of one of Stripe's.
+        bought: every key's subscription, and every row of one of Stripe's, by our id for it.
     """
 
-    giving: list[pool.Row]
-    bought: list[Subscription | tuple[StripeSubscription, StripeRow]]
+    used: int = 0
+    giving: list[pool.Row] = []
+    bought: dict[str, _Bought] = {}
 
 
-_Had = dict[tuple[str, str | None], _Place]
+# By product and by tier.
+_Had = dict[str, dict[str | None, _Place]]
 
 
 def _had(account: Account, at: datetime) -> _Had:
     """Answer what there is, or has been, of every product and tier, reading the account once."""
-    had: _Had = {place: _Place([], []) for place in account.places()}
-    for row in account.rows(at):
-        had[row.product, row.tier].giving.append(row)
+    had: _Had = defaultdict(lambda: defaultdict(_Place))
+    for (product, tier), used in account.used.items():
+        had[product][tier].used = used
     for one in account.subscriptions.values():
-        had[one.product, one.tier].bought.append(one)
+        place = had[one.product][one.tier]
+        place.bought[one.id] = one
+        row = one.provides(at)
+        if row is not None:
+            place.giving.append(row)
+    mapped = account.stripe.mapped
     for reported in account.stripe.subscriptions.values():
-        for part in reported.rows(account.stripe.mapped):
+        for row in reported.provides(mapped, at):
+            had[row.product][row.tier].giving.append(row)
+        for part in reported.rows(mapped):
             if part.seats or part.billed:
-                had[part.product, part.tier].bought.append((reported, part))
+                had[part.product][part.tier].bought[reported.subscription] = reported, part
     return had
 
 
 def _product(
-    account: Account, product: Product, had: _Had, at: datetime, ended: bool
+    product: Product, places: dict[str | None, _Place], at: datetime, ended: bool
 ) -> ProductView:
     rows: list[SubscriptionRow] = []
+    if not places:
+        return ProductView(product.id, product.name, 0, 0, 0, rows)
     resting: list[SubscriptionRow] = []
     gone: list[tuple[datetime, SubscriptionRow]] = []
     seats = used = over = 0
-    for tier in _tiers(product, had):
-        place = had.get((product.id, tier))
+    for tier in _tiers(product, places):
+        place = places.get(tier)
         if place is None:
             continue
-        filled = pool.fill(place.giving, account.used.get((product.id, tier), 0))
+        tier_name = None if tier is None else product.tier_name(tier)
+        bought = place.bought
+        filled = pool.fill(place.giving, place.used)
         seats, used, over = seats + filled.seats, used + filled.used, over + filled.over
-        counts = {row.subscription: count for row, count in filled.rows}
-        known = {row.subscription: row for row in _rows(place, product, counts, at)}
-        rows += [known.pop(row.subscription) for row, _ in filled.rows if row.subscription in known]
-        if not known:
-            continue
-        for row in sorted(known.values(), key=lambda row: (row.started_at, row.subscription)):
-            end = _ended_at(account, row, at)
-            if end is None:
-                resting.append(row)
-            elif ended:
-                gone.append((end, row))
-    gone.sort(key=lambda one: (one[0], one[1].subscription), reverse=True)
-    rows += [*resting, *(row for _, row in gone)]
+        for row, count in filled.rows:
+            one = bought.pop(row.subscription, None)
+            if one is not None:
+                rows.append(_shown(one, tier_name, count, at))
+        if bought:  # what is left of it gives no seats
+            resting_here, gone_here = _idle(bought.values(), tier_name, at)
+            resting += resting_here
+            gone += gone_here
+    rows += resting
+    if ended:
+        gone.sort(key=lambda one: (one[0], one[1].subscription), reverse=True)
+        rows += [row for _, row in gone]
     return ProductView(product.id, product.name, seats, used, over, rows)
 
 
-def _rows(
-    place: _Place, product: Product, counts: dict[str, int], at: datetime
-) -> Iterator[SubscriptionRow]:
-    for one in place.bought:
-        if isinstance(one, Subscription):
-            yield _row(one, product, counts.get(one.id, 0), at)
-        else:
-            reported, row = one
-            yield _stripe_row(reported, row, product, counts.get(reported.subscription, 0), at)
+def _idle(
+    bought: Iterable[_Bought], tier_name: str | None, at: datetime
+) -> tuple[list[SubscriptionRow], list[tuple[datetime, SubscriptionRow]]]:
+    """Answer the rows of what gives no seats: what may give some again, in the order in which it
+    began; and what has ended, with when.
+    """
+    ends = [(_ended_at(one, at), _shown(one, tier_name, 0, at)) for one in bought]
+    resting = [row for end, row in ends if end is None]
+    resting.sort(key=lambda row: (row.started_at, row.subscription))
+    return resting, [(end, row) for end, row in ends if end is not None]
 
 
-def _ended_at(account: Account, row: SubscriptionRow, at: datetime) -> datetime | None:
-    """Answer when a row that gives no seats ended; None when it may give some again."""
-    if row.stripe_subscription is None:
-        return account.subscriptions[row.subscription].ended_at
-    end = account.stripe.subscriptions[row.stripe_subscription].ends_at
+def _shown(one: _Bought, tier_name: str | None, used: int, at: datetime) -> SubscriptionRow:
+    if isinstance(one, Subscription):
+        return _row(one, tier_name, used, at)
+    return _stripe_row(*one, tier_name, used, at)
+
+
+def _ended_at(one: _Bought, at: datetime) -> datetime | None:
+    """Answer when something that gives no seats ended; None when it may give some again."""
+    if isinstance(one, Subscription):
+        return one.ended_at
+    end = one[0].ends_at
     return end if end is not None and end <= at else None
 
 
 def _row(
-    subscription: Subscription, product: Product | None, used: int, at: datetime
+    subscription: Subscription, tier_name: str | None, used: int, at: datetime
 ) -> SubscriptionRow:
-    tier = subscription.tier
-    return SubscriptionRow(
-        subscription=subscription.id,
-        tier=tier,
-        tier_name=product.tier_name(tier) if product else tier,
-        seats=subscription.seats,
-        used=used,
-        source="activation_key",
-        key=subscription.masked,
-        stripe_subscription=None,
-        status=subscription.status(at),
-        started_at=subscription.started_at,
-        expires_at=subscription.expires_at,
-        renews=False,
-        can_manage=False,
+    return SubscriptionRow(  # by position, which takes half as long as by name
+        subscription.id,
+        subscription.tier,
+        tier_name,
+        subscription.seats,
+        used,
+        "activation_key",
+        subscription.masked,
+        None,  # Stripe knows nothing of it
+        subscription.status(at),
+        subscription.started_at,
+        subscription.expires_at,
+        False,  # it does not renew
+        False,  # nor does Stripe manage it
     )
 
 
 def _stripe_row(
-    reported: StripeSubscription, row: StripeRow, product: Product, used: int, at: datetime
+    reported: StripeSubscription, row: StripeRow, tier_name: str | None, used: int, at: datetime
 ) -> SubscriptionRow:
     ended = reported.ends_at is not None and at >= reported.ends_at
     return SubscriptionRow(
         subscription=reported.subscription,
         tier=row.tier,
-        tier_name=product.tier_name(row.tier),
+        tier_name=tier_name,
         seats=row.seats,
         used=used,
         source="stripe",
@@ -255,9 +283,3 @@ def _stripe_row(
         renews=reported.renews,
         can_manage=reported.customer is not None and not ended,
     )
-
-
-def _departed(had: _Had, catalog: Catalog) -> list[Product]:
-    found = {product for product, _ in had}
-    gone = sorted(found.difference(product.id for product in catalog.products))
-    return [Product(id=id, name=id, prefix="", seat="seat") for id in gone]

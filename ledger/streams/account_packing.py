@@ -15,7 +15,7 @@ from immutables import Map
 from msgspec import Struct
 
 from ledger.events import Packing
-from ledger.streams.account_state import Account, Seat, Subscription
+from ledger.streams.account_state import Account, ListedSeats, Seat, Subscription
 from ledger.streams.seat_syncs import Moved, Refused, SeatSyncs, Unanswered
 from ledger.streams.stripe import (
     Meaning,
@@ -28,6 +28,9 @@ from ledger.streams.stripe_side import StripeSide
 from ledger.streams.stripe_state import StripeInvoice, StripeSubscription
 
 SHAPE: Final = 1
+
+_NO_STRIPE: Final = StripeSide()
+_NO_SYNCS: Final = SeatSyncs()
 
 
 class _Purchase(Struct, array_like=True):
@@ -76,9 +79,9 @@ def pack(account: Account) -> bytes:
             account.used,
             account.texts,
             account.erased_at,
-            _packed_stripe(stripe) if stripe != StripeSide() else None,
+            _packed_stripe(stripe) if stripe != _NO_STRIPE else None,
             _Syncs(dict(syncs.moved), dict(syncs.unanswered), dict(syncs.refused))
-            if syncs != SeatSyncs()
+            if syncs != _NO_SYNCS
             else None,
         )
     )
@@ -94,14 +97,14 @@ def unpack(packed: bytes) -> Account:
     syncs = found.seat_syncs
     return Account(
         {one.id: one for one in found.subscriptions},
-        Map({(seat.product, seat.holder): seat for seat in found.seats}),
+        ListedSeats(found.seats),
         found.used,
         found.texts,
         found.erased_at,
-        _unpacked_stripe(found.stripe) if found.stripe else StripeSide(),
+        _unpacked_stripe(found.stripe) if found.stripe else _NO_STRIPE,
         SeatSyncs(Map(syncs.moved), Map(syncs.unanswered), Map(syncs.refused))
         if syncs
-        else SeatSyncs(),
+        else _NO_SYNCS,
     )
 
 

@@ -48,6 +48,10 @@ class Subscription(Struct, frozen=True, array_like=True, gc=False):
         """Answer when the subscription ended, or will if nothing more happens."""
         return self.terminated_at or self.expires_at
 
+    def provides(self, at: datetime) -> pool.Row | None:
+        """Answer what it gives at a moment."""
+        return self.row() if self.status(at) == "active" else None
+
     def row(self) -> pool.Row:
         """Answer what it provides while it is active."""
         return pool.Row(
@@ -55,9 +59,9 @@ class Subscription(Struct, frozen=True, array_like=True, gc=False):
             self.product,
             self.tier,
             self.seats,
-            renews=False,
-            started_at=self.started_at,
-            expires_at=self.expires_at,
+            False,  # it does not renew
+            self.started_at,
+            self.expires_at,
         )
 
 
@@ -82,6 +86,38 @@ class Seat(Struct, frozen=True, array_like=True, gc=False):
         return self.occupied_at, self.version
 
 
+Seats = Map[tuple[str, str], Seat]
+
+
+class ListedSeats:
+    """Seats as a snapshot lists them; the map of them is made when somebody looks for one.
+
+    It takes as long to make as the list takes to read, and most questions only ask how many
+    there are.
+    """
+
+    __slots__ = ("_listed", "_map")
+
+    def __init__(self, listed: list[Seat]) -> None:
+        self._listed = listed
+        self._map: Seats | None = None
+
+    def by_place(self) -> Seats:
+        """Answer them by product and holder."""
+        if self._map is None:
+            # One by one, which takes two thirds of what it takes by way of a dict.
+            making = Seats().mutate()
+            for seat in self._listed:
+                making[seat.product, seat.holder] = seat
+            self._map = making.finish()
+        return self._map
+
+    def __eq__(self, other: object) -> bool:
+        return self.by_place() == (other.by_place() if isinstance(other, ListedSeats) else other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class Account(Struct, frozen=True):
     """An account as its facts make it; one that nothing happened to is empty.
 
@@ -90,7 +126,7 @@ class Account(Struct, frozen=True):
 
     Attributes:
         subscriptions: by id, ended ones too, in the order of activation.
-        seats: taken ones, by product and holder.
+        taken: the seats, as a map or as what one can be made of; see `seats`.
         used: how many are taken, by product and tier; no zeroes.
         texts: how many texts were sealed and not erased since.
         erased_at: when its texts were last erased.
@@ -99,12 +135,17 @@ class Account(Struct, frozen=True):
     """
 
     subscriptions: dict[str, Subscription]
-    seats: Map[tuple[str, str], Seat]
+    taken: Seats | ListedSeats
     used: dict[tuple[str, str | None], int]
     texts: int = 0
     erased_at: datetime | None = None
     stripe: StripeSide = StripeSide()
     seat_syncs: SeatSyncs = SeatSyncs()
+
+    @property
+    def seats(self) -> Seats:
+        """Taken ones, by product and holder."""
+        return self.taken.by_place() if isinstance(self.taken, ListedSeats) else self.taken
 
     def seat(self, product: str, holder: str) -> Seat | None:
         return self.seats.get((product, holder))
@@ -112,9 +153,11 @@ class Account(Struct, frozen=True):
     def rows(self, at: datetime) -> Iterator[pool.Row]:
         """Answer what provides seats at a moment, of all products."""
         for subscription in self.subscriptions.values():
-            if subscription.status(at) == "active":
-                yield subscription.row()
-        yield from self.stripe.provides(at)
+            row = subscription.provides(at)
+            if row is not None:
+                yield row
+        if self.stripe.subscriptions:
+            yield from self.stripe.provides(at)
 
     def places(self) -> set[tuple[str, str | None]]:
         """Answer the product and tier of every pool that it has, or has had, something in."""
@@ -123,7 +166,19 @@ class Account(Struct, frozen=True):
 
     def steps(self) -> set[datetime]:
         """Answer the moments at which what it provides changes by the mere passing of time."""
-        return {one.ended_at for one in self.subscriptions.values()} | self.stripe.steps()
+        return set(self._steps())
+
+    def next_step(self, at: datetime) -> datetime | None:
+        """Answer the first such moment after another one; None if nothing is going to change."""
+        later = [step for step in self._steps() if step > at]
+        return min(later) if later else None
+
+    def _steps(self) -> list[datetime]:
+        # Not a set: to hash a time that has just been read takes as long as to read it.
+        steps = [one.ended_at for one in self.subscriptions.values()]
+        if self.stripe.subscriptions:
+            steps.extend(self.stripe.steps())
+        return steps
 
     def pool(self, product: str, tier: str | None, at: datetime) -> pool.Filled:
         """Answer how one pool stands at a moment."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from ledger import codec
 from ledger.book import SNAPSHOT_EVENTS, Book, Change, Loaded, unwritten
@@ -87,8 +88,19 @@ def test_a_state_that_is_made_of_every_fact_comes_back_as_it_was() -> None:
         some = Random(seed).sample(events, k=Random(seed).randint(1, len(events)))
         state = ACCOUNT.fold(ACCOUNT.initial, some)
         assert unpack(pack(state)) == state
+        assert state == unpack(pack(state)) == unpack(pack(unpack(pack(state))))
         again = ACCOUNT.fold(unpack(pack(state)), events)
         assert again == ACCOUNT.fold(state, events)
+
+
+def test_a_state_with_other_seats_is_another_one() -> None:
+    taken = (event for event in golden_events() if isinstance(event.fact, SeatOccupied))
+    state = ACCOUNT.fold(ACCOUNT.initial, taken)
+    assert len(unpack(pack(state)).seats) == len(state.seats) > 0
+    other = replace(state, taken=ACCOUNT.initial.seats)
+    assert unpack(pack(state)) != other
+    assert other != unpack(pack(state))
+    assert unpack(pack(other)) != unpack(pack(state))
 
 
 @pytest.mark.parametrize("seed", range(10))
