@@ -53,7 +53,7 @@ def occupy_seat(
     checks.refuse_if(_errors(ports, wanted))
 
     def attempt() -> Occupied:
-        loaded = ports.book.load(ACCOUNT, wanted.account)
+        loaded = ports.book.load(ACCOUNT, wanted.account, stamp.reached)
         account_stream.expect_version(loaded.version, expected_version)
         seat = loaded.state.seat(wanted.product, wanted.holder)
         label = _label(ports, stamp, wanted, seat)

@@ -43,7 +43,7 @@ def release_seat(
     )
 
     def attempt() -> Released:
-        loaded = ports.book.load(ACCOUNT, account)
+        loaded = ports.book.load(ACCOUNT, account, stamp.reached)
         account_stream.expect_version(loaded.version, expected_version)
         sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
         facts = account_stream.release(loaded.state, product, holder, sealed)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -20,7 +21,7 @@ from threading import Lock
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
-from eventsourcing.application import Application, LRUCache
+from eventsourcing.application import Application
 from eventsourcing.persistence import (
     InterfaceError,
     OperationalError,
@@ -195,7 +196,9 @@ class Book(Application[str]):
         """
         super().__init__(env=open_environment(database_url))
         self.store = cast(Recorder, self.recorder)
-        self._memo: LRUCache[str, Loaded[Any]] = LRUCache(memo_streams)
+        # By stream, what was used last at the end. Each single call on it is atomic.
+        self._memo: OrderedDict[str, Loaded[Any]] = OrderedDict()
+        self._memo_streams = memo_streams
         self._marked: bool | None = None
         self._turns = PerProcess(lambda: [Lock() for _ in range(TURNS)])
         if test_clock and self._first_is_marked() is False:
@@ -224,9 +227,13 @@ class Book(Application[str]):
     def load_all(self, *wanted: tuple[Stream[Any], str]) -> tuple[Loaded[Any], ...]:
         """Answer several streams' states at one moment, in one reading: see `load`."""
         known = [self._remembered(stream, id) for stream, id in wanted]
-        rows_of: dict[str, list[StreamRow]] = {one.name: [] for one in known}
-        versions = {one.name: one.version for one in known}
-        head, rows = self.store.read_streams(versions, most=SNAPSHOT_EVENTS)
+        heads = {one.head for one in known}
+        head, rows = self.store.read_streams(
+            {one.name: one.version for one in known},
+            most=SNAPSHOT_EVENTS,
+            seen=heads.pop() if len(heads) == 1 else -1,
+        )
+        rows_of: defaultdict[str, list[StreamRow]] = defaultdict(list)
         for position, stream, version, name, state in rows:
             rows_of[stream].append((position, version, name, state))
         return tuple(
@@ -273,6 +280,10 @@ class Book(Application[str]):
         """Answer the last position of the ledger; 0 when it is empty."""
         return self.store.head()
 
+    def remembers(self, stream: Stream[Any], id: str) -> bool:
+        """Tell whether anything is remembered of a stream, however old."""
+        return self._remembered(stream, id).version > 0
+
     # Writing
 
     def append(self, stamp: Stamp, *changes: Change) -> Appended:
@@ -296,7 +307,13 @@ class Book(Application[str]):
             StoredEvent(event.stream, event.version, event.name, codec.encode(_envelope(event)))
             for event in events
         ]
-        for event, position in zip(events, self._insert(stored), strict=True):
+        try:
+            positions = self._insert(stored)
+        except VersionConflict:
+            for change in changes:
+                self._doubt(change.loaded)
+            raise
+        for event, position in zip(events, positions, strict=True):
             event.position = position
         loaded = tuple(
             self._remember(change.loaded.after(its), is_new=not change.loaded.version)
@@ -354,8 +371,10 @@ class Book(Application[str]):
     # Remembering
 
     def _remembered(self, stream: Stream[StateT], id: str) -> Loaded[StateT]:
+        name = stream.name(id)
         try:
-            return self._memo.get(stream.name(id))
+            self._memo.move_to_end(name)
+            return self._memo[name]
         except KeyError:
             return unwritten(stream, id)
 
@@ -365,13 +384,22 @@ class Book(Application[str]):
         A batch of keys would otherwise push out the accounts that are asked for all the time.
         """
         if loaded.version and not is_new:
-            self._memo.put(loaded.name, loaded)
+            self._memo[loaded.name] = loaded
+            try:
+                if len(self._memo) > self._memo_streams:
+                    self._memo.popitem(last=False)
+            except KeyError:  # other threads have just dropped all that there was
+                return loaded
         return loaded
+
+    def _doubt(self, loaded: Loaded[Any]) -> None:
+        """Note that what is remembered of a stream is old: nobody is to use it without a look."""
+        self._remember(self._remembered(loaded.stream, loaded.id)._replace(head=0))
 
     def _from_snapshot(self, new: Loaded[StateT], packing: Packing[StateT]) -> Loaded[StateT]:
         head, snapshot, rows = self.store.snapshots.read(new.name, packing.shape)
         try:
-            known = _unpacked(new, snapshot, packing) if snapshot else new
+            known = _unpacked(new, snapshot, packing, head) if snapshot else new
         except (msgspec.DecodeError, ValueError):
             # It is damaged, which is for a replay to find; a reader folds the events.
             known = new
@@ -402,13 +430,12 @@ class Book(Application[str]):
         return self._marked
 
 
-def _unpacked(new: Loaded[StateT], snapshot: Snapshot, packing: Packing[StateT]) -> Loaded[StateT]:
-    return new._replace(
-        state=packing.unpack(snapshot.state),
-        version=snapshot.version,
-        recorded_at=datetime.fromisoformat(snapshot.recorded_at),
-        head=snapshot.position,
-    )
+def _unpacked(
+    new: Loaded[StateT], snapshot: Snapshot, packing: Packing[StateT], head: int
+) -> Loaded[StateT]:
+    state = packing.unpack(snapshot.state)
+    recorded_at = datetime.fromisoformat(snapshot.recorded_at)
+    return Loaded(new.stream, new.id, state, snapshot.version, recorded_at, head, {})
 
 
 def _events(stamp: Stamp, recorded_at: datetime, change: Change) -> Iterator[AnyEvent]:

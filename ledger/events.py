@@ -128,9 +128,14 @@ class Stream(Generic[StateT]):
 
 
 class Stamp(NamedTuple):
-    """Who asks, in which request, and when: read once per request, passed down as an argument."""
+    """Who asks, in which request, and when: read once per request, passed down as an argument.
+
+    Attributes:
+        reached: where the ledger was seen to be since the request came in; None if nobody looked.
+    """
 
     now: datetime
     actor: str
     request_id: str
     test_clock: bool = False
+    reached: int | None = None

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 from flask import Request
 
 from ledger.book import Loaded
+from ledger.limits import ACCOUNT_ID
 from ledger.streams.token import Role, Token, token_id
 from projections.access import look_up
 from web.context import Caller, ports
@@ -32,6 +33,7 @@ ADMIN: Final[Role] = "admin"
 IDS_REMEMBERED: Final = 10_000
 CHALLENGE: Final = 'Bearer realm="keyfold"'
 
+_ACCOUNT = re.compile(ACCOUNT_ID)
 _BEARER = re.compile(r"bearer +(?P<secret>[\x21-\x7e]{1,200}) *", re.IGNORECASE)
 # Set by proxies; a request that has one did not come from this machine, whoever passed it on.
 _PROXIED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
@@ -73,38 +75,46 @@ EVERYBODY: Final = Access(frozenset(), lambda _request: True)
 NOBODY: Final = Access(frozenset())
 
 
-def let_in(request: Request, access: Access, now: datetime) -> Caller | None:
-    """Answer who asks; None for somebody who needs no token here.
+def let_in(
+    request: Request, access: Access, now: datetime
+) -> tuple[Caller, int] | tuple[None, None]:
+    """Answer who asks, and where the ledger was seen to be; None for who needs no token here.
 
     Raises:
         Problem: no or no valid token (401), or a role that this page is not for (403).
     """
     if access.without_token(request):
-        return None
-    caller = _caller(request, now)
+        return None, None
+    caller, reached = _caller(request, now)
     if caller.role not in access.roles:
         raise Problem(FORBIDDEN, f"this is not for tokens of role {caller.role}")
-    return caller
+    return caller, reached
 
 
-def _caller(request: Request, now: datetime) -> Caller:
+def _caller(request: Request, now: datetime) -> tuple[Caller, int]:
     given = request.environ.get("HTTP_AUTHORIZATION")
     if given is None:
         detail = "send a token as `Authorization: Bearer kf_…`"
         raise Problem(UNAUTHENTICATED, detail, {"WWW-Authenticate": CHALLENGE})
     sent = _BEARER.fullmatch(given)
-    found = _look_up(sent["secret"], now) if sent else None
+    found = _look_up(sent["secret"], now, _account(request)) if sent else None
     if found is None or found.state is None:
         challenge = f'{CHALLENGE}, error="invalid_token"'
         detail = "this token is unknown, revoked or expired"
         raise Problem(UNAUTHENTICATED, detail, {"WWW-Authenticate": challenge})
     token = found.state
-    return Caller(token.id, token.role, token.reseller, found.head)
+    return Caller(token.id, token.role, token.reseller), found.head
 
 
-def _look_up(secret: str, now: datetime) -> Loaded[Token | None] | None:
+def _account(request: Request) -> str | None:
+    """Answer the account whose page it is, if it is one's."""
+    account = (request.view_args or {}).get("account")
+    return account if account is not None and _ACCOUNT.fullmatch(account) else None
+
+
+def _look_up(secret: str, now: datetime, account: str | None) -> Loaded[Token | None] | None:
     found = ports()
-    return look_up(found.book, _ids.of(found.token_key, secret), now)
+    return look_up(found.book, _ids.of(found.token_key, secret), now, account)
 
 
 class TokenIds:

@@ -41,13 +41,11 @@ class Caller(NamedTuple):
     Attributes:
         id: the token's, `kft_…`.
         reseller: the one name that a token of role `reseller` is bound to; None for the others.
-        reached: where the ledger was seen to be since the request came in.
     """
 
     id: str
     role: Role
     reseller: str | None
-    reached: int
 
 
 def parts() -> Parts:
@@ -75,7 +73,7 @@ def request_id() -> str:
 
 
 def stamp() -> Stamp:
-    """Answer who asks, in which request, and when."""
+    """Answer who asks, in which request, and when: see `Stamp`."""
     return cast(Stamp, g.stamp)
 
 

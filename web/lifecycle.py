@@ -64,8 +64,8 @@ def _begin() -> None:
     if sent.url_rule is None or sent.method == "OPTIONS":
         return
     now = app.wiring.clock()
-    caller = let_in(sent, _access(sent), now)
-    begun.stamp = app.wiring.stamp(caller.id if caller else "", id, now)
+    caller, reached = let_in(sent, _access(sent), now)
+    begun.stamp = app.wiring.stamp(caller.id if caller else "", id, now, reached)
     begun.caller = caller
 
 

@@ -35,7 +35,7 @@ from ledger.refusals import (
 )
 from web import reading
 from web.auth import Access, never
-from web.context import caller, parts, ports, this_g, this_request
+from web.context import parts, ports, stamp, this_g, this_request
 from web.errors import (
     BUSY,
     CODE_IN_URL,
@@ -231,7 +231,7 @@ def _page(
             given["body"] = read_body(request)
         position = asked.pop("min_position", None)
         if position is not None:
-            this_g().caller = caller()._replace(reached=_wait_for(position))
+            this_g().stamp = stamp()._replace(reached=_wait_for(position))
         if wants_query:
             given["query"] = asked
         return view(**given)

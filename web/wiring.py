@@ -46,10 +46,16 @@ class Wiring(NamedTuple):
     link_key: bytes
     cookie_key: bytes
 
-    def stamp(self, actor: str, request_id: str, now: datetime | None = None) -> Stamp:
+    def stamp(
+        self,
+        actor: str,
+        request_id: str,
+        now: datetime | None = None,
+        reached: int | None = None,
+    ) -> Stamp:
         """Answer who asks, in which request, and when: by the clock, if it was not read yet."""
         test_clock = self.settings.test_clock is not None
-        return Stamp(now or self.clock(), actor, request_id, test_clock)
+        return Stamp(now or self.clock(), actor, request_id, test_clock, reached)
 
     def close(self) -> None:
         self.tables.close()

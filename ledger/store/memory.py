@@ -49,7 +49,7 @@ class MemoryRecorder(library.LibraryReads):
             return len(self._rows), [(row[0], *row[2:]) for row in wanted]
 
     def read_streams(
-        self, after: Mapping[str, int], most: int = EVERYTHING
+        self, after: Mapping[str, int], most: int = EVERYTHING, seen: int = -1
     ) -> tuple[int, list[Row]]:
         """See `Recorder.read_streams`."""
         with self._lock:

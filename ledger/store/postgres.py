@@ -23,7 +23,6 @@ from ledger.store.connections import PerProcess
 from ledger.store.group_commit import GroupCommit
 from ledger.store.postgres_datastore import PostgresDatastore
 from ledger.store.recorder import (
-    EVERYTHING,
     Entry,
     Row,
     StreamRow,
@@ -188,10 +187,7 @@ class PostgresRecorder(StreamReads):
             rows = self.datastore.read(_READ_STREAM_PAGE, (stream, after, limit))
         return split_head(rows)
 
-    def read_streams(
-        self, after: Mapping[str, int], most: int = EVERYTHING
-    ) -> tuple[int, list[Row]]:
-        """See `Recorder.read_streams`."""
+    def _read_streams(self, after: Mapping[str, int], most: int) -> tuple[int, list[Row]]:
         wanted = (
             _array(_TEXT, [stream.encode() for stream in after]),
             _array(_BIGINT, list(map(_bigint, after.values()))),

@@ -141,12 +141,13 @@ class Recorder(Protocol):
         """
 
     def read_streams(
-        self, after: Mapping[str, int], most: int = EVERYTHING
+        self, after: Mapping[str, int], most: int = EVERYTHING, seen: int = -1
     ) -> tuple[int, list[Row]]:
         """Read several streams, each after a version, and the ledger's head in one snapshot.
 
         Args:
             most: rows of each stream.
+            seen: as for `read_stream`, when all of them were read at one head.
 
         Returns:
             The position of the ledger's last event, and the rows in order of position.

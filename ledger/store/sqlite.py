@@ -13,7 +13,6 @@ from ledger.store import library
 from ledger.store.connections import PerProcess
 from ledger.store.group_commit import GroupCommit
 from ledger.store.recorder import (
-    EVERYTHING,
     Entry,
     Row,
     StreamRow,
@@ -123,10 +122,7 @@ class SqliteRecorder(StreamReads):
             rows = self.datastore.read(_READ_STREAM_PAGE, (stream, after, limit))
         return split_head(rows)
 
-    def read_streams(
-        self, after: Mapping[str, int], most: int = EVERYTHING
-    ) -> tuple[int, list[Row]]:
-        """See `Recorder.read_streams`."""
+    def _read_streams(self, after: Mapping[str, int], most: int) -> tuple[int, list[Row]]:
         wanted = json.dumps(dict(after))
         (_, _, head, _, _), *rows = self.datastore.read(_READ_STREAMS, (wanted, most))
         return head, list(map(Row._make, rows))

@@ -49,10 +49,10 @@ class Faulty(MemoryRecorder):
         return positions
 
     def read_streams(
-        self, after: Mapping[str, int], most: int = EVERYTHING
+        self, after: Mapping[str, int], most: int = EVERYTHING, seen: int = -1
     ) -> tuple[int, list[Row]]:
         self._fail_if(self.reads.pop(0) if self.reads else "none")
-        return super().read_streams(after, most)
+        return super().read_streams(after, most, seen)
 
     def _fail_if(self, fault: Fault) -> None:
         if fault == "down":

@@ -60,7 +60,7 @@ def come_in(roles: frozenset[Role]) -> None:
     if token is None:
         raise NotSignedIn
     g.shift = shift
-    g.caller = Caller(token.id, token.role, token.reseller, reached=0)
+    g.caller = Caller(token.id, token.role, token.reseller)
     g.stamp = stamp()._replace(actor=token.id)
     if token.role not in roles:
         raise NotForRole

@@ -26,7 +26,7 @@ from projections.seats import pools
 from projections.subscriptions import ProductView, SubscriptionsView
 from web import answers
 from web.auth import ADMIN, AUDITOR, PORTAL, SUPPORT, only
-from web.context import caller, ports, stamp
+from web.context import ports, stamp
 from web.operations import Answered, Operations
 from web.replies import reply
 from web.schemas import answered, asked
@@ -125,7 +125,7 @@ def read_account(account: str, query: dict[str, Any]) -> AccountAt:
     """Answer an account at the moment that a query asks about."""
     asked_for = Moment(stamp().now, query.get("as_of"), query.get("known_at"))
     # Who asks was looked up in the ledger: that the account is as new as that is new enough.
-    return account_at(ports().book, account, asked_for, caller().reached)
+    return account_at(ports().book, account, asked_for, stamp().reached)
 
 
 def _written_once(found: AccountAt, view: SubscriptionsView) -> answers.Answer:
