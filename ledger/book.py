@@ -385,11 +385,9 @@ class Book(Application[str]):
         """
         if loaded.version and not is_new:
             self._memo[loaded.name] = loaded
-            try:
-                if len(self._memo) > self._memo_streams:
+            if len(self._memo) > self._memo_streams:
+                with suppress(KeyError):  # other threads have just dropped all that there was
                     self._memo.popitem(last=False)
-            except KeyError:  # other threads have just dropped all that there was
-                return loaded
         return loaded
 
     def _doubt(self, loaded: Loaded[Any]) -> None:

@@ -52,6 +52,22 @@ def test_a_key_is_activated_by_keyboard(vendor: Vendor, page: Page) -> None:
     assert vendor.view(customer.account)["cloud_pos"]["seats"] == 2
 
 
+def test_what_came_into_the_dialog_can_be_sent_at_once(vendor: Vendor, page: Page) -> None:
+    vendor.customer(page).go("POS Manager")
+    page.evaluate(
+        """(code) => document.addEventListener("htmx:afterSwap", () => queueMicrotask(() => {
+          const field = document.querySelector("dialog[open] [data-prefix]");
+          if (!field || field.value) return;
+          field.value = code;
+          field.form.requestSubmit();
+        }))""",
+        vendor.issue(),
+    )
+    page.get_by_role("button", name="Upgrade Plan").click()
+    page.get_by_role("dialog").get_by_role("button", name="Activate Key").click()
+    expect(page.get_by_role("dialog", name="Review the package")).to_be_visible()
+
+
 def test_escape_closes_the_dialog_and_the_focus_is_where_it_was(vendor: Vendor, page: Page) -> None:
     vendor.customer(page).go("POS Manager")
     press_until(page, "Upgrade Plan")
