@@ -6,10 +6,11 @@ from typing import Final
 
 from ledger.catalog import Catalog
 from ledger.events import Fact
+from ledger.money import written
 from ledger.streams import stripe as reported
 from ledger.streams.stripe_customer import StripeSubscriptionAssigned
 from ledger.streams.stripe_event import StripeEventReceived
-from projections.wording import counted, day, money, seats
+from projections.wording import counted, day, seats
 
 _OUTCOMES: Final = {
     "reported": "recorded on account {account}",
@@ -42,13 +43,13 @@ def stripe_sentence(fact: Fact, catalog: Catalog) -> str:
             return _subscription(fact, catalog)
         case reported.StripeInvoiceReported():
             number = f" {fact.number}" if fact.number else ""
-            total = money(fact.total, fact.currency)
+            total = written(fact.total, fact.currency)
             return (
                 f"Invoice{number} {fact.invoice} is {fact.status or 'of unknown status'}: {total}"
             )
         case reported.StripeCheckoutReported():
             paid = f", {fact.payment_status}" if fact.payment_status else ""
-            total = money(fact.amount_total, fact.currency)
+            total = written(fact.amount_total, fact.currency)
             return (
                 f"Checkout {fact.checkout} is {fact.status or 'of unknown status'}{paid}: {total}"
             )
@@ -123,9 +124,9 @@ def _item(item: reported.StripeItem, catalog: Catalog) -> str:
 
 
 def _charge(fact: reported.StripeChargeReported) -> str:
-    amount = money(fact.amount, fact.currency)
+    amount = written(fact.amount, fact.currency)
     if fact.kind == "dispute":
         return f"Charge {fact.charge} of {amount} disputed: {fact.status or 'of unknown status'}"
     whole = "wholly" if fact.refunded else "partly"
-    back = money(fact.amount_refunded, fact.currency)
+    back = written(fact.amount_refunded, fact.currency)
     return f"Charge {fact.id} of {amount} {whole} refunded: {back}"

@@ -21,12 +21,6 @@ _UNITS: Final = (
     (timedelta(minutes=1), "minute"),
 )
 
-_WHOLE: Final = frozenset({
-    "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV",
-    "XAF", "XOF", "XPF",
-})  # fmt: skip
-_THOUSANDTHS: Final = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
-
 ERASED: Final = "(erased)"
 NOT_SHOWN: Final = "(not shown)"
 
@@ -120,15 +114,3 @@ def who(actors: Mapping[str, str], actor: str) -> str:
             return "the customer"
         case _:
             return actors.get(actor, actor)
-
-
-def money(amount: int | None, currency: str | None) -> str:
-    """Answer an amount in minor units as people write it: `EUR 19.00`, `JPY 500`.
-
-    Source: Stripe's "Supported currencies", zero-decimal and three-decimal ones.
-    """
-    if amount is None:
-        return "an unknown amount"
-    name = (currency or "").upper()
-    digits = 0 if name in _WHOLE else 3 if name in _THOUSANDTHS else 2
-    return f"{name} {amount / 10**digits:.{digits}f}".strip()

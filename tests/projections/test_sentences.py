@@ -10,10 +10,11 @@ from ledger import codec
 from ledger.catalog import builtin
 from ledger.codec import FACTS
 from ledger.events import AnyEvent
+from ledger.money import written
 from ledger.store.recorder import Row
 from projections.references import FIELDS, Reference, meanings, references
 from projections.sentences import sentence
-from projections.wording import Names, about, counted, day, money, seats
+from projections.wording import Names, about, counted, day, seats
 from tests.ledger.test_golden_events import load
 from tests.worlds import DAY, MINUTE, NOON, SECOND
 
@@ -74,7 +75,8 @@ def test_numbers_days_and_money_are_written_as_people_write_them() -> None:
     assert [about(one) for one in (3 * DAY, timedelta(hours=1), 90 * SECOND, SECOND)] == [
         "3 days", "1 hour", "1 minute", "1 second"
     ]  # fmt: skip
-    assert [money(*one) for one in ((1900, "eur"), (500, "jpy"), (1500, "kwd"), (None, None))] == [
+    amounts = (1900, "eur"), (500, "jpy"), (1500, "kwd"), (None, None)
+    assert [written(*one) for one in amounts] == [
         "EUR 19.00", "JPY 500", "KWD 1.500", "an unknown amount"
     ]  # fmt: skip
     assert about(MINUTE) == "1 minute"

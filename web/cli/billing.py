@@ -7,9 +7,9 @@ from datetime import datetime
 import click
 
 from commands import checks
+from ledger.money import written
 from projections.account_at import Moment, account_at
 from projections.billing import BillingView
-from projections.wording import money
 from web import answers
 from web.billing import read_view
 from web.cli.examples import Exampled
@@ -48,10 +48,10 @@ def _print(view: BillingView) -> None:
         click.echo()
         every = f"every {view.interval}" if view.interval else None
         rows: list[list[Cell]] = [
-            [line.kind, line.description, line.quantity, money(line.amount, view.currency)]
+            [line.kind, line.description, line.quantity, written(line.amount, view.currency)]
             for line in view.lines
         ]
-        rows.append(["total", every, None, money(view.total, view.currency)])
+        rows.append(["total", every, None, written(view.total, view.currency)])
         print_table(["part", "what", "quantity", "amount"], rows)
         click.echo(f"next invoice: {text_of(view.next_invoice_at)}")
     if view.invoices:
@@ -59,7 +59,7 @@ def _print(view: BillingView) -> None:
         print_table(
             ["invoice", "status", "total", "at"],
             [
-                [one.number or one.id, one.status, money(one.total, one.currency), one.created_at]
+                [one.number or one.id, one.status, written(one.total, one.currency), one.created_at]
                 for one in view.invoices
             ],
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from babel.numbers import format_currency, get_currency_precision
+from babel import Locale
+from babel.numbers import parse_pattern
 
 from commands.gateways.stripe import (
     StripeFault,
@@ -12,6 +13,7 @@ from commands.gateways.stripe import (
     StripeRefused,
     StripeUnavailable,
 )
+from ledger.money import decimal, decimals
 from ledger.refusals import (
     InvalidRequest,
     NoStripeCustomer,
@@ -24,8 +26,6 @@ from web.pages.languages import gettext as _
 from web.pages.languages import lazy_gettext as _l
 from web.pages.saying import Saying, Tone
 
-# Stripe counts these in hundredths, though they have none.
-_COUNTED_IN_HUNDREDTHS: Final = frozenset({"ISK", "UGX"})
 ENDED: Final = frozenset({"none", "canceled", "incomplete_expired"})
 
 
@@ -51,12 +51,17 @@ _BADGES: Final = {
 
 
 def money(amount: int | None, currency: str | None) -> str:
-    """Show an amount in minor units as people of the reader's language write it."""
+    """Show an amount in minor units as people of the reader's language write it.
+
+    With Stripe's decimals, which are not always those that the language has for the currency.
+    """
     if amount is None or currency is None:
         return "–"
-    code = currency.upper()
-    digits = 2 if code in _COUNTED_IN_HUNDREDTHS else get_currency_precision(code)
-    return str(format_currency(amount / 10**digits, code, locale=current()))
+    code, locale = currency.upper(), Locale.parse(current())
+    pattern = parse_pattern(locale.currency_formats["standard"].pattern)
+    pattern.frac_prec = (decimals(code), decimals(code))
+    shown = pattern.apply(decimal(amount, code), locale, currency=code, currency_digits=False)
+    return str(shown)
 
 
 def badge(status: str) -> Badge:
