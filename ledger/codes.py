@@ -20,6 +20,7 @@ import hmac
 import itertools
 import re
 import string
+import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -35,7 +36,10 @@ _UNBIASED_BELOW = 256 - 256 % len(ALPHABET)
 _BASE32 = string.ascii_lowercase + "234567"
 _PAIRS = [first + second for first in _BASE32 for second in _BASE32]
 
-_SHAPE = re.compile(r"([A-Z]{2,8})-([A-Z2-9]{4})-([A-Z2-9]{4})-([A-Z2-9]{4})")
+# The twelve characters after the prefix are always twelve, so where the prefix ends is known also
+# without a dash: `POSX…` and `POS…` differ in length.
+_TYPED = re.compile(r"([A-Z]{2,8})[- ]*([A-Z2-9]{4})[- ]*([A-Z2-9]{4})[- ]*([A-Z2-9]{4})", re.ASCII)
+TYPED_LENGTH_MAX = 1_000
 # Looser than the shape, since it guards logs and URLs: anything that may well be somebody's code.
 _RESEMBLES = re.compile(
     r"[a-z]{2,8}[-_ ]?[a-z0-9]{4}[-_ ]?[a-z0-9]{4}[-_ ]?[a-z0-9]{4}", re.IGNORECASE
@@ -82,17 +86,64 @@ def letters(digest: bytes) -> str:
 
 
 def parse(text: str, prefixes: frozenset[str]) -> str | None:
-    """Read what a person typed: the code, or None when it cannot be one.
+    """Read what a person typed or pasted; return the code, or None when it cannot be one.
 
-    Spaces around it and lower case are forgiven. A `0` or `1` is not, since no code has either, and
-    which letter was meant cannot be known; nor is a prefix that no product has.
+    Forgiven is what typing and pasting do to a code: see `tidy`. Between its groups there may be
+    any number of dashes and spaces, or nothing. A `0` or `1` is not forgiven, since no code has
+    either, and which letter was meant cannot be known; nor is a letter of another alphabet that
+    looks alike, nor a prefix that no product has.
 
     Source: the troubleshooting pages of the products' user guides.
     """
-    if not text.isascii():
-        text = text.strip()
-    match = _SHAPE.fullmatch(text.strip().upper()) if text.isascii() else None
-    return match[0] if match and match[1] in prefixes else None
+    if len(text) > TYPED_LENGTH_MAX:
+        return None
+    match = _TYPED.fullmatch(tidy(text))
+    return "-".join(match.groups()) if match and match[1] in prefixes else None
+
+
+def tidy(text: str) -> str:
+    """Return a typed text in one spelling, for reading a code in it.
+
+    Compatibility forms become what they stand for (NFKC: full-width letters, superscripts), every
+    dash a `-`, every space a single ` `; quotes, and characters that nobody sees, fall away; ASCII
+    letters become capitals, and others stay as they are, so that none turns into one of a code.
+    """
+    # Once before normalising, too, which would make a space and an accent of a spacing accent.
+    forms = unicodedata.normalize("NFKC", "".join(map(_spelled, text)))
+    return "".join(map(_spelled, forms)).translate(_CAPITALS).strip(" ")
+
+
+_CAPITALS = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
+# Dashes that Unicode has under another heading (Pd): minus signs, a hyphen bullet, the modifier
+# letter minus, lines for drawing boxes, and the long vowel mark, which Japanese keyboards type.
+_DASHES = frozenset("\u02d7\u2043\u2053\u207b\u208b\u2212\u2500\u2501\u2796\u30fc\uff70")
+# Quotes that are under another heading than Pi and Pf; primes, accents and apostrophes alike.
+_QUOTES = frozenset(
+    "\"'`\u00b4\u02b9\u02ba\u02bb\u02bc\u02bd\u02ee\u2032\u2033\u2034\u2035\u2036\u2037\u201a"
+    "\u201e\u2e42\u300c\u300d\u300e\u300f\u301d\u301e\u301f\ufe41\ufe42\ufe43\ufe44\uff02\uff07"
+    "\uff62\uff63"
+)
+# Control and format characters are nothing to see, nor are these: joiners, fillers, selectors.
+_INVISIBLE = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0"
+    + "".join(map(chr, range(0xFE00, 0xFE10)))
+    + "".join(map(chr, range(0xE0100, 0xE01F0)))
+)
+
+
+def _spelled(character: str) -> str:
+    if character in _DASHES:
+        return "-"
+    if character.isspace() or character == "\u2800":  # the empty pattern of Braille
+        return " "
+    if character in _QUOTES or character in _INVISIBLE:
+        return ""
+    match unicodedata.category(character):
+        case "Pd":
+            return "-"
+        case "Cc" | "Cf" | "Pi" | "Pf":
+            return ""
+    return character
 
 
 def prefix_of(code: str) -> str:

@@ -14,6 +14,7 @@ than one would apply, the first in this order is given:
     codes, revealed             BatchNotFound, CodesNotDerivable
     a seat, taken               VersionMismatch, HolderInOtherTier, NoSeatAvailable
     a seat, given back          VersionMismatch, SeatNotOccupied
+    a seat, shown               ProductNotFound
     a subscription, terminated  VersionMismatch, SubscriptionNotFound, ManagedInStripe,
                                 SubscriptionEnded
     a Stripe customer, linked   CustomerLinkedElsewhere
@@ -158,6 +159,12 @@ class NoSeatAvailable(Refusal):
         super().__init__(f"{used} of {seats} seats are taken")
         self.seats = seats
         self.used = used
+
+
+class ProductNotFound(Refusal):
+    """There is no such product."""
+
+    code = "product_not_found"
 
 
 class SeatNotOccupied(Refusal):

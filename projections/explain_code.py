@@ -11,6 +11,7 @@ the last try before it is told as well. The code itself is in no sentence.
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 from ledger import codes
@@ -31,7 +32,7 @@ from projections.explain import Because, Explanation, explained, read_account, r
 from projections.sentences import refused_key
 from projections.wording import counted, day, minute, place, seats, title
 
-DASHES: Final = 3
+PARTS: Final = 4
 AVAILABLE: Final = "key_not_available"
 
 
@@ -153,13 +154,14 @@ def _by_shape(
 
 def _flaws(catalog: Catalog, text: str) -> list[str]:
     """Tell what is wrong with a text, and nothing of the text."""
-    tidy = text.strip().upper()
+    tidy = codes.tidy(text)
     found = []
     if {"0", "1"} & set(tidy):
         found.append("It has a 0 or a 1, which no code has")
-    if tidy.count("-") != DASHES:
+    parts = [part for part in re.split("[- ]+", tidy) if part]
+    if len(parts) not in (1, PARTS):  # without dashes and spaces it is one
         found.append("It does not have four parts with dashes between them")
-    prefix = tidy.partition("-")[0]
+    prefix = parts[0] if parts else ""
     if prefix.isalpha() and prefix not in catalog.prefixes:
         found.append(f"No product's codes begin like that: they begin with {_known(catalog)}")
     return found or ["Its parts have other lengths or characters than a code's"]

@@ -8,7 +8,6 @@ from typing import Literal, NamedTuple
 from ledger.catalog import Catalog
 from ledger.events import Sealed
 from ledger.pool import Filled
-from ledger.refusals import SeatNotOccupied
 from ledger.streams.account_state import Account, Seat
 from projections.account_at import AccountAt, Moment
 
@@ -58,15 +57,11 @@ class SeatsView(NamedTuple):
     totals: list[PoolTotal]
 
 
-def seat(asked: AccountAt, product: str, holder: str) -> SeatView:
-    """Answer one holder's seat.
-
-    Raises:
-        SeatNotOccupied: it had none at that moment.
-    """
+def seat(asked: AccountAt, product: str, holder: str) -> SeatView | None:
+    """Return one holder's seat; None when it had none at that moment."""
     taken = asked.account.seat(product, holder)
     if taken is None:
-        raise SeatNotOccupied
+        return None
     filled = asked.account.pool(product, taken.tier, asked.moment.at)
     # Where all count against one row, it is the same for each, and nobody need be counted.
     is_shared = filled.over > 0 or sum(used > 0 for _, used in filled.rows) > 1

@@ -112,6 +112,20 @@ def seat(view: SeatView, label: str | None) -> Answer:
     }
 
 
+def no_seat(product: str, holder: str) -> Answer:
+    """Return the answer about a holder without a seat: it may not work, and why."""
+    return {
+        "product": product,
+        "tier": None,
+        "holder": holder,
+        "label": None,
+        "occupied_at": None,
+        "licensed": False,
+        "subscription": None,
+        "reason": "no_seat",
+    }
+
+
 def seats(
     view: SeatsView, shown: Sequence[SeatView], labels: Sequence[str | None], following: str | None
 ) -> Answer:

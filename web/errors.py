@@ -61,6 +61,7 @@ REFUSED: Final[Mapping[type[Refusal], int]] = {
     refusals.VersionMismatch: 412,
     refusals.HolderInOtherTier: 409,
     refusals.NoSeatAvailable: 409,
+    refusals.ProductNotFound: 404,
     refusals.SeatNotOccupied: 404,
     refusals.SubscriptionNotFound: 404,
     refusals.SubscriptionEnded: 409,

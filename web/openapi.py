@@ -128,14 +128,9 @@ def document(api: Api, catalog: Catalog, public_url: str) -> dict[str, Any]:
 
 def _of_catalog(catalog: Catalog) -> dict[str, dict[str, Any]]:
     tiers = [tier.id for product in catalog.products for tier in product.tiers]
-    prefixes = "|".join(
-        "".join(f"[{letter}{letter.lower()}]" for letter in product.prefix)
-        for product in catalog.products
-    )
     return {
         "products": {"enum": [product.id for product in catalog.products]},
         "tiers": {"enum": list(dict.fromkeys(tiers))},
-        "codes": {"pattern": rf"^\s*({prefixes})(-[A-Za-z2-9]{{4}}){{3}}\s*$"},
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import doctest
 import json
+import unicodedata
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,50 @@ FORGIVEN = {
     "an ideographic space after it": f"{CODE}\u3000",
     "lower case": CODE.lower(),
     "mixed case": "pOs-2345-aBcD-WxYz",
+    "no dashes": "POS2345ABCDWXYZ",
+    "a dash after the prefix only": "POS-2345ABCDWXYZ",
+    "spaces for dashes": "POS 2345 ABCD WXYZ",
+    "no-break spaces for dashes": "POS\u00a02345\u00a0ABCD\u00a0WXYZ",
+    "tabs for dashes": "POS\t2345\tABCD\tWXYZ",
+    "a space after a dash": "POS-2345- ABCD-WXYZ",
+    "a dash between spaces": "POS - 2345 – ABCD — WXYZ",
+    "a line break after a dash": "POS-2345-\r\nABCD-WXYZ",
+    "two dashes": "POS--2345--ABCD--WXYZ",
+    "en dashes": "POS–2345–ABCD–WXYZ",
+    "em dashes": "POS—2345—ABCD—WXYZ",
+    "minus signs": "POS−2345−ABCD−WXYZ",
+    "no-break hyphens": "POS\u20112345\u2011ABCD\u2011WXYZ",
+    "figure dashes and horizontal bars": "POS\u20122345\u2015ABCD\u2012WXYZ",
+    "soft hyphens": "POS\u00ad2345\u00adABCD\u00adWXYZ",
+    "a soft hyphen inside a group": "POS-23\u00ad45-ABCD-WXYZ",
+    "full-width dashes": "POS－2345－ABCD－WXYZ",
+    "small dashes": "POS﹣2345﹘ABCD﹣WXYZ",
+    "hyphen bullets": "POS\u20432345\u2043ABCD\u2043WXYZ",
+    "long vowel marks": "POSー2345ｰABCDーWXYZ",
+    "heavy minus signs and lines of boxes": "POS➖2345─ABCD━WXYZ",
+    "superscript and subscript minus signs": "POS⁻2345₋ABCD⁻WXYZ",
+    "dashes all different": "POS-2345–ABCD—WXYZ",
+    "full-width all over": "ＰＯＳ－２３４５－ＡＢＣＤ－ＷＸＹＺ",
+    "full-width small letters": "ｐｏｓ-2345-ａｂｃｄ-ｗｘｙｚ",
+    "bold letters of mathematics": "𝐏𝐎𝐒-𝟐𝟑𝟒𝟓-𝐀𝐁𝐂𝐃-𝐖𝐗𝐘𝐙",
+    "superscripts": "POS-²345-ABCD-WXYZ",
+    "quotes": f'"{CODE}"',
+    "typographic quotes": f"“{CODE}”",
+    "German quotes": f"„{CODE}“",
+    "French quotes": f"« {CODE} »",
+    "Japanese quotes": f"「{CODE}」",
+    "backticks": f"`{CODE}`",
+    "accents for quotes": f"´{CODE}´",
+    "a quote inside": "POS-2345-'ABCD-WXYZ",
+    "a zero-width space inside": "POS-2345\u200b-ABCD-WXYZ",
+    "a zero-width space inside a group": "POS-2345-AB\u200bCD-WXYZ",
+    "a zero-width space after it": f"{CODE}\u200b",
+    "a byte order mark before it": f"\ufeff{CODE}",
+    "marks of direction around it": f"\u202d{CODE}\u202c",
+    "a variation selector": "POS-2345\ufe0f-ABCD-WXYZ",
+    "a Hangul filler": f"{CODE}\u3164",
+    "a NUL inside": "POS-2345-AB\0CD-WXYZ",
+    "a NUL after it": f"{CODE}\0",
 }
 
 
@@ -117,37 +162,25 @@ REFUSED = {
     "a group of five": "POS-23456-ABCD-WXYZ",
     "a group of three": "POS-2345-ABC-WXYZ",
     "groups of other lengths": "POS-234-5ABCD-WXYZ",
-    "no dashes": "POS2345ABCDWXYZ",
-    "spaces for dashes": "POS 2345 ABCD WXYZ",
-    "a space inside": "POS-2345- ABCD-WXYZ",
     "a space inside a group": "POS-23 45-ABCD-WXYZ",
-    "a line break inside": "POS-2345-\nABCD-WXYZ",
     "an underscore": "POS_2345_ABCD_WXYZ",
-    "en dashes": "POS–2345–ABCD–WXYZ",
-    "a minus sign": "POS−2345−ABCD−WXYZ",
-    "a no-break hyphen": "POS\u20112345\u2011ABCD\u2011WXYZ",
-    "a soft hyphen inside": "POS-23\u00ad45-ABCD-WXYZ",
-    "a zero-width space inside": "POS-2345\u200b-ABCD-WXYZ",
-    "a zero-width space after it": f"{CODE}\u200b",
-    "a byte order mark before it": f"\ufeff{CODE}",
-    "a NUL after it": f"{CODE}\0",
-    "a NUL inside": "POS-2345-AB\0CD-WXYZ",
     "Cyrillic letters that look alike": "РОЅ-2345-ABCD-WXYZ",
     "one Greek letter": "POS-2345-ΑBCD-WXYZ",
-    "full-width letters": "ＰＯＳ-2345-ABCD-WXYZ",
-    "full-width digits": "POS-２３４５-ABCD-WXYZ",
     "Arabic digits": "POS-٢٣٤٥-ABCD-WXYZ",
-    "superscripts": "POS-²345-ABCD-WXYZ",
     "a dotless i": "ınt-2345-abcd-wxyz",
     "a dotted capital I": "İNT-2345-ABCD-WXYZ",
-    "a long s, whose capital is S": "POſ-2345-ABCD-WXYZ",
     "a sharp s, whose capital is SS": "POS-2345-ABß-WXYZ",
-    "a Kelvin sign": "POS-2345-AB\u212aD-WXYZ",
     "letters with accents": "POS-2345-ÁBCD-WXYZ",
+    "a full-width zero": "POS-234０-ABCD-WXYZ",
+    "a superscript one": "POS-234¹-ABCD-WXYZ",
+    "no dashes, and a zero": "POS2340ABCDWXYZ",
+    "no dashes, one character short": "POS2345ABCDWXY",
+    "no dashes, one character more": "POS2345ABCDWXYZ2",
+    "no dashes, and a prefix that no product has": "ABC2345ABCDWXYZ",
+    "dots for dashes": "POS.2345.ABCD.WXYZ",
     "a masked code": "POS-••••-••••-WXYZ",
     "two codes": f"{CODE} {CODE}",
     "text around it": f"my code is {CODE}",
-    "quotes": f'"{CODE}"',
     "half a surrogate pair": "POS-2345-ABCD-WXY\ud800",
     "very much": "POS-" + "2345-" * 100_000,
 }
@@ -161,7 +194,45 @@ def test_what_is_refused(text: str) -> None:
 @given(st.text())
 def test_whatever_is_read_is_a_code(text: str) -> None:
     read = parse(text, PREFIXES)
-    assert read is None or read == text.strip().upper()
+    assert read is None or parse(read, PREFIXES) == read == read.upper()
+
+
+# What may stand between two groups, and what falls away wherever it stands.
+DASHES = [chr(n) for n in range(0x110000) if unicodedata.category(chr(n)) == "Pd"]
+SEPARATORS = st.text(
+    st.sampled_from([*DASHES, " ", "\t", "\n", "\u00a0", "\u3000", "−"]), max_size=3
+)
+FALLS_AWAY = st.text(
+    st.sampled_from("\"'`´‘’“”„«»‹›\u00ad\u200b\u200d\u2060\ufeff\ufe0f\0"), max_size=2
+)
+
+
+@given(
+    st.tuples(SEPARATORS, SEPARATORS, SEPARATORS),
+    st.lists(FALLS_AWAY, min_size=16, max_size=16),
+    st.tuples(st.booleans(), st.booleans()),
+)
+def test_however_it_was_typed_it_is_the_code(
+    separators: tuple[str, str, str], noise: list[str], forms: tuple[bool, bool]
+) -> None:
+    lower, wide = forms
+    groups = CODE.lower().split("-") if lower else CODE.split("-")
+    if wide:
+        groups = ["".join(chr(ord(one) + 0xFEE0) for one in group) for group in groups]
+    added = iter(noise)
+    spelled = ["".join(next(added) + one for one in group) for group in groups]
+    typed = "".join(map("".join, zip(spelled, [*separators, ""], strict=True)))
+    assert parse(typed + noise[-1], PREFIXES) == CODE
+
+
+def test_a_code_without_dashes_is_told_apart_by_its_length_where_one_prefix_begins_another() -> (
+    None
+):
+    prefixes = frozenset({"POS", "POSX", "POSXAB"})
+    assert parse("POSXABCDEFGH234", prefixes) == "POS-XABC-DEFG-H234"
+    assert parse("POSXABCDEFGH2345", prefixes) == "POSX-ABCD-EFGH-2345"
+    assert parse("POSXABCDEFGH234567", prefixes) == "POSXAB-CDEF-GH23-4567"
+    assert parse("POSXABCDEFGH23456", prefixes) is None
 
 
 def test_prefixes_of_two_and_of_eight_letters_are_read() -> None:

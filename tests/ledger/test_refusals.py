@@ -36,6 +36,7 @@ CODES = {
     "version_mismatch",
     "holder_in_other_tier",
     "no_seat_available",
+    "product_not_found",
     "seat_not_occupied",
     "subscription_not_found",
     "subscription_ended",

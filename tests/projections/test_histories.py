@@ -182,4 +182,6 @@ def test_who_is_let_in_is_licensed_at_once(told: list[Told]) -> None:
         for fact in one.facts:
             if isinstance(fact, SeatOccupied):
                 asked = asked_at(book, Moment(one.recorded_at))
-                assert seat(asked, fact.product, fact.holder).licensed
+                sits = seat(asked, fact.product, fact.holder)
+                assert sits is not None
+                assert sits.licensed

@@ -172,7 +172,6 @@ ROWS = [
     seat("long holder", "/holder", path=f"{ACCOUNT}/seats/cloud_pos/{'h' * 129}"),
     seat("broken UTF-8 in a holder", "/holder", path=f"{ACCOUNT}/seats/cloud_pos/a%FFb"),
     seat("long account", "/account", path=f"/v1/accounts/{'a' * 65}/seats/cloud_pos/till-1"),
-    Bad("unknown product", "GET", f"{ACCOUNT}/seats/cloud_cash/till-1", "/product"),
     Bad("unknown product", "DELETE", f"{ACCOUNT}/seats/cloud_cash/till-1", "/product"),
     # Reasons
     reason("empty", ""),

@@ -120,7 +120,18 @@ def test_a_key_is_issued_validated_and_redeemed_and_its_seats_are_taken(any_api:
 
     gone = api.delete("support", "/v1/accounts/acme/seats/cloud_pos/till-1")
     assert (gone.status, gone.raw, gone.position) == (204, b"", api.head)
-    assert api.get("portal", "/v1/accounts/acme/seats/cloud_pos/till-1").code == "seat_not_occupied"
+    without = api.get("portal", "/v1/accounts/acme/seats/cloud_pos/till-1")
+    assert without.status == 200
+    shown = ("holder", "tier", "label", "occupied_at", "licensed", "subscription", "reason")
+    assert {name: without.body[name] for name in shown} == {
+        "holder": "till-1",
+        "tier": None,
+        "label": None,
+        "occupied_at": None,
+        "licensed": False,
+        "subscription": None,
+        "reason": "no_seat",
+    }
 
 
 def test_a_batch_is_revealed_and_a_key_is_revoked_and_reissued(any_api: Api) -> None:

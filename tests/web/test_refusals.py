@@ -284,7 +284,9 @@ ROWS = [
         lambda api: api.sit("till-1"),
         (("seats", 0), ("used", 0)),
     ),
-    Row("shown", 404, "seat_not_occupied", get(SEAT)),
+    Row(
+        "shown", 404, "product_not_found", get("/v1/accounts/acme/seats/cloud_cash/till-1")
+    ),
     Row("given back", 404, "seat_not_occupied", lambda api: api.delete("admin", SEAT)),
     Row(
         "terminated",

@@ -53,10 +53,10 @@ def test_a_ledger_with_other_tables_is_not_ready(tmp_path: Path) -> None:
 
 def test_requests_are_counted_by_route_and_status(api: Api) -> None:
     for holder in ("till-1", "till-2"):
-        api.get("portal", f"/v1/accounts/acme/seats/cloud_pos/{holder}")
+        api.get("portal", f"/v1/accounts/acme/seats/cloud_cash/{holder}")
     route = "/v1/accounts/<account>/seats/<product>/<holder>"
     assert figure(api, "keyfold_http_requests_total", method="GET", route=route, status="404") == 2
-    assert figure(api, "keyfold_problems_total", code="seat_not_occupied") == 2
+    assert figure(api, "keyfold_problems_total", code="product_not_found") == 2
     assert figure(api, "keyfold_http_request_seconds_count", method="GET", route=route) == 2
     assert "acme" not in api.get(None, "/metrics").raw.decode()
 

@@ -100,6 +100,17 @@ def test_pages_of_a_search_for_a_code_go_on(api: Api) -> None:
     assert other.pointers == ["/cursor"]
 
 
+def test_a_code_is_searched_for_as_it_was_typed_and_an_id_like_a_code_is_an_id(api: Api) -> None:
+    key = api.issue()
+    bare = key["code"].replace("-", "").lower()
+    for typed in (bare, key["code"].replace("-", " – "), f"“{key['code']}”"):
+        found = api.post("support", f"{TIMELINE}/search", {"ref": typed}).body["items"]
+        assert [one["event"] for one in found] == ["key.issued@1"]
+    api.put("portal", "/v1/accounts/INTERNATIONALLY/seats/cloud_pos/till-1", {})
+    found = api.post("support", f"{TIMELINE}/search", {"ref": "INTERNATIONALLY"}).body["items"]
+    assert [one["event"] for one in found] == ["attempts.seat_refused@1"]
+
+
 def test_a_code_that_nobody_issued_finds_nothing(api: Api) -> None:
     lived(api)
     got = api.post("admin", f"{TIMELINE}/search", {"ref": "POS-AAAA-BBBB-CCCC"})
@@ -150,6 +161,11 @@ def test_free_text_shows_to_admin_support_and_portal_alone(api: Api) -> None:
     lived(api)
     for role in ("admin", "support", "portal"):
         assert b"Front desk" in api.get(role, OF_ACME).raw
+        assert b"Front desk" in api.get(role, "/v1/accounts/acme/seats").raw
+    for asked in ("/v1/accounts/acme/seats", "/v1/accounts/acme/seats/cloud_pos/till-1"):
+        seen = api.get("auditor", asked)
+        assert b"Front desk" not in seen.raw
+        assert b'"label":"(not shown)"' in seen.raw.replace(b": ", b":")
     auditors = api.get("auditor", OF_ACME)
     assert b"Front desk" not in auditors.raw
     assert auditors.body["items"][0]["data"]["label"] == "(not shown)"

@@ -90,6 +90,7 @@ def occupy(
         now = Moment(moment(stamp.now, loaded))
         after = AccountAt(account, loaded.state, now, occupied.position, loaded.version)
         view = projection.seat(after, product, holder)
+        assert view, "it sits there now"
         answer = _answer(ports, after, view)
     if as_json:
         print_json(answer)

@@ -11,13 +11,13 @@ from typing import Final
 import click
 
 from commands.checks import FORMULA_STARTS
-from ledger import codes
 from projections.timeline import Entry, Sight, TimelinePage, TimelineQuery, timeline
 from web import telling
 from web.cli.examples import Exampled
 from web.cli.opening import opened
 from web.cli.options import TIME, json_option
 from web.cli.printing import is_terminal, print_json, progress, text_of
+from web.refs import known_ref
 from web.times import iso
 from web.wiring import Wiring
 
@@ -90,8 +90,7 @@ def timeline_(
     if ref == "-":
         ref = sys.stdin.readline()
     with opened() as (wiring, ports, _):
-        code = codes.parse(ref, ports.catalog.prefixes) if ref else None
-        ref = ports.codes.key_id(code) if code else ref
+        ref = known_ref(ports, ref) if ref else None
         query = TimelineQuery(
             ref=ref, account=account, event=event, actor=actor, start=start, end=end
         )

@@ -10,7 +10,6 @@ from typing import Final
 
 from flask import Response, url_for
 
-from ledger import codes
 from ledger.refusals import InvalidRequest
 from ledger.streams import key as keys
 from ledger.streams.account import ACCOUNT
@@ -24,6 +23,7 @@ from web.console.timelines import listed
 from web.context import parts, ports
 from web.pages.rendering import see
 from web.pages.saying import Saying
+from web.refs import known_ref
 
 _LATEST: Final = 10
 
@@ -41,10 +41,8 @@ def search() -> Response:
         return _home(Saying("bad", "This is no reference", [_WHAT], 422))
     if ref is None:
         return _home(Saying("warn", "Enter what you look for", [_WHAT], 422))
-    code = codes.parse(ref, ports().catalog.prefixes)
-    if code is not None:
-        ref = ports().codes.key_id(code)
-    elif parts().redactor.holds_secret(ref):
+    ref = known_ref(ports(), ref)
+    if parts().redactor.holds_secret(ref):
         return _home(Saying("bad", "This has a code or a token in it", [_ALONE], 422))
     return see(_place_of(ref))
 

@@ -177,7 +177,10 @@ class SeatOfAccount(ma.Schema):
 
 
 class Seat(OfAccount, SeatOfAccount):
-    """One holder's seat."""
+    """One holder's seat, or that it has none."""
+
+    occupied_at = _time(null=True, description="Null for a holder without a seat.")
+    reason = _choice("no_active_subscription", "over", "no_seat", null=True)
 
 
 class Total(ma.Schema):

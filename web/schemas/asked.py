@@ -147,8 +147,8 @@ class TryCode(Shape):
     code = Text(
         required=True,
         metadata={
-            "description": "As typed: spaces around it and lower case are forgiven.",
-            OF_CATALOG: "codes",
+            "description": "As typed: lower case, any dash, none or spaces between the groups, and"
+            " quotes and invisible characters anywhere are forgiven; a 0 or a 1 is not."
         },
     )
     account = Identifier(required=True, validate=matching(ACCOUNT_ID))

@@ -60,10 +60,12 @@
     const field = event.target;
     if (!("prefix" in field.dataset)) return;
     const hint = document.getElementById("code-hint");
-    const typed = field.value.trim().toUpperCase();
-    const own = field.dataset.prefix + "-";
-    const fits = /^[A-Z]+(-[A-Z2-9]{4}){3}$/.test(typed);
-    const other = !typed.startsWith(own.slice(0, typed.length)) || (fits && !typed.startsWith(own));
+    // As ledger/codes.py reads it: dashes and spaces may be left out, quotes and the like fall away.
+    const typed = field.value.normalize("NFKC").replace(/[\p{Cc}\p{Cf}\p{Pi}\p{Pf}"'`´]/gu, "")
+      .replace(/[\p{Pd}\s−ー]/gu, "").toUpperCase();
+    const own = field.dataset.prefix;
+    const fits = /^[A-Z]{2,8}[A-Z2-9]{12}$/.test(typed);
+    const other = !typed.startsWith(own.slice(0, typed.length)) || (fits && typed.length !== own.length + 12);
     hint.textContent = other ? field.dataset.other : fits ? field.dataset.fits : field.dataset.misfits;
     if (typed) field.setAttribute("aria-invalid", String(other || !fits));
     else field.removeAttribute("aria-invalid");

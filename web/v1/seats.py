@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask import Response
@@ -13,12 +13,14 @@ from commands.release_seat import release_seat as release
 from ledger.refusals import (
     HolderInOtherTier,
     NoSeatAvailable,
+    ProductNotFound,
     SeatNotOccupied,
     VersionMismatch,
 )
 from projections import seats as seated
 from projections.account_at import AccountAt, Moment, account_at
 from projections.seats import SeatView
+from projections.wording import NOT_SHOWN
 from web import answers, cursors
 from web.auth import ADMIN, PORTAL, SUPPORT, only
 from web.context import ports, stamp
@@ -27,6 +29,7 @@ from web.replies import nothing, reply
 from web.schemas import answered, asked
 from web.times import iso
 from web.v1.accounts import READERS, hold_to_pools, read_account
+from web.v1.timeline import sight
 
 blp = Operations(
     "seats",
@@ -61,8 +64,7 @@ def list_seats(account: str, query: dict[str, Any]) -> Response:
     more = None
     if len(following) > limit:
         more = cursors.write(ports().request_key, of, places(shown[-1]))
-    labels = ports().texts.open_all(one.label for one in shown)
-    return reply(answers.seats(view, shown, labels, more), version=view.version)
+    return reply(answers.seats(view, shown, _labels(shown), more), version=view.version)
 
 
 def _places(found: AccountAt) -> Callable[[SeatView], tuple[Any, ...]]:
@@ -87,12 +89,16 @@ def _places(found: AccountAt) -> Callable[[SeatView], tuple[Any, ...]]:
     access=READERS,
     query=asked.AccountQuery,
     answers={200: Answered(answered.Seat, "The seat.", ("ETag",))},
-    refusals=(SeatNotOccupied,),
+    refusals=(ProductNotFound,),
 )
 def get_seat(account: str, product: str, holder: str, query: dict[str, Any]) -> Response:
-    """Show a holder's seat: may this one work right now?"""
+    """Show a holder's seat: may this one work right now?
+
+    A holder without a seat may not: `licensed` is false, and `reason` is `no_seat`.
+    """
     found = read_account(account, query)
-    hold_to_pools(found.account, product, None)
+    if product not in {id for id, _ in seated.pools(found.account, ports().catalog)}:
+        raise ProductNotFound
     return _seat(found, product, holder)
 
 
@@ -150,8 +156,17 @@ def _seat(
     found: AccountAt, product: str, holder: str, status: int = 200, *, position: int | None = None
 ) -> Response:
     view = seated.seat(found, product, holder)
+    (label,) = _labels([view]) if view else [None]
     answer = {
         **answers.of_account(found.id, found.moment, found.position),
-        **answers.seat(view, ports().texts.open(view.label)),
+        **(answers.seat(view, label) if view else answers.no_seat(product, holder)),
     }
     return reply(answer, status, position=position, version=found.version)
+
+
+def _labels(views: Sequence[SeatView]) -> list[str | None]:
+    """Return the seats' labels as the caller may see them, by the timeline's rule."""
+    texts = sight().texts
+    if texts is None:
+        return [NOT_SHOWN if one.label else None for one in views]
+    return texts.open_all(one.label for one in views)

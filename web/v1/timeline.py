@@ -6,7 +6,6 @@ from typing import Any
 
 from flask import Response
 
-from ledger import codes
 from ledger.streams.account import ACCOUNT
 from projections import timeline as told
 from projections.account_at import Moment
@@ -16,6 +15,7 @@ from web.answers import Answer, of_account
 from web.auth import ADMIN, AUDITOR, PORTAL, RESELLER, SUPPORT, only
 from web.context import caller, parts, ports, stamp
 from web.operations import Answered, Operations
+from web.refs import known_ref
 from web.replies import reply
 from web.schemas import timeline as schemas
 from web.v1.accounts import READERS
@@ -82,9 +82,8 @@ def get_timeline(query: dict[str, Any]) -> Response:
 )
 def search_timeline(query: dict[str, Any], body: dict[str, Any]) -> Response:
     """Tell everything that names something, which may be a whole code."""
-    code = codes.parse(body["ref"], ports().catalog.prefixes)
-    # From here on the code is known by its key's id.
-    return reply(_answer(query, ports().codes.key_id(code) if code else body["ref"]))
+    # From here on a code is known by its key's id.
+    return reply(_answer(query, known_ref(ports(), body["ref"])))
 
 
 def sight() -> Sight:
