@@ -18,7 +18,6 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests import postgres_binaries
 from tests.pages import chromium
-from tests.pages.chromium import NoChromium
 from tests.postgres_binaries import NoPostgres
 from tests.postgres_server import (
     URL_VARIABLE,
@@ -50,6 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Leave the settings of whoever runs the tests outside, and open the session's folder."""
+    chromium.install_if_asked()
     _forget_settings()
     _hear_interrupts()
     _keep_files_in_memory()
@@ -66,6 +66,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for name, times in Counter(item.nodeid for item in items).items():
         if times > 1:
             raise pytest.UsageError(f"{times} tests are called {name}: give each a name of its own")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a browser where there is none: in one place, so that pytest counts them."""
+    if "browser" in getattr(item, "fixturenames", ()) and chromium.find() is None:
+        pytest.skip(chromium.NONE)
 
 
 def _hear_interrupts() -> None:
@@ -110,15 +116,19 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         session.close()
 
 
-def pytest_report_header() -> str:
-    """Say which PostgreSQL the tests will use."""
+def pytest_report_header() -> list[str]:
+    """Say which PostgreSQL and which browser the tests will use."""
+    return [f"PostgreSQL: {_postgres()}", f"browser: {chromium.find() or 'none'}"]
+
+
+def _postgres() -> str:
     if URL_VARIABLE in os.environ:
-        return f"PostgreSQL: the one {URL_VARIABLE} names"
+        return f"the one {URL_VARIABLE} names"
     try:
         binaries = postgres_binaries.find()
     except NoPostgres:
-        return "PostgreSQL: none"
-    return f"PostgreSQL: {binaries.version}, from {binaries.folder}"
+        return "none"
+    return f"{binaries.version}, from {binaries.folder}"
 
 
 @pytest.fixture(scope="session")
@@ -158,10 +168,8 @@ def durable_postgres_server(session_folder: Path) -> Iterator[OwnServer]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Answer a Chromium: one for all tests of this process, which can have no second."""
-    try:
-        executable = chromium.find()
-    except NoChromium as none:
-        raise pytest.fail.Exception(str(none), pytrace=False) from None
+    executable = chromium.find()
+    assert executable, "a test that needs a browser is skipped without one"
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(
             executable_path=executable, args=list(chromium.ARGUMENTS)

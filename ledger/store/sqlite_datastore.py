@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -267,8 +267,12 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
             ),
         )
 
-    def read(self, statement: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    def read(
+        self, statement: str, params: Sequence[object] | Mapping[str, object] = ()
+    ) -> list[tuple[Any, ...]]:
         """Run one reading statement: one snapshot.
+
+        A statement with `?` takes a sequence, one with `:name` a mapping.
 
         Raises:
             PersistenceError: a fault, in the library's words.

@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,9 @@ def test_what_is_being_answered_is_finished_before_it_stops(keyfold: Program) ->
     admin = token(keyfold)
     order = {"product": "cloud_pos", "seats": 1, "months": 1, "reseller": "North"}
     with keyfold.served() as server, ThreadPoolExecutor() as pool:
-        with sqlite3.connect(keyfold.folder / "keyfold.db", isolation_level=None) as blocker:
+        with closing(
+            sqlite3.connect(keyfold.folder / "keyfold.db", isolation_level=None)
+        ) as blocker:
             # Nobody can write now, so the order is under way for as long as we like.
             blocker.execute("BEGIN IMMEDIATE")
             answer = pool.submit(server.post, "/v1/keys", order, admin)

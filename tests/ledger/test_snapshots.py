@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,54 +16,36 @@ from ledger import codec
 from ledger.book import SNAPSHOT_EVENTS, Book, Change, Loaded, unwritten
 from ledger.events import AnyEvent, Fact, Stamp
 from ledger.store import schema
-from ledger.store.recorder import Row
 from ledger.streams import account_packing
 from ledger.streams.account import ACCOUNT, SeatOccupied, SeatReleased
 from ledger.streams.account_packing import pack, unpack
 from ledger.streams.attempts import ATTEMPTS
 from projections.snapshots import wrong_snapshots
 from tests.audit.ledgers import happens
+from tests.ledger import kept_snapshots
+from tests.ledger.kept_snapshots import golden_names, golden_row
 from tests.worlds import another_book, ports
 
-CHECKOUT = Path(__file__).parents[2]
-GOLDEN = CHECKOUT / "tests" / "golden"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-# All that an account's state follows from. What only decides cannot change what is kept; but it is
-# in the same files, so that a decision that changes may cost a fold of the long accounts.
-FOLDING = (
-    "account", "account_packing", "account_state", "seat_syncs", "stripe", "stripe_purchases",
-    "stripe_side", "stripe_state",
-)  # fmt: skip
 
 
 # --- the shape ------------------------------------------------------------------------------------
 
 
-def fingerprint() -> str:
-    """Answer a digest of what folds an account, whatever is only written about it."""
-    digest = hashlib.sha256()
-    for module in FOLDING:
-        tree = ast.parse((CHECKOUT / "ledger" / "streams" / f"{module}.py").read_text("utf-8"))
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if isinstance(body, list) and body and is_text(body[0]):
-                body[0] = ast.Pass()
-        digest.update(ast.dump(tree).encode())
-    return digest.hexdigest()
+def test_a_snapshot_of_this_shape_that_was_kept_before_is_what_the_events_make_today() -> None:
+    """When this fails: raise SHAPE, and remake the file, as tests/ledger/kept_snapshots.py says."""
+    shape, snapshots = kept_snapshots.read()
+
+    assert shape == account_packing.SHAPE
+    for kept in snapshots:
+        assert unpack(kept.snapshot) == kept.folded()
 
 
-def is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+def test_every_fact_that_an_account_can_have_is_in_a_snapshot_that_was_kept() -> None:
+    """When this fails: remake the file, as tests/ledger/kept_snapshots.py says."""
+    _, snapshots = kept_snapshots.read()
 
-
-def test_whoever_changes_the_fold_gives_snapshots_another_shape() -> None:
-    """When this fails: raise SHAPE, and write both into the file.
-
-    A change that surely leaves every state as it was may keep the shape, with the new fingerprint.
-    """
-    known = json.loads((GOLDEN / "account_snapshot.json").read_text("utf-8"))
-
-    assert {"shape": account_packing.SHAPE, "fingerprint": fingerprint()} == known
+    assert {row.name for kept in snapshots for row in kept.rows} >= set(ACCOUNT.facts)
 
 
 # --- packing --------------------------------------------------------------------------------------
@@ -74,12 +53,8 @@ def test_whoever_changes_the_fold_gives_snapshots_another_shape() -> None:
 
 def golden_events() -> Iterator[AnyEvent]:
     """Answer two events of every fact that an account can have: with all fields, and with few."""
-    version = 0
-    for name in sorted(ACCOUNT.facts):
-        for kind in ("full", "minimal"):
-            state = (GOLDEN / "events" / f"{name}.{kind}.json").read_bytes()
-            version += 1
-            yield codec.decode(Row(version, "account-golden", version, name, state))
+    for version, one in enumerate(golden_names(), start=1):
+        yield codec.decode(golden_row(*one, version))
 
 
 def test_a_state_that_is_made_of_every_fact_comes_back_as_it_was() -> None:

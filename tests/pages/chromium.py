@@ -1,4 +1,8 @@
-"""Where a Chromium is: the one $CHROMIUM names, else one on the PATH, else apt's."""
+"""Where a Chromium is: the one $CHROMIUM names, else one on the PATH.
+
+Nothing is installed unasked. With KEYFOLD_TEST_INSTALL_CHROMIUM=1 and as root, `install_if_asked`
+gets Debian's where there is none.
+"""
 
 from __future__ import annotations
 
@@ -29,41 +33,30 @@ ARGUMENTS = (
 )
 
 
-class NoChromium(Exception):
-    """There is no Chromium: install one, or name it in $CHROMIUM."""
+INSTALL_VARIABLE = "KEYFOLD_TEST_INSTALL_CHROMIUM"
+NONE = (
+    "no browser: put a Chromium on the PATH or name it in $CHROMIUM"
+    f" (as root, {INSTALL_VARIABLE}=1 installs one)"
+)
 
 
-def find() -> str:
-    """Answer the path of a Chromium, installing one where that can be done unasked.
-
-    Raises:
-        NoChromium: there is none, and none could be installed.
-    """
+def find() -> str | None:
+    """Return the path of a Chromium; None when there is none."""
     named = os.environ.get("CHROMIUM")
-    if named:
-        return named
-    found = _on_path() or (_installed() if os.geteuid() == 0 else None)
-    if found is None:
-        raise NoChromium(
-            "no Chromium: apt-get install chromium-headless-shell libatomic1, or name one in"
-            " $CHROMIUM"
-        )
-    return found
+    return named or next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
-def _on_path() -> str | None:
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
-
-
-def _installed() -> str | None:
-    """Install one; of several processes that find none, one does it and the others wait."""
-    if shutil.which("apt-get") is None:
-        return None
+def install_if_asked() -> None:
+    """Install a Chromium where there is none, if $KEYFOLD_TEST_INSTALL_CHROMIUM is 1 and we may."""
+    if os.environ.get(INSTALL_VARIABLE) != "1" or find() is not None:
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return
     install = ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES]
+    # Of several test runs that find none, one installs it and the others wait.
     with (Path(tempfile.gettempdir()) / "keyfold-chromium.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for command in (install, ["apt-get", "update"], install):
-            if _on_path():
-                break
+            if find() is not None:
+                return
             subprocess.run(command, capture_output=True, check=False)
-    return _on_path()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -460,9 +461,19 @@ def test_what_others_did_since_is_not_passed_over(postgres_url: str) -> None:
                 "INSERT INTO keyfold_projections (projection, position) VALUES (:name, 0)",
                 {"name": TIMELINE.name},
             )
-        explaining = Explaining(tables, "EXPLAIN (ANALYZE) ")
+        explaining = Explaining(tables, "EXPLAIN (ANALYZE, FORMAT JSON) ")
         query = TimelineQuery(actor=portal)
         timeline(book, explaining, ports(book).catalog, query, Sight(None), limit=50)
-    steps = [str(step[-1]) for step in explaining.plan]
-    assert any("keyfold_timeline_1_pkey" in step and "rows=51 loops=1" in step for step in steps)
-    assert not any("Rows Removed by Filter" in step for step in steps), steps
+    (((plan,),),) = explaining.plan
+    steps = list(nodes(plan["Plan"]))
+    assert [
+        step["Actual Rows"] for step in steps if step.get("Index Name") == "keyfold_timeline_1_pkey"
+    ] == [51]
+    assert not any(step.get("Rows Removed by Filter") for step in steps), steps
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield every node of a plan that PostgreSQL tells as JSON."""
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
