@@ -10,6 +10,8 @@ import contextlib
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
+from msgspec.structs import replace
+
 from commands.deciding import LedgerBusy, deciding
 from commands.gateways.stripe import (
     StripeGateway,
@@ -32,7 +34,7 @@ from ledger.streams.stripe import (
     StripeSubscriptionReported,
 )
 from ledger.streams.stripe_purchases import UNDER_WAY_MAX, StripePurchase
-from ledger.streams.stripe_state import StripeSubscription
+from ledger.streams.stripe_state import StripeSubscription, with_report
 from ledger.stripe_objects import Origin, read_subscription
 
 # On a Stripe item: the last change that this ledger made to it.
@@ -116,7 +118,8 @@ def look(ports: Ports, stamp: Stamp, stripe: StripeGateway, account: str, id: st
     if not isinstance(report, StripeSubscriptionReported):
         return Look(purchases.of(side.purchases, id), found.object, known)
     itemised = report if report.items is not None else known.itemised
-    now = StripeSubscription(id, report, itemised, known.position)
+    seen = with_report(known, report, known.position)
+    now = replace(seen, told=report, itemised=itemised)
     return Look(purchases.of(side.purchases, id), found.object, now)
 
 

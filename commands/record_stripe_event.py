@@ -30,7 +30,13 @@ from ledger.streams.stripe import (
 )
 from ledger.streams.stripe_customer import STRIPE_CUSTOMER, StripeCustomer, assign, link
 from ledger.streams.stripe_event import STRIPE_EVENT, Outcome, StripeEventReceived
-from ledger.streams.stripe_state import StripeSubscription, is_news, is_repetition, is_tie
+from ledger.streams.stripe_state import (
+    StripeSubscription,
+    is_news,
+    is_repetition,
+    is_tie,
+    with_known_meanings,
+)
 from ledger.stripe_objects import Origin, Read, StripeEvent, read_report, read_subscription
 
 FoundBy = Literal["webhook", "file", "reconciling"]
@@ -106,9 +112,11 @@ def record_retrieved(ports: Ports, stamp: Stamp, found: Retrieved) -> Recorded |
             return None
         if owner is None:
             customer = ports.book.load(STRIPE_CUSTOMER, report.customer or "")
-            if not is_news(customer.state.told(report.stripe_subscription), report):
+            waiting = customer.state.told(report.stripe_subscription)
+            if not is_news(waiting, report):
                 return None
-            appended = ports.book.append(stamp, Change(customer, [_dated(report)]))
+            said = with_known_meanings(waiting, report)
+            appended = ports.book.append(stamp, Change(customer, [_dated(said)]))
             return Recorded("waiting", None, appended.position, new=True)
         account = owner.account
         known = account.state.stripe.subscriptions.get(report.stripe_subscription)
@@ -116,7 +124,7 @@ def record_retrieved(ports: Ports, stamp: Stamp, found: Retrieved) -> Recorded |
             return None
         appended = ports.book.append(
             stamp,
-            Change(account, [*owner.on_account, _dated(report)]),
+            Change(account, [*owner.on_account, _dated(with_known_meanings(known, report))]),
             *_on_customer(owner, None),
         )
         return Recorded("reported", account.id, appended.position, new=True)
@@ -167,14 +175,17 @@ def _report(
     if owner is None:
         return _wait(ports, stamp, event, received, found_by, report, problems)
     account = owner.account
+    known = None
+    if isinstance(report, StripeSubscriptionReported):
+        known = account.state.stripe.subscriptions.get(report.stripe_subscription)
+        report = with_known_meanings(known, report)
     reports: list[Fact | Dated] = [_dated(report)]
     outcome: Outcome = "reported"
     if isinstance(report, StripeSubscriptionReported):
-        known = account.state.stripe.subscriptions.get(report.stripe_subscription)
         if is_repetition(known, report):
             reports, outcome = [], "repeated"
         elif is_tie(known, report) or report.items is None:
-            reports += _looked_up(ports, stamp, report.stripe_subscription, answers)
+            reports += _looked_up(ports, stamp, report.stripe_subscription, known, answers)
     return _append(
         ports,
         stamp,
@@ -206,6 +217,9 @@ def _wait(
         )
         return Recorded(outcome, None, appended.position, new=True)
     customer = ports.book.load(STRIPE_CUSTOMER, report.customer)
+    if isinstance(report, StripeSubscriptionReported):
+        known = customer.state.told(report.stripe_subscription)
+        report = with_known_meanings(known, report)
     waiting = Change(customer, [_dated(report)], causation=received.next_event)
     return _append(ports, stamp, event, received, found_by, "waiting", problems, None, waiting)
 
@@ -301,7 +315,11 @@ def occurred_at(report: StripeReport) -> datetime:
 
 
 def _looked_up(
-    ports: Ports, stamp: Stamp, id: str, answers: dict[str, Retrieved | None]
+    ports: Ports,
+    stamp: Stamp,
+    id: str,
+    known: StripeSubscription | None,
+    answers: dict[str, Retrieved | None],
 ) -> list[Fact | Dated]:
     """Ask Stripe how a subscription is; once, also when the event has to be appended again."""
     if ports.stripe is None:
@@ -315,4 +333,4 @@ def _looked_up(
     if found is None:
         return []
     looked = look(ports, stamp, found)
-    return [_dated(looked[0])] if looked is not None else []
+    return [_dated(with_known_meanings(known, looked[0]))] if looked is not None else []

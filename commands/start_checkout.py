@@ -152,6 +152,8 @@ def _attempt(buying: _Buying) -> Started:
         if again is not None:
             return again
         place = _place(buying, account, looks, now)
+        if place is None or place.item is None:
+            purchases.refuse_beside_lost(side.subscriptions.values(), side.mapped, wanted, now)
         if mine is not None and mine.under_way:
             id = mine.stripe_subscription
         elif place is not None:

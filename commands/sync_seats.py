@@ -39,7 +39,7 @@ from ledger.streams.stripe import (
     SeatSyncStarted,
     StripeSubscriptionReported,
 )
-from ledger.streams.stripe_state import differing
+from ledger.streams.stripe_state import differing, with_known_meanings
 from ledger.stripe_fields import Told
 from ledger.stripe_objects import Origin, read_subscription
 
@@ -357,7 +357,9 @@ def _report(
         at = max(at, known.told.retrieved_at + timedelta(microseconds=1))
     origin = Origin(RETRIEVED, found.at, retrieved_at=at)
     report = read_subscription(found.object, origin, work.ports.catalog).report
-    return report if isinstance(report, StripeSubscriptionReported) else None
+    if not isinstance(report, StripeSubscriptionReported):
+        return None
+    return with_known_meanings(known, report)
 
 
 def _item(report: StripeSubscriptionReported | None, started: SeatSyncStarted) -> str | None:

@@ -24,7 +24,7 @@ than one would apply, the first in this order is given:
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 
 class Refusal(Exception):
@@ -197,13 +197,23 @@ class CustomerLinkedElsewhere(Refusal):
     code = "customer_linked_elsewhere"
 
 
+UNKNOWN_PRICE: Final = "unknown_price"
+
+
 class SubscriptionNotChangeable(Refusal):
     """This subscription cannot be changed now."""
 
     code = "subscription_not_changeable"
 
     def __init__(self, stripe_subscription: str, state: str) -> None:
-        super().__init__(f"{stripe_subscription} is {state}: see Stripe's own pages first")
+        if state == UNKNOWN_PRICE:
+            detail = (
+                f"the subscription {stripe_subscription} is paid by a price that means nothing in"
+                " the catalog: say what it sells, and run `keyfold stripe remap`"
+            )
+        else:
+            detail = f"{stripe_subscription} is {state}: see Stripe's own pages first"
+        super().__init__(detail)
         self.stripe_subscription = stripe_subscription
         self.state = state
 

@@ -60,7 +60,7 @@ _BY_PREFERENCE: Final = (WRITABLE | {"past_due"}, frozenset({"unpaid", "paused"}
 Outcome = Literal["in_step", "due", "waiting", "left_alone", "unfinished"]
 Why = Literal[
     "", "quiet", "refused", "period_ends", "past_due", "unpaid", "paused", "unconfirmed",
-    "metered", "no_period", "no_price", "missing", "unsettled",
+    "metered", "no_period", "no_price", "missing", "unsettled", "unknown_price",
 ]  # fmt: skip
 
 
@@ -72,6 +72,8 @@ class Standing(NamedTuple):
         price: of the catalog, by which one can be added; None when there is no need, or no such.
         target, quantity, billed: in units of the item.
         free: in a trial, where nothing is billed.
+        unknown: a price that means nothing stands where one of the product may have stood, so that
+            nobody can say what is billed already.
     """
 
     product: str
@@ -86,6 +88,7 @@ class Standing(NamedTuple):
     period_start: datetime | None
     period_end: datetime | None
     free: bool
+    unknown: bool = False
 
 
 class Verdict(NamedTuple):
@@ -158,6 +161,18 @@ def standing(account: Account, product: Product, now: datetime) -> Standing | No
         period_start=timed.period_start if timed else None,
         period_end=timed.period_end if timed else None,
         free=subscription.told.status == "trialing",
+        unknown=(item is None and bool(subscription.unmapped(mapped)))
+        or _has_lost(account, product, now),
+    )
+
+
+def _has_lost(account: Account, product: Product, now: datetime) -> bool:
+    """Tell whether a subscription that has not ended lost something of a product."""
+    needs_base = any(price.base for price in product.prices)
+    return any(
+        one.has_lost(product.id, None, account.stripe.mapped, needs_base=needs_base)
+        for one in account.stripe.subscriptions.values()
+        if not one.has_ended(now)
     )
 
 
@@ -177,8 +192,7 @@ def _written_to(account: Account, product: str, now: datetime) -> StripeSubscrip
 def _parts(
     subscription: StripeSubscription, product: str, mapped: Mapping[str, Meaning]
 ) -> Iterator[tuple[StripeItem, Meaning]]:
-    for item in subscription.items:
-        meaning = item.meaning or mapped.get(item.price or "")
+    for item, meaning in subscription.meanings(mapped):
         if meaning is not None and meaning.billed and meaning.product == product:
             yield item, meaning
 
@@ -262,6 +276,8 @@ def _why_left_alone(standing: Standing, *, looked: bool) -> Why:
                 return why
             case _:
                 return "unsettled"
+    if standing.unknown:
+        return "unknown_price"
     if standing.item is not None and standing.item.usage_type == "metered":
         return "metered"
     return "" if standing.period_start and standing.period_end else "no_period"

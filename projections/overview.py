@@ -11,7 +11,9 @@ from collections import Counter
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
+from ledger import seat_sync
 from ledger.book import Book
+from ledger.catalog import Catalog
 from ledger.events import AnyEvent
 from ledger.streams.account import (
     ACCOUNT,
@@ -29,6 +31,8 @@ from projections.stripe_list import Listed, list_stripe
 
 SOON: Final = timedelta(days=30)
 RECENT: Final = timedelta(days=30)
+# Why seats are left alone until somebody mends something; the other reasons pass by themselves.
+_TO_MEND: Final = frozenset({"unknown_price", "no_price", "no_period", "metered"})
 # So many are listed of what needs looking at; who has more has another problem first.
 LISTED_MAX: Final = 200
 
@@ -88,6 +92,19 @@ class AtStripe(NamedTuple):
     unconfirmed_since: datetime | None
 
 
+class LeftAlone(NamedTuple):
+    """Billed seats of which Stripe is not told until somebody does something about it.
+
+    Attributes:
+        why: `unknown_price`, `no_price`, `no_period` or `metered` (docs/seat-sync.md).
+    """
+
+    account: str
+    product: str
+    stripe_subscription: str
+    why: str
+
+
 class RefusalCount(NamedTuple):
     """Tries that were refused of late, by reason.
 
@@ -112,10 +129,38 @@ class Overview(NamedTuple):
     unmapped: list[AtStripe]
     unconfirmed: list[AtStripe]
     refusals: list[RefusalCount]
+    items_missing: list[AtStripe]
+    left_alone: list[LeftAlone]
 
 
-def overview(book: Book, tables: Tables, now: datetime) -> Overview:
-    """Answer how things stand now, with everything recorded so far."""
+class Attention(NamedTuple):
+    """How many of Stripe's subscriptions somebody should look at, and why."""
+
+    unmapped: int
+    unconfirmed: int
+    items_missing: int
+    left_alone: dict[str, int]
+
+
+def attention(book: Book, tables: Tables, catalog: Catalog, now: datetime) -> Attention:
+    """Count what the overview lists of Stripe."""
+    listed = list_stripe(book, tables)
+    stripe = _accounts(book, listed)
+    found = _at_stripe(listed, stripe, now)
+    return Attention(
+        unmapped=sum(bool(one.prices) for one in found),
+        unconfirmed=sum(one.unconfirmed_since is not None for one in found),
+        items_missing=len(_items_missing(listed, stripe)),
+        left_alone=dict(Counter(one.why for one in _left_alone(stripe, catalog, now))),
+    )
+
+
+def overview(book: Book, tables: Tables, now: datetime, catalog: Catalog | None = None) -> Overview:
+    """Answer how things stand now, with everything recorded so far.
+
+    Args:
+        catalog: to tell of billed seats; without it they are left out.
+    """
     params: Params = {
         "now": to_number(now),
         "soon": to_number(now + SOON),
@@ -141,9 +186,13 @@ def overview(book: Book, tables: Tables, now: datetime) -> Overview:
         keys=[KeyCount._make(row) for row in sorted(ask(KEY_LIST, _KEYS))],
         ending=sorted(ending, key=lambda one: (one.ends_at, one.subscription)),
         over_used=over,
-        unmapped=[one for one in _at_stripe(listed, stripe, now) if one.prices],
-        unconfirmed=[one for one in _at_stripe(listed, stripe, now) if one.unconfirmed_since],
+        unmapped=[one for one in _at_stripe(listed, stripe, now) if one.prices][:LISTED_MAX],
+        unconfirmed=[one for one in _at_stripe(listed, stripe, now) if one.unconfirmed_since][
+            :LISTED_MAX
+        ],
         refusals=_refusals(ask(REFUSALS, _REFUSED)),
+        items_missing=_items_missing(listed, stripe)[:LISTED_MAX],
+        left_alone=_left_alone(stripe, catalog, now)[:LISTED_MAX] if catalog else [],
     )
 
 
@@ -204,7 +253,29 @@ def _at_stripe(listed: list[Listed], stripe: dict[str, Account], now: datetime) 
             since = known.period_end if known.status(now) == "unconfirmed" else None
             prices = known.unmapped(account.stripe.mapped)
             found.append(AtStripe(one.account, known.id, prices, since))
-    return found[:LISTED_MAX]
+    return found
+
+
+def _items_missing(listed: list[Listed], stripe: dict[str, Account]) -> list[AtStripe]:
+    """Return the subscriptions of which Stripe has not told all items."""
+    found = []
+    for one in listed:
+        known = None
+        if one.account is not None:
+            known = stripe[one.account].stripe.subscriptions.get(one.stripe_subscription)
+        if known is not None and known.lacks_items:
+            found.append(AtStripe(one.account, known.id, [], None))
+    return found
+
+
+def _left_alone(stripe: dict[str, Account], catalog: Catalog, now: datetime) -> list[LeftAlone]:
+    found = []
+    for name, account in stripe.items():
+        for standing in seat_sync.standings(account, catalog, now):
+            why = seat_sync.verdict(standing, account.seat_syncs, now, None).why
+            if why in _TO_MEND:
+                found.append(LeftAlone(name, standing.product, standing.subscription.id, why))
+    return found
 
 
 def _refusals(rows: list[Row]) -> list[RefusalCount]:

@@ -6,9 +6,10 @@ from eventsourcing.persistence import PersistenceError
 from flask import Response
 
 from ledger.store import schema
+from projections.overview import attention
 from web import metrics, proving
 from web.auth import ADMIN, AUDITOR, EVERYBODY, Access, from_loopback
-from web.context import parts, ports
+from web.context import parts, ports, stamp
 from web.errors import ALTERED, unavailable
 from web.operations import Answered, Operations
 from web.replies import reply
@@ -65,5 +66,7 @@ def get_metrics() -> Response:
 
     From this machine itself no token is needed, unless a proxy passed the request on.
     """
-    page = parts().metrics.page(ports().book.head())
+    wiring, now = parts().wiring, stamp().now
+    found = attention(ports().book, wiring.tables, ports().catalog, now)
+    page = parts().metrics.page(ports().book.head(), found)
     return Response(page, content_type=metrics.CONTENT_TYPE)

@@ -21,6 +21,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from projections.overview import Attention
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -82,14 +84,20 @@ class Metrics:
     def refused(self, code: str) -> None:
         self._problems.labels(code).inc()
 
-    def page(self, position: int) -> bytes:
-        """Answer all figures in Prometheus' text format, with the ledger's head as of now."""
+    def page(self, position: int, attention: Attention | None = None) -> bytes:
+        """Answer all figures in Prometheus' text format, with the ledger's head as of now.
+
+        Args:
+            attention: what needs looking at; None where that is not known.
+        """
         registry = self._registry
         if MULTIPROCESS_DIR in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         head = CollectorRegistry()
         head.register(_Head(position))
+        if attention is not None:
+            head.register(_AtStripe(attention))
         return generate_latest(registry) + generate_latest(head)
 
 
@@ -103,3 +111,30 @@ class _Head(Collector):
         yield GaugeMetricFamily(
             "keyfold_ledger_position", "Last position of the ledger.", value=self._position
         )
+
+
+class _AtStripe(Collector):
+    """What needs looking at among Stripe's subscriptions, as the ledger has them."""
+
+    def __init__(self, attention: Attention) -> None:
+        self._attention = attention
+
+    def collect(self) -> Iterator[Metric]:
+        found = self._attention
+        subscriptions = GaugeMetricFamily(
+            "keyfold_stripe_subscriptions_to_look_at",
+            "Stripe subscriptions that need looking at, by why.",
+            labels=("why",),
+        )
+        subscriptions.add_metric(("unmapped",), found.unmapped)
+        subscriptions.add_metric(("unconfirmed",), found.unconfirmed)
+        subscriptions.add_metric(("items_missing",), found.items_missing)
+        yield subscriptions
+        seats = GaugeMetricFamily(
+            "keyfold_seat_sync_left_alone",
+            "Accounts' products whose billed seats Stripe is not told of, by why.",
+            labels=("why",),
+        )
+        for why in sorted({"unknown_price", *found.left_alone}):
+            seats.add_metric((why,), found.left_alone.get(why, 0))
+        yield seats

@@ -285,7 +285,7 @@ class StripeCustomerLinked(Fact, frozen=True):
 
 
 class StripePricesMapped(Fact, frozen=True):
-    """Prices that meant nothing when they were reported mean something from now on."""
+    """Prices mean this from now on, whatever was reported of them."""
 
     meanings: dict[str, Meaning]
 

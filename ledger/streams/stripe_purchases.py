@@ -25,6 +25,7 @@ from msgspec.structs import replace
 from ledger.events import AnyOccurrence, Fact
 from ledger.limits import SEATS_MAX
 from ledger.refusals import (
+    UNKNOWN_PRICE,
     FieldError,
     IdempotencyKeyReused,
     InvalidRequest,
@@ -180,9 +181,10 @@ def find_place(
 def _places(
     subscription: StripeSubscription, mapped: Mapping[str, Meaning], wanted: Wanted
 ) -> Iterator[Place]:
-    known = [(one, one.meaning or mapped.get(one.price or "")) for one in subscription.items]
     of_product = [
-        (item, means) for item, means in known if means and means.product == wanted.product
+        (item, means)
+        for item, means in subscription.meanings(mapped)
+        if means and means.product == wanted.product
     ]
     if of_product and all(means.tier != wanted.tier for _, means in of_product):
         yield Place(subscription, None, None)
@@ -211,6 +213,22 @@ def interval_of(item: StripeItem) -> str:
     """Answer how often an item is paid: `month`, or `3 months`."""
     count = item.interval_count or 1
     return f"{count} {item.interval}s" if count > 1 else item.interval or "month"
+
+
+def refuse_beside_lost(
+    subscriptions: Iterable[StripeSubscription],
+    mapped: Mapping[str, Meaning],
+    wanted: Wanted,
+    at: datetime,
+) -> None:
+    """Refuse to sell beside a subscription that had the product and tier by a price unknown now.
+
+    Raises:
+        SubscriptionNotChangeable: naming that subscription; else it would be paid for twice.
+    """
+    for one in subscriptions:
+        if not one.has_ended(at) and one.has_lost(wanted.product, wanted.tier, mapped):
+            raise SubscriptionNotChangeable(one.id, UNKNOWN_PRICE)
 
 
 def ask(place: Place, wanted: Wanted, priced: Priced | None, at: datetime) -> list[Fact]:

@@ -17,6 +17,7 @@ from ledger.streams.stripe_state import (
     StripeInvoice,
     StripeSubscription,
     with_invoice,
+    with_mapping,
     with_report,
 )
 
@@ -28,7 +29,7 @@ class StripeSide(Struct, frozen=True):
         customers: linked ones.
         subscriptions: by Stripe's ids and in their order, ended ones too.
         invoices: by Stripe's ids, in no order.
-        mapped: prices that were given a meaning after they had been reported without.
+        mapped: what prices were said to mean on record, for subscriptions that do not tell.
         purchases: what was asked of Stripe, and what became of it.
     """
 
@@ -65,7 +66,10 @@ def fold(side: StripeSide, event: AnyOccurrence) -> StripeSide:
         case stripe.StripeCustomerLinked(customer=customer):
             return replace(side, customers=(*side.customers, customer))
         case stripe.StripePricesMapped(meanings=meanings):
-            return replace(side, mapped={**side.mapped, **meanings})
+            subscriptions = {
+                id: with_mapping(one, meanings) for id, one in side.subscriptions.items()
+            }
+            return replace(side, mapped={**side.mapped, **meanings}, subscriptions=subscriptions)
     purchases = stripe_purchases.fold(side.purchases, event)
     return side if purchases is side.purchases else replace(side, purchases=purchases)
 

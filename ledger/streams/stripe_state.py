@@ -17,6 +17,8 @@ state. The rank of a report, the most important first:
 
 Where two messages of one second contradict each other, nothing tells which came last: whoever
 records the second of them asks Stripe, and appends the answer as a report of its own (`is_tie`).
+
+What a price means is no matter of the last report: see `ledger.streams.price_meanings`.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from msgspec.structs import replace
 
 from ledger import pool
 from ledger.codes import letters
+from ledger.streams.price_meanings import KnownPrice, has_lost, with_prices_of
 from ledger.streams.stripe import (
     LONG_AGO,
     Meaning,
@@ -79,6 +82,8 @@ class StripeSubscription(Struct, frozen=True):
         itemised: the one that ranks highest among those that tell the items; None if none does.
         position: of the first event that reported it.
         billed: by item.
+        prices: what each price means that ever meant something, by its id.
+        remapped: prices that were given another meaning on record.
     """
 
     id: str
@@ -86,6 +91,8 @@ class StripeSubscription(Struct, frozen=True):
     itemised: StripeSubscriptionReported | None
     position: int
     billed: dict[str, Billed] = {}
+    prices: dict[str, KnownPrice] = {}
+    remapped: dict[str, Meaning] = {}
 
     @property
     def subscription(self) -> str:
@@ -94,7 +101,25 @@ class StripeSubscription(Struct, frozen=True):
 
     @property
     def items(self) -> tuple[StripeItem, ...]:
-        return (self.itemised.items if self.itemised else None) or ()
+        """The items as they were told last, each with what its price means in this subscription."""
+        told = (self.itemised.items if self.itemised else None) or ()
+        return tuple(self._understood(item) for item in told)
+
+    def _understood(self, item: StripeItem) -> StripeItem:
+        meaning = self.meaning_of(item)
+        return item if meaning == item.meaning else replace(item, meaning=meaning)
+
+    def meaning_of(self, item: StripeItem) -> Meaning | None:
+        """Return what an item's price means here; None if nothing is known of it."""
+        if item.price is None:
+            return item.meaning
+        known = self.prices.get(item.price)
+        return self.remapped.get(item.price) or (known.meaning if known else None)
+
+    @property
+    def lacks_items(self) -> bool:
+        """Tell whether its last report did not tell all items, so that they may have changed."""
+        return self.told.items is None and not self.told.is_end
 
     @property
     def material(self) -> Material:
@@ -154,11 +179,40 @@ class StripeSubscription(Struct, frozen=True):
             return {self.started_at, self.period_end + SILENCE_MAX + timedelta(microseconds=1)}
         return {self.started_at}
 
+    def meanings(
+        self, mapped: Mapping[str, Meaning]
+    ) -> Iterator[tuple[StripeItem, Meaning | None]]:
+        """Return the items, each with what its price gives.
+
+        Args:
+            mapped: meanings of prices for the whole account, for one that has none here.
+        """
+        for item in self.items:
+            yield item, item.meaning or mapped.get(item.price or "")
+
+    def has_lost(
+        self,
+        product: str,
+        tier: str | None,
+        mapped: Mapping[str, Meaning],
+        *,
+        needs_base: bool = False,
+    ) -> bool:
+        """Tell whether an item that means nothing stands where one of a product and tier was.
+
+        Then nobody can say how much of the product the subscription has.
+
+        Args:
+            needs_base: the product is sold on top of a base plan.
+        """
+        now = list(self.meanings(mapped))
+        place = product, tier
+        return has_lost(now, self.prices, self.remapped, place, needs_base=needs_base)
+
     def rows(self, mapped: Mapping[str, Meaning]) -> list[StripeRow]:
         """Answer what it has, by product and tier, in the order of its items."""
         parts: dict[tuple[str, str | None], list[tuple[StripeItem, Meaning]]] = {}
-        for item in self.items:
-            meaning = item.meaning or mapped.get(item.price or "")
+        for item, meaning in self.meanings(mapped):
             if meaning is not None:
                 parts.setdefault((meaning.product, meaning.tier), []).append((item, meaning))
         return [self._row(place, its) for place, its in parts.items()]
@@ -178,11 +232,7 @@ class StripeSubscription(Struct, frozen=True):
 
     def unmapped(self, mapped: Mapping[str, Meaning]) -> list[str]:
         """Answer its prices that mean nothing."""
-        return [
-            item.price or "?"
-            for item in self.items
-            if item.meaning is None and item.price not in mapped
-        ]
+        return [item.price or "?" for item, meaning in self.meanings(mapped) if meaning is None]
 
     def provides(self, mapped: Mapping[str, Meaning], at: datetime) -> Iterator[pool.Row]:
         """Answer what it gives at a moment."""
@@ -280,14 +330,30 @@ def with_report(
     """Answer a subscription with one more report, whatever came before it."""
     itemised = report if report.items is not None else None
     billed = _billed(known.billed if known else {}, report)
+    prices = with_prices_of(known.prices if known else {}, report)
     if known is None:
-        return StripeSubscription(report.stripe_subscription, report, itemised, position, billed)
+        id = report.stripe_subscription
+        return StripeSubscription(id, report, itemised, position, billed, prices)
     told = max(known.told, report, key=lambda one: one.rank)
     if itemised is None or known.itemised is None:
         itemised = itemised or known.itemised
     else:
         itemised = max(known.itemised, itemised, key=lambda one: (one.is_end, one.order))
-    return StripeSubscription(known.id, told, itemised, min(known.position, position), billed)
+    return replace(
+        known,
+        told=told,
+        itemised=itemised,
+        position=min(known.position, position),
+        billed=billed,
+        prices=prices,
+    )
+
+
+def with_mapping(known: StripeSubscription, meanings: Mapping[str, Meaning]) -> StripeSubscription:
+    """Return a subscription whose prices were given these meanings on record."""
+    its = {*known.prices, *(item.price for item in known.items)}
+    found = {price: meaning for price, meaning in meanings.items() if price in its}
+    return replace(known, remapped={**known.remapped, **found}) if found else known
 
 
 def _billed(known: dict[str, Billed], report: StripeSubscriptionReported) -> dict[str, Billed]:
@@ -310,6 +376,29 @@ def with_invoice(known: StripeInvoice | None, report: StripeInvoiceReported) -> 
 
 
 # Decisions
+
+
+def with_known_meanings(
+    known: StripeSubscription | None, report: StripeSubscriptionReported
+) -> StripeSubscriptionReported:
+    """Return a report in which no price has another meaning than it had, since the catalog changed.
+
+    A price that was found by another key or product than now is left as it was read: which of the
+    two counts is for the fold, which knows the order of the reports.
+    """
+    if known is None or report.items is None:
+        return report
+    items = tuple(_with_known_meaning(known, item) for item in report.items)
+    return replace(report, items=items) if items != report.items else report
+
+
+def _with_known_meaning(known: StripeSubscription, item: StripeItem) -> StripeItem:
+    before = known.prices.get(item.price or "")
+    if before is None or item.meaning is None:
+        return item
+    if (before.lookup_key, before.stripe_product) != (item.lookup_key, item.stripe_product):
+        return item
+    return replace(item, meaning=known.meaning_of(item))
 
 
 def differing(known: StripeSubscription | None, report: StripeSubscriptionReported) -> list[str]:
@@ -343,14 +432,17 @@ def is_repetition(known: StripeSubscription | None, report: StripeSubscriptionRe
 
 
 def is_news(known: StripeSubscription | None, report: StripeSubscriptionReported) -> bool:
-    """Tell whether a report changes the state, or says of a price what it gives at last.
+    """Tell whether a report changes the state, or tells at last what was missing in it.
 
-    Old shapes do not tell a price's key and metadata; a look at Stripe does.
+    Old shapes do not tell a price's key and metadata, and an event not all items; a look at Stripe
+    does.
     """
     if known is None:
         return True
     return report.rank > known.told.rank and (
-        bool(differing(known, report)) or bool(understood(known, report))
+        bool(differing(known, report))
+        or bool(understood(known, report))
+        or (known.lacks_items and report.items is not None)
     )
 
 

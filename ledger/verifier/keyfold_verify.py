@@ -668,6 +668,30 @@ class Report(NamedTuple):
         )
 
 
+class Mappings(NamedTuple):
+    """What prices were said to mean on record: by price; and by subscription and price."""
+
+    of_account: dict[str, Any]
+    of_subscription: dict[str, dict[str, Any]]
+
+
+def first_meanings(reports: list[Report]) -> dict[str, Any]:
+    """Return what each price means that ever meant something: what the first report said."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for report in reports:
+        for item in report.fact["items"]:
+            meaning, price = item.get("meaning"), item["price"]
+            if meaning is None or price is None:
+                continue
+            said = (meaning["product"], meaning["tier"] or "", meaning["per_unit"])
+            more = (meaning.get("included", 0), meaning.get("billed", False), item["id"] or "")
+            by = (item["lookup_key"] or "", item["stripe_product"] or "")
+            rank = (report.order(), said, more, by)
+            if price not in found or rank < found[price][0]:
+                found[price] = rank, meaning
+    return {price: meaning for price, (_, meaning) in found.items()}
+
+
 class StripeSubscription:
     """A subscription at Stripe, as its reports make it.
 
@@ -678,6 +702,7 @@ class StripeSubscription:
     def __init__(self, id: str, reports: list[Report]) -> None:
         self.id = id
         telling = [report for report in reports if report.fact["items"] is not None]
+        self.known = first_meanings(telling)
         last = max(telling, key=lambda one: (one.is_end, one.order()), default=None)
         self.told = max(reports, key=lambda one: (one.is_end, one.has_status, one.order()))
         self.items = last.fact["items"] if last else []
@@ -700,15 +725,23 @@ class StripeSubscription:
         is_silent = self.period_end is not None and at > self.period_end + SILENCE_MAX
         return "unconfirmed" if status in GIVING and self.ends_at is None and is_silent else status
 
-    def lines(self, mapped: dict[str, Any], at: datetime) -> Iterator[Line]:
-        """Answer what it has, by product and tier; of an item whose price means nothing, nothing.
+    def meaning_of(self, item: dict[str, Any], mappings: Mappings) -> Any:
+        """Return what an item's price means in this subscription; None if nothing is known of it.
 
-        Args:
-            mapped: what prices mean that meant nothing when they were reported.
+        What somebody said on record of a price that the subscription had; else what its first
+        report said that gave the price a meaning; else what was said of it for the account.
         """
+        price = item["price"]
+        if price is None:
+            return item.get("meaning")
+        remapped = mappings.of_subscription.get(self.id, {}).get(price)
+        return remapped or self.known.get(price) or mappings.of_account.get(price)
+
+    def lines(self, mappings: Mappings, at: datetime) -> Iterator[Line]:
+        """Answer what it has, by product and tier; nothing of a price that means nothing."""
         parts: dict[tuple[str, str | None], list[tuple[dict[str, Any], dict[str, Any]]]] = {}
         for item in self.items:
-            meaning = item.get("meaning") or mapped.get(item["price"] or "")
+            meaning = self.meaning_of(item, mappings)
             if meaning is not None:
                 parts.setdefault((meaning["product"], meaning["tier"]), []).append((item, meaning))
         for (product, tier), its in parts.items():
@@ -757,14 +790,14 @@ class Account:
     def __init__(self) -> None:
         self.subscriptions: dict[str, Subscription] = {}
         self.reports: dict[str, list[Report]] = {}
-        self.mapped: dict[str, Any] = {}
+        self.mappings = Mappings({}, {})
         self.seats: dict[tuple[str, str], str | None] = {}
 
     def lines(self, at: datetime) -> list[Line]:
         """Answer everything that it ever had."""
         of_keys = [subscription.line(at) for subscription in self.subscriptions.values()]
         of_stripe = [StripeSubscription(id, reports) for id, reports in self.reports.items()]
-        return of_keys + [line for one in of_stripe for line in one.lines(self.mapped, at)]
+        return of_keys + [line for one in of_stripe for line in one.lines(self.mappings, at)]
 
     def apply(self, event: Event) -> None:
         state = json.loads(event.state)
@@ -791,10 +824,10 @@ class Account:
             case "stripe.subscription_reported@1":
                 id, report = fact["stripe_subscription"], Report(fact)
                 # Read whole at once, so that what is wrong with it is told of its position.
-                list(StripeSubscription(id, [report]).lines({}, occurred))
+                list(StripeSubscription(id, [report]).lines(Mappings({}, {}), occurred))
                 self.reports.setdefault(id, []).append(report)
             case "stripe.prices_mapped@1":
-                self.mapped |= fact["meanings"]
+                self._map(fact["meanings"])
             case name if name in NOT_SHOWN:
                 pass
             case _:
@@ -802,6 +835,14 @@ class Account:
                     f"position {event.position} is {event.name}, which this program does not know:"
                     " have it written out by the Keyfold that made the export"
                 )
+
+    def _map(self, meanings: dict[str, Any]) -> None:
+        self.mappings.of_account.update(meanings)
+        for id, reports in self.reports.items():
+            one = StripeSubscription(id, reports)
+            its = {*one.known, *(item["price"] for item in one.items)}
+            found = {price: meaning for price, meaning in meanings.items() if price in its}
+            self.mappings.of_subscription.setdefault(id, {}).update(found)
 
     def _change(self, id: str, **changes: Any) -> None:
         if id in self.subscriptions:

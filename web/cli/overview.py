@@ -18,7 +18,7 @@ from web.cli.printing import Cell, print_json, print_table, text_of
 def overview_(as_json: bool) -> None:
     """Show seats, keys and refusals in numbers, and what somebody should look at."""
     with opened() as (wiring, ports, stamp):
-        found = overview(ports.book, wiring.tables, stamp.now)
+        found = overview(ports.book, wiring.tables, stamp.now, ports.catalog)
     if as_json:
         print_json(telling.overview(found))
     else:
@@ -48,6 +48,16 @@ def _print(found: Overview) -> None:
             [one.account, one.stripe_subscription, one.unconfirmed_since]
             for one in found.unconfirmed
         ],
+    )
+    _section(
+        "Stripe subscriptions whose items are not all known",
+        ["account", "Stripe subscription"],
+        [[one.account, one.stripe_subscription] for one in found.items_missing],
+    )
+    _section(
+        "Billed seats that Stripe is not told of",
+        ["account", "product", "Stripe subscription", "why"],
+        found.left_alone,
     )
     _section("Refused in the last 30 days", ["refusal", "key was", "tries"], found.refusals)
     click.echo(f"as of {text_of(found.at)}, position {found.position}")

@@ -9,6 +9,7 @@ import click
 from commands.map_prices import Mapped, map_prices
 from commands.reconcile_stripe import Drift, reconcile_stripe
 from ledger.streams.account import ACCOUNT
+from ledger.streams.stripe import Meaning
 from projections.stripe_list import list_stripe
 from web.cli.examples import Exampled
 from web.cli.failures import Refused
@@ -83,20 +84,23 @@ def _print_drift(found: list[Drift]) -> None:
 
 @click.command(
     cls=Exampled,
-    short_help="Look unmapped prices up in the catalog again.",
+    short_help="Give prices the meaning that the catalog has for them now.",
     examples=("keyfold stripe remap --dry-run", "keyfold stripe remap"),
 )
 @click.option("--dry-run", is_flag=True, help="Only tell; nothing is recorded.")
 @json_option
 def remap(dry_run: bool, as_json: bool) -> None:
-    """Give prices a meaning that had none when Stripe reported them.
+    """Look the prices of all subscriptions up in the catalog as it is now.
 
-    The catalog as it is now says what they mean, from now on; what was true before stays as it was.
-    Exits with 1 when there are prices left that mean nothing.
+    A price keeps what it meant when a subscription was first reported with it. This gives a meaning
+    to those that had none, and the catalog's to those that mean something else by now, for all
+    accounts, from now on. What was true before stays as it was, and a price that left the catalog
+    keeps its meaning. Try it with --dry-run first. Exits with 1 when there are prices left that
+    mean nothing.
     """
     with opened() as work:
         listed = list_stripe(work.ports.book, work.wiring.tables)
-        accounts = sorted({one.account for one in listed if one.unmapped and one.account})
+        accounts = sorted({one.account for one in listed if one.account})
         with progress("Mapping", len(accounts)) as on_account:
             found = []
             for account in accounts:
@@ -114,6 +118,10 @@ def remap(dry_run: bool, as_json: bool) -> None:
 
 
 def _mapped(one: Mapped) -> dict[str, object]:
+    changed = {
+        price: {"was": _meaning(before), "is": _meaning(one.meanings[price])}
+        for price, before in one.before.items()
+    }
     return {
         "account": one.account,
         "mapped": {
@@ -121,6 +129,16 @@ def _mapped(one: Mapped) -> dict[str, object]:
             for price, meaning in one.meanings.items()
         },
         "unmapped": one.unmapped,
+        **({"changed": changed} if changed else {}),
+    }
+
+
+def _meaning(meaning: Meaning) -> dict[str, object]:
+    return {
+        "product": meaning.product,
+        "tier": meaning.tier,
+        "per_unit": meaning.per_unit,
+        "included": meaning.included,
     }
 
 
@@ -131,6 +149,17 @@ def _print_mapped(found: list[Mapped]) -> None:
     rows = []
     for one in found:
         for price, meaning in one.meanings.items():
-            rows.append((one.account, price, meaning.product, meaning.tier or NOTHING))
+            before = one.before.get(price)
+            rows.append(
+                (one.account, price, _words(meaning), _words(before) if before else NOTHING)
+            )
         rows += [(one.account, price, "unmapped", NOTHING) for price in one.unmapped]
-    print_table(("account", "price", "product", "tier"), rows)
+    print_table(("account", "price", "gives", "gave"), rows)
+
+
+def _words(meaning: Meaning) -> str:
+    """Return what a price gives, in words: `cloud_pos: 1 a unit`, `team: 3 included`."""
+    place = " ".join(filter(None, (meaning.product, meaning.tier)))
+    parts = [f"{meaning.per_unit} a unit"] if meaning.per_unit else []
+    parts += [f"{meaning.included} included"] if meaning.included or not parts else []
+    return f"{place}: {', '.join(parts)}"

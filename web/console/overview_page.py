@@ -12,6 +12,6 @@ from web.context import parts, ports, stamp
 
 def show_overview() -> Response:
     """Show how things stand now."""
-    found = overview(ports().book, parts().wiring.tables, stamp().now)
+    found = overview(ports().book, parts().wiring.tables, stamp().now, ports().catalog)
     reasons = [(title(one.refusal), one.found, one.tries) for one in found.refusals]
     return page("overview.html", found=found, reasons=reasons)

@@ -209,6 +209,15 @@ class AtStripe(ma.Schema):
     )
 
 
+class SeatsLeftAlone(ma.Schema):
+    """Billed seats of which Stripe is not told until somebody does something about it."""
+
+    account = _text("acme")
+    product = _text("team")
+    stripe_subscription = _text("sub_1QKfLdB7WZ01zgkW")
+    why = _text("unknown_price")
+
+
 class RefusalCount(ma.Schema):
     """Tries that were refused in the last 30 days, for one reason."""
 
@@ -227,3 +236,5 @@ class Overview(ma.Schema):
     unmapped = ma.fields.List(ma.fields.Nested(AtStripe), required=True)
     unconfirmed = ma.fields.List(ma.fields.Nested(AtStripe), required=True)
     refusals = ma.fields.List(ma.fields.Nested(RefusalCount), required=True)
+    items_missing = ma.fields.List(ma.fields.Nested(AtStripe), required=True)
+    left_alone = ma.fields.List(ma.fields.Nested(SeatsLeftAlone), required=True)

@@ -71,9 +71,10 @@ def get_overview() -> Response:
 
     Seats and keys in numbers, tries that were refused in the last 30 days, and what somebody should
     look at: what ends within 30 days, accounts with more holders than seats, and Stripe
-    subscriptions with prices that mean nothing, or of which Stripe has not been heard.
+    subscriptions with prices that mean nothing, whose items are not all known, of whose billed
+    seats Stripe is not told, or of which Stripe has not been heard.
     """
-    found = overview(ports().book, parts().wiring.tables, stamp().now)
+    found = overview(ports().book, parts().wiring.tables, stamp().now, ports().catalog)
     return reply(telling.overview(found))
 
 
