@@ -36,7 +36,7 @@ def open_stripe_portal(ports: Ports, stamp: Stamp, account: str, return_url: str
     loaded = ports.book.load(ACCOUNT, account)
     side = loaded.state.stripe
     now = moment(stamp.now, loaded)
-    customer = customer_of(side.customers, side.subscriptions.values(), now)
+    customer = customer_of(side.customers, side.subscriptions.values(), now, side.deleted)
     if customer is None:
         raise NoStripeCustomer
     params = {"customer": customer, "return_url": return_url, "locale": "auto"}

@@ -253,7 +253,7 @@ def _begin(buying: _Buying, account: Loaded[Account]) -> Started:
     ports, stamp, _, purchase, _, wanted = buying
     side = account.state.stripe
     now = moment(stamp.now, account)
-    customer = customer_of(side.customers, side.subscriptions.values(), now)
+    customer = customer_of(side.customers, side.subscriptions.values(), now, side.deleted)
     params = _session(buying, customer)
     try:
         session = _start(buying, account, params)

@@ -47,6 +47,10 @@ class Told:
     def __contains__(self, name: str) -> bool:
         return self._fields.get(name) is not None
 
+    def says(self, name: str) -> bool:
+        """Return whether a field has something in it that is neither false nor zero nor empty."""
+        return bool(self._fields.get(name))
+
     def misfit(self, name: str) -> None:
         """Take down that a field could not be understood."""
         self.problems.append(".".join(filter(None, (self.path, name))) or "object")

@@ -27,11 +27,14 @@ from ledger.streams.stripe import (
     StripeItem,
     StripeReport,
     StripeSubscriptionReported,
+    StripeTax,
+    StripeTerms,
 )
 from ledger.stripe_fields import API_VERSION, CURRENCY, EVENT_TYPE, ID, INVOICE_NUMBER, Told
 
 ACCOUNT_FIELD: Final = "keyfold_account"
 LINES_MAX: Final = 100
+_PACKAGES: Final = "transform_usage"  # of a plan
 _ACCOUNT: Final = re.compile(ACCOUNT_ID)
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _SEATS: Final = re.compile(r"[1-9][0-9]{0,5}")
@@ -240,7 +243,40 @@ def _item(item: Told, subscription: Told, catalog: Catalog) -> StripeItem:
         period_end=_period(item, subscription, "current_period_end"),
         discounts=() if item is subscription else _discounts(item),
         meaning=meaning_of(catalog, price_id, lookup_key, stripe_product, price.part("metadata")),
+        terms=_terms(price, item, subscription) if "id" in price else None,
     )
+
+
+def _terms(price: Told, item: Told, subscription: Told) -> StripeTerms:
+    """Return what an item's amount depends on; a scheme that is not told is from before tiers."""
+    packages = price.part("transform_quantity" if "transform_quantity" in price else _PACKAGES)
+    tax, rates = _tax_of(item, subscription)
+    return StripeTerms(
+        scheme=price.word("billing_scheme") or "per_unit",
+        divide_by=packages.count("divide_by"),
+        rounding=packages.word("round"),
+        tax=tax,
+        tax_rates=rates,
+    )
+
+
+def _tax_of(
+    item: Told, subscription: Told
+) -> tuple[Literal["none", "included", "added"] | None, tuple[str, ...]]:
+    """Return whether tax is added to an item, and by which rates; an item's own go first."""
+    if subscription.part("automatic_tax").flag("enabled"):
+        return "added", ()
+    holder = item if item is not subscription and item.values("tax_rates") else subscription
+    name = "tax_rates" if holder is item else "default_tax_rates"
+    rates = holder.ids(name)
+    if rates:
+        whole = [one for one in holder.values(name) if isinstance(one, dict)]
+        included = len(whole) == len(rates) and all(one.get("inclusive") is True for one in whole)
+        return "included" if included else "added", rates
+    if subscription.says("tax_percent"):
+        return "added", ()
+    told = "default_tax_rates" in subscription or "automatic_tax" in subscription
+    return "none" if told else None, ()
 
 
 def _period(item: Told, subscription: Told, name: str) -> datetime | None:
@@ -321,10 +357,7 @@ def read_invoice(data: dict[str, Any], origin: Origin) -> Read:
         due_date=told.time("due_date"),
         attempt_count=told.count("attempt_count"),
         next_payment_attempt=told.time("next_payment_attempt"),
-        discounts=tuple(
-            StripeDiscount(one.id("discount"), one.number("amount") or 0)
-            for one in told.parts("total_discount_amounts")
-        ),
+        discounts=_amounts_off(told, "total_discount_amounts"),
         lines=tuple(_lines(told.part("lines"))),
         problems=tuple(dict.fromkeys(told.problems)),
     )
@@ -366,7 +399,23 @@ def _lines(listed: Told) -> Iterator[StripeInvoiceLine]:
             is True,
             period_start=period.time("start"),
             period_end=period.time("end"),
+            discounts=_amounts_off(line, "discount_amounts"),
+            taxes=tuple(_taxes(line)),
         )
+
+
+def _amounts_off(told: Told, name: str) -> tuple[StripeDiscount, ...]:
+    return tuple(
+        StripeDiscount(one.id("discount"), one.number("amount") or 0) for one in told.parts(name)
+    )
+
+
+def _taxes(line: Told) -> Iterator[StripeTax]:
+    new = "taxes" in line
+    for one in line.parts("taxes" if new else "tax_amounts"):
+        rate = one.part("tax_rate_details").id("tax_rate") if new else one.id("tax_rate")
+        included = one.word("tax_behavior") == "inclusive" or one.flag("inclusive") is True
+        yield StripeTax(rate, one.number("amount") or 0, included)
 
 
 # Purchases, refunds, disputes

@@ -7,9 +7,10 @@
       total          52.00 a month
 
 The figures are Stripe's own where it was read for this answer; else they follow from what it has
-reported, and say as of when. They are those of all subscriptions that have not ended, as long as
-they are in the currency of the one whose status is shown: the one that needs the most attention, of
-several the newest.
+reported, and say as of when. They are those of all subscriptions that have not ended, with a total
+for each currency and interval; the status is that of the one that needs the most attention, of
+several the newest. What is not known for sure is not told (`projections.bills`), and the notice
+says so.
 
 Source: the guide "Billing & Subscription".
 """
@@ -18,15 +19,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from ledger.catalog import Catalog
-from ledger.streams.stripe import RETRIEVED, Meaning, StripeInvoiceReported, StripeItem
-from ledger.streams.stripe_purchases import interval_of
+from ledger.streams.stripe import RETRIEVED, Meaning
 from ledger.streams.stripe_state import StripeSubscription, customer_of
 from ledger.stripe_objects import Origin, read_invoice, read_subscription
 from projections.account_at import AccountAt, Moment
+from projections.bills import Bill, Charge, Unknown, bills_of
+
+ValueT = TypeVar("ValueT")
 
 INVOICES_MAX: Final = 10
 
@@ -42,10 +44,21 @@ _NOTICES: Final = {
     "unpaid": "The last payments did not go through: update the card.",
     "incomplete": "The first payment did not go through: update the card.",
 }
-_WHOLE_PERIODS: Final = ("subscription_cycle", "subscription_create")
+_UNKNOWN: Final[dict[Unknown, str]] = {
+    "by_use": "Some of it is billed by use: what a period costs is known when it is over.",
+    "not_told": (
+        "What a period costs is not known here: it depends on tiers, packages, discounts or taxes"
+        " that Stripe has not told."
+    ),
+}
+_TOO_MANY: Final = (
+    "There are more subscriptions than Stripe is asked about at once: the figures are those that it"
+    " reported."
+)
 
-Kind = Literal["base", "seats", "discount", "tax"]
-_KINDS: Final[tuple[Kind, ...]] = ("base", "seats", "discount", "tax")
+Unread = Literal["not_asked", "unreachable", "too_many"]
+Kind = Literal["base", "seats", "other", "discount", "tax"]
+_KINDS: Final[tuple[Kind, ...]] = ("base", "seats", "other", "discount", "tax")
 
 
 class BillingSeats(NamedTuple):
@@ -57,12 +70,34 @@ class BillingSeats(NamedTuple):
 
 
 class BillingLine(NamedTuple):
-    """A part of what a period costs; the amount in minor units, less than 0 for a discount."""
+    """A part of what a period costs; the amount in minor units, less than 0 for a discount.
+
+    Attributes:
+        quantity, amount: None where they are not known.
+    """
 
     kind: Kind
     description: str
-    quantity: int
-    amount: int
+    quantity: int | None
+    amount: int | None
+    currency: str | None
+    interval: str | None
+    interval_count: int | None
+
+
+class BillingTotal(NamedTuple):
+    """What all that is paid in one currency at one interval costs for a period.
+
+    Attributes:
+        total: in minor units; None where it is not known.
+        next_invoice_at: the first; None when nothing renews.
+    """
+
+    currency: str | None
+    interval: str | None
+    interval_count: int | None
+    total: int | None
+    next_invoice_at: datetime | None
 
 
 class BillingInvoice(NamedTuple):
@@ -88,9 +123,13 @@ class BillingView(NamedTuple):
         status: Stripe's word; `unconfirmed`; or `none` when there never was a subscription.
         live: whether the figures were read from Stripe for this answer.
         fetched_at: as of when they are.
-        interval: None when there is none, or parts are paid at different times.
+        currency: of the subscription whose status is shown.
+        interval, total, next_invoice_at: of the one of `totals`; None where there are several that
+            differ, or it is not known.
         can_manage: whether Stripe's own pages can be opened.
-        notice: what the customer is asked to do, if anything.
+        notice: what the customer is asked to do, and why a figure is missing.
+        unread: why Stripe was not read; None if it was.
+        unknown: why a total is missing.
     """
 
     account: str
@@ -104,11 +143,14 @@ class BillingView(NamedTuple):
     interval: str | None
     seats: BillingSeats
     lines: list[BillingLine]
-    total: int
+    total: int | None
+    totals: list[BillingTotal]
     next_invoice_at: datetime | None
     invoices: list[BillingInvoice]
     can_manage: bool
     notice: str | None
+    unread: Unread | None
+    unknown: Unknown | None
 
 
 class About(NamedTuple):
@@ -133,15 +175,16 @@ class Live(NamedTuple):
 
 
 class _Figures(NamedTuple):
-    """A subscription and what a whole period of it costs.
+    """A subscription and what a period of it costs.
 
     Attributes:
+        bills: one for each interval.
         coupons: what the customer reads for a discount, by its id.
-        live: whether both were read from Stripe.
+        live: whether they were read from Stripe.
     """
 
     subscription: StripeSubscription
-    bill: StripeInvoiceReported | None
+    bills: list[Bill]
     coupons: Mapping[str, str]
     live: bool
 
@@ -156,12 +199,17 @@ def about(asked: AccountAt) -> About:
     )
 
 
-def billing(asked: AccountAt, catalog: Catalog, live: Live | None = None) -> BillingView:
-    """Answer the Billing view.
+def billing(
+    asked: AccountAt,
+    catalog: Catalog,
+    live: Live | None = None,
+    unread: Unread = "not_asked",
+) -> BillingView:
+    """Return the Billing view.
 
     Args:
-        live: what `about` told to read; None when Stripe could not be reached, or the question is
-            about another moment than now.
+        live: what `about` told to read; None when it was not read.
+        unread: why not.
     """
     side, at = asked.account.stripe, asked.moment.at
     known = [_figures(one, asked, catalog, live) for one in side.subscriptions.values()]
@@ -170,16 +218,10 @@ def billing(asked: AccountAt, catalog: Catalog, live: Live | None = None) -> Bil
     main = min(shown, key=lambda one: _attention(one, at), default=None)
     status = _status(main, at) if main else NONE
     currency = _currency(main.subscription) if main else None
-    counted = [
-        one
-        for one in shown
-        if not one.subscription.has_ended(at) and _currency(one.subscription) == currency
-    ]
-    mapped = side.mapped
-    lines = [line for one in counted for line in _lines(one, asked, catalog)]
-    lines.sort(key=lambda line: _KINDS.index(line.kind))
-    every = {interval_of(item) for one in counted for item in one.subscription.items}
-    invoices = _live_invoices(live) if live else _known_invoices(asked)
+    counted = [one for one in shown if not one.subscription.has_ended(at)]
+    bills = [bill for one in counted for bill in one.bills]
+    totals = _totals(bills, currency)
+    unknown = next((bill.unknown for bill in bills if bill.unknown), None)
     subscriptions = [figures.subscription for figures in known]
     return BillingView(
         account=asked.id,
@@ -190,15 +232,57 @@ def billing(asked: AccountAt, catalog: Catalog, live: Live | None = None) -> Bil
         live=live is not None,
         fetched_at=asked.moment.now if live else _told_at(shown, asked),
         currency=currency,
-        interval=every.pop() if len(every) == 1 else None,
-        seats=_seats([one.subscription for one in counted], asked, mapped),
-        lines=lines,
-        total=sum(line.amount for line in lines),
-        next_invoice_at=_next_invoice_at(counted, at),
-        invoices=invoices,
-        can_manage=customer_of(side.customers, subscriptions, at) is not None,
-        notice=_NOTICES.get(status),
+        interval=_common([interval_name(one.interval, one.interval_count) for one in totals]),
+        seats=_seats([one.subscription for one in counted], asked, side.mapped),
+        lines=_lines(counted, totals, side.mapped, catalog),
+        total=totals[0].total if len(totals) == 1 else None if totals else 0,
+        totals=totals,
+        next_invoice_at=_common([one.next_invoice_at for one in totals]),
+        invoices=_live_invoices(live) if live else _known_invoices(asked),
+        can_manage=customer_of(side.customers, subscriptions, at, side.deleted) is not None,
+        notice=_notice(status, unread if live is None else None, unknown),
+        unread=unread if live is None else None,
+        unknown=unknown,
     )
+
+
+def interval_name(interval: str | None, count: int | None) -> str | None:
+    """Return how an interval is called: `month`, `3 months`; None where it is not known."""
+    return interval if interval is None or count in {None, 1} else f"{count} {interval}s"
+
+
+def _common(values: Sequence[ValueT | None]) -> ValueT | None:
+    """Return the one value that all have; None where they differ."""
+    return values[0] if len(set(values)) == 1 else None
+
+
+def _notice(status: str, unread: Unread | None, unknown: Unknown | None) -> str | None:
+    told = [
+        _NOTICES.get(status),
+        _TOO_MANY if unread == "too_many" else None,
+        _UNKNOWN[unknown] if unknown else None,
+    ]
+    return " ".join(filter(None, told)) or None
+
+
+def _totals(bills: Sequence[Bill], first: str | None) -> list[BillingTotal]:
+    """Return a total for each currency and interval; those of the first currency first."""
+    groups: dict[tuple[str | None, str | None, int | None], list[Bill]] = {}
+    for bill in bills:
+        groups.setdefault((bill.currency, bill.interval, bill.interval_count), []).append(bill)
+    found = []
+    for place, its in groups.items():
+        amounts = [bill.total for bill in its if bill.total is not None]
+        ends = [bill.next_invoice_at for bill in its if bill.next_invoice_at is not None]
+        total = sum(amounts) if len(amounts) == len(its) else None
+        found.append(BillingTotal(*place, total, min(ends, default=None)))
+    return sorted(found, key=lambda one: _place(one, first))
+
+
+def _place(one: BillingTotal, first: str | None) -> tuple[bool, str, int, int]:
+    intervals = ("day", "week", "month", "year")
+    length = intervals.index(one.interval) if one.interval in intervals else len(intervals)
+    return one.currency != first, one.currency or "", length, one.interval_count or 1
 
 
 def _shown(
@@ -228,11 +312,6 @@ def _currency(subscription: StripeSubscription) -> str | None:
     return subscription.told.currency or next(iter(currencies), None)
 
 
-def _next_invoice_at(counted: Sequence[_Figures], at: datetime) -> datetime | None:
-    ends = [one.subscription.period_end for one in counted if one.subscription.renews]
-    return min((end for end in ends if end is not None and end > at), default=None)
-
-
 def _told_at(shown: Sequence[_Figures], asked: AccountAt) -> datetime:
     told = [one.subscription.told.created for one in shown]
     told += [invoice.told.created for invoice in asked.account.stripe.invoices.values()]
@@ -245,10 +324,11 @@ def _told_at(shown: Sequence[_Figures], asked: AccountAt) -> datetime:
 def _figures(
     known: StripeSubscription, asked: AccountAt, catalog: Catalog, live: Live | None
 ) -> _Figures:
-    """Answer a subscription as Stripe has it if it was read, else as it was reported."""
+    """Return a subscription as Stripe has it if it was read, else as it was reported."""
+    invoices, at = asked.account.stripe.invoices.values(), asked.moment.at
     found = live.subscriptions.get(known.id) if live else None
     if live is None or found is None:
-        return _Figures(known, _last_bill(known, asked), {}, live=False)
+        return _Figures(known, bills_of(known, invoices, None, at), {}, live=False)
     origin = Origin(RETRIEVED, asked.moment.now, retrieved_at=asked.moment.now)
     report: Any = read_subscription(found, origin, catalog).report
     itemised = report if report.items is not None else known.itemised
@@ -256,72 +336,65 @@ def _figures(
     # A preview is no invoice yet, and need not have an id.
     bill: Any = read_invoice({**preview, "id": "in_preview"}, origin).report if preview else None
     now = StripeSubscription(known.id, report, itemised, known.position)
-    return _Figures(now, bill, _coupons(found), live=True)
+    return _Figures(now, bills_of(now, invoices, bill, at), _coupons(found), live=True)
 
 
-def _last_bill(known: StripeSubscription, asked: AccountAt) -> StripeInvoiceReported | None:
-    """Answer the last invoice of a whole period, if it was for what there is now."""
-    its = [
-        one
-        for one in asked.account.stripe.invoices.values()
-        if one.told.stripe_subscription == known.id and one.told.billing_reason in _WHOLE_PERIODS
+def _lines(
+    counted: Sequence[_Figures],
+    totals: Sequence[BillingTotal],
+    mapped: Mapping[str, Meaning],
+    catalog: Catalog,
+) -> list[BillingLine]:
+    """Return the lines of all bills, in the order of their totals."""
+    places = [(one.currency, one.interval, one.interval_count) for one in totals]
+    lines = [
+        line
+        for one in counted
+        for bill in one.bills
+        for line in _lines_of(bill, one.coupons, mapped, catalog)
     ]
-    if not its:
-        return None
-    bill = max(its, key=lambda one: (one.invoiced_at, one.told.invoice)).told
-    discounts = {*known.told.discounts, *(id for item in known.items for id in item.discounts)}
-    same = {line.item: line.quantity for line in bill.lines if not line.proration} == {
-        item.id: item.quantity for item in known.items
-    }
-    lasting = all(one.discount in discounts for one in bill.discounts)
-    return bill if same and lasting and not any(line.proration for line in bill.lines) else None
+    return sorted(
+        lines,
+        key=lambda line: (
+            places.index((line.currency, line.interval, line.interval_count)),
+            _KINDS.index(line.kind),
+        ),
+    )
 
 
-def _lines(figures: _Figures, asked: AccountAt, catalog: Catalog) -> Iterator[BillingLine]:
-    mapped, bill = asked.account.stripe.mapped, figures.bill
-    items = {item.id: item for item in figures.subscription.items}
-    if bill is None:
-        for item in figures.subscription.items:
-            yield _line(item, item.quantity or 0, _price_of(item), mapped, catalog)
-        return
-    amounts = 0
-    for charged in bill.lines:
-        amount = charged.amount or 0
-        amounts += amount
-        known = items.get(charged.item)
-        if known is None:
-            description = charged.price or "?"
-            yield BillingLine("base", description, charged.quantity or 0, amount)
-        else:
-            yield _line(known, charged.quantity or 0, amount, mapped, catalog)
-    off = 0
-    for discount in bill.discounts:
-        off += discount.amount
-        description = figures.coupons.get(discount.discount or "", "Discount")
-        yield BillingLine("discount", description, 1, -discount.amount)
-    # What the prices include already is not added; and the lines add up to the total.
-    tax = (bill.total or 0) - amounts + off if bill.total is not None else 0
-    if tax:
-        yield BillingLine("tax", "Tax", 1, tax)
+def _lines_of(
+    bill: Bill, coupons: Mapping[str, str], mapped: Mapping[str, Meaning], catalog: Catalog
+) -> Iterator[BillingLine]:
+    place = bill.currency, bill.interval, bill.interval_count
+    for charge in bill.charges:
+        yield _line(charge, place, mapped, catalog)
+    for discount, amount in bill.discounts:
+        yield BillingLine("discount", coupons.get(discount or "", "Discount"), 1, -amount, *place)
+    if bill.tax:
+        yield BillingLine("tax", "Tax", 1, bill.tax, *place)
+    if bill.other:
+        yield BillingLine("other", "Other", 1, bill.other, *place)
 
 
 def _line(
-    item: StripeItem, quantity: int, amount: int, mapped: Mapping[str, Meaning], catalog: Catalog
+    charge: Charge,
+    place: tuple[str | None, str | None, int | None],
+    mapped: Mapping[str, Meaning],
+    catalog: Catalog,
 ) -> BillingLine:
+    item, quantity, amount = charge
+    if item is None:
+        return BillingLine("other", "Other lines", 1, amount, *place)
     meaning = item.meaning or mapped.get(item.price or "")
     if meaning is None:
-        return BillingLine("base", item.lookup_key or item.price or "?", quantity, amount)
+        description = item.lookup_key or item.price or "?"
+        return BillingLine("base", description, quantity, amount, *place)
     product = catalog.product(meaning.product)
     name = product.name if product else meaning.product
     tier = product.tier_name(meaning.tier) if product else meaning.tier
     description = f"{name} {tier}" if tier else name
-    return BillingLine("seats" if meaning.per_unit else "base", description, quantity, amount)
-
-
-def _price_of(item: StripeItem) -> int:
-    """Answer what an item costs by its unit price; 0 where Stripe told none (tiered, metered)."""
-    amount = Decimal(item.unit_amount or 0) * (item.quantity or 0)
-    return int(amount.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+    kind: Kind = "seats" if meaning.per_unit else "base"
+    return BillingLine(kind, description, quantity, amount, *place)
 
 
 def _coupons(found: dict[str, Any]) -> dict[str, str]:
@@ -370,15 +443,15 @@ def _live_invoices(live: Live) -> list[BillingInvoice]:
     return [
         BillingInvoice(
             one["id"],
-            one["number"],
-            one["status"],
-            one["total"],
-            one["currency"],
+            one.get("number"),
+            one.get("status"),
+            one.get("total"),
+            one.get("currency"),
             datetime.fromtimestamp(one["created"], UTC),
-            one["hosted_invoice_url"],
+            one.get("hosted_invoice_url"),
         )
         for one in its
-        if one["status"] != "draft"
+        if one.get("status") != "draft"
     ][:INVOICES_MAX]
 
 

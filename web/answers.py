@@ -156,6 +156,7 @@ def billing(view: BillingView) -> Answer:
         "seats": view.seats._asdict(),
         "lines": [line._asdict() for line in view.lines],
         "total": view.total,
+        "totals": [_written(total._asdict()) for total in view.totals],
         "next_invoice_at": iso_or_none(view.next_invoice_at),
         "invoices": [_written(invoice._asdict()) for invoice in view.invoices],
         "can_manage": view.can_manage,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from commands.gateways.stripe_billing import FAULTS, read_billing
+from commands.gateways.stripe_billing import FAULTS, TooMuchToRead, read_billing
 from commands.ports import Ports
 from projections import billing as billed
 from projections.account_at import AccountAt
-from projections.billing import INVOICES_MAX, BillingView, Live
+from projections.billing import INVOICES_MAX, BillingView, Live, Unread
 from web.context import ports, request_id
 
 _log = logging.getLogger("keyfold.billing")
@@ -24,17 +24,17 @@ def read_view(ports: Ports, found: AccountAt, request_id: str) -> BillingView:
 
     Only the present is read from Stripe: what held at another moment, only the ledger knows.
     """
-    return billed.billing(found, ports.catalog, _live(ports, found, request_id))
-
-
-def _live(ports: Ports, found: AccountAt, request_id: str) -> Live | None:
     moment, about = found.moment, billed.about(found)
-    if ports.stripe is None or moment.as_of is not None or moment.known_at is not None:
-        return None
-    if not about.subscriptions and not about.customers:
-        return None
+    past = moment.as_of is not None or moment.known_at is not None
+    if ports.stripe is None or past or not (about.subscriptions or about.customers):
+        return billed.billing(found, ports.catalog)
+    unread: Unread = "unreachable"
     try:
-        return Live(*read_billing(ports.stripe, *about, invoices=INVOICES_MAX))
+        live = Live(*read_billing(ports.stripe, *about, invoices=INVOICES_MAX))
+        return billed.billing(found, ports.catalog, live)
+    except TooMuchToRead as fault:
+        unread = "too_many"
+        _log.info("billing from the ledger: %s", fault, extra={"request_id": request_id})
     except FAULTS as fault:
         _log.warning("billing from the ledger: %s", fault, extra={"request_id": request_id})
-        return None
+    return billed.billing(found, ports.catalog, unread=unread)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 from ledger.catalog import Price
 
@@ -30,6 +30,8 @@ TRIES_AGAIN: Final = 2
 HASTE_CONNECT_S: Final = 1.0
 HASTE_READ_S: Final = 3.0
 PAGE: Final = 100
+# Of the parts of one object, which somebody waits for.
+PAGES_MAX: Final = 5
 PAYMENT_REQUIRED: Final = 402
 
 
@@ -194,6 +196,27 @@ class StripeGateway:
         """Answer what a subscription costs for a whole period as it is now, as an invoice."""
         params: Any = {"subscription": stripe_subscription, "preview_mode": "recurring"}
         return asking(lambda: retrieved(self.hasty.v1.invoices.create_preview(params)))
+
+    def in_haste_all_of(self, what: Literal["items", "lines"], id: str) -> dict[str, Any]:
+        """Return the whole list of a subscription's items or of an invoice's lines.
+
+        Of more than `PAGES_MAX` pages the list says `has_more` still.
+        """
+        client, data = self.hasty.v1, []
+        params: dict[str, Any] = {"limit": PAGE}
+        for _ in range(PAGES_MAX):
+            page = asking(
+                lambda: retrieved(
+                    client.subscription_items.list({"subscription": id, **params})  # type: ignore[typeddict-item]
+                    if what == "items"
+                    else client.invoices.line_items.list(id, params)  # type: ignore[arg-type]
+                )
+            ).object
+            data += page["data"]
+            if not page["has_more"]:
+                break
+            params["starting_after"] = page["data"][-1]["id"]
+        return {**page, "data": data}
 
     def invoices(self, customer: str, count: int) -> Retrieved:
         """Answer a list of a customer's invoices, the newest first."""

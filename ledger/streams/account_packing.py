@@ -47,6 +47,7 @@ class _Stripe(Struct, array_like=True):
     invoices: dict[str, StripeInvoice]
     mapped: dict[str, Meaning]
     purchases: list[_Purchase]
+    deleted: tuple[str, ...]
 
 
 class _Syncs(Struct, array_like=True):
@@ -115,6 +116,7 @@ def _packed_stripe(side: StripeSide) -> _Stripe:
         dict(side.invoices),
         side.mapped,
         [_packed_purchase(one) for one in side.purchases.values()],
+        side.deleted,
     )
 
 
@@ -131,6 +133,7 @@ def _unpacked_stripe(side: _Stripe) -> StripeSide:
         Map(side.invoices),
         side.mapped,
         Map({one.version: _unpacked_purchase(one) for one in side.purchases}),
+        side.deleted,
     )
 
 

@@ -47,7 +47,26 @@ class Meaning(Struct, frozen=True, gc=False):
     billed: bool = False
 
 
-class StripeItem(Struct, frozen=True):
+class StripeTerms(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What an item's amount depends on, beside its quantity and its price's unit amount.
+
+    Attributes:
+        scheme: `per_unit`, or `tiered`, of which no unit amount tells what a quantity costs.
+        divide_by, rounding: units are sold in packages of so many, a part of one rounded `up` or
+            `down`; None where they are sold one by one.
+        tax: whether tax is `added` to the amount, or may be; `included` in it; `none` is taken;
+            None where that was not told.
+        tax_rates: ids of the rates that are set; automatic tax has none.
+    """
+
+    scheme: str = "per_unit"
+    divide_by: int | None = None
+    rounding: str | None = None
+    tax: Literal["none", "included", "added"] | None = None
+    tax_rates: tuple[str, ...] = ()
+
+
+class StripeItem(Struct, frozen=True, omit_defaults=True):
     """An item of a Stripe subscription.
 
     Attributes:
@@ -55,6 +74,7 @@ class StripeItem(Struct, frozen=True):
         unit_amount: in minor units, as a decimal number in text; None for a tiered price.
         period_start, period_end: of the item, or of the subscription where only that has them.
         meaning: None when the catalog had no use for the price.
+        terms: None where its price was not told, or before terms were kept.
     """
 
     id: str | None
@@ -71,6 +91,7 @@ class StripeItem(Struct, frozen=True):
     period_end: datetime | None
     discounts: tuple[str, ...] = ()
     meaning: Meaning | None = None
+    terms: StripeTerms | None = None
 
 
 class StripeSubscriptionReported(Fact, frozen=True):
@@ -130,8 +151,23 @@ class StripeSubscriptionReported(Fact, frozen=True):
         )
 
 
-class StripeInvoiceLine(Struct, frozen=True, gc=False):
-    """A line of an invoice; the amount in minor units."""
+class StripeDiscount(Struct, frozen=True, gc=False):
+    """What a discount took off an invoice or a line of one, in minor units."""
+
+    discount: str | None
+    amount: int
+
+
+class StripeTax(Struct, frozen=True, gc=False):
+    """A tax on a line of an invoice, in minor units."""
+
+    rate: str | None
+    amount: int
+    included: bool
+
+
+class StripeInvoiceLine(Struct, frozen=True, gc=False, omit_defaults=True):
+    """A line of an invoice; the amount in minor units, before discounts and added taxes."""
 
     id: str | None
     amount: int | None
@@ -142,13 +178,8 @@ class StripeInvoiceLine(Struct, frozen=True, gc=False):
     proration: bool
     period_start: datetime | None
     period_end: datetime | None
-
-
-class StripeDiscount(Struct, frozen=True, gc=False):
-    """What a discount took off an invoice, in minor units."""
-
-    discount: str | None
-    amount: int
+    discounts: tuple[StripeDiscount, ...] = ()
+    taxes: tuple[StripeTax, ...] = ()
 
 
 class StripeInvoiceReported(Fact, frozen=True):

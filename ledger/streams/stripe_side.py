@@ -31,6 +31,7 @@ class StripeSide(Struct, frozen=True):
         invoices: by Stripe's ids, in no order.
         mapped: what prices were said to mean on record, for subscriptions that do not tell.
         purchases: what was asked of Stripe, and what became of it.
+        deleted: customers that Stripe holds nothing more about.
     """
 
     customers: tuple[str, ...] = ()
@@ -38,6 +39,7 @@ class StripeSide(Struct, frozen=True):
     invoices: Map[str, StripeInvoice] = Map()
     mapped: dict[str, Meaning] = {}
     purchases: stripe_purchases.Purchases = Map()
+    deleted: tuple[str, ...] = ()
 
     def provides(self, at: datetime) -> Iterator[pool.Row]:
         """Answer what gives seats at a moment."""
@@ -65,6 +67,8 @@ def fold(side: StripeSide, event: AnyOccurrence) -> StripeSide:
             return replace(side, invoices=side.invoices.set(id, invoice))
         case stripe.StripeCustomerLinked(customer=customer):
             return replace(side, customers=(*side.customers, customer))
+        case stripe.StripeCustomerDeleted(customer=customer):
+            return replace(side, deleted=(*side.deleted, customer))
         case stripe.StripePricesMapped(meanings=meanings):
             subscriptions = {
                 id: with_mapping(one, meanings) for id, one in side.subscriptions.items()

@@ -24,7 +24,7 @@ What a price means is no matter of the last report: see `ledger.streams.price_me
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -298,15 +298,22 @@ class StripeInvoice(Struct, frozen=True, gc=False):
 
 
 def customer_of(
-    linked: Sequence[str], subscriptions: Iterable[StripeSubscription], at: datetime
+    linked: Sequence[str],
+    subscriptions: Iterable[StripeSubscription],
+    at: datetime,
+    deleted: Container[str] = (),
 ) -> str | None:
     """Answer which of its customers an account is to Stripe; None when it has none.
 
     The linked one that has a subscription that has not ended; else whoever has one; else the one
     that was linked last; else whoever had a subscription. Of several, by the newest subscription.
+
+    Args:
+        deleted: customers that Stripe holds nothing more about, and that are therefore none.
     """
+    linked = [one for one in linked if one not in deleted]
     its = sorted(
-        (one for one in subscriptions if one.customer is not None),
+        (one for one in subscriptions if one.customer is not None and one.customer not in deleted),
         key=lambda one: (not one.has_ended(at), one.customer in linked, one.started_at, one.id),
     )
     newest = its[-1] if its else None

@@ -14,6 +14,7 @@ _ENVELOPE = r"(id|object|type|api_version|account)"
 _REFERENCE = r"(\.id)?"
 _PRICE = (
     r"(price|plan)(\.(id|lookup_key|product(\.id)?|currency|unit_amount_decimal|amount_decimal"
+    r"|billing_scheme|transform_(quantity|usage)\.round"
     r"|interval|usage_type|recurring\.(interval|usage_type)"
     r"|metadata\.keyfold_(product|tier|seats)))?"
 )
@@ -37,7 +38,10 @@ _OBJECTS = {
         r"discount\.id",
         _METADATA,
         _PRICE,
-        r"items\.data\.\*\.(id|discounts\.\*(\.id)?|discount\.id|" + _PRICE + ")",
+        r"default_tax_rates\.\*" + _REFERENCE,
+        r"items\.data\.\*\.(id|tax_rates\.\*(\.id)?|discounts\.\*(\.id)?|discount\.id|"
+        + _PRICE
+        + ")",
     ],
     "invoice": [
         "id",
@@ -53,6 +57,9 @@ _OBJECTS = {
         _METADATA,
         r"total_discount_amounts\.\*\.discount" + _REFERENCE,
         r"lines\.data\.\*\.(id|subscription_item(\.id)?)",
+        r"lines\.data\.\*\.discount_amounts\.\*\.discount" + _REFERENCE,
+        r"lines\.data\.\*\.taxes\.\*\.tax_rate_details\.tax_rate" + _REFERENCE,
+        r"lines\.data\.\*\.tax_amounts\.\*\.tax_rate" + _REFERENCE,
         r"lines\.data\.\*\.(price|plan)\.(id|product(\.id)?)",
         r"lines\.data\.\*\.pricing\.price_details\.(price|product)(\.id)?",
         r"lines\.data\.\*\.parent\.subscription_item_details\.subscription_item(\.id)?",

@@ -40,8 +40,33 @@ def capped() -> Iterator[Shop]:
         yield opened
 
 
-def line(kind: str, quantity: int, amount: int, description: str = "Shop") -> Json:
-    return {"kind": kind, "description": description, "quantity": quantity, "amount": amount}
+def line(
+    kind: str,
+    quantity: int,
+    amount: int | None,
+    description: str = "Shop",
+    interval: str = "month",
+    currency: str = "eur",
+) -> Json:
+    return {
+        "kind": kind,
+        "description": description,
+        "quantity": quantity,
+        "amount": amount,
+        "currency": currency,
+        "interval": interval,
+        "interval_count": 1,
+    }
+
+
+def total(amount: int | None, interval: str, next: str | None, currency: str = "eur") -> Json:
+    return {
+        "currency": currency,
+        "interval": interval,
+        "interval_count": 1,
+        "total": amount,
+        "next_invoice_at": next,
+    }
 
 
 def moved(it: Shop, days: float) -> None:
@@ -61,8 +86,8 @@ def offline(it: Shop, account: str = "acme", query: str = "") -> Json:
 
 
 FIGURES = (
-    "status", "currency", "interval", "seats", "lines", "total", "next_invoice_at", "can_manage",
-    "notice",
+    "status", "currency", "interval", "seats", "lines", "total", "totals", "next_invoice_at",
+    "can_manage", "notice",
 )  # fmt: skip
 
 
@@ -84,6 +109,7 @@ def test_a_base_plan_and_seats_add_up_to_the_total(it: Shop) -> None:
         "seats": {"included": 3, "total": 5, "used": 4},
         "lines": [line("base", 1, 4900), line("seats", 2, 1600)],
         "total": 6500,
+        "totals": [total(6500, "month", "2026-04-01T12:00:00.000000Z")],
         "next_invoice_at": "2026-04-01T12:00:00.000000Z",
         "can_manage": True,
         "notice": None,
@@ -178,12 +204,20 @@ def test_several_subscriptions_are_added_up(capped: Shop) -> None:
     assert figures(offline(capped)) == figures(view)
 
 
-def test_parts_that_are_paid_at_different_times_have_no_common_interval(capped: Shop) -> None:
-    capped.subscribe()
+def test_what_is_paid_at_different_times_has_a_total_for_each(capped: Shop) -> None:
     capped.subscribe(product="integrations", tier="growth", interval="year")
-    view = capped.billing()
-    assert view["interval"] is None
-    assert view["next_invoice_at"] == "2026-04-01T12:00:00.000000Z"
+    capped.subscribe()
+    for view in (capped.billing(), offline(capped)):
+        assert view["totals"] == [
+            total(3000, "month", "2026-04-01T12:00:00.000000Z"),
+            total(58000, "year", "2027-03-01T12:00:00.000000Z"),
+        ]
+        assert [view[name] for name in ("interval", "total", "next_invoice_at")] == [None] * 3
+        assert [(one["interval"], one["amount"]) for one in view["lines"]] == [
+            ("month", 3000),
+            ("year", 58000),
+        ]
+        assert view["notice"] is None
 
 
 def test_what_changed_at_stripe_is_shown_before_stripe_has_told(capped: Shop) -> None:

@@ -6,9 +6,13 @@ from fractions import Fraction
 from typing import Any
 
 from tests.stripe_server import discounts
+from tests.stripe_server.answers import listed
 from tests.stripe_server.errors import Json
 from tests.stripe_server.money import rounded
 from tests.stripe_server.world import World, copied, page
+
+# So many lines come with an invoice; the rest is listed.
+EMBEDDED_MAX = 10
 
 
 def draft(
@@ -284,4 +288,15 @@ def answer_preview(world: World, subscription: Json, lines: list[Json], at: int)
     invoice |= {"created": at, "next_payment_attempt": at, "auto_advance": True}
     for line in invoice["lines"]["data"]:
         line["invoice"] = invoice["id"]
+    world.lines[invoice["id"]] = invoice["lines"]["data"]
+    more = len(invoice["lines"]["data"]) > EMBEDDED_MAX
+    whole = invoice["lines"]
+    invoice["lines"] = {**whole, "data": whole["data"][:EMBEDDED_MAX], "has_more": more}
     return invoice
+
+
+def list_lines(world: World, params: Json, name: str) -> Json:
+    """Return one page of an invoice's lines, in their order; of a preview as well."""
+    known = world.lines.get(name)
+    lines = known if known is not None else world.get("invoice", name)["lines"]["data"]
+    return listed(list(reversed(lines)), params, f"/v1/invoices/{name}/lines")

@@ -74,6 +74,7 @@ class World:
     payments: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     owners: dict[str, str] = field(default_factory=dict)
     checks: int = 0
+    lines: dict[str, list[Json]] = field(default_factory=dict)
     undelivered: set[str] = field(default_factory=set)
     request: Json = field(default_factory=lambda: {"id": None, "idempotency_key": None})
     _due: list[tuple[int, bool, int, str, str]] = field(default_factory=list)

@@ -9,7 +9,7 @@ import click
 from commands import checks
 from ledger.money import written
 from projections.account_at import Moment, account_at
-from projections.billing import BillingView
+from projections.billing import BillingView, interval_name
 from web import answers
 from web.billing import read_view
 from web.cli.examples import Exampled
@@ -37,6 +37,10 @@ def billing(account: str, as_of: datetime | None, known_at: datetime | None, as_
         _print(view)
 
 
+def _amount(amount: int | None, currency: str | None) -> str:
+    return "not known" if amount is None else written(amount, currency)
+
+
 def _print(view: BillingView) -> None:
     seats = view.seats
     click.echo(
@@ -46,14 +50,19 @@ def _print(view: BillingView) -> None:
         click.echo(view.notice)
     if view.lines:
         click.echo()
-        every = f"every {view.interval}" if view.interval else None
         rows: list[list[Cell]] = [
-            [line.kind, line.description, line.quantity, written(line.amount, view.currency)]
+            [line.kind, line.description, line.quantity, _amount(line.amount, line.currency)]
             for line in view.lines
         ]
-        rows.append(["total", every, None, written(view.total, view.currency)])
+        for one in view.totals:
+            name = interval_name(one.interval, one.interval_count)
+            every = f"every {name}" if name else None
+            rows.append(["total", every, None, _amount(one.total, one.currency)])
         print_table(["part", "what", "quantity", "amount"], rows)
-        click.echo(f"next invoice: {text_of(view.next_invoice_at)}")
+        for one in view.totals:
+            name = interval_name(one.interval, one.interval_count)
+            of = f" ({name}, {(one.currency or '?').upper()})" if len(view.totals) > 1 else ""
+            click.echo(f"next invoice{of}: {text_of(one.next_invoice_at)}")
     if view.invoices:
         click.echo()
         print_table(

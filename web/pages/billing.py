@@ -8,6 +8,7 @@ from __future__ import annotations
 from flask import Response, url_for
 
 from ledger.catalog import Product
+from projections.billing import interval_name
 from web.billing import billing_view
 from web.context import ports
 from web.pages import wording
@@ -35,6 +36,7 @@ def show(said: Saying | None) -> Response:
         view=view,
         badge=badge(view.status),
         ended=view.status in ENDED,
+        interval_name=interval_name,
         shops=_shops(billed or list(ports().catalog.products)),
         managers=_managers(billed),
     )

@@ -129,10 +129,33 @@ class BillingSeats(ma.Schema):
 class BillingLine(ma.Schema):
     """A part of the total."""
 
-    kind = ma.fields.String(required=True, metadata={"enum": ["base", "seats", "discount", "tax"]})
+    kind = ma.fields.String(
+        required=True,
+        metadata={
+            "enum": ["base", "seats", "other", "discount", "tax"],
+            "description": "`other`: what Stripe counts in, and did not tell the kind of.",
+        },
+    )
     description = ma.fields.String(required=True, metadata={"examples": ["Cloud POS"]})
-    quantity = _number("Of the price.", 2)
-    amount = _number("In minor units; less than 0 for a discount.", 1600)
+    quantity = _nullable(ma.fields.Integer, "Of the price; null for what is billed by use.")
+    amount = _nullable(
+        ma.fields.Integer, "In minor units; less than 0 for a discount; null where it is not known."
+    )
+    currency = _nullable(ma.fields.String, "Three letters, in lower case.")
+    interval = _nullable(ma.fields.String, "Stripe's: `day`, `week`, `month`, `year`.")
+    interval_count = _nullable(ma.fields.Integer, "Of intervals in a period.")
+
+
+class BillingTotal(ma.Schema):
+    """What all that is paid in one currency at one interval costs for a period."""
+
+    currency = _nullable(ma.fields.String, "Three letters, in lower case.")
+    interval = _nullable(ma.fields.String, "Stripe's: `day`, `week`, `month`, `year`.")
+    interval_count = _nullable(ma.fields.Integer, "Of intervals in a period.")
+    total = _nullable(ma.fields.Integer, "In minor units; null where it is not known.")
+    next_invoice_at = _nullable(
+        ma.fields.DateTime, "The first; null when nothing renews.", pattern=TIME_PATTERN
+    )
 
 
 class BillingInvoice(ma.Schema):
@@ -171,16 +194,29 @@ class Billing(OfAccount):
     currency = _nullable(ma.fields.String, "Three letters, in lower case.")
     interval = _nullable(
         ma.fields.String,
-        "`month`, `year`, or e.g. `3 months`; null when parts are paid at different times.",
+        "`month`, `year`, or e.g. `3 months`; null when `totals` have different ones.",
     )
     seats = ma.fields.Nested(BillingSeats, required=True)
     lines = ma.fields.List(ma.fields.Nested(BillingLine), required=True)
-    total = _number("Of the lines: what a whole period costs, in minor units.", 5200)
+    total = _nullable(
+        ma.fields.Integer,
+        "Of the lines: what a whole period costs, in minor units; null where there are several"
+        " `totals`, or it is not known (see `notice`).",
+    )
+    totals = ma.fields.List(
+        ma.fields.Nested(BillingTotal),
+        required=True,
+        metadata={"description": "One for each currency and interval."},
+    )
     next_invoice_at = _nullable(
-        ma.fields.DateTime, "Null when nothing renews.", pattern=TIME_PATTERN
+        ma.fields.DateTime,
+        "Null when nothing renews, or when `totals` have different ones.",
+        pattern=TIME_PATTERN,
     )
     invoices = ma.fields.List(ma.fields.Nested(BillingInvoice), required=True)
     can_manage = ma.fields.Boolean(
         required=True, metadata={"description": "Whether Stripe's own pages can be opened."}
     )
-    notice = _nullable(ma.fields.String, "What the customer is asked to do, if anything.")
+    notice = _nullable(
+        ma.fields.String, "What the customer is asked to do, and why a figure is missing."
+    )

@@ -121,8 +121,9 @@ def get_billing(account: str, query: dict[str, Any]) -> Response:
 
     Read from Stripe; when it cannot be reached within 5 s, from what it has reported (`live` is
     false, `fetched_at` says as of when). With `as_of` or `known_at` always from the ledger. Of an
-    account with several subscriptions that have not ended, `lines` and `total` are of all that are
-    in one currency, and `status` is that of the one that needs the most attention.
+    account with several subscriptions that have not ended, `lines` and `totals` are of all of them,
+    and `status` is that of the one that needs the most attention. An amount that does not follow
+    from what Stripe has told is null, and `notice` says so.
     """
     view = billing_view(read_account(account, query))
     return reply(answers.billing(view), version=view.version)
