@@ -357,11 +357,18 @@ def read_invoice(data: dict[str, Any], origin: Origin) -> Read:
         due_date=told.time("due_date"),
         attempt_count=told.count("attempt_count"),
         next_payment_attempt=told.time("next_payment_attempt"),
-        discounts=_amounts_off(told, "total_discount_amounts"),
+        discounts=_discounted(told),
         lines=tuple(_lines(told.part("lines"))),
         problems=tuple(dict.fromkeys(told.problems)),
     )
     return Read(report, named, report.problems)
+
+
+def _discounted(told: Told) -> tuple[StripeDiscount, ...]:
+    """Return an invoice's discounts; a trial has them too, and they take nothing off it."""
+    taken = _amounts_off(told, "total_discount_amounts")
+    known = {one.discount for one in taken}
+    return (*taken, *(StripeDiscount(id, 0) for id in _discounts(told) if id not in known))
 
 
 def _invoice_status(told: Told) -> str | None:

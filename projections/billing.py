@@ -369,7 +369,9 @@ def _lines_of(
     for charge in bill.charges:
         yield _line(charge, place, mapped, catalog)
     for discount, amount in bill.discounts:
-        yield BillingLine("discount", coupons.get(discount or "", "Discount"), 1, -amount, *place)
+        if amount:
+            name = coupons.get(discount or "", "Discount")
+            yield BillingLine("discount", name, 1, -amount, *place)
     if bill.tax:
         yield BillingLine("tax", "Tax", 1, bill.tax, *place)
     if bill.other:

@@ -55,6 +55,8 @@ _OBJECTS = {
         r"parent\.subscription_details\.(subscription(\.id)?|" + _METADATA + ")",
         r"subscription_details\." + _METADATA,
         _METADATA,
+        r"discounts\.\*" + _REFERENCE,
+        r"discount\.id",
         r"total_discount_amounts\.\*\.discount" + _REFERENCE,
         r"lines\.data\.\*\.(id|subscription_item(\.id)?)",
         r"lines\.data\.\*\.discount_amounts\.\*\.discount" + _REFERENCE,

@@ -5,8 +5,8 @@
     case.objects         # what it answers now: subscriptions, previews
     case.bills           # what a period costs, by currency and interval
 
-The arithmetic is written down once more, apart from the program and from the stand-in server: line by
-line with fractions, rounded half away from zero, discounts before taxes.
+The arithmetic is written down once more, apart from the program and from the stand-in server: line
+by line with fractions, rounded half away from zero, discounts before taxes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ START = datetime(2026, 1, 10, 9, 30, tzinfo=UTC)
 CURRENCIES = ("eur", "eur", "usd", "jpy", "kwd", "rsd", "isk")
 MONTH, YEAR, QUARTER, WEEK = ("month", 1), ("year", 1), ("month", 3), ("week", 1)
 Interval = tuple[str, int]
+Place = tuple[str | None, str | None, int | None]  # currency, interval, its count
 
 
 def later(at: datetime, interval: Interval, times: int = 1) -> datetime:
@@ -172,13 +173,14 @@ class Case:
     def __init__(self, chance: random.Random, account: str) -> None:
         self.chance, self.account, self.now = chance, account, START
         self.events: list[Json] = []
-        self.plain = True
         self._count = 0
-        self._rates: dict[str, Rate] = {}
+        self._adds = False
         self.subscriptions = [self._begin() for _ in range(chance.choice([1, 1, 1, 2, 3]))]
+        last = START
         for subscription in self.subscriptions:
             self._live(subscription)
-        self.now = max(self.now, START + timedelta(minutes=5))
+            last = max(last, self.now)
+        self.now = last
 
     # What is made up
 
@@ -208,6 +210,7 @@ class Case:
         return Price(id, currency, interval, kind, Fraction(unit))
 
     def _coupon(self, subscription: Subscription) -> Coupon:
+        self._adds = True
         chance, percent = self.chance, None
         if chance.random() < 0.6:
             percent = chance.choice([10, 33, 50, 100])
@@ -216,6 +219,7 @@ class Case:
         return Coupon(self._id("di"), percent, amount, chance.random() < 0.4, item)
 
     def _rate(self) -> Rate:
+        self._adds = True
         return Rate(self._id("txr"), self.chance.choice([7, 19, 20]), self.chance.random() < 0.3)
 
     def _begin(self) -> Subscription:
@@ -225,7 +229,7 @@ class Case:
         if chance.random() < 0.15:
             intervals = [MONTH, YEAR]
         id = self._id("sub")
-        items = []
+        items: list[Item] = []
         for _ in range(chance.choice([1, 1, 2, 3]) if len(intervals) == 1 else 3):
             interval = intervals[len(items) % len(intervals)]
             price, quantity = (
@@ -238,6 +242,7 @@ class Case:
         if chance.random() < 0.35:
             found.coupons.append(self._coupon(found))
         if chance.random() < 0.1:
+            self._adds = True
             found.coupons.append(Coupon(self._id("di"), 10, 0, once=False, hidden=True))
         if chance.random() < 0.35:
             found.rates, found.automatic = [self._rate()], chance.random() < 0.2
@@ -365,10 +370,24 @@ class Case:
         off = sum(sum(line.off.values()) for line in lines)
         return added, sum(line.amount for line in lines) - off + added
 
-    def bills(self) -> dict[tuple[str, str, int], int | None]:
+    @property
+    def plain(self) -> bool:
+        """Whether nothing but quantities and unit amounts has ever been in any of the bills."""
+        kinds = {item.price.kind for one in self.subscriptions for item in one.items}
+        return not self._adds and kinds <= {"flat", "package"}
+
+    def _open(self) -> list[Subscription]:
+        """Return the subscriptions that have not ended."""
+        return [
+            one
+            for one in self.subscriptions
+            if not one.ends or min(item.ends for item in one.items) > self.now
+        ]
+
+    def bills(self) -> dict[Place, int | None]:
         """Return what a period costs, by currency and interval; None for what is billed by use."""
-        found: dict[tuple[str, str, int], int | None] = {}
-        for one in self.subscriptions:
+        found: dict[Place, int | None] = {}
+        for one in self._open():
             for interval in dict.fromkeys(item.price.interval for item in one.items):
                 items = [item for item in one.items if item.price.interval == interval]
                 place = (one.currency, *interval)
@@ -442,6 +461,7 @@ class Case:
         for line in lines:
             for id, amount in line.off.items():
                 off[id] = off.get(id, 0) + amount
+        named = [coupon.id for coupon in one.coupons if coupon.item is None]
         told = [_told_line(self._id("il"), one, line) for line in lines]
         return {
             "id": self._id("in"),
@@ -451,6 +471,7 @@ class Case:
             "created": seconds(self.now),
             "currency": one.currency,
             "customer": one.customer,
+            "discounts": named,
             "lines": {"object": "list", "data": told, "has_more": False},
             "livemode": False,
             "number": None,
@@ -475,10 +496,10 @@ class Case:
         lines = [line for item in one.items for line in self._lines(item)]
         return self.invoice(one, lines, "upcoming")
 
-    def next_invoices(self) -> dict[tuple[str, str, int], datetime | None]:
+    def next_invoices(self) -> dict[Place, datetime | None]:
         """Return when the next invoice comes, by currency and interval."""
-        found: dict[tuple[str, str, int], datetime | None] = {}
-        for one in self.subscriptions:
+        found: dict[Place, datetime | None] = {}
+        for one in self._open():
             last = min(item.ends for item in one.items) if one.ends else None
             for item in one.items:
                 place = (one.currency, *item.price.interval)
