@@ -21,9 +21,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
+from msgspec.structs import replace
+
 from ledger.catalog import Catalog
 from ledger.streams.stripe import RETRIEVED, Meaning
-from ledger.streams.stripe_state import StripeSubscription, customer_of
+from ledger.streams.stripe_state import StripeSubscription, customer_of, with_report
 from ledger.stripe_objects import Origin, read_invoice, read_subscription
 from projections.account_at import AccountAt, Moment
 from projections.bills import Bill, Charge, Unknown, bills_of
@@ -335,7 +337,7 @@ def _figures(
     preview = live.previews.get(known.id)
     # A preview is no invoice yet, and need not have an id.
     bill: Any = read_invoice({**preview, "id": "in_preview"}, origin).report if preview else None
-    now = StripeSubscription(known.id, report, itemised, known.position)
+    now = replace(with_report(known, report, known.position), told=report, itemised=itemised)
     return _Figures(now, bills_of(now, invoices, bill, at), _coupons(found), live=True)
 
 
