@@ -63,8 +63,18 @@ def from_loopback(request: Request) -> bool:
     """Tell whether a request was made on this machine, and not passed on by a proxy on it."""
     if any(name in request.headers for name in _PROXIED):
         return False
+    # nginx with nothing but `proxy_pass` sets none of them, but speaks HTTP/1.0; others pass on
+    # the Host that their client has named.
+    if request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
+        return False
+    host = request.host.rpartition(":")[0] if request.host[-1:] != "]" else request.host
+    host = (host or request.host).strip("[]")
+    return _is_loopback(request.remote_addr or "") and (host == "localhost" or _is_loopback(host))
+
+
+def _is_loopback(text: str) -> bool:
     try:
-        address = ipaddress.ip_address(request.remote_addr or "")
+        address = ipaddress.ip_address(text)
     except ValueError:
         return False
     mapped = getattr(address, "ipv4_mapped", None)

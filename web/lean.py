@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NoReturn
+from urllib.parse import urlsplit
 
 from flask import Flask, Request
 from flask.sessions import NullSession, SessionInterface
-from werkzeug.routing import MapAdapter
+from werkzeug.datastructures import ImmutableMultiDict
+from werkzeug.exceptions import BadRequest
+from werkzeug.routing import MapAdapter, RequestRedirect
 
 HOSTS_REMEMBERED: Final = 100
+HOST_LENGTH_MAX: Final = 300  # 253 of a name, and a port; a longer one is not remembered
 
 
 class LeanRequest(Request):
     """A request that looks only once which blueprints its page belongs to."""
+
+    @cached_property
+    def form(self) -> ImmutableMultiDict[str, str]:
+        """What a form has sent; one with a NUL, which no database takes, is refused (400)."""
+        found: ImmutableMultiDict[str, str] = super().form
+        if any("\0" in name or "\0" in value for name, value in found.items(multi=True)):
+            raise BadRequest("the form has a NUL character")
+        return found
 
     @cached_property
     def blueprints(self) -> list[str]:
@@ -43,6 +55,20 @@ class LeanFlask(Flask):
         super().__init__(import_name)
         self.hosts: dict[tuple[Any, ...], str] = {}
 
+    def raise_routing_exception(self, request: Request) -> NoReturn:
+        """Raise what the routing has found wrong; a redirect leads to the host that was asked.
+
+        It names neither host nor scheme: behind a proxy we know neither, and a caller may make
+        one up.
+        """
+        exception = request.routing_exception
+        if isinstance(exception, RequestRedirect):
+            wanted = urlsplit(exception.new_url)
+            path = "/" + wanted.path.lstrip("/")
+            exception.new_url = f"{path}?{wanted.query}" if wanted.query else path
+            raise exception
+        super().raise_routing_exception(request)
+
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
 
@@ -56,7 +82,8 @@ class LeanFlask(Flask):
         known = self.hosts.get(place)
         if known is None or environ.get("SCRIPT_NAME") or "HTTP_UPGRADE" in environ:
             adapter = super().create_url_adapter(request)
-            if adapter and adapter.url_scheme == scheme and len(self.hosts) < HOSTS_REMEMBERED:
+            is_new = len(host or "") <= HOST_LENGTH_MAX and len(self.hosts) < HOSTS_REMEMBERED
+            if adapter and adapter.url_scheme == scheme and is_new:
                 self.hosts[place] = adapter.server_name
             return adapter
         return MapAdapter(

@@ -11,12 +11,13 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from flask import Flask, Request, Response, current_app
+from werkzeug.exceptions import NotFound
 
 from ledger.events import Stamp
 from ledger.limits import REQUEST_ID
 from web.auth import EVERYBODY, NOBODY, Access, let_in
 from web.context import parts, this_g, this_request
-from web.errors import CODE_IN_URL, Problem
+from web.errors import CODE_IN_URL, MALFORMED, Problem
 from web.logs import Line
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _HEADERS = [
 ]
 _UNMATCHED = "(none)"
 ID_LENGTH: Final = 26
+ADDRESS_BYTES_MAX: Final = 16_384
 # From any byte to a letter or digit; 32 of them, so that each is as likely as the others.
 _LETTERS = (string.ascii_lowercase + "234567").encode() * 8
 
@@ -59,6 +61,7 @@ def _begin() -> None:
     if not _REQUEST_ID.fullmatch(id) or app.redactor.holds_secret(id):
         id = new_request_id()
     begun.request_id = id
+    _hold_to_address(sent)
     if app.redactor.holds_code_quoted(f"{sent.path}?{sent.query_string.decode('latin-1')}"):
         raise Problem(CODE_IN_URL, "send it in a body; this one may be in a log by now")
     if sent.url_rule is None or sent.method == "OPTIONS":
@@ -67,6 +70,23 @@ def _begin() -> None:
     caller, reached = let_in(sent, _access(sent), now)
     begun.stamp = app.wiring.stamp(caller.id if caller else "", id, now, reached)
     begun.caller = caller
+
+
+def _hold_to_address(sent: Request) -> None:
+    """Refuse an address that no page of ours has, before anything is made of it.
+
+    Raises:
+        Problem: it is too long, or holds a NUL, which PostgreSQL takes in no text.
+        NotFound: it begins with two slashes: Werkzeug would take them for one.
+    """
+    path, query = sent.environ.get("PATH_INFO", ""), sent.environ.get("QUERY_STRING", "")
+    if len(path) + len(query) > ADDRESS_BYTES_MAX:
+        raise Problem(MALFORMED, f"the address is longer than {ADDRESS_BYTES_MAX} bytes")
+    if "\0" in path or "\0" in query or "%00" in query:
+        raise Problem(MALFORMED, "the address has a NUL character (%00)")
+    if path.startswith("//"):
+        sent.url_rule = None
+        raise NotFound
 
 
 def new_request_id() -> str:

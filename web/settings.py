@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -22,6 +23,9 @@ PUBLIC_URL_DEFAULT = "http://127.0.0.1:8000"
 MEMO_STREAMS_DEFAULT = 10_000
 SEAT_SYNC_QUIET_S_MAX = 600
 WEBHOOK_SECRETS_MAX = 2
+ENV_FILE_BYTES_MAX = 1024 * 1024
+DIGITS_MAX = 9
+SHOWN_LENGTH_MAX = 40
 
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
@@ -106,10 +110,25 @@ def _env_file(environ: Mapping[str, str]) -> dict[str, str]:
         return {}
     if not Path(name).is_file():
         raise SettingError("KEYFOLD_ENV_FILE", f"names no file: {name}")
+    try:
+        with Path(name).open("rb") as file:
+            text = file.read(ENV_FILE_BYTES_MAX + 1).decode("utf-8")
+    except OSError as error:
+        raise SettingError(
+            "KEYFOLD_ENV_FILE", f"cannot be read: {error.strerror}: {name}"
+        ) from None
+    except UnicodeDecodeError:
+        raise SettingError("KEYFOLD_ENV_FILE", f"is no text in UTF-8: {name}") from None
+    if len(text.encode()) > ENV_FILE_BYTES_MAX or "\0" in text:
+        raise SettingError(
+            "KEYFOLD_ENV_FILE",
+            f"must name a text of lines NAME=VALUE, up to {ENV_FILE_BYTES_MAX} bytes: {name}",
+        )
     # Only here: most starts have no such file, and pay nothing for reading one.
     from dotenv import dotenv_values
 
-    return {key: value for key, value in dotenv_values(name).items() if value is not None}
+    values = dotenv_values(stream=StringIO(text))
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _database_url(url: str) -> str:
@@ -117,11 +136,27 @@ def _database_url(url: str) -> str:
     if scheme == "sqlite" and rest.startswith("/") and rest.strip("/"):
         return url
     if scheme in ("postgresql", "postgres") and rest:
+        _hold_to_libpq(url)
         return url
     raise SettingError(
         "KEYFOLD_DATABASE_URL",
         "must be sqlite:///PATH (four slashes for an absolute path) or postgresql://…",
     )
+
+
+def _hold_to_libpq(url: str) -> None:
+    # Only here: with SQLite nothing of psycopg is needed.
+    from psycopg import ProgrammingError, conninfo
+
+    try:
+        conninfo.conninfo_to_dict(url)
+    except (ProgrammingError, ValueError) as error:
+        # What libpq says may quote the password, but for a parameter's name.
+        named = re.search(r'invalid URI query parameter: ("[^"]{1,100}")', str(error))
+        what = f"it knows no parameter {named[1]}" if named else "look at its percent-encoding"
+        raise SettingError(
+            "KEYFOLD_DATABASE_URL", f"is no address that PostgreSQL's libpq can read: {what}"
+        ) from None
 
 
 def _secret(text: str) -> Secret:
@@ -158,10 +193,10 @@ def _catalog(name: str | None) -> Catalog:
 
 
 def _public_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+    found = origin(url)
+    if found is None or (parts := urlsplit(url)).query or parts.fragment:
         raise SettingError("KEYFOLD_PUBLIC_URL", "must be an address like https://licences.example")
-    return url.rstrip("/")
+    return found + parts.path.rstrip("/")
 
 
 def _return_origins(text: str | None) -> tuple[str, ...]:
@@ -171,7 +206,8 @@ def _return_origins(text: str | None) -> tuple[str, ...]:
         if found is None or urlsplit(one.strip()).path not in ("", "/"):
             raise SettingError(
                 "KEYFOLD_RETURN_URLS",
-                f"must hold addresses like https://portal.example, split by commas, not {one!r}",
+                "must hold addresses like https://portal.example, split by commas, not"
+                f" {_shown(one)}",
             )
         origins.append(found)
     return tuple(origins)
@@ -180,20 +216,33 @@ def _return_origins(text: str | None) -> tuple[str, ...]:
 def _memo_streams(text: str | None) -> int:
     if not text:
         return MEMO_STREAMS_DEFAULT
-    if not text.isdecimal() or int(text) < 1:
-        raise SettingError("KEYFOLD_MEMO_STREAMS", f"must be a whole number from 1, not {text!r}")
-    return int(text)
+    number = _whole(text)
+    if number is None or number < 1:
+        raise SettingError(
+            "KEYFOLD_MEMO_STREAMS", f"must be a whole number from 1, not {_shown(text)}"
+        )
+    return number
 
 
 def _seat_sync_quiet_s(text: str | None) -> int:
     if not text:
         return QUIET_DEFAULT_S
-    if not text.isdecimal() or int(text) > SEAT_SYNC_QUIET_S_MAX:
+    number = _whole(text)
+    if number is None or number > SEAT_SYNC_QUIET_S_MAX:
         raise SettingError(
             "KEYFOLD_SEAT_SYNC_QUIET_S",
-            f"must be a whole number of seconds up to {SEAT_SYNC_QUIET_S_MAX}, not {text!r}",
+            f"must be a whole number of seconds up to {SEAT_SYNC_QUIET_S_MAX}, not {_shown(text)}",
         )
-    return int(text)
+    return number
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) <= DIGITS_MAX else None
+
+
+def _shown(text: str) -> str:
+    """Return a value as a message can show it: in quotes, and cut when it is long."""
+    return repr(text if len(text) <= SHOWN_LENGTH_MAX else f"{text[:SHOWN_LENGTH_MAX]}…")
 
 
 def _stripe_key(key: str | None) -> str | None:
@@ -219,7 +268,6 @@ def _webhook_secrets(texts: str | None) -> tuple[str, ...]:
 def _stripe_base(url: str | None) -> str | None:
     if not url:
         return None
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    if origin(url) is None:
         raise SettingError("STRIPE_API_BASE", "must be an address like https://api.stripe.com")
     return url.rstrip("/")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Condition
 from typing import Generic, Protocol, TypeVar
@@ -52,6 +53,20 @@ class Closable(Protocol):
 ConnectionT = TypeVar("ConnectionT", bound=Closable)
 
 
+def close_when_dropped(owner: object, connections: Sequence[Closable]) -> None:
+    """Have connections closed when their owner is collected without having been closed.
+
+    Python 3.13 warns of a SQLite connection that nobody has closed. Not at the end of the process:
+    a forked child would close its parent's.
+    """
+    weakref.finalize(owner, _close_each, connections).atexit = False
+
+
+def _close_each(connections: Sequence[Closable]) -> None:
+    for connection in connections:
+        connection.close()
+
+
 class Connections(Generic[ConnectionT]):
     """At most `most` connections, each lent to one thread at a time; the last used is lent first.
 
@@ -81,6 +96,7 @@ class Connections(Generic[ConnectionT]):
         self._freed = Condition()
         self._waiting = 0
         self._closed = False
+        close_when_dropped(self, self._idle)
 
     @contextmanager
     def lend(self) -> Iterator[ConnectionT]:

@@ -135,7 +135,8 @@ def _check(known: list[Step], applied: set[int]) -> None:
 def _upgrade_sqlite(path: str) -> list[str]:
     known = steps("sqlite")
     try:
-        with closing(sqlite.connect(path, "rwc")) as connection:
+        sqlite.make(path)
+        with closing(sqlite.connect(path)) as connection:
             sqlite.use_write_ahead_log(connection)
             return [step.name for step in known if _apply_to_sqlite(connection, known, step)]
     except sqlite3.Error as error:

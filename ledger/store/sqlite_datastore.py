@@ -6,6 +6,7 @@ log, so that readers never wait for a writer, and every commit is on the disk wh
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from urllib.parse import quote
 
 from eventsourcing import persistence, sqlite
 
-from ledger.store.connections import Connections, PerProcess
+from ledger.store.connections import Connections, PerProcess, close_when_dropped
 from ledger.store.recorder import OutcomeUnknown
 
 T = TypeVar("T")
@@ -45,8 +46,8 @@ def path_of(database_url: str) -> str:
     return str(Path(database_url.removeprefix("sqlite:///")).absolute())
 
 
-def connect(path: str, mode: str = "rw") -> sqlite3.Connection:
-    """Open a file in autocommit, for any thread; `mode` is `rw`, or `rwc` to make it.
+def connect(path: str) -> sqlite3.Connection:
+    """Open a file that is there in autocommit, for any thread.
 
     `synchronous=FULL` and `fullfsync` mean: on the disk when a commit returns.
 
@@ -54,7 +55,7 @@ def connect(path: str, mode: str = "rw") -> sqlite3.Connection:
         sqlite3.OperationalError: it is not there, or cannot be opened.
     """
     connection = sqlite3.connect(
-        f"file:{quote(path)}?mode={mode}",
+        f"file:{quote(path)}?mode=rw",
         uri=True,
         timeout=BUSY_TIMEOUT_S,
         isolation_level=None,
@@ -67,6 +68,20 @@ def connect(path: str, mode: str = "rw") -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def make(path: str) -> None:
+    """Make an empty file that only its owner can read, unless there is one.
+
+    SQLite gives the files beside it (`-wal`, `-shm`) the same permissions.
+
+    Raises:
+        sqlite3.OperationalError: it cannot be made.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise sqlite3.OperationalError(f"unable to open database file: {error.strerror}") from error
 
 
 def use_write_ahead_log(connection: sqlite3.Connection) -> None:
@@ -198,6 +213,7 @@ class Writer:
         use_write_ahead_log(connection)  # a restored copy may have lost it
         connection.execute("PRAGMA busy_timeout=0")
         self._connection = connection
+        close_when_dropped(self, [connection])
         return connection
 
     def close(self) -> None:

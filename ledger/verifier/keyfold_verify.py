@@ -38,6 +38,7 @@ FORMAT = 1
 RECEIPT = b"c2sp.org/tlog-proof@v1\n"
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 HASH_BYTES, ID_BYTES = 32, 4
+LINE_BYTES_MAX = 64 * 1024 * 1024  # as `keyfold audit import` has it
 NUMBER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 CONSTANT = {"specversion": "1.0", "source": "/keyfold", "datacontenttype": "application/json"}
 WINDOW = 1_024  # how far events are looked for that were removed or added in a row
@@ -305,7 +306,9 @@ def open_lines(name: str) -> Iterator[Iterator[bytes]]:
 
 def lines_of(name: str, file: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
     try:
-        for line in file:
+        while line := file.readline(LINE_BYTES_MAX + 1):
+            if len(line) > LINE_BYTES_MAX:
+                raise Wrong(f"{name} has a line of more than {LINE_BYTES_MAX} bytes")
             if not line.endswith(b"\n"):
                 raise Wrong(f"{name} is cut off in the middle of a line")
             yield line

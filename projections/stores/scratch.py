@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from threading import RLock
 
 from ledger.store import schema
+from ledger.store.connections import close_when_dropped
 from projections.stores.tables import Params, Row, insertion
 
 CACHE_KB = 64 * 1024  # what is more is spilled
@@ -22,6 +23,7 @@ class ScratchTables:
     def __init__(self) -> None:
         self._turn = RLock()
         self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        close_when_dropped(self, [self._connection])
         self._connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
         self._connection.execute("PRAGMA journal_mode=MEMORY")
         for step in schema.steps("sqlite"):

@@ -37,7 +37,19 @@ WRONG = [
     Wrong("KEYFOLD_TEST_CLOCK", "zoneless", "zone"),
     Wrong("KEYFOLD_TEST_CLOCK", "clock", "real clock"),
     Wrong("KEYFOLD_MEMO_STREAMS", "0", "whole number"),
+    Wrong("KEYFOLD_MEMO_STREAMS", "9" * 5_000, "whole number"),
+    Wrong("KEYFOLD_SEAT_SYNC_QUIET_S", "9" * 5_000, "whole number"),
+    Wrong("KEYFOLD_PUBLIC_URL", "http://[::1", "https://"),
+    Wrong("KEYFOLD_PUBLIC_URL", "https://a.example:port", "https://"),
+    Wrong("KEYFOLD_RETURN_URLS", "http://[::1", "https://"),
+    Wrong("STRIPE_API_BASE", "http://[::1", "https://"),
+    Wrong("KEYFOLD_DATABASE_URL", "postgres://ledger/db?bogus=1", '"bogus"'),
+    Wrong("KEYFOLD_DATABASE_URL", "postgresql://u:secret%zz@ledger/db", "percent-encoding"),
+    Wrong("KEYFOLD_DATABASE_URL", "postgresql://[::1/db", "libpq"),
     Wrong("KEYFOLD_ENV_FILE", "nowhere.env", "no file"),
+    Wrong("KEYFOLD_ENV_FILE", "program", "UTF-8"),
+    Wrong("KEYFOLD_ENV_FILE", "nul.env", "NAME=VALUE"),
+    Wrong("KEYFOLD_ENV_FILE", "huge.env", "NAME=VALUE"),
 ]
 
 
@@ -48,6 +60,9 @@ def used(filled: Program) -> Program:
     (filled.folder / "noon").write_text("noon\n")
     (filled.folder / "zoneless").write_text("2026-03-01T09:00:00\n")
     (filled.folder / "clock").write_text("2026-03-01T09:00:00Z\n")
+    (filled.folder / "program").write_bytes(b"\x7fELF\x02\x01\x01\xff\xfe" * 100)
+    (filled.folder / "nul.env").write_bytes(b"KEYFOLD_MEMO_STREAMS=1\0")
+    (filled.folder / "huge.env").write_text("# nothing\n" * 300_000)
     return filled
 
 

@@ -429,6 +429,11 @@ BAD = [
         "bad is cut off: its gzip does not come to an end",
     ),
     Bad(
+        "a small gzip of one endless line",
+        lambda _: gzip.compress(b"a" * (keyfold_verify.LINE_BYTES_MAX + 2), 1),
+        f"bad has a line of more than {keyfold_verify.LINE_BYTES_MAX} bytes",
+    ),
+    Bad(
         "wrong gzip",
         lambda raw: gzip.compress(raw)[:-8] + bytes(8),
         "bad is damaged: CRC check failed",

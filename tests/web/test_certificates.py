@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -10,7 +12,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ledger.limits import HOLDER_ID, TEXT_LENGTH_MAX, unreadable
 from tests.pages import certificates as files
 from web.pages import certificates
-from web.pages.certificates import Chain, Empty, NoCertificate, PrivateKey, TooLarge, known_as
+from web.pages.certificates import (
+    Chain,
+    Empty,
+    NoCertificate,
+    NotUsable,
+    PrivateKey,
+    TooLarge,
+    known_as,
+)
 
 
 @pytest.mark.parametrize(
@@ -92,3 +102,36 @@ def test_too_much_is_told_so() -> None:
 def test_a_fingerprint_is_an_id_that_a_holder_may_have() -> None:
     assert HOLDER_ID.endswith("{1,128}")
     assert certificates.read(files.pem()).holder.isalnum()
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        b"-----BEGIN CERTIFICATE-----",
+        b"-----END CERTIFICATE-----",
+        b"-----BEGIN CERTIFICATE-----\n",
+        b"-----BEGIN ",
+        b"-----BEGIN PRIVATE KEY",
+        b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        b"\x30\x80",
+        b"-",
+        b"\x30",
+    ],
+)
+def test_a_file_four_times_as_long_takes_no_longer_than_a_few_times(unit: bytes) -> None:
+    """Work that grows with the square would take sixteen times as long."""
+    long = unit * (certificates.FILE_BYTES_MAX // len(unit))
+    short = long[: len(long) // 4]
+
+    assert least_time(long) < 10 * least_time(short) + 0.005
+
+
+def least_time(data: bytes) -> float:
+    """Return the shortest of several times that reading takes on this thread, in seconds."""
+    times = []
+    for _ in range(7):
+        began = time.thread_time()
+        with suppress(NotUsable):
+            certificates.read(data)
+        times.append(time.thread_time() - began)
+    return min(times)

@@ -188,7 +188,7 @@ def writing(file: Path, *, carry_on_at: int = 0) -> Iterator[Callable[[bytes], o
         OSError: it cannot be written.
     """
     part = part_of(file)
-    with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as out:
+    with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as out:
         try:
             fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

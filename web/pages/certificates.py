@@ -23,9 +23,8 @@ from ledger.limits import unreadable
 
 FILE_BYTES_MAX: Final = 64 * 1024
 _NAME_LENGTH_MAX: Final = 400
-_PEM_CERTIFICATE: Final = re.compile(
-    rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL
-)
+_PEM_BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
+_PEM_END: Final = b"-----END CERTIFICATE-----"
 _PRIVATE: Final = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----|PuTTY-User-Key-File")
 _SEVERAL: Final = (b"-----BEGIN PKCS7-----", bytes.fromhex("06092a864886f70d010702"))
 # PKCS#12: SEQUENCE, version 3, and data by its object id; it is made to carry private keys.
@@ -93,7 +92,7 @@ def read(data: bytes) -> Certificate:
         raise TooLarge
     if _is_private(data):
         raise PrivateKey
-    if len(_PEM_CERTIFICATE.findall(data)) > 1 or any(mark in data[:100] for mark in _SEVERAL):
+    if len(_armoured(data)) > 1 or any(mark in data[:100] for mark in _SEVERAL):
         raise Chain
     found = _certificate(data)
     holder = found.fingerprint(SHA256()).hex()
@@ -124,11 +123,28 @@ def _is_private(data: bytes) -> bool:
     return True
 
 
+def _armoured(data: bytes) -> list[bytes]:
+    """Return what stands between each BEGIN and the next END, with both; in one pass.
+
+    A pattern would look for an END from each BEGIN to the end of the file.
+    """
+    found = []
+    start = data.find(_PEM_BEGIN)
+    while start >= 0:
+        end = data.find(_PEM_END, start)
+        if end < 0:
+            break
+        end += len(_PEM_END)
+        found.append(data[start:end])
+        start = data.find(_PEM_BEGIN, end)
+    return found
+
+
 def _certificate(data: bytes) -> x509.Certificate:
     try:
-        pem = _PEM_CERTIFICATE.search(data)
-        if pem:
-            return x509.load_pem_x509_certificate(pem[0])
+        armoured = _armoured(data)
+        if armoured:
+            return x509.load_pem_x509_certificate(armoured[0])
         return x509.load_der_x509_certificate(data)
     except ValueError:
         raise NoCertificate from None
