@@ -25,7 +25,8 @@ INVOICE_NUMBER: Final = re.compile(r"[A-Za-z0-9]{1,32}(-[A-Za-z0-9]{1,32}){0,3}"
 DECIMAL: Final = re.compile(r"-?\d{1,20}(\.\d{1,12})?")
 
 NUMBER_MAX: Final = 2**53
-TIME_MAX: Final = 253_402_300_799  # the end of the year 9999
+# The end of the year 8999: what is reckoned from a time has to fit into the calendar, too.
+TIME_MAX: Final = 221_845_391_999
 
 
 class Told:
@@ -106,9 +107,12 @@ class Told:
         return None if number is None else str(number)
 
     def time(self, name: str) -> datetime | None:
-        """Answer a time, given in seconds since 1970."""
+        """Answer a time, given in seconds since 1970; one that is out of range does not fit."""
         value = self.count(name)
-        if value is None or value > TIME_MAX:
+        if value is None:
+            return None
+        if value > TIME_MAX:
+            self.misfit(name)
             return None
         return datetime.fromtimestamp(value, UTC)
 

@@ -166,7 +166,7 @@ def _subscriptions(account: Account, at: datetime) -> Iterator[tuple[Thing, Fiel
 def _of_stripe(
     account: Account, one: StripeSubscription, at: datetime
 ) -> Iterator[tuple[Thing, Fields]]:
-    gives = any(True for _ in one.provides(account.stripe.mapped, at))
+    giving = {(row.product, row.tier) for row in one.provides(account.stripe.mapped, at)}
     for row in one.rows(account.stripe.mapped):
         yield (
             ("subscription", one.subscription, row.product, row.tier or ""),
@@ -174,8 +174,8 @@ def _of_stripe(
                 "seats": row.seats,
                 "source": "stripe",
                 "known_by": one.id,
-                "status": one.status(at),
-                "gives": gives,
+                "status": one.status(at, row),
+                "gives": (row.product, row.tier) in giving,
                 "started_at": one.started_at,
                 "expires_at": row.expires_at,
             },

@@ -169,14 +169,14 @@ def _with_change(
 
 def _of_stripe(catalog: Catalog, one: StripeSubscription, row: StripeRow, at: datetime) -> Provided:
     given = seats(catalog, row.seats, row.product, row.tier)
-    name, status = f"Stripe subscription {one.id}", one.status(at)
+    name, status = f"Stripe subscription {one.id}", one.status(at, row)
     gone = one.ends_at if one.ends_at is not None and at >= one.ends_at else None
     said = f"{name} is {status}: {given}"
     if gone is not None:
         said = f"{name} gave {given} until it ended on {day(gone)}"
-    elif status == "unconfirmed" and one.period_end is not None:
+    elif status == "unconfirmed" and row.period_end is not None:
         said = (
-            f"{name} gives none of its {given}: its period ended on {day(one.period_end)},"
+            f"{name} gives none of its {given}: its period ended on {day(row.period_end)},"
             " and Stripe has not said what came of it"
         )
     return Provided(one.subscription, name, said, gone, (one.position,))

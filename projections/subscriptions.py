@@ -277,7 +277,7 @@ def _stripe_row(
         source="stripe",
         key=None,
         stripe_subscription=reported.id,
-        status=reported.status(at),
+        status=reported.status(at, row),
         started_at=reported.started_at,
         expires_at=row.expires_at,
         renews=reported.renews,

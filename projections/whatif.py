@@ -176,7 +176,7 @@ def _spans(
     starts = [at for at, _ in groups] + [now]
     for (at, group), (_, following) in zip(groups, pairwise(starts), strict=True):
         account = ACCOUNT.fold(account, group)
-        steps = account.steps() | {step + policy.grace for step in account.steps()}
+        steps = account.steps() | {step + policy.grace for step in account.steps() if step < now}
         end = min(following, now)
         within = sorted(step for step in steps if at < step < end)
         for start, stop in pairwise([at, *within, end]):
@@ -188,7 +188,7 @@ def _rows(account: Account, at: datetime, grace: timedelta) -> list[pool.Row]:
     late = (
         one.row()
         for one in account.subscriptions.values()
-        if one.terminated_at is None and one.expires_at <= at < one.expires_at + grace
+        if one.terminated_at is None and one.expires_at <= at and at - one.expires_at < grace
     )
     return [*account.rows(at), *late]
 

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -44,6 +44,7 @@ from ledger.streams.stripe import (
 
 # For so long does Stripe try again to deliver an event.
 SILENCE_MAX: Final = timedelta(days=3)
+_LATEST: Final = datetime.max.replace(tzinfo=UTC)
 
 GIVING: Final = frozenset({"active", "trialing", "past_due"})
 # In which an item's quantity has been billed for its period.
@@ -57,7 +58,9 @@ class StripeRow(Struct, frozen=True, gc=False):
 
     Attributes:
         seats: that it provides while it gives any.
-        expires_at: when the first of its items' periods ends; None when Stripe did not say.
+        expires_at: when the subscription ends, else when the first of its items' periods does;
+            None when Stripe did not say.
+        period_end: when the first of its items' running periods ends.
     """
 
     product: str
@@ -65,6 +68,7 @@ class StripeRow(Struct, frozen=True, gc=False):
     seats: int
     billed: bool
     expires_at: datetime | None
+    period_end: datetime | None = None
 
 
 class Billed(NamedTuple):
@@ -155,29 +159,44 @@ class StripeSubscription(Struct, frozen=True):
     def renews(self) -> bool:
         return not self.told.is_end and self.ends_at is None
 
-    def status(self, at: datetime) -> str:
+    @property
+    def bills_again(self) -> bool:
+        """Tell whether another period follows the running one, also where an end is known."""
+        if self.told.is_end:
+            return False
+        end, period_end = self.ends_at, self.period_end
+        return end is None or (period_end is not None and period_end < end)
+
+    def status(self, at: datetime, row: StripeRow | None = None) -> str:
         """Answer what it is at a moment, as Stripe calls it, or:
 
         `canceled` also when an announced end has come, and `unconfirmed` when a period ended more
-        than three days before, and Stripe has not said what came of it.
+        than three days before, and Stripe has not said what came of it, whatever end was announced.
+
+        Args:
+            row: to answer for one of its rows, whose period may be another than that of the rest.
         """
         if self.ends_at is not None and at >= self.ends_at:
             return "canceled"
         status = self.told.status or "unknown"
-        if status in GIVING and self.renews and self._unheard_of(at):
+        period_end = self.period_end if row is None else row.period_end
+        if status in GIVING and period_end is not None and at - period_end > SILENCE_MAX:
             return "unconfirmed"
         return status
 
-    def _unheard_of(self, at: datetime) -> bool:
-        return self.period_end is not None and at > self.period_end + SILENCE_MAX
-
     def steps(self) -> set[datetime]:
         """Answer the moments at which its status changes by the mere passing of time."""
-        if self.ends_at is not None:
-            return {self.started_at, self.ends_at}
-        if self.period_end is not None:
-            return {self.started_at, self.period_end + SILENCE_MAX + timedelta(microseconds=1)}
-        return {self.started_at}
+        found = {self.started_at}
+        end = self.ends_at
+        if end is not None:
+            found.add(end)
+        # What would come after the last year there is, or after the end, never comes.
+        last = _LATEST if end is None else end
+        for item in self.items:
+            period_end = item.period_end
+            if period_end is not None and last - period_end > SILENCE_MAX:
+                found.add(period_end + SILENCE_MAX + timedelta(microseconds=1))
+        return found
 
     def meanings(
         self, mapped: Mapping[str, Meaning]
@@ -228,6 +247,7 @@ class StripeSubscription(Struct, frozen=True):
             seats=sum(m.included + m.per_unit * (item.quantity or 0) for item, m in its),
             billed=any(meaning.billed for _, meaning in its),
             expires_at=last if last is not None else first,
+            period_end=first,
         )
 
     def unmapped(self, mapped: Mapping[str, Meaning]) -> list[str]:
@@ -236,9 +256,11 @@ class StripeSubscription(Struct, frozen=True):
 
     def provides(self, mapped: Mapping[str, Meaning], at: datetime) -> Iterator[pool.Row]:
         """Answer what it gives at a moment."""
-        if self.status(at) not in GIVING or at < self.started_at:
+        if at < self.started_at:
             return
         for row in self.rows(mapped):
+            if self.status(at, row) not in GIVING:
+                continue
             yield pool.Row(
                 self.subscription,
                 row.product,

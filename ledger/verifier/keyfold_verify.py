@@ -721,12 +721,12 @@ class StripeSubscription:
             return told.time("cancel_at")
         return self.period_end if told.fact["cancel_at_period_end"] else None
 
-    def status(self, at: datetime) -> str:
+    def status(self, at: datetime, period_end: datetime | None) -> str:
         if self.ends_at is not None and at >= self.ends_at:
             return "canceled"
         status: str = self.told.fact["status"] or "unknown"
-        is_silent = self.period_end is not None and at > self.period_end + SILENCE_MAX
-        return "unconfirmed" if status in GIVING and self.ends_at is None and is_silent else status
+        is_silent = period_end is not None and at - period_end > SILENCE_MAX
+        return "unconfirmed" if status in GIVING and is_silent else status
 
     def meaning_of(self, item: dict[str, Any], mappings: Mappings) -> Any:
         """Return what an item's price means in this subscription; None if nothing is known of it.
@@ -757,7 +757,8 @@ class StripeSubscription:
         its: list[tuple[dict[str, Any], dict[str, Any]]],
         at: datetime,
     ) -> Line:
-        status, end = self.status(at), self.ends_at
+        period_end, end = first_end([item for item, _ in its]), self.ends_at
+        status = self.status(at, period_end)
         has_ended = end is not None and at >= end
         digest = hashlib.sha256(b"keyfold stripe subscription\0" + self.id.encode()).digest()
         return Line(
@@ -775,7 +776,7 @@ class StripeSubscription:
             stripe_subscription=self.id,
             status=status,
             started_at=self.started_at,
-            expires_at=first_end([item for item, _ in its]) if end is None else end,
+            expires_at=period_end if end is None else end,
             renews=end is None and not self.told.is_end,
             can_manage=self.told.fact["customer"] is not None and not has_ended,
         )

@@ -96,6 +96,30 @@ REFUSED = {
         lambda _api: (body_of(EVENT), {"Stripe-Signature": "v1=00"}),
         "is not t=…,v1=…",
     ),
+    "two times": (
+        lambda api: (
+            body_of(EVENT),
+            {
+                "Stripe-Signature": f"x=1, t={int(api.clock.now.timestamp())},"
+                + signature(body_of(EVENT), api.clock.now - 365 * DAY)
+            },
+        ),
+        "has more than one t=",
+    ),
+    "the same time twice": (
+        lambda api: (
+            body_of(EVENT),
+            {
+                "Stripe-Signature": f"t={int(api.clock.now.timestamp())},"
+                + signature(body_of(EVENT), api.clock.now)
+            },
+        ),
+        "has more than one t=",
+    ),
+    "a time in other digits": (
+        lambda _api: (body_of(EVENT), {"Stripe-Signature": "t=+1772366400,v1=00"}),
+        "is not t=…,v1=…",
+    ),
     "no known scheme": (
         lambda api: (
             body_of(EVENT),
