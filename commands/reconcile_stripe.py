@@ -104,6 +104,9 @@ def _subscription(ports: Ports, stamp: Stamp, found: Retrieved, dry_run: bool) -
     report, named = looked
     account, known = known_of(ports, report, named)
     if not is_news(known, report):
+        if report.items is None:
+            what = "Stripe does not list all its items"
+            yield Drift("subscription", report.stripe_subscription, account, what, None)
         return
     if not dry_run:
         recorded = record_retrieved(ports, stamp, found)
@@ -116,6 +119,8 @@ def _what(known: StripeSubscription | None, report: StripeSubscriptionReported) 
     if known is None:
         return "was not on record"
     told = [name.replace("_", " ") for name in differing(known, report)]
+    if known.lacks_items and report.items is not None and "items" not in told:
+        told.append("items")
     return ", ".join(told + [f"what {price} gives" for price in understood(known, report)])
 
 

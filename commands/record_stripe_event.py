@@ -173,7 +173,7 @@ def _report(
     owner = _owner(ports, report, read.account)
     problems = (*read.problems, *([CONFLICT] if owner and owner.conflict else []))
     if owner is None:
-        return _wait(ports, stamp, event, received, found_by, report, problems)
+        return _wait(ports, stamp, event, received, found_by, report, problems, answers)
     account = owner.account
     known = None
     if isinstance(report, StripeSubscriptionReported):
@@ -208,6 +208,7 @@ def _wait(
     found_by: FoundBy,
     report: StripeReport,
     problems: tuple[str, ...],
+    answers: dict[str, Retrieved | None],
 ) -> Recorded:
     if report.customer is None:
         outcome: Outcome = "ownerless"
@@ -217,10 +218,13 @@ def _wait(
         )
         return Recorded(outcome, None, appended.position, new=True)
     customer = ports.book.load(STRIPE_CUSTOMER, report.customer)
+    reports: list[Fact | Dated] = [_dated(report)]
     if isinstance(report, StripeSubscriptionReported):
         known = customer.state.told(report.stripe_subscription)
-        report = with_known_meanings(known, report)
-    waiting = Change(customer, [_dated(report)], causation=received.next_event)
+        reports = [_dated(with_known_meanings(known, report))]
+        if report.items is None:
+            reports += _looked_up(ports, stamp, report.stripe_subscription, known, answers)
+    waiting = Change(customer, reports, causation=received.next_event)
     return _append(ports, stamp, event, received, found_by, "waiting", problems, None, waiting)
 
 

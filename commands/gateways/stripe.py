@@ -141,17 +141,38 @@ class StripeGateway:
     ) -> Retrieved:
         """Answer a subscription; of what it names whole objects where `expand` says so.
 
+        Its items are all there: where Stripe sends only the first of them, they are listed.
+
         Raises:
             StripeRefused: there is none.
             StripeUnavailable, StripeKeyRefused: no answer.
         """
         client = self.hasty if haste else self.patient
         params: Any = {"expand": list(expand)} if expand else {}
-        return asking(lambda: retrieved(client.v1.subscriptions.retrieve(id, params)))
+        found = asking(lambda: retrieved(client.v1.subscriptions.retrieve(id, params)))
+        return self._with_all_items(client, found)
 
     def subscriptions(self, **params: Any) -> Iterator[Retrieved]:
-        """Answer all subscriptions, ended ones too, page by page."""
-        yield from self._pages(self.patient.v1.subscriptions.list, {"status": "all", **params})
+        """Answer all subscriptions, ended ones too, page by page.
+
+        One whose further items Stripe refuses to list keeps `has_more`.
+        """
+        list_page = self.patient.v1.subscriptions.list
+        for found in self._pages(list_page, {"status": "all", **params}):
+            try:
+                yield self._with_all_items(self.patient, found)
+            except (StripeRefused, StripeKeyRefused):
+                yield found
+
+    def _with_all_items(self, client: stripe.StripeClient, found: Retrieved) -> Retrieved:
+        """Return a subscription with the items that Stripe left out, if it left out any."""
+        items = found.object.get("items") or {}
+        if not items.get("has_more"):
+            return found
+        params = {"subscription": found.object["id"]}
+        pages = self._pages(client.v1.subscription_items.list, params)
+        whole = {**items, "data": [one.object for one in pages], "has_more": False}
+        return found._replace(object={**found.object, "items": whole})
 
     def events(self, since: datetime) -> Iterator[dict[str, Any]]:
         """Answer all events of Stripe since a moment, the newest first; it keeps them 30 days."""
@@ -268,7 +289,8 @@ class StripeGateway:
             params["payment_behavior"] = "error_if_incomplete"
         update: Any = self.patient.v1.subscriptions.update
         options = {"idempotency_key": idempotency_key}
-        return asking(lambda: retrieved(update(change.subscription, params, options)))
+        found = asking(lambda: retrieved(update(change.subscription, params, options)))
+        return self._with_all_items(self.patient, found)
 
     def _pages(
         self, list_page: Callable[[Any], Any], params: dict[str, Any]

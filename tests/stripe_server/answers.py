@@ -11,6 +11,8 @@ from tests.stripe_server.errors import Json, invalid, no_such
 from tests.stripe_server.world import World, copied, page
 
 DEPTH_MAX = 4
+# Of the items of a subscription, so many are sent along.
+ITEMS_SENT = 10
 
 
 def listed(objects: list[Json], params: Json, url: str) -> Json:
@@ -114,3 +116,17 @@ def _include(world: World, value: Json, name: str) -> None:
     elif kind == "charge" and name == "refunds":
         refunds = [one for one in world.all("refund") if one["charge"] == own]
         value["refunds"] = page(copied(refunds), f"/v1/charges/{own}/refunds")
+
+
+def cut(value: Any) -> Any:
+    """Cut the items of each subscription in what is sent, and return it."""
+    if isinstance(value, list):
+        for one in value:
+            cut(one)
+    elif isinstance(value, dict):
+        for one in value.values():
+            cut(one)
+        if value.get("object") == "subscription" and len(value["items"]["data"]) > ITEMS_SENT:
+            items = value["items"]
+            value["items"] = {**items, "data": items["data"][:ITEMS_SENT], "has_more": True}
+    return value

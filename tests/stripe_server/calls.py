@@ -6,7 +6,7 @@ import json
 from typing import Any, NamedTuple
 
 from tests.stripe_server import cycles, schedules
-from tests.stripe_server.answers import answer
+from tests.stripe_server.answers import answer, cut
 from tests.stripe_server.errors import ApiError, Json, invalid
 from tests.stripe_server.requests import read
 from tests.stripe_server.routes import find
@@ -132,7 +132,7 @@ def perform(
     except ApiError as error:
         return Answer(error.status, error.answer(), request_id)
     try:
-        body = answer(world, route.handle(world, typed, *names), typed.get("expand") or [])
+        body = cut(answer(world, route.handle(world, typed, *names), typed.get("expand") or []))
         if route.params:
             _all_seen(route.path, typed)
             world.check(body)

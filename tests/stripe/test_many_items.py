@@ -1,0 +1,89 @@
+"""A subscription of more items than Stripe sends along."""
+
+from __future__ import annotations
+
+from commands.reconcile_stripe import reconcile_stripe
+from commands.record_stripe_event import record_event
+from ledger.stripe_objects import read_event
+from tests.stripe.payloads import Json, changed, deliver
+from tests.stripe.shop import Shop, shop
+from tests.worlds import stamp
+
+MANY = 12
+
+
+def sold(it: Shop, *, named: bool = True) -> tuple[Json, Json]:
+    """Sell Cloud POS beside eleven add-ons; return the subscription, and as an event has it."""
+    product = it.stripe.post("/v1/products", {"name": "Add-on"})["id"]
+    money = {"currency": "eur", "unit_amount": 100, "recurring": {"interval": "month"}}
+    prices = [it.stripe.post("/v1/prices", {**money, "product": product})["id"] for _ in range(11)]
+    (pos,) = it.stripe.get("/v1/prices", {"lookup_keys": ["cloud_pos_month"]})["data"]
+    customer = it.stripe.post("/v1/customers", {})["id"]
+    made = it.stripe.post(
+        "/v1/subscriptions",
+        {
+            "customer": customer,
+            "items": [*({"price": one} for one in prices), {"price": pos["id"], "quantity": 4}],
+            "metadata": {"keyfold_account": "acme"} if named else {},
+        },
+    )
+    sub = it.stripe.get(f"/v1/subscriptions/{made['id']}")
+    assert (len(sub["items"]["data"]), sub["items"]["has_more"]) == (10, True)
+    return sub, changed(sub, at=it.api.clock.now)
+
+
+def look_at(it: Shop) -> list[str]:
+    found = it.api.get("admin", "/v1/overview").body["items_missing"]
+    return [one["stripe_subscription"] for one in found]
+
+
+def missing(it: Shop) -> bytes:
+    """Return how many subscriptions lack items, as Prometheus reads it."""
+    name = b'keyfold_stripe_subscriptions_to_look_at{why="items_missing"} '
+    page = it.api.get("admin", "/metrics").raw
+    return page.partition(name)[2].partition(b"\n")[0]
+
+
+def test_items_that_an_event_leaves_out_are_listed() -> None:
+    with shop() as it:
+        _, sent = sold(it)
+        assert deliver(it.api, sent).status == 200
+        assert (it.seats(), look_at(it)) == (4, [])
+        (sub,) = it.account().stripe.subscriptions.values()
+        assert len(sub.items) == MANY
+
+
+def test_until_the_items_are_listed_the_account_is_flagged() -> None:
+    with shop() as it:
+        sub, sent = sold(it)
+        stripe = it.api.ports.stripe
+        gone = it.api.ports._replace(stripe=None)
+        now = it.api.clock.now
+        record_event(gone, stamp(now), read_event(sent), "webhook")
+        assert (it.seats(), look_at(it), missing(it)) == (0, [sub["id"]], b"1.0")
+        assert stripe is not None
+        (drift,) = [
+            one
+            for one in reconcile_stripe(it.api.ports, stamp(now), [], dry_run=True)
+            if one.kind == "subscription"
+        ]
+        assert (drift.account, "items" in drift.what) == ("acme", True)
+        list(reconcile_stripe(it.api.ports, stamp(now), []))
+        assert (it.seats(), look_at(it), missing(it)) == (4, [], b"0.0")
+
+
+def test_a_purchase_finds_the_item_that_stripe_leaves_out() -> None:
+    with shop() as it:
+        _, sent = sold(it)
+        deliver(it.api, sent)
+        got = it.buy(seats=1)
+        assert (got.status, got.body["changed"], it.seats()) == (201, "quantity", 5)
+        assert len(it.stripe.get("/v1/subscriptions")["data"]) == 1
+
+
+def test_the_items_of_a_customer_that_nobody_knows_are_listed_too() -> None:
+    with shop() as it:
+        sub, sent = sold(it, named=False)
+        deliver(it.api, sent)
+        it.api.put("portal", "/v1/accounts/acme/stripe-customer", {"customer": sub["customer"]})
+        assert (it.seats(), look_at(it)) == (4, [])
