@@ -159,14 +159,6 @@ class StripeSubscription(Struct, frozen=True):
     def renews(self) -> bool:
         return not self.told.is_end and self.ends_at is None
 
-    @property
-    def bills_again(self) -> bool:
-        """Tell whether another period follows the running one, also where an end is known."""
-        if self.told.is_end:
-            return False
-        end, period_end = self.ends_at, self.period_end
-        return end is None or (period_end is not None and period_end < end)
-
     def status(self, at: datetime, row: StripeRow | None = None) -> str:
         """Answer what it is at a moment, as Stripe calls it, or:
 
