@@ -3,10 +3,16 @@
 `schema/sqlite/0001_ledger.sql` makes version 1 on SQLite, and so on; the table keyfold_schema holds
 what has been applied. Nothing else makes or changes tables. Any number of processes may upgrade at
 once: each file is applied by one of them, and all return when the schema is up to date.
+
+A file names the oldest program that can go on with it in its first line, by the schema version that
+the program knows: `-- oldest program: 6`. Without that line it is the file's own version: every
+older program is refused. What a file says is kept beside its version, since a program that is older
+than the file can read it only there.
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -23,6 +29,8 @@ if TYPE_CHECKING:
 
 UPGRADE_LOCK = 7739591319042486384  # of advisory locks; any number that is only ours
 MEND = "run: keyfold db upgrade"
+_OLDEST_PROGRAM = re.compile(r"-- oldest program: ([1-9][0-9]{0,3})\n")
+_RECORD = "INSERT INTO keyfold_schema (version, applied_at, oldest_program) VALUES"
 
 
 class SchemaUnfit(Exception):
@@ -38,7 +46,7 @@ class SchemaOutdated(SchemaUnfit):
 
 
 class SchemaNewer(SchemaUnfit):
-    """The ledger's tables were upgraded by a later Keyfold."""
+    """The ledger's tables were upgraded by a later Keyfold, and this one cannot work with them."""
 
 
 class Step(NamedTuple):
@@ -53,6 +61,12 @@ class Step(NamedTuple):
     version: int
     name: str
     sql: str
+
+    @property
+    def oldest_program(self) -> int:
+        """The lowest schema version that a program must know to work with the tables after it."""
+        named = _OLDEST_PROGRAM.match(self.sql)
+        return min(int(named[1]), self.version) if named else self.version
 
 
 def upgrade(database_url: str) -> list[str]:
@@ -76,7 +90,9 @@ def upgrade(database_url: str) -> list[str]:
 
 
 def check(database_url: str) -> None:
-    """Refuse a ledger whose tables are not those that this program reads and writes.
+    """Refuse a ledger whose tables this program cannot read and write.
+
+    Tables that a later Keyfold has upgraded are taken when each of its steps says so.
 
     Raises:
         ValueError: the address is none that `open_environment` takes.
@@ -111,18 +127,26 @@ def _name(file: Traversable) -> str:
     return file.name
 
 
-def _missing(known: list[Step], applied: set[int]) -> list[Step]:
-    """Answer the steps that have not been applied."""
-    newest = max(applied, default=0)
-    if newest > len(known):
+def _missing(known: list[Step], applied: dict[int, int]) -> list[Step]:
+    """Return the steps that have not been applied.
+
+    Args:
+        applied: by version, the oldest program that can work with the step.
+
+    Raises:
+        SchemaNewer: a step that is not known needs a later program.
+    """
+    needed = max((applied[newer] for newer in applied if newer > len(known)), default=0)
+    if needed > len(known):
         raise SchemaNewer(
-            f"the ledger's tables are of version {newest}, this Keyfold knows {len(known)}:"
+            f"the ledger's tables are of version {max(applied)} and need a Keyfold that knows"
+            f" {needed}, this one knows {len(known)}:"
             " use the Keyfold that upgraded them (`keyfold db upgrade` cannot go back)"
         )
     return [step for step in known if step.version not in applied]
 
 
-def _check(known: list[Step], applied: set[int]) -> None:
+def _check(known: list[Step], applied: dict[int, int]) -> None:
     if not applied:
         raise SchemaMissing(f"there is no ledger in this database; {MEND}")
     if missing := _missing(known, applied):
@@ -151,9 +175,12 @@ def _apply_to_sqlite(connection: sqlite3.Connection, known: list[Step], step: St
             return False
         for statement in _statements(step.sql):
             connection.execute(statement)
+        columns = connection.execute("SELECT * FROM keyfold_schema LIMIT 0").description
+        if "oldest_program" not in [column[0] for column in columns]:
+            connection.execute("ALTER TABLE keyfold_schema ADD COLUMN oldest_program INTEGER")
         connection.execute(
-            "INSERT INTO keyfold_schema VALUES (?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))",
-            (step.version,),
+            f"{_RECORD} (?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ?)",
+            (step.version, step.oldest_program),
         )
         connection.execute("COMMIT")
         return True
@@ -173,7 +200,7 @@ def _statements(sql: str) -> Iterator[str]:
     yield statement  # a comment at the end
 
 
-def _applied_in_sqlite(path: str) -> set[int]:
+def _applied_in_sqlite(path: str) -> dict[int, int]:
     try:
         with closing(sqlite.connect(path)) as connection:
             return _versions_in_sqlite(connection)
@@ -181,12 +208,17 @@ def _applied_in_sqlite(path: str) -> set[int]:
         raise sqlite.fault_of(error, path) from error
 
 
-def _versions_in_sqlite(connection: sqlite3.Connection) -> set[int]:
+def _versions_in_sqlite(connection: sqlite3.Connection) -> dict[int, int]:
     if not connection.execute(
         "SELECT 1 FROM sqlite_schema WHERE name = 'keyfold_schema'"
     ).fetchone():
-        return set()
-    return {version for (version,) in connection.execute("SELECT version FROM keyfold_schema")}
+        return {}
+    return _oldest_programs(connection.execute("SELECT * FROM keyfold_schema").fetchall())
+
+
+def _oldest_programs(rows: list[tuple[Any, ...]]) -> dict[int, int]:
+    """Return by version what a step has said; an older upgrade has kept nothing of it."""
+    return {version: (named[0] if named and named[0] else version) for version, _, *named in rows}
 
 
 def _upgrade_postgres(database_url: str) -> list[str]:
@@ -202,20 +234,25 @@ def _apply_to_postgres(connection: psycopg.Connection[Any], known: list[Step], s
         if step not in _missing(known, _versions_in_postgres(connection)):
             return False
         connection.execute(step.sql.encode())
-        connection.execute("INSERT INTO keyfold_schema VALUES (%s, now())", (step.version,))
+        connection.execute(
+            "ALTER TABLE keyfold_schema ADD COLUMN IF NOT EXISTS oldest_program integer"
+        )
+        connection.execute(
+            f"{_RECORD} (%s, now(), %s)".encode(), (step.version, step.oldest_program)
+        )
         return True
 
 
-def _applied_in_postgres(database_url: str) -> set[int]:
+def _applied_in_postgres(database_url: str) -> dict[int, int]:
     with _postgres_session(database_url) as connection:
         return _versions_in_postgres(connection)
 
 
-def _versions_in_postgres(connection: psycopg.Connection[Any]) -> set[int]:
+def _versions_in_postgres(connection: psycopg.Connection[Any]) -> dict[int, int]:
     ((is_there,),) = connection.execute("SELECT to_regclass('keyfold_schema') IS NOT NULL")
     if not is_there:
-        return set()
-    return {version for (version,) in connection.execute("SELECT version FROM keyfold_schema")}
+        return {}
+    return _oldest_programs(connection.execute("SELECT * FROM keyfold_schema").fetchall())
 
 
 @contextmanager

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -13,6 +18,8 @@ from ledger.store import Kind, schema
 from ledger.store.schema import SchemaMissing, SchemaNewer, SchemaOutdated, Step
 from tests.store.log import event, open_recorder
 from tests.store.processes import in_processes
+
+CHECKOUT = Path(__file__).parents[2]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -79,11 +86,109 @@ def test_an_older_ledger_is_refused_with_the_mend(
 
 def test_a_newer_ledger_is_refused_also_by_an_upgrade(empty_url: str) -> None:
     schema.upgrade(empty_url)
-    execute(empty_url, "INSERT INTO keyfold_schema VALUES (4711, '2031-01-01T00:00:00Z')")
+    execute(
+        empty_url,
+        "INSERT INTO keyfold_schema (version, applied_at) VALUES (4711, '2031-01-01T00:00:00Z')",
+    )
 
     for refused in (schema.check, schema.upgrade):
         with pytest.raises(SchemaNewer, match=r"4711.*keyfold db upgrade"):
             refused(empty_url)
+
+
+def test_an_older_program_goes_on_with_a_newer_ledger_whose_steps_say_so(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema.upgrade(empty_url)
+    known = schema.steps("sqlite")
+    last = len(known)
+    table = "CREATE TABLE {} (a integer);"
+    good = Step(last + 1, "0098_good", f"-- oldest program: {last}\n" + table.format("good"))
+    other = Step(last + 2, "0099_other", f"-- oldest program: {last + 1}\n" + table.format("other"))
+    with monkeypatch.context() as later:
+        later.setattr(schema, "steps", lambda _: [*known, good])
+        assert schema.upgrade(empty_url) == ["0098_good"]
+
+    schema.check(empty_url)
+    assert schema.upgrade(empty_url) == []
+    with closing(open_recorder(empty_url)) as recorder:
+        assert recorder.insert_events([event("a", 1)]) == [1]
+
+    with monkeypatch.context() as later:
+        later.setattr(schema, "steps", lambda _: [*known, good, other])
+        schema.upgrade(empty_url)
+    for refused in (schema.check, schema.upgrade):
+        with pytest.raises(SchemaNewer, match=rf"need a Keyfold that knows {last + 1}, this one"):
+            refused(empty_url)
+    monkeypatch.setattr(schema, "steps", lambda _: [*known, good])
+    schema.check(empty_url)
+
+
+def test_a_ledger_that_was_made_before_steps_named_a_program_is_upgraded(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema.upgrade(empty_url)
+    execute(empty_url, "ALTER TABLE keyfold_schema DROP COLUMN oldest_program")
+    schema.check(empty_url)
+    known = schema.steps("sqlite")
+    last = len(known)
+    more = Step(last + 1, "0099_more", f"-- oldest program: {last}\nCREATE TABLE more (a integer);")
+    monkeypatch.setattr(schema, "steps", lambda _: [*known, more])
+
+    assert schema.upgrade(empty_url) == ["0099_more"]
+    schema.check(empty_url)
+    monkeypatch.setattr(schema, "steps", lambda _: known)
+    schema.check(empty_url)
+    monkeypatch.setattr(schema, "steps", lambda _: known[:-1])
+    with pytest.raises(SchemaNewer, match=f"knows {last}, this one knows {last - 1}"):
+        schema.check(empty_url)
+
+
+def test_workers_of_the_last_commit_before_steps_named_a_program_append_and_read_on(
+    empty_url: str, tmp_path: Path
+) -> None:
+    found = git("log", "--format=%H", "-S", "oldest_program", "--", "ledger/store/schema.py")
+    archive = git("archive", f"{found.decode().split()[-1]}^", "ledger") if found else b""
+    if not archive:
+        pytest.skip("no older program: this checkout has no history")
+    (tmp_path / "old.tar").write_bytes(archive)
+    shutil.unpack_archive(tmp_path / "old.tar", tmp_path, filter="data")
+    schema.upgrade(empty_url)
+
+    ran = subprocess.run(
+        [sys.executable, "-c", OLD_WORKER, empty_url],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (ran.returncode, ran.stdout) == (0, "[1, 2] 2\n"), ran.stderr
+    with closing(open_recorder(empty_url)) as recorder:
+        assert [row.version for row in recorder.read_from(0, 10)] == [1, 2]
+
+
+OLD_WORKER = """
+import sys
+from eventsourcing.persistence import StoredEvent
+import ledger.store
+from eventsourcing.persistence import InfrastructureFactory
+from eventsourcing.utils import Environment
+
+assert "oldest_program" not in open(ledger.store.__path__[0] + "/schema.py").read()
+environment = Environment("keyfold", ledger.store.open_environment(sys.argv[1]))
+recorder = InfrastructureFactory.construct(environment).application_recorder()
+stored = [StoredEvent("a", version, "some@1", b"{}") for version in (1, 2)]
+print(recorder.insert_events(stored), recorder.head())
+recorder.close()
+"""
+
+
+def git(*arguments: str) -> bytes:
+    """Return what git says about this checkout; nothing where it has no history."""
+    done = subprocess.run(["git", *arguments], cwd=CHECKOUT, capture_output=True, check=False)
+    return done.stdout if done.returncode == 0 else b""
 
 
 def test_a_step_that_fails_leaves_nothing_of_itself(
