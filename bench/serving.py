@@ -1,6 +1,6 @@
 """What Keyfold costs over HTTP, beside a plain Flask application on the same server.
 
-Both are served by granian as `keyfold serve` runs it, with as many workers and threads, and are
+Both are served as `keyfold serve` serves, with as many workers and threads, and are
 asked by one process over 16 connections that are kept (`bench.load`). What the plain one does, and
 does not do, is told in `bench.serving_plain`; both write to the same database. Keyfold is as it is
 always served: it looks the token up in the ledger, validates, counts, and logs each request. Each

@@ -12,16 +12,14 @@ come in, counts nothing and logs nothing.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from flask import Flask, Response, abort, request
 
 from bench.ledgers import open_raw
-from web.serving import server_of
+from web.serving import serve_application
 
 VARIABLE: Final = "KEYFOLD_BENCH_PLAIN"
 LOOKED_UP: Final = "/looked-up"
@@ -82,16 +80,16 @@ def application() -> Flask:
     return app
 
 
-def load() -> Callable[..., Any]:
-    return application()
-
-
 def main() -> None:
     os.environ[VARIABLE] = sys.argv[1]
     told = json.loads(sys.argv[1])
-    multiprocessing.set_start_method("spawn", force=True)
-    server = server_of("plain", "127.0.0.1", told["port"], told["workers"], told["threads"])
-    server.serve(target_loader=load, wrap_loader=False)
+    serve_application(
+        application,
+        "127.0.0.1",
+        told["port"],
+        workers=told["workers"],
+        threads=told["threads"],
+    )
 
 
 if __name__ == "__main__":

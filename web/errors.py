@@ -41,6 +41,8 @@ CONTENT_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
 SET_UP_S: Final = 300
 ALTERED_RETRY_AFTER_S: Final = 60
+# In an environ: the code that the server wants the request refused with.
+REFUSED_BY_SERVER: Final = "keyfold.refused"
 ERRORS_MAX: Final = 50
 PAGES: Final = "keyfold.problem_pages"
 TEXT_LENGTH_MAX: Final = 500
@@ -102,11 +104,12 @@ STRIPE_NOT_CONFIGURED = Kind("stripe_not_configured", 503, "Stripe is not set up
 STRIPE_UNAVAILABLE = Kind("stripe_unavailable", 503, "Stripe cannot be reached")
 STRIPE_REFUSED = Kind("stripe_refused", 502, "Stripe refuses the call")
 PAYMENT_FAILED = Kind("payment_failed", 402, "The payment did not go through")
+OVERLOADED = Kind("overloaded", 503, "Too much is asked at once")
 ALTERED = Kind("ledger_altered", 503, "The ledger is not what it was")
 
 _OURS = (
     MALFORMED, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, TOO_LARGE, UNSUPPORTED,
-    CODE_IN_URL, INTERNAL_ERROR, POSITION_NOT_REACHED, UNAVAILABLE, BUSY, ALTERED,
+    CODE_IN_URL, INTERNAL_ERROR, POSITION_NOT_REACHED, UNAVAILABLE, BUSY, OVERLOADED, ALTERED,
     WEBHOOK_REFUSED, STRIPE_NOT_CONFIGURED, STRIPE_UNAVAILABLE, STRIPE_REFUSED, PAYMENT_FAILED,
 )  # fmt: skip
 

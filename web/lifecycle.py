@@ -17,7 +17,16 @@ from ledger.events import Stamp
 from ledger.limits import REQUEST_ID
 from web.auth import EVERYBODY, NOBODY, Access, let_in
 from web.context import parts, this_g, this_request
-from web.errors import CODE_IN_URL, MALFORMED, Problem
+from web.errors import (
+    CODE_IN_URL,
+    KINDS,
+    MALFORMED,
+    OVERLOADED,
+    REFUSED_BY_SERVER,
+    RETRY_AFTER_S,
+    TOO_LARGE,
+    Problem,
+)
 from web.logs import Line
 
 if TYPE_CHECKING:
@@ -34,6 +43,11 @@ _HEADERS = [
         "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     }.items()
 ]
+# What the server had to refuse, and has us answer.
+_WHY = {
+    TOO_LARGE.code: "a body has at most 1 MiB",
+    OVERLOADED.code: "nothing was looked at: try again",
+}
 _UNMATCHED = "(none)"
 ID_LENGTH: Final = 26
 ADDRESS_BYTES_MAX: Final = 16_384
@@ -61,6 +75,8 @@ def _begin() -> None:
     if not _REQUEST_ID.fullmatch(id) or app.redactor.holds_secret(id):
         id = new_request_id()
     begun.request_id = id
+    if refused := sent.environ.get(REFUSED_BY_SERVER):
+        raise Problem(KINDS[refused], _WHY[refused], {"Retry-After": str(RETRY_AFTER_S)})
     _hold_to_address(sent)
     if app.redactor.holds_code_quoted(f"{sent.path}?{sent.query_string.decode('latin-1')}"):
         raise Problem(CODE_IN_URL, "send it in a body; this one may be in a log by now")

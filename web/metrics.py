@@ -1,13 +1,13 @@
 """Figures for Prometheus.
 
-They are each process's own. Where several workers share a port, set PROMETHEUS_MULTIPROC_DIR to an
-empty folder before they start, and any of them answers for all (docs/operations.md).
+They are each process's own. Workers of `keyfold serve` tell each other theirs (`web.board`), so
+that any of them answers for all.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -16,16 +16,20 @@ from prometheus_client import (
     Histogram,
     ProcessCollector,
     generate_latest,
+    values,
 )
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from projections.overview import Attention
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
+# Never files that are mapped into memory, whatever the environment says: on a full disk they kill.
+values.ValueClass = values.MutexValue
+
+_CREATED = "_created"
 _METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"})
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -62,8 +66,18 @@ class Metrics:
         )
         # By method, route and status, all of which are few: looking them up by label takes longer.
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        if MULTIPROCESS_DIR not in os.environ:
-            ProcessCollector(registry=self._registry)
+        self._process: ProcessCollector | None = ProcessCollector(registry=self._registry)
+        self._of_others: Callable[[], Mapping[str, float]] = dict
+
+    def share(self, of_others: Callable[[], Mapping[str, float]]) -> None:
+        """Answer for other processes from now on, whose figures are added to ours.
+
+        What is said of this process itself is left out then.
+        """
+        if self._process is not None:
+            self._registry.unregister(self._process)
+            self._process = None
+        self._of_others = of_others
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request; methods that are none of ours count together."""
@@ -85,20 +99,60 @@ class Metrics:
         self._problems.labels(code).inc()
 
     def page(self, position: int, attention: Attention | None = None) -> bytes:
-        """Answer all figures in Prometheus' text format, with the ledger's head as of now.
+        """Return all figures in Prometheus' text format, with the ledger's head as of now.
 
         Args:
             attention: what needs looking at; None where that is not known.
         """
-        registry = self._registry
-        if MULTIPROCESS_DIR in os.environ:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         head = CollectorRegistry()
         head.register(_Head(position))
         if attention is not None:
             head.register(_AtStripe(attention))
-        return generate_latest(registry) + generate_latest(head)
+        together = CollectorRegistry()
+        together.register(_Together(self._registry, self._of_others()))
+        return generate_latest(together) + generate_latest(head)
+
+    def figures(self) -> dict[str, float]:
+        """Return what this process has counted, by what it is and its labels."""
+        return {
+            _key(family.name, sample): sample.value
+            for family in self._registry.collect()
+            for sample in family.samples
+            if not sample.name.endswith(_CREATED)
+        }
+
+
+def _key(family: str, sample: Sample) -> str:
+    return json.dumps([family, sample.name, sorted(sample.labels.items())])
+
+
+class _Together(Collector):
+    """A registry, with the figures of others added to those of the same name and labels."""
+
+    def __init__(self, registry: CollectorRegistry, others: Mapping[str, float]) -> None:
+        self._registry = registry
+        self._others = others
+
+    def collect(self) -> Iterator[Metric]:
+        left = dict(self._others)
+        families = list(self._registry.collect())
+        for family in families:
+            family.samples = [
+                sample._replace(value=sample.value + left.pop(_key(family.name, sample), 0.0))
+                for sample in family.samples
+            ]
+        known = {family.name: family for family in families}
+        for key, value in left.items():
+            name, sample, labels = json.loads(key)
+            if name in known:
+                known[name].add_sample(sample, dict(labels), value)
+        for family in families:
+            family.samples.sort(key=lambda sample: _order(sample.labels))
+        yield from families
+
+
+def _order(labels: Mapping[str, str]) -> list[tuple[str, str]]:
+    return sorted(one for one in labels.items() if one[0] != "le")
 
 
 class _Head(Collector):

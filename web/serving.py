@@ -1,19 +1,15 @@
-"""Serving with granian: one worker process or several, each with several threads.
+"""Serving: one process that looks after workers, each of which serves with several threads.
 
-What this adds to granian, and why:
-
-* The port is held from before the workers start until after they have stopped. Granian's workers
-  share a port among themselves by SO_REUSEPORT, which would also let a second server of the same
-  user in, silently, and would give each worker another port where 0 was asked for.
+* The port is taken by the first process before anything else, and the workers take connections
+  from that one socket. So a port that is in use is told at once, and connections wait, and are not
+  refused, while a worker is replaced.
 * Workers are spawned, never forked, so nothing that was opened before reaches into them: no
   connection, no lock, no thread.
+* A worker that ends is replaced, at once if it lived for a while, else after a pause that doubles.
+  One that says nothing for `HUNG_S` is killed. The server never gives up (`web.worker`).
 * Only the first process hears of Ctrl-C and of a closed terminal; it tells the workers, and they
-  finish what they are answering. A worker whose parent was killed leaves, too. And a worker takes
-  being told once: granian 2.8 hangs when a signal of the whole group (Ctrl-C, systemd) comes on top
-  of its parent's.
-* The workers' figures are put together, so that `/metrics` says the same whoever answers.
+  finish what they are answering. A worker whose parent was killed leaves, too.
 * Where seats are billed, the first process keeps Stripe in step with them (`web.seat_sync_loop`).
-* Nothing of a request is logged: no path, no query, no header.
 """
 
 from __future__ import annotations
@@ -21,46 +17,40 @@ from __future__ import annotations
 import contextlib
 import http.client
 import ipaddress
+import logging
 import multiprocessing
-import os
 import signal
 import socket
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing import resource_tracker
-from typing import TYPE_CHECKING, Any, NoReturn
+from multiprocessing import connection, resource_tracker
+from multiprocessing.context import SpawnProcess
+from typing import TYPE_CHECKING, Final
+
+from web.board import Board
+from web.logs import log_to_stderr
 
 if TYPE_CHECKING:
-    from granian.server.mp import MPServer
-    from granian.server.mt import MTServer
+    from _typeshed.wsgi import WSGIApplication
 
-STOP_TIMEOUT_S = 30
-POLL_S = 0.05
-INSIST_S = 1.0
-FIGURES_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-POLL_TIMEOUT_S = 5
+INTERRUPTS: Final = frozenset({signal.SIGINT, signal.SIGHUP, signal.SIGTERM})
+BACKLOG: Final = 1_024
+STOP_S: Final = 30.0
+POLL_S: Final = 0.05
+POLL_TIMEOUT_S: Final = 5
+LOOK_S: Final = 1.0
+START_S: Final = 60.0
+HUNG_S: Final = 30.0
+GOOD_LIFE_S: Final = 10.0
+PAUSE_S: Final = 0.25
+PAUSE_S_MAX: Final = 15.0
 
-Application = Callable[..., Any]
-
-# Standard output belongs to the line that says where we listen, and to whatever the caller prints.
-_LOGGING = {
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {
-        "stderr": {
-            "class": "logging.StreamHandler",
-            "formatter": "plain",
-            "stream": "ext://sys.stderr",
-        }
-    },
-    "loggers": {"_granian": {"handlers": ["stderr"], "propagate": False}},
-}
+_log = logging.getLogger("keyfold.server")
 
 
 class CannotServe(Exception):
-    """The server cannot start, or its workers keep dying; the message is one line."""
+    """The server cannot start; the message is one line."""
 
 
 def serve(
@@ -71,7 +61,7 @@ def serve(
     threads: int = 4,
     on_ready: Callable[[str], object] = lambda _url: None,
 ) -> None:
-    """Serve `web.wsgi:app` until SIGTERM or SIGINT, then finish what is being answered.
+    """Serve Keyfold until SIGTERM, SIGINT or SIGHUP, then finish what is being answered.
 
     Args:
         host: a name or address of this machine.
@@ -79,99 +69,173 @@ def serve(
         on_ready: called once with the address, as soon as it answers.
 
     Raises:
-        CannotServe: the port cannot be had, or the workers keep dying.
+        CannotServe: the port cannot be had.
     """
     from web import seat_sync_loop
 
-    with _held(host, port) as (address, held_port), _figures_together(workers):
-        multiprocessing.set_start_method("spawn", force=True)
-        server = server_of("web.wsgi:app", address, held_port, workers, threads)
-        _hear_interrupts()
+    log_to_stderr()
+    with _listening(host, port) as listener, _told_to_stop() as told:
+        address, held_port = listener.getsockname()[:2]
         _in_background(lambda: _announce(host, address, held_port, on_ready))
-        _in_background(lambda: _insist_on_stopping(server))
-        try:
-            # Here and not in a worker, so that there is one however many workers there are; and
-            # after interrupts were blocked, since its threads must not hear them either.
-            with seat_sync_loop.running():
-                server.serve(target_loader=_application, wrap_loader=False)
-        except SystemExit:
-            # Also when a worker left on the very signal that we were sent: that is no failure.
-            if not server.interrupt_signal:
-                raise CannotServe("the workers keep dying: see the errors above") from None
-        finally:
-            # It is leaving: to be told so once more must not make it look as if it had been killed.
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        # Here and not in a worker, so that there is one however many workers there are.
+        with seat_sync_loop.running():
+            _look_after(listener, workers, threads, _keyfold, told)
 
 
-def server_of(
-    target: str, address: str, port: int, workers: int, threads: int
-) -> MPServer | MTServer:
-    """Answer a server of a WSGI application as we run it; it has not been started."""
-    from granian import Granian
-    from granian.constants import HTTPModes, Interfaces
-    from granian.log import LogLevels
-
-    return Granian(
-        target,
-        address=address,
-        port=port,
-        interface=Interfaces.WSGI,
-        http=HTTPModes.http1,
-        websockets=False,
-        workers=workers,
-        blocking_threads=threads,
-        respawn_failed_workers=True,
-        workers_kill_timeout=STOP_TIMEOUT_S,
-        # Below errors granian has advice on the numbers that were given, and not much else.
-        log_level=LogLevels.error,
-        log_dictconfig=_LOGGING,
-    )
+def serve_application(
+    make: Callable[[], WSGIApplication], host: str, port: int, *, workers: int, threads: int
+) -> None:
+    """Serve another WSGI application in the same way; `make` is called in each worker."""
+    log_to_stderr()
+    with _listening(host, port) as listener, _told_to_stop() as told:
+        _look_after(listener, workers, threads, make, told)
 
 
 def url_of(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def _keyfold() -> WSGIApplication:
+    from web import wsgi
+
+    return wsgi.application()
+
+
+# The workers
+
+
+class _Workers:
+    """The processes that serve, one for each place on the board."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        count: int,
+        threads: int,
+        make: Callable[[], WSGIApplication],
+    ) -> None:
+        from web.worker import Duty, work
+
+        board = Board.for_workers(count)
+        self._work = work
+        self._duties = [Duty(listener, threads, board, number, make) for number in range(count)]
+        self._board = board
+        self.alive: dict[int, SpawnProcess] = {}
+        self._began = [0.0] * count
+        self._start_at = [0.0] * count
+        self._pause_s = [PAUSE_S] * count
+
+    def start_due(self) -> None:
+        """Start those that are missing and have paused for long enough."""
+        for number, duty in enumerate(self._duties):
+            if number in self.alive or time.monotonic() < self._start_at[number]:
+                continue
+            process = multiprocessing.get_context("spawn").Process(target=self._work, args=(duty,))
+            try:
+                # It must not hear of these before it can do as they say; it lets them in itself.
+                signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
+                process.start()
+            except OSError as error:
+                _log.error("a worker cannot be started: %s", error.strerror)
+                self._postpone(number)
+                continue
+            finally:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
+            self.alive[number] = process
+            self._began[number] = time.monotonic()
+
+    def bury(self, *, quietly: bool = False) -> None:
+        """Take note of those that have ended."""
+        for number, process in list(self.alive.items()):
+            if process.exitcode is None:
+                continue
+            del self.alive[number]
+            process.join()
+            self._board.take_leave(number)
+            if not quietly:
+                _log.warning("a worker ended (%s) and is replaced", _ending(process.exitcode))
+                self._postpone(number)
+
+    def _postpone(self, number: int) -> None:
+        now = time.monotonic()
+        if now - self._began[number] > GOOD_LIFE_S:
+            self._pause_s[number] = PAUSE_S
+            self._start_at[number] = now
+            return
+        self._start_at[number] = now + self._pause_s[number]
+        self._pause_s[number] = min(self._pause_s[number] * 2, PAUSE_S_MAX)
+
+    def kill_hung(self) -> None:
+        """Kill those that have said nothing for too long."""
+        now = time.monotonic()
+        for number, process in self.alive.items():
+            beat = self._board.places[number].last_beat()
+            silent_s = now - max(beat, self._began[number])
+            if silent_s > (HUNG_S if beat else START_S):
+                _log.error("a worker hangs and is killed")
+                process.kill()
+
+    def stop(self) -> None:
+        """Let them finish, and return when they have ended."""
+        for process in self.alive.values():
+            process.terminate()
+        until = time.monotonic() + STOP_S + LOOK_S
+        for process in self.alive.values():
+            process.join(max(0.0, until - time.monotonic()))
+            if process.exitcode is None or process.exitcode == -signal.SIGALRM:
+                _log.warning("some answers were not finished within %d s", STOP_S)
+            if process.exitcode is None:
+                process.kill()
+                process.join()
+
+
+def _ending(exitcode: int) -> str:
+    if exitcode >= 0:
+        return f"exit code {exitcode}"
+    with contextlib.suppress(ValueError):
+        return signal.Signals(-exitcode).name
+    return f"signal {-exitcode}"
+
+
+def _look_after(
+    listener: socket.socket,
+    count: int,
+    threads: int,
+    make: Callable[[], WSGIApplication],
+    told: socket.socket,
+) -> None:
+    workers = _Workers(listener, count, threads, make)
+    try:
+        while True:
+            workers.start_due()
+            sentinels = [process.sentinel for process in workers.alive.values()]
+            if told in connection.wait([told, *sentinels], LOOK_S / 4):
+                return
+            workers.bury()
+            workers.kill_hung()
+    finally:
+        workers.stop()
+
+
 # The port
 
 
 @contextlib.contextmanager
-def _held(host: str, port: int) -> Iterator[tuple[str, int]]:
-    """Hold the port without listening on it, so that only our own workers can."""
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
     with contextlib.ExitStack() as stack:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             family, kind, protocol, _, where = found[0]
-            holder = stack.enter_context(socket.socket(family, kind, protocol))
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            holder.bind(where)
+            listener = stack.enter_context(socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(where)
+            listener.listen(BACKLOG)
         except OSError as error:
             mend = ": name another with --port" if port else ""
             raise CannotServe(
                 f"cannot listen on {host} port {port}: {error.strerror}{mend}"
             ) from None
-        address, held_port = holder.getsockname()[:2]
-        if sys.platform == "linux":
-            # Only once it is bound: had it been shared before, another server's would do.
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        else:
-            # Elsewhere granian binds once, in the first process, and hands the socket down.
-            holder.close()
-        yield address, held_port
-
-
-@contextlib.contextmanager
-def _figures_together(workers: int) -> Iterator[None]:
-    """Let any of several workers answer `/metrics` for all of them (`web.metrics`)."""
-    if workers == 1 or FIGURES_FOLDER in os.environ:
-        yield
-        return
-    with tempfile.TemporaryDirectory(prefix="keyfold-metrics-") as folder:
-        os.environ[FIGURES_FOLDER] = folder
-        try:
-            yield
-        finally:
-            del os.environ[FIGURES_FOLDER]
+        yield listener
 
 
 def _announce(host: str, address: str, port: int, on_ready: Callable[[str], object]) -> None:
@@ -181,18 +245,18 @@ def _announce(host: str, address: str, port: int, on_ready: Callable[[str], obje
 
 
 def _answers(address: str, port: int) -> bool:
-    connection = http.client.HTTPConnection(address, port, timeout=POLL_TIMEOUT_S)
+    asking = http.client.HTTPConnection(address, port, timeout=POLL_TIMEOUT_S)
     try:
-        connection.request("GET", "/healthz", headers={"Connection": "close"})
-        return connection.getresponse().status == http.HTTPStatus.OK
+        asking.request("GET", "/healthz", headers={"Connection": "close"})
+        return asking.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False
     finally:
-        connection.close()
+        asking.close()
 
 
 def _reachable(address: str) -> str:
-    """Answer where we ourselves reach a server that listens on an address, or on all of them."""
+    """Return where we ourselves reach a server that listens on an address, or on all of them."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
     if not parsed.is_unspecified:
         return address
@@ -202,79 +266,33 @@ def _reachable(address: str) -> str:
 # Signals
 
 
-def _hear_interrupts() -> None:
-    """Let Ctrl-C and a closed terminal stop the server as SIGTERM does.
+@contextlib.contextmanager
+def _told_to_stop() -> Iterator[socket.socket]:
+    """Yield a socket that can be read once somebody has told us to stop.
 
-    Both go to every process of the terminal's group. They are blocked here, which the workers
-    inherit, and waited for in a thread. What was ignored from the start (`nohup`) stays so.
+    What was ignored from the start (`nohup`) stays so.
     """
-    # Before Python 3.12 its start unblocks SIGINT, so it must not be the workers that start it.
+    # Before Python 3.12 its start unblocks SIGINT, so it must not be a worker that starts it.
     resource_tracker.ensure_running()
-    interrupts = [signal.SIGINT, signal.SIGHUP]
-    heard = [one for one in interrupts if signal.getsignal(one) != signal.SIG_IGN]
-    signal.pthread_sigmask(signal.SIG_BLOCK, interrupts)
-    main = threading.main_thread().ident
-    assert main is not None
+    heard, ours = socket.socketpair()
+    with heard, ours:
+        ours.setblocking(False)
 
-    def hear() -> NoReturn:
-        while True:
-            signal.sigwait(heard)
-            signal.pthread_kill(main, signal.SIGTERM)
+        def tell(*_: object) -> None:
+            with contextlib.suppress(OSError):
+                ours.send(b"x")
 
-    if heard:
-        _in_background(hear)
-
-
-def _insist_on_stopping(server: MPServer | MTServer) -> NoReturn:
-    """Wake granian again when it has been told to stop and has not heard it.
-
-    It forgets a signal that comes while it is about to replace a worker that has just ended, as one
-    has that the same signal reached first; and then it would wait for ever.
-    """
-    while True:
-        time.sleep(INSIST_S)
-        if server.interrupt_signal:
-            server.main_loop_interrupt.set()
+        before = {one: signal.getsignal(one) for one in INTERRUPTS}
+        for one, handler in before.items():
+            if handler != signal.SIG_IGN:
+                signal.signal(one, tell)
+        try:
+            yield heard
+        finally:
+            # It is leaving: to be told so once more must not make it look as if it had been killed.
+            for one in before:
+                signal.signal(one, signal.SIG_IGN)
 
 
-def _in_background(work: Callable[[], object]) -> None:
-    threading.Thread(target=work, daemon=True).start()
-
-
-# In a worker
-
-
-def _application() -> Application:
-    """Make the application; granian calls this in each worker."""
-    from web.settings import SettingError
-
-    _hear_stop_once()
-    _in_background(_follow_parent)
-    try:
-        from web.wsgi import app
-    except SettingError as error:
-        sys.stderr.write(f"{error}\n")
-        raise SystemExit(1) from None
-    return app
-
-
-def _hear_stop_once() -> None:
-    """Pass the first SIGTERM on to granian's handler, whenever it comes, and no other."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-
-    def hear() -> None:
-        signal.sigwait([signal.SIGTERM])
-        handler = signal.getsignal(signal.SIGTERM)
-        if not callable(handler):
-            # It has not been set yet: nothing has been served, so there is nothing to finish.
-            os._exit(0)
-        handler(signal.SIGTERM, None)
-
-    _in_background(hear)
-
-
-def _follow_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
+def _in_background(task: Callable[[], object]) -> None:
+    threading.Thread(target=task, daemon=True).start()

@@ -16,8 +16,9 @@ from flask import Flask
 
 from web import stripe_webhook
 from web.app import create_app
-from web.context import EXTENSION
+from web.context import EXTENSION, Parts
 from web.logs import log_to_stderr
+from web.metrics import Metrics
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -31,6 +32,12 @@ class PerProcess:
         self._is_ours = True
         self._turn = Lock()
         os.register_at_fork(after_in_child=self._forked)
+
+    @property
+    def metrics(self) -> Metrics:
+        """What this process has counted."""
+        found: Parts = self.application.extensions[EXTENSION]
+        return found.metrics
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not self._is_ours:
@@ -59,13 +66,18 @@ _apps: list[PerProcess] = []
 
 
 def __getattr__(name: str) -> PerProcess:
-    """Answer `app`.
+    if name != "app":
+        raise AttributeError(name)
+    return application()
+
+
+def application() -> PerProcess:
+    """Return `app`, made at the first call that succeeds.
 
     Raises:
         SettingError: a setting, the schema or the secret will not do.
+        PersistenceError: the database does not answer.
     """
-    if name != "app":
-        raise AttributeError(name)
     if not _apps:
         _apps.append(PerProcess())
     return _apps[0]

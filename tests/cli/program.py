@@ -142,12 +142,6 @@ class Server:
     def workers(self) -> set[int]:
         return {pid for pid in children_of(self.process.pid) if "spawn_main" in _command_line(pid)}
 
-    def listeners(self) -> int:
-        """Answer how many workers take connections at its port already."""
-        here, listening = f"0100007F:{self.port:04X}", "0A"
-        sockets = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
-        return sum(fields[1] == here and fields[3] == listening for fields in sockets)
-
     def stop(self, by: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal to the first process, and answer its exit code."""
         self.process.send_signal(by)
@@ -175,9 +169,9 @@ def _command_line(pid: int) -> str:
         return ""
 
 
-def wait_until(happened: Callable[[], bool]) -> None:
+def wait_until(happened: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
     """Wait until something is so; fail when it takes too long."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)

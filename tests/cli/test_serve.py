@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 import socket
@@ -17,6 +18,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.program import PATIENCE_S, Program, Server, wait_until
+from tests.postgres_server import FAST, own_server
+from web.serving import HUNG_S
 
 
 def gone(pid: int) -> bool:
@@ -51,7 +54,7 @@ def test_a_signal_of_the_whole_group_stops_it_as_cleanly(
     keyfold: Program, by: signal.Signals
 ) -> None:
     with keyfold.served("--workers", "2") as server:
-        wait_until(lambda: server.listeners() == 2)
+        wait_until(lambda: len(server.workers()) == 2)
         # As a terminal does for Ctrl-C, and systemd, and somebody who cannot wait.
         with contextlib.suppress(ProcessLookupError):
             for _ in range(20):
@@ -125,13 +128,18 @@ def test_two_workers_see_each_others_writes_and_put_their_figures_together(
     admin = token(keyfold)
     order = {"product": "cloud_pos", "seats": 1, "months": 1, "reseller": "North"}
     with keyfold.served("--workers", "2") as server:
-        wait_until(lambda: server.listeners() == 2)
+        wait_until(lambda: len(server.workers()) == 2)
         for made in range(1, 11):
             assert server.post("/v1/keys", order, admin)[0] == 201
             assert server.get("/v1/keys", admin)[1].count('"status":"issued"') == made
-        figures = server.get("/metrics")[1]
-        counted = [line for line in figures.splitlines() if 'method="POST"' in line]
-        assert [line for line in counted if line.endswith(" 10.0") and "requests_total" in line]
+        wait_until(lambda: _posts(server) == 10)
+
+
+def _posts(server: Server) -> float:
+    """Return how many POSTs all workers say they have answered."""
+    lines = server.get("/metrics")[1].splitlines()
+    asked = [one for one in lines if "requests_total" in one and 'method="POST"' in one]
+    return sum(float(one.rpartition(" ")[2]) for one in asked)
 
 
 @contextlib.contextmanager
@@ -190,3 +198,78 @@ def test_it_serves_a_ledger_on_postgres(bare: Program, postgres_url: str) -> Non
         assert server.post("/v1/keys/redeem", body, admin)[0] == 201
         assert server.stop() == 0
     assert bare.json("subscriptions", "acme")["products"][0]["seats"] == 1
+
+
+def test_it_stays_when_workers_die_again_and_again(keyfold: Program) -> None:
+    with keyfold.served("--workers", "2") as server:
+        for _ in range(3):
+            wait_until(lambda: len(server.workers()) == 2)
+            for worker in server.workers():
+                os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: _answers(server))
+        assert server.stop() == 0
+        for line in server.log.read_text().splitlines():
+            assert json.loads(line)
+
+
+def test_a_worker_that_hangs_is_replaced(keyfold: Program) -> None:
+    with keyfold.served() as server:
+        (hung,) = server.workers()
+        os.kill(hung, signal.SIGSTOP)
+        wait_until(lambda: gone(hung), 3 * HUNG_S)
+        wait_until(lambda: _answers(server))
+
+
+def test_it_waits_for_a_secret_that_was_lost_while_it_ran(keyfold: Program) -> None:
+    admin = token(keyfold)
+    secret = keyfold.folder / "keyfold.secret"
+    with keyfold.served() as server:
+        secret.rename(secret.with_suffix(".away"))
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: gone(worker))
+        wait_until(lambda: _answers(server))
+        assert server.get("/readyz")[0] == 503
+        secret.with_suffix(".away").rename(secret)
+        wait_until(lambda: server.get("/readyz")[0] == 200)
+        assert server.get("/v1/keys", admin)[0] == 200
+
+
+def test_it_starts_while_the_database_is_down_and_serves_when_it_is_back(
+    bare: Program, session_folder: Path
+) -> None:
+    database = own_server(session_folder, FAST)
+    try:
+        bare.settings |= {
+            "KEYFOLD_DATABASE_URL": database.admin_url,
+            "KEYFOLD_SECRET": "c2VjcmV0" * 6,
+        }
+        bare.done("db", "upgrade")
+        database.stop()
+        with bare.served() as server:
+            assert server.get("/healthz")[0] == 200
+            assert server.get("/readyz")[0] == 503
+            database.start()
+            wait_until(lambda: server.get("/readyz")[0] == 200)
+            database.stop()
+            (worker,) = server.workers()
+            os.kill(worker, signal.SIGKILL)
+            wait_until(lambda: gone(worker))
+            wait_until(lambda: _answers(server))
+            assert server.get("/readyz")[0] == 503
+            database.start()
+            wait_until(lambda: server.get("/readyz")[0] == 200)
+    finally:
+        database.remove()
+
+
+def test_a_server_that_was_killed_leaves_nothing_in_the_folder_for_files_of_the_moment(
+    keyfold: Program, tmp_path: Path
+) -> None:
+    moment = tmp_path / "moment"
+    moment.mkdir()
+    keyfold.settings["TMPDIR"] = str(moment)
+    with keyfold.served("--workers", "2") as server:
+        assert server.get("/metrics")[0] == 200
+        server.process.kill()
+    assert list(moment.iterdir()) == []

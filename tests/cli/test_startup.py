@@ -14,7 +14,7 @@ from tests.cli.program import PATIENCE_S, Program
 from web.cli.root import COMMANDS
 from web.cli.root import keyfold as root
 
-HEAVY = ("flask", "werkzeug", "marshmallow", "granian", "rich", "psycopg", "prometheus_client")
+HEAVY = ("flask", "werkzeug", "marshmallow", "waitress", "rich", "psycopg", "prometheus_client")
 
 _TELL = """
 import atexit, json, sys

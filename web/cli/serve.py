@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import click
+from eventsourcing.persistence import PersistenceError
 
 from web.cli.examples import Exampled
 from web.settings import read_settings
@@ -76,8 +77,10 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
     """
     from web import serving
 
-    # Everything that stops a start is told here, in one line, and not by each worker.
-    wire(read_settings()).close()
+    # A wrong setting is told here, in one line, and not by each worker. A database that does not
+    # answer is waited for: it may come back sooner than somebody who would start us again.
+    with contextlib.suppress(PersistenceError):
+        wire(read_settings()).close()
     serving.serve(host, port, workers=workers, threads=threads, on_ready=say_listening)
 
 
