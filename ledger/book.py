@@ -40,6 +40,7 @@ StateT = TypeVar("StateT")
 
 APPEND_TRIES_MAX = 5
 APPEND_RETRY_S = 0.2
+APPEND_WITHIN_S = 4.0  # no try but one that has to find out what became of it begins after that
 FOLLOW_PAGE = 1_000
 TURNS = 1_024
 TURN_PATIENCE_S = 1.0
@@ -326,12 +327,15 @@ class Book(Application[str]):
         # What a lost connection leaves open is settled by the next try: either it goes in now, or
         # it conflicts, and then the rows tell whether they are ours.
         unsure = False
+        until = time.monotonic() + APPEND_WITHIN_S
         for tries_left in reversed(range(APPEND_TRIES_MAX)):
             try:
                 return self._insert_once(stored, unsure=unsure)
             except (OperationalError, InterfaceError) as error:
-                unsure = unsure or isinstance(error, OutcomeUnknown)
-                if not tries_left:
+                is_late = time.monotonic() > until
+                has_to_look = isinstance(error, OutcomeUnknown) and not unsure
+                unsure = unsure or has_to_look
+                if not tries_left or (is_late and not has_to_look):
                     raise LedgerUnavailable(str(error)) from error
                 time.sleep(APPEND_RETRY_S)
         raise AssertionError("unreachable")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import psycopg
     from eventsourcing.sqlite import SQLiteCursor
 
-    from ledger.store.postgres_datastore import PostgresDatastore
+    from ledger.store.postgres_datastore import ImpatientConnection, PostgresDatastore
 
 
 class LedgerNotEmpty(Exception):
@@ -209,7 +209,8 @@ def _in_postgres(datastore: PostgresDatastore) -> Iterator[Filling]:
     from psycopg.rows import tuple_row
 
     with datastore.get_connection() as lent:
-        connection = cast("psycopg.Connection[Any]", lent)
+        connection = cast("ImpatientConnection", lent)
+        answer_s, connection.answer_s = connection.answer_s, None
         connection.execute(_POSTGRES_BEGIN)
         try:
             yield _PostgresFilling(connection.cursor(binary=True, row_factory=tuple_row))
@@ -218,3 +219,5 @@ def _in_postgres(datastore: PostgresDatastore) -> Iterator[Filling]:
             if not connection.closed:
                 connection.execute("ROLLBACK")
             raise
+        finally:
+            connection.answer_s = answer_s

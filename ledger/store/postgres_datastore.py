@@ -7,28 +7,35 @@ What it does not say is filled in so that a dead server is noticed within second
 from __future__ import annotations
 
 import select
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, LiteralString, NamedTuple
+from typing import Any, LiteralString, NamedTuple, TypeVar
 
 import psycopg
 from eventsourcing import persistence, postgres
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, TupleRow, dict_row, tuple_row
 
 from ledger.store.connections import Connections, PerProcess
-from ledger.store.postgres_session import Session
+from ledger.store.postgres_session import NoAnswer, Session
 from ledger.store.recorder import OutcomeUnknown
 
 AnyConnection = psycopg.Connection[Any]
+AnswerT = TypeVar("AnswerT")
 
 CONNECTIONS_MAX = 6  # of each kind, in each process
-PATIENCE_S = 10.0
+PATIENCE_S = 3.0
+# How long an answer is waited for.
+READ_S = 4.0
+APPEND_S = 5.0  # longer than the wait for the ledger's turn
+SIDE_S = 10.0
 
 CONNECTION_DEFAULTS = {
     "fallback_application_name": "keyfold",
-    "connect_timeout": "5",
+    "connect_timeout": "3",
     "keepalives_idle": "5",
     "keepalives_interval": "2",
     "keepalives_count": "3",
@@ -52,7 +59,7 @@ _PLANNING = {
 APPENDING = {
     **_PLANNING,
     "default_transaction_isolation": "read committed",
-    "lock_timeout": "5s",
+    "lock_timeout": "3s",
     "statement_timeout": "0",
 }
 
@@ -105,15 +112,62 @@ def fault_of(error: psycopg.Error) -> persistence.PersistenceError:
     return fault
 
 
-def connect(conninfo: str, settings: Mapping[str, str], row_factory: Any) -> AnyConnection:
+class ImpatientConnection(psycopg.Connection[Any]):
+    """A connection that is given up when the server does not answer.
+
+    Attributes:
+        answer_s: how long each answer is waited for; None for as long as it takes.
+    """
+
+    answer_s: float | None = None
+
+    def wait(self, gen: PQGen[AnswerT], *args: Any, **kwargs: Any) -> AnswerT:
+        """Wait for an answer.
+
+        Raises:
+            NoAnswer: there was none in time; the connection is closed.
+        """
+        if self.answer_s is None:
+            return super().wait(gen, *args, **kwargs)
+        try:
+            return super().wait(_until(gen, time.monotonic() + self.answer_s), *args, **kwargs)
+        except NoAnswer:
+            self.close()
+            raise
+
+
+def _until(gen: PQGen[AnswerT], until: float) -> PQGen[AnswerT]:
+    """Do what a generator does, for so long; whoever waits sends it 0 when nothing has come."""
+    try:
+        waits_for = next(gen)
+        while True:
+            ready = yield waits_for
+            if not ready and time.monotonic() > until:
+                raise NoAnswer("the server does not answer")
+            waits_for = gen.send(ready)
+    except StopIteration as ended:
+        answer: AnswerT = ended.value
+        return answer
+
+
+def connect(
+    conninfo: str,
+    settings: Mapping[str, str],
+    row_factory: Any,
+    answer_s: float | None = SIDE_S,
+) -> ImpatientConnection:
     """Open a session in autocommit with settings of its own.
+
+    Args:
+        answer_s: how long each answer is waited for; None for as long as it takes.
 
     Raises:
         psycopg.OperationalError: no server at the address can be used.
     """
-    connection = psycopg.connect(
+    connection = ImpatientConnection.connect(
         conninfo, autocommit=True, row_factory=row_factory, client_encoding="utf8"
     )
+    connection.answer_s = answer_s
     try:
         connection.execute(_SET, (list(settings), list(settings.values())))
     except BaseException:
@@ -172,7 +226,9 @@ class Writer:
             raise persistence.InterfaceError("the store has been closed")
         if self._session is None or not self._session.is_sound:
             self._drop()
-            self._session = Session(connect(self._conninfo, APPENDING, tuple_row))
+            self._session = Session(
+                connect(self._conninfo, APPENDING, tuple_row, APPEND_S), APPEND_S
+            )
         return self._session
 
     def _drop(self) -> None:
@@ -213,7 +269,7 @@ class PostgresDatastore(postgres.PostgresDatastore):
         return Sessions(
             Writer(self.conninfo),
             Connections(
-                lambda: Session(connect(self.conninfo, _PLANNING, tuple_row)),
+                lambda: Session(connect(self.conninfo, _PLANNING, tuple_row, READ_S), READ_S),
                 lambda session: session.is_sound,
                 CONNECTIONS_MAX,
                 PATIENCE_S,
@@ -287,7 +343,7 @@ def _rows(
     try:
         return run(session)
     except psycopg.Error as error:
-        if session.is_broken:
+        if session.is_broken and not isinstance(error, NoAnswer):
             raise _ConnectionBroke(str(error)) from error
         raise
     finally:

@@ -10,6 +10,7 @@ It waits for the socket and not inside libpq, so that Ctrl-C is heard.
 from __future__ import annotations
 
 import select
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +23,25 @@ from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
+
+class NoAnswer(psycopg.OperationalError):
+    """The server has not answered in time; whether it did what it was asked is not known."""
+
+
 _GOOD = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
 
 
 class Session:
-    """A connection in autocommit that runs prepared statements; one thread at a time uses it."""
+    """A connection in autocommit that runs prepared statements; one thread at a time uses it.
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    Args:
+        answer_s: how long to wait for an answer. The server's own time limits are none: it does not
+            keep them when it is stopped itself, or its machine is gone.
+    """
+
+    def __init__(self, connection: psycopg.Connection[Any], answer_s: float) -> None:
         self.connection = connection
+        self._answer_s = answer_s
         self._libpq = connection.pgconn
         self._adapted = Transformer(connection)
         self._prepared: dict[tuple[str, tuple[int, ...]], bytes] = {}
@@ -89,12 +101,13 @@ class Session:
         A commit that fails does so after the statement has succeeded.
         """
         libpq = self._libpq
+        until = time.monotonic() + self._answer_s
         if libpq.flush():
-            self._send_the_rest()
+            self._send_the_rest(until)
         answer: PGresult | None = None
         while True:
             while libpq.is_busy():
-                self._arrival.poll()
+                _wait(self._arrival, until)
                 libpq.consume_input()
             result = libpq.get_result()
             if result is None:
@@ -107,12 +120,12 @@ class Session:
             raise error_from_result(answer, encoding="utf-8")
         return answer
 
-    def _send_the_rest(self) -> None:
+    def _send_the_rest(self, until: float) -> None:
         """Send what did not go out at once, and read meanwhile, or both sides might wait."""
         both = select.poll()
         both.register(self.connection.fileno(), select.POLLIN | select.POLLOUT)
         while self._libpq.flush():
-            ((_, events),) = both.poll()
+            ((_, events),) = _wait(both, until)
             if events & ~select.POLLOUT:
                 self._libpq.consume_input()
 
@@ -138,3 +151,11 @@ class Session:
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()
+
+
+def _wait(for_what: select.poll, until: float) -> list[tuple[int, int]]:
+    left_s = until - time.monotonic()
+    found = for_what.poll(left_s * 1000) if left_s > 0 else []
+    if not found:
+        raise NoAnswer("the server does not answer")
+    return found

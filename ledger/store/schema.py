@@ -223,7 +223,7 @@ def _oldest_programs(rows: list[tuple[Any, ...]]) -> dict[int, int]:
 
 def _upgrade_postgres(database_url: str) -> list[str]:
     known = steps("postgres")
-    with _postgres_session(database_url) as connection:
+    with _postgres_session(database_url, patient=True) as connection:
         return [step.name for step in known if _apply_to_postgres(connection, known, step)]
 
 
@@ -256,7 +256,9 @@ def _versions_in_postgres(connection: psycopg.Connection[Any]) -> dict[int, int]
 
 
 @contextmanager
-def _postgres_session(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+def _postgres_session(
+    database_url: str, *, patient: bool = False
+) -> Iterator[psycopg.Connection[Any]]:
     import psycopg
     from psycopg.rows import tuple_row
 
@@ -264,7 +266,12 @@ def _postgres_session(database_url: str) -> Iterator[psycopg.Connection[Any]]:
 
     try:
         with closing(
-            postgres.connect(postgres.conninfo_of(database_url), {}, tuple_row)
+            postgres.connect(
+                postgres.conninfo_of(database_url),
+                {},
+                tuple_row,
+                None if patient else postgres.READ_S,
+            )
         ) as connection:
             yield connection
     except psycopg.Error as error:

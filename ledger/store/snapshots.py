@@ -184,7 +184,9 @@ class PostgresSnapshots:
 
     def keep(self, stream: str, snapshot: Snapshot) -> None:
         """See `Snapshots.keep`."""
-        with self._datastore.get_connection() as connection:
+        with self._datastore.get_connection() as connection, connection.transaction():
+            # It may be lost, so no reader waits for a standby to have it.
+            connection.execute("SET LOCAL synchronous_commit = local")
             connection.execute(_POSTGRES_KEEP, (stream, *snapshot))
 
     def streams(self, after: str, limit: int) -> list[tuple[str, Snapshot]]:

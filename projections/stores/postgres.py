@@ -13,6 +13,7 @@ from psycopg.rows import TupleRow, tuple_row
 
 from ledger.store.connections import Connections, PerProcess
 from ledger.store.postgres_datastore import AnyConnection, connect, conninfo_of, fault_of, is_sound
+from ledger.store.postgres_session import NoAnswer
 from projections.stores.tables import Params, Row, insertion, statement
 
 CONNECTIONS_MAX = 6  # in each process
@@ -24,7 +25,9 @@ _SETTINGS = {
     # A machine that falls silent in the middle of a page gives it up to the others then, and not
     # only when its socket dies.
     "idle_in_transaction_session_timeout": "10s",
-    "lock_timeout": "10s",
+    "lock_timeout": "5s",
+    # They can be filled again from the events, so no reader waits for a standby to have them.
+    "synchronous_commit": "local",
     # Every statement has an index that answers it in its order. Without these a plan made while the
     # table was small, or not analysed yet, would read and sort all of a large one.
     "enable_seqscan": "off",
@@ -75,8 +78,10 @@ class PostgresTables:
         """See `Tables.read`; after a fail-over it is tried once more, on a new connection."""
         try:
             return self._read(sql, params)
-        except OperationalError:
+        except OperationalError as error:
             self._sessions().drop_idle()
+            if isinstance(error.__cause__, NoAnswer):
+                raise
             return self._read(sql, params)
 
     def _read(self, sql: str, params: Params) -> list[Row]:

@@ -1,0 +1,152 @@
+"""While the database hangs, everybody is answered: health at once, changes with 503 before long."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg
+import pytest
+
+from tests.cli.program import Program, Server, children_of, wait_until
+from tests.postgres_server import FAST, OwnServer, own_server
+
+WRITERS = 24
+HUNG_S = 12.0
+# Far more than it takes, far less than for ever.
+HEALTH_S = 5.0
+ANSWER_S = 25.0
+
+
+class Running(NamedTuple):
+    database: OwnServer
+    server: Server
+    token: str
+
+    def status(self, method: str, path: str, timeout_s: float) -> int:
+        body = "{}" if method == "PUT" else None
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=timeout_s)
+        with contextlib.closing(connection):
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            response.read()
+            return response.status
+
+
+@pytest.fixture
+def running(bare: Program, session_folder: Path) -> Iterator[Running]:
+    database = own_server(session_folder, FAST)
+    try:
+        bare.settings |= {
+            "KEYFOLD_DATABASE_URL": database.admin_url,
+            "KEYFOLD_SECRET": "c2VjcmV0" * 6,
+        }
+        bare.done("db", "upgrade")
+        token = str(bare.json("tokens", "create", "--role", "admin")["token"])
+        order = ["--product", "cloud_pos", "--seats", "1000", "--months", "1", "--reseller", "N"]
+        code = str(bare.json("keys", "issue", *order)["keys"][0]["code"])
+        with bare.served() as server:
+            sent = {"account": "acme", "session": "s", "code": code}
+            assert server.post("/v1/keys/redeem", sent, token)[0] == 201
+            yield Running(database, server, token)
+    finally:
+        database.remove()
+
+
+@contextlib.contextmanager
+def stopped(database: OwnServer) -> Iterator[None]:
+    first = int((database.data / "postmaster.pid").read_text().splitlines()[0])
+    processes = [first, *children_of(first)]
+    for one in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(one, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for one in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def turn_taken(database: OwnServer) -> Iterator[None]:
+    with psycopg.connect(database.admin_url) as connection:
+        connection.execute("SELECT keyfold_take_turn()")
+        yield
+
+
+@contextlib.contextmanager
+def writing(running: Running, answers: Counter[int]) -> Iterator[None]:
+    """Have many take seats for as long as the block lasts, and count what they are answered."""
+    over = threading.Event()
+
+    def write(number: int) -> None:
+        turn = 0
+        while not over.is_set():
+            turn += 1
+            path = f"/v1/accounts/acme/seats/cloud_pos/till-{number}-{turn}"
+            answers[running.status("PUT", path, ANSWER_S)] += 1
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        writers = [pool.submit(write, number) for number in range(WRITERS)]
+        try:
+            yield
+        finally:
+            over.set()
+            for writer in writers:
+                writer.result(2 * ANSWER_S)
+
+
+def ask(running: Running, paths: list[str], for_s: float) -> Counter[tuple[str, int]]:
+    found: Counter[tuple[str, int]] = Counter()
+    until = time.monotonic() + for_s
+    while time.monotonic() < until:
+        for path in paths:
+            found[path, running.status("GET", path, HEALTH_S)] += 1
+        time.sleep(0.2)
+    return found
+
+
+def works_again(running: Running) -> bool:
+    path = "/v1/accounts/acme/seats/cloud_pos/afterwards"
+    return running.status("PUT", path, ANSWER_S) in {200, 201}
+
+
+def test_a_database_that_hangs_leaves_health_answered_and_changes_refused(
+    running: Running,
+) -> None:
+    answers: Counter[int] = Counter()
+    with writing(running, answers):
+        wait_until(lambda: answers[201] > 0)
+        with stopped(running.database):
+            assert set(ask(running, ["/healthz"], HUNG_S)) == {("/healthz", 200)}
+            wait_until(lambda: answers[503] > 0)
+            assert running.status("GET", "/v1/accounts/acme/seats", ANSWER_S) == 503
+        wait_until(lambda: works_again(running))
+    assert set(answers) == {201, 503}
+
+
+def test_somebody_who_holds_the_ledgers_lock_leaves_reads_answered_and_changes_refused(
+    running: Running,
+) -> None:
+    seat = "/v1/accounts/acme/seats/cloud_pos/till"
+    assert running.status("PUT", seat, ANSWER_S) == 201
+    answers: Counter[int] = Counter()
+    with writing(running, answers):
+        with turn_taken(running.database):
+            # What was under way before may be in front.
+            wait_until(lambda: answers[503] > 0)
+            found = ask(running, ["/healthz", "/readyz", seat], HUNG_S)
+            assert set(found) == {("/healthz", 200), ("/readyz", 200), (seat, 200)}
+        wait_until(lambda: works_again(running))
+    assert set(answers) == {201, 503}
