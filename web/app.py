@@ -45,7 +45,7 @@ def create_app(wiring: Wiring | None = None, *, position_wait_s: float = POSITIO
     Raises:
         SettingError: a setting, the schema or the secret will not do.
     """
-    wiring = wiring or wire(read_settings())
+    wiring = wiring or wire(read_settings(), for_persons=True)
     app = LeanFlask("web")
     # One byte more than a body may have: Flask cuts one off there whose length was not told before.
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX + 1

@@ -62,8 +62,11 @@ class Wiring(NamedTuple):
         self.ports.book.close()
 
 
-def wire(settings: Settings) -> Wiring:
+def wire(settings: Settings, *, for_persons: bool = False) -> Wiring:
     """Open the ledger that the settings name.
+
+    Args:
+        for_persons: whether somebody waits for each answer (`StripeGateway`).
 
     Raises:
         SettingError: the database, its schema, the secret or the test clock will not do.
@@ -97,7 +100,7 @@ def wire(settings: Settings) -> Wiring:
         texts=texts,
         request_key=secret.derive("requests"),
         token_key=secret.derive("tokens"),
-        stripe=_stripe(settings),
+        stripe=_stripe(settings, for_persons=for_persons),
     )
     signing = signing_of(secret, settings.checkpoint_secrets, signed_checkpoints(book.store))
     return Wiring(
@@ -111,9 +114,9 @@ def wire(settings: Settings) -> Wiring:
     )
 
 
-def _stripe(settings: Settings) -> StripeGateway | None:
+def _stripe(settings: Settings, *, for_persons: bool) -> StripeGateway | None:
     key, _, base = settings.stripe
-    return StripeGateway(key, base) if key else None
+    return StripeGateway(key, base, for_persons=for_persons) if key else None
 
 
 def secret_file(database_url: str) -> Path:

@@ -11,7 +11,10 @@ Source: docs/stripe.md, "Calls".
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -27,6 +30,14 @@ AnswerT = TypeVar("AnswerT")
 CONNECT_S: Final = 3.0
 READ_S: Final = 10.0
 TRIES_AGAIN: Final = 2
+# Where a person waits: one try, and of a change as long as a bank may take to say yes.
+PERSON_CONNECT_S: Final = 2.0
+PERSON_READ_S: Final = 5.0
+PERSON_CHANGE_S: Final = 8.0
+PERSONS_MAX: Final = 4
+PERSON_WAITS_S: Final = 1.0
+FAILED_MAX: Final = 3
+REST_S: Final = 10.0
 HASTE_CONNECT_S: Final = 1.0
 HASTE_READ_S: Final = 3.0
 PAGE: Final = 100
@@ -94,12 +105,68 @@ class SeatChange(NamedTuple):
     invoiced: bool
 
 
-class StripeGateway:
-    """Stripe under one key. Threads may share it; it must not be used before a fork."""
+class Breaker:
+    """Spares callers the wait for a service that has not answered the last few of them.
 
-    def __init__(self, api_key: str, api_base: str | None = None) -> None:
+    After `FAILED_MAX` failures in a row nobody is let through for `REST_S`; then one is, to see.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._failed = 0
+        self._closed_at = 0.0
+        self._probing = False
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Let a call through, and learn from what comes of it.
+
+        Raises:
+            StripeUnavailable: nobody is let through now.
+        """
+        is_probe = self._enter()
+        try:
+            yield
+        except StripeUnavailable:
+            with self._lock:
+                self._failed += 1
+                self._closed_at = time.monotonic() + REST_S
+            raise
+        except StripeFault:
+            self._failed = 0
+            raise
+        else:
+            self._failed = 0
+        finally:
+            if is_probe:
+                self._probing = False
+
+    def _enter(self) -> bool:
+        with self._lock:
+            if self._failed < FAILED_MAX:
+                return False
+            if self._probing or time.monotonic() < self._closed_at:
+                raise StripeUnavailable("Stripe has not answered the last calls")
+            self._probing = True
+            return True
+
+
+class StripeGateway:
+    """Stripe under one key. Threads may share it; it must not be used before a fork.
+
+    Args:
+        for_persons: whether somebody waits for each answer. Then a call is tried once, for a few
+            seconds; few are under way at once; and a service that is down is not asked each time.
+    """
+
+    def __init__(
+        self, api_key: str, api_base: str | None = None, *, for_persons: bool = False
+    ) -> None:
         self._api_key = api_key
         self._api_base = api_base
+        self._for_persons = for_persons
+        self._breaker = Breaker()
+        self._places = threading.BoundedSemaphore(PERSONS_MAX)
 
     @property
     def livemode(self) -> bool | None:
@@ -111,12 +178,48 @@ class StripeGateway:
 
     def warm_up(self) -> None:
         """Load the library and make its clients, so that no request has to wait for that."""
-        _ = self.patient, self.hasty
+        _ = self.patient, self.changing, self.hasty
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Take one of the few places of those who wait for Stripe, for all that one asks.
+
+        Raises:
+            StripeUnavailable: all are taken.
+        """
+        if not self._for_persons:
+            yield
+            return
+        if not self._places.acquire(timeout=PERSON_WAITS_S):
+            raise StripeUnavailable("too many wait for Stripe")
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    def _ask(self, ask: Callable[[], AnswerT]) -> AnswerT:
+        with self.place():
+            return self._ask_in_place(ask)
+
+    def _ask_in_place(self, ask: Callable[[], AnswerT]) -> AnswerT:
+        if not self._for_persons:
+            return asking(ask)
+        with self._breaker.call():
+            return asking(ask)
 
     @cached_property
     def patient(self) -> stripe.StripeClient:
-        """For what somebody waits for, or for whole lists: repeats what may be repeated."""
+        """For whole lists, and what has time: repeats what may be repeated, unless persons wait."""
+        if self._for_persons:
+            return self._client(PERSON_CONNECT_S, PERSON_READ_S, 0)
         return self._client(CONNECT_S, READ_S, TRIES_AGAIN)
+
+    @cached_property
+    def changing(self) -> stripe.StripeClient:
+        """For what changes something, which may take a bank's time."""
+        if self._for_persons:
+            return self._client(PERSON_CONNECT_S, PERSON_CHANGE_S, 0)
+        return self.patient
 
     @cached_property
     def hasty(self) -> stripe.StripeClient:
@@ -149,7 +252,7 @@ class StripeGateway:
         """
         client = self.hasty if haste else self.patient
         params: Any = {"expand": list(expand)} if expand else {}
-        found = asking(lambda: retrieved(client.v1.subscriptions.retrieve(id, params)))
+        found = self._ask(lambda: retrieved(client.v1.subscriptions.retrieve(id, params)))
         return self._with_all_items(client, found)
 
     def subscriptions(self, **params: Any) -> Iterator[Retrieved]:
@@ -201,9 +304,9 @@ class StripeGateway:
 
     def checkout(self, id: str) -> dict[str, Any]:
         """Answer a Checkout session; one that is over has no `url`."""
-        return asking(lambda: retrieved(self.patient.v1.checkout.sessions.retrieve(id))).object
+        return self._ask(lambda: retrieved(self.patient.v1.checkout.sessions.retrieve(id))).object
 
-    # Reading in haste, for a page that somebody waits for
+    # Reading in haste, for a page that somebody waits for, who has taken a `place`
 
     def subscription_with_discounts(self, id: str) -> Retrieved:
         """Answer a subscription with its discounts and their coupons.
@@ -211,12 +314,14 @@ class StripeGateway:
         Not those of its items: Stripe expands four levels deep, and that would be five.
         """
         params: Any = {"expand": ["discounts.source.coupon"]}
-        return asking(lambda: retrieved(self.hasty.v1.subscriptions.retrieve(id, params)))
+        return self._ask_in_place(
+            lambda: retrieved(self.hasty.v1.subscriptions.retrieve(id, params))
+        )
 
     def next_bill(self, stripe_subscription: str) -> Retrieved:
         """Answer what a subscription costs for a whole period as it is now, as an invoice."""
         params: Any = {"subscription": stripe_subscription, "preview_mode": "recurring"}
-        return asking(lambda: retrieved(self.hasty.v1.invoices.create_preview(params)))
+        return self._ask_in_place(lambda: retrieved(self.hasty.v1.invoices.create_preview(params)))
 
     def in_haste_all_of(self, what: Literal["items", "lines"], id: str) -> dict[str, Any]:
         """Return the whole list of a subscription's items or of an invoice's lines.
@@ -226,7 +331,7 @@ class StripeGateway:
         client, data = self.hasty.v1, []
         params: dict[str, Any] = {"limit": PAGE}
         for _ in range(PAGES_MAX):
-            page = asking(
+            page = self._ask_in_place(
                 lambda: retrieved(
                     client.subscription_items.list({"subscription": id, **params})  # type: ignore[typeddict-item]
                     if what == "items"
@@ -242,32 +347,32 @@ class StripeGateway:
     def invoices(self, customer: str, count: int) -> Retrieved:
         """Answer a list of a customer's invoices, the newest first."""
         params: Any = {"customer": customer, "limit": count}
-        return asking(lambda: retrieved(self.hasty.v1.invoices.list(params)))
+        return self._ask_in_place(lambda: retrieved(self.hasty.v1.invoices.list(params)))
 
     # Changing
 
     def start_checkout(self, params: dict[str, Any], idempotency_key: str) -> dict[str, Any]:
         """Start a Checkout session, and answer it. Its `url` is a secret of the customer's."""
         options: Any = {"idempotency_key": idempotency_key}
-        sessions = self.patient.v1.checkout.sessions
-        return asking(lambda: retrieved(sessions.create(params, options))).object  # type: ignore[arg-type]
+        sessions = self.changing.v1.checkout.sessions
+        return self._ask(lambda: retrieved(sessions.create(params, options))).object  # type: ignore[arg-type]
 
     def set_quantity(self, item: str, params: dict[str, Any], idempotency_key: str) -> None:
         """Change an item of a subscription."""
         options: Any = {"idempotency_key": idempotency_key}
-        items = self.patient.v1.subscription_items
-        asking(lambda: items.update(item, params, options))  # type: ignore[arg-type]
+        items = self.changing.v1.subscription_items
+        self._ask(lambda: items.update(item, params, options))  # type: ignore[arg-type]
 
     def add_item(self, params: dict[str, Any], idempotency_key: str) -> None:
         """Add an item to a subscription."""
         options: Any = {"idempotency_key": idempotency_key}
-        asking(lambda: self.patient.v1.subscription_items.create(params, options))  # type: ignore[arg-type]
+        self._ask(lambda: self.changing.v1.subscription_items.create(params, options))  # type: ignore[arg-type]
 
     def open_portal(self, params: dict[str, Any], idempotency_key: str) -> str:
         """Open the Customer Portal, and answer its address: a secret of the customer's."""
         options: Any = {"idempotency_key": idempotency_key}
-        sessions = self.patient.v1.billing_portal.sessions
-        return str(asking(lambda: sessions.create(params, options)).url)  # type: ignore[arg-type]
+        sessions = self.changing.v1.billing_portal.sessions
+        return str(self._ask(lambda: sessions.create(params, options)).url)  # type: ignore[arg-type]
 
     def set_billed_seats(self, change: SeatChange, idempotency_key: str) -> Retrieved:
         """Set how many of an item a subscription has; answers the subscription, with its invoice.
@@ -287,9 +392,9 @@ class StripeGateway:
         }
         if change.invoiced:
             params["payment_behavior"] = "error_if_incomplete"
-        update: Any = self.patient.v1.subscriptions.update
+        update: Any = self.changing.v1.subscriptions.update
         options = {"idempotency_key": idempotency_key}
-        found = asking(lambda: retrieved(update(change.subscription, params, options)))
+        found = self._ask(lambda: retrieved(update(change.subscription, params, options)))
         return self._with_all_items(self.patient, found)
 
     def _pages(
@@ -297,7 +402,7 @@ class StripeGateway:
     ) -> Iterator[Retrieved]:
         params = {**params, "limit": PAGE}
         while True:
-            page = asking(lambda params=params: retrieved(list_page(params)))  # type: ignore[misc]
+            page = self._ask(lambda params=params: retrieved(list_page(params)))  # type: ignore[misc]
             for found in page.object["data"]:
                 yield Retrieved(found, page.at)
             if not page.object["has_more"]:

@@ -64,7 +64,8 @@ def read_billing(
     asks += [partial(_invoices, stripe, customer, invoices) for customer in customers]
     if len(asks) > ASKS_MAX:
         raise TooMuchToRead(f"{len(subscriptions)} subscriptions are too many to read at once")
-    found = in_time(asks, WITHIN_S)
+    with stripe.place():
+        found = in_time(asks, WITHIN_S)
     count = len(subscriptions)
     return BillingRead(
         {id: one.object for id, one in zip(subscriptions, found, strict=False) if one},

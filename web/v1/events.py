@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import BoundedSemaphore
 from typing import Any, Final
 
 from flask import Response
 
 from ledger import cloud_events
 from projections.feed import read_feed
+from web import waiting
 from web.auth import ADMIN, AUDITOR, only
 from web.context import ports
 from web.errors import POSITION_NOT_REACHED, RETRY_AFTER_S, Problem
@@ -20,14 +20,10 @@ from web.schemas import feed
 
 # A worker that is told to stop has 30 seconds to finish what it is answering.
 WAIT_MAX_S: Final = 25
-# Who waits holds a thread; half of a worker's, as many as it has by default, are for the others.
-WAITING_MAX: Final = 4
 
 blp = Operations(
     "events", __name__, url_prefix="/v1", description="The ledger itself, event by event."
 )
-
-_waiting = BoundedSemaphore(WAITING_MAX)
 
 
 @blp.operation(
@@ -73,10 +69,8 @@ def _refuse_beyond(after: int, head: int) -> None:
 @contextmanager
 def _allowed(wait_s: int) -> Iterator[float]:
     """Answer how long this request may wait."""
-    if not wait_s or not _waiting.acquire(blocking=False):
+    if not wait_s:
         yield 0
         return
-    try:
-        yield min(wait_s, WAIT_MAX_S)
-    finally:
-        _waiting.release()
+    with waiting.place() as may_wait:
+        yield min(wait_s, WAIT_MAX_S) if may_wait else 0
