@@ -43,6 +43,7 @@ from web.errors import (
     INTERNAL_ERROR,
     MALFORMED,
     NOT_FOUND,
+    OVERLOADED,
     POSITION_NOT_REACHED,
     RETRY_AFTER_S,
     TOO_LARGE,
@@ -181,7 +182,7 @@ def _common(
     access: Access, query: type[ma.Schema], *, places: bool, body: bool, method: str
 ) -> list[Kind]:
     """Answer the problems that a page has because of what it is."""
-    kinds = [kind_of(InvalidRequest), CODE_IN_URL, INTERNAL_ERROR, UNAVAILABLE]
+    kinds = [kind_of(InvalidRequest), CODE_IN_URL, INTERNAL_ERROR, UNAVAILABLE, OVERLOADED]
     if access.roles:
         kinds += [UNAUTHENTICATED, FORBIDDEN]
     if places:
