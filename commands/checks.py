@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from ledger.catalog import Catalog, Product
+from ledger.events import Stamp
 from ledger.limits import (
     ACCOUNT_ID,
     HOLDER_ID,
@@ -122,3 +123,14 @@ def _matches(pointer: str, value: str, pattern: str) -> list[FieldError]:
     if re.fullmatch(pattern, value):
         return []
     return [FieldError(pointer, f"must match {pattern}")]
+
+
+def permit_product(catalog: Catalog, stamp: Stamp, product: str) -> None:
+    """Go on only if who asks may use a product: one that is billed by its users needs more.
+
+    Raises:
+        NotPermitted: it is billed so, and a session without `manage_users` asks.
+    """
+    found = catalog.product(product)
+    if found is not None and found.billed:
+        stamp.require("manage_users")

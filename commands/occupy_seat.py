@@ -48,9 +48,11 @@ def occupy_seat(
 
     Raises:
         InvalidRequest: fields that do not fit.
+        NotPermitted: by a session that may not manage the users by whom the product is billed.
         VersionMismatch, HolderInOtherTier, NoSeatAvailable: in this order.
     """
     checks.refuse_if(_errors(ports, wanted))
+    checks.permit_product(ports.catalog, stamp, wanted.product)
 
     def attempt() -> Occupied:
         loaded = ports.book.load(ACCOUNT, wanted.account, stamp.reached)

@@ -1,45 +1,48 @@
-"""Make a link to the hosted pages, and open it.
+"""Make a link to the hosted pages, open it, and end the session that it began.
 
-A link carries what it grants, signed: nothing is recorded until it is opened.
+A link is recorded when it is made, with the digest of a random secret that only the link holds. It
+also carries, signed, what is not for the ledger:
 
-    <base64 of JSON {"account", "permissions", "return_url", "minutes", "granted_by", "nonce",
-    "expires_at"}> . <base64 of its HMAC-SHA256>
+    <id> . <signed JSON {"id", "secret", "return_url", "display_name", "page"}>
 """
 
 from __future__ import annotations
 
 import base64
-import hmac
+import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Final, Literal, NamedTuple, get_args
+from datetime import timedelta
+from typing import Final, NamedTuple
 
-import msgspec
 from msgspec import Struct
 
 from commands import checks
 from commands.deciding import deciding
 from commands.ports import Ports
+from ledger import signing
 from ledger.book import Change, moment
+from ledger.catalog import Catalog
 from ledger.events import Stamp
+from ledger.permissions import PERMISSIONS
 from ledger.refusals import FieldError
-from ledger.streams import portal_session
-from ledger.streams.portal_session import PORTAL_SESSION, PortalSessionOpened
-
-Permission = Literal["manage_users"]
-PERMISSIONS: Final[tuple[Permission, ...]] = get_args(Permission)
+from ledger.streams import portal_session, signing_keys, token
+from ledger.streams.portal_access import PORTAL_ACCESS, PortalSessionsEnded
+from ledger.streams.portal_session import PORTAL_SESSION, LinkInvalid, PortalLinkMade
+from ledger.streams.signing_keys import SIGNING_KEYS
+from ledger.streams.token import TOKEN
 
 MINUTES_MAX: Final = 1440
 MINUTES_DEFAULT: Final = 30
-NONCE_BYTES: Final = 16
+DISPLAY_NAME_MAX: Final = 80
+ID_BYTES: Final = 16
+SECRET_BYTES: Final = 32
+PURPOSE: Final = "portal link"
 
+# Pages that a link may lead to: by themselves, and of a product.
+PAGES: Final = ("subscriptions", "billing")
+PRODUCT_PAGES: Final = ("manage", "buy", "activate")
 
-class LinkInvalid(Exception):
-    """This link was not made by this ledger, or was changed on its way."""
-
-
-class LinkExpired(Exception):
-    """This link was not opened in time."""
+_ID: Final = re.compile(r"[a-z2-7]{26}")
 
 
 class Granted(NamedTuple):
@@ -48,133 +51,181 @@ class Granted(NamedTuple):
     Attributes:
         return_url: where the pages lead back to; the caller has held it to the list of those
             allowed. None for nowhere.
-        minutes: how long the link may be opened, and then how long the visit lasts.
+        minutes: how long the link may be opened; the session that it begins lasts eight times as
+            long at most.
+        display_name: what the account is called on the pages; it is not recorded.
+        page: which page the link leads to, e.g. `buy/cloud_pos`; None for the first one.
     """
 
     account: str
     permissions: Sequence[str] = ()
     return_url: str | None = None
     minutes: int = MINUTES_DEFAULT
+    display_name: str | None = None
+    page: str | None = None
+
+
+class MadeLink(NamedTuple):
+    """A link, and the position of its event."""
+
+    text: str
+    position: int
 
 
 class Opened(NamedTuple):
-    """The visit that began."""
+    """The session that began.
+
+    Attributes:
+        secret: what the browser shows from now on that it opened the link.
+    """
 
     session: str
     account: str
-    permissions: tuple[str, ...]
+    secret: str
     return_url: str | None
-    expires_at: datetime
+    display_name: str | None
+    page: str | None
     position: int
 
 
 class _Link(Struct, frozen=True, forbid_unknown_fields=True):
-    account: str
-    permissions: tuple[str, ...]
+    id: str
+    secret: str
     return_url: str | None
-    minutes: int
-    granted_by: str
-    nonce: str
-    expires_at: datetime
+    display_name: str | None
+    page: str | None
 
 
-def make_link(ports: Ports, key: bytes, stamp: Stamp, granted: Granted) -> str:
-    """Answer the text of a link, which is opened once and in time.
+def make_link(ports: Ports, key: bytes, stamp: Stamp, granted: Granted) -> MadeLink:
+    """Make a link, which is opened once and in time, and record that it was made.
 
     Args:
-        key: that links are signed with.
+        key: what the keys that links are signed with are made of.
 
     Raises:
         InvalidRequest: fields that do not fit.
     """
-    checks.refuse_if(_errors(granted))
-    nonce = base64.b32encode(ports.random_bytes(NONCE_BYTES)).decode().rstrip("=").lower()
-    link = _Link(
+    checks.refuse_if(_errors(ports.catalog, granted))
+    id = base64.b32encode(ports.random_bytes(ID_BYTES)).decode().rstrip("=").lower()
+    secret = ports.random_bytes(SECRET_BYTES).hex()
+    link = _Link(id, secret, granted.return_url, granted.display_name, granted.page)
+    fact = PortalLinkMade(
+        session=portal_session.session_id(id),
         account=granted.account,
         permissions=tuple(sorted(set(granted.permissions))),
-        return_url=granted.return_url,
-        minutes=granted.minutes,
         granted_by=stamp.actor,
-        nonce=nonce,
+        minutes=granted.minutes,
         expires_at=stamp.now + timedelta(minutes=granted.minutes),
+        link_digest=signing.digest(secret),
     )
-    payload = msgspec.json.encode(link)
-    return f"{_text(payload)}.{_text(hmac.digest(key, payload, 'sha256'))}"
+
+    def attempt() -> MadeLink:
+        made, keys = ports.book.load_all((PORTAL_SESSION, id), (SIGNING_KEYS, signing_keys.ID))
+        appended = ports.book.append(stamp, Change(made, [fact]))
+        signed = signing.sign(signing_keys.keys(key, keys.state)[0], PURPOSE, link)
+        return MadeLink(f"{id}.{signed}", appended.position)
+
+    return deciding(attempt)
 
 
-def session_of(key: bytes, link: str) -> str | None:
-    """Answer the id of the visit that a link opens or has opened; None for no link of ours."""
-    try:
-        return portal_session.session_id(_read(key, link).nonce)
-    except LinkInvalid:
+def session_of(ports: Ports, key: bytes, text: str) -> str | None:
+    """Return the id of the session that a link opens or has opened; None for no link of ours."""
+    id, _, signed = text.partition(".")
+    if not _ID.fullmatch(id):
         return None
+    salts = ports.book.load(SIGNING_KEYS, signing_keys.ID).state
+    link = signing.read(signing_keys.keys(key, salts), PURPOSE, signed, _Link)
+    return portal_session.session_id(id) if link is not None and link.id == id else None
 
 
-def open_portal_session(ports: Ports, key: bytes, stamp: Stamp, link: str) -> Opened:
-    """Open a link: the visit begins, and is recorded as its own actor's first deed.
+def open_portal_session(ports: Ports, key: bytes, stamp: Stamp, text: str) -> Opened:
+    """Open a link: the session begins, and is recorded as its own actor's first deed.
 
     Raises:
-        LinkInvalid: not a link of this ledger.
-        LinkExpired: it was not opened in time.
+        LinkInvalid: not a link of this ledger, or taken back, as its maker's token may have been.
         LinkUsed: it was opened before.
+        LinkExpired: it was not opened in time.
     """
-    granted = _read(key, link)
-    session = portal_session.session_id(granted.nonce)
+    id, _, signed = text.partition(".")
+    if not _ID.fullmatch(id):
+        raise LinkInvalid
+    cookie_secret = ports.random_bytes(SECRET_BYTES).hex()
 
     def attempt() -> Opened:
-        loaded = ports.book.load(PORTAL_SESSION, granted.nonce)
+        loaded, keys = ports.book.load_all((PORTAL_SESSION, id), (SIGNING_KEYS, signing_keys.ID))
+        link = signing.read(signing_keys.keys(key, keys.state), PURPOSE, signed, _Link)
+        session = loaded.state
+        if link is None or link.id != id or session is None:
+            raise LinkInvalid
         now = moment(stamp.now, loaded)
-        if loaded.state is None and now >= granted.expires_at:
-            raise LinkExpired
-        opened = PortalSessionOpened(
-            session=session,
-            account=granted.account,
-            permissions=granted.permissions,
-            granted_by=granted.granted_by,
-            expires_at=now + timedelta(minutes=granted.minutes),
+        digests = signing.digest(link.secret), signing.digest(cookie_secret)
+        facts = portal_session.open_session(session, *digests, now)
+        access, granter = ports.book.load_all(
+            (PORTAL_ACCESS, session.account), (TOKEN, token.stream_id(session.granted_by))
         )
-        facts = portal_session.open_session(loaded.state, opened)
-        appended = ports.book.append(stamp._replace(actor=session), Change(loaded, facts))
+        if session.made_at <= access.state or not token.grant_stands(
+            session.granted_by, granter.state, now
+        ):
+            raise LinkInvalid
+        appended = ports.book.append(stamp._replace(actor=session.id), Change(loaded, facts))
         return Opened(
-            session,
-            granted.account,
-            granted.permissions,
-            granted.return_url,
-            opened.expires_at,
+            session.id,
+            session.account,
+            cookie_secret,
+            link.return_url,
+            link.display_name,
+            link.page,
             appended.position,
         )
 
     return deciding(attempt)
 
 
-def _errors(granted: Granted) -> list[FieldError]:
+def leave_portal_session(ports: Ports, stamp: Stamp, session: str) -> None:
+    """End a session for good, as its customer asks; one that has ended stays as it is."""
+
+    def attempt() -> None:
+        loaded = ports.book.load(PORTAL_SESSION, portal_session.stream_id(session))
+        ports.book.append(stamp, Change(loaded, portal_session.end(loaded.state)))
+
+    deciding(attempt)
+
+
+def end_portal_sessions(ports: Ports, stamp: Stamp, account: str, reason: str) -> int:
+    """End all sessions of an account, and take its unopened links back; return the position.
+
+    Raises:
+        InvalidRequest: fields that do not fit.
+    """
+    checks.refuse_if([*checks.account(account), *checks.reason(reason)])
+
+    def attempt() -> int:
+        loaded = ports.book.load(PORTAL_ACCESS, account)
+        sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
+        fact = PortalSessionsEnded(account=account, reason=sealed)
+        return ports.book.append(stamp, Change(loaded, [fact])).position
+
+    return deciding(attempt)
+
+
+def _errors(catalog: Catalog, granted: Granted) -> list[FieldError]:
     unknown = sorted(set(granted.permissions).difference(PERMISSIONS))
     return [
         *checks.account(granted.account),
         *checks.within("/minutes", granted.minutes, MINUTES_MAX),
         *([FieldError("/permissions", f"must be of {', '.join(PERMISSIONS)}")] if unknown else []),
+        *checks.text("/display_name", granted.display_name, DISPLAY_NAME_MAX),
+        *_page(catalog, granted.page),
     ]
 
 
-def _read(key: bytes, link: str) -> _Link:
-    payload_text, _, signature_text = link.partition(".")
-    try:
-        payload, signature = _bytes(payload_text), _bytes(signature_text)
-    except ValueError:
-        raise LinkInvalid from None
-    if not hmac.compare_digest(signature, hmac.digest(key, payload, "sha256")):
-        raise LinkInvalid
-    try:
-        return msgspec.json.decode(payload, type=_Link)
-    except msgspec.ValidationError:
-        # Made by an earlier release, which wrote links in another shape.
-        raise LinkInvalid from None
-
-
-def _text(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode("ascii").rstrip("=")
-
-
-def _bytes(text: str) -> bytes:
-    data = text.encode("ascii")
-    return base64.b64decode(data + b"=" * (-len(data) % 4), altchars=b"-_", validate=True)
+def _page(catalog: Catalog, page: str | None) -> list[FieldError]:
+    if page is None or page in PAGES:
+        return []
+    kind, _, product = page.partition("/")
+    if kind in PRODUCT_PAGES and catalog.product(product) is not None:
+        return []
+    shapes = [*PAGES, *(f"{kind}/PRODUCT" for kind in PRODUCT_PAGES)]
+    known = ", ".join(product.id for product in catalog.products)
+    detail = f"must be one of {', '.join(shapes)}, where PRODUCT is one of {known}"
+    return [FieldError("/page", detail)]

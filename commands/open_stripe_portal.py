@@ -26,11 +26,13 @@ def open_stripe_portal(ports: Ports, stamp: Stamp, account: str, return_url: str
 
     Raises:
         InvalidRequest: fields that do not fit.
+        NotPermitted: by a session that may not manage billing.
         StripeNotConfigured: there is no key for Stripe.
         NoStripeCustomer: the account has no customer, or Stripe deleted it.
         StripeUnavailable, StripeRefused, StripeKeyRefused: no answer.
     """
     checks.refuse_if(checks.account(account))
+    stamp.require("manage_billing")
     if ports.stripe is None:
         raise StripeNotConfigured
     loaded = ports.book.load(ACCOUNT, account)

@@ -113,10 +113,12 @@ def validate_key(ports: Ports, stamp: Stamp, wanted: Try) -> Validated:
 
     Raises:
         InvalidRequest: fields that do not fit.
+        NotPermitted: by a session that may not manage the users by whom the product is billed.
         TooManyAttempts, InvalidKeyFormat, WrongProduct, KeyNotAvailable: in this order.
     """
     checks.refuse_if(_errors(ports, wanted))
     read = _read(ports, wanted)
+    _permit(ports, stamp, wanted, read)
 
     def attempt() -> Validated:
         tried, *keys = ports.book.load_all((ATTEMPTS, wanted.account), *read.streams)
@@ -147,12 +149,14 @@ def redeem_key(
 
     Raises:
         InvalidRequest: fields that do not fit.
+        NotPermitted: by a session that may not manage the users by whom the product is billed.
         IdempotencyKeyReused: another redemption was asked for with it.
         VersionMismatch: something was recorded since.
         TooManyAttempts, InvalidKeyFormat, WrongProduct, KeyNotAvailable: in this order.
     """
     checks.refuse_if(_errors(ports, wanted))
     read = _read(ports, wanted)
+    _permit(ports, stamp, wanted, read)
     fingerprint = codes.digest(ports.request_key, msgspec.json.encode(wanted).decode())
     request_id = (
         codes.digest(ports.request_key, "redemption", idempotency_key) if idempotency_key else None
@@ -223,6 +227,13 @@ def _read(ports: Ports, wanted: Try) -> _Read:
     of_product = ports.catalog.by_prefix(codes.prefix_of(code))
     fits = wanted.product is None or (of_product is not None and of_product.id == wanted.product)
     return _Read(code, ports.codes.key_id(code), fits)
+
+
+def _permit(ports: Ports, stamp: Stamp, wanted: Try, read: _Read) -> None:
+    of_code = ports.catalog.by_prefix(codes.prefix_of(read.code)) if read.code else None
+    product = wanted.product or (of_code.id if of_code else None)
+    if product is not None:
+        checks.permit_product(ports.catalog, stamp, product)
 
 
 def _examine(

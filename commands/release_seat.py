@@ -36,11 +36,13 @@ def release_seat(
 
     Raises:
         InvalidRequest: ids that do not fit.
+        NotPermitted: by a session that may not manage the users by whom the product is billed.
         VersionMismatch, SeatNotOccupied: in this order.
     """
     checks.refuse_if(
         [*checks.account(account), *checks.holder(holder), *checks.text("/reason", reason)]
     )
+    checks.permit_product(ports.catalog, stamp, product)
 
     def attempt() -> Released:
         loaded = ports.book.load(ACCOUNT, account, stamp.reached)

@@ -97,6 +97,7 @@ def start_checkout(
             same as another that asks for the same while that is under way.
 
     Raises:
+        NotPermitted: by a session that may not buy, or not what is billed by its users.
         InvalidRequest: fields that do not fit, or the catalog or Stripe has no such price.
         StripeNotConfigured: there is no key for Stripe.
         IdempotencyKeyReused, SubscriptionNotChangeable, SeatsFollowHolders: in this order.
@@ -105,6 +106,8 @@ def start_checkout(
         LedgerBusy: another change of the same subscription is under way.
     """
     checks.refuse_if(_errors(ports, purchase))
+    stamp.require("buy")
+    checks.permit_product(ports.catalog, stamp, purchase.product)
     if ports.stripe is None:
         raise StripeNotConfigured
     product = ports.catalog.product(purchase.product)

@@ -34,16 +34,20 @@ from ledger.streams import account_packing
 from ledger.streams.account import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS
 from ledger.streams.batch import BATCH
+from ledger.streams.console_session import CONSOLE_SESSION
 from ledger.streams.key import KEY
+from ledger.streams.portal_access import PORTAL_ACCESS
 from ledger.streams.portal_session import PORTAL_SESSION
 from ledger.streams.request import REQUEST
+from ledger.streams.sign_ins import SIGN_INS
+from ledger.streams.signing_keys import SIGNING_KEYS
 from ledger.streams.stripe_customer import STRIPE_CUSTOMER
 from ledger.streams.stripe_event import STRIPE_EVENT
 from ledger.streams.token import TOKEN
 
 STREAMS: tuple[Stream[Any], ...] = (
     KEY, ACCOUNT, BATCH, ATTEMPTS, TOKEN, REQUEST, STRIPE_EVENT, STRIPE_CUSTOMER,
-    PORTAL_SESSION,
+    PORTAL_SESSION, PORTAL_ACCESS, CONSOLE_SESSION, SIGN_INS, SIGNING_KEYS,
 )  # fmt: skip
 
 # Streams that may be long, of which snapshots are kept.
@@ -61,7 +65,14 @@ class Upcast(NamedTuple):
     state: Callable[[dict[str, Any]], dict[str, Any]]
 
 
-UPCASTS: Mapping[str, Upcast] = {}
+def _without_cookie(state: dict[str, Any]) -> dict[str, Any]:
+    # Its cookie was signed, and nothing of it recorded: nobody can go on with the session.
+    return {**state, "fact": {**state["fact"], "cookie_digest": ""}}
+
+
+UPCASTS: Mapping[str, Upcast] = {
+    "portal_session.opened@1": Upcast("portal_session.opened@2", _without_cookie),
+}
 
 _NAMES = {fact: name for name, fact in FACTS.items()}
 _DECODERS = {

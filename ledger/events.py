@@ -15,6 +15,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
 
+from ledger.permissions import NotPermitted, Permission, permits
+
 FactT = TypeVar("FactT", bound="Fact")
 StateT = TypeVar("StateT")
 
@@ -132,6 +134,8 @@ class Stamp(NamedTuple):
 
     Attributes:
         reached: where the ledger was seen to be since the request came in; None if nobody looked.
+        permissions: of the customer's session that asks; None for one who asks for himself and is
+            not held to any.
     """
 
     now: datetime
@@ -139,3 +143,13 @@ class Stamp(NamedTuple):
     request_id: str
     test_clock: bool = False
     reached: int | None = None
+    permissions: tuple[str, ...] | None = None
+
+    def require(self, permission: Permission) -> None:
+        """Go on only if who asks may.
+
+        Raises:
+            NotPermitted: a customer's session without this permission.
+        """
+        if self.permissions is not None and not permits(self.permissions, permission):
+            raise NotPermitted(permission)

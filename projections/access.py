@@ -1,13 +1,44 @@
-"""Who may come in: the token that a caller sends, looked up."""
+"""Who may come in: a token, or a session that one was given for, looked up."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
 from ledger.book import Book, Loaded
-from ledger.streams import token
+from ledger.streams import portal_session, signing_keys, token
 from ledger.streams.account import ACCOUNT
+from ledger.streams.console_session import CONSOLE_SESSION, ConsoleSession
+from ledger.streams.portal_access import PORTAL_ACCESS
+from ledger.streams.portal_session import PORTAL_SESSION, PortalSession
+from ledger.streams.signing_keys import SIGNING_KEYS, Salts
 from ledger.streams.token import TOKEN, Token
+
+
+class SeenPortalSession(NamedTuple):
+    """A customer's session as the ledger has it, with all that it rests on.
+
+    Attributes:
+        granter: the token that its link was made with; None where it was no token.
+        access_ended_at: the position at which staff last ended the account's sessions.
+        salts: of the keys that its cookie may be signed with.
+        head: the ledger's last position when all of this was read.
+    """
+
+    session: PortalSession
+    granter: Token | None
+    access_ended_at: int
+    salts: Salts
+    head: int
+
+
+class SeenConsoleSession(NamedTuple):
+    """A session of staff as the ledger has it; as `SeenPortalSession`."""
+
+    session: ConsoleSession
+    token: Token | None
+    salts: Salts
+    head: int
 
 
 def valid_token(book: Book, token_key: bytes, secret: str, now: datetime) -> Token | None:
@@ -31,3 +62,48 @@ def look_up(
     else:
         found = book.load(*stream)
     return found if found.state is not None and found.state.valid(now) else None
+
+
+def look_up_portal_session(book: Book, id: str) -> SeenPortalSession | None:
+    """Return a customer's session, with what it rests on; None if there is none with this id.
+
+    All is read in one look, and what is new of the account as well, if that is remembered. What a
+    session is for never changes, so what is remembered of it says where to look.
+
+    Args:
+        id: as in the name of its stream.
+    """
+    session = book.load(PORTAL_SESSION, id, reached=0).state
+    if session is None:
+        return None
+    account = session.account
+    found, granter, access, keys, *_ = book.load_all(
+        (PORTAL_SESSION, id),
+        (TOKEN, token.stream_id(session.granted_by)),
+        (PORTAL_ACCESS, account),
+        (SIGNING_KEYS, signing_keys.ID),
+        *([(ACCOUNT, account)] if book.remembers(ACCOUNT, account) else []),
+    )
+    return SeenPortalSession(found.state, granter.state, access.state, keys.state, found.head)
+
+
+def look_up_console_session(book: Book, id: str) -> SeenConsoleSession | None:
+    """Return a session of staff, with what it rests on; as `look_up_portal_session`."""
+    session = book.load(CONSOLE_SESSION, id, reached=0).state
+    if session is None:
+        return None
+    found, holder, keys = book.load_all(
+        (CONSOLE_SESSION, id),
+        (TOKEN, token.stream_id(session.token)),
+        (SIGNING_KEYS, signing_keys.ID),
+    )
+    return SeenConsoleSession(found.state, holder.state, keys.state, found.head)
+
+
+def portal_session_stands(seen: SeenPortalSession, cookie_digest: str, now: datetime) -> bool:
+    """Tell whether a session goes on for a browser: neither it nor what it rests on has ended."""
+    return (
+        portal_session.stands(seen.session, cookie_digest, now)
+        and seen.session.made_at > seen.access_ended_at
+        and token.grant_stands(seen.session.granted_by, seen.granter, now)
+    )

@@ -17,7 +17,11 @@ from typing import Final, Literal, NamedTuple, cast, get_args
 from ledger.codes import DOTS
 from ledger.events import AnyEvent, Fact
 from ledger.streams.attempts import RedemptionRefused
-from ledger.streams.portal_session import PortalSessionOpened
+from ledger.streams.portal_session import (
+    PortalLinkMade,
+    PortalSessionEnded,
+    PortalSessionOpened,
+)
 from ledger.streams.stripe import StripeChargeReported, StripeSubscriptionReported
 from ledger.streams.stripe_state import subscription_id
 
@@ -171,7 +175,14 @@ def _naming(stream: str, fact: type[Fact]) -> _Naming:
 
 
 _MORE: Final = frozenset(
-    {StripeSubscriptionReported, StripeChargeReported, PortalSessionOpened, RedemptionRefused}
+    {
+        StripeSubscriptionReported,
+        StripeChargeReported,
+        PortalLinkMade,
+        PortalSessionOpened,
+        PortalSessionEnded,
+        RedemptionRefused,
+    }
 )
 
 
@@ -182,7 +193,12 @@ def _of_one_thing(fact: Fact) -> Iterator[str]:
             yield f"subscription:{subscription_id(id)}"
         case StripeChargeReported(id=id):
             yield f"stripe:{id}"
-        case PortalSessionOpened(session=session) | RedemptionRefused(session=session):
+        case (
+            PortalLinkMade(session=session)
+            | PortalSessionOpened(session=session)
+            | PortalSessionEnded(session=session)
+            | RedemptionRefused(session=session)
+        ):
             # Any other session is the portal's own.
             if session.startswith("kfp_"):
                 yield f"visit:{session}"

@@ -26,9 +26,17 @@ from ledger.streams.account import (
 )
 from ledger.streams.attempts import RedemptionRefused, SeatRefused
 from ledger.streams.batch import CodesRevealed, KeysImported, KeysIssued
+from ledger.streams.console_session import ConsoleSessionEnded, ConsoleSessionOpened
 from ledger.streams.key import KeyIssued, KeyRedeemed, KeyReissued, KeyRevoked
-from ledger.streams.portal_session import PortalSessionOpened
+from ledger.streams.portal_access import PortalSessionsEnded
+from ledger.streams.portal_session import (
+    PortalLinkMade,
+    PortalSessionEnded,
+    PortalSessionOpened,
+)
 from ledger.streams.request import RedemptionAnswered
+from ledger.streams.sign_ins import ConsoleSignInRefused
+from ledger.streams.signing_keys import SigningKeysRotated
 from ledger.streams.stripe import StripeCustomerLinked
 from ledger.streams.token import TokenCreated, TokenRevoked
 from projections.stripe_sentences import stripe_sentence
@@ -112,7 +120,7 @@ def _why(fact: Fact) -> Sealed | None:
             CodesRevealed(reason=why) | KeyRevoked(reason=why) | KeyReissued(reason=why)
             | SubscriptionTerminated(reason=why) | AccountErased(reason=why)
             | SeatReleased(reason=why) | StripeCustomerLinked(reason=why)
-            | TokenCreated(reason=why) | TokenRevoked(reason=why)
+            | TokenCreated(reason=why) | TokenRevoked(reason=why) | PortalSessionsEnded(reason=why)
         ):  # fmt: skip
             return why
     return None
@@ -229,10 +237,46 @@ def _of_access(fact: Fact, stream: str, names: Names) -> str:
             return f"Access given: token {fact.token} of role {fact.role}{bound}{until}"
         case TokenRevoked():
             return f"Access taken back: token {stream.replace('token-', 'kft_', 1)}"
-        case PortalSessionOpened():
-            return f"Hosted pages of account {fact.account} opened until {minute(fact.expires_at)}"
         case RedemptionAnswered(refusal=str() as refusal):
             return f"A redemption that may be repeated was refused: {title(refusal)}"
         case RedemptionAnswered(account=account):
             return f"A redemption that may be repeated was carried out on account {account}"
-    return stripe_sentence(fact, names.catalog)
+    return _of_sessions(fact) or stripe_sentence(fact, names.catalog)
+
+
+def _of_sessions(fact: Fact) -> str | None:
+    match fact:
+        case PortalSessionOpened():
+            return f"Hosted pages of account {fact.account} opened until {minute(fact.expires_at)}"
+        case PortalLinkMade():
+            until = minute(fact.expires_at)
+            return f"Link to the hosted pages of account {fact.account} made, valid until {until}"
+        case PortalSessionEnded():
+            return f"Hosted pages of account {fact.account} left"
+        case PortalSessionsEnded():
+            return f"All sessions on the hosted pages of account {fact.account} ended"
+        case ConsoleSessionOpened():
+            return (
+                f"Signed in at the console with token {fact.token}, until {minute(fact.expires_at)}"
+            )
+        case ConsoleSessionEnded():
+            return f"Signed out at the console, of token {fact.token}"
+        case ConsoleSignInRefused():
+            return _refused_sign_in(fact)
+        case SigningKeysRotated():
+            old = "the last one is" if fact.keep_previous else "none before it is"
+            return f"Links and cookies are signed with a new key; {old} still taken"
+    return None
+
+
+_SIGN_IN_PROBLEMS: Final = {
+    "unknown_token": "nobody's token",
+    "revoked_token": "a revoked token",
+    "expired_token": "an expired token",
+    "portal_token": "a token of role portal",
+}
+
+
+def _refused_sign_in(fact: ConsoleSignInRefused) -> str:
+    which = f" ({fact.token})" if fact.token else ""
+    return f"Sign-in at the console refused: {_SIGN_IN_PROBLEMS[fact.problem]}{which}"

@@ -14,8 +14,9 @@ import msgspec
 from commands.demo_story import BAKERY, POS
 from commands.fill_demo import fill_demo, is_demo, spare_key
 from commands.give_access import create_token
-from commands.open_portal_session import MINUTES_MAX, PERMISSIONS, Granted, make_link
+from commands.open_portal_session import MINUTES_MAX, Granted, make_link
 from ledger.events import Stamp
+from ledger.permissions import PERMISSIONS
 from ledger.store import schema
 from projections.access import valid_token
 from web.settings import Settings
@@ -67,7 +68,7 @@ def carry_on(wiring: Wiring, stamp: Stamp) -> Tour:
     return Tour(
         _token(wiring, stamp),
         spare_key(wiring.ports, stamp).code,
-        make_link(wiring.ports, wiring.link_key, stamp, granted),
+        make_link(wiring.ports, wiring.link_key, stamp, granted).text,
     )
 
 

@@ -49,8 +49,13 @@ _WHY = {
     OVERLOADED.code: "nothing was looked at: try again",
 }
 _UNMATCHED = "(none)"
+# Who asks for pages is no program of the vendor's: its requests are not named by the caller, who
+# could have them found under any name.
+_PAGES: Final = {"portal", "console"}
 ID_LENGTH: Final = 26
 ADDRESS_BYTES_MAX: Final = 16_384
+# A year, as the preload lists ask for; other hosts of the same domain are not ours to speak for.
+HSTS: Final = "max-age=31536000"
 # From any byte to a letter or digit; 32 of them, so that each is as likely as the others.
 _LETTERS = (string.ascii_lowercase + "234567").encode() * 8
 
@@ -72,7 +77,11 @@ def _begin() -> None:
     begun.started = time.perf_counter()
     app, sent = parts(), this_request()
     id = sent.environ.get("HTTP_X_REQUEST_ID", "")
-    if not _REQUEST_ID.fullmatch(id) or app.redactor.holds_secret(id):
+    if (
+        sent.path.lstrip("/").partition("/")[0] in _PAGES
+        or not _REQUEST_ID.fullmatch(id)
+        or app.redactor.holds_secret(id)
+    ):
         id = new_request_id()
     begun.request_id = id
     if refused := sent.environ.get(REFUSED_BY_SERVER):
@@ -121,6 +130,8 @@ def _finish(response: Response) -> Response:
     headers = response.headers
     set_already = {name.lower() for name, _ in headers}
     headers.add("X-Request-Id", begun.request_id)
+    if parts().wiring.settings.is_https:
+        headers.add("Strict-Transport-Security", HSTS)
     for lowered, name, value in _HEADERS:
         if lowered not in set_already:
             headers.add(name, value)

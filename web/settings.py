@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from ledger import permissions
 from ledger.catalog import Catalog, CatalogError, builtin, parse
+from ledger.permissions import PERMISSIONS, Permission
 from ledger.seat_sync import QUIET_DEFAULT_S
 from ledger.secret import Secret
 from web.return_urls import origin
@@ -62,6 +64,7 @@ class Settings(NamedTuple):
         memo_streams: how many streams' states a process remembers.
         checkpoint_secrets: what the keys are derived from that sign checkpoints; none for `secret`.
         return_origins: where customers may be sent, beside the public URL's own origin.
+        portal_permissions: of links to the hosted pages that are asked for without any.
         seat_sync_quiet_s: for how long seats must not have moved before Stripe is told of them.
     """
 
@@ -75,6 +78,12 @@ class Settings(NamedTuple):
     stripe: StripeSettings = StripeSettings()
     return_origins: tuple[str, ...] = ()
     seat_sync_quiet_s: int = QUIET_DEFAULT_S
+    portal_permissions: tuple[Permission, ...] = permissions.DEFAULT
+
+    @property
+    def is_https(self) -> bool:
+        """Whether the links that are handed out are https."""
+        return self.public_url.lower().startswith("https:")
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -101,6 +110,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         ),
         return_origins=_return_origins(values.get("KEYFOLD_RETURN_URLS")),
         seat_sync_quiet_s=_seat_sync_quiet_s(values.get("KEYFOLD_SEAT_SYNC_QUIET_S")),
+        portal_permissions=_portal_permissions(values.get("KEYFOLD_PORTAL_PERMISSIONS")),
     )
 
 
@@ -243,6 +253,19 @@ def _whole(text: str) -> int | None:
 def _shown(text: str) -> str:
     """Return a value as a message can show it: in quotes, and cut when it is long."""
     return repr(text if len(text) <= SHOWN_LENGTH_MAX else f"{text[:SHOWN_LENGTH_MAX]}…")
+
+
+def _portal_permissions(text: str | None) -> tuple[Permission, ...]:
+    if text is None:
+        return permissions.DEFAULT
+    wanted = {one.strip() for one in text.split(",")} - {""}
+    unknown = sorted(wanted.difference(PERMISSIONS))
+    if unknown:
+        raise SettingError(
+            "KEYFOLD_PORTAL_PERMISSIONS",
+            f"must hold {', '.join(PERMISSIONS)}, split by commas, or nothing; not {unknown[0]!r}",
+        )
+    return tuple(one for one in PERMISSIONS if one in wanted)
 
 
 def _stripe_key(key: str | None) -> str | None:

@@ -6,17 +6,24 @@ import threading
 
 import pytest
 
+from commands.give_access import create_token, revoke_token
 from commands.open_portal_session import (
     Granted,
-    LinkExpired,
-    LinkInvalid,
+    end_portal_sessions,
     make_link,
     open_portal_session,
     session_of,
 )
 from commands.ports import Ports
+from ledger import signing
 from ledger.refusals import FieldError, InvalidRequest
-from ledger.streams.portal_session import LinkUsed, PortalSessionOpened
+from ledger.streams.portal_session import (
+    LinkExpired,
+    LinkInvalid,
+    LinkUsed,
+    PortalLinkMade,
+    PortalSessionOpened,
+)
 from tests.worlds import MINUTE, NOON, SECRET, another_worker, ports, recorded, stamp
 
 KEY = SECRET.derive("portal links")
@@ -24,35 +31,63 @@ OTHER_KEY = SECRET.derive("something else")
 BACK = "https://portal.example/back"
 
 
-def made(world: Ports, granted: Granted | None = None) -> str:
-    return make_link(world, KEY, stamp(actor="kft_portal"), granted or Granted("acme"))
+def made(world: Ports, granted: Granted | None = None, actor: str = "operator") -> str:
+    return make_link(world, KEY, stamp(actor=actor), granted or Granted("acme")).text
 
 
-def test_making_a_link_records_nothing() -> None:
+def test_a_link_is_on_record_and_nothing_of_it_that_lets_anybody_in() -> None:
     world = ports()
-    made(world)
-    assert recorded(world) == []
+    link = made(world, Granted("acme", ["buy"], BACK, display_name="Acme Bakery"))
+    (event,) = recorded(world)
+    assert isinstance(event.fact, PortalLinkMade)
+    assert event.fact.permissions == ("buy",)
+    stored = repr(event)
+    assert "Acme" not in stored
+    assert BACK not in stored
+    assert link.partition(".")[2] not in stored
 
 
-def test_an_opened_link_is_the_first_deed_of_its_own_visit() -> None:
+def test_an_opened_link_is_the_first_deed_of_its_own_session() -> None:
     world = ports()
-    link = made(world, Granted("acme", ["manage_users"], BACK, 20))
+    link = made(world, Granted("acme", ["manage_users"], BACK, 20, "Acme Bakery", "billing"))
     later = NOON + 5 * MINUTE
     opened = open_portal_session(world, KEY, stamp(later), link)
-    assert opened.account == "acme"
-    assert opened.permissions == ("manage_users",)
-    assert opened.return_url == BACK
-    assert opened.expires_at == later + 20 * MINUTE
-    (event,) = recorded(world)
+    assert (opened.account, opened.return_url) == ("acme", BACK)
+    assert (opened.display_name, opened.page) == ("Acme Bakery", "billing")
+    _, event = recorded(world)
     assert event.stream == "portal_session-" + opened.session.removeprefix("kfp_")
     assert (event.actor, event.position) == (opened.session, opened.position)
     assert event.fact == PortalSessionOpened(
         session=opened.session,
         account="acme",
         permissions=("manage_users",),
-        granted_by="kft_portal",
-        expires_at=later + 20 * MINUTE,
+        granted_by="operator",
+        expires_at=later + 8 * 20 * MINUTE,
+        cookie_digest=signing.digest(opened.secret),
     )
+
+
+def test_a_link_of_a_revoked_or_expired_token_opens_nothing() -> None:
+    world = ports()
+    revoked = create_token(world, stamp(), "portal").token
+    short = create_token(world, stamp(), "portal", expires_at=NOON + MINUTE).token
+    links = [made(world, actor=actor) for actor in (revoked.id, short.id, "kft_nobody")]
+    revoke_token(world, stamp(), revoked.id)
+    head = world.book.head()
+    for link in links:
+        with pytest.raises(LinkInvalid):
+            open_portal_session(world, KEY, stamp(NOON + 2 * MINUTE), link)
+    assert world.book.head() == head
+
+
+def test_ending_an_accounts_sessions_takes_its_unopened_links_back() -> None:
+    world = ports()
+    before, others = made(world), made(world, Granted("other"))
+    end_portal_sessions(world, stamp(), "acme", "A laptop was stolen")
+    with pytest.raises(LinkInvalid):
+        open_portal_session(world, KEY, stamp(), before)
+    assert open_portal_session(world, KEY, stamp(), others).account == "other"
+    assert open_portal_session(world, KEY, stamp(), made(world)).account == "acme"
 
 
 def test_a_link_opens_once_whoever_opens_it() -> None:
@@ -62,7 +97,7 @@ def test_a_link_opens_once_whoever_opens_it() -> None:
     for again in (world, another_worker(world)):
         with pytest.raises(LinkUsed):
             open_portal_session(again, KEY, stamp(), link)
-    assert len(recorded(world)) == 1
+    assert len(recorded(world)) == 2
 
 
 def test_of_two_that_open_a_link_at_once_one_does() -> None:
@@ -91,7 +126,7 @@ def test_a_link_is_opened_in_time_or_not_at_all() -> None:
     link = made(world, Granted("acme", minutes=1))
     with pytest.raises(LinkExpired):
         open_portal_session(world, KEY, stamp(NOON + MINUTE), link)
-    assert recorded(world) == []
+    assert len(recorded(world)) == 1
     assert open_portal_session(world, KEY, stamp(NOON + 0.99 * MINUTE), link).account == "acme"
 
 
@@ -106,23 +141,32 @@ def test_a_used_link_is_used_also_when_its_time_is_over() -> None:
 def test_a_changed_link_is_not_ours() -> None:
     world = ports()
     link = made(world)
-    payload, _, signature = link.partition(".")
-    other = make_link(world, OTHER_KEY, stamp(), Granted("other"))
-    swapped = f"{other.partition('.')[0]}.{signature}"
-    changed = [payload, f"{payload}.", f".{signature}", swapped, other, link[:-1], link + "A"]
+    id, _, signed = link.partition(".")
+    other = make_link(world, OTHER_KEY, stamp(), Granted("other")).text
+    theirs = made(world)
+    swapped = [f"{id}.{theirs.partition('.')[2]}", f"{theirs.partition('.')[0]}.{signed}"]
+    changed = [id, f"{id}.", f".{signed}", signed, *swapped, other, link[:-1], link + "A"]
     changed += ["", ".", "kf_token", "ä.ö", "A" * 5000]
+    before = world.book.head()
     for one in changed:
         with pytest.raises(LinkInvalid):
             open_portal_session(world, KEY, stamp(), one)
-        assert session_of(KEY, one) is None
-    assert recorded(world) == []
+        assert session_of(world, KEY, one) is None
+    assert world.book.head() == before
+
+
+def test_a_link_of_another_ledger_with_the_same_secret_opens_nothing() -> None:
+    link = made(another_ledger := ports(seed=5))
+    assert open_portal_session(another_ledger, KEY, stamp(), link)
+    with pytest.raises(LinkInvalid):
+        open_portal_session(ports(), KEY, stamp(), link)
 
 
 def test_a_link_tells_which_visit_it_opens() -> None:
     world = ports()
     link = made(world)
     opened = open_portal_session(world, KEY, stamp(), link)
-    assert session_of(KEY, link) == opened.session
+    assert session_of(world, KEY, link) == opened.session
 
 
 def test_what_does_not_fit_is_told_all_at_once() -> None:
@@ -133,4 +177,7 @@ def test_what_does_not_fit_is_told_all_at_once() -> None:
         "/minutes",
         "/permissions",
     ]
-    assert FieldError("/permissions", "must be of manage_users") in caught.value.errors
+    assert (
+        FieldError("/permissions", "must be of buy, manage_billing, manage_users")
+        in caught.value.errors
+    )

@@ -7,9 +7,13 @@ import base64
 import pytest
 
 from commands.give_access import create_token, revoke_token
+from ledger import signing
+from ledger.streams import token as tokens
 from tests.console.desk import Desk, signed_in, stranger
 from tests.web.api import Api, memory_api
-from tests.worlds import DAY, stamp
+from tests.worlds import DAY, MINUTE, stamp
+from web.console import shifts
+from web.context import EXTENSION
 
 
 @pytest.fixture
@@ -73,7 +77,7 @@ def test_the_cookie_is_out_of_reach_and_does_not_hold_the_token(api: Api) -> Non
     )
     value, *flags = cookie.split("; ")
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(flags)
-    held = base64.urlsafe_b64decode(value.partition("=")[2])
+    held = base64.urlsafe_b64decode(value.partition(".")[2])
     assert api.tokens["admin"].encode() not in held
     assert api.tokens["admin"].removeprefix("kf_").encode() not in held
 
@@ -82,9 +86,11 @@ def test_a_cookie_that_was_changed_is_worth_nothing(api: Api) -> None:
     desk = signed_in(api, "auditor")
     cookie = desk.client.get_cookie("keyfold_console")
     assert cookie
-    raw = bytearray(base64.urlsafe_b64decode(cookie.value))
+    id, _, signed = cookie.value.partition(".")
+    raw = bytearray(base64.urlsafe_b64decode(signed))
     raw[-20] ^= 1
-    desk.client.set_cookie("keyfold_console", base64.urlsafe_b64encode(bytes(raw)).decode())
+    changed = base64.urlsafe_b64encode(bytes(raw)).decode()
+    desk.client.set_cookie("keyfold_console", f"{id}.{changed}")
     assert desk.get("").status == 403
 
 
@@ -108,10 +114,69 @@ def test_a_session_is_over_after_half_a_day_or_with_its_token(api: Api) -> None:
     assert long.get("").status == 403
 
 
-def test_signing_out_ends_the_session_in_this_browser(api: Api) -> None:
-    desk = signed_in(api, "admin")
+def test_signing_out_ends_the_session_also_for_who_has_a_copy_of_the_cookie(api: Api) -> None:
+    desk, thief = signed_in(api, "admin"), stranger(api)
+    cookie = desk.client.get_cookie("keyfold_console")
+    assert cookie
+    thief.client.set_cookie("keyfold_console", cookie.value)
+    assert thief.get("tokens").status == 200
     assert desk.send("sign-out").title == "Sign in"
-    assert desk.get("").status == 403
+    assert (desk.get("").status, thief.get("tokens").status) == (403, 403)
+
+
+def test_signing_in_and_out_is_on_record_with_nothing_of_the_token(api: Api) -> None:
+    before = api.head
+    desk = signed_in(api, "support")
+    desk.send("sign-out")
+    opened, ended = api.ports.book.follow(before)
+    assert (opened.name, ended.name) == ("console_session.opened@1", "console_session.ended@1")
+    assert opened.actor == ended.actor
+    assert opened.actor.startswith("kft_")
+    found = api.get("auditor", f"/v1/timeline?ref={opened.actor}").body["items"]
+    assert {opened.position, ended.position} <= {one["position"] for one in found}
+
+
+def test_a_sign_in_that_failed_is_on_record_once_for_many_alike(api: Api) -> None:
+    given = create_token(api.ports, stamp(), "admin")
+    revoke_token(api.ports, stamp(), given.token.id)
+    short = create_token(api.ports, stamp(), "admin", expires_at=api.clock.now + MINUTE)
+    api.clock.forward(minutes=2)
+    before = api.head
+    tried = ["kf_nobody", given.secret, short.secret, api.tokens["portal"]]
+    for token in tried * 5:
+        assert try_token(stranger(api), token)[0] == 403
+    facts = [event.fact for event in api.ports.book.follow(before)]
+    assert [(fact.problem, fact.token) for fact in facts] == [  # type: ignore[attr-defined]
+        ("unknown_token", None),
+        ("revoked_token", given.token.id),
+        ("expired_token", short.token.id),
+        ("portal_token", portal_id(api)),
+    ]
+    api.clock.forward(minutes=10)
+    try_token(stranger(api), "kf_nobody")
+    assert len(list(api.ports.book.follow(before))) == 5
+
+
+def portal_id(api: Api) -> str:
+    return tokens.token_id(api.ports.token_key, api.tokens["portal"])
+
+
+def test_a_cookie_signed_with_the_ledgers_own_secret_is_nobodys_session(api: Api) -> None:
+    """Whoever knows the secret and the ledger cannot make up a session of an admin."""
+    desk = signed_in(api, "admin")
+    cookie = desk.client.get_cookie("keyfold_console")
+    assert cookie
+    id = cookie.value.partition(".")[0]
+    (known,) = {e.stream for e in api.ports.book.follow(0) if e.stream.startswith("console_s")}
+    assert known == f"console_session-{id}"
+    for name, secret in ((id, "0" * 64), ("a" * 26, "0" * 64)):
+        shift = shifts.Shift(name, secret)
+        signed = signing.sign(
+            api.app.extensions[EXTENSION].wiring.cookie_key, shifts.PURPOSE, shift
+        )
+        thief = stranger(api)
+        thief.client.set_cookie("keyfold_console", f"{name}.{signed}")
+        assert thief.get("").status == 403
 
 
 @pytest.mark.parametrize("token", ["", "0" * 64, "another's"])

@@ -27,10 +27,10 @@ def test_two_links_are_never_the_same(shared: Api) -> None:
     assert first != second
 
 
-def test_making_links_records_nothing(api: Api) -> None:
+def test_making_a_link_is_recorded(api: Api) -> None:
     before = api.head
     got = api.post("portal", PATH, {})
-    assert api.head == before == got.position
+    assert api.head == before + 1 == got.position
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,13 @@ def test_making_links_records_nothing(api: Api) -> None:
         ({"permissions": None}, "/permissions"),
         ({"return_url": "https://evil.example/"}, "/return_url"),
         ({"return_url": ""}, "/return_url"),
+        ({"display_name": ""}, "/display_name"),
+        ({"display_name": "x" * 81}, "/display_name"),
+        ({"display_name": "two\nlines"}, "/display_name"),
+        ({"page": "console"}, "/page"),
+        ({"page": "buy"}, "/page"),
+        ({"page": "buy/nothing"}, "/page"),
+        ({"page": "activate/cloud_pos/x"}, "/page"),
         ({"account": "other"}, "/account"),
     ],
 )

@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "overview": Lazy("web.cli.overview:overview_", "How things stand over all accounts."),
     "stripe": Lazy("web.cli.stripe:stripe", "Hold the ledger and Stripe against each other."),
     "tokens": Lazy("web.cli.tokens:tokens", "Give access to the API, and take it back."),
+    "secrets": Lazy("web.cli.secrets:secrets", "Rotate the keys of links and cookies."),
     "audit": Lazy("web.cli.audit:audit", "Checkpoints, receipts, export and import."),
     "erase": Lazy("web.cli.erase:erase", "Make an account's free text unreadable, for ever."),
     "replay": Lazy("web.cli.replay:replay_", "Rebuild every table, and tell what differs."),

@@ -1,29 +1,34 @@
 """Who is at the console in this browser: a shift, begun by a token that was shown once.
 
-The cookie holds the token's id and an end, signed; the token itself is in none. Each request looks
-the token up anew: once it is revoked, its shifts are over. The shift's id binds its forms.
+The cookie names the session and shows that this browser began it; the token itself is in none. Each
+request looks both up anew: once somebody signs out, or the token is revoked or over, so is the
+session, whoever has a copy of the cookie.
 """
 
 from __future__ import annotations
 
-import secrets
-from datetime import datetime, timedelta
+import re
 from typing import Final
 
 from flask import Response, g, request
 from msgspec import Struct
 
-from ledger.streams import token as tokens
-from ledger.streams.token import TOKEN, Role, Token
+from commands.console_session import SignedIn
+from ledger import signing
+from ledger.streams import signing_keys
+from ledger.streams.signing_keys import SIGNING_KEYS
+from ledger.streams.token import Role
+from projections.access import SeenConsoleSession, look_up_console_session
 from web.auth import ADMIN, AUDITOR, RESELLER, SUPPORT
 from web.context import Caller, caller, parts, ports, stamp
-from web.pages import cookies, forms, signing
+from web.pages import cookies, forms
 
-PURPOSE: Final = "console"
+PURPOSE: Final = "console session"
 COOKIE: Final = "keyfold_console"
-LASTS: Final = timedelta(hours=12)
 # A portal's token is a program's; there is nothing here for it.
 ROLES: Final[frozenset[Role]] = frozenset({ADMIN, SUPPORT, AUDITOR, RESELLER})
+
+_ID: Final = re.compile(r"[a-z2-7]{26}")
 
 
 class NotSignedIn(Exception):
@@ -38,12 +43,12 @@ class Shift(Struct, frozen=True):
     """What the cookie says.
 
     Attributes:
-        token: the id of the token that was shown, `kft_…`.
+        id: the session's, as in the name of its stream.
+        secret: whose digest the ledger holds, and what binds the session's forms to it.
     """
 
     id: str
-    token: str
-    expires_at: datetime
+    secret: str
 
 
 def come_in(roles: frozenset[Role]) -> None:
@@ -53,25 +58,21 @@ def come_in(roles: frozenset[Role]) -> None:
         NotSignedIn, NotForRole: in this order.
         FormRefused: the form was not shown in this shift.
     """
-    shift = known()
-    if shift is None:
+    shift, seen = _known()
+    if shift is None or seen is None:
         raise NotSignedIn
-    token = _valid(shift)
-    if token is None:
+    token, now = seen.token, stamp().now
+    if token is None or not token.valid(now) or token.role not in ROLES:
+        raise NotSignedIn
+    if not seen.session.stands(signing.digest(shift.secret), now):
         raise NotSignedIn
     g.shift = shift
     g.caller = Caller(token.id, token.role, token.reseller)
-    g.stamp = stamp()._replace(actor=token.id)
+    g.stamp = stamp()._replace(actor=token.id, reached=seen.head)
     if token.role not in roles:
         raise NotForRole
     if request.method == "POST":
-        forms.expect_ours(shift.id)
-
-
-def known() -> Shift | None:
-    """Answer the shift that the cookie names, whether or not it is over."""
-    text = request.cookies.get(cookies.called(COOKIE))
-    return signing.read(parts().wiring.cookie_key, PURPOSE, text, Shift) if text else None
+        forms.expect_ours(shift.secret)
 
 
 def current() -> Shift | None:
@@ -93,13 +94,12 @@ def may(*roles: Role) -> bool:
     return caller().role in roles
 
 
-def begin(response: Response, token: Token) -> None:
-    """Give the browser its cookie; it ends with the token, if that is sooner."""
-    end = stamp().now + LASTS
-    if token.expires_at is not None:
-        end = min(end, token.expires_at)
-    shift = Shift(secrets.token_hex(16), token.id, end)
-    text = signing.sign(parts().wiring.cookie_key, PURPOSE, shift)
+def begin(response: Response, signed_in: SignedIn) -> None:
+    """Give the browser its cookie."""
+    salts = ports().book.load(SIGNING_KEYS, signing_keys.ID).state
+    key = signing_keys.keys(parts().wiring.cookie_key, salts)[0]
+    shift = Shift(signed_in.id, signed_in.secret)
+    text = f"{shift.id}.{signing.sign(key, PURPOSE, shift)}"
     cookies.put(response, COOKIE, text, samesite="Strict")
 
 
@@ -107,9 +107,12 @@ def end(response: Response) -> None:
     cookies.put(response, COOKIE, "", max_age=0, samesite="Strict")
 
 
-def _valid(shift: Shift) -> Token | None:
-    now = stamp().now
-    if now >= shift.expires_at:
-        return None
-    token = ports().book.load(TOKEN, tokens.stream_id(shift.token)).state
-    return token if token is not None and token.valid(now) and token.role in ROLES else None
+def _known() -> tuple[Shift, SeenConsoleSession] | tuple[None, None]:
+    """Return the session that the cookie names, whether or not it goes on."""
+    id, _, signed = request.cookies.get(cookies.called(COOKIE), "").partition(".")
+    seen = look_up_console_session(ports().book, id) if _ID.fullmatch(id) else None
+    if seen is None:
+        return None, None
+    keys = signing_keys.keys(parts().wiring.cookie_key, seen.salts)
+    shift = signing.read(keys, PURPOSE, signed, Shift)
+    return (shift, seen) if shift is not None and shift.id == id else (None, None)

@@ -71,7 +71,7 @@ def page(
             request_id=request_id(),
             who=who,
             menu=[one for one in _MENU if who and who.role in one.roles],
-            form_field=forms.field(shift.id) if shift else "",
+            form_field=forms.field(shift.secret) if shift else "",
             **context,
         )
     response = Response(body, status, headers=headers, content_type=rendering.HTML)

@@ -12,8 +12,11 @@ from typing import Final
 
 from flask import Response, request, url_for
 
-from ledger.streams.token import Token
-from projections.access import valid_token
+from commands import console_session
+from commands.console_session import record_refused
+from ledger.streams import token as tokens
+from ledger.streams.sign_ins import Problem
+from ledger.streams.token import TOKEN, Token
 from web.console import shifts
 from web.console.showing import page
 from web.context import ports, stamp
@@ -48,19 +51,21 @@ def sign_in() -> Response:
         return form(403, Saying("bad", "Your browser keeps no cookies", [_ALLOW]))
     forms.expect_ours(bound_to)
     token = _token(request.form.get("token", "").strip())
-    if token is None:
-        said = Saying("bad", "This token lets nobody in", ["It is unknown, revoked or expired."])
-        return form(403, said)
-    if token.role not in shifts.ROLES:
-        return form(403, Saying("bad", "There is no console for tokens of role portal"))
+    problem = _problem(token)
+    if token is None or problem is not None:
+        record_refused(ports(), stamp(), problem or "unknown_token", token.id if token else None)
+        return form(403, _SAID_OF_PORTAL if problem == "portal_token" else _SAID_OF_REFUSED)
     response = see(_onward(request.form.get("onward", "")))
-    shifts.begin(response, token)
+    shifts.begin(response, console_session.sign_in(ports(), stamp(), token))
     cookies.put(response, _DOOR, "", max_age=0, samesite="Strict")
     return response
 
 
 def sign_out() -> Response:
-    """End the shift in this browser."""
+    """End the session for good."""
+    current = shifts.current()
+    assert current
+    console_session.sign_out(ports(), stamp(), current.id)
     response = see(url_for("console.show_sign_in"))
     shifts.end(response)
     return response
@@ -104,13 +109,29 @@ def form(status: int, said: Saying | None = None) -> Response:
     return response
 
 
+_SAID_OF_REFUSED: Final = Saying(
+    "bad", "This token lets nobody in", ["It is unknown, revoked or expired."]
+)
+_SAID_OF_PORTAL: Final = Saying("bad", "There is no console for tokens of role portal")
 _ALLOW: Final = "Allow them for this site, then try again."
 
 
 def _token(secret: str) -> Token | None:
+    """Return the token that was shown, whether or not it lets anybody in."""
     if not 0 < len(secret) <= TOKEN_LENGTH_MAX or not secret.isascii():
         return None
-    return valid_token(ports().book, ports().token_key, secret, stamp().now)
+    id = tokens.token_id(ports().token_key, secret)
+    return ports().book.load(TOKEN, tokens.stream_id(id)).state
+
+
+def _problem(token: Token | None) -> Problem | None:
+    if token is None:
+        return "unknown_token"
+    if token.revoked_at is not None:
+        return "revoked_token"
+    if not token.valid(stamp().now):
+        return "expired_token"
+    return None if token.role in shifts.ROLES else "portal_token"
 
 
 def _onward(path: str) -> str:

@@ -101,7 +101,7 @@ def _drawn(once: str) -> bytes:
     """Answer what makes the token of one showing of the form, to this shift only."""
     shift = shifts.current()
     assert shift
-    asked_by = f"console token\0{shift.id}\0{once}".encode()
+    asked_by = f"console token\0{shift.secret}\0{once}".encode()
     return hmac.digest(parts().wiring.cookie_key, asked_by, "sha256")[:TOKEN_BYTES]
 
 

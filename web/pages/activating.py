@@ -29,6 +29,7 @@ from web.pages.languages import ngettext
 from web.pages.managing import product_of
 from web.pages.rendering import page, see
 from web.pages.saying import Saying
+from web.pages.subscriptions import may_buy
 from web.pages.visits import visit
 
 CODE_LENGTH_MAX: Final = 100
@@ -38,7 +39,7 @@ _ONCE: Final = re.compile(r"[0-9a-f]{24}")
 def show_upgrade(product: str) -> Response:
     """Show the two ways to more seats, side by side."""
     found = product_of(product)
-    return page("upgrade.html", product=found, words=wording.words(found))
+    return page("upgrade.html", product=found, words=wording.words(found), may_buy=may_buy(found))
 
 
 def show_key_form(product: str) -> Response:

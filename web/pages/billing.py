@@ -10,13 +10,12 @@ from flask import Response, url_for
 from ledger.catalog import Product
 from projections.billing import interval_name
 from web.billing import billing_view
-from web.context import ports
+from web.context import ports, stamp
 from web.pages import wording
 from web.pages.rendering import page
 from web.pages.saying import Saying
 from web.pages.stripe_words import ENDED, badge, notice
 from web.pages.subscriptions import account_now
-from web.pages.visits import permit
 
 
 def show_billing() -> Response:
@@ -26,7 +25,7 @@ def show_billing() -> Response:
 
 def show(said: Saying | None) -> Response:
     """Show the page, with what came of a form that was sent from it."""
-    permit("manage_users")
+    stamp().require("manage_users")
     view = billing_view(account_now())
     billed = [product for product in ports().catalog.products if product.billed]
     return page(

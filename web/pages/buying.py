@@ -100,6 +100,7 @@ def _page(product: Product, said: Saying | None) -> Response:
         words=wording.words(product),
         panel=next(one for one in view.products if one.product == product.id),
         offers=_offers(product),
+        may_buy=subscriptions.may_buy(product),
         chosen=request.form,
         once=forms.once(),
         seats_max=SEATS_MAX,

@@ -37,4 +37,4 @@ def called(name: str) -> str:
 
 
 def secure() -> bool:
-    return parts().wiring.settings.public_url.startswith("https:")
+    return parts().wiring.settings.is_https

@@ -1,7 +1,7 @@
 """Forms: only ones that we have shown in this visit are taken.
 
 A page puts `{{ form_token() }}` into each form; before any POST is looked at, what came back is
-held against the visit that its cookie names.
+held against the secret in the browser's cookie.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from typing import Final
 from flask import request
 from markupsafe import Markup
 
-from web.context import parts
-from web.pages import signing
+from ledger import signing
 
 FIELD: Final = "form_token"
 ONCE_BYTES: Final = 12
@@ -24,13 +23,15 @@ class FormRefused(Exception):
     """This form was not shown by us in this visit."""
 
 
-def token(bound_to: str) -> str:
-    return signing.form_token(parts().wiring.cookie_key, bound_to)
-
-
 def field(bound_to: str) -> Markup:
-    """Answer the hidden field that every form of a visit has."""
-    return Markup('<input type="hidden" name="{}" value="{}">').format(FIELD, token(bound_to))
+    """Return the hidden field that every form of a session has.
+
+    Args:
+        bound_to: a random text that only the browser's cookie holds.
+    """
+    return Markup('<input type="hidden" name="{}" value="{}">').format(
+        FIELD, signing.form_token(bound_to)
+    )
 
 
 def expect_ours(bound_to: str) -> None:
@@ -39,7 +40,8 @@ def expect_ours(bound_to: str) -> None:
     Raises:
         FormRefused: it has no token, or that of another visit.
     """
-    if not hmac.compare_digest(request.form.get(FIELD, "").encode(), token(bound_to).encode()):
+    sent = request.form.get(FIELD, "")
+    if not hmac.compare_digest(sent.encode(), signing.form_token(bound_to).encode()):
         raise FormRefused
 
 

@@ -28,7 +28,7 @@ from web.pages.languages import gettext as _
 from web.pages.rendering import page, see
 from web.pages.saying import Saying
 from web.pages.subscriptions import account_now
-from web.pages.visits import permit, visit
+from web.pages.visits import visit
 
 _ONCE: Final = re.compile(r"[0-9a-f]{24}")
 
@@ -75,7 +75,7 @@ def product_of(id: str) -> Product:
     if found is None:
         abort(404)
     if found.billed:
-        permit("manage_users")
+        stamp().require("manage_users")
     return found
 
 

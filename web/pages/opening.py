@@ -12,7 +12,11 @@ from typing import Final
 
 from flask import Response, g, request, url_for
 
-from commands.open_portal_session import open_portal_session, session_of
+from commands.open_portal_session import (
+    leave_portal_session,
+    open_portal_session,
+    session_of,
+)
 from ledger.streams.portal_session import LinkUsed
 from web.context import parts, ports, stamp
 from web.pages import cookies, forms, visits
@@ -20,6 +24,13 @@ from web.pages.rendering import page, see
 
 LINK_LENGTH_MAX: Final = 4000
 _DOOR: Final = "keyfold_door"
+_VIEWS: Final = {
+    "subscriptions": "show_subscriptions",
+    "billing": "show_billing",
+    "manage": "show_manager",
+    "buy": "show_shop",
+    "activate": "show_key_form",
+}
 
 
 class NoCookies(Exception):
@@ -48,13 +59,13 @@ def open_link() -> Response:
         raise NoCookies
     forms.expect_ours(bound_to)
     link = request.form.get("link", "")[:LINK_LENGTH_MAX]
-    response = see(url_for("portal.show_subscriptions"))
     try:
         opened = open_portal_session(ports(), parts().wiring.link_key, stamp(), link)
     except LinkUsed:
         if _is_ours_already(link):
-            return response
+            return see(url_for("portal.show_subscriptions"))
         raise
+    response = see(_address_of(opened.page))
     visits.begin(response, opened)
     cookies.drop(response, _DOOR)
     return response
@@ -63,11 +74,20 @@ def open_link() -> Response:
 def _is_ours_already(link: str) -> bool:
     """Tell whether this browser opened the link: sent twice, or after the back button."""
     known = visits.known()
-    return known is not None and known.id == session_of(parts().wiring.link_key, link)
+    if known is None or not known.stands:
+        return False
+    return known.id == session_of(ports(), parts().wiring.link_key, link)
+
+
+def _address_of(page: str | None) -> str:
+    """Return where a link leads to, as `Granted.page` names it."""
+    kind, _, product = (page or "subscriptions").partition("/")
+    return url_for(f"portal.{_VIEWS[kind]}", product=product or None)
 
 
 def leave() -> Response:
-    """End the visit in this browser, and lead back to where the customer came from."""
+    """End the session for good, and lead back to where the customer came from."""
+    leave_portal_session(ports(), stamp(), visits.visit().id)
     back = visits.visit().return_url
     g.visit = None
     response = see(back) if back else page("left.html")

@@ -67,6 +67,7 @@ def register(app: Flask) -> None:
     rendering.register(app)
     pages = Blueprint("portal", __name__, url_prefix="/portal")
     pages.before_request(_come_in)
+    pages.after_request(visits.go_on)
     pages.context_processor(_known_to_all)
     problems.register(app, pages, "portal", "portal.html", portal_problems.RAISED, _known_to_all)
     for one in PAGES:
@@ -85,9 +86,10 @@ def _known_to_all() -> dict[str, Any]:
     visit: visits.Visit | None = g.get("visit")
     if request.url_rule is None:
         # No page of ours was asked for, so nobody has looked who asks.
-        visit = visits.known()
+        found = visits.known()
+        visit = found if found is not None and found.stands else None
     return {
         "visit": visit,
-        "form_field": forms.field(visit.id) if visit else "",
+        "form_field": forms.field(visit.secret) if visit else "",
         "sections": wording.sections(ports().catalog, visit) if visit else [],
     }

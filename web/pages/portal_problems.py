@@ -5,23 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from commands.open_portal_session import LinkExpired, LinkInvalid
-from ledger.streams.portal_session import LinkUsed
+from ledger.permissions import NotPermitted
+from ledger.streams.portal_session import LinkExpired, LinkInvalid, LinkUsed
 from web.pages.languages import lazy_gettext as _
 from web.pages.opening import NoCookies
-from web.pages.problems import Said
-from web.pages.visits import NotPermitted, NoVisit, VisitOver
+from web.pages.problems import Raised, Said
+from web.pages.visits import NoVisit, VisitOver
 
 _ASK_FOR_A_LINK: Final = _("Go back to where you came from and open these pages again from there.")
 
-RAISED: Final[Mapping[type[Exception], Said]] = {
+
+def _over(error: VisitOver) -> Said:
+    return Said(403, _("Your visit is over"), _ASK_FOR_A_LINK, error.return_url)
+
+
+def _not_permitted(error: NotPermitted) -> Said:
+    advice = {
+        "buy": _("It does not permit buying. Ask somebody who may buy for this account."),
+        "manage_billing": _(
+            "It does not permit managing payments. Ask somebody who may do that for this account."
+        ),
+        "manage_users": _("It is for admins with the Manage Users permission. Ask one of them."),
+    }
+    return Said(403, _("Your link does not permit this"), advice[error.permission])
+
+
+RAISED: Final[Mapping[type[Exception], Raised]] = {
     NoVisit: Said(403, _("Please come in by a link"), _ASK_FOR_A_LINK),
-    VisitOver: Said(403, _("Your visit is over"), _ASK_FOR_A_LINK),
-    NotPermitted: Said(
-        403,
-        _("Your link does not permit this"),
-        _("It is for admins with the Manage Users permission. Ask one of them."),
-    ),
+    VisitOver: _over,
+    NotPermitted: _not_permitted,
     LinkInvalid: Said(403, _("This link is not valid"), _ASK_FOR_A_LINK),
     LinkExpired: Said(410, _("This link has expired"), _ASK_FOR_A_LINK),
     LinkUsed: Said(410, _("This link was opened already"), _ASK_FOR_A_LINK),

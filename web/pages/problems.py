@@ -15,12 +15,20 @@ from web.pages.rendering import page
 
 
 class Said(NamedTuple):
-    """What a problem's page says; the texts are in the reader's language when they are shown."""
+    """What a problem's page says; the texts are in the reader's language when they are shown.
+
+    Attributes:
+        back: where the reader came from, if known.
+    """
 
     status: int
     title: object
     advice: object
+    back: str | None = None
 
+
+# What is said of an exception, or what works that out of it.
+Raised = Said | Callable[[Any], Said]
 
 _FORM_REFUSED: Final = Said(
     403,
@@ -59,7 +67,7 @@ def register(
     pages: Blueprint,
     folder: str,
     layout: str,
-    raised: Mapping[type[Exception], Said],
+    raised: Mapping[type[Exception], Raised],
     context: Callable[[], dict[str, Any]],
 ) -> None:
     """Let every problem of a folder's pages be told by a page in its layout.
@@ -69,14 +77,15 @@ def register(
         raised: what is said of the exceptions that only these pages have.
         context: what the layout needs, also where no page was found.
     """
-    said_of: dict[type[Exception], Said] = {FormRefused: _FORM_REFUSED, **raised}
+    said_of: dict[type[Exception], Raised] = {FormRefused: _FORM_REFUSED, **raised}
 
     def of_kind(kind: Kind, headers: Mapping[str, str]) -> Response:
         said = _OF_STATUS.get(kind.status, _OTHERWISE)._replace(status=kind.status)
         return _page(said, layout, headers, context())
 
     def of_exception(error: Exception) -> Response:
-        return _page(said_of[type(error)], layout, {}, context())
+        said = said_of[type(error)]
+        return _page(said if isinstance(said, Said) else said(error), layout, {}, context())
 
     errors.show_as_pages(app, folder, of_kind)
     for kind_of_error in said_of:

@@ -56,9 +56,14 @@ def account_now() -> AccountAt:
     return account_at(ports().book, visit().account, Moment(stamp().now))
 
 
+def may_buy(product: Product) -> bool:
+    """Tell whether the session may buy a product, or raise what there is of it."""
+    return visit().may("manage_users" if product.billed else "buy")
+
+
 def _panel(view: ProductView) -> Panel:
     product = ports().catalog.product(view.product)
-    closed = product is None or (product.billed and not visit().may("manage_users"))
+    closed = product is None or not may_buy(product)
     shop = None if closed else url_for("portal.show_shop", product=view.product)
     named = product or Product(id=view.product, name=view.name, prefix="", seat="seat")
     tiers = any(row.tier is not None for row in view.rows)

@@ -117,7 +117,8 @@ def sections(catalog: Catalog, visit: Visit) -> list[Section]:
         if product.billed and not visit.may("manage_users"):
             continue
         named = words(product)
-        billing.entries.append(Entry(named.buy, _page("show_shop", product)))
+        if visit.may("buy"):
+            billing.entries.append(Entry(named.buy, _page("show_shop", product)))
         manager = Entry(named.manager, _page("show_manager", product))
         if product.billed:
             settings.entries.append(manager)

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import marshmallow as ma
 
-from commands.open_portal_session import MINUTES_DEFAULT, MINUTES_MAX, PERMISSIONS
+from commands.open_portal_session import DISPLAY_NAME_MAX, MINUTES_DEFAULT, MINUTES_MAX
+from ledger.permissions import PERMISSIONS
 from web.return_urls import LENGTH_MAX
 from web.schemas.fields import Shape, Text, WholeNumber, long_at_most, one_of, within
 
@@ -31,13 +32,52 @@ class MakeLink(Shape):
     )
     permissions = ma.fields.List(
         Text(validate=one_of(*PERMISSIONS)),
-        load_default=list,
-        metadata={"description": "`manage_users` opens the Billing page."},
+        allow_none=False,
+        load_default=None,
+        metadata={
+            "description": "`buy`: buy seats and raise a subscription. `manage_billing`: open"
+            " Stripe's Customer Portal. `manage_users`: both, the Billing page, and everything of"
+            " a product that is billed by its users. Without this field: what"
+            " `KEYFOLD_PORTAL_PERMISSIONS` says. `[]`: none.",
+        },
+    )
+    display_name = Text(
+        allow_none=True,
+        load_default=None,
+        validate=long_at_most(DISPLAY_NAME_MAX),
+        metadata={
+            "description": "What the account is called on the pages. It is not recorded.",
+        },
+    )
+    page = Text(
+        allow_none=True,
+        load_default=None,
+        metadata={
+            "description": "The page that the link leads to: `subscriptions`, `billing`,"
+            " `manage/PRODUCT`, `buy/PRODUCT` or `activate/PRODUCT`. With the last, an activation"
+            " key may follow the link as its fragment, `#POS-…`: the page puts it into the field,"
+            " and sends nothing.",
+        },
     )
     minutes = WholeNumber(
         load_default=MINUTES_DEFAULT,
         validate=within(1, MINUTES_MAX),
-        metadata={"description": "How long the link can be opened, and the visit then lasts."},
+        metadata={
+            "description": "How long the link can be opened. The session that it begins ends"
+            " 30 minutes after its last request, and at most eight times as long as this after its"
+            " first.",
+        },
+    )
+
+
+class EndSessions(Shape):
+    """Why an account's sessions are ended."""
+
+    example: ClassVar = {"reason": "A laptop was stolen"}
+
+    reason = Text(
+        required=True,
+        metadata={"description": "Kept encrypted, until the account is erased."},
     )
 
 

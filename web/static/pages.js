@@ -35,6 +35,15 @@
     history.replaceState(null, "", address);
   }
 
+  // A key that a link brings along as its fragment, which is never sent: it is handed on past the
+  // page that opens the link, and put into the field for it.
+  const brought = location.hash.slice(1);
+  const opening = document.querySelector("form[data-keep-fragment]");
+  const field = document.getElementById("code");
+  if (opening) opening.setAttribute("action", opening.getAttribute("action") + location.hash);
+  if (field && !field.value && brought.length <= field.maxLength) field.value = brought;
+  if (brought && field) history.replaceState(null, "", location.pathname + location.search);
+
   // What came in: times, a dialog that opens, the message or field that is to be read first.
   const arrive = (within) => {
     showTimes(within);

@@ -7,13 +7,13 @@ from urllib.parse import urlencode
 
 from flask import Response
 
-from commands.open_portal_session import Granted, make_link
+from commands.open_portal_session import Granted, end_portal_sessions, make_link
 from web import return_urls
-from web.auth import ADMIN, PORTAL, only
+from web.auth import ADMIN, PORTAL, SUPPORT, only
 from web.context import parts, ports, stamp
 from web.operations import Answered, Operations
 from web.replies import reply
-from web.schemas.portal_sessions import Link, MakeLink
+from web.schemas.portal_sessions import EndSessions, Link, MakeLink
 
 blp = Operations(
     "portal_sessions",
@@ -32,13 +32,25 @@ blp = Operations(
     answers={201: Answered(Link, "Where to send the customer.", ("Keyfold-Position",))},
 )
 def make_portal_session(account: str, body: dict[str, Any]) -> Response:
-    """Make a link that opens the hosted pages for a customer, once.
-
-    Nothing is recorded until it is opened.
-    """
+    """Make a link that opens the hosted pages for a customer, once."""
     settings = parts().wiring.settings
     if body["return_url"] is not None:
         return_urls.check(settings, "/return_url", body["return_url"])
+    if body["permissions"] is None:
+        body = {**body, "permissions": settings.portal_permissions}
     link = make_link(ports(), parts().wiring.link_key, stamp(), Granted(account, **body))
-    url = f"{settings.public_url}/portal/open?{urlencode({'link': link})}"
-    return reply({"url": url}, 201, position=ports().book.head())
+    url = f"{settings.public_url}/portal/open?{urlencode({'link': link.text})}"
+    return reply({"url": url}, 201, position=link.position)
+
+
+@blp.operation(
+    "POST",
+    "/accounts/<account>/portal-sessions/end",
+    access=only(SUPPORT, ADMIN),
+    body=EndSessions,
+    answers={204: Answered(None, "No session of the account goes on.", ("Keyfold-Position",))},
+)
+def end_sessions(account: str, body: dict[str, Any]) -> Response:
+    """End every session on the hosted pages of an account, and take its unopened links back."""
+    position = end_portal_sessions(ports(), stamp(), account, body["reason"])
+    return reply(None, 204, position=position)

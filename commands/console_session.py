@@ -1,0 +1,64 @@
+"""Sign in at the console with a token, and out again; both are recorded, failures too."""
+
+from __future__ import annotations
+
+import base64
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+from commands.deciding import deciding
+from commands.ports import Ports
+from ledger import signing
+from ledger.book import Change, moment, unwritten
+from ledger.events import Stamp
+from ledger.streams import console_session, sign_ins
+from ledger.streams.console_session import CONSOLE_SESSION, ConsoleSessionOpened
+from ledger.streams.sign_ins import SIGN_INS, ConsoleSignInRefused, Problem
+from ledger.streams.token import Token
+
+LASTS: Final = timedelta(hours=12)
+ID_BYTES: Final = 16
+SECRET_BYTES: Final = 32
+
+
+class SignedIn(NamedTuple):
+    """The session that began; `secret` is what the browser shows from now on."""
+
+    id: str
+    secret: str
+
+
+def sign_in(ports: Ports, stamp: Stamp, token: Token) -> SignedIn:
+    """Begin a session; it ends with the token, if that is sooner than in twelve hours."""
+    ends = [stamp.now + LASTS, *([token.expires_at] if token.expires_at else [])]
+    id = base64.b32encode(ports.random_bytes(ID_BYTES)).decode().rstrip("=").lower()
+    secret = ports.random_bytes(SECRET_BYTES).hex()
+    fact = ConsoleSessionOpened(
+        token=token.id, expires_at=min(ends), cookie_digest=signing.digest(secret)
+    )
+    # Its id was drawn just now, so nothing has happened to it.
+    change = Change(unwritten(CONSOLE_SESSION, id), [fact])
+    ports.book.append(stamp._replace(actor=token.id), change)
+    return SignedIn(id, secret)
+
+
+def sign_out(ports: Ports, stamp: Stamp, id: str) -> None:
+    """End a session for good; one that has ended stays as it is."""
+
+    def attempt() -> None:
+        loaded = ports.book.load(CONSOLE_SESSION, id)
+        ports.book.append(stamp, Change(loaded, console_session.end(loaded.state)))
+
+    deciding(attempt)
+
+
+def record_refused(ports: Ports, stamp: Stamp, problem: Problem, token: str | None) -> None:
+    """Record that somebody could not sign in, unless a try like it was recorded just now."""
+
+    def attempt() -> None:
+        loaded = ports.book.load(SIGN_INS, sign_ins.ID)
+        fact = ConsoleSignInRefused(problem=problem, token=token)
+        facts = sign_ins.refuse(loaded.state, fact, moment(stamp.now, loaded))
+        ports.book.append(stamp, Change(loaded, facts))
+
+    deciding(attempt)

@@ -1,0 +1,59 @@
+"""Tries to sign in at the console that failed.
+
+Stream:    `sign_ins-<where>`, where `console` is the only place there is
+Facts:     ConsoleSignInRefused
+Invariant: of tries that fail for the same reason, with the same token if it is a known one, one is
+           recorded in ten minutes: however many there are, the ledger does not grow with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from ledger.events import AnyOccurrence, Fact, Stream
+
+ID: Final = "console"
+MERGED_FOR: Final = timedelta(minutes=10)
+
+Problem = Literal["unknown_token", "revoked_token", "expired_token", "portal_token"]
+
+
+class ConsoleSignInRefused(Fact, frozen=True):
+    """Somebody tried to sign in with a token that lets nobody in there.
+
+    Attributes:
+        problem: why it was refused.
+        token: its id; None for one that the ledger does not know, of which nothing is kept.
+    """
+
+    problem: Problem
+    token: str | None
+
+
+# The state: when each kind of failure was recorded last, by problem and token.
+SignIns = dict[tuple[str, str | None], datetime]
+
+
+def fold(recorded: SignIns, events: Iterable[AnyOccurrence]) -> SignIns:
+    recorded = dict(recorded)
+    for event in events:
+        match event.fact:
+            case ConsoleSignInRefused(problem=problem, token=token):
+                recorded[problem, token] = event.recorded_at
+    return recorded
+
+
+def refuse(recorded: SignIns, refused: ConsoleSignInRefused, now: datetime) -> list[Fact]:
+    """Record a try that failed, unless one like it was recorded just now."""
+    last = recorded.get((refused.problem, refused.token))
+    return [] if last is not None and now < last + MERGED_FOR else [refused]
+
+
+SIGN_INS: Stream[SignIns] = Stream(
+    kind="sign_ins",
+    facts={"sign_ins.refused@1": ConsoleSignInRefused},
+    initial={},
+    fold=fold,
+)

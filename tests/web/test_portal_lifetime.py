@@ -1,0 +1,268 @@
+"""How long a customer's session lasts, what ends it, and what it may do: asked as a browser asks.
+
+What a page looks like is tested in a browser, in tests/pages.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from commands.give_access import create_token, revoke_token
+from commands.rotate_signing_keys import rotate_signing_keys
+from ledger import signing
+from ledger.streams import token as tokens
+from tests.web.api import PUBLIC_URL, Api, memory_api
+from tests.worlds import stamp
+from web.context import EXTENSION
+from web.pages import visits
+
+COOKIE = "keyfold_visit"
+FIELD = re.compile(r'name="form_token" value="(\w+)"')
+
+
+@pytest.fixture
+def api() -> Api:
+    return memory_api()
+
+
+@dataclass
+class Browser:
+    client: FlaskClient
+
+    def get(self, path: str) -> TestResponse:
+        return self.client.get(f"/portal/{path}")
+
+    def post(self, path: str, **fields: object) -> TestResponse:
+        found = FIELD.search(self.get("subscriptions").text)
+        token = found[1] if found else ""
+        return self.client.post(f"/portal/{path}", data={"form_token": token, **fields})
+
+    @property
+    def cookie(self) -> str:
+        found = self.client.get_cookie(COOKIE)
+        assert found
+        return found.value
+
+
+def link_of(api: Api, who: str = "portal", **granted: Any) -> str:
+    path = "/v1/accounts/acme/portal-session"
+    url: str = api.post(who, path, granted).body["url"]
+    return url.removeprefix(PUBLIC_URL)
+
+
+def opened(api: Api, link: str) -> tuple[Browser, TestResponse]:
+    client = api.app.test_client()
+    page = client.get(link).text
+    sent = {
+        name: html.unescape(value)
+        for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', page)
+    }
+    return Browser(client), client.post("/portal/open", data=sent)
+
+
+def visitor(api: Api, who: str = "portal", **granted: Any) -> Browser:
+    browser, answer = opened(api, link_of(api, who, **granted))
+    assert answer.status_code == 303, answer.text
+    return browser
+
+
+def copy_of(api: Api, browser: Browser) -> Browser:
+    client = api.app.test_client()
+    client.set_cookie(COOKIE, browser.cookie)
+    return Browser(client)
+
+
+# How long
+
+
+def test_a_session_goes_on_for_half_an_hour_after_each_request(api: Api) -> None:
+    browser = visitor(api)
+    for _ in range(4):
+        api.clock.forward(minutes=29.9)
+        assert browser.get("subscriptions").status_code == 200
+    api.clock.forward(minutes=30)
+    assert browser.get("subscriptions").status_code == 403
+
+
+def test_a_session_ends_after_eight_times_its_links_minutes(api: Api) -> None:
+    browser = visitor(api, minutes=5)
+    for _ in range(2):
+        api.clock.forward(minutes=19.9)
+        assert browser.get("subscriptions").status_code == 200
+    api.clock.forward(minutes=0.2)
+    assert browser.get("subscriptions").status_code == 403
+
+
+def test_a_session_that_is_over_names_the_way_back(api: Api) -> None:
+    browser = visitor(api, return_url=f"{PUBLIC_URL}/back")
+    api.clock.forward(minutes=30)
+    page = browser.get("manage/cloud_pos")
+    assert page.status_code == 403
+    assert "Your visit is over" in page.text
+    assert f'href="{PUBLIC_URL}/back"' in page.text
+
+
+# What ends it
+
+
+def test_leaving_ends_a_session_also_for_who_has_a_copy_of_the_cookie(api: Api) -> None:
+    browser = visitor(api)
+    thief = copy_of(api, browser)
+    assert thief.get("subscriptions").status_code == 200
+    assert browser.post("leave").status_code == 200
+    assert thief.get("subscriptions").status_code == 403
+    assert thief.post("upgrade/cloud_pos/validate", code="POS-ABCD-EFGH-7K2M").status_code == 403
+
+
+def test_revoking_the_token_ends_its_sessions_and_its_unopened_links(api: Api) -> None:
+    given = create_token(api.ports, stamp(), "portal")
+    api.tokens["gone"] = given.secret
+    browser, unopened = visitor(api, "gone"), link_of(api, "gone")
+    others = visitor(api)
+    revoke_token(api.ports, stamp(), given.token.id)
+    assert browser.get("subscriptions").status_code == 403
+    assert opened(api, unopened)[1].status_code == 403
+    assert others.get("subscriptions").status_code == 200
+
+
+def test_staff_end_all_sessions_of_an_account(api: Api) -> None:
+    browser, unopened = visitor(api), link_of(api)
+    path = "/v1/accounts/acme/portal-sessions/end"
+    assert api.post("portal", path, {"reason": "x"}).status == 403
+    assert api.post("support", path, {}).status == 422
+    got = api.post("support", path, {"reason": "A laptop was stolen"})
+    assert (got.status, got.raw) == (204, b"")
+    assert browser.get("subscriptions").status_code == 403
+    assert opened(api, unopened)[1].status_code == 403
+    assert visitor(api).get("subscriptions").status_code == 200
+    told = api.get("support", "/v1/accounts/acme/timeline").body["items"]
+    (ended,) = [one for one in told if one["event"] == "portal_access.sessions_ended@1"]
+    assert "A laptop was stolen" in str(ended)
+
+
+def test_a_cookie_signed_with_the_ledgers_own_secret_is_nobodys_session(api: Api) -> None:
+    browser = visitor(api)
+    id = browser.cookie.partition(".")[0]
+    key = api.app.extensions[EXTENSION].wiring.cookie_key
+    for session in (id, "kfp_" + "a" * 26):
+        made = visits._Cookie(session, "0" * 64, api.clock.now, None, None)  # noqa: SLF001
+        thief = Browser(api.app.test_client())
+        thief.client.set_cookie(COOKIE, f"{session}.{signing.sign(key, visits.PURPOSE, made)}")
+        assert thief.get("subscriptions").status_code == 403
+
+
+# Where a link leads, and what is shown
+
+
+@pytest.mark.parametrize(
+    ("page", "path"),
+    [
+        (None, "/portal/subscriptions"),
+        ("subscriptions", "/portal/subscriptions"),
+        ("billing", "/portal/billing"),
+        ("manage/integrations", "/portal/manage/integrations"),
+        ("buy/cloud_pos", "/portal/buy/cloud_pos"),
+        ("activate/cloud_pos", "/portal/upgrade/cloud_pos/key"),
+    ],
+)
+def test_a_link_leads_to_its_page(api: Api, page: str | None, path: str) -> None:
+    link = link_of(api, page=page, permissions=["manage_users"])
+    browser, answer = opened(api, link)
+    assert answer.headers["Location"] == path
+    assert browser.client.get(path).status_code in (200, 503)
+
+
+def test_the_accounts_name_is_shown_and_not_recorded(api: Api) -> None:
+    browser = visitor(api, display_name="Bäckerei <Acme>")
+    assert "Bäckerei &lt;Acme&gt;" in browser.get("subscriptions").text
+    assert "Bäckerei" not in repr(list(api.ports.book.follow(0)))
+
+
+# What it may
+
+
+def test_a_session_without_permissions_sees_no_way_to_spend(api: Api) -> None:
+    browser = visitor(api, permissions=[])
+    for path in ("subscriptions", "upgrade/cloud_pos", "buy/cloud_pos", "manage/cloud_pos"):
+        page = browser.get(path).text
+        assert 'action="/portal/buy/' not in page
+        assert 'href="/portal/buy/' not in page
+        assert 'action="/portal/stripe"' not in page
+    assert browser.get("billing").status_code == 403
+    once = {"once": "0" * 24, "seats": "500", "interval": "month"}
+    answer = browser.post("buy/cloud_pos", **once)
+    assert answer.status_code == 403
+    assert "does not permit" in answer.text
+    assert browser.post("stripe").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("permissions", "may"),
+    [
+        (None, (True, True, False)),
+        ([], (False, False, False)),
+        (["buy"], (True, False, False)),
+        (["manage_billing"], (False, True, False)),
+        (["manage_users"], (True, True, True)),
+        (["buy", "manage_billing", "manage_users"], (True, True, True)),
+    ],
+)
+def test_each_permission_lets_do_its_own(
+    api: Api, permissions: list[str] | None, may: tuple[bool, bool, bool]
+) -> None:
+    granted: dict[str, Any] = {} if permissions is None else {"permissions": permissions}
+    browser = visitor(api, **granted)
+    bought = browser.post("buy/cloud_pos", once="0" * 24, seats="1", interval="month")
+    managed, billing = browser.post("stripe"), browser.get("billing")
+    # There is no key for Stripe here, which is found out only after what is permitted.
+    statuses = (bought.status_code, managed.status_code, billing.status_code)
+    assert tuple(status != 403 for status in statuses) == may
+
+
+# Requests' ids
+
+
+def test_a_page_never_takes_a_request_id_of_its_callers_choice(api: Api) -> None:
+    browser = visitor(api)
+    token = tokens.token_id(api.ports.token_key, api.tokens["portal"])
+    for id in ("victim", token, "key_" + "a" * 26, "cus_1"):
+        for path in ("/portal/subscriptions", "/portal/nothing", "/console/"):
+            answer = browser.client.get(path, headers={"X-Request-Id": id})
+            assert answer.headers["X-Request-Id"].startswith("req_"), path
+    sent = browser.client.get("/healthz", headers={"X-Request-Id": "mine"})
+    assert sent.headers["X-Request-Id"] == "mine"
+
+
+# Rotating the keys
+
+
+def test_two_signing_keys_are_alive_and_a_third_ends_the_first(api: Api) -> None:
+    browser, unopened = visitor(api), link_of(api)
+    code = str(api.issue()["code"])
+    rotate_signing_keys(api.ports, stamp())
+    idle = copy_of(api, browser)
+    assert browser.get("subscriptions").status_code == 200
+    assert opened(api, unopened)[1].status_code == 303
+    second = link_of(api)
+    rotate_signing_keys(api.ports, stamp())
+    # The one browser was given a cookie under the key before; the copy is from before both.
+    assert browser.get("subscriptions").status_code == 200
+    assert idle.get("subscriptions").status_code == 403
+    assert opened(api, second)[1].status_code == 303
+    body = {"code": code, "account": "acme", "session": "s"}
+    assert api.post("portal", "/v1/keys/redeem", body).status == 201
+
+
+def test_rotating_at_once_ends_every_session_and_link(api: Api) -> None:
+    browser, unopened = visitor(api), link_of(api)
+    rotate_signing_keys(api.ports, stamp(), keep_previous=False)
+    assert browser.get("subscriptions").status_code == 403
+    assert opened(api, unopened)[1].status_code == 403
+    assert visitor(api).get("subscriptions").status_code == 200
