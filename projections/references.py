@@ -79,7 +79,9 @@ _MASKED: Final = re.compile(rf"([A-Z]{{2,8}})-{DOTS}-{DOTS}-([A-Z2-9]{{4}})")
 # A terminal may have no key for a dot.
 _DOTTED: Final = str.maketrans("*·∙●", "••••")
 # Anybody's ids, of any shape.
-_ANYTHING: Final[tuple[Kind, ...]] = ("account", "holder", "request")
+_OF_THE_PORTAL: Final[tuple[Kind, ...]] = ("account", "holder")
+_ANYTHING: Final[tuple[Kind, ...]] = (*_OF_THE_PORTAL, "request")
+_REQUEST: Final = "request:"
 
 
 class Reference(NamedTuple):
@@ -134,15 +136,22 @@ def seat_of(account: str, holder: str) -> Reference:
 
 
 def meanings(text: str) -> list[Reference]:
-    """Answer everything that a text may refer to."""
+    """Return everything that a text may refer to.
+
+    `request:ID` is the request with that id. Callers of the API choose the ids of their requests,
+    so an id that begins as ours do is no request's unless it is asked for like this.
+    """
     text = text.strip()
+    if text.startswith(_REQUEST):
+        id = text.removeprefix(_REQUEST)
+        return [Reference("request", id), *(Reference(kind, text) for kind in _OF_THE_PORTAL)]
     dotted = text.translate(_DOTTED).upper()
     if _MASKED.fullmatch(dotted):
         return [Reference("masked", dotted)]
     found = [Reference(kind, text) for kind in _ANYTHING]
     by_prefix = next((kind for start, kind in _PREFIXES.items() if text.startswith(start)), None)
     if by_prefix:
-        return [Reference(by_prefix, text), *found]
+        return [Reference(by_prefix, text), *(one for one in found if one.kind != "request")]
     return [Reference("stripe", text), *found] if _OF_STRIPE.fullmatch(text) else found
 
 

@@ -21,7 +21,7 @@ from ledger.book import Loaded
 from ledger.limits import ACCOUNT_ID
 from ledger.streams.token import Role, Token, token_id
 from projections.access import look_up
-from web.context import Caller, ports
+from web.context import Caller, parts, ports
 from web.errors import FORBIDDEN, UNAUTHENTICATED, Problem
 
 PORTAL: Final[Role] = "portal"
@@ -113,6 +113,7 @@ def _caller(request: Request, now: datetime) -> tuple[Caller, int]:
         detail = "this token is unknown, revoked or expired"
         raise Problem(UNAUTHENTICATED, detail, {"WWW-Authenticate": challenge})
     token = found.state
+    parts().wiring.token_uses.note(token.id, now)
     return Caller(token.id, token.role, token.reseller), found.head
 
 

@@ -23,6 +23,7 @@ from ledger.secret import LENGTH_MIN_BYTES, Secret
 from ledger.store import schema
 from ledger.store.signed_checkpoints import signed_checkpoints
 from ledger.store.text_keys import TextKeys
+from ledger.store.token_uses import NotedUses, token_uses
 from projections.stores import Tables, open_tables
 from web.clock import Clock, system_clock, test_clock
 from web.settings import SettingError, Settings
@@ -34,8 +35,9 @@ class Wiring(NamedTuple):
     """Everything that a process works with.
 
     Attributes:
-        link_key: that links to the hosted pages are signed with.
-        cookie_key: that the pages' cookies and forms are signed with.
+        link_key: what the keys are made of that links to the hosted pages are signed with.
+        cookie_key: what the keys are made of that the pages' cookies are signed with.
+        token_uses: when each access token was last used.
     """
 
     settings: Settings
@@ -45,6 +47,7 @@ class Wiring(NamedTuple):
     signing: Signing
     link_key: bytes
     cookie_key: bytes
+    token_uses: NotedUses
 
     def stamp(
         self,
@@ -111,6 +114,7 @@ def wire(settings: Settings, *, for_persons: bool = False) -> Wiring:
         signing,
         link_key=secret.derive("portal links"),
         cookie_key=secret.derive("page cookies"),
+        token_uses=NotedUses(token_uses(book.store)),
     )
 
 

@@ -34,6 +34,7 @@ from commands.sign_checkpoint import signing_of
 from ledger.catalog import Catalog
 from ledger.store import schema
 from ledger.store.signed_checkpoints import signed_checkpoints
+from ledger.store.token_uses import NotedUses, token_uses
 from ledger.streams.token import ROLES
 from projections.stores import open_tables
 from tests.worlds import NOON, SECRET, ports, stamp
@@ -247,6 +248,7 @@ def memory_api(
         signing,
         link_key=SECRET.derive("portal links"),
         cookie_key=SECRET.derive("page cookies"),
+        token_uses=NotedUses(token_uses(world.book.store)),
     )
     return _api(wiring, clock, position_wait_s)
 

@@ -214,3 +214,20 @@ def test_a_read_waits_for_its_position(api: Api) -> None:
     lived(api)
     assert api.get("admin", f"{TIMELINE}?min_position={api.head}").status == 200
     assert api.get("admin", f"{TIMELINE}?min_position={api.head + 1}").status == 503
+
+
+def test_a_request_is_not_taken_for_a_thing_that_bears_its_id(any_api: Api) -> None:
+    named = lived(any_api)
+    paths: dict[str, str] = {}
+    for id in ("acme", "till-1", named["id"], named["subscription"], "of-mine"):
+        account = f"other-{len(paths)}"
+        path = f"/v1/accounts/{account}/portal-session"
+        any_api.post("portal", path, {}, headers={"X-Request-Id": id})
+        paths[id] = account
+    for id, account in paths.items():
+        found = any_api.get("admin", f"{TIMELINE}?ref={id}").body["items"]
+        own = [one for one in found if account in one["refs"]]
+        assert len(own) == (1 if id == "of-mine" else 0), id
+        assert found
+        (asked_for,) = any_api.get("admin", f"{TIMELINE}?ref=request:{id}").body["items"]
+        assert account in asked_for["refs"]

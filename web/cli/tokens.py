@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import click
@@ -88,20 +88,25 @@ def create(
 @tokens.command("list", short_help="List all tokens, the newest first.")
 @json_option
 def list_(as_json: bool) -> None:
-    """List all tokens, the newest first; what lets their owners in is not in the ledger."""
+    """List all tokens, the newest first; what lets their owners in is not in the ledger.
+
+    When a token was last used is told to the hour.
+    """
     with opened() as (wiring, _, stamp):
         found = _all_tokens(wiring)
+        uses = wiring.token_uses.all()
     if as_json:
-        print_json({"items": [_answer(token) for token in found], "next": None})
+        print_json({"items": [_answer(token, uses.get(token.id)) for token in found], "next": None})
         return
     print_table(
-        ["id", "role", "reseller", "created", "expires", "revoked", "valid"],
+        ["id", "role", "reseller", "created", "last used", "expires", "revoked", "valid"],
         [
             [
                 token.id,
                 token.role,
                 token.reseller,
                 token.created_at,
+                uses.get(token.id),
                 token.expires_at,
                 token.revoked_at,
                 token.valid(stamp.now),
@@ -121,12 +126,13 @@ def _all_tokens(wiring: Wiring) -> list[Token]:
     return found
 
 
-def _answer(token: Token) -> Answer:
+def _answer(token: Token, used_at: datetime | None) -> Answer:
     return {
         "id": token.id,
         "role": token.role,
         "reseller": token.reseller,
         "created_at": iso(token.created_at),
+        "last_used_at": iso_or_none(used_at),
         "expires_at": iso_or_none(token.expires_at),
         "revoked_at": iso_or_none(token.revoked_at),
     }

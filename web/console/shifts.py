@@ -66,6 +66,7 @@ def come_in(roles: frozenset[Role]) -> None:
         raise NotSignedIn
     if not seen.session.stands(signing.digest(shift.secret), now):
         raise NotSignedIn
+    parts().wiring.token_uses.note(token.id, now)
     g.shift = shift
     g.caller = Caller(token.id, token.role, token.reseller)
     g.stamp = stamp()._replace(actor=token.id, reached=seen.head)

@@ -73,6 +73,7 @@ def _show(said: Saying | None, once: str | None = None) -> Response:
         said.status if said else 200,
         said=said,
         tokens=found.tokens,
+        uses=parts().wiring.token_uses.all(),
         older=older,
         now=stamp().now,
         roles=ROLES,
