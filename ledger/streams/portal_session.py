@@ -166,7 +166,9 @@ def open_session(
     Raises:
         LinkInvalid, LinkUsed, LinkExpired: in this order.
     """
-    if session is None or not hmac.compare_digest(session.link_digest or "", link_digest):
+    if session is None or session.link_digest is None:
+        raise LinkInvalid
+    if not hmac.compare_digest(session.link_digest, link_digest):
         raise LinkInvalid
     if session.opened_at is not None:
         raise LinkUsed
