@@ -100,6 +100,9 @@ ROUTES = [
     Route("GET", "/static/<filename>", 200, EVERYBODY),
     Route("POST", "/webhooks/stripe", 503, EVERYBODY),
     Route("POST", f"{ACCOUNT}/portal-session", 201, {"portal", "admin"}, {}),
+    Route(
+        "POST", f"{ACCOUNT}/portal-sessions/end", 204, {"support", "admin"}, {"reason": "stolen"}
+    ),
     Route("POST", f"{ACCOUNT}/checkout", 503, {"portal", "admin"}, PURCHASE),
     Route("POST", f"{ACCOUNT}/stripe-portal", 503, {"portal", "admin"}, {"return_url": DONE}),
     Route("GET", f"{ACCOUNT}/billing", 200, ACCOUNT_READERS),
