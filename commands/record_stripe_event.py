@@ -25,6 +25,7 @@ from ledger.streams.account_state import Account
 from ledger.streams.stripe import (
     RETRIEVED,
     StripeCustomerDeleted,
+    StripeInvoiceReported,
     StripeReport,
     StripeSubscriptionReported,
 )
@@ -37,7 +38,15 @@ from ledger.streams.stripe_state import (
     is_tie,
     with_known_meanings,
 )
-from ledger.stripe_objects import Origin, Read, StripeEvent, read_report, read_subscription
+from ledger.stripe_objects import (
+    LINES_CUT,
+    LINES_MAX,
+    Origin,
+    Read,
+    StripeEvent,
+    read_report,
+    read_subscription,
+)
 
 FoundBy = Literal["webhook", "file", "reconciling"]
 CONFLICT = "metadata.keyfold_account: belongs to another account already"
@@ -77,17 +86,19 @@ def record_event(ports: Ports, stamp: Stamp, event: StripeEvent, found_by: Found
     """Record an event of Stripe's, once.
 
     Stripe is asked only when the event contradicts another one of the same second, or does not tell
-    all items of a subscription; if it does not answer then, the event is recorded all the same, and
-    `stripe reconcile` asks again.
+    all items of a subscription or all lines of an invoice; if it does not answer then, the event is
+    recorded all the same, and `stripe reconcile` asks again for the subscription.
     """
     read = read_report(event, ports.catalog)
     answers: dict[str, Retrieved | None] = {}
 
     def attempt() -> Recorded:
+        nonlocal read
         received = ports.book.load(STRIPE_EVENT, event.id)
         if received.state is not None:
             known = received.state
             return Recorded(known.outcome, known.account, received.head, new=False)
+        read = _with_all_lines(ports, event, read)
         if read.report is None:
             outcome: Outcome = "not_understood" if read.wanted else "ignored"
             return _append(ports, stamp, event, received, found_by, outcome, read.problems)
@@ -158,6 +169,21 @@ def known_of(
 
 
 # One event
+
+
+def _with_all_lines(ports: Ports, event: StripeEvent, read: Read) -> Read:
+    """Return an invoice with the lines that the event leaves out, if Stripe lists them now."""
+    report = read.report
+    if not isinstance(report, StripeInvoiceReported) or LINES_CUT not in report.problems:
+        return read
+    if ports.stripe is None:
+        return read
+    try:
+        lines = ports.stripe.invoice_lines(report.invoice, LINES_MAX)
+    except (StripeUnavailable, StripeRefused, StripeKeyRefused):
+        return read
+    listed = {**event.data["lines"], "data": lines, "has_more": False}
+    return read_report(event._replace(data={**event.data, "lines": listed}), ports.catalog)
 
 
 def _report(

@@ -35,6 +35,8 @@ from ledger.stripe_fields import API_VERSION, CURRENCY, EVENT_TYPE, ID, INVOICE_
 ACCOUNT_FIELD: Final = "keyfold_account"
 LINES_MAX: Final = 100
 _PACKAGES: Final = "transform_usage"  # of a plan
+# In the problems of an invoice of which Stripe sent only the first lines.
+LINES_CUT: Final = "lines.has_more"
 _ACCOUNT: Final = re.compile(ACCOUNT_ID)
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _SEATS: Final = re.compile(r"[1-9][0-9]{0,5}")
@@ -385,6 +387,8 @@ def _tax(told: Told) -> int | None:
 
 
 def _lines(listed: Told) -> Iterator[StripeInvoiceLine]:
+    if listed.flag("has_more"):
+        listed.misfit("has_more")
     for number, line in enumerate(listed.parts("data")):
         if number == LINES_MAX:
             return

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 from ledger.catalog import Price
@@ -276,6 +277,12 @@ class StripeGateway:
         pages = self._pages(client.v1.subscription_items.list, params)
         whole = {**items, "data": [one.object for one in pages], "has_more": False}
         return found._replace(object={**found.object, "items": whole})
+
+    def invoice_lines(self, id: str, count: int) -> list[dict[str, Any]]:
+        """Return the lines of an invoice, at most `count`; asked in haste."""
+        list_page = self.hasty.v1.invoices.line_items.list
+        pages = self._pages(lambda params: list_page(id, params), {})
+        return [one.object for one in islice(pages, count)]
 
     def events(self, since: datetime) -> Iterator[dict[str, Any]]:
         """Answer all events of Stripe since a moment, the newest first; it keeps them 30 days."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from commands.reconcile_stripe import reconcile_stripe
 from commands.record_stripe_event import record_event
 from ledger.stripe_objects import read_event
-from tests.stripe.payloads import Json, changed, deliver
+from tests.stripe.payloads import Json, changed, deliver, event
 from tests.stripe.shop import Shop, shop
-from tests.worlds import stamp
+from tests.worlds import MINUTE, NOON, stamp
 
 MANY = 12
 
@@ -87,3 +87,21 @@ def test_the_items_of_a_customer_that_nobody_knows_are_listed_too() -> None:
         deliver(it.api, sent)
         it.api.put("portal", "/v1/accounts/acme/stripe-customer", {"customer": sub["customer"]})
         assert (it.seats(), look_at(it)) == (4, [])
+
+
+def test_lines_that_an_invoice_leaves_out_are_listed() -> None:
+    with shop() as it:
+        sub, sent = sold(it)
+        deliver(it.api, sent)
+        whole = it.stripe.get(f"/v1/invoices/{sub['latest_invoice']}")
+        assert len(whole["lines"]["data"]) == MANY
+        first = {**whole["lines"], "data": whole["lines"]["data"][:10], "has_more": True}
+        said = event("invoice.paid", {**whole, "lines": first}, at=it.api.clock.now)
+        world = it.api.ports
+        record_event(world._replace(stripe=None), stamp(NOON), read_event(said), "webhook")
+        (invoice,) = it.account().stripe.invoices.values()
+        assert (len(invoice.told.lines), invoice.told.problems) == (10, ("lines.has_more",))
+        again = event("invoice.paid", {**whole, "lines": first}, at=it.api.clock.now + MINUTE)
+        assert deliver(it.api, again).status == 200
+        (invoice,) = it.account().stripe.invoices.values()
+        assert (len(invoice.told.lines), invoice.told.problems) == (MANY, ())

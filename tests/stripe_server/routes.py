@@ -137,6 +137,11 @@ def _list_items(world: World, params: Json) -> Json:
     return listed(items, params, "/v1/subscription_items")
 
 
+def _list_lines(world: World, params: Json, name: str) -> Json:
+    lines = list(reversed(world.get("invoice", name, "invoice")["lines"]["data"]))
+    return listed(lines, params, f"/v1/invoices/{name}/lines")
+
+
 def _list_invoices(world: World, params: Json) -> Json:
     wanted, created = params.get("subscription"), params.get("created")
     asked = _asked(params, "customer", "status")
@@ -243,6 +248,7 @@ ROUTES = [
     Route("POST", "/v1/invoices/create_preview", "invoice_create_preview", previews.create_preview),
     Route("GET", "/v1/invoices/*", "invoice_retrieve", _retrieve("invoice")),
     Route("GET", "/v1/invoices/*/lines", "invoice_line_item_list", invoices.list_lines),
+    Route("GET", "/v1/invoices/*/lines", "invoice_line_item_list", _list_lines),
     Route("POST", "/v1/invoices/*/pay", "invoice_pay", payments.pay_invoice),
     Route("POST", "/v1/invoices/*/void", "invoice_void_invoice", payments.void_invoice),
     Route("GET", "/v1/invoice_payments", "invoice_payment_list", _list_invoice_payments),
