@@ -11,6 +11,7 @@ from ledger.book import Change, Loaded, moment
 from ledger.events import Sealed, Stamp
 from ledger.refusals import FieldError, HolderInOtherTier, NoSeatAvailable
 from ledger.streams import account as account_stream
+from ledger.streams import attempts
 from ledger.streams.account import ACCOUNT
 from ledger.streams.account_state import Account, Seat
 from ledger.streams.attempts import ATTEMPTS, SeatRefused
@@ -107,7 +108,9 @@ def _remember(
     )
 
     def append() -> None:
-        ports.book.append(stamp, Change(ports.book.load(ATTEMPTS, wanted.account), [fact]))
+        tried = ports.book.load(ATTEMPTS, wanted.account)
+        facts = attempts.refuse_seat(tried.state, fact, moment(stamp.now, tried))
+        ports.book.append(stamp, Change(tried, facts))
 
     deciding(append)
 

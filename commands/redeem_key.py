@@ -32,9 +32,10 @@ from ledger.streams import account as account_stream
 from ledger.streams import attempts, key, request
 from ledger.streams.account import ACCOUNT
 from ledger.streams.account_state import Account
-from ledger.streams.attempts import ATTEMPTS, Attempts, RedemptionRefused
+from ledger.streams.attempts import ATTEMPTS, Attempts, RedemptionAccepted, RedemptionRefused
 from ledger.streams.key import KEY, Key, KeyIssued
 from ledger.streams.request import REQUEST, RedemptionAnswered
+from ledger.streams.session import SESSION, Session, TryAccepted, TryFailed
 
 
 class Try(NamedTuple):
@@ -101,11 +102,28 @@ class _Read(NamedTuple):
         return [(KEY, key.stream_id(self.key_id))] if self.fits and self.key_id else []
 
 
+class _Counts(NamedTuple):
+    """Where failed tries are counted: on the account, and in the session on all accounts."""
+
+    tried: Loaded[Attempts]
+    session: Loaded[Session]
+
+    def admit(self, wanted: Try, now: datetime) -> datetime:
+        """Let the session try; return the moment that this was decided at.
+
+        Raises:
+            TooManyAttempts: the session or the account is blocked.
+        """
+        now = moment(now, self.tried, self.session)
+        attempts.admit(self.tried.state, wanted.session, self.session.state, now)
+        return now
+
+
 class _Failed(NamedTuple):
     """A try that failed, with what is to be remembered of it."""
 
     refusal: Refusal
-    fact: RedemptionRefused
+    changes: Sequence[Change]
 
 
 def validate_key(ports: Ports, stamp: Stamp, wanted: Try) -> Validated:
@@ -114,18 +132,20 @@ def validate_key(ports: Ports, stamp: Stamp, wanted: Try) -> Validated:
     Raises:
         InvalidRequest: fields that do not fit.
         NotPermitted: by a session that may not manage the users by whom the product is billed.
-        TooManyAttempts, InvalidKeyFormat, WrongProduct, KeyNotAvailable: in this order.
+        TooManyAttempts, InvalidKeyFormat, WrongProduct, KeyAlreadyYours, KeyNotAvailable: in this
+            order.
     """
     checks.refuse_if(_errors(ports, wanted))
     read = _read(ports, wanted)
     _permit(ports, stamp, wanted, read)
 
     def attempt() -> Validated:
-        tried, *keys = ports.book.load_all((ATTEMPTS, wanted.account), *read.streams)
-        examined = _examine(tried, keys, wanted, read, stamp.now, consuming=False)
+        tried, session, *keys = ports.book.load_all(*_counts(ports, wanted), *read.streams)
+        examined = _examine(_Counts(tried, session), keys, wanted, read, stamp.now, consuming=False)
         if isinstance(examined, _Failed):
-            ports.book.append(stamp, Change(tried, [examined.fact]))
+            ports.book.append(stamp, *examined.changes)
             raise examined.refusal
+        _admit_again(ports, wanted, examined.now)
         expires_at = add_months(examined.now, examined.issued.months)
         return Validated(examined.issued, expires_at, examined.key.head)
 
@@ -152,7 +172,8 @@ def redeem_key(
         NotPermitted: by a session that may not manage the users by whom the product is billed.
         IdempotencyKeyReused: another redemption was asked for with it.
         VersionMismatch: something was recorded since.
-        TooManyAttempts, InvalidKeyFormat, WrongProduct, KeyNotAvailable: in this order.
+        TooManyAttempts, InvalidKeyFormat, WrongProduct, KeyAlreadyYours, KeyNotAvailable: in this
+            order.
     """
     checks.refuse_if(_errors(ports, wanted))
     read = _read(ports, wanted)
@@ -163,8 +184,8 @@ def redeem_key(
     )
 
     def attempt() -> Redeemed:
-        tried, account, *others = ports.book.load_all(
-            (ATTEMPTS, wanted.account),
+        tried, session, account, *others = ports.book.load_all(
+            *_counts(ports, wanted),
             (ACCOUNT, wanted.account),
             *([(REQUEST, request_id)] if request_id else []),
             *read.streams,
@@ -175,7 +196,8 @@ def redeem_key(
             return _replay(ports, answered)
         account_stream.expect_version(account.version, expected_version)
         now = moment(stamp.now, account)
-        examined = _examine(tried, others, wanted, read, now, consuming=True)
+        counts = _Counts(tried, session)
+        examined = _examine(counts, others, wanted, read, now, consuming=True)
         if isinstance(examined, _Failed):
             answer = _answered(
                 asked,
@@ -184,9 +206,10 @@ def redeem_key(
                 causation=tried.next_event,
                 refusal=examined.refusal.code,
             )
-            ports.book.append(stamp, Change(tried, [examined.fact]), *answer)
+            ports.book.append(stamp, *examined.changes, *answer)
             raise examined.refusal
-        return _redeem(ports, stamp, account, examined, asked, fingerprint)
+        guards = _guards(_admit_again(ports, wanted, examined.now), wanted, examined)
+        return _redeem(ports, stamp, account, examined, asked, fingerprint, guards)
 
     return deciding(attempt, ports.book.turn(ACCOUNT, wanted.account))
 
@@ -198,6 +221,7 @@ def _redeem(
     examined: _Examined,
     asked: Loaded[RedemptionAnswered | None] | None,
     fingerprint: str,
+    guards: Sequence[Change],
 ) -> Redeemed:
     now = examined.now
     subscription = "kfsub_" + key.stream_id(examined.issued.key)
@@ -215,9 +239,43 @@ def _redeem(
             subscription=subscription,
             account_version=account.version + len(activated),
         ),
+        *guards,
     )
     after: Loaded[Account] = appended.loaded[1]
     return Redeemed(after, subscription, now, appended.position, replayed=False)
+
+
+def _counts(
+    ports: Ports, wanted: Try
+) -> tuple[tuple[Stream[Attempts], str], tuple[Stream[Session], str]]:
+    return (ATTEMPTS, wanted.account), (SESSION, ports.codes.session_id(wanted.session))
+
+
+def _admit_again(ports: Ports, wanted: Try, now: datetime) -> _Counts:
+    """Look once more, after a code was found good, whether its session may try at all.
+
+    Many tries at once are decided on what each had read first: without this, one that is right
+    would be answered although five others have been recorded as wrong since.
+    """
+    counts = _Counts(*ports.book.load_all(*_counts(ports, wanted)))
+    counts.admit(wanted, now)
+    return counts
+
+
+def _guards(counts: _Counts, wanted: Try, examined: _Examined) -> list[Change]:
+    """Return what lets a redemption in only while no other try has failed meanwhile.
+
+    Where nothing has failed lately there is nothing to hold: no block can begin in one commit.
+    """
+    changes: list[Change] = []
+    cause = examined.key.next_event
+    if counts.tried.state.has_failed(examined.now):
+        accepted = RedemptionAccepted(session=wanted.session, key=examined.issued.key)
+        changes.append(Change(counts.tried, [accepted], causation=cause))
+    if counts.session.state.failures:
+        held = TryAccepted(on_account=wanted.account)
+        changes.append(Change(counts.session, [held], causation=cause))
+    return changes
 
 
 def _read(ports: Ports, wanted: Try) -> _Read:
@@ -237,7 +295,7 @@ def _permit(ports: Ports, stamp: Stamp, wanted: Try, read: _Read) -> None:
 
 
 def _examine(
-    tried: Loaded[Attempts],
+    counts: _Counts,
     keys: Sequence[Loaded[Key | None]],
     wanted: Try,
     read: _Read,
@@ -246,8 +304,7 @@ def _examine(
     consuming: bool,
 ) -> _Examined | _Failed:
     """Look at a code that was read; `keys` is what was loaded of its `streams`."""
-    now = moment(now, tried)
-    attempts.admit(tried.state, wanted.session, now)
+    now = counts.admit(wanted, now)
 
     def failed(refusal: Refusal, found: str | None = None, version: int | None = None) -> _Failed:
         fact = RedemptionRefused(
@@ -259,8 +316,13 @@ def _examine(
             found=found,
             key_version=version,
             consuming=consuming,
+            counted=True,
         )
-        return _Failed(refusal, fact)
+        tried, session = counts
+        failures = tried.state.failures(wanted.session, session.state)
+        counted = TryFailed(on_account=wanted.account, failures=failures)
+        changes = Change(tried, [fact]), Change(session, [counted], causation=tried.next_event)
+        return _Failed(refusal, changes)
 
     if read.code is None:
         return failed(InvalidKeyFormat())
@@ -268,6 +330,7 @@ def _examine(
         return failed(WrongProduct())
     (loaded,) = keys
     now = moment(now, loaded)
+    key.not_yours(loaded.state, wanted.account)
     try:
         issued = key.available(loaded.state, now).issued
     except KeyNotAvailable as refusal:

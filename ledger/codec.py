@@ -41,13 +41,14 @@ from ledger.streams.portal_session import PORTAL_SESSION
 from ledger.streams.request import REQUEST
 from ledger.streams.sign_ins import SIGN_INS
 from ledger.streams.signing_keys import SIGNING_KEYS
+from ledger.streams.session import SESSION
 from ledger.streams.stripe_customer import STRIPE_CUSTOMER
 from ledger.streams.stripe_event import STRIPE_EVENT
 from ledger.streams.token import TOKEN
 
 STREAMS: tuple[Stream[Any], ...] = (
     KEY, ACCOUNT, BATCH, ATTEMPTS, TOKEN, REQUEST, STRIPE_EVENT, STRIPE_CUSTOMER,
-    PORTAL_SESSION, PORTAL_ACCESS, CONSOLE_SESSION, SIGN_INS, SIGNING_KEYS,
+    PORTAL_SESSION, PORTAL_ACCESS, CONSOLE_SESSION, SIGN_INS, SIGNING_KEYS, SESSION,
 )  # fmt: skip
 
 # Streams that may be long, of which snapshots are kept.

@@ -63,6 +63,10 @@ class CodeKeys(NamedTuple):
         """Answer the id that the ledger knows a whole, well-formed code by."""
         return "key_" + digest(self.lookup, code)
 
+    def session_id(self, session: str) -> str:
+        """Return the id that the ledger counts a session's tries by; the portal chose its own."""
+        return digest(self.lookup, "session", session)
+
     def _characters(self, seed: bytes) -> Iterator[str]:
         for block in itertools.count():
             for byte in hmac.digest(self.derivation, seed + str(block).encode(), "sha256"):

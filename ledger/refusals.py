@@ -5,7 +5,8 @@ a person reads, its `code` is stable, and its attributes are the facts it was de
 than one would apply, the first in this order is given:
 
     anything                    InvalidRequest first: fields that do not fit by themselves
-    a code, tried               TooManyAttempts, InvalidKeyFormat, WrongProduct, KeyNotAvailable
+    a code, tried               TooManyAttempts, InvalidKeyFormat, WrongProduct, KeyAlreadyYours,
+                                KeyNotAvailable
     a redemption                IdempotencyKeyReused, VersionMismatch, then those of a code
     an order of keys            IdempotencyKeyReused; then InvalidRequest for a `redeem_by` that is
                                 over, so that a repeated order is answered after it, too
@@ -24,6 +25,7 @@ than one would apply, the first in this order is given:
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar, Final, NamedTuple
 
 
@@ -80,6 +82,17 @@ class WrongProduct(Refusal):
     """Wrong product prefix."""
 
     code = "wrong_product"
+
+
+class KeyAlreadyYours(Refusal):
+    """You have activated this key already."""
+
+    code = "key_already_yours"
+
+    def __init__(self, subscription: str, activated_at: datetime) -> None:
+        super().__init__(f"it gave this account {subscription}")
+        self.subscription = subscription
+        self.activated_at = activated_at
 
 
 class KeyNotAvailable(Refusal):

@@ -23,10 +23,10 @@ from ledger.streams import key as keys
 from ledger.streams.attempts import (
     ACCOUNT_FAILURES_MAX,
     ATTEMPTS,
-    SESSION_FAILURES_MAX,
     RedemptionRefused,
 )
 from ledger.streams.key import KEY, Key
+from ledger.streams.session import SESSION, SESSION_FAILURES_MAX, Session
 from projections.account_at import AccountAt, Moment
 from projections.explain import Because, Explanation, explained, read_account, read_tries
 from projections.sentences import refused_key
@@ -58,8 +58,10 @@ def explain_code(
     code = codes.parse(asked.text, catalog.prefixes)
     key_id = code_keys.key_id(code) if code else None
     own = [event for event in tries if _tried(event) and _fact(event).key == key_id]
-    because = _by_shape(catalog, asked, code, own) or _by_key(book, account, catalog, key_id)
-    blocked = _blocked(account, tries, asked.session)
+    is_own = key_id is not None and _redeemed_by(book, key_id, account) == account.id
+    because = _by_shape(catalog, asked, code, [] if is_own else own)
+    because = because or _by_key(book, account, catalog, key_id)
+    blocked = _blocked(book, account, tries, code_keys, asked.session)
     if blocked is not None:
         said = f"{blocked.answer} As for the code: {because.answer}"
         because = Because(
@@ -73,37 +75,62 @@ def explain_code(
     return explained(account, _with_last_try(because, own))
 
 
+def _redeemed_by(book: Book, key_id: str, account: AccountAt) -> str | None:
+    """Return who has redeemed a key, as of the moment asked about."""
+    _, history = book.history(KEY, keys.stream_id(key_id))
+    key = KEY.fold(KEY.initial, [event for event in history if account.moment.covers(event)])
+    return key.redeemed_by if key else None
+
+
 # The lockout
 
 
-def _blocked(account: AccountAt, tries: list[AnyEvent], session: str | None) -> Because | None:
+def _blocked(
+    book: Book,
+    account: AccountAt,
+    tries: list[AnyEvent],
+    code_keys: CodeKeys,
+    session: str | None,
+) -> Because | None:
     at = account.moment.at
     state = ATTEMPTS.fold(ATTEMPTS.initial, tries)
     failed = [event for event in tries if _tried(event)]
-    # The account's block is asked for by a session that nobody has.
-    until = state.blocked_until("", at)
-    if until is not None:
+    until = state.account_block()
+    if until is not None and until > at:
         last = failed[-ACCOUNT_FAILURES_MAX:]
         whose, rule = "The account", "account_blocked"
         fact = f"{ACCOUNT_FAILURES_MAX} tries failed within a day, the first of them on"
     else:
-        sessions = [session] if session is not None else list(state.sessions)
-        ends = {one: state.blocked_until(one, at) for one in sessions}
-        found = [(end, one) for one, end in ends.items() if end is not None]
+        sessions = {*state.sessions, *state.recent_sessions} if session is None else {session}
+        ends = {
+            name: state.session_block(name, _session(book, account, code_keys, name))
+            for name in sessions
+        }
+        found = [(end, name) for name, end in ends.items() if end is not None and end > at]
         if not found:
             return None
         until, name = max(found)
         last = [e for e in failed if _fact(e).session == name][-SESSION_FAILURES_MAX:]
         whose, rule = f"Session {name}", "session_blocked"
         fact = f"{SESSION_FAILURES_MAX} tries failed in session {name}, the first of them on"
+    if len(last) >= SESSION_FAILURES_MAX:
+        facts = [f"{fact} {minute(last[0].occurred_at)}"]
+    else:
+        facts = [f"{SESSION_FAILURES_MAX} tries failed in {whose}, some of them on other accounts"]
     return Because(
         f"{whose} is blocked until {minute(until)}: {title('too_many_attempts')}.",
         rule,
         "too_many_attempts",
-        [f"{fact} {minute(last[0].occurred_at)}"],
+        facts,
         [event.position for event in last],
         f"Wait until {minute(until)}; a try before that is not looked at, and does not count.",
     )
+
+
+def _session(book: Book, account: AccountAt, code_keys: CodeKeys, name: str) -> Session:
+    _, history = book.history(SESSION, code_keys.session_id(name))
+    covered = [event for event in history if account.moment.covers(event)]
+    return SESSION.fold(SESSION.initial, covered)
 
 
 def _with_last_try(because: Because, own: list[AnyEvent]) -> Because:
@@ -217,6 +244,8 @@ def _by_key(book: Book, account: AccountAt, catalog: Catalog, key_id: str | None
                 [],
                 None,
             )
+    if key.redeemed_by == account.id:
+        because = because._replace(code="key_already_yours")
     return because._replace(
         facts=[given, *because.facts], positions=[*positions, *because.positions]
     )

@@ -24,7 +24,12 @@ from ledger.streams.account import (
     SubscriptionKeyReissued,
     SubscriptionTerminated,
 )
-from ledger.streams.attempts import RedemptionRefused, SeatRefused
+from ledger.streams.attempts import (
+    BlockLifted,
+    RedemptionAccepted,
+    RedemptionRefused,
+    SeatRefused,
+)
 from ledger.streams.batch import CodesRevealed, KeysImported, KeysIssued
 from ledger.streams.console_session import ConsoleSessionEnded, ConsoleSessionOpened
 from ledger.streams.key import KeyIssued, KeyRedeemed, KeyReissued, KeyRevoked
@@ -37,6 +42,7 @@ from ledger.streams.portal_session import (
 from ledger.streams.request import RedemptionAnswered
 from ledger.streams.sign_ins import ConsoleSignInRefused
 from ledger.streams.signing_keys import SigningKeysRotated
+from ledger.streams.session import TryAccepted, TryFailed
 from ledger.streams.stripe import StripeCustomerLinked
 from ledger.streams.token import TokenCreated, TokenRevoked
 from projections.stripe_sentences import stripe_sentence
@@ -106,7 +112,7 @@ def _what(event: AnyEvent, names: Names) -> str:
             return _of_batch(event.fact, f"bat_{id}", names)
         case "account":
             return _of_account(event, names)
-        case "attempts":
+        case "attempts" | "session":
             return _of_attempts(event.fact, names)
         case _:
             return _of_access(event.fact, event.stream, names)
@@ -121,6 +127,7 @@ def _why(fact: Fact) -> Sealed | None:
             | SubscriptionTerminated(reason=why) | AccountErased(reason=why)
             | SeatReleased(reason=why) | StripeCustomerLinked(reason=why)
             | TokenCreated(reason=why) | TokenRevoked(reason=why) | PortalSessionsEnded(reason=why)
+            | BlockLifted(reason=why)
         ):  # fmt: skip
             return why
     return None
@@ -223,6 +230,15 @@ def _of_attempts(fact: Fact, names: Names) -> str:
         case SeatRefused():
             wanted = a_seat(names.catalog, fact.product, fact.tier)
             return f"Holder {fact.holder} refused {wanted}: {refused_seat(fact, names)}"
+        case RedemptionAccepted():
+            return f"A try in session {fact.session} was right after others had failed"
+        case BlockLifted():
+            return "Tries of codes let go on: what had failed before counts no more"
+        case TryFailed():
+            tries = counted(fact.failures, "try", "tries")
+            return f"A session's failed tries counted, over all accounts: {tries}"
+        case TryAccepted():
+            return "A session's try was right after others had failed"
     return type(fact).__name__
 
 

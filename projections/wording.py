@@ -62,9 +62,9 @@ def about(span: timedelta) -> str:
     return counted(int(span.total_seconds()), "second")
 
 
-def counted(count: int, what: str) -> str:
-    """Answer `1 seat`, `2 seats`."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+def counted(count: int, what: str, many: str | None = None) -> str:
+    """Answer `1 seat`, `2 seats`; `many` where an s is not enough."""
+    return f"{count} {what}" if count == 1 else f"{count} {many or what + 's'}"
 
 
 def place(catalog: Catalog, product_id: str, tier: str | None) -> str:

@@ -36,6 +36,7 @@ from ledger.book import LedgerUnavailable
 from ledger.refusals import FieldError, InvalidRequest, Refusal
 from projections.tree import TreeDamaged
 from web.context import parts, request_id
+from web.times import iso
 
 CONTENT_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
@@ -52,6 +53,7 @@ REFUSED: Final[Mapping[type[Refusal], int]] = {
     refusals.TooManyAttempts: 429,
     refusals.InvalidKeyFormat: 422,
     refusals.WrongProduct: 422,
+    refusals.KeyAlreadyYours: 409,
     refusals.KeyNotAvailable: 409,
     refusals.IdempotencyKeyReused: 422,
     refusals.KeyNotFound: 404,
@@ -170,6 +172,11 @@ def _refused(refusal: Refusal) -> Response:
             detail = "; ".join(f"{error.pointer} {error.detail}" for error in errors)
         case refusals.TooManyAttempts():
             headers["Retry-After"] = str(refusal.retry_after_s)
+        case refusals.KeyAlreadyYours():
+            members = {
+                "subscription": refusal.subscription,
+                "activated_at": iso(refusal.activated_at),
+            }
         case refusals.NoSeatAvailable():
             members = {"seats": refusal.seats, "used": refusal.used}
         case refusals.HolderInOtherTier():

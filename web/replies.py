@@ -42,7 +42,7 @@ def reply(
     return Json([body], status, headers + _of_ledger(position, version, replayed=replayed))
 
 
-def nothing(*, position: int, version: int) -> Response:
+def nothing(*, position: int, version: int | None = None) -> Response:
     """Answer that it is done, and that there is nothing to say."""
     return Response(status=204, headers=_of_ledger(position, version))
 

@@ -1,14 +1,19 @@
 """What one account tried and was refused.
 
 Stream:    `attempts-<account>`
-Facts:     RedemptionRefused, SeatRefused
-Invariant: five failed tries of a code in one session block that session for 15 minutes; twenty in
-           24 hours, over all sessions, block the account until the first of them is a day old.
+Facts:     RedemptionRefused, RedemptionAccepted, SeatRefused, BlockLifted
+Invariant: five failed tries of a code in one session, on whichever accounts, block that session for
+           15 minutes; twenty in 24 hours, over all sessions, block the account until the first of
+           them is a day old; staff can lift both for the account.
 Source:    the guides' troubleshooting ("Too many failed attempts").
 
 A blocked try is not looked up and not counted, so a block ends when it said it would. A session
 that was blocked starts from zero. Every refusal is kept with the facts it was decided on, so that
-"why was I refused?" has an answer later.
+"why was I refused?" has an answer later; but a seat that is refused again and again is kept once an
+hour, and no more than a hundred in an hour, so that nobody can make the ledger grow by asking.
+
+Sessions are counted in streams of their own (`ledger.streams.session`). Tries that were recorded
+before there were any are counted here, and carried over by the next one.
 """
 
 from __future__ import annotations
@@ -19,14 +24,16 @@ from datetime import datetime, timedelta
 
 from immutables import Map
 from msgspec import Struct
+from msgspec.structs import replace
 
-from ledger.events import AnyOccurrence, Fact, Stream
+from ledger.events import AnyOccurrence, Fact, Sealed, Stream
 from ledger.refusals import TooManyAttempts
+from ledger.streams.session import SESSION_BLOCK, SESSION_FAILURES_MAX, Session
 
-SESSION_FAILURES_MAX = 5
-SESSION_BLOCK = timedelta(minutes=15)
 ACCOUNT_FAILURES_MAX = 20
 ACCOUNT_WINDOW = timedelta(hours=24)
+SEAT_REPEATED = timedelta(hours=1)
+SEATS_REFUSED_MAX = 100
 
 
 # Facts
@@ -44,6 +51,7 @@ class RedemptionRefused(Fact, frozen=True):
         found: what the key was (`unknown`, `redeemed`, `revoked`, `lapsed`), if it was looked up.
         key_version: version of the key's stream when it was looked up; 0 for an unknown one.
         consuming: true for a redemption, false for a mere validation.
+        counted: it was counted in the session's own stream; false before there was one.
     """
 
     session: str
@@ -54,6 +62,17 @@ class RedemptionRefused(Fact, frozen=True):
     found: str | None
     key_version: int | None
     consuming: bool
+    counted: bool = False
+
+
+class RedemptionAccepted(Fact, frozen=True):
+    """A code was redeemed after others had failed within a day.
+
+    It is recorded so that the redemption holds only while no other try has failed meanwhile.
+    """
+
+    session: str
+    key: str
 
 
 class SeatRefused(Fact, frozen=True):
@@ -76,11 +95,17 @@ class SeatRefused(Fact, frozen=True):
     account_version: int
 
 
+class BlockLifted(Fact, frozen=True):
+    """Staff let the account, and its sessions, try again: all counts start from zero."""
+
+    reason: Sealed | None = None
+
+
 # State
 
 
-class Session(Struct, frozen=True):
-    """Failed tries of one session since it began, or since its last block."""
+class OldSession(Struct, frozen=True):
+    """Failed tries of one session from before sessions had streams of their own."""
 
     failures: int
     blocked_until: datetime | None
@@ -90,69 +115,132 @@ class Attempts(Struct, frozen=True):
     """What the lockout needs to know.
 
     Attributes:
+        sessions: counted here, before there were streams of sessions.
         recent: when the last failed tries of the account were, oldest first, at most twenty.
+        recent_sessions: in which sessions those were.
+        lifted: position of the event that lifted blocks last; 0 for none.
+        seats: the last refused seats and when they were, oldest first, at most a hundred.
     """
 
-    sessions: Map[str, Session]
+    sessions: Map[str, OldSession]
     recent: tuple[datetime, ...]
+    recent_sessions: tuple[str, ...] = ()
+    lifted: int = 0
+    seats: tuple[tuple[datetime, SeatRefused], ...] = ()
 
-    def blocked_until(self, session: str, now: datetime) -> datetime | None:
-        """Answer when the session may try again, or None when it may now."""
-        ends = [end for end in (self._session_block(session), self._account_block()) if end]
-        return max((end for end in ends if end > now), default=None)
+    def blocked_until(self, name: str, session: Session, now: datetime) -> datetime | None:
+        """Return when a session may try again on this account, or None when it may now.
 
-    def _session_block(self, session: str) -> datetime | None:
-        known = self.sessions.get(session)
-        return known.blocked_until if known else None
+        Args:
+            name: the session's id, and `session` its own stream's state.
+        """
+        ends = [self.session_block(name, session), self.account_block()]
+        return max((end for end in ends if end is not None and end > now), default=None)
 
-    def _account_block(self) -> datetime | None:
+    def session_block(self, name: str, session: Session) -> datetime | None:
+        """Return when the session's last block ends, or ended; None if it has had none."""
+        old = self.sessions.get(name)
+        ends = [old.blocked_until if old else None]
+        if session.position > self.lifted:
+            ends.append(session.blocked_until)
+        return max((end for end in ends if end is not None), default=None)
+
+    def account_block(self) -> datetime | None:
+        """Return when the account's last block ends, or ended; None if it has had none."""
         if len(self.recent) < ACCOUNT_FAILURES_MAX:
             return None
         # Twenty are still within the window until the oldest of the last twenty leaves it.
         return self.recent[0] + ACCOUNT_WINDOW
+
+    def failures(self, name: str, session: Session) -> int:
+        """Return how many tries of a session count that has failed once more now."""
+        count = 1
+        if session.blocked_until is None and session.position > self.lifted:
+            count += session.failures
+        old = self.sessions.get(name)
+        if old is not None and old.blocked_until is None:
+            count += old.failures
+        return count
+
+    def has_failed(self, now: datetime) -> bool:
+        """Tell whether a try has failed so lately that another one may block the account."""
+        return bool(self.sessions) or any(at + ACCOUNT_WINDOW > now for at in self.recent[-1:])
 
 
 # Fold
 
 
 def fold(attempts: Attempts, events: Iterable[AnyOccurrence]) -> Attempts:
-    sessions = attempts.sessions
-    recent = attempts.recent
     for event in events:
         match event.fact:
-            case RedemptionRefused(session=session):
-                at = event.occurred_at
-                sessions = sessions.set(session, _failed(sessions.get(session), at))
-                recent = (*recent, at)[-ACCOUNT_FAILURES_MAX:]
-    return Attempts(sessions, recent)
+            case RedemptionRefused() as refused:
+                attempts = _refused(attempts, refused, event.occurred_at)
+            case SeatRefused() as seat:
+                seats = (*attempts.seats, (event.occurred_at, seat))[-SEATS_REFUSED_MAX:]
+                attempts = replace(attempts, seats=seats)
+            case BlockLifted():
+                attempts = Attempts(Map(), (), lifted=event.position, seats=attempts.seats)
+    return attempts
 
 
-def _failed(session: Session | None, at: datetime) -> Session:
+def _refused(attempts: Attempts, refused: RedemptionRefused, at: datetime) -> Attempts:
+    name, sessions = refused.session, attempts.sessions
+    if not refused.counted:
+        sessions = sessions.set(name, _failed(sessions.get(name), at))
+    elif name in sessions:
+        sessions = sessions.delete(name)
+    return replace(
+        attempts,
+        sessions=sessions,
+        recent=(*attempts.recent, at)[-ACCOUNT_FAILURES_MAX:],
+        recent_sessions=(*attempts.recent_sessions, name)[-ACCOUNT_FAILURES_MAX:],
+    )
+
+
+def _failed(session: OldSession | None, at: datetime) -> OldSession:
     served = session is None or session.blocked_until is not None
     failures = 1 if served or session is None else session.failures + 1
     blocked = at + SESSION_BLOCK if failures >= SESSION_FAILURES_MAX else None
-    return Session(failures, blocked)
+    return OldSession(failures, blocked)
 
 
 # Decisions
 
 
-def admit(attempts: Attempts, session: str, now: datetime) -> None:
+def admit(attempts: Attempts, name: str, session: Session, now: datetime) -> None:
     """Let a session try a code.
 
     Raises:
         TooManyAttempts: the session or the account is blocked, with the seconds that are left.
     """
-    until = attempts.blocked_until(session, now)
+    until = attempts.blocked_until(name, session, now)
     if until is not None:
         raise TooManyAttempts(math.ceil((until - now).total_seconds()))
+
+
+def refuse_seat(attempts: Attempts, refused: SeatRefused, now: datetime) -> list[Fact]:
+    """Record a refused seat, unless the same was within the hour, or a hundred others were."""
+    lately = [seat for at, seat in attempts.seats if at + SEAT_REPEATED > now]
+    is_repeated = any(
+        replace(seat, account_version=refused.account_version) == refused for seat in lately
+    )
+    return [] if is_repeated or len(lately) >= SEATS_REFUSED_MAX else [refused]
+
+
+def lift(reason: Sealed | None) -> list[Fact]:
+    """Let an account and its sessions try again. It is recorded whether there was a block or not:
+    one of a session may have come from tries on other accounts.
+    """
+    return [BlockLifted(reason=reason)]
 
 
 ATTEMPTS: Stream[Attempts] = Stream(
     kind="attempts",
     facts={
         "attempts.redemption_refused@1": RedemptionRefused,
+        "attempts.redemption_accepted@1": RedemptionAccepted,
         "attempts.seat_refused@1": SeatRefused,
+        "attempts.block_lifted@1": BlockLifted,
     },
     initial=Attempts(Map(), ()),
     fold=fold,

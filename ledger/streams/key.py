@@ -22,6 +22,7 @@ from ledger.events import AnyOccurrence, Fact, Sealed, Stream
 from ledger.refusals import (
     KeyAlreadyRedeemed,
     KeyAlreadyRevoked,
+    KeyAlreadyYours,
     KeyLapsed,
     KeyNotAvailable,
     KeyNotFound,
@@ -144,6 +145,19 @@ def redeem(key: Key | None, account: str, subscription: str, now: datetime) -> l
     """
     available(key, now)
     return [KeyRedeemed(account=account, subscription=subscription)]
+
+
+def not_yours(key: Key | None, account: str) -> None:
+    """Hold a key against the account that tries it.
+
+    Whoever has redeemed a key knows it, so it is told: also when the code was replaced since, or
+    what it gave has ended.
+
+    Raises:
+        KeyAlreadyYours: it was this account that redeemed it, or the key that it stands in for.
+    """
+    if key is not None and key.redeemed_by == account and key.subscription and key.redeemed_at:
+        raise KeyAlreadyYours(key.subscription, key.redeemed_at)
 
 
 def available(key: Key | None, now: datetime) -> Key:

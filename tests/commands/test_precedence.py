@@ -28,6 +28,7 @@ from ledger.refusals import (
     InvalidKeyFormat,
     InvalidRequest,
     KeyAlreadyRevoked,
+    KeyAlreadyYours,
     KeyNotAvailable,
     KeyNotFound,
     NoSeatAvailable,
@@ -142,7 +143,9 @@ TRIES = [
         "the code is revoked and lapsed",
         Try("acme", "s-1", "{lapsed}", "integrations"),
     ),
-    TryRow(KeyNotAvailable, "", Try("acme", "s-1", "{redeemed}", "integrations")),
+    TryRow(TooManyAttempts, "the code is its own", Try("acme", "blocked", "{redeemed}")),
+    TryRow(KeyAlreadyYours, "the code is redeemed", Try("acme", "s-1", "{redeemed}")),
+    TryRow(KeyNotAvailable, "", Try("beta", "s-1", "{redeemed}", "integrations")),
     TryRow(KeyNotAvailable, "", Try("acme", "s-1", "{lapsed}", "cloud_pos")),
 ]
 

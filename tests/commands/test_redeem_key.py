@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,10 +15,12 @@ from commands.ports import Ports
 from commands.redeem_key import Redeemed, Try, Validated, redeem_key, validate_key
 from commands.reissue_key import reissue_key
 from commands.revoke_key import revoke_key
+from commands.terminate_subscription import terminate_subscription
 from ledger.book import Change
 from ledger.refusals import (
     IdempotencyKeyReused,
     InvalidKeyFormat,
+    KeyAlreadyYours,
     KeyNotAvailable,
     Refusal,
     TooManyAttempts,
@@ -27,6 +30,7 @@ from ledger.streams.account import ACCOUNT, SubscriptionActivated
 from ledger.streams.attempts import RedemptionRefused
 from ledger.streams.key import KeyRedeemed
 from ledger.streams.request import RedemptionAnswered
+from ledger.streams.session import SESSION, TryFailed
 from tests.worlds import (
     DAY,
     INT_ORDER,
@@ -126,15 +130,44 @@ def test_the_key_and_the_account_change_in_one_commit(world: Ports) -> None:
     assert redeemed.account.state.subscriptions[subscription].expires_at == LATER.replace(year=2027)
 
 
-def test_the_same_code_again_is_not_available_not_even_to_its_account(world: Ports) -> None:
+def test_the_same_code_again_is_not_available_on_another_account(world: Ports) -> None:
     key = issue(world)
     redeem(world, key.code)
-    for account in ("acme", "beta"):
-        with pytest.raises(KeyNotAvailable):
-            redeem(world, key.code, account)
+    with pytest.raises(KeyNotAvailable):
+        redeem(world, key.code, "beta")
     assert [event.name for event in recorded(world, after=4)] == [
-        "attempts.redemption_refused@1"
-    ] * 2
+        "attempts.redemption_refused@1",
+        "session.try_failed@1",
+    ]
+
+
+@pytest.mark.parametrize("command", [redeem_key, validate_key])
+@pytest.mark.parametrize("since", ["nothing", "reissued", "terminated", "expired", "both"])
+def test_who_has_redeemed_a_code_is_told_so_and_no_try_is_counted(
+    world: Ports, command: Callable[..., object], since: str
+) -> None:
+    key = issue(world)
+    subscription = redeem(world, key.code).subscription
+    typed, now = [key.code], LATER
+    if since in ("reissued", "both"):
+        typed.append(reissue_key(world, stamp(LATER), key.id, "seen by a stranger").code)
+    if since in ("terminated", "both"):
+        terminate_subscription(world, stamp(LATER), "acme", subscription, "a mistake")
+    if since == "expired":
+        now = LATER + 400 * DAY
+    head = world.book.head()
+    for code in typed * 6:
+        with pytest.raises(KeyAlreadyYours) as caught:
+            command(world, stamp(now), Try("acme", "s-1", code, "cloud_pos"))
+        assert (caught.value.subscription, caught.value.activated_at) == (subscription, LATER)
+    assert world.book.head() == head
+    with pytest.raises(WrongProduct):
+        command(world, stamp(now), Try("acme", "s-1", key.code, "integrations"))
+    for _ in range(4):
+        with pytest.raises(InvalidKeyFormat):
+            command(world, stamp(now), Try("acme", "s-1", "nonsense"))
+    with pytest.raises(TooManyAttempts):
+        command(world, stamp(now), Try("acme", "s-1", key.code))
 
 
 def test_two_codes_are_two_subscriptions(world: Ports) -> None:
@@ -203,6 +236,7 @@ def test_a_failed_try_is_remembered_with_what_it_was_decided_on(
     command = redeem_key if consuming else validate_key
     before = world.book.head()
     for version in (1, 2):
+        before = world.book.head()
         with pytest.raises(case.refusal) as caught:
             command(world, stamp(case.at), Try("acme", "s-1", code, case.product))
         assert not caught.value.replayed
@@ -215,9 +249,19 @@ def test_a_failed_try_is_remembered_with_what_it_was_decided_on(
             found=case.found,
             key_version=case.version,
             consuming=consuming,
+            counted=True,
         )
-        assert recorded(world, after=before + version - 1) == [
-            happened(before + version, "attempts-acme", version, expected, at=case.at)
+        counted = TryFailed(on_account="acme", failures=version)
+        assert recorded(world, after=before) == [
+            happened(before + 1, "attempts-acme", version, expected, at=case.at),
+            happened(
+                before + 2,
+                SESSION.name(world.codes.session_id("s-1")),
+                version,
+                counted,
+                at=case.at,
+                causation=f"attempts-acme/{version}",
+            ),
         ]
     assert world.book.load(ACCOUNT, "acme").version == 0
 
@@ -301,11 +345,11 @@ def test_a_repeated_refusal_is_counted_once(
         with pytest.raises(refusal) as caught:
             redeem(world, code, at=LATER + round_ * SECOND, idempotency_key="r-1")
         assert caught.value.replayed is (round_ > 0)
-    tried, answered = recorded(world)
+    tried, _, answered = recorded(world)
     assert isinstance(answered.fact, RedemptionAnswered)
     assert (tried.stream, tried.version) == ("attempts-acme", 1)
     assert answered == happened(
-        2,
+        3,
         answered.stream,
         1,
         replace(
@@ -388,7 +432,7 @@ def test_a_validation_that_fails_beside_another_counts_both() -> None:
 
     store.overtake = lambda: fail(another_worker(world))
     fail(world)
-    assert [event.version for event in recorded(world)] == [1, 2]
+    assert [event.version for event in recorded(world)] == [1, 1, 2, 2]
 
 
 # Clocks that differ
@@ -413,6 +457,6 @@ def test_a_key_that_has_lapsed_by_the_accounts_time_is_a_failed_try(world: Ports
     )
     with pytest.raises(KeyNotAvailable):
         redeem(world, key.code, at=NOON)
-    refused = recorded(world)[-1].fact
+    refused = recorded(world)[-2].fact
     assert isinstance(refused, RedemptionRefused)
     assert refused.found == "lapsed"

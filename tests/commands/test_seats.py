@@ -11,6 +11,7 @@ from commands.occupy_seat import Occupied, Sitting, occupy_seat
 from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key
 from commands.release_seat import release_seat
+from commands.terminate_subscription import terminate_subscription
 from ledger.events import Sealed
 from ledger.refusals import (
     HolderInOtherTier,
@@ -25,6 +26,7 @@ from tests.worlds import (
     INT_ORDER,
     MINUTE,
     NOON,
+    SECOND,
     another_worker,
     happened,
     issue,
@@ -112,27 +114,72 @@ def test_after_an_erasure_a_label_can_be_given_again(world: Ports) -> None:
     assert world.texts.open(seat.label) == "front till"
 
 
-def test_when_all_seats_are_taken_the_next_is_refused_each_time_on_record(world: Ports) -> None:
+def test_when_all_seats_are_taken_the_next_is_refused_on_record(world: Ports) -> None:
     for n in range(3):
         occupy(world, f"till-{n}")
-    for version in (1, 2):
-        with pytest.raises(NoSeatAvailable) as caught:
-            occupy(world, "till-9", "one more")
-        assert (caught.value.seats, caught.value.used) == (3, 3)
-        expected = SeatRefused(
-            refusal="no_seat_available",
-            product="cloud_pos",
-            tier=None,
-            holder="till-9",
-            seats=3,
-            used=3,
-            sits_in=None,
-            account_version=5,
-        )
-        assert recorded(world, after=10 + version) == [
-            happened(11 + version, "attempts-acme", version, expected, at=LATER)
-        ]
+    with pytest.raises(NoSeatAvailable) as caught:
+        occupy(world, "till-9", "one more")
+    assert (caught.value.seats, caught.value.used) == (3, 3)
+    expected = SeatRefused(
+        refusal="no_seat_available",
+        product="cloud_pos",
+        tier=None,
+        holder="till-9",
+        seats=3,
+        used=3,
+        sits_in=None,
+        account_version=5,
+    )
+    assert recorded(world, after=11) == [happened(12, "attempts-acme", 1, expected, at=LATER)]
     assert world.book.load(ACCOUNT, "acme").version == 5
+
+
+def refusals(world: Ports) -> list[SeatRefused]:
+    facts = (event.fact for event in recorded(world))
+    return [fact for fact in facts if isinstance(fact, SeatRefused)]
+
+
+def refuse(world: Ports, holder: str, at: datetime) -> None:
+    with pytest.raises(NoSeatAvailable):
+        occupy_seat(world, stamp(at), Sitting("acme", "cloud_pos", None, holder))
+
+
+def test_a_seat_that_is_refused_again_and_again_is_recorded_once_an_hour(world: Ports) -> None:
+    for n in range(3):
+        occupy(world, f"till-{n}")
+    for second in range(0, 3600, 10):
+        refuse(another_worker(world), "till-9", LATER + second * SECOND)
+    assert len(refusals(world)) == 1
+    refuse(world, "till-9", LATER + 3600 * SECOND)
+    refuse(world, "till-9", LATER + 3601 * SECOND)
+    assert len(refusals(world)) == 2
+    refuse(world, "till-8", LATER + 3602 * SECOND)
+    assert [one.holder for one in refusals(world)] == ["till-9", "till-9", "till-8"]
+
+
+def test_a_seat_that_is_refused_for_another_reason_is_recorded_again(world: Ports) -> None:
+    for n in range(3):
+        occupy(world, f"till-{n}")
+    refuse(world, "till-9", LATER)
+    release_seat(world, stamp(LATER), "acme", "cloud_pos", "till-0")
+    (subscription, *_) = world.book.load(ACCOUNT, "acme").state.subscriptions
+    terminate_subscription(world, stamp(LATER), "acme", subscription, "a mistake")
+    refuse(world, "till-9", LATER)
+    refuse(world, "till-9", LATER)
+    assert [(one.seats, one.used) for one in refusals(world)] == [(3, 3), (0, 2)]
+
+
+def test_no_more_than_a_hundred_refused_seats_of_an_account_are_recorded_in_an_hour(
+    world: Ports,
+) -> None:
+    for n in range(3):
+        occupy(world, f"till-{n}")
+    for n in range(130):
+        refuse(world, f"guess-{n}", LATER)
+    assert len(refusals(world)) == 100
+    for n in range(130):
+        refuse(world, f"guess-{n}", LATER + 3600 * SECOND)
+    assert len(refusals(world)) == 200
 
 
 def test_a_holder_of_another_tier_is_refused_on_record(world: Ports) -> None:

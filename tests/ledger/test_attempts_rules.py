@@ -1,4 +1,7 @@
-"""The lockout: five failed tries of a session, twenty of an account."""
+"""The lockout: five failed tries of a session, twenty of an account.
+
+The tries here are of the time before sessions had streams of their own: they count as ever.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import pytest
 from ledger.refusals import TooManyAttempts
 from ledger.streams import attempts
 from ledger.streams.attempts import ATTEMPTS, Attempts, RedemptionRefused, SeatRefused
+from ledger.streams.session import Session
 from tests.worlds import DAY, MINUTE, NOON, SECOND, Happened, Rule, folded, rows
 
 MICROSECOND = timedelta(microseconds=1)
@@ -52,13 +56,13 @@ FREE = FIFTH + 15 * MINUTE
 
 
 def admit(at: datetime, session: str = "s-1") -> object:
-    return lambda state: attempts.admit(state, session, at)
+    return lambda state: attempts.admit(state, session, Session(), at)
 
 
 def rule(
     name: str, given: list[Happened], at: datetime, then: object, session: str = "s-1"
 ) -> Rule[Attempts]:
-    return Rule(name, given, lambda state: attempts.admit(state, session, at), then)
+    return Rule(name, given, lambda state: attempts.admit(state, session, Session(), at), then)
 
 
 RULES = [
@@ -165,6 +169,6 @@ def test_only_what_the_lockout_needs_is_remembered() -> None:
 @pytest.mark.parametrize("session", ["s-0", "new"])
 def test_a_block_ends_by_itself(session: str) -> None:
     state = folded(ATTEMPTS, *fails(5, "s-0"), *spread(15, start=NOON + 5 * MINUTE))
-    until = state.blocked_until(session, NOON + 20 * MINUTE)
+    until = state.blocked_until(session, Session(), NOON + 20 * MINUTE)
     assert until == NOON + DAY
-    assert state.blocked_until(session, until) is None
+    assert state.blocked_until(session, Session(), until) is None

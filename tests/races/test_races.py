@@ -18,8 +18,10 @@ from commands.issue_keys import Order, issue_keys
 from commands.redeem_key import Try, redeem_key
 from ledger.store import schema
 from ledger.streams.account import ACCOUNT, SeatOccupied, SubscriptionActivated
+from ledger.streams.attempts import RedemptionRefused
 from ledger.streams.batch import KeysIssued
 from ledger.streams.key import KeyIssued, KeyRedeemed
+from ledger.streams.session import TryFailed
 from web.settings import read_settings
 from web.wiring import Wiring, wire
 
@@ -155,3 +157,18 @@ def test_ten_orders_with_one_idempotency_key_are_one_batch(
     assert len(set(given[0]["codes"])) == 50
     assert len(facts(wiring, KeysIssued)) == 1
     assert len(facts(wiring, KeyIssued)) == 50
+
+
+def test_parallel_guesses_are_looked_at_until_five_have_failed_and_no_further(
+    environ: dict[str, str], wiring: Wiring
+) -> None:
+    codes = " ".join(issued_code(wiring, seats=1) for _ in range(PROCESSES))
+    Race(environ, "guess", codes, PROCESSES).run(kill_after=3)
+
+    events = list(wiring.ports.book.follow(0))
+    failed = [event.position for event in events if isinstance(event.fact, RedemptionRefused)]
+    redeemed = [event.position for event in events if isinstance(event.fact, KeyRedeemed)]
+    assert len(failed) == 5
+    assert all(position < failed[-1] for position in redeemed)
+    counted = [event.fact.failures for event in events if isinstance(event.fact, TryFailed)]
+    assert counted == [1, 2, 3, 4, 5]

@@ -23,7 +23,7 @@ HOLDERS_EACH = 10
 
 def redeem(wiring: Wiring, index: int, code: str) -> Iterator[dict[str, Any]]:
     """Try one code on an account of our own."""
-    wanted = Try(account=f"account-{index}", session="s", code=code)
+    wanted = Try(account=f"account-{index}", session=f"s-{index}", code=code)
     stamp = wiring.stamp("operator", f"race-{index}")
     try:
         yield {"subscription": redeem_key(wiring.ports, stamp, wanted).subscription}
@@ -53,7 +53,20 @@ def order(wiring: Wiring, index: int, idempotency_key: str) -> Iterator[dict[str
     yield {"batch": issued.batch, "codes": [key.code for key in issued.keys]}
 
 
-SCENARIOS = {"redeem": redeem, "occupy": occupy, "order": order}
+def guess(wiring: Wiring, index: int, argument: str) -> Iterator[dict[str, Any]]:
+    """Try codes on one account in one session: wrong ones, and in between one that is right."""
+    right = argument.split()[index]
+    for number in range(10):
+        code = right if number == index % 5 + 2 else f"POS-AAAA-BBBB-{index + 2}AA{number % 8 + 2}"
+        stamp = wiring.stamp("operator", f"race-{index}-{number}")
+        try:
+            redeem_key(wiring.ports, stamp, Try("acme", "kiosk", code))
+            yield {"redeemed": True}
+        except Refusal as refusal:
+            yield {"refused": refusal.code}
+
+
+SCENARIOS = {"guess": guess, "redeem": redeem, "occupy": occupy, "order": order}
 
 
 def main() -> None:

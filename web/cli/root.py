@@ -29,6 +29,7 @@ COMMANDS: Final = {
         "web.cli.accounts:seat_history", "How seats and holders went up and down."
     ),
     "timeline": Lazy("web.cli.timeline:timeline_", "What happened to anything that has an id."),
+    "attempts": Lazy("web.cli.attempts:attempts", "Let an account try codes again."),
     "link": Lazy("web.cli.link:link", "Tell which customer of Stripe's an account is."),
     "billing": Lazy("web.cli.billing:billing", "What an account pays, and when next."),
     "diff": Lazy("web.cli.questions:diff_", "What became different between two moments."),

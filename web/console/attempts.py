@@ -11,6 +11,7 @@ from flask import Response
 from ledger.limits import ACCOUNT_ID
 from ledger.refusals import FieldError, InvalidRequest
 from ledger.streams.attempts import ATTEMPTS
+from ledger.streams.session import SESSION
 from projections.timeline import TimelineQuery
 from web.console import asking
 from web.console.showing import page
@@ -48,11 +49,15 @@ def show_attempts() -> Response:
 
 def _blocks(account: str) -> list[Block]:
     """Answer the lockouts of an account that last now."""
-    state, now = ports().book.load(ATTEMPTS, account).state, stamp().now
-    # The account's own block is asked for by a session that nobody has.
-    of_account = state.blocked_until("", now)
-    if of_account is not None:
+    book, now = ports().book, stamp().now
+    state = book.load(ATTEMPTS, account).state
+    of_account = state.account_block()
+    if of_account is not None and of_account > now:
         return [Block(None, of_account)]
-    ends = ((name, state.blocked_until(name, now)) for name in state.sessions)
-    found = [Block(name, end) for name, end in ends if end is not None]
+    found = []
+    for name in {*state.sessions, *state.recent_sessions}:
+        session = book.load(SESSION, ports().codes.session_id(name)).state
+        end = state.session_block(name, session)
+        if end is not None and end > now:
+            found.append(Block(name, end))
     return sorted(found, key=lambda one: one.until, reverse=True)[:SESSIONS_MAX]

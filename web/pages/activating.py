@@ -17,6 +17,7 @@ from commands.redeem_key import Try, redeem_key, validate_key
 from ledger.catalog import Product
 from ledger.refusals import (
     InvalidKeyFormat,
+    KeyAlreadyYours,
     KeyNotAvailable,
     Refusal,
     TooManyAttempts,
@@ -24,8 +25,8 @@ from ledger.refusals import (
 )
 from web.context import ports, stamp
 from web.pages import forms, wording
+from web.pages.languages import format_datetime, ngettext
 from web.pages.languages import gettext as _
-from web.pages.languages import ngettext
 from web.pages.managing import product_of
 from web.pages.rendering import page, see
 from web.pages.saying import Saying
@@ -106,6 +107,16 @@ def said_of(refusal: Refusal, product: Product) -> Saying:
             )
         case WrongProduct():
             return Saying("bad", _("Wrong product prefix"), _prefixes(product), 422)
+        case KeyAlreadyYours(activated_at=at):
+            return Saying(
+                "warn",
+                _("You activated this key on %(date)s", date=format_datetime(at, "d MMM yyyy")),
+                [
+                    _("What it gave is on your Subscriptions page"),
+                    _("For more seats, activate another key"),
+                ],
+                409,
+            )
         case KeyNotAvailable():
             return Saying(
                 "bad",

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from flask import Response
 
+from commands.clear_attempts import clear_attempts as clear
 from commands.terminate_subscription import terminate_subscription as terminate
 from ledger.book import moment
 from ledger.refusals import (
@@ -28,7 +29,7 @@ from web import answers
 from web.auth import ADMIN, AUDITOR, PORTAL, SUPPORT, only
 from web.context import ports, stamp
 from web.operations import Answered, Operations
-from web.replies import reply
+from web.replies import nothing, reply
 from web.schemas import answered, asked
 
 blp = Operations(
@@ -159,3 +160,19 @@ def hold_to_pools(account: Account, product: str, tier: str | None) -> None:
     if tier is not None and tier not in tiers:
         one_of = f"must be one of {', '.join(tiers)}" if tiers else "must be left out"
         raise InvalidRequest(FieldError("/tier", one_of))
+
+
+@blp.operation(
+    "POST",
+    "/accounts/<account>/attempts/clear",
+    access=only(SUPPORT, ADMIN),
+    body=asked.Reasoned,
+    answers={204: Answered(None, "The account and its sessions may try.", ("Keyfold-Position",))},
+)
+def clear_attempts(account: str, body: dict[str, Any]) -> Response:
+    """Let an account try codes again.
+
+    Failed tries so far, in all of its sessions, count no more for this account. Recorded with the
+    reason, also when nothing was blocked.
+    """
+    return nothing(position=clear(ports(), stamp(), account, body["reason"]))

@@ -12,6 +12,7 @@ from commands.redeem_key import validate_key as validate
 from ledger.refusals import (
     IdempotencyKeyReused,
     InvalidKeyFormat,
+    KeyAlreadyYours,
     KeyNotAvailable,
     TooManyAttempts,
     VersionMismatch,
@@ -27,7 +28,7 @@ from web.v1.accounts import one_subscription
 
 blp = Operations("codes", __name__, url_prefix="/v1/keys", description="Codes that were typed.")
 
-_OF_A_CODE = (TooManyAttempts, InvalidKeyFormat, WrongProduct, KeyNotAvailable)
+_OF_A_CODE = (TooManyAttempts, InvalidKeyFormat, WrongProduct, KeyAlreadyYours, KeyNotAvailable)
 
 
 @blp.operation(
@@ -67,6 +68,7 @@ def redeem_key(headers: dict[str, Any], body: dict[str, Any]) -> Response:
     """Redeem a code on an account.
 
     Unknown, redeemed, revoked and lapsed codes are refused alike, so that guessing tells nothing.
+    One that this very account has redeemed is told apart, and is no failed try.
     """
     redeemed = redeem(ports(), stamp(), Try(**body), **headers)
     return reply(

@@ -1,0 +1,29 @@
+"""Lift the blocks of an account that tried too many codes."""
+
+from __future__ import annotations
+
+from commands import checks
+from commands.deciding import deciding
+from commands.ports import Ports
+from ledger.book import Change
+from ledger.events import Stamp
+from ledger.streams import attempts
+from ledger.streams.attempts import ATTEMPTS
+
+
+def clear_attempts(ports: Ports, stamp: Stamp, account: str, reason: str) -> int:
+    """Let an account, and every session on it, try codes again; return the ledger's position.
+
+    A session that is blocked by tries on other accounts, too, stays blocked there.
+
+    Raises:
+        InvalidRequest: no reason, or fields that do not fit.
+    """
+    checks.refuse_if([*checks.account(account), *checks.reason(reason)])
+
+    def attempt() -> int:
+        loaded = ports.book.load(ATTEMPTS, account)
+        sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
+        return ports.book.append(stamp, Change(loaded, attempts.lift(sealed))).position
+
+    return deciding(attempt)
