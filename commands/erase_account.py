@@ -56,13 +56,18 @@ def erase_account(ports: Ports, stamp: Stamp, account: str, reason: str) -> Eras
     checks.refuse_if([*checks.account(account), *checks.reason(reason)])
     owner = ACCOUNT.name(account)
 
+    had_key = False
+
     def attempt() -> Erased:
+        nonlocal had_key
         loaded: Loaded[Account] = ports.book.load(ACCOUNT, account)
         if not loaded.version:
             raise UnknownAccount
         sealed = ports.texts.seal(f"erasure-{account}", reason, stamp.now)
-        facts = account_stream.erase(loaded.state, owner, sealed)
-        ports.texts.destroy(owner)
+        # Some texts are not in the account's own stream: why its key was reissued, or a block of
+        # its tries lifted. Of those only the key that they were sealed under tells.
+        had_key = ports.texts.destroy(owner) or had_key
+        facts = account_stream.erase(loaded.state, owner, sealed, had_key=had_key)
         appended = ports.book.append(stamp, Change(loaded, facts))
         erased_at = appended.loaded[0].state.erased_at
         assert erased_at is not None

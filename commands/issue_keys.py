@@ -14,13 +14,13 @@ from commands import checks
 from commands.deciding import deciding
 from commands.ports import Ports
 from ledger import codes
-from ledger.book import Change, unwritten
+from ledger.book import Change, Loaded, unwritten
 from ledger.events import Stamp
 from ledger.limits import COUNT_MAX, MONTHS_MAX, SEATS_MAX
 from ledger.refusals import FieldError
 from ledger.streams import batch, key
-from ledger.streams.batch import BATCH, KeysIssued
-from ledger.streams.key import KEY, KeyIssued
+from ledger.streams.batch import BATCH, Batch, CodesRevealed, KeysIssued
+from ledger.streams.key import KEY, Key, KeyIssued
 
 
 class Order(Struct, frozen=True):
@@ -72,7 +72,8 @@ def issue_keys(
     """Issue keys: all of them in one commit, or none.
 
     Args:
-        idempotency_key: an order that is repeated with it answers with the same keys.
+        idempotency_key: an order that is repeated with it answers with the same keys, their codes
+            masked when they are redeemed or revoked; that the others were shown is recorded.
         scope: whose idempotency key it is; one caller's keys say nothing of another's.
         on_key: called once for each code derived, to show progress.
 
@@ -80,32 +81,19 @@ def issue_keys(
         InvalidRequest: fields that do not fit.
         IdempotencyKeyReused: another order was placed with it.
     """
-    checks.refuse_if(_errors(ports, order))
     order = replace(order, redeem_by=checks.utc("/redeem_by", order.redeem_by))
-    product = ports.catalog.product(order.product)
-    assert product
-    intent = KeysIssued(
-        batch=_batch_id(ports, idempotency_key, scope),
-        prefix=product.prefix,
-        product=order.product,
-        tier=order.tier,
-        seats=order.seats,
-        months=order.months,
-        count=order.count,
-        reseller=order.reseller,
-        redeem_by=order.redeem_by,
-        note=ports.texts.seal(f"reseller-{order.reseller}", order.note, stamp.now),
-        fingerprint=codes.digest(ports.request_key, msgspec.json.encode(order).decode()),
-    )
-    keys = list(_derive(ports, intent, on_key))
+    fingerprint = codes.digest(ports.request_key, msgspec.json.encode(order).decode())
+    batch_id = _batch_id(ports, idempotency_key, scope)
 
     def attempt() -> Issued:
-        loaded = ports.book.load(BATCH, batch.stream_id(intent.batch))
+        loaded = ports.book.load(BATCH, batch.stream_id(batch_id))
+        if loaded.state is not None and batch.is_order(loaded.state, fingerprint):
+            return _again(ports, stamp, loaded)
+        checks.refuse_if(_errors(ports, order))
+        intent = _intent(ports, stamp, order, batch_id, fingerprint)
         facts = batch.issue(loaded.state, intent)
-        if not facts:
-            return Issued(intent.batch, keys, loaded.head, replayed=True)
-        # Only now: an order that is repeated after the date is answered as it was before.
         checks.refuse_if(_lapsed(order, stamp.now))
+        keys = list(_derive(ports, intent, on_key))
         appended = ports.book.append(
             stamp,
             Change(loaded, facts),
@@ -118,9 +106,55 @@ def issue_keys(
                 for index, one in enumerate(keys)
             ),
         )
-        return Issued(intent.batch, keys, appended.position, replayed=False)
+        return Issued(batch_id, keys, appended.position, replayed=False)
 
     return deciding(attempt)
+
+
+def _again(ports: Ports, stamp: Stamp, loaded: Loaded[Batch | None]) -> Issued:
+    """Answer an order that was carried out before, from what is recorded of it.
+
+    So neither a date that is over nor a catalog that has changed since makes it another answer. Who
+    lost the first answer gets the codes by this one; those that are open no more come masked, and
+    that the others were shown again is recorded, as `reveal_codes` does.
+    """
+    assert loaded.state
+    assert loaded.state.issued
+    issued = loaded.state.issued
+    appended = ports.book.append(stamp, Change(loaded, [CodesRevealed()]))
+    return Issued(issued.batch, shown(ports, issued, stamp), appended.position, replayed=True)
+
+
+def shown(ports: Ports, issued: KeysIssued, stamp: Stamp) -> list[IssuedKey]:
+    """Return a batch's keys in order; the code of one that is redeemed or revoked is masked."""
+    keys = codes_of(ports, issued)
+    states = ports.book.load_many(KEY, [key.stream_id(one.id) for one in keys])
+    return [masked_unless_open(one, states[key.stream_id(one.id)].state, stamp) for one in keys]
+
+
+def masked_unless_open(one: IssuedKey, state: Key | None, stamp: Stamp) -> IssuedKey:
+    open_ = state is not None and state.status(stamp.now) in ("issued", "lapsed")
+    return one if open_ else one._replace(code=one.masked)
+
+
+def _intent(
+    ports: Ports, stamp: Stamp, order: Order, batch_id: str, fingerprint: str
+) -> KeysIssued:
+    product = ports.catalog.product(order.product)
+    assert product
+    return KeysIssued(
+        batch=batch_id,
+        prefix=product.prefix,
+        product=order.product,
+        tier=order.tier,
+        seats=order.seats,
+        months=order.months,
+        count=order.count,
+        reseller=order.reseller,
+        redeem_by=order.redeem_by,
+        note=ports.texts.seal(f"reseller-{order.reseller}", order.note, stamp.now),
+        fingerprint=fingerprint,
+    )
 
 
 def codes_of(ports: Ports, issued: KeysIssued) -> list[IssuedKey]:

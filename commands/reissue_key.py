@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import NamedTuple
 
 from commands import checks
@@ -9,10 +10,11 @@ from commands.deciding import deciding
 from commands.ports import Ports
 from commands.revoke_key import seal_reason
 from ledger import codes
-from ledger.book import Change, moment, unwritten
+from ledger.book import Change, Loaded, moment, unwritten
 from ledger.events import Stamp
 from ledger.streams import key
 from ledger.streams.account import ACCOUNT, rename_key
+from ledger.streams.account_state import Account
 from ledger.streams.key import KEY, Key, KeyIssued
 
 
@@ -37,13 +39,15 @@ def reissue_key(
 
     Raises:
         InvalidRequest: no reason, or one that does not fit.
-        KeyNotFound, KeyAlreadyRevoked, KeyLapsed: in this order.
+        KeyNotFound, KeyAlreadyRevoked, KeyLapsed, SubscriptionEnded: in this order.
     """
     checks.refuse_if(checks.reason(reason))
 
     def attempt() -> Reissued:
         loaded = ports.book.load(KEY, key.stream_id(key_id))
         old = key.owned(loaded.state, reseller)
+        account = ports.book.load(ACCOUNT, old.redeemed_by) if old.redeemed_by else None
+        now = moment(stamp.now, *([loaded, account] if account else [loaded]))
         code = ports.codes.derive(
             codes.prefix_of(old.issued.masked),
             old.issued.batch,
@@ -56,23 +60,30 @@ def reissue_key(
             successor=ports.codes.key_id(code),
             masked=codes.mask(code),
             reason=seal_reason(ports, loaded, reason, stamp),
-            now=moment(stamp.now, loaded),
+            now=now,
+            has_ended=account is not None and _has_ended(account.state, old, now),
         )
         successor = unwritten(KEY, key.stream_id(issued.key))
         appended = ports.book.append(
             stamp,
             Change(loaded, facts),
             Change(successor, succeeding, causation=loaded.next_event),
-            *_renamed(ports, old, issued, causation=loaded.next_event),
+            *_renamed(account, old, issued, causation=loaded.next_event),
         )
         return Reissued(issued.key, code, issued.masked, appended.position)
 
     return deciding(attempt)
 
 
-def _renamed(ports: Ports, old: Key, issued: KeyIssued, causation: str) -> list[Change]:
+def _has_ended(account: Account, old: Key, now: datetime) -> bool:
+    gave = account.subscriptions.get(old.subscription or "")
+    return gave is not None and gave.status(now) in ("terminated", "expired")
+
+
+def _renamed(
+    account: Loaded[Account] | None, old: Key, issued: KeyIssued, causation: str
+) -> list[Change]:
     """Answer the change of the account whose subscription the key gave, if it gave one."""
-    if old.redeemed_by is None or old.subscription is None:
+    if account is None or old.subscription is None:
         return []
-    account = ports.book.load(ACCOUNT, old.redeemed_by)
     return [Change(account, rename_key(old.subscription, issued), causation=causation)]

@@ -6,17 +6,21 @@ from typing import NamedTuple
 
 from commands import checks
 from commands.deciding import deciding
-from commands.issue_keys import IssuedKey, codes_of
+from commands.issue_keys import IssuedKey, codes_of, masked_unless_open
 from commands.ports import Ports
+from ledger import codes
 from ledger.book import Change
 from ledger.events import Stamp
 from ledger.streams import batch, key
 from ledger.streams.batch import BATCH, KeysIssued
-from ledger.streams.key import KEY
+from ledger.streams.key import KEY, KeyIssued
 
 
 class Revealed(NamedTuple):
-    """A batch's keys in order; the code of one that was revoked or redeemed since is masked."""
+    """A batch's keys in order, each followed by those that were issued in its place since.
+
+    The code of one that was revoked, replaced or redeemed is masked.
+    """
 
     batch: str
     keys: list[IssuedKey]
@@ -51,11 +55,22 @@ def reveal_codes(
 
 
 def _shown(ports: Ports, issued: KeysIssued, stamp: Stamp) -> list[IssuedKey]:
-    keys = codes_of(ports, issued)
-    states = ports.book.load_many(KEY, [key.stream_id(one.id) for one in keys])
+    """Return each key of an order, and after it those that took its place."""
+    ordered = codes_of(ports, issued)
+    states = ports.book.load_many(KEY, [key.stream_id(one.id) for one in ordered])
     shown = []
-    for one in keys:
+    for one in ordered:
         state = states[key.stream_id(one.id)].state
-        open_ = state is not None and state.status(stamp.now) in ("issued", "lapsed")
-        shown.append(one if open_ else one._replace(code=one.masked))
+        shown.append(masked_unless_open(one, state, stamp))
+        while state is not None and state.replaced_by is not None:
+            state = ports.book.load(KEY, key.stream_id(state.replaced_by)).state
+            if state is not None:
+                shown.append(masked_unless_open(_code_of(ports, state.issued), state, stamp))
     return shown
+
+
+def _code_of(ports: Ports, issued: KeyIssued) -> IssuedKey:
+    """Derive the code of a key that was issued in another's place."""
+    prefix = codes.prefix_of(issued.masked)
+    code = ports.codes.derive(prefix, issued.batch, issued.index, issued.generation)
+    return IssuedKey(issued.key, code, issued.masked)

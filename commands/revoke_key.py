@@ -44,7 +44,11 @@ def revoke_key(
 def seal_reason(
     ports: Ports, loaded: Loaded[Key | None], reason: str, stamp: Stamp
 ) -> Sealed | None:
-    """Seal a reason under the key's reseller; None while there is no such key."""
-    if loaded.state is None:
+    """Seal a reason under the account that has redeemed the key, so that it is erased with that
+    account's other texts; under the key's reseller while nobody has. None without a key.
+    """
+    key = loaded.state
+    if key is None:
         return None
-    return ports.texts.seal(f"reseller-{loaded.state.issued.reseller}", reason, stamp.now)
+    owner = f"account-{key.redeemed_by}" if key.redeemed_by else f"reseller-{key.issued.reseller}"
+    return ports.texts.seal(owner, reason, stamp.now)

@@ -11,7 +11,7 @@ than one would apply, the first in this order is given:
     an order of keys            IdempotencyKeyReused; then InvalidRequest for a `redeem_by` that is
                                 over, so that a repeated order is answered after it, too
     a key, revoked              KeyNotFound, KeyAlreadyRedeemed
-    a key, reissued             KeyNotFound, KeyAlreadyRevoked, KeyLapsed
+    a key, reissued             KeyNotFound, KeyAlreadyRevoked, KeyLapsed, SubscriptionEnded
     codes, revealed             BatchNotFound, CodesNotDerivable
     a seat, taken               VersionMismatch, HolderInOtherTier, NoSeatAvailable
     a seat, given back          VersionMismatch, SeatNotOccupied

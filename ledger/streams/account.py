@@ -375,12 +375,17 @@ def release(
     return [SeatReleased(product=product, tier=seat.tier, holder=holder, reason=reason)]
 
 
-def erase(account: Account, owner: str, reason: Sealed | None) -> list[Fact]:
+def erase(
+    account: Account, owner: str, reason: Sealed | None, *, had_key: bool = False
+) -> list[Fact]:
     """Give up the account's free text. With none since the last time: nothing is recorded.
+
+    Args:
+        had_key: there was a key that texts were sealed under, of this stream or of others.
 
     Of an account that never had a text it is recorded, too: somebody asked, and may ask for proof.
     """
-    if account.erased_at is not None and not account.texts:
+    if account.erased_at is not None and not account.texts and not had_key:
         return []
     return [AccountErased(owner=owner, texts=account.texts, reason=reason)]
 

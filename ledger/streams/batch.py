@@ -50,7 +50,7 @@ class KeysImported(Fact, frozen=True):
 
 
 class CodesRevealed(Fact, frozen=True):
-    """The owner was shown the codes again."""
+    """The owner was shown the codes again: with a reason, or because the order was repeated."""
 
     reason: Sealed | None = None
 
@@ -90,17 +90,20 @@ def fold(batch: Batch | None, events: Iterable[AnyOccurrence]) -> Batch | None:
 # Decisions
 
 
+def is_order(batch: Batch, fingerprint: str) -> bool:
+    """Tell whether a batch was made by the very order with this fingerprint."""
+    return batch.issued is not None and batch.issued.fingerprint == fingerprint
+
+
 def issue(batch: Batch | None, order: KeysIssued) -> list[Fact]:
-    """Carry out an order. The same order again records nothing.
+    """Carry out an order.
 
     Raises:
-        IdempotencyKeyReused: this batch is another order's.
+        IdempotencyKeyReused: this batch is there already.
     """
-    if batch is None:
-        return [order]
-    if batch.issued is None or batch.issued.fingerprint != order.fingerprint:
+    if batch is not None:
         raise IdempotencyKeyReused
-    return []
+    return [order]
 
 
 def take_in(batch: Batch | None, id: str, count: int) -> KeysImported:

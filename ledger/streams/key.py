@@ -26,6 +26,7 @@ from ledger.refusals import (
     KeyLapsed,
     KeyNotAvailable,
     KeyNotFound,
+    SubscriptionEnded,
 )
 
 Status = Literal["issued", "redeemed", "revoked", "lapsed"]
@@ -205,15 +206,20 @@ def reissue(
     masked: str,
     reason: Sealed | None,
     now: datetime,
+    has_ended: bool = False,
 ) -> tuple[list[Fact], list[Fact], KeyIssued]:
     """Let another code take this one's place.
 
     Answers the facts of this key and those of its successor, the first of which once more.
 
+    Args:
+        has_ended: the subscription of a redeemed key has.
+
     Raises:
         KeyNotFound: as `owned`.
         KeyAlreadyRevoked: revoked, or reissued before: its successor can be reissued.
         KeyLapsed: nobody redeemed it in time; a new code would have lapsed, too.
+        SubscriptionEnded: what it gave has ended, and no new code brings that back.
     """
     key = owned(key, reseller)
     status = key.status(now)
@@ -221,6 +227,8 @@ def reissue(
         raise KeyAlreadyRevoked
     if status == "lapsed":
         raise KeyLapsed
+    if status == "redeemed" and has_ended:
+        raise SubscriptionEnded
     issued = replace(
         key.issued,
         key=successor,

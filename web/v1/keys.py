@@ -20,6 +20,7 @@ from ledger.refusals import (
     KeyAlreadyRevoked,
     KeyLapsed,
     KeyNotFound,
+    SubscriptionEnded,
 )
 from ledger.streams import key as key_stream
 from ledger.streams.key import KEY, Key
@@ -59,7 +60,9 @@ def issue_keys(headers: dict[str, Any], body: dict[str, Any]) -> Response:
     """Issue keys.
 
     All of them in one commit, or none. The codes are not stored: they are derived, and can be
-    revealed again.
+    revealed again. An order that is repeated with its Idempotency-Key answers with the same keys,
+    so that a lost answer loses nothing: codes that are open come whole, which is recorded as a
+    reveal; those that were redeemed or revoked meanwhile come masked.
     """
     bound = caller().reseller
     if bound is not None and body["reseller"] != bound:
@@ -151,13 +154,13 @@ def revoke_key(key: str, body: dict[str, Any]) -> Response:
     access=only(ADMIN, RESELLER, SUPPORT),
     body=asked.Reasoned,
     answers={201: Answered(answered.IssuedKey, "The new key.", ("Keyfold-Position",))},
-    refusals=(KeyNotFound, KeyAlreadyRevoked, KeyLapsed),
+    refusals=(KeyNotFound, KeyAlreadyRevoked, KeyLapsed, SubscriptionEnded),
 )
 def reissue_key(key: str, body: dict[str, Any]) -> Response:
     """Give a key's holder a new code.
 
     The old one stops working in the same commit. The subscription of a redeemed key stays as it is,
-    and shows the new masked code.
+    and shows the new masked code; when it has ended, no new code is given.
     """
     reissued = reissue(ports(), stamp(), key, body["reason"], reseller=caller().reseller)
     return reply(answers.reissued(reissued), 201, position=reissued.position)
@@ -175,7 +178,7 @@ def reveal_codes(batch: str, body: dict[str, Any]) -> Response:
     """Show a batch's codes again.
 
     That they were shown is recorded. The codes of keys that were revoked or redeemed since come
-    masked.
+    masked; after a key that was reissued come those that were given in its place.
     """
     revealed = reveal(ports(), stamp(), batch, body["reason"], reseller=caller().reseller)
     return reply(answers.revealed(revealed), position=revealed.position)
