@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from commands.ports import Ports
+from ledger import codes
 from ledger.catalog import Catalog, Product
 from ledger.events import Stamp
 from ledger.limits import (
@@ -20,7 +22,10 @@ from ledger.limits import (
     unreadable,
 )
 from ledger.refusals import FieldError, InvalidRequest
+from ledger.streams import key
+from ledger.streams.key import KEY
 
+HOLDS_CODE = "must not hold an activation code: name the key by its id or its masked code"
 # What makes a spreadsheet take a cell for a formula; some read the full-width forms, too.
 FORMULA_STARTS = tuple("=+-@＝＋－＠")
 
@@ -50,8 +55,13 @@ def within(pointer: str, value: int, largest: int) -> list[FieldError]:
     return [FieldError(pointer, f"must be from 1 to {largest}, not {value}")]
 
 
-def text(pointer: str, value: str | None, length_max: int = TEXT_LENGTH_MAX) -> list[FieldError]:
-    """Free text: readable, not blank, not too long; None is no text."""
+def text(
+    ports: Ports, pointer: str, value: str | None, length_max: int = TEXT_LENGTH_MAX
+) -> list[FieldError]:
+    """Free text: readable, not blank, not too long, without an activation code; None is no text.
+
+    A code in it would be readable for everybody who may read the text.
+    """
     if value is None:
         return []
     if not value.strip():
@@ -61,15 +71,25 @@ def text(pointer: str, value: str | None, length_max: int = TEXT_LENGTH_MAX) -> 
     character = unreadable(value)
     if character:
         return [FieldError(pointer, f"must not have the character {character}")]
+    if _holds_code(ports, value):
+        return [FieldError(pointer, HOLDS_CODE)]
     return []
 
 
-def reason(value: str) -> list[FieldError]:
+def _holds_code(ports: Ports, value: str) -> bool:
+    prefixes = ports.catalog.prefixes
+    if codes.holds_code(value, prefixes):
+        return True
+    ids = [ports.codes.key_id(code) for code in codes.possible_codes(value, prefixes)]
+    return any(ports.book.load(KEY, key.stream_id(id)).version for id in ids)
+
+
+def reason(ports: Ports, value: str) -> list[FieldError]:
     """Why something is done: every reason is a text, and none may be left out."""
-    return text("/reason", value)
+    return text(ports, "/reason", value)
 
 
-def name(pointer: str, value: str) -> list[FieldError]:
+def name(ports: Ports, pointer: str, value: str) -> list[FieldError]:
     """A name such as a reseller's: a short text with no spaces around it.
 
     Names end up in tables that people open in a spreadsheet, which would run one that begins like
@@ -79,7 +99,7 @@ def name(pointer: str, value: str) -> list[FieldError]:
         return [FieldError(pointer, "must not begin or end with a space")]
     if value.startswith(FORMULA_STARTS):
         return [FieldError(pointer, f"must not begin with {value[0]}")]
-    return text(pointer, value, NAME_LENGTH_MAX)
+    return text(ports, pointer, value, NAME_LENGTH_MAX)
 
 
 def utc(pointer: str, at: datetime | None) -> datetime | None:

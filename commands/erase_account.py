@@ -53,7 +53,7 @@ def erase_account(ports: Ports, stamp: Stamp, account: str, reason: str) -> Eras
         InvalidRequest: no reason, or fields that do not fit.
         UnknownAccount: nothing is recorded of it, so that its id may be a mistake.
     """
-    checks.refuse_if([*checks.account(account), *checks.reason(reason)])
+    checks.refuse_if([*checks.account(account), *checks.reason(ports, reason)])
     owner = ACCOUNT.name(account)
 
     had_key = False

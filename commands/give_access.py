@@ -51,7 +51,9 @@ def create_token(
         InvalidRequest: fields that do not fit.
     """
     expires_at = checks.utc("/expires_at", expires_at)
-    checks.refuse_if([*_errors(stamp, role, reseller, expires_at), *checks.text("/reason", reason)])
+    checks.refuse_if(
+        [*_errors(ports, stamp, role, reseller, expires_at), *checks.text(ports, "/reason", reason)]
+    )
     known: Role = next(known for known in ROLES if known == role)
     secret = secret_of(ports.random_bytes(TOKEN_BYTES))
     id = token.token_id(ports.token_key, secret)
@@ -78,7 +80,7 @@ def revoke_token(ports: Ports, stamp: Stamp, id: str, reason: str | None = None)
         InvalidRequest: a reason that does not fit.
         TokenNotFound: never created.
     """
-    checks.refuse_if(checks.text("/reason", reason))
+    checks.refuse_if(checks.text(ports, "/reason", reason))
 
     def attempt() -> TakenBack:
         loaded = ports.book.load(TOKEN, token.stream_id(id))
@@ -90,13 +92,13 @@ def revoke_token(ports: Ports, stamp: Stamp, id: str, reason: str | None = None)
 
 
 def _errors(
-    stamp: Stamp, role: str, reseller: str | None, expires_at: datetime | None
+    ports: Ports, stamp: Stamp, role: str, reseller: str | None, expires_at: datetime | None
 ) -> list[FieldError]:
     errors = []
     if role not in ROLES:
         errors.append(FieldError("/role", f"must be one of {', '.join(ROLES)}"))
     if reseller is not None:
-        errors += checks.name("/reseller", reseller)
+        errors += checks.name(ports, "/reseller", reseller)
     if expires_at is not None and expires_at <= stamp.now:
         errors.append(FieldError("/expires_at", "must be in the future"))
     return errors

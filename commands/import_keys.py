@@ -302,10 +302,7 @@ def _errors(
     yield from checks.product_and_tier(ports.catalog, fields["product"], tier)
     yield from _number("/seats", fields["seats"], SEATS_MAX)
     yield from _number("/months", fields["months"], MONTHS_MAX)
-    yield from checks.name("/reseller", fields["reseller"])
-    words = re.split(r"[^A-Za-z0-9-]+", fields["reseller"])
-    if any(codes.parse(word, ports.catalog.prefixes) for word in words):
-        yield FieldError("/reseller", "must not hold an activation code")
+    yield from checks.name(ports, "/reseller", fields["reseller"])
 
 
 def _number(pointer: str, text: str, largest: int) -> list[FieldError]:

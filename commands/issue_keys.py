@@ -81,6 +81,8 @@ def issue_keys(
         InvalidRequest: fields that do not fit.
         IdempotencyKeyReused: another order was placed with it.
     """
+    if _errors_of_itself(ports, order):
+        checks.refuse_if(_errors(ports, order))
     order = replace(order, redeem_by=checks.utc("/redeem_by", order.redeem_by))
     fingerprint = codes.digest(ports.request_key, msgspec.json.encode(order).decode())
     batch_id = _batch_id(ports, idempotency_key, scope)
@@ -89,6 +91,7 @@ def issue_keys(
         loaded = ports.book.load(BATCH, batch.stream_id(batch_id))
         if loaded.state is not None and batch.is_order(loaded.state, fingerprint):
             return _again(ports, stamp, loaded)
+        # Only now: the catalog may have changed since the order was carried out.
         checks.refuse_if(_errors(ports, order))
         intent = _intent(ports, stamp, order, batch_id, fingerprint)
         facts = batch.issue(loaded.state, intent)
@@ -194,11 +197,18 @@ def _batch_id(ports: Ports, idempotency_key: str | None, scope: str) -> str:
 def _errors(ports: Ports, order: Order) -> list[FieldError]:
     return [
         *checks.product_and_tier(ports.catalog, order.product, order.tier),
+        *_errors_of_itself(ports, order),
+    ]
+
+
+def _errors_of_itself(ports: Ports, order: Order) -> list[FieldError]:
+    """Return what does not fit whatever the catalog says."""
+    return [
         *checks.within("/seats", order.seats, SEATS_MAX),
         *checks.within("/months", order.months, MONTHS_MAX),
         *checks.within("/count", order.count, COUNT_MAX),
-        *checks.name("/reseller", order.reseller),
-        *checks.text("/note", order.note),
+        *checks.name(ports, "/reseller", order.reseller),
+        *checks.text(ports, "/note", order.note),
     ]
 
 

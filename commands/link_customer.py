@@ -57,7 +57,7 @@ def link_customer(
         VersionMismatch, CustomerLinkedElsewhere: in this order.
     """
     checks.refuse_if(
-        [*checks.account(account), *_customer(customer), *checks.text("/reason", reason)]
+        [*checks.account(account), *_customer(customer), *checks.text(ports, "/reason", reason)]
     )
 
     def attempt() -> Linked:

@@ -120,5 +120,5 @@ def _errors(ports: Ports, wanted: Sitting) -> list[FieldError]:
         *checks.account(wanted.account),
         *checks.holder(wanted.holder),
         *checks.product_and_tier(ports.catalog, wanted.product, wanted.tier),
-        *checks.text("/label", wanted.label),
+        *checks.text(ports, "/label", wanted.label),
     ]

@@ -41,7 +41,7 @@ def reissue_key(
         InvalidRequest: no reason, or one that does not fit.
         KeyNotFound, KeyAlreadyRevoked, KeyLapsed, SubscriptionEnded: in this order.
     """
-    checks.refuse_if(checks.reason(reason))
+    checks.refuse_if(checks.reason(ports, reason))
 
     def attempt() -> Reissued:
         loaded = ports.book.load(KEY, key.stream_id(key_id))

@@ -40,7 +40,7 @@ def release_seat(
         VersionMismatch, SeatNotOccupied: in this order.
     """
     checks.refuse_if(
-        [*checks.account(account), *checks.holder(holder), *checks.text("/reason", reason)]
+        [*checks.account(account), *checks.holder(holder), *checks.text(ports, "/reason", reason)]
     )
     checks.permit_product(ports.catalog, stamp, product)
 

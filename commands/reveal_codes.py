@@ -39,7 +39,7 @@ def reveal_codes(
         InvalidRequest: no reason, or one that does not fit.
         BatchNotFound, CodesNotDerivable: in this order.
     """
-    checks.refuse_if(checks.reason(reason))
+    checks.refuse_if(checks.reason(ports, reason))
 
     def attempt() -> Revealed:
         loaded = ports.book.load(BATCH, batch.stream_id(batch_id))

@@ -37,7 +37,7 @@ def terminate_subscription(
         InvalidRequest: no reason, or fields that do not fit.
         VersionMismatch, SubscriptionNotFound, SubscriptionEnded: in this order.
     """
-    checks.refuse_if([*checks.account(account), *checks.reason(reason)])
+    checks.refuse_if([*checks.account(account), *checks.reason(ports, reason)])
 
     def attempt() -> Terminated:
         loaded = ports.book.load(ACCOUNT, account)

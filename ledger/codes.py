@@ -163,3 +163,32 @@ def mask(code: str) -> str:
 def resembles_code(text: str) -> bool:
     """Tell whether a text may be a whole code, well-formed or mistyped: not for URLs and logs."""
     return _RESEMBLES.fullmatch(text.strip()) is not None
+
+
+def holds_code(text: str, prefixes: frozenset[str]) -> bool:
+    """Tell whether a text surely has a whole code in it, however it is spelled (`tidy`).
+
+    Surely: with dashes between its groups, or in one piece with a digit in it. In other spellings a
+    code looks like words (`POS Till Nord West`); see `possible_codes`.
+    """
+    tidied = tidy(text)
+    if any(match[1] in prefixes for match in _DASHED.finditer(tidied)):
+        return True
+    pieces = (match for match in _PIECE.finditer(tidied) if match[1] in prefixes)
+    return any(not match[2].isalpha() for match in pieces)
+
+
+def possible_codes(text: str, prefixes: frozenset[str]) -> Iterator[str]:
+    """Return every code that a text may have in it, wherever it begins and whatever is between its
+    groups. Most are words: what tells is whether the ledger has such a key.
+    """
+    tidied = tidy(text)
+    for prefix in sorted(prefixes):
+        for match in re.finditer(rf"(?={prefix}{_LOOSE * 3})", tidied):
+            yield "-".join((prefix, *match.groups()))
+
+
+# `(?=…)`: also those that overlap.
+_DASHED = re.compile(r"(?=([A-Z]{2,8})(?: *-[- ]*[A-Z2-9]{4}){3})")
+_PIECE = re.compile(r"(?<![A-Z0-9])([A-Z]{2,8})([A-Z2-9]{12})(?![A-Z0-9])")
+_LOOSE = r"[^A-Z0-9]{0,3}([A-Z2-9]{4})"

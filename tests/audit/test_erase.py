@@ -12,10 +12,12 @@ import psycopg
 import pytest
 from eventsourcing.persistence import OperationalError
 
+from commands.clear_attempts import clear_attempts
 from commands.erase_account import UnknownAccount, erase_account
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key
+from commands.reissue_key import reissue_key
 from commands.terminate_subscription import terminate_subscription
 from ledger.events import Sealed
 from ledger.refusals import InvalidRequest
@@ -26,6 +28,8 @@ from ledger.streams.account import (
     SeatRelabelled,
     SubscriptionTerminated,
 )
+from ledger.streams.attempts import BlockLifted
+from ledger.streams.key import KeyReissued
 from projections.account_at import Moment, account_at
 from projections.exporting import plan
 from tests.audit.ledgers import exported
@@ -71,6 +75,28 @@ def test_all_texts_of_the_account_are_gone_and_no_others(world: Ports) -> None:
     assert texts_of(world) == [None, None, None]
     assert texts_of(world, "beta") == ["Bar"]
     assert erased == (3, LATER, world.book.head())
+
+
+def test_why_its_key_was_reissued_and_its_block_lifted_is_gone_too(world: Ports) -> None:
+    key = issue(world)
+    redeem_key(world, stamp(), Try("acme", "s-1", key.code))
+
+    def spoken() -> list[str | None]:
+        new = reissue_key(world, stamp(), newest[-1], "Ms Smith gave it away")
+        newest.append(new.id)
+        clear_attempts(world, stamp(), "acme", "Ms Smith called")
+        facts = [event.fact for event in recorded(world)]
+        told = [one for one in facts if isinstance(one, KeyReissued | BlockLifted)]
+        return world.texts.open_all(one.reason for one in told)
+
+    newest = [key.id]
+    assert spoken() == ["Ms Smith gave it away", "Ms Smith called"]
+    erase_account(world, stamp(LATER), "acme", REASON)
+    assert spoken() == [None, None, "Ms Smith gave it away", "Ms Smith called"]
+    head = world.book.head()
+    again = erase_account(world, stamp(LATER + DAY), "acme", REASON)
+    assert (again.position, again.erased_at) == (head + 1, LATER + DAY)
+    assert spoken()[:4] == [None] * 4
 
 
 def test_what_was_erased_when_and_by_whom_is_an_event(world: Ports) -> None:

@@ -7,10 +7,14 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from commands import checks
+from commands.clear_attempts import clear_attempts
+from commands.erase_account import erase_account
 from commands.give_access import create_token
 from commands.issue_keys import Order, issue_keys
+from commands.link_customer import link_customer
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key, validate_key
@@ -254,3 +258,81 @@ def test_times_are_brought_to_utc() -> None:
     assert read is not None
     assert read.tzinfo is UTC
     assert checks.utc("/at", None) is None
+
+
+def texts(value: str) -> dict[str, Callable[[Ports], object]]:
+    """Everything that a person may write freely, by its field."""
+    return {
+        "/note": order(note=value),
+        "/label": seat(label=value),
+        "/reseller": order(reseller=value[:80]),
+        "/reason": lambda world: revoke_key(world, stamp(), "key_x", value),
+        "/reason ": lambda world: reissue_key(world, stamp(), "key_x", value),
+        "/reason  ": lambda world: reveal_codes(world, stamp(), "bat_x", value),
+        "/reason   ": lambda world: clear_attempts(world, stamp(), "acme", value),
+        "/reason    ": lambda world: erase_account(world, stamp(), "acme", value),
+        "/reason     ": lambda world: terminate_subscription(world, stamp(), "acme", "x", value),
+        "/reason      ": lambda world: link_customer(world, stamp(), "acme", "cus_x1", value),
+        "/reason       ": lambda world: release_seat(
+            world, stamp(), "acme", "cloud_pos", "till-1", value
+        ),
+        "/reason        ": token("admin", reason=value),
+    }
+
+
+SPELLINGS: list[Callable[[str], str]] = [
+    lambda code: code,
+    lambda code: code.lower(),
+    lambda code: code.replace("-", "–"),
+    lambda code: code.replace("-", ""),
+    lambda code: code.replace("-", " "),
+    lambda code: code.replace("-", " - "),
+    lambda code: code.replace("-", "_"),
+    lambda code: code.replace("-", "."),
+    lambda code: "".join(chr(ord(one) + 0xFEE0) for one in code),
+    lambda code: f"“{code}”",
+]
+
+
+@pytest.mark.parametrize("spell", SPELLINGS)
+@pytest.mark.parametrize("around", ["{}", "Sold {}, by phone", "x{}x"])
+def test_no_text_may_hold_a_whole_code(spell: Callable[[str], str], around: str) -> None:
+    world = ports()
+    # Some have no digit in them, and look like words: only the ledger knows those.
+    keys = issue_keys(world, stamp(), replace(POS_ORDER, count=60)).keys
+    plain = [one for one in keys if one.code.replace("-", "").isalpha()]
+    assert plain
+    head = world.book.head()
+    for key in [plain[0], keys[0]]:
+        value = around.format(spell(key.code))
+        for field, command in texts(value).items():
+            with pytest.raises(InvalidRequest) as caught:
+                command(world)
+            assert caught.value.errors == (FieldError(field.strip(), checks.HOLDS_CODE),)
+            assert key.code[-4:] not in str(caught.value)
+    assert world.book.head() == head
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "POS till with open drawer",
+        "Internationally known",
+        "Interconnections to PoS Cafe Nord West",
+        "POS-••••-••••-7K2M was lost",
+        "key_c5nfx2ynqk7tq3bd5xw4a6bl7m",
+        "INT 2024 plan 2025",
+        "cus_NffrFeUfNV2Hib, in_1OqLsZ2eZvKYlo2CXkaFhQ1b",
+        "0b4f2c7e-6f0e-4b57-9f5b-0f5dbb3f6a11",
+    ],
+)
+def test_words_and_ids_are_no_codes(text: str) -> None:
+    world = ports()
+    assert checks.text(world, "/note", text) == []
+
+
+def test_a_code_that_nobody_issued_is_none_of_the_texts_business_unless_it_looks_like_one() -> None:
+    world = ports()
+    for text in ("POS-ABCD-EFGH-JKLM", "pos-2345-abcd-wxyz.", "POS2345ABCDWXYZ"):
+        assert checks.text(world, "/note", text) == [FieldError("/note", checks.HOLDS_CODE)]
+    assert checks.text(world, "/note", "POS ABCD EFGH JKLM") == []

@@ -158,7 +158,7 @@ REFUSED: dict[str, Refusing] = {
         LINE.replace("Northwind", f"for {CODE.lower()}!"),
         MASKED,
         "reseller",
-        "must not hold an activation code",
+        "must not hold an activation code: name the key by its id or its masked code",
     ),
     **{
         f"redeem_by: {date}": (LINE + date, MASKED, "redeem_by", DATE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta, timezone
 from typing import Any, cast
 
@@ -10,8 +11,11 @@ from msgspec.structs import replace
 
 from commands.issue_keys import Issued, issue_keys
 from commands.ports import Ports
-from ledger.refusals import FieldError, IdempotencyKeyReused, InvalidRequest
-from ledger.streams.batch import KeysIssued
+from commands.redeem_key import Try, redeem_key
+from commands.reissue_key import reissue_key
+from commands.revoke_key import revoke_key
+from ledger.refusals import FieldError, IdempotencyKeyReused, InvalidRequest, Refusal
+from ledger.streams.batch import CodesRevealed, KeysIssued
 from ledger.streams.key import KeyIssued
 from tests.worlds import (
     DAY,
@@ -115,9 +119,9 @@ def order(world: Ports, idempotency_key: str = "order-1", **options: Any) -> Iss
     return issue_keys(world, stamp(), wanted, idempotency_key=idempotency_key, scope="kft_one")
 
 
-def test_a_repeated_order_is_answered_with_the_same_keys_and_records_nothing(world: Ports) -> None:
+def test_a_repeated_order_is_answered_with_the_same_keys_which_is_on_record(world: Ports) -> None:
     first = order(world)
-    before = recorded(world)
+    before = world.book.head()
     for repeating in (world, another_worker(world)):
         again = issue_keys(
             repeating,
@@ -126,8 +130,49 @@ def test_a_repeated_order_is_answered_with_the_same_keys_and_records_nothing(wor
             idempotency_key="order-1",
             scope="kft_one",
         )
-        assert again == first._replace(replayed=True)
-    assert recorded(world) == before
+        before += 1
+        assert again == first._replace(replayed=True, position=before)
+        (event,) = recorded(world, after=before - 1)
+        stream = first.batch.replace("bat_", "batch-")
+        assert (event.stream, event.fact) == (stream, CodesRevealed())
+        assert (event.actor, event.request_id) == ("kft_one", "req_later")
+
+
+def test_a_repeated_order_masks_the_codes_that_are_open_no_more(world: Ports) -> None:
+    first = order(world, count=4)
+    redeemed, revoked, replaced, open_ = first.keys
+    redeem_key(world, stamp(), Try("acme", "s-1", redeemed.code))
+    revoke_key(world, stamp(), revoked.id, "lost")
+    reissue_key(world, stamp(), replaced.id, "lost")
+    again = order(another_worker(world), count=4)
+    assert again.batch == first.batch
+    assert again.keys == [
+        *(one._replace(code=one.masked) for one in (redeemed, revoked, replaced)),
+        open_,
+    ]
+
+
+OTHER_CATALOGS = {
+    "the prefix changed": lambda integrations: replace(integrations, prefix="ITG"),
+    "the tier is gone": lambda integrations: replace(integrations, tiers=integrations.tiers[1:]),
+    "the product is gone": lambda _: None,
+}
+
+
+@pytest.mark.parametrize("change", OTHER_CATALOGS.values(), ids=OTHER_CATALOGS.keys())
+def test_a_repeated_order_is_answered_as_it_was_whatever_became_of_the_catalog(
+    world: Ports, change: Callable[[Any], Any]
+) -> None:
+    asked = replace(ORDER, tier=world.catalog.products[1].tiers[0].id)
+    first = issue_keys(world, stamp(), asked, idempotency_key="order-1")
+    pos, integrations = world.catalog.products
+    changed = change(integrations)
+    catalog = replace(world.catalog, products=(pos, *([changed] if changed else [])))
+    later = ports(another_worker(world).book, catalog=catalog)
+    again = issue_keys(later, stamp(), asked, idempotency_key="order-1")
+    assert (again.batch, again.keys, again.replayed) == (first.batch, first.keys, True)
+    with pytest.raises(IdempotencyKeyReused if changed and changed.prefix == "ITG" else Refusal):
+        issue_keys(later, stamp(), replace(asked, seats=9), idempotency_key="order-1")
 
 
 @pytest.mark.parametrize(
@@ -169,8 +214,8 @@ def test_an_order_that_another_worker_carried_out_first_is_answered_as_theirs() 
     store.overtake = lambda: theirs.append(order(another_worker(world)))
     ours = order(world)
     assert ours.replayed
-    assert theirs == [ours._replace(replayed=False)]
-    assert len(recorded(world)) == 3
+    assert theirs == [ours._replace(replayed=False, position=3)]
+    assert len(recorded(world)) == 4
 
 
 def test_an_idempotency_key_cannot_be_read_from_the_ledger(world: Ports) -> None:

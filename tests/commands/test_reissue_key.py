@@ -10,7 +10,14 @@ from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
 from commands.revoke_key import revoke_key
-from ledger.refusals import KeyAlreadyRevoked, KeyLapsed, KeyNotAvailable, KeyNotFound
+from commands.terminate_subscription import terminate_subscription
+from ledger.refusals import (
+    KeyAlreadyRevoked,
+    KeyLapsed,
+    KeyNotAvailable,
+    KeyNotFound,
+    SubscriptionEnded,
+)
 from ledger.streams.account import ACCOUNT, SubscriptionKeyReissued
 from ledger.streams.key import KEY, KeyIssued, KeyRedeemed, KeyReissued, stream_id
 from tests.worlds import (
@@ -178,3 +185,27 @@ def test_of_a_reissue_and_a_redemption_at_once_both_are_done_in_one_order() -> N
     new = reissue_key(world, stamp(), key.id, "lost")
     (subscription,) = world.book.load(ACCOUNT, "acme").state.subscriptions.values()
     assert subscription.key == new.id
+
+
+@pytest.mark.parametrize("end", ["terminated", "expired"])
+def test_a_key_whose_subscription_has_ended_gets_no_new_code(
+    world: Ports, key: IssuedKey, end: str
+) -> None:
+    subscription = redeem_key(world, stamp(), Try("acme", "s-1", key.code)).subscription
+    now = NOON + 400 * DAY
+    if end == "terminated":
+        now = LATER
+        terminate_subscription(world, stamp(now), "acme", subscription, "a mistake")
+    head = world.book.head()
+    for worker in (world, another_worker(world)):
+        with pytest.raises(SubscriptionEnded):
+            reissue_key(worker, stamp(now), key.id, "lost")
+    assert world.book.head() == head
+
+
+def test_the_reason_is_sealed_under_who_has_the_key(world: Ports, key: IssuedKey) -> None:
+    new = reissue_key(world, stamp(), key.id, "lost in the post")
+    redeem_key(world, stamp(), Try("acme", "s-1", new.code))
+    reissue_key(world, stamp(), new.id, "Ms Smith gave it away")
+    reasons = [one.fact.reason for one in recorded(world) if isinstance(one.fact, KeyReissued)]
+    assert [one and one.owner for one in reasons] == ["reseller-Northwind", "account-acme"]

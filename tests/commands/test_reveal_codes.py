@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from commands.import_keys import import_keys
-from commands.issue_keys import Issued, issue_keys
+from commands.issue_keys import Issued, IssuedKey, issue_keys
 from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
@@ -61,10 +61,30 @@ def test_codes_that_are_gone_are_masked(world: Ports, issued: Issued) -> None:
     redeemed, revoked, replaced, *others = issued.keys
     redeem_key(world, stamp(), Try("acme", "s-1", redeemed.code))
     revoke_key(world, stamp(), revoked.id, "lost")
-    reissue_key(world, stamp(), replaced.id, "lost")
+    new = reissue_key(world, stamp(), replaced.id, "lost")
     shown = reveal_codes(world, stamp(), issued.batch, "audit").keys
     assert shown == [
         *(key._replace(code=key.masked) for key in (redeemed, revoked, replaced)),
+        IssuedKey(new.id, new.code, new.masked),
+        *others,
+    ]
+
+
+def test_the_code_that_was_given_last_for_a_key_is_shown_and_those_before_are_masked(
+    world: Ports, issued: Issued
+) -> None:
+    first, second, *others = issued.keys
+    given = [reissue_key(world, stamp(), first.id, "lost")]
+    given.append(reissue_key(world, stamp(), given[0].id, "lost again"))
+    redeem_key(world, stamp(), Try("acme", "s-1", second.code))
+    of_redeemed = reissue_key(world, stamp(), second.id, "seen by a stranger")
+    shown = reveal_codes(another_worker(world), stamp(), issued.batch, "lost the mail").keys
+    assert shown == [
+        IssuedKey(first.id, first.masked, first.masked),
+        IssuedKey(given[0].id, given[0].masked, given[0].masked),
+        IssuedKey(given[1].id, given[1].code, given[1].masked),
+        IssuedKey(second.id, second.masked, second.masked),
+        IssuedKey(of_redeemed.id, of_redeemed.masked, of_redeemed.masked),
         *others,
     ]
 

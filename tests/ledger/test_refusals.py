@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 
@@ -11,6 +12,7 @@ from ledger.refusals import (
     FieldError,
     HolderInOtherTier,
     InvalidRequest,
+    KeyAlreadyYours,
     NoSeatAvailable,
     Refusal,
     SubscriptionNotChangeable,
@@ -67,6 +69,7 @@ EXAMPLES: dict[str, Refusal] = {
     "version_mismatch": VersionMismatch(3),
     "holder_in_other_tier": HolderInOtherTier("growth"),
     "no_seat_available": NoSeatAvailable(2, 3),
+    "key_already_yours": KeyAlreadyYours("kfsub_x", datetime(2026, 3, 1, tzinfo=UTC)),
     "subscription_not_changeable": SubscriptionNotChangeable("sub_1", "past_due"),
 }
 

@@ -17,6 +17,7 @@ from commands import checks
 from ledger.catalog import builtin, parse
 from tests.web.api import Api, memory_api
 from tests.web.test_access import ROUTES
+from tests.worlds import ports
 from web.errors import KINDS
 
 METHODS = ("get", "post", "put", "delete")
@@ -147,9 +148,10 @@ TEXTS = st.text(READABLE, min_size=1, max_size=8) | st.text(
 @given(TEXTS)
 def test_texts_and_names_are_documented_as_they_are_taken(text: str) -> None:
     fields = DOCUMENT["components"]["schemas"]["IssueKeys"]["properties"]
+    world = ports()
     for name, errors in {
-        "note": checks.text("/note", text),
-        "reseller": checks.name("/reseller", text),
+        "note": checks.text(world, "/note", text),
+        "reseller": checks.name(world, "/reseller", text),
     }.items():
         taken = not errors
         assert jsonschema_rs.validator_for(fields[name]).is_valid(text) == taken, (name, errors)
