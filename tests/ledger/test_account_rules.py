@@ -332,3 +332,11 @@ def test_a_subscription_says_what_it_is_at_a_moment() -> None:
     assert running.status(NOON + 31 * DAY - SECOND) == "active"
     assert running.status(NOON + 31 * DAY) == "expired"
     assert running.ended_at == NOON + 31 * DAY
+
+
+def test_every_text_is_counted_one_of_a_seat_given_back_too() -> None:
+    released = SeatReleased(product="cloud_pos", tier=None, holder="till-1", reason=REASON)
+    assert folded(ACCOUNT, *FULL, (NOON, released)).texts == 1
+    assert folded(ACCOUNT, *FULL, (NOON, replace(released, reason=None))).texts == 0
+    labelled = replace(sits("till-3"), label=LABEL)
+    assert folded(ACCOUNT, *FULL, (NOON, released), (NOON, labelled)).texts == 2

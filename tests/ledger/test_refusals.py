@@ -27,6 +27,7 @@ CODES = {
     "too_many_attempts",
     "invalid_key_format",
     "wrong_product",
+    "key_already_yours",
     "key_not_available",
     "idempotency_key_reused",
     "key_not_found",
@@ -89,6 +90,7 @@ def test_a_refusal_says_what_it_was_decided_on() -> None:
         "version_mismatch": "the account is at version 3",
         "holder_in_other_tier": "the holder sits in tier growth",
         "no_seat_available": "3 of 2 seats are taken",
+        "key_already_yours": "it gave this account kfsub_x",
         "subscription_not_changeable": "sub_1 is past_due: see Stripe's own pages first",
     }
 

@@ -81,6 +81,7 @@ ROUTES = [
     Route("GET", SEAT, 200, ACCOUNT_READERS),
     Route("PUT", SEAT, 200, {"portal", "admin"}, {}),
     Route("DELETE", SEAT, 204, {"portal", "support", "admin"}),
+    Route("POST", f"{ACCOUNT}/attempts/clear", 204, {"support", "admin"}, REASON),
     Route("GET", f"{ACCOUNT}/timeline", 200, ACCOUNT_READERS),
     Route("GET", "/v1/timeline", 200, KEY_READERS),
     Route("POST", "/v1/timeline/search", 200, KEY_READERS, {"ref": "acme"}),

@@ -28,7 +28,8 @@ def test_an_order_that_is_repeated_is_answered_with_the_same_codes(any_api: Api)
     assert (again.status, again.body) == (first.status, first.body)
     assert "Idempotency-Replayed" not in first.headers
     assert again.headers["Idempotency-Replayed"] == "true"
-    assert any_api.head == head
+    # That the codes were shown again is on record.
+    assert any_api.head == head + 1
 
 
 def test_an_order_is_the_same_in_whatever_words(api: Api) -> None:
@@ -118,3 +119,38 @@ def test_a_blocked_try_may_be_repeated_once_the_block_has_ended(api: Api) -> Non
 def test_a_request_that_does_not_fit_may_be_mended_and_sent_again(api: Api) -> None:
     assert order(api, {**POS, "seats": 0}).status == 422
     assert order(api).status == 201
+
+
+def test_a_code_of_its_own_is_told_over_http_and_a_block_is_lifted_on_record(api: Api) -> None:
+    key = api.issue()
+    given = api.try_code(key["code"]).body["subscription"]
+    for what in ("redeem", "validate"):
+        again = api.try_code(f"“{key['code'].replace('-', '–')}”", what=what)
+        assert (again.status, again.code) == (409, "key_already_yours")
+        assert again.body["title"] == "You have activated this key already"
+        assert again.body["subscription"] == given["subscription"]
+        assert again.body["activated_at"] == given["started_at"]
+    for _ in range(5):
+        assert api.try_code("nonsense").code == "invalid_key_format"
+    assert api.try_code(key["code"]).code == "too_many_attempts"
+    cleared = api.post("support", "/v1/accounts/acme/attempts/clear", {"reason": "Called us"})
+    assert (cleared.status, cleared.raw, cleared.position) == (204, b"", api.head)
+    assert api.try_code(key["code"]).code == "key_already_yours"
+    last = api.get("support", "/v1/accounts/acme/timeline").body["items"][0]
+    assert (last["event"], last["data"]["reason"]) == ("attempts.block_lifted@1", "Called us")
+
+
+def test_a_request_that_was_repeated_is_answered_as_of_its_own_event(api: Api) -> None:
+    """The account had events before, and has had some since."""
+    first, second, third = (api.issue() for _ in range(3))
+    api.try_code(first["code"])
+    asked = {"code": second["code"], "account": "acme", "session": "s-1"}
+    headers = {"Idempotency-Key": "r-2"}
+    given = api.post("portal", "/v1/keys/redeem", asked, headers=headers)
+    assert given.status == 201
+    api.try_code(third["code"])
+    again = api.post("portal", "/v1/keys/redeem", asked, headers=headers)
+    assert again.status == 201
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert again.body == given.body
+    assert again.headers["ETag"] == given.headers["ETag"] == '"2"'
