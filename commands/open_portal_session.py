@@ -105,7 +105,7 @@ def make_link(ports: Ports, key: bytes, stamp: Stamp, granted: Granted) -> MadeL
     Raises:
         InvalidRequest: fields that do not fit.
     """
-    checks.refuse_if(_errors(ports.catalog, granted))
+    checks.refuse_if(_errors(ports, granted))
     id = base64.b32encode(ports.random_bytes(ID_BYTES)).decode().rstrip("=").lower()
     secret = ports.random_bytes(SECRET_BYTES).hex()
     link = _Link(id, secret, granted.return_url, granted.display_name, granted.page)
@@ -197,7 +197,7 @@ def end_portal_sessions(ports: Ports, stamp: Stamp, account: str, reason: str) -
     Raises:
         InvalidRequest: fields that do not fit.
     """
-    checks.refuse_if([*checks.account(account), *checks.reason(reason)])
+    checks.refuse_if([*checks.account(account), *checks.reason(ports, reason)])
 
     def attempt() -> int:
         loaded = ports.book.load(PORTAL_ACCESS, account)
@@ -208,14 +208,14 @@ def end_portal_sessions(ports: Ports, stamp: Stamp, account: str, reason: str) -
     return deciding(attempt)
 
 
-def _errors(catalog: Catalog, granted: Granted) -> list[FieldError]:
+def _errors(ports: Ports, granted: Granted) -> list[FieldError]:
     unknown = sorted(set(granted.permissions).difference(PERMISSIONS))
     return [
         *checks.account(granted.account),
         *checks.within("/minutes", granted.minutes, MINUTES_MAX),
         *([FieldError("/permissions", f"must be of {', '.join(PERMISSIONS)}")] if unknown else []),
-        *checks.text("/display_name", granted.display_name, DISPLAY_NAME_MAX),
-        *_page(catalog, granted.page),
+        *checks.text(ports, "/display_name", granted.display_name, DISPLAY_NAME_MAX),
+        *_page(ports.catalog, granted.page),
     ]
 
 

@@ -40,9 +40,9 @@ from ledger.streams.portal_session import (
     PortalSessionOpened,
 )
 from ledger.streams.request import RedemptionAnswered
+from ledger.streams.session import TryAccepted, TryFailed
 from ledger.streams.sign_ins import ConsoleSignInRefused
 from ledger.streams.signing_keys import SigningKeysRotated
-from ledger.streams.session import TryAccepted, TryFailed
 from ledger.streams.stripe import StripeCustomerLinked
 from ledger.streams.token import TokenCreated, TokenRevoked
 from projections.stripe_sentences import stripe_sentence
