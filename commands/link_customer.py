@@ -1,24 +1,22 @@
-"""Link a customer of Stripe's to an account."""
+"""Link a customer of Stripe's to an account, and take it away again."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from commands import checks
 from commands.deciding import deciding
 from commands.ports import Ports
-from commands.record_stripe_event import waiting_facts
-from ledger.book import Change, Dated, Loaded
-from ledger.events import Fact, Stamp
+from commands.stripe_ownership import Draft, link, release
+from ledger.book import Loaded
+from ledger.events import Stamp
 from ledger.refusals import FieldError
 from ledger.streams import account as account_stream
 from ledger.streams import stripe_customer
 from ledger.streams.account import ACCOUNT
 from ledger.streams.account_state import Account
-from ledger.streams.stripe_customer import STRIPE_CUSTOMER
+from ledger.streams.stripe import StripeCustomerUnlinked
 
 CUSTOMER_ID = r"cus_[A-Za-z0-9_]{1,196}"
 
@@ -33,6 +31,21 @@ class Linked(NamedTuple):
     account: Loaded[Account]
     customer: str
     applied: int
+    position: int
+
+
+class Unlinked(NamedTuple):
+    """The account just after.
+
+    Attributes:
+        released: subscriptions that it had by the link alone, and that are nobody's now.
+        kept: subscriptions of the customer that are the account's all the same.
+    """
+
+    account: Loaded[Account]
+    customer: str
+    released: list[str]
+    kept: list[str]
     position: int
 
 
@@ -61,16 +74,63 @@ def link_customer(
     )
 
     def attempt() -> Linked:
-        loaded = ports.book.load(ACCOUNT, account)
+        draft = Draft(ports)
+        loaded = draft.account(account)
         account_stream.expect_version(loaded.version, expected_version)
-        known = ports.book.load(STRIPE_CUSTOMER, customer)
-        facts = stripe_customer.link(known.state, customer, account, "call")
-        waiting = waiting_facts(known) if facts else []
+        draft.put_first(loaded)
         sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
-        linked: list[Fact] = [replace(fact, reason=sealed) for fact in facts[:1]]
-        on_account: list[Fact | Dated] = [*linked, *waiting]
-        appended = ports.book.append(stamp, Change(loaded, on_account), Change(known, facts))
-        return Linked(appended.loaded[0], customer, len(waiting), appended.position)
+        applied = link(draft, customer, account, "call", sealed)
+        position = draft.append(stamp).position
+        return Linked(ports.book.load(ACCOUNT, account), customer, applied, position)
+
+    return deciding(attempt)
+
+
+def unlink_customer(
+    ports: Ports,
+    stamp: Stamp,
+    account: str,
+    customer: str,
+    reason: str,
+    *,
+    expected_version: int | None = None,
+) -> Unlinked:
+    """Take a customer away from an account.
+
+    A subscription that the account has by the link alone is given up, and waits to be told whose it
+    is. One that names the account itself, was sold by a Checkout of the account's, or was assigned
+    to it by a call, stays.
+
+    Raises:
+        InvalidRequest: fields that do not fit.
+        VersionMismatch, CustomerNotLinked: in this order.
+    """
+    checks.refuse_if(
+        [*checks.account(account), *_customer(customer), *checks.reason(ports, reason)]
+    )
+
+    def attempt() -> Unlinked:
+        draft = Draft(ports)
+        loaded = draft.account(account)
+        account_stream.expect_version(loaded.version, expected_version)
+        draft.put_first(loaded)
+        known = draft.customer(customer)
+        facts = stripe_customer.unlink(known.state, customer, account)
+        sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
+        draft.add(loaded, StripeCustomerUnlinked(customer=customer, account=account, reason=sealed))
+        draft.add(known, *facts)
+        released, kept = [], []
+        for id, owner in sorted(known.state.subscriptions.items()):
+            if owner != account:
+                continue
+            evidence = draft.object(id).state.evidence
+            if evidence is not None and evidence.by == "customer":
+                release(draft, id, account)
+                released.append(id)
+            else:
+                kept.append(id)
+        position = draft.append(stamp).position
+        return Unlinked(ports.book.load(ACCOUNT, account), customer, released, kept, position)
 
     return deciding(attempt)
 

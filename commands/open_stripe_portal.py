@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from commands import checks
 from commands.gateways.stripe import StripeNotConfigured, StripeRefused
 from commands.ports import Ports
-from ledger.book import moment
+from ledger.book import Loaded, moment
 from ledger.events import Stamp
-from ledger.refusals import NoStripeCustomer
+from ledger.refusals import CustomerShared, NoStripeCustomer
 from ledger.streams.account import ACCOUNT
+from ledger.streams.account_state import Account
+from ledger.streams.stripe_customer import STRIPE_CUSTOMER
 from ledger.streams.stripe_state import customer_of
 
 NONCE_BYTES = 16
@@ -29,6 +33,7 @@ def open_stripe_portal(ports: Ports, stamp: Stamp, account: str, return_url: str
         NotPermitted: by a session that may not manage billing.
         StripeNotConfigured: there is no key for Stripe.
         NoStripeCustomer: the account has no customer, or Stripe deleted it.
+        CustomerShared: it is another account's, or pays for others as well.
         StripeUnavailable, StripeRefused, StripeKeyRefused: no answer.
     """
     checks.refuse_if(checks.account(account))
@@ -38,9 +43,12 @@ def open_stripe_portal(ports: Ports, stamp: Stamp, account: str, return_url: str
     loaded = ports.book.load(ACCOUNT, account)
     side = loaded.state.stripe
     now = moment(stamp.now, loaded)
-    customer = customer_of(side.customers, side.subscriptions.values(), now, side.deleted)
+    customer = own_customer(ports, loaded, now)
     if customer is None:
-        raise NoStripeCustomer
+        shared = customer_of(side.customers, side.subscriptions.values(), now, side.deleted)
+        if shared is None:
+            raise NoStripeCustomer
+        raise CustomerShared(ports.book.load(STRIPE_CUSTOMER, shared).state.account)
     params = {"customer": customer, "return_url": return_url, "locale": "auto"}
     # One key for all tries of this call, another for each call: an address soon works no more.
     key = f"keyfold-{ports.random_bytes(NONCE_BYTES).hex()}"
@@ -50,3 +58,19 @@ def open_stripe_portal(ports: Ports, stamp: Stamp, account: str, return_url: str
         if refused.param == "customer":
             raise NoStripeCustomer from None
         raise
+
+
+def own_customer(ports: Ports, account: Loaded[Account], at: datetime) -> str | None:
+    """Return the customer that an account may see Stripe's pages of, and buy as; None without one.
+
+    A customer that also pays for others is nobody's but the linked account's: Stripe's pages show
+    all that a customer has, with its name and address.
+    """
+    side = account.state.stripe
+    held = [one.customer for one in side.subscriptions.values() if one.customer is not None]
+    named = dict.fromkeys((*side.customers, *held))
+    customers = {id: ports.book.load(STRIPE_CUSTOMER, id).state for id in named}
+    own = {id for id, known in customers.items() if known.is_shown_to(account.id)}
+    linked = [id for id in side.customers if id in own]
+    subscriptions = [one for one in side.subscriptions.values() if one.customer in own]
+    return customer_of(linked, subscriptions, at, side.deleted)

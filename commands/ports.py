@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from commands.gateways.stripe import StripeGateway
@@ -14,6 +14,10 @@ from ledger.sealing import Texts
 from ledger.secret import Secret
 
 
+def _nobody(_: str) -> Sequence[str]:
+    return ()
+
+
 class Ports(NamedTuple):
     """The ledger and what is kept outside it; made once per process.
 
@@ -22,6 +26,8 @@ class Ports(NamedTuple):
         token_key: keyed digests of access tokens.
         random_bytes: the only source of chance.
         stripe: None when there is no key for it.
+        stripe_holders: the accounts that have an id of Stripe's on record, the first one first;
+            looked up only for what was recorded before `ledger.streams.stripe_object` was.
     """
 
     book: Book
@@ -32,6 +38,7 @@ class Ports(NamedTuple):
     token_key: bytes
     random_bytes: Callable[[int], bytes] = os.urandom
     stripe: StripeGateway | None = None
+    stripe_holders: Callable[[str], Sequence[str]] = _nobody
 
 
 def code_keys(secret: Secret) -> CodeKeys:

@@ -91,7 +91,8 @@ def _unheard(ports: Ports, page: Iterable[dict[str, object]]) -> Iterator[Stripe
             event = read_event(payload)
         except NotAnEvent:
             continue
-        if event.connected is None and read_report(event, ports.catalog).report is not None:
+        is_own = event.connected is None or (ports.stripe and ports.stripe.is_own(event.connected))
+        if is_own and read_report(event, ports.catalog).report is not None:
             events.append(event)
     known = ports.book.load_many(STRIPE_EVENT, [event.id for event in events])
     return (event for event in events if known[event.id].state is None)

@@ -7,8 +7,7 @@ recorded by its envelope, and what cannot be understood is counted.
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from commands.deciding import deciding
 from commands.gateways.stripe import (
@@ -18,18 +17,16 @@ from commands.gateways.stripe import (
     StripeUnavailable,
 )
 from commands.ports import Ports
+from commands.stripe_ownership import Draft, Names, dated, settle, wait
 from ledger.book import Change, Dated, Loaded
-from ledger.events import Fact, Stamp
-from ledger.streams.account import ACCOUNT
-from ledger.streams.account_state import Account
+from ledger.events import Stamp
+from ledger.streams import stripe_object
 from ledger.streams.stripe import (
     RETRIEVED,
-    StripeCustomerDeleted,
     StripeInvoiceReported,
     StripeReport,
     StripeSubscriptionReported,
 )
-from ledger.streams.stripe_customer import STRIPE_CUSTOMER, StripeCustomer, assign, link
 from ledger.streams.stripe_event import STRIPE_EVENT, Outcome, StripeEventReceived
 from ledger.streams.stripe_state import (
     StripeSubscription,
@@ -49,7 +46,6 @@ from ledger.stripe_objects import (
 )
 
 FoundBy = Literal["webhook", "file", "reconciling"]
-CONFLICT = "metadata.keyfold_account: belongs to another account already"
 
 
 class Recorded(NamedTuple):
@@ -65,21 +61,6 @@ class Recorded(NamedTuple):
     account: str | None
     position: int
     new: bool
-
-
-class _Owner(NamedTuple):
-    """Whose a report is, with the streams that this was read from.
-
-    Attributes:
-        on_account, on_customer: what is recorded with the report in either stream.
-        conflict: the object names another account than the one that it belongs to.
-    """
-
-    account: Loaded[Account]
-    customer: Loaded[StripeCustomer] | None
-    on_account: list[Fact | Dated]
-    on_customer: list[Fact]
-    conflict: bool
 
 
 def record_event(ports: Ports, stamp: Stamp, event: StripeEvent, found_by: FoundBy) -> Recorded:
@@ -118,27 +99,20 @@ def record_retrieved(ports: Ports, stamp: Stamp, found: Retrieved) -> Recorded |
     report, named = looked
 
     def attempt() -> Recorded | None:
-        owner = _owner(ports, report, named)
-        if owner is None and report.customer is None:
+        draft = Draft(ports)
+        account = settle(draft, report, Names(named)).account
+        known = _known(draft, report, account)
+        if account is None and known is not None and not is_news(known, report):
             return None
-        if owner is None:
-            customer = ports.book.load(STRIPE_CUSTOMER, report.customer or "")
-            waiting = customer.state.told(report.stripe_subscription)
-            if not is_news(waiting, report):
-                return None
-            said = with_known_meanings(waiting, report)
-            appended = ports.book.append(stamp, Change(customer, [_dated(said)]))
-            return Recorded("waiting", None, appended.position, new=True)
-        account = owner.account
-        known = account.state.stripe.subscriptions.get(report.stripe_subscription)
-        if not owner.on_account and not is_news(known, report):
+        said = with_known_meanings(known, report)
+        if account is None:
+            wait(draft, said, Names(named))
+            return Recorded("waiting", None, draft.append(stamp).position, new=True)
+        if is_news(known, report):
+            draft.add(draft.account(account), dated(said))
+        if not draft.has_facts_of(account):
             return None
-        appended = ports.book.append(
-            stamp,
-            Change(account, [*owner.on_account, _dated(with_known_meanings(known, report))]),
-            *_on_customer(owner, None),
-        )
-        return Recorded("reported", account.id, appended.position, new=True)
+        return Recorded("reported", account, draft.append(stamp).position, new=True)
 
     return deciding(attempt)
 
@@ -158,14 +132,20 @@ def known_of(
     ports: Ports, report: StripeSubscriptionReported, named: str | None
 ) -> tuple[str | None, StripeSubscription | None]:
     """Answer whose a subscription is, and its state on record; None for what is unknown."""
-    owner = _owner(ports, report, named)
-    if owner is not None:
-        reported = owner.account.state.stripe.subscriptions.get(report.stripe_subscription)
-        return owner.account.id, reported
-    if report.customer is None:
-        return None, None
-    customer = ports.book.load(STRIPE_CUSTOMER, report.customer).state
-    return None, customer.told(report.stripe_subscription)
+    draft = Draft(ports)
+    account = settle(draft, report, Names(named)).account
+    return account, _known(draft, report, account)
+
+
+def _known(
+    draft: Draft, report: StripeSubscriptionReported, account: str | None
+) -> StripeSubscription | None:
+    id = report.stripe_subscription
+    if account is not None:
+        return draft.account(account).state.stripe.subscriptions.get(id)
+    if report.customer is not None:
+        return stripe_object.told(draft.customer(report.customer).state.waiting, id)
+    return stripe_object.told(draft.object(id).state.waiting, id)
 
 
 # One event
@@ -196,62 +176,37 @@ def _report(
     report: StripeReport,
     answers: dict[str, Retrieved | None],
 ) -> Recorded:
-    owner = _owner(ports, report, read.account)
-    problems = (*read.problems, *([CONFLICT] if owner and owner.conflict else []))
-    if owner is None:
-        return _wait(ports, stamp, event, received, found_by, report, problems, answers)
-    account = owner.account
+    draft, names = Draft(ports), Names(read.account, read.claimed, read.payments)
+    draft.put_first(received)
+    settled = settle(draft, report, names)
     known = None
     if isinstance(report, StripeSubscriptionReported):
-        known = account.state.stripe.subscriptions.get(report.stripe_subscription)
-        report = with_known_meanings(known, report)
-    reports: list[Fact | Dated] = [_dated(report)]
+        known = _known(draft, report, settled.account)
+        report = with_known_meanings(known or _known(draft, report, None), report)
     outcome: Outcome = "reported"
-    if isinstance(report, StripeSubscriptionReported):
-        if is_repetition(known, report):
-            reports, outcome = [], "repeated"
-        elif is_tie(known, report) or report.items is None:
-            reports += _looked_up(ports, stamp, report.stripe_subscription, known, answers)
-    return _append(
-        ports,
-        stamp,
-        event,
-        received,
-        found_by,
-        outcome,
-        problems,
-        account.id,
-        Change(account, [*owner.on_account, *reports], causation=received.next_event),
-        *_on_customer(owner, received.next_event),
-    )
-
-
-def _wait(
-    ports: Ports,
-    stamp: Stamp,
-    event: StripeEvent,
-    received: Loaded[StripeEventReceived | None],
-    found_by: FoundBy,
-    report: StripeReport,
-    problems: tuple[str, ...],
-    answers: dict[str, Retrieved | None],
-) -> Recorded:
-    if report.customer is None:
-        outcome: Outcome = "ownerless"
-        fact = _received(event, found_by, outcome, problems, None)
-        appended = ports.book.append(
-            stamp, Change(received, [Dated(fact, event.created), _dated(report)])
-        )
-        return Recorded(outcome, None, appended.position, new=True)
-    customer = ports.book.load(STRIPE_CUSTOMER, report.customer)
-    reports: list[Fact | Dated] = [_dated(report)]
-    if isinstance(report, StripeSubscriptionReported):
-        known = customer.state.told(report.stripe_subscription)
-        reports = [_dated(with_known_meanings(known, report))]
-        if report.items is None:
-            reports += _looked_up(ports, stamp, report.stripe_subscription, known, answers)
-    waiting = Change(customer, reports, causation=received.next_event)
-    return _append(ports, stamp, event, received, found_by, "waiting", problems, None, waiting)
+    alone: list[Dated] = []
+    if settled.account is None:
+        outcome = "waiting"
+        if not wait(draft, report, names):
+            outcome, alone = "ownerless", [dated(report)]
+        if isinstance(report, StripeSubscriptionReported) and report.items is None:
+            id = report.stripe_subscription
+            told = _known(draft, report, None)
+            for found in _looked_up(ports, stamp, id, told, answers):
+                wait(draft, cast(StripeReport, found.fact), names)
+    else:
+        reports = [dated(report)]
+        if isinstance(report, StripeSubscriptionReported):
+            if is_repetition(known, report):
+                reports, outcome = [], "repeated"
+            elif is_tie(known, report) or report.items is None:
+                reports += _looked_up(ports, stamp, report.stripe_subscription, known, answers)
+        draft.add(draft.account(settled.account), *reports)
+    problems = (*read.problems, *settled.problems)
+    fact = _received(event, found_by, outcome, problems, settled.account)
+    draft.add(received, Dated(fact, event.created), *alone)
+    appended = draft.append(stamp, received.next_event)
+    return Recorded(outcome, settled.account, appended.position, new=True)
 
 
 def _append(
@@ -262,12 +217,10 @@ def _append(
     found_by: FoundBy,
     outcome: Outcome,
     problems: tuple[str, ...],
-    account: str | None = None,
-    *changes: Change,
 ) -> Recorded:
-    fact = _received(event, found_by, outcome, problems, account)
-    appended = ports.book.append(stamp, Change(received, [Dated(fact, event.created)]), *changes)
-    return Recorded(outcome, account, appended.position, new=True)
+    fact = _received(event, found_by, outcome, problems, None)
+    appended = ports.book.append(stamp, Change(received, [Dated(fact, event.created)]))
+    return Recorded(outcome, None, appended.position, new=True)
 
 
 def _received(
@@ -292,56 +245,7 @@ def _received(
     )
 
 
-# Whose it is
-
-
-def _owner(ports: Ports, report: StripeReport, named: str | None) -> _Owner | None:
-    """Answer whose a report is, and what has to be recorded so that it stays so."""
-    subscription = getattr(report, "stripe_subscription", None)
-    if report.customer is None:
-        if named is None:
-            return None
-        return _Owner(ports.book.load(ACCOUNT, named), None, [], [], conflict=False)
-    customer = ports.book.load(STRIPE_CUSTOMER, report.customer)
-    id = customer.state.owner(named, subscription)
-    if id is None:
-        return None
-    on_account: list[Fact | Dated] = []
-    on_customer: list[Fact] = []
-    if customer.state.account is None and not isinstance(report, StripeCustomerDeleted):
-        on_customer += link(customer.state, report.customer, id, "stripe")
-        on_account += [on_customer[0], *waiting_facts(customer)]
-    if subscription is not None:
-        known = {getattr(fact, "stripe_subscription", None) for fact in on_customer}
-        if subscription not in known:
-            on_customer += assign(customer.state, subscription, id)
-    conflict = named is not None and named != id
-    return _Owner(ports.book.load(ACCOUNT, id), customer, on_account, on_customer, conflict)
-
-
-def waiting_facts(customer: Loaded[StripeCustomer]) -> list[Dated]:
-    """Answer the reports that waited, as they are recorded on the account at last."""
-    return [
-        Dated(one.report, one.event.occurred_at, f"{customer.name}/{one.event.version}")
-        for one in customer.state.waiting
-    ]
-
-
-def _on_customer(owner: _Owner, causation: str | None) -> list[Change]:
-    if owner.customer is None or not owner.on_customer:
-        return []
-    return [Change(owner.customer, owner.on_customer, causation=causation)]
-
-
-def _dated(report: StripeReport) -> Dated:
-    return Dated(report, occurred_at(report))
-
-
-def occurred_at(report: StripeReport) -> datetime:
-    """Answer when what a report says became true: an end may be heard of long after."""
-    if isinstance(report, StripeSubscriptionReported) and report.is_end:
-        return report.ended_at or report.created
-    return report.created
+# Asking Stripe
 
 
 def _looked_up(
@@ -350,7 +254,7 @@ def _looked_up(
     id: str,
     known: StripeSubscription | None,
     answers: dict[str, Retrieved | None],
-) -> list[Fact | Dated]:
+) -> list[Dated]:
     """Ask Stripe how a subscription is; once, also when the event has to be appended again."""
     if ports.stripe is None:
         return []
@@ -363,4 +267,4 @@ def _looked_up(
     if found is None:
         return []
     looked = look(ports, stamp, found)
-    return [_dated(with_known_meanings(known, looked[0]))] if looked is not None else []
+    return [dated(with_known_meanings(known, looked[0]))] if looked is not None else []

@@ -15,11 +15,20 @@ import msgspec
 
 from commands import checks
 from commands.change_seats import Look, carry_out, look, look_for_others, settle
-from commands.deciding import LedgerBusy, deciding
-from commands.gateways.stripe import StripeGateway, StripeNotConfigured, StripeRefused
+from commands.deciding import deciding
+from commands.gateways.stripe import (
+    StripeFault,
+    StripeGateway,
+    StripeNotConfigured,
+    StripeRefused,
+    StripeUnavailable,
+)
+from commands.open_stripe_portal import own_customer
 from commands.ports import Ports
+from commands.record_stripe_event import record_retrieved
+from commands.stripe_ownership import Draft, begin
 from ledger import codes
-from ledger.book import Change, LedgerUnavailable, Loaded, moment
+from ledger.book import Change, Loaded, moment
 from ledger.catalog import Interval, Product
 from ledger.events import Stamp
 from ledger.limits import SEATS_MAX
@@ -29,7 +38,6 @@ from ledger.streams.account import ACCOUNT
 from ledger.streams.account_state import Account
 from ledger.streams.stripe import StripeCheckoutStarted, StripeSeatsAsked
 from ledger.streams.stripe_purchases import Place, Priced, StripePurchase, Wanted
-from ledger.streams.stripe_state import customer_of
 from ledger.stripe_objects import ACCOUNT_FIELD
 
 INTERVALS: Final[tuple[Interval, ...]] = get_args(Interval)
@@ -147,13 +155,16 @@ def _attempt(buying: _Buying) -> Started:
     ports, stamp, stripe, purchase, _, wanted = buying
     looks: dict[str, Look] = {}
     others_known = False
+    over: set[str] = set()  # Checkouts that nobody can pay at any more
     while True:
         account = ports.book.load(ACCOUNT, purchase.account)
         side, now = account.state.stripe, moment(stamp.now, account)
         mine = purchases.repeated(side.purchases, wanted)
-        again = _again(buying, account, mine)
+        again = _again(buying, account, mine) or _open_one(buying, account, over, now)
         if again is not None:
             return again
+        account = ports.book.load(ACCOUNT, purchase.account)  # a Checkout may have been paid for
+        side = account.state.stripe
         place = _place(buying, account, looks, now)
         if place is None or place.item is None:
             purchases.refuse_beside_lost(side.subscriptions.values(), side.mapped, wanted, now)
@@ -161,9 +172,10 @@ def _attempt(buying: _Buying) -> Started:
             id = mine.stripe_subscription
         elif place is not None:
             id = place.subscription.id
-        elif others_known:
-            return _begin(buying, account)
         else:
+            began = _begin(buying, account) if others_known else None
+            if began is not None:
+                return began
             look_for_others(ports, stamp, stripe, account)
             others_known = True
             continue
@@ -171,9 +183,9 @@ def _attempt(buying: _Buying) -> Started:
         if id not in looks or looks[id].before != asked_for:
             looks[id] = look(ports, stamp, stripe, purchase.account, id)
             continue
-        open_one = next((one for one in asked_for if one.under_way), None)
-        if open_one is not None:
-            done = _settle(buying, open_one, looks[id], mine=open_one == mine)
+        begun = next((one for one in asked_for if one.under_way), None)
+        if begun is not None:
+            done = _settle(buying, begun, looks[id], mine=begun == mine)
             if done is not None:
                 return done
             continue
@@ -252,11 +264,61 @@ def _again(
 # Checkout
 
 
-def _begin(buying: _Buying, account: Loaded[Account]) -> Started:
-    ports, stamp, _, purchase, _, wanted = buying
+def _checkout_of(started: StripePurchase) -> str:
+    assert isinstance(started.fact, StripeCheckoutStarted)
+    return started.fact.checkout
+
+
+def _open_one(
+    buying: _Buying, account: Loaded[Account], over: set[str], now: datetime
+) -> Started | None:
+    """Answer a Checkout for the product that is open and sells the same; no other is open then."""
+    known = account.state.stripe.purchases
+    for one in purchases.open_checkouts(known, buying.purchase.product, now):
+        if _checkout_of(one) not in over:
+            handed_out = _hand_out(buying, account, one)
+            if handed_out is not None:
+                return handed_out
+            over.add(_checkout_of(one))
+    return None
+
+
+def _hand_out(buying: _Buying, account: Loaded[Account], started: StripePurchase) -> Started | None:
+    """Answer a Checkout that is open and sells the same, so that nobody pays at two of them.
+
+    One that sells anything else of the product is expired: None. One that is paid for is None as
+    well, and its subscription is on record then.
+
+    Raises:
+        StripeUnavailable, StripeRefused, StripeKeyRefused: it may still be open; nothing was begun.
+    """
+    ports, stamp, stripe, purchase, *_ = buying
+    id = _checkout_of(started)
+    try:
+        session = stripe.checkout(id)
+        if session["status"] == "open" and started.fact.fingerprint == buying.wanted.fingerprint:
+            return Started(session["url"], None, None, purchase.seats, account.head, replayed=True)
+        if session["status"] == "open":
+            with contextlib.suppress(StripeRefused):  # it was paid for, or expired, just now
+                stripe.expire_checkout(id, f"keyfold-expire-{id}")
+            session = stripe.checkout(id)
+    except StripeRefused as refused:
+        if refused.code != "resource_missing":
+            raise
+        return None  # of another Stripe account, or mode: nobody pays there for this one
+    if session["status"] == "open":
+        raise StripeUnavailable("a Checkout for the same product is open, and cannot be expired")
+    if session["subscription"] is not None:
+        record_retrieved(ports, stamp, stripe.subscription(session["subscription"]))
+    return None
+
+
+def _begin(buying: _Buying, account: Loaded[Account]) -> Started | None:
+    """Begin a Checkout; None if another for the same product was begun at the same time."""
+    ports, stamp, stripe, purchase, _, wanted = buying
     side = account.state.stripe
     now = moment(stamp.now, account)
-    customer = customer_of(side.customers, side.subscriptions.values(), now, side.deleted)
+    customer = own_customer(ports, account, now)
     params = _session(buying, customer)
     try:
         session = _start(buying, account, params)
@@ -274,29 +336,46 @@ def _begin(buying: _Buying, account: Loaded[Account]) -> Started:
         fingerprint=wanted.fingerprint,
         request=wanted.request,
     )
-    position = account.head
-    # The customer can pay all the same: Stripe tells what came of it.
-    with contextlib.suppress(LedgerBusy, LedgerUnavailable):
-        position = _record(ports, stamp, purchase.account, fact)
+    known = {one.version for one in side.purchases.values()}
+    # Its address is handed out only once it is on record: the next request must know of it.
+    position = _record(ports, stamp, purchase.account, fact, known)
+    if position is None:
+        with contextlib.suppress(StripeFault):  # nobody has its address
+            stripe.expire_checkout(fact.checkout, f"keyfold-expire-{fact.checkout}")
+        return None
     return Started(session["url"], None, None, purchase.seats, position)
 
 
 def _start(buying: _Buying, account: Loaded[Account], params: dict[str, Any]) -> dict[str, Any]:
-    nonce, request = str(account.version), buying.wanted.request
-    if request is not None:
-        # One for each session that ran out: Stripe would answer with that again.
-        its = [one.fact.request for one in account.state.stripe.purchases.values()]
-        nonce = f"{request}/{its.count(request)}"
+    # By the version: whoever asks for the same at the same time gets the same session, as does a
+    # repetition; once it is on record, Stripe must not answer with it again.
+    nonce = str(account.version)
     text = msgspec.json.encode(params).decode()
     key = codes.digest(buying.ports.request_key, "checkout", buying.purchase.account, nonce, text)
     return buying.stripe.start_checkout(params, f"keyfold-{key}")
 
 
-def _record(ports: Ports, stamp: Stamp, account: str, fact: StripeCheckoutStarted) -> int:
-    def attempt() -> int:
-        loaded = ports.book.load(ACCOUNT, account)
-        known = [one.fact for one in loaded.state.stripe.purchases.values()]
-        return ports.book.append(stamp, Change(loaded, [] if fact in known else [fact])).position
+def _record(
+    ports: Ports, stamp: Stamp, account: str, fact: StripeCheckoutStarted, known: set[int]
+) -> int | None:
+    """Record that a Checkout was begun; None if another was, of the same product, since."""
+
+    def attempt() -> int | None:
+        draft = Draft(ports)
+        loaded = draft.account(account)
+        side = loaded.state.stripe
+        if any(
+            getattr(one.fact, "checkout", None) == fact.checkout for one in side.purchases.values()
+        ):
+            return loaded.head
+        now = moment(stamp.now, loaded)
+        for one in purchases.open_checkouts(side.purchases, fact.product, now):
+            if one.version not in known:
+                return None
+        draft.put_first(loaded)
+        draft.add(loaded, fact)
+        begin(draft, fact.checkout, account)
+        return draft.append(stamp).position
 
     return deciding(attempt)
 

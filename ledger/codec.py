@@ -44,11 +44,12 @@ from ledger.streams.sign_ins import SIGN_INS
 from ledger.streams.signing_keys import SIGNING_KEYS
 from ledger.streams.stripe_customer import STRIPE_CUSTOMER
 from ledger.streams.stripe_event import STRIPE_EVENT
+from ledger.streams.stripe_object import STRIPE_OBJECT
 from ledger.streams.token import TOKEN
 
 STREAMS: tuple[Stream[Any], ...] = (
     KEY, ACCOUNT, BATCH, ATTEMPTS, TOKEN, REQUEST, STRIPE_EVENT, STRIPE_CUSTOMER,
-    PORTAL_SESSION, PORTAL_ACCESS, CONSOLE_SESSION, SIGN_INS, SIGNING_KEYS, SESSION,
+    STRIPE_OBJECT, PORTAL_SESSION, PORTAL_ACCESS, CONSOLE_SESSION, SIGN_INS, SIGNING_KEYS, SESSION,
 )  # fmt: skip
 
 # Streams that may be long, of which snapshots are kept.

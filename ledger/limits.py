@@ -12,6 +12,7 @@ TEXT_LENGTH_MAX: Final = 500
 NAME_LENGTH_MAX: Final = 80
 
 # Ids are the portal's own and opaque to us; see docs/privacy.md for why not to put names into them.
+STRIPE_SUBSCRIPTION_ID: Final = r"sub_[A-Za-z0-9_]{1,196}"
 ACCOUNT_ID: Final = r"[A-Za-z0-9._:-]{1,64}"
 HOLDER_ID: Final = r"[A-Za-z0-9._:-]{1,128}"
 SESSION_ID: Final = r"[A-Za-z0-9._:-]{1,128}"

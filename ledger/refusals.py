@@ -18,9 +18,11 @@ than one would apply, the first in this order is given:
     a seat, shown               ProductNotFound
     a subscription, terminated  VersionMismatch, SubscriptionNotFound, ManagedInStripe,
                                 SubscriptionEnded
-    a Stripe customer, linked   CustomerLinkedElsewhere
+    a Stripe customer, linked   VersionMismatch, CustomerLinkedElsewhere
+    a Stripe customer, unlinked VersionMismatch, CustomerNotLinked
+    a Stripe subscription, assigned  StripeSubscriptionElsewhere, StripeSubscriptionNotFound
     seats, bought at Stripe     IdempotencyKeyReused, SubscriptionNotChangeable, SeatsFollowHolders
-    Stripe's pages, opened      NoStripeCustomer
+    Stripe's pages, opened      NoStripeCustomer, CustomerShared
 """
 
 from __future__ import annotations
@@ -208,6 +210,37 @@ class CustomerLinkedElsewhere(Refusal):
     """This Stripe customer is linked to another account."""
 
     code = "customer_linked_elsewhere"
+
+
+class CustomerNotLinked(Refusal):
+    """This Stripe customer is not linked to this account."""
+
+    code = "customer_not_linked"
+
+
+class StripeSubscriptionElsewhere(Refusal):
+    """This Stripe subscription belongs to another account."""
+
+    code = "stripe_subscription_elsewhere"
+
+
+class StripeSubscriptionNotFound(Refusal):
+    """There is no such Stripe subscription."""
+
+    code = "stripe_subscription_not_found"
+
+
+class CustomerShared(Refusal):
+    """This Stripe customer is not this account's alone."""
+
+    code = "customer_shared"
+
+    def __init__(self, linked: str | None = None) -> None:
+        if linked is None:
+            super().__init__("it pays for others as well: link it to this account, or ask support")
+        else:
+            super().__init__("it is linked to another account, which can open Stripe's pages")
+        self.linked = linked
 
 
 UNKNOWN_PRICE: Final = "unknown_price"

@@ -39,6 +39,7 @@ _PACKAGES: Final = "transform_usage"  # of a plan
 LINES_CUT: Final = "lines.has_more"
 _ACCOUNT: Final = re.compile(ACCOUNT_ID)
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_CONTEXT: Final = re.compile(r"[A-Za-z0-9_/]{1,255}")
 _SEATS: Final = re.compile(r"[1-9][0-9]{0,5}")
 
 # Of what is said twice, one is taken; a preview of an invoice has no id yet.
@@ -55,7 +56,7 @@ class StripeEvent(NamedTuple):
     """An event's envelope, and its object as Stripe sent it, which must not be kept.
 
     Attributes:
-        connected: the connected account that it is about; None for the vendor's own.
+        connected: the Stripe account that it names; None where only the key's own can be meant.
     """
 
     id: str
@@ -89,14 +90,18 @@ class Read(NamedTuple):
 
     Attributes:
         report: None for an object that is not reported, or that has not even an id.
-        account: that the object names.
+        account: that the object's metadata name.
         wanted: whether it is of a type that is reported.
+        claimed: a Checkout session's `client_reference_id`: a browser can set it to any account's.
+        payments: ids of the charge and the payment intent of an invoice or a session.
     """
 
     report: StripeReport | None
     account: str | None
     problems: tuple[str, ...]
     wanted: bool = True
+    claimed: str | None = None
+    payments: tuple[str, ...] = ()
 
 
 def read_event(payload: object) -> StripeEvent:
@@ -129,7 +134,7 @@ def read_event(payload: object) -> StripeEvent:
         created,
         livemode is True,
         told.text("api_version", API_VERSION),
-        told.text("account", ID) or told.text("context", ID),
+        told.text("account", ID) or told.text("context", _CONTEXT),
         object.text("id", ID),
         object.text("object", re.compile(r"[a-z_.]{1,64}")),
         held,
@@ -363,7 +368,7 @@ def read_invoice(data: dict[str, Any], origin: Origin) -> Read:
         lines=tuple(_lines(told.part("lines"))),
         problems=tuple(dict.fromkeys(told.problems)),
     )
-    return Read(report, named, report.problems)
+    return Read(report, named, report.problems, payments=_payments(told))
 
 
 def _discounted(told: Told) -> tuple[StripeDiscount, ...]:
@@ -432,9 +437,18 @@ def _taxes(line: Told) -> Iterator[StripeTax]:
 # Purchases, refunds, disputes
 
 
+def _payments(told: Told) -> tuple[str, ...]:
+    """Return the ids of what an object was paid by: at its top, or in its list of payments."""
+    ids = [told.id("charge"), told.id("payment_intent")]
+    for one in told.part("payments").parts("data"):
+        payment = one.part("payment")
+        ids += [payment.id("charge"), payment.id("payment_intent")]
+    return tuple(dict.fromkeys(filter(None, ids)))
+
+
 def _checkout(data: dict[str, Any], origin: Origin) -> Read:
     told = Told(data)
-    named = _named(told) or told.text("client_reference_id", _ACCOUNT)
+    named, claimed = _named(told), told.text("client_reference_id", _ACCOUNT)
     id, details = told.text("id", ID), told.part("total_details")
     if id is None:
         return Read(None, named, (*told.problems, "id"))
@@ -456,7 +470,7 @@ def _checkout(data: dict[str, Any], origin: Origin) -> Read:
         amount_tax=details.number("amount_tax"),
         problems=tuple(dict.fromkeys(told.problems)),
     )
-    return Read(report, named, report.problems)
+    return Read(report, named, report.problems, claimed=claimed, payments=_payments(told))
 
 
 def _charge(data: dict[str, Any], origin: Origin, kind: Literal["charge", "dispute"]) -> Read:

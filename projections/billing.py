@@ -240,7 +240,7 @@ def billing(
         total=totals[0].total if len(totals) == 1 else None if totals else 0,
         totals=totals,
         next_invoice_at=_common([one.next_invoice_at for one in totals]),
-        invoices=_live_invoices(live) if live else _known_invoices(asked),
+        invoices=_invoices(asked, live),
         can_manage=customer_of(side.customers, subscriptions, at, side.deleted) is not None,
         notice=_notice(status, unread if live is None else None, unknown),
         unread=unread if live is None else None,
@@ -442,8 +442,31 @@ def _seats(
 # Invoices
 
 
-def _live_invoices(live: Live) -> list[BillingInvoice]:
-    its = sorted(live.invoices, key=lambda one: (one["created"], one["id"]), reverse=True)
+def _invoices(asked: AccountAt, live: Live | None) -> list[BillingInvoice]:
+    """Return the account's own invoices, the newest first.
+
+    A customer may pay for other accounts as well, whose invoices are theirs; so many that Stripe's
+    list holds none of the account's own.
+    """
+    found = _live_invoices(asked, live) if live else []
+    ids = {one.id for one in found}
+    found += [one for one in _known_invoices(asked) if one.id not in ids]
+    found.sort(key=lambda one: (one.created_at, one.id), reverse=True)
+    return found[:INVOICES_MAX]
+
+
+def _is_own(asked: AccountAt, invoice: dict[str, Any]) -> bool:
+    """Tell whether an invoice is for a subscription of the account, or on its record."""
+    side = asked.account.stripe
+    of_subscription = (invoice.get("parent") or {}).get("subscription_details") or {}
+    named = of_subscription.get("subscription") or invoice.get("subscription")
+    id = named.get("id") if isinstance(named, dict) else named
+    return id in side.subscriptions if id else invoice["id"] in side.invoices
+
+
+def _live_invoices(asked: AccountAt, live: Live) -> list[BillingInvoice]:
+    own = [one for one in live.invoices if _is_own(asked, one)]
+    its = sorted(own, key=lambda one: (one["created"], one["id"]), reverse=True)
     return [
         BillingInvoice(
             one["id"],
@@ -456,7 +479,7 @@ def _live_invoices(live: Live) -> list[BillingInvoice]:
         )
         for one in its
         if one.get("status") != "draft"
-    ][:INVOICES_MAX]
+    ]
 
 
 def _known_invoices(asked: AccountAt) -> list[BillingInvoice]:
@@ -477,4 +500,4 @@ def _known_invoices(asked: AccountAt) -> list[BillingInvoice]:
         )
         for one in its
         if one.told.status != "draft"
-    ][:INVOICES_MAX]
+    ]

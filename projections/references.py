@@ -63,6 +63,7 @@ _STREAMS: Final[dict[str, tuple[Kind, str]]] = {
     "token": ("token", "kft_"),
     "stripe_event": ("stripe", ""),
     "stripe_customer": ("stripe", ""),
+    "stripe_object": ("stripe", ""),
     "portal_session": ("visit", "kfp_"),
 }
 _STARTS: Final = {name: f"{kind}:{prefix}" for name, (kind, prefix) in _STREAMS.items()}

@@ -43,7 +43,12 @@ from ledger.streams.request import RedemptionAnswered
 from ledger.streams.session import TryAccepted, TryFailed
 from ledger.streams.sign_ins import ConsoleSignInRefused
 from ledger.streams.signing_keys import SigningKeysRotated
-from ledger.streams.stripe import StripeCustomerLinked
+from ledger.streams.stripe import (
+    StripeCustomerLinked,
+    StripeCustomerUnlinked,
+    StripeSubscriptionGivenUp,
+)
+from ledger.streams.stripe_object import StripeObjectOwned
 from ledger.streams.token import TokenCreated, TokenRevoked
 from projections.stripe_sentences import stripe_sentence
 from projections.wording import (
@@ -126,6 +131,8 @@ def _why(fact: Fact) -> Sealed | None:
             CodesRevealed(reason=why) | KeyRevoked(reason=why) | KeyReissued(reason=why)
             | SubscriptionTerminated(reason=why) | AccountErased(reason=why)
             | SeatReleased(reason=why) | StripeCustomerLinked(reason=why)
+            | StripeCustomerUnlinked(reason=why) | StripeSubscriptionGivenUp(reason=why)
+            | StripeObjectOwned(reason=why)
             | TokenCreated(reason=why) | TokenRevoked(reason=why) | PortalSessionsEnded(reason=why)
             | BlockLifted(reason=why)
         ):  # fmt: skip

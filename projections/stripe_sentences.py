@@ -10,6 +10,12 @@ from ledger.money import written
 from ledger.streams import stripe as reported
 from ledger.streams.stripe_customer import StripeSubscriptionAssigned
 from ledger.streams.stripe_event import StripeEventReceived
+from ledger.streams.stripe_object import (
+    StripeObjectClaimed,
+    StripeObjectOwned,
+    StripeObjectReleased,
+    StripeReportWaits,
+)
 from projections.wording import counted, day, seats
 
 _OUTCOMES: Final = {
@@ -21,6 +27,15 @@ _OUTCOMES: Final = {
     "not_understood": "could not be understood",
 }
 
+
+_KNOWN_BY: Final = {
+    "call": "somebody said so",
+    "record": "it was recorded there before",
+    "created": "it named the account when it was made",
+    "checkout": "the account's Checkout sold it",
+    "customer": "its customer is the account's",
+    "metadata": "it names the account",
+}
 
 _ANSWERS: Final = {
     "done": "has the seats that were asked for",
@@ -57,19 +72,42 @@ def stripe_sentence(fact: Fact, catalog: Catalog) -> str:
             return _charge(fact)
         case reported.StripeCustomerDeleted(customer=customer):
             return f"Stripe holds nothing more about customer {customer}"
-        case reported.StripeCustomerLinked():
-            return f"Stripe customer {fact.customer} linked to account {fact.account}"
         case reported.StripePricesMapped(meanings=meanings):
             prices = ", ".join(sorted(meanings))
             return f"{counted(len(meanings), 'price')} given a meaning: {prices}"
+        case StripeEventReceived():
+            outcome = _OUTCOMES[fact.outcome].format(account=fact.account or "?")
+            return f"Event {fact.stripe_event} ({fact.type}) received: {outcome}"
+    return _whose(fact) or _asked_for(fact, catalog)
+
+
+def _whose(fact: Fact) -> str | None:
+    """Tell who is who at Stripe; None for a fact about something else."""
+    match fact:
+        case reported.StripeCustomerLinked():
+            return f"Stripe customer {fact.customer} linked to account {fact.account}"
         case StripeSubscriptionAssigned():
             return (
                 f"Stripe subscription {fact.stripe_subscription} belongs to account {fact.account}"
             )
-        case StripeEventReceived():
-            outcome = _OUTCOMES[fact.outcome].format(account=fact.account or "?")
-            return f"Event {fact.stripe_event} ({fact.type}) received: {outcome}"
-    return _asked_for(fact, catalog)
+        case reported.StripeCustomerUnlinked():
+            return f"Stripe customer {fact.customer} unlinked from account {fact.account}"
+        case reported.StripeSubscriptionGivenUp():
+            to = f"account {fact.account}" if fact.account else "nobody, until it is known whose"
+            return f"Stripe subscription {fact.stripe_subscription} given up: it is of {to}"
+        case StripeObjectOwned():
+            why = _KNOWN_BY[fact.by]
+            return f"Stripe's {fact.object} belongs to account {fact.account}: {why}"
+        case StripeObjectReleased():
+            return f"Stripe's {fact.object} belongs to account {fact.account} no more"
+        case StripeObjectClaimed():
+            return f"Stripe's {fact.object} names account {fact.account}, which it is not of"
+        case StripeReportWaits():
+            return "A report waits to be told whose it is"
+        case reported.StripeReportsTaken(versions=versions, account=account):
+            reports = counted(len(versions), "report")
+            return f"{reports} that had waited recorded on account {account}"
+    return None
 
 
 def _asked_for(fact: Fact, catalog: Catalog) -> str:

@@ -71,9 +71,13 @@ REFUSED: Final[Mapping[type[Refusal], int]] = {
     refusals.SubscriptionEnded: 409,
     refusals.ManagedInStripe: 409,
     refusals.CustomerLinkedElsewhere: 409,
+    refusals.CustomerNotLinked: 409,
+    refusals.StripeSubscriptionElsewhere: 409,
+    refusals.StripeSubscriptionNotFound: 404,
     refusals.SubscriptionNotChangeable: 409,
     refusals.SeatsFollowHolders: 409,
     refusals.NoStripeCustomer: 409,
+    refusals.CustomerShared: 409,
     refusals.TokenNotFound: 404,
 }
 

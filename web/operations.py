@@ -24,13 +24,14 @@ import marshmallow as ma
 from flask import Response
 from werkzeug.routing import BaseConverter
 
-from ledger.limits import ACCOUNT_ID, HOLDER_ID
+from ledger.limits import ACCOUNT_ID, HOLDER_ID, STRIPE_SUBSCRIPTION_ID
 from ledger.refusals import (
     BatchNotFound,
     FieldError,
     InvalidRequest,
     KeyNotFound,
     Refusal,
+    StripeSubscriptionNotFound,
     SubscriptionNotFound,
 )
 from web import reading, waiting
@@ -113,6 +114,12 @@ PLACES: Final[Mapping[str, Place]] = {
         "The subscription's id.",
         "kfsub_c5nfx2ynqk7tq3bd5xw4a6bl7m",
         SubscriptionNotFound,
+    ),
+    "stripe_subscription": Place(
+        STRIPE_SUBSCRIPTION_ID,
+        "Stripe's id of the subscription.",
+        "sub_1QXg1o8vcGmoR32",
+        StripeSubscriptionNotFound,
     ),
 }
 _PATTERNS: Final = {name: re.compile(place.pattern) for name, place in PLACES.items()}

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 from flask import Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from commands.gateways.stripe import StripeGateway, StripeKeyRefused, StripeRefused
 from commands.record_stripe_event import record_event
 from ledger.stripe_objects import NotAnEvent, StripeEvent, read_event
 from web.auth import EVERYBODY
@@ -49,10 +50,15 @@ def receive_stripe_event() -> Response:
     """Take an event that Stripe delivers.
 
     The body is taken as it was signed. An event that was delivered before, and one of a type that
-    is of no use, are answered with 200 as well. A body that is refused is not kept.
+    is of no use, are answered with 200 as well; so is one that is about another Stripe account than
+    the key's own, of which nothing is recorded. A body that is refused is not kept.
     """
     event = read_event_of(_verified_body())
-    _refuse_foreign(event)
+    _refuse_other_mode(event)
+    if is_foreign(ports().stripe, event):
+        parts().metrics.heard_of_stripe("ignored")
+        ignored = {"received": True, "outcome": "ignored", "new": False}
+        return reply(ignored, position=ports().book.head())
     asked = stamp()._replace(actor=ACTOR)
     recorded = record_event(ports(), asked, event, "webhook")
     parts().metrics.heard_of_stripe(recorded.outcome if recorded.new else "delivered_again")
@@ -163,15 +169,35 @@ def read_event_of(body: bytes) -> StripeEvent:
         raise refused(str(error)) from None
 
 
-def _refuse_foreign(event: StripeEvent) -> None:
+def _refuse_other_mode(event: StripeEvent) -> None:
     stripe = ports().stripe
     livemode = stripe.livemode if stripe else None
     if livemode is not None and event.livemode is not livemode:
         modes = {True: "live", False: "test"}
         ours, theirs = modes[livemode], modes[event.livemode]
         raise refused(f"the event is of {theirs} mode, STRIPE_API_KEY of {ours} mode")
-    if event.connected is not None:
-        raise refused("the event is about a connected account, not about the vendor's own")
+
+
+def is_foreign(stripe: StripeGateway | None, event: StripeEvent) -> bool:
+    """Tell whether an event is about another Stripe account than the key's own.
+
+    Raises:
+        StripeUnavailable: it names an account, and Stripe did not say which our own is: Stripe
+            delivers the event again.
+        Problem: the same, and it will not be told: there is no key, or it may not ask.
+    """
+    if event.connected is None:
+        return False
+    try:
+        own = stripe.account_id() if stripe else None
+    except (StripeRefused, StripeKeyRefused):
+        own = None
+    if own is None:
+        raise refused(
+            "the event names a Stripe account, and which one is ours cannot be found out: give"
+            " STRIPE_API_KEY a key that may read its own account"
+        )
+    return event.connected.rpartition("/")[2] != own
 
 
 def refused(detail: str) -> Problem:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import secrets
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from ledger.store.signed_checkpoints import signed_checkpoints
 from ledger.store.text_keys import TextKeys
 from ledger.store.token_uses import NotedUses, token_uses
 from projections.stores import Tables, open_tables
+from projections.stripe_holders import stripe_holders
 from web.clock import Clock, system_clock, test_clock
 from web.settings import SettingError, Settings
 
@@ -96,6 +98,7 @@ def wire(settings: Settings, *, for_persons: bool = False) -> Wiring:
         raise SettingError(
             "KEYFOLD_SECRET", "is not the one this ledger was made with: restore that one"
         ) from None
+    tables = open_tables(settings.database_url)
     ports = Ports(
         book=book,
         catalog=settings.catalog,
@@ -104,13 +107,14 @@ def wire(settings: Settings, *, for_persons: bool = False) -> Wiring:
         request_key=secret.derive("requests"),
         token_key=secret.derive("tokens"),
         stripe=_stripe(settings, for_persons=for_persons),
+        stripe_holders=partial(stripe_holders, book, tables),
     )
     signing = signing_of(secret, settings.checkpoint_secrets, signed_checkpoints(book.store))
     return Wiring(
         settings,
         clock,
         ports,
-        open_tables(settings.database_url),
+        tables,
         signing,
         link_key=secret.derive("portal links"),
         cookie_key=secret.derive("page cookies"),

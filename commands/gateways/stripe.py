@@ -313,6 +313,31 @@ class StripeGateway:
         """Answer a Checkout session; one that is over has no `url`."""
         return self._ask(lambda: retrieved(self.patient.v1.checkout.sessions.retrieve(id))).object
 
+    @cached_property
+    def _account(self) -> str:
+        return str(
+            self._ask(lambda: retrieved(self.hasty.v1.accounts.retrieve_current())).object["id"]
+        )
+
+    def account_id(self) -> str:
+        """Return the id of the key's own account; Stripe is asked until it has answered once.
+
+        Raises:
+            StripeUnavailable, StripeRefused, StripeKeyRefused: no answer.
+        """
+        return self._account
+
+    def is_own(self, named: str) -> bool:
+        """Tell whether an event's `account` or `context` names the key's own account.
+
+        Raises:
+            StripeUnavailable: Stripe did not say.
+        """
+        try:
+            return named.rpartition("/")[2] == self.account_id()
+        except (StripeRefused, StripeKeyRefused):
+            return False
+
     # Reading in haste, for a page that somebody waits for, who has taken a `place`
 
     def subscription_with_discounts(self, id: str) -> Retrieved:
@@ -363,6 +388,16 @@ class StripeGateway:
         options: Any = {"idempotency_key": idempotency_key}
         sessions = self.changing.v1.checkout.sessions
         return self._ask(lambda: retrieved(sessions.create(params, options))).object  # type: ignore[arg-type]
+
+    def expire_checkout(self, id: str, idempotency_key: str) -> None:
+        """Let a Checkout session be over, so that nobody can pay at it any more.
+
+        Raises:
+            StripeRefused: it is over already, one way or the other.
+        """
+        options: Any = {"idempotency_key": idempotency_key}
+        sessions = self.patient.v1.checkout.sessions
+        self._ask(lambda: sessions.expire(id, {}, options))
 
     def set_quantity(self, item: str, params: dict[str, Any], idempotency_key: str) -> None:
         """Change an item of a subscription."""

@@ -401,6 +401,8 @@ ACCOUNT: Stream[Account] = Stream(
         "account.seat_released@1": SeatReleased,
         "account.erased@1": AccountErased,
         "stripe.customer_linked@1": stripe.StripeCustomerLinked,
+        "stripe.customer_unlinked@1": stripe.StripeCustomerUnlinked,
+        "stripe.subscription_given_up@1": stripe.StripeSubscriptionGivenUp,
         "stripe.prices_mapped@1": stripe.StripePricesMapped,
         **stripe.REPORTS,
         **stripe.SEAT_SYNCS,

@@ -1,7 +1,8 @@
 """What Stripe reports, as facts.
 
 Facts:     StripeSubscriptionReported, StripeInvoiceReported, StripeCheckoutReported,
-           StripeChargeReported, StripeCustomerDeleted, StripeCustomerLinked, StripePricesMapped;
+           StripeChargeReported, StripeCustomerDeleted, StripeCustomerLinked,
+           StripeCustomerUnlinked, StripeSubscriptionGivenUp, StripePricesMapped;
            and what it was asked for: SeatSyncStarted, SeatsSynced, SeatSyncFailed,
            StripeCheckoutStarted, StripeSeatsAsked, StripeSeatsAnswered
 Source:    docs/stripe.md, "What is kept".
@@ -312,6 +313,37 @@ class StripeCustomerLinked(Fact, frozen=True):
     customer: str
     account: str
     by: Literal["call", "stripe"]
+    reason: Sealed | None = None
+
+
+class StripeCustomerUnlinked(Fact, frozen=True):
+    """A Stripe customer is this account no more.
+
+    Attributes:
+        reason: why, as somebody said; in the account's stream alone.
+    """
+
+    customer: str
+    account: str
+    reason: Sealed | None = None
+
+
+class StripeReportsTaken(Fact, frozen=True):
+    """Reports that waited in this stream are on record on an account now."""
+
+    versions: tuple[int, ...]
+    account: str
+
+
+class StripeSubscriptionGivenUp(Fact, frozen=True):
+    """A Stripe subscription is this account's no more, nor are its invoices.
+
+    Attributes:
+        account: whose it is now; None while nobody knows.
+    """
+
+    stripe_subscription: str
+    account: str | None = None
     reason: Sealed | None = None
 
 

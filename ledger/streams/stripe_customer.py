@@ -1,15 +1,14 @@
 """One customer of Stripe's: whose it is, and what was said about it before that was known.
 
 Stream:    `stripe_customer-<cus_…>`
-Facts:     StripeSubscriptionAssigned; StripeCustomerLinked, and what Stripe reported before it
-Invariant: a customer is linked to one account, and a Stripe subscription belongs to one, for ever;
-           nothing is lost that came before.
+Facts:     StripeSubscriptionAssigned; StripeCustomerLinked and -Unlinked, and what Stripe
+           reported before the link
+Invariant: a customer is linked to one account at a time; nothing is lost that came before.
 Source:    docs/stripe.md, "Whose it is".
 
-A report belongs to the account of its subscription, once that has one; else to the account that its
-object names, by `metadata.keyfold_account` or by the checkout's `client_reference_id`; else to that
-of its customer; else it waits here. The first object that names an account also links its customer,
-if that is nobody's.
+Whose a report is follows first from its subscription (`ledger.streams.stripe_object`), then from
+the account that it names, then from its customer; else it waits here. The first object that names
+an account also links its customer, if that is nobody's.
 """
 
 from __future__ import annotations
@@ -21,14 +20,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ledger.events import AnyOccurrence, Fact, Stream
-from ledger.refusals import CustomerLinkedElsewhere
+from ledger.refusals import CustomerLinkedElsewhere, CustomerNotLinked
 from ledger.streams.stripe import (
     REPORTS,
     StripeCustomerLinked,
+    StripeCustomerUnlinked,
     StripeReport,
-    StripeSubscriptionReported,
+    StripeReportsTaken,
 )
-from ledger.streams.stripe_state import StripeSubscription, with_report
+from ledger.streams.stripe_object import Waiting, without
 
 # Facts
 
@@ -43,17 +43,6 @@ class StripeSubscriptionAssigned(Fact, frozen=True):
 # State
 
 
-class Waiting(Struct, frozen=True):
-    """A report that waits to be told whose it is.
-
-    Attributes:
-        event: in which it was recorded here.
-    """
-
-    report: StripeReport
-    event: AnyOccurrence
-
-
 class StripeCustomer(Struct, frozen=True):
     """A customer, as its facts make it.
 
@@ -61,32 +50,23 @@ class StripeCustomer(Struct, frozen=True):
         account: that it is linked to.
         subscriptions: whose its Stripe subscriptions are.
         waiting: in the order in which they came; none once it is linked.
+        unlinked: accounts that somebody took it away from; only a call links it there again.
     """
 
     account: str | None
     subscriptions: dict[str, str]
     waiting: tuple[Waiting, ...]
+    unlinked: frozenset[str] = frozenset()
 
-    def told(self, stripe_subscription: str) -> StripeSubscription | None:
-        """Answer a subscription as the reports make it that wait here."""
-        state = None
-        for one in self.waiting:
-            report = one.report
-            if (
-                isinstance(report, StripeSubscriptionReported)
-                and report.stripe_subscription == stripe_subscription
-            ):
-                state = with_report(state, report, one.event.position)
-        return state
+    def is_shown_to(self, account: str) -> bool:
+        """Tell whether an account may see Stripe's pages of this customer.
 
-    def owner(self, named: str | None, stripe_subscription: str | None) -> str | None:
-        """Answer whose a report is; None while nobody knows.
-
-        Args:
-            named: the account that its object names.
+        It may if it is linked to the customer, or if all that is known of the customer is its own.
         """
-        assigned = self.subscriptions.get(stripe_subscription or "")
-        return assigned or named or self.account
+        if self.account == account:
+            return True
+        owners = set(self.subscriptions.values())
+        return self.account is None and owners <= {account} and not self.waiting
 
 
 # Fold
@@ -96,7 +76,13 @@ def fold(customer: StripeCustomer, events: Iterable[AnyOccurrence]) -> StripeCus
     for event in events:
         match event.fact:
             case StripeCustomerLinked(account=account):
-                customer = replace(customer, account=account, waiting=())
+                unlinked = customer.unlinked - {account}
+                customer = replace(customer, account=account, waiting=(), unlinked=unlinked)
+            case StripeCustomerUnlinked(account=account):
+                unlinked = customer.unlinked | {account}
+                customer = replace(customer, account=None, unlinked=unlinked)
+            case StripeReportsTaken(versions=versions):
+                customer = replace(customer, waiting=without(customer.waiting, versions))
             case StripeSubscriptionAssigned(stripe_subscription=id, account=account):
                 customer = replace(customer, subscriptions={**customer.subscriptions, id: account})
             case report:
@@ -111,9 +97,7 @@ def fold(customer: StripeCustomer, events: Iterable[AnyOccurrence]) -> StripeCus
 def link(
     customer: StripeCustomer, id: str, account: str, by: Literal["call", "stripe"]
 ) -> list[Fact]:
-    """Link a customer to an account, which then has its subscriptions that nobody else has.
-
-    Linked to it already: nothing is recorded.
+    """Link a customer to an account. Linked to it already: nothing is recorded.
 
     Raises:
         CustomerLinkedElsewhere: it is another account's.
@@ -122,16 +106,23 @@ def link(
         return []
     if customer.account is not None:
         raise CustomerLinkedElsewhere
-    named = {getattr(one.report, "stripe_subscription", None) for one in customer.waiting}
-    assigned: list[Fact] = []
-    for subscription in sorted(filter(None, named)):
-        assigned += assign(customer, subscription, account)
-    return [StripeCustomerLinked(customer=id, account=account, by=by), *assigned]
+    return [StripeCustomerLinked(customer=id, account=account, by=by)]
+
+
+def unlink(customer: StripeCustomer, id: str, account: str) -> list[Fact]:
+    """Take a customer away from an account.
+
+    Raises:
+        CustomerNotLinked: it is not linked to this account.
+    """
+    if customer.account != account:
+        raise CustomerNotLinked
+    return [StripeCustomerUnlinked(customer=id, account=account)]
 
 
 def assign(customer: StripeCustomer, stripe_subscription: str, account: str) -> list[Fact]:
-    """Let a Stripe subscription belong to an account, if it is nobody's."""
-    if stripe_subscription in customer.subscriptions:
+    """Note whose a subscription of this customer is. Noted already: nothing is recorded."""
+    if customer.subscriptions.get(stripe_subscription) == account:
         return []
     return [StripeSubscriptionAssigned(stripe_subscription=stripe_subscription, account=account)]
 
@@ -140,6 +131,8 @@ STRIPE_CUSTOMER: Stream[StripeCustomer] = Stream(
     kind="stripe_customer",
     facts={
         "stripe.customer_linked@1": StripeCustomerLinked,
+        "stripe.customer_unlinked@1": StripeCustomerUnlinked,
+        "stripe.reports_taken@1": StripeReportsTaken,
         "stripe_customer.subscription_assigned@1": StripeSubscriptionAssigned,
         **REPORTS,
     },

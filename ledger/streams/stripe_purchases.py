@@ -35,6 +35,7 @@ from ledger.refusals import (
 from ledger.streams.stripe import (
     Meaning,
     PurchaseOutcome,
+    StripeCheckoutReported,
     StripeCheckoutStarted,
     StripeItem,
     StripeSeatsAnswered,
@@ -44,6 +45,8 @@ from ledger.streams.stripe_state import StripeSubscription
 
 # Longer than all tries of one call to Stripe together take.
 UNDER_WAY_MAX: Final = timedelta(minutes=2)
+# Stripe lets a session be open for a day; its clock is not ours.
+CHECKOUT_OPEN_MAX: Final = timedelta(hours=25)
 CHANGEABLE: Final = frozenset({"active", "trialing"})
 
 # State
@@ -54,7 +57,7 @@ class StripePurchase(Struct, frozen=True):
 
     Attributes:
         version, asked_at: of the event that began it.
-        outcome: None of a purchase at Checkout, and of a change that is under way.
+        outcome: None of a Checkout of which nothing was heard, and of a change that is under way.
     """
 
     version: int
@@ -79,12 +82,21 @@ Purchases = Map[int, StripePurchase]
 
 # Fold
 
+_CHECKOUT_OUTCOMES: Final[dict[str | None, PurchaseOutcome]] = {
+    "complete": "done", "expired": "given_up",
+}  # fmt: skip
+
 
 def fold(purchases: Purchases, event: AnyOccurrence) -> Purchases:
     match event.fact:
         case StripeCheckoutStarted() | StripeSeatsAsked() as asked:
             began = StripePurchase(event.version, event.occurred_at, asked)
             return purchases.set(event.version, began)
+        case StripeCheckoutReported(checkout=id, status=status) if status in _CHECKOUT_OUTCOMES:
+            outcome = _CHECKOUT_OUTCOMES[status]
+            for version, one in purchases.items():
+                if isinstance(one.fact, StripeCheckoutStarted) and one.fact.checkout == id:
+                    return purchases.set(version, replace(one, outcome=outcome))
         case StripeSeatsAnswered(asked=version, outcome=outcome) if version in purchases:
             return purchases.set(version, replace(purchases[version], outcome=outcome))
     return purchases
@@ -154,6 +166,19 @@ def of(purchases: Purchases, stripe_subscription: str) -> tuple[StripePurchase, 
         for one in purchases.values()
         if isinstance(one.fact, StripeSeatsAsked)
         and one.fact.stripe_subscription == stripe_subscription
+    ]
+    return tuple(sorted(its, key=lambda one: one.version))
+
+
+def open_checkouts(purchases: Purchases, product: str, at: datetime) -> tuple[StripePurchase, ...]:
+    """Return the Checkouts for a product that may still be open, in the order of their start."""
+    its = [
+        one
+        for one in purchases.values()
+        if isinstance(one.fact, StripeCheckoutStarted)
+        and one.fact.product == product
+        and one.outcome is None
+        and at - one.asked_at <= CHECKOUT_OPEN_MAX
     ]
     return tuple(sorted(its, key=lambda one: one.version))
 

@@ -69,6 +69,11 @@ def fold(side: StripeSide, event: AnyOccurrence) -> StripeSide:
             return replace(side, customers=(*side.customers, customer))
         case stripe.StripeCustomerDeleted(customer=customer):
             return replace(side, deleted=(*side.deleted, customer))
+        case stripe.StripeCustomerUnlinked(customer=customer):
+            left = tuple(one for one in side.customers if one != customer)
+            return replace(side, customers=left)
+        case stripe.StripeSubscriptionGivenUp(stripe_subscription=id):
+            return _without(side, id)
         case stripe.StripePricesMapped(meanings=meanings):
             subscriptions = {
                 id: with_mapping(one, meanings) for id, one in side.subscriptions.items()
@@ -76,6 +81,16 @@ def fold(side: StripeSide, event: AnyOccurrence) -> StripeSide:
             return replace(side, mapped={**side.mapped, **meanings}, subscriptions=subscriptions)
     purchases = stripe_purchases.fold(side.purchases, event)
     return side if purchases is side.purchases else replace(side, purchases=purchases)
+
+
+def _without(side: StripeSide, stripe_subscription: str) -> StripeSide:
+    """Return the side without a subscription, and without its invoices."""
+    invoices = side.invoices
+    for id, one in side.invoices.items():
+        if one.told.stripe_subscription == stripe_subscription:
+            invoices = invoices.delete(id)
+    kept = {id: one for id, one in side.subscriptions.items() if id != stripe_subscription}
+    return replace(side, subscriptions=kept, invoices=invoices)
 
 
 def _with(

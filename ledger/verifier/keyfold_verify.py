@@ -830,6 +830,8 @@ class Account:
                 # Read whole at once, so that what is wrong with it is told of its position.
                 list(StripeSubscription(id, [report]).lines(Mappings({}, {}), occurred))
                 self.reports.setdefault(id, []).append(report)
+            case "stripe.subscription_given_up@1":
+                self.reports.pop(fact["stripe_subscription"], None)
             case "stripe.prices_mapped@1":
                 self._map(fact["meanings"])
             case name if name in NOT_SHOWN:
@@ -862,6 +864,7 @@ NOT_SHOWN = {
     "stripe.checkout_reported@1",
     "stripe.charge_reported@1",
     "stripe.customer_linked@1",
+    "stripe.customer_unlinked@1",
     "stripe.customer_deleted@1",
     "stripe.seat_sync_started@1",
     "stripe.seat_sync_failed@1",

@@ -127,6 +127,68 @@ def test_no_address_of_checkout_is_kept(it: Shop) -> None:
         assert secret not in states
 
 
+# One Checkout at a time
+
+
+def session_of(got: Any) -> str:
+    url: str = got.body["url"]
+    return url.rpartition("/")[2]
+
+
+def test_an_open_checkout_that_sells_the_same_is_handed_out_again(it: Shop) -> None:
+    first, again = it.buy(key="k-1"), it.buy(key="k-2")
+    assert again.body == first.body
+    assert len(it.asked("POST", CHECKOUTS)) == 1
+
+
+@pytest.mark.parametrize("changes", [{"seats": 5}, {"interval": "year"}])
+def test_an_open_checkout_for_the_product_is_over_before_another_begins(
+    it: Shop, changes: dict[str, Any]
+) -> None:
+    first, second = it.buy(), it.buy(**changes)
+    assert it.stripe.get(f"{CHECKOUTS}/{session_of(first)}")["status"] == "expired"
+    assert it.stripe.get(f"{CHECKOUTS}/{session_of(second)}")["status"] == "open"
+    it.pay(second)
+    assert it.seats() == changes.get("seats", 2)
+
+
+def test_a_checkout_for_another_product_is_left_open(it: Shop) -> None:
+    first = it.buy()
+    it.buy(product="integrations", tier="growth")
+    assert it.stripe.get(f"{CHECKOUTS}/{session_of(first)}")["status"] == "open"
+
+
+@pytest.mark.parametrize("seats", [2, 3])
+def test_a_checkout_that_was_paid_and_not_heard_of_gives_what_is_added_to(
+    it: Shop, seats: int
+) -> None:
+    first = it.buy()
+    it.stripe.pay(session_of(first))  # and nothing is delivered
+    assert it.buy(seats=seats).body["changed"] == "quantity"
+    it.deliver()
+    assert it.seats() == 2 + seats
+    assert len(it.account().stripe.subscriptions) == 1
+
+
+def test_a_checkout_that_ran_out_unheard_is_no_hindrance(it: Shop) -> None:
+    first = it.buy()
+    it.stripe.expire(session_of(first))
+    second = it.buy()
+    assert session_of(second) != session_of(first)
+    it.pay(second)
+    assert it.seats() == 2
+
+
+def test_of_several_at_once_one_checkout_can_be_paid(it: Shop) -> None:
+    def buy(n: int) -> int:
+        return it.buy(key=f"k-{n}", seats=2 + n % 2).status
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(buy, range(8))) == {201}
+    listed = it.stripe.get(CHECKOUTS, {"limit": 100})["data"]
+    assert [one["status"] for one in listed].count("open") == 1
+
+
 # On what there is
 
 

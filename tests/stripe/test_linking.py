@@ -109,10 +109,19 @@ def test_metadata_name_the_account_and_link_its_customer(api: Api) -> None:
     assert panel(api)["seats"] == 4
 
 
-def test_a_checkout_names_the_account_by_its_reference(api: Api) -> None:
+def test_a_checkout_names_the_account_by_its_metadata(api: Api) -> None:
     deliver(api, changed(unnamed()))
-    assert deliver(api, checkout(client_reference_id="acme")).body["outcome"] == "reported"
+    named = checkout(client_reference_id="acme", metadata={"keyfold_account": "acme"})
+    assert deliver(api, named).body["outcome"] == "reported"
     assert panel(api)["seats"] == 2
+
+
+def test_a_reference_alone_gives_nothing_and_links_nobody(api: Api) -> None:
+    deliver(api, changed(unnamed()))
+    assert deliver(api, checkout(client_reference_id="acme")).body["outcome"] == "waiting"
+    assert panel(api)["seats"] == 0
+    assert api.put("portal", LINK.replace("acme", "beta"), {"customer": "cus_1"}).status == 200
+    assert (panel(api)["seats"], panel(api, "beta")["seats"]) == (0, 2)
 
 
 def test_a_reference_that_is_no_account_id_names_nobody(api: Api) -> None:
@@ -140,6 +149,7 @@ def test_a_subscription_stays_with_its_first_account(api: Api) -> None:
 
 def test_what_names_nobody_at_all_is_kept(api: Api) -> None:
     dispute = {"id": "dp_1", "object": "dispute", "charge": "ch_1", "amount": 5, "currency": "eur"}
+    del dispute["charge"]
     got = deliver(api, event("charge.dispute.created", dispute, id="evt_dispute"))
     assert got.body["outcome"] == "ownerless"
     assert len(api.ports.book.store.read_stream("stripe_event-evt_dispute")[1]) == 2

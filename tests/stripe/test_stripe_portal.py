@@ -133,3 +133,59 @@ def test_a_call_that_was_cut_off_is_repeated_with_the_same_key(it: Shop) -> None
     assert it.portal().status == 201
     first, again = it.asked("POST", SESSIONS)
     assert first.idempotency_key == again.idempotency_key
+
+
+def shared(it: Shop) -> str:
+    """Let a customer, linked to the first of two accounts, pay for subscriptions of both."""
+    bought = it.subscribe()
+    (price,) = it.stripe.get("/v1/prices", {"lookup_keys": ["cloud_pos_month"]})["data"]
+    of_beta = {
+        "customer": bought["customer"],
+        "items": [{"price": price["id"]}],
+        "metadata": {"keyfold_account": "beta"},
+    }
+    it.stripe.post("/v1/subscriptions", of_beta)
+    it.deliver()
+    customer: str = bought["customer"]
+    return customer
+
+
+def test_a_customer_that_pays_for_another_account_is_not_opened_for_that_one(it: Shop) -> None:
+    customer = shared(it)
+    got = it.portal("beta")
+    assert (got.status, got.code) == (409, "customer_shared")
+    assert "linked to another account" in got.body["detail"]
+    assert it.portal("acme").status == 201
+    assert opened_for(it) == [customer]
+
+
+def test_a_shared_customer_that_is_nobodys_is_opened_for_nobody(it: Shop) -> None:
+    customer = shared(it)
+    unlinked = "/v1/accounts/acme/stripe-customer"
+    got = it.api.ask("support", "DELETE", unlinked, {"customer": customer, "reason": "not theirs"})
+    assert got.status == 200
+    for account in ("acme", "beta"):
+        assert it.portal(account).code == "customer_shared"
+
+
+def test_a_purchase_is_never_made_as_a_customer_of_others(it: Shop) -> None:
+    shared(it)
+    assert it.buy("beta", product="integrations", tier="growth").status == 201
+    assert "customer" not in it.asked("POST", "/v1/checkout/sessions")[-1].params
+
+
+def test_billing_lists_nobody_elses_invoices(it: Shop) -> None:
+    customer = shared(it)
+    it.stripe.post("/v1/invoices", {"customer": customer})  # of no subscription, and not told
+    everybody = it.stripe.get("/v1/invoices", {"customer": customer})["data"]
+    its = {}
+    for account in ("acme", "beta"):
+        seen = it.billing(account)
+        assert seen["live"] is True
+        its[account] = {one["id"] for one in seen["invoices"]}
+        assert its[account] == {
+            one["id"] for one in it.billing(account, "?as_of=2026-03-02T00:00:00Z")["invoices"]
+        }
+    assert not its["acme"] & its["beta"]
+    assert its["acme"] | its["beta"] <= {one["id"] for one in everybody}
+    assert all(its.values())

@@ -11,6 +11,7 @@ from ledger.catalog import Catalog, builtin, parse
 from tests.stripe.payloads import deliver_body
 from tests.stripe.shop import PRICES, Shop, price, shop
 from tests.stripe.test_checkout import BILLED, BILLED_PRICES
+from tests.stripe.test_stripe_portal import shared
 from tests.web.api import Got, memory_api
 from web.errors import KINDS
 
@@ -43,6 +44,20 @@ def linked_to_another_while_at_an_old_version(it: Shop) -> Got:
     place = "/v1/accounts/{}/stripe-customer"
     it.api.put("portal", place.format("other"), {"customer": "cus_1"})
     return it.api.put("portal", place.format("acme"), {"customer": "cus_1"})
+
+
+def unlinked(it: Shop) -> Got:
+    body = {"customer": "cus_1", **REASON}
+    return it.api.ask("support", "DELETE", "/v1/accounts/acme/stripe-customer", body)
+
+
+def opened_for_a_shared_customer(it: Shop) -> Got:
+    shared(it)
+    return it.portal("beta")
+
+
+def assigned(it: Shop, id: str) -> Got:
+    return it.api.put("support", f"/v1/accounts/acme/stripe-subscriptions/{id}", REASON)
 
 
 def terminated(it: Shop) -> Got:
@@ -101,6 +116,15 @@ ROWS = [
     Row(
         "another account's customer", 409, "customer_linked_elsewhere",
         linked_to_another_while_at_an_old_version,
+    ),
+    Row("not linked", 409, "customer_not_linked", unlinked),
+    Row("pays for another account", 409, "customer_shared", opened_for_a_shared_customer),
+    Row(
+        "another account's", 409, "stripe_subscription_elsewhere",
+        lambda it: assigned(it, it.subscribe("other")["id"]),
+    ),
+    Row(
+        "nobody's", 404, "stripe_subscription_not_found", lambda it: assigned(it, "sub_nobodys")
     ),
     Row("never at Stripe", 409, "no_stripe_customer", lambda it: it.portal()),
     Row("Stripe's to end", 409, "managed_in_stripe", terminated),

@@ -28,6 +28,9 @@ from tests.stripe_server.world import World
 Handler = Callable[..., Json]
 
 
+OWN_ACCOUNT = "acct_1Ours"
+
+
 class Route(NamedTuple):
     """A call: `*` in a path stands for an id."""
 
@@ -197,6 +200,10 @@ def _line_items(world: World, params: Json, name: str) -> Json:
     return listed(items, params, f"/v1/checkout/sessions/{name}/line_items")
 
 
+def _own_account(world: World, params: Json) -> Json:
+    return {"id": OWN_ACCOUNT, "object": "account"}
+
+
 def _expire(world: World, params: Json, name: str) -> Json:
     return checkout.expire(world, name)
 
@@ -206,6 +213,7 @@ def _retrieve_item(world: World, params: Json, name: str) -> Json:
 
 
 ROUTES = [
+    Route("GET", "/v1/account", "account_retrieve_current", _own_account),
     Route("POST", "/v1/customers", "customer_create", catalog.create_customer),
     Route("GET", "/v1/customers", "customer_list", _list("customer", "/v1/customers", "email")),
     Route("GET", "/v1/customers/*", "customer_retrieve", _retrieve("customer")),

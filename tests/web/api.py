@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,6 +37,7 @@ from ledger.store.signed_checkpoints import signed_checkpoints
 from ledger.store.token_uses import NotedUses, token_uses
 from ledger.streams.token import ROLES
 from projections.stores import open_tables
+from projections.stripe_holders import stripe_holders
 from tests.worlds import NOON, SECRET, ports, stamp
 from web.app import create_app
 from web.settings import Settings, StripeSettings
@@ -240,11 +241,13 @@ def memory_api(
     settings = Settings("memory:", SECRET, world.catalog, PUBLIC_URL, test_clock, 100)
     settings = settings._replace(stripe=stripe)
     signing = signing_of(SECRET, (), signed_checkpoints(world.book.store))
+    tables = open_tables("memory:")
+    world = world._replace(stripe_holders=partial(stripe_holders, world.book, tables))
     wiring = Wiring(
         settings,
         clock,
         world,
-        open_tables("memory:"),
+        tables,
         signing,
         link_key=SECRET.derive("portal links"),
         cookie_key=SECRET.derive("page cookies"),

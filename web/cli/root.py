@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "timeline": Lazy("web.cli.timeline:timeline_", "What happened to anything that has an id."),
     "attempts": Lazy("web.cli.attempts:attempts", "Let an account try codes again."),
     "link": Lazy("web.cli.link:link", "Tell which customer of Stripe's an account is."),
+    "unlink": Lazy("web.cli.link:unlink", "Take a customer of Stripe's away from an account."),
     "billing": Lazy("web.cli.billing:billing", "What an account pays, and when next."),
     "diff": Lazy("web.cli.questions:diff_", "What became different between two moments."),
     "explain": Lazy("web.cli.questions:explain", "Why a seat or a code works, or does not."),

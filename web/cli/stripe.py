@@ -15,6 +15,7 @@ from web.cli.failures import REFUSED
 from web.cli.opening import OPERATOR, opened
 from web.cli.options import json_option
 from web.cli.printing import print_json, print_table, progress
+from web.cli.stripe_assign import assign
 from web.cli.stripe_drift import reconcile, remap
 from web.cli.stripe_files import import_
 from web.seat_sync_loop import billed_accounts
@@ -102,6 +103,7 @@ def _told(step: Step) -> str:
     return f"{said}, invoice {step.invoice} {step.invoice_status}" if step.invoice else said
 
 
+stripe.add_command(assign)
 stripe.add_command(import_)
 stripe.add_command(reconcile)
 stripe.add_command(remap)

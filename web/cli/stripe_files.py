@@ -97,7 +97,7 @@ def _refuse_foreign(work: Opened, event: StripeEvent) -> None:
     stripe = work.ports.stripe
     if stripe and stripe.livemode is not None and stripe.livemode is not event.livemode:
         raise NotAnEvent("`livemode` is not that of STRIPE_API_KEY")
-    if event.connected is not None:
+    if event.connected is not None and not (stripe and stripe.is_own(event.connected)):
         raise NotAnEvent("`account` is a connected account, not the vendor's own")
 
 

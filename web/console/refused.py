@@ -19,6 +19,7 @@ _ADVICE: Final[dict[type[Refusal], str]] = {
     refusals.SubscriptionEnded: "There is nothing left to end.",
     refusals.ManagedInStripe: "Cancel it in Stripe's dashboard.",
     refusals.CustomerLinkedElsewhere: "Look for the customer to see whose it is.",
+    refusals.CustomerNotLinked: "Somebody may have unlinked it meanwhile.",
     refusals.IdempotencyKeyReused: "This form was sent before with other values: open it anew.",
 }
 

@@ -15,6 +15,7 @@ from commands.gateways.stripe import (
 )
 from ledger.money import decimal, decimals
 from ledger.refusals import (
+    CustomerShared,
     InvalidRequest,
     NoStripeCustomer,
     Refusal,
@@ -116,6 +117,13 @@ def refused(problem: Refusal | StripeFault | StripeNotConfigured) -> Saying:
                 "warn",
                 _("Seats of this product are not bought beforehand."),
                 [_("Each further one is billed from when it is added.")],
+                409,
+            )
+        case CustomerShared():
+            return Saying(
+                "warn",
+                _("Your subscriptions are paid for by a customer that is not yours alone."),
+                [_("Ask us: we can say who manages them in Stripe.")],
                 409,
             )
         case NoStripeCustomer():

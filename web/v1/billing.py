@@ -10,6 +10,7 @@ from commands.open_stripe_portal import open_stripe_portal as open_portal
 from commands.start_checkout import Purchase
 from commands.start_checkout import start_checkout as start
 from ledger.refusals import (
+    CustomerShared,
     IdempotencyKeyReused,
     NoStripeCustomer,
     SeatsFollowHolders,
@@ -68,7 +69,8 @@ def start_checkout(account: str, headers: dict[str, Any], body: dict[str, Any]) 
 
     `{CHECKOUT_SESSION_ID}` in `success_url` is filled in by Stripe; without a Checkout it is left
     out. Without an `Idempotency-Key`, a request is the same as another that asks for the same while
-    that is under way.
+    that is under way. A Checkout for the same product that is still open is answered again if it
+    sells the same, and is expired if not: there are never two that could be paid.
     """
     settings = parts().wiring.settings
     return_urls.check(settings, "/success_url", body["success_url"])
@@ -95,14 +97,15 @@ def start_checkout(account: str, headers: dict[str, Any], body: dict[str, Any]) 
     answers={
         201: Answered(schemas.StripePortal, "Where to send the customer.", ("Keyfold-Position",))
     },
-    refusals=(NoStripeCustomer,),
+    refusals=(NoStripeCustomer, CustomerShared),
     problems=_FAULTS,
 )
 def open_stripe_portal(account: str, body: dict[str, Any]) -> Response:
     """Open Stripe's Customer Portal: the card, the invoices, the end of a subscription.
 
     For the account's linked customer, of several the one with a subscription that has not ended; or
-    for the customer of its newest subscription.
+    for the customer of its newest subscription. Only for a customer that is linked to the account,
+    or all of whose subscriptions are its own: one that pays for others as well is refused.
     """
     return_urls.check(parts().wiring.settings, "/return_url", body["return_url"])
     url = open_portal(ports(), stamp(), account, body["return_url"])

@@ -1,0 +1,117 @@
+"""Give a Stripe subscription to an account by hand (`stripe assign`)."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from commands import checks
+from commands.deciding import deciding
+from commands.gateways.stripe import StripeRefused
+from commands.ports import Ports
+from commands.record_stripe_event import record_retrieved
+from commands.stripe_ownership import Draft, give, move
+from ledger.book import Loaded
+from ledger.events import Stamp
+from ledger.limits import STRIPE_SUBSCRIPTION_ID
+from ledger.refusals import FieldError, StripeSubscriptionElsewhere, StripeSubscriptionNotFound
+from ledger.streams import account as account_stream
+from ledger.streams.account import ACCOUNT
+from ledger.streams.account_state import Account
+from ledger.streams.stripe_object import STRIPE_OBJECT, Evidence
+
+
+class Assigned(NamedTuple):
+    """The account just after.
+
+    Attributes:
+        moved_from: whose the subscription was.
+        applied: how many reports had waited, and are the account's now.
+    """
+
+    account: Loaded[Account]
+    stripe_subscription: str
+    moved_from: str | None
+    applied: int
+    position: int
+
+
+def assign_subscription(
+    ports: Ports,
+    stamp: Stamp,
+    account: str,
+    stripe_subscription: str,
+    reason: str,
+    moved_from: str | None = None,
+    *,
+    expected_version: int | None = None,
+) -> Assigned:
+    """Give a subscription to an account, for good; its customer is linked to nobody by it.
+
+    One that the ledger has not heard of is asked for at Stripe. The account's already: nothing is
+    recorded.
+
+    Args:
+        moved_from: whose it is known to be; needed to take it away from there.
+
+    Raises:
+        InvalidRequest: fields that do not fit.
+        VersionMismatch, StripeSubscriptionElsewhere, StripeSubscriptionNotFound: in this order.
+        StripeUnavailable, StripeRefused, StripeKeyRefused: it had to be asked for.
+    """
+    checks.refuse_if(
+        [
+            *checks.account(account),
+            *_subscription(stripe_subscription),
+            *checks.reason(ports, reason),
+        ]
+    )
+    if not ports.book.load(STRIPE_OBJECT, stripe_subscription).version:
+        _ask(ports, stamp, stripe_subscription)
+
+    def attempt() -> Assigned:
+        draft = Draft(ports)
+        loaded = draft.account(account)
+        account_stream.expect_version(loaded.version, expected_version)
+        draft.put_first(loaded)
+        known = draft.object(stripe_subscription)
+        holder = known.state.account or next(iter(ports.stripe_holders(stripe_subscription)), None)
+        if known.state.account == account:
+            return Assigned(loaded, stripe_subscription, None, 0, loaded.head)
+        if holder not in (None, account, moved_from):
+            raise StripeSubscriptionElsewhere
+        if not known.version and holder is None:
+            raise StripeSubscriptionNotFound
+        sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
+        evidence = Evidence("call", None)
+        if holder in (None, account):
+            give(draft, stripe_subscription, account, evidence, reason=sealed)
+        else:
+            draft.owners[stripe_subscription] = str(holder)
+            move(draft, stripe_subscription, account, evidence, sealed)
+        position = draft.append(stamp).position
+        return Assigned(
+            ports.book.load(ACCOUNT, account),
+            stripe_subscription,
+            holder if holder != account else None,
+            len(draft.taken),
+            position,
+        )
+
+    return deciding(attempt)
+
+
+def _ask(ports: Ports, stamp: Stamp, id: str) -> None:
+    if ports.stripe is None:
+        return
+    try:
+        record_retrieved(ports, stamp, ports.stripe.subscription(id))
+    except StripeRefused as refused:
+        if refused.code != "resource_missing":
+            raise
+
+
+def _subscription(value: str) -> list[FieldError]:
+    if re.fullmatch(STRIPE_SUBSCRIPTION_ID, value):
+        return []
+    return [FieldError("/stripe_subscription", "must be the id of a Stripe subscription: sub_…")]

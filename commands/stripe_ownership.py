@@ -1,0 +1,476 @@
+"""Whose a report of Stripe's is, and what has to be recorded so that it stays so.
+
+    draft = Draft(ports)
+    settled = settle(draft, report, names)       # an account, or None while nobody knows
+    draft.add(draft.load(ACCOUNT, settled.account), report)
+    draft.append(stamp)                          # everything in one commit, or VersionConflict
+
+Source: docs/stripe.md, "Whose it is".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final, NamedTuple, TypeVar
+
+from msgspec.structs import replace
+
+from commands.ports import Ports
+from ledger.book import Appended, Change, Dated, Loaded
+from ledger.events import Fact, Sealed, Stamp, Stream
+from ledger.store.recorder import VersionConflict
+from ledger.streams import stripe_customer, stripe_object
+from ledger.streams.account import ACCOUNT
+from ledger.streams.account_state import Account
+from ledger.streams.stripe import (
+    StripeCheckoutReported,
+    StripeCustomerDeleted,
+    StripeReport,
+    StripeReportsTaken,
+    StripeSubscriptionGivenUp,
+    StripeSubscriptionReported,
+)
+from ledger.streams.stripe_customer import STRIPE_CUSTOMER, StripeCustomer
+from ledger.streams.stripe_object import (
+    STRIPE_OBJECT,
+    By,
+    Evidence,
+    StripeObject,
+    StripeObjectOwned,
+    StripeObjectReleased,
+    StripeReportWaits,
+    Waiting,
+    objects_of,
+)
+
+StateT = TypeVar("StateT")
+
+CONFLICT: Final = "metadata.keyfold_account: belongs to another account already"
+UNPROVEN: Final = "client_reference_id: this ledger began no such Checkout for that account"
+
+
+class Names(NamedTuple):
+    """What an object of Stripe's says of whose it is.
+
+    Attributes:
+        account: that its metadata name.
+        claimed: its `client_reference_id`, which whoever opens a Payment Link can set.
+        objects: further objects that it is about: the charge and the payment of an invoice.
+    """
+
+    account: str | None = None
+    claimed: str | None = None
+    objects: tuple[str, ...] = ()
+
+
+class Settled(NamedTuple):
+    """Whose a report is: None while nobody knows; and what is wrong about what it says of that."""
+
+    account: str | None
+    problems: tuple[str, ...] = ()
+
+
+class _Owner(NamedTuple):
+    account: str
+    evidence: Evidence
+
+
+class Draft:
+    """Facts on their way to several streams, in one commit; each stream is loaded once."""
+
+    def __init__(self, ports: Ports) -> None:
+        self.ports = ports
+        self._loaded: dict[str, Loaded[Any]] = {}
+        self._facts: dict[str, list[Fact | Dated]] = {}
+        self.owners: dict[str, str] = {}
+        self.linked: dict[str, str] = {}
+        self.taken: set[tuple[str, int]] = set()
+        self.noted: set[tuple[str, str]] = set()
+
+    def load(self, stream: Stream[StateT], id: str) -> Loaded[StateT]:
+        name = stream.name(id)
+        if name not in self._loaded:
+            self._loaded[name] = self.ports.book.load(stream, id)
+        return self._loaded[name]
+
+    def account(self, id: str) -> Loaded[Account]:
+        return self.load(ACCOUNT, id)
+
+    def customer(self, id: str) -> Loaded[StripeCustomer]:
+        return self.load(STRIPE_CUSTOMER, id)
+
+    def object(self, id: str) -> Loaded[StripeObject]:
+        return self.load(STRIPE_OBJECT, id)
+
+    def owner(self, id: str) -> str | None:
+        """Return whose an object is, with what was decided here."""
+        return self.owners.get(id) or self.object(id).state.account
+
+    def link_of(self, customer: str) -> str | None:
+        """Return the account that a customer is linked to, with what was decided here."""
+        return self.linked.get(customer) or self.customer(customer).state.account
+
+    def add(self, loaded: Loaded[Any], *facts: Fact | Dated) -> None:
+        self._loaded.setdefault(loaded.name, loaded)
+        if facts:
+            self._facts.setdefault(loaded.name, []).extend(facts)
+
+    def next_version(self, loaded: Loaded[Any]) -> int:
+        return loaded.version + len(self._facts.get(loaded.name, ())) + 1
+
+    def put_first(self, loaded: Loaded[Any]) -> None:
+        """Record a stream's facts before all others, whenever they are added."""
+        self._loaded[loaded.name] = loaded
+        self._facts[loaded.name] = []
+
+    def has_facts_of(self, account: str) -> bool:
+        return ACCOUNT.name(account) in self._facts
+
+    def append(self, stamp: Stamp, causation: str | None = None) -> Appended:
+        """Record everything; an account gets nothing of an object that went elsewhere meanwhile.
+
+        Args:
+            causation: of what is recorded in all streams but the first.
+
+        Raises:
+            VersionConflict: a stream that this was decided on has moved.
+        """
+        for name, loaded in self._loaded.items():
+            if loaded.stream is STRIPE_OBJECT and name not in self._facts:
+                now = self.ports.book.load(STRIPE_OBJECT, loaded.id)
+                if now.version != loaded.version:
+                    raise VersionConflict(name, loaded.version + 1, now.version)
+        changes = [
+            Change(self._loaded[name], facts, causation if number else None)
+            for number, (name, facts) in enumerate(self._facts.items())
+        ]
+        if not changes:
+            return Appended(self.ports.book.head(), ())
+        return self.ports.book.append(stamp, *changes)
+
+
+def settle(draft: Draft, report: StripeReport, names: Names) -> Settled:
+    """Decide whose a report is; what follows from that is added to the draft."""
+    ids = _ids(report, names)
+    subscription = getattr(report, "stripe_subscription", None)
+    customer = report.customer
+    named, evidence, problems = _named(draft, report, names)
+    owner = _known_owner(draft, ids[:1] if subscription else ids, customer)
+    if owner is not None and named is not None:
+        owner, problems = _held_against(draft, owner, _Owner(named, evidence), ids[:1], problems)
+    elif named is not None:
+        owner = _Owner(named, evidence)
+    elif owner is None and customer is not None and (linked := draft.link_of(customer)):
+        owner = _Owner(linked, Evidence("customer", report.created))
+    if owner is None:
+        return Settled(None, problems)
+    account, evidence = owner
+    if customer is not None and named == account and _may_link(draft, report, customer, account):
+        link(draft, customer, account, "stripe")
+    for id in ids:
+        if draft.owner(id) is None:
+            give(draft, id, account, evidence, customer)
+    if customer is not None and subscription is not None:
+        _note_subscription(draft, customer, subscription, account)
+    return Settled(account, problems)
+
+
+def _held_against(
+    draft: Draft, owner: _Owner, named: _Owner, ids: Iterable[str], problems: tuple[str, ...]
+) -> tuple[_Owner, tuple[str, ...]]:
+    """Return whose an object is that belongs to somebody, and names somebody."""
+    if owner.account == named.account:
+        if owner.evidence.by == "customer":
+            for id in ids:  # it would stay, should the customer be unlinked
+                _own(draft, id, *named)
+            return named, problems
+        return owner, problems
+    if named.evidence.beats(owner.evidence):
+        for id in ids:
+            move(draft, id, *named)
+        return named, problems
+    for id in ids:
+        known = draft.object(id)
+        draft.add(known, *stripe_object.claim(known.state, id, named.account))
+    return owner, (*problems, CONFLICT)
+
+
+def wait(draft: Draft, report: StripeReport, names: Names) -> bool:
+    """Let a report wait: with its customer, else with what it is about; false if it has neither."""
+    ids = _ids(report, names)
+    if report.customer is None and not ids:
+        return False
+    place: Loaded[Any] = (
+        draft.customer(report.customer) if report.customer is not None else draft.object(ids[0])
+    )
+    version = draft.next_version(place)
+    draft.add(place, dated(report))
+    for id in ids:
+        known = draft.object(id)
+        if known.name != place.name or len(ids) > 1:
+            beside = tuple(other for other in ids if other != id)
+            draft.add(known, StripeReportWaits(stream=place.name, version=version, beside=beside))
+    return True
+
+
+# Steps
+
+
+def _ids(report: StripeReport, names: Names) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*objects_of(report), *names.objects)))
+
+
+def _named(
+    draft: Draft, report: StripeReport, names: Names
+) -> tuple[str | None, Evidence, tuple[str, ...]]:
+    """Return the account that an object names, as far as it is to be believed."""
+    if isinstance(report, StripeCheckoutReported):
+        evidence = Evidence("checkout", None)
+        began = draft.owner(report.checkout) or _began(draft, report.checkout, names.claimed)
+        if names.account is None and names.claimed is not None and began != names.claimed:
+            return None, evidence, (UNPROVEN,)
+        return names.account or began, evidence, ()
+    creation = getattr(report, "source", "").endswith("subscription.created")
+    by: By = "created" if creation else "metadata"
+    return names.account, Evidence(by, report.created), ()
+
+
+def _began(draft: Draft, checkout: str, claimed: str | None) -> str | None:
+    """Return the account that a Checkout was begun for, if it has that on record itself."""
+    if claimed is None:
+        return None
+    purchases = draft.account(claimed).state.stripe.purchases.values()
+    begun = any(getattr(one.fact, "checkout", None) == checkout for one in purchases)
+    return claimed if begun else None
+
+
+def _known_owner(draft: Draft, ids: Iterable[str], customer: str | None) -> _Owner | None:
+    for id in ids:
+        known = draft.object(id).state
+        if known.account is not None and known.evidence is not None:
+            return _Owner(known.account, known.evidence)
+        account = _on_record(draft, id, customer)
+        if account is not None:
+            return _Owner(account, Evidence("record", None))
+    return None
+
+
+def _on_record(draft: Draft, id: str, customer: str | None) -> str | None:
+    """Return whose an object is by what was recorded before objects had streams of their own."""
+    if draft.object(id).version:
+        return None
+    if customer is not None:
+        account = draft.customer(customer).state.subscriptions.get(id)
+        if account is not None:
+            return account
+    holders = draft.ports.stripe_holders(id)
+    for account in holders:
+        if _holds(draft.account(account).state, id):
+            give_up_elsewhere(draft, id, account, holders)
+            return account
+    return None
+
+
+def _holds(account: Account, id: str) -> bool:
+    side = account.stripe
+    return not id.startswith("sub_") or id in side.subscriptions
+
+
+def give_up_elsewhere(draft: Draft, id: str, account: str, holders: Iterable[str]) -> list[str]:
+    """Let all accounts but one give a subscription up; return those that had it."""
+    others = []
+    for other in holders:
+        loaded = draft.account(other)
+        if other != account and id in loaded.state.stripe.subscriptions:
+            draft.add(loaded, StripeSubscriptionGivenUp(stripe_subscription=id, account=account))
+            others.append(other)
+    return others
+
+
+def _may_link(draft: Draft, report: StripeReport, customer: str, account: str) -> bool:
+    is_there = not isinstance(report, StripeCustomerDeleted)
+    return is_there and _is_free_for(draft, customer, account)
+
+
+def _is_free_for(draft: Draft, customer: str, account: str) -> bool:
+    unlinked = draft.customer(customer).state.unlinked
+    return draft.link_of(customer) is None and account not in unlinked
+
+
+def link(draft: Draft, customer: str, account: str, by: Any, reason: Sealed | None = None) -> int:
+    """Link a customer, which brings all that waits with it; return how many reports that were.
+
+    Raises:
+        CustomerLinkedElsewhere: it is another account's.
+    """
+    known = draft.customer(customer)
+    facts = stripe_customer.link(known.state, customer, account, by)
+    if not facts:
+        return 0
+    loaded = draft.account(account)
+    draft.linked[customer] = account
+    draft.add(loaded, *(replace(fact, reason=reason) for fact in facts))
+    draft.add(known, *facts)
+    before = len(draft.taken)
+    evidence = Evidence("customer", None)
+    for one in known.state.waiting:
+        ids = objects_of(one.report)
+        owner = next(filter(None, map(draft.owner, ids)), None) or account
+        _take(draft, known, [one], owner, marked=False)
+        for id in ids:
+            if draft.owner(id) is None:
+                give(draft, id, owner, evidence, customer)
+            subscription = getattr(one.report, "stripe_subscription", None)
+            if id == subscription:
+                _note_subscription(draft, customer, id, owner)
+    return len(draft.taken) - before
+
+
+def begin(draft: Draft, checkout: str, account: str) -> None:
+    """Note that a Checkout was begun for an account; Stripe may have told of it before."""
+    evidence = Evidence("checkout", None)
+    known = draft.object(checkout)
+    if known.state.account is None:
+        give(draft, checkout, account, evidence)
+    elif known.state.evidence is not None and evidence.beats(known.state.evidence):
+        move(draft, checkout, account, evidence)
+    for waits in known.state.elsewhere:
+        kind, _, id = waits.stream.partition("-")
+        if kind == STRIPE_CUSTOMER.kind and _is_free_for(draft, id, account):
+            link(draft, id, account, "stripe")
+
+
+def give(
+    draft: Draft,
+    id: str,
+    account: str,
+    evidence: Evidence,
+    customer: str | None = None,
+    reason: Sealed | None = None,
+) -> None:
+    """Give an object to an account, with all that waits for it, and what that is about as well."""
+    known = draft.object(id)
+    _own(draft, id, account, evidence, reason)
+    beside = list(_take_waiting(draft, known, account, customer))
+    for other in dict.fromkeys(beside):
+        held = draft.owner(other)
+        if held is None:
+            give(draft, other, account, evidence, customer)
+        elif held != account:
+            known_by = draft.object(other).state.evidence
+            if known_by is not None and evidence.beats(known_by):
+                move(draft, other, account, evidence)
+
+
+def _own(
+    draft: Draft, id: str, account: str, evidence: Evidence, reason: Sealed | None = None
+) -> None:
+    draft.owners[id] = account
+    by, said_at = evidence
+    fact = StripeObjectOwned(object=id, account=account, by=by, said_at=said_at, reason=reason)
+    draft.add(draft.object(id), fact)
+
+
+def _take_waiting(
+    draft: Draft, known: Loaded[StripeObject], account: str, customer: str | None
+) -> Iterable[str]:
+    """Take what waits for an object to an account; return what else that is about."""
+    _take(draft, known, known.state.waiting, account)
+    if customer is not None:
+        place = draft.customer(customer)
+        its = [one for one in place.state.waiting if known.id in objects_of(one.report)]
+        _take(draft, place, its, account)
+    for waits in known.state.elsewhere:
+        kind, _, id = waits.stream.partition("-")
+        other: Loaded[Any] = (
+            draft.customer(id) if kind == STRIPE_CUSTOMER.kind else draft.object(id)
+        )
+        its = [one for one in other.state.waiting if one.event.version == waits.version]
+        _take(draft, other, its, account)
+        for one in its:
+            subscription = getattr(one.report, "stripe_subscription", None)
+            if kind == STRIPE_CUSTOMER.kind and subscription == known.id:
+                _note_subscription(draft, id, known.id, account)
+        yield from waits.beside
+
+
+def _take(
+    draft: Draft,
+    place: Loaded[Any],
+    waiting: Iterable[Waiting],
+    account: str,
+    *,
+    marked: bool = True,
+) -> None:
+    """Record reports on an account that had waited in a place, each once."""
+    its = [one for one in waiting if (place.name, one.event.version) not in draft.taken]
+    for one in its:
+        draft.taken.add((place.name, one.event.version))
+        causation = f"{place.name}/{one.event.version}"
+        draft.add(draft.account(account), Dated(one.report, one.event.occurred_at, causation))
+    if its and marked:
+        versions = tuple(one.event.version for one in its)
+        draft.add(place, StripeReportsTaken(versions=versions, account=account))
+
+
+def move(
+    draft: Draft, id: str, account: str, evidence: Evidence, reason: Sealed | None = None
+) -> None:
+    """Let an object that is somebody's be another account's, with what was reported about it."""
+    before = draft.owner(id)
+    _own(draft, id, account, evidence, reason)
+    if before is not None:
+        reports = give_up(draft, id, before, account)
+        draft.add(draft.account(account), *map(dated, reports))
+        for customer in _customers(reports):
+            _note_subscription(draft, customer, id, account)
+
+
+def release(draft: Draft, id: str, account: str) -> None:
+    """Let a subscription be nobody's again; what was reported about it waits."""
+    known = draft.object(id)
+    draft.add(known, StripeObjectReleased(object=id, account=account))
+    for report in give_up(draft, id, account, None):
+        wait(draft, report, Names())
+
+
+def give_up(draft: Draft, id: str, account: str, to: str | None) -> list[StripeReport]:
+    """Let an account give a subscription up; return what is to be known of it elsewhere."""
+    loaded = draft.account(account)
+    side = loaded.state.stripe
+    subscription = side.subscriptions.get(id)
+    invoices = [one.told for one in side.invoices.values() if one.told.stripe_subscription == id]
+    if subscription is None and not invoices:
+        return []
+    draft.add(loaded, StripeSubscriptionGivenUp(stripe_subscription=id, account=to))
+    reports: list[StripeReport] = []
+    if subscription is not None:
+        told, itemised = subscription.told, subscription.itemised
+        reports += [told] if itemised in (None, told) else [itemised, told]
+    return [*reports, *sorted(invoices, key=lambda one: (one.created, one.invoice))]
+
+
+def _customers(reports: Iterable[StripeReport]) -> Iterable[str]:
+    return dict.fromkeys(one.customer for one in reports if one.customer is not None)
+
+
+def _note_subscription(draft: Draft, customer: str, id: str, account: str) -> None:
+    """Note with a customer whose a subscription of it is."""
+    noted = (customer, id)
+    if noted in draft.noted:
+        return
+    draft.noted.add(noted)
+    known = draft.customer(customer)
+    draft.add(known, *stripe_customer.assign(known.state, id, account))
+
+
+def dated(report: StripeReport) -> Dated:
+    return Dated(report, occurred_at(report))
+
+
+def occurred_at(report: StripeReport) -> datetime:
+    """Return when what a report says became true: an end may be heard of long after."""
+    if isinstance(report, StripeSubscriptionReported) and report.is_end:
+        return report.ended_at or report.created
+    return report.created

@@ -1,0 +1,224 @@
+"""One object of Stripe's and whose it is: a subscription, a Checkout session, a charge, a payment.
+
+Stream:    `stripe_object-<sub_… | cs_… | ch_… | pi_…>`
+Facts:     StripeObjectOwned, StripeObjectReleased, StripeObjectClaimed, StripeReportWaits; and
+           what Stripe reported that names no customer, while nobody knows whose it is
+Invariant: an object belongs to one account at a time, under whichever customer it is reported.
+Source:    docs/stripe.md, "Whose it is".
+
+Whoever records a report about an object reads this stream first, and appends to it when that
+settles, or changes, whose the object is: of two who try at once, one loses and decides again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final, Literal, NamedTuple, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ledger.events import AnyOccurrence, Fact, Sealed, Stream
+from ledger.streams.stripe import (
+    LONG_AGO,
+    REPORTS,
+    StripeChargeReported,
+    StripeCheckoutReported,
+    StripeInvoiceReported,
+    StripeReport,
+    StripeReportsTaken,
+    StripeSubscriptionReported,
+)
+from ledger.streams.stripe_state import StripeSubscription, with_report
+
+# How an owner is known, the strongest first. What somebody said by a call, or what was on record
+# before this rule, is final. Then what was so when the object was made: its own metadata, the
+# Checkout that sold it. Metadata that came later are weaker than the customer's account, which the
+# subscription had before.
+By = Literal["call", "record", "created", "checkout", "customer", "metadata"]
+_RANKS: Final[dict[By, int]] = {
+    "call": 0, "record": 0, "created": 1, "checkout": 2, "customer": 3, "metadata": 4,
+}  # fmt: skip
+
+# Facts
+
+
+class StripeObjectOwned(Fact, frozen=True):
+    """An object of Stripe's belongs to this account.
+
+    Attributes:
+        object: Stripe's id.
+        by: how that is known.
+        said_at: when Stripe said so, by its clock.
+        reason: why, if somebody said so by a call.
+    """
+
+    object: str
+    account: str
+    by: By
+    said_at: datetime | None = None
+    reason: Sealed | None = None
+
+
+class StripeObjectReleased(Fact, frozen=True):
+    """An object belongs to nobody again: what it belonged to somebody by was taken back."""
+
+    object: str
+    account: str
+
+
+class StripeObjectClaimed(Fact, frozen=True):
+    """Stripe named another account than the one that the object belongs to."""
+
+    object: str
+    account: str
+
+
+class StripeReportWaits(Fact, frozen=True):
+    """A report about this object waits in another stream to be told whose it is.
+
+    Attributes:
+        stream, version: where it waits.
+        beside: other objects that the report is about.
+    """
+
+    stream: str
+    version: int
+    beside: tuple[str, ...] = ()
+
+
+# State
+
+
+class Waiting(Struct, frozen=True):
+    """A report that waits to be told whose it is.
+
+    Attributes:
+        event: in which it was recorded here.
+    """
+
+    report: StripeReport
+    event: AnyOccurrence
+
+
+class Evidence(NamedTuple):
+    """How an owner is known, and when it was said; the least is the strongest."""
+
+    by: By
+    said_at: datetime | None
+
+    def beats(self, other: Evidence) -> bool:
+        """Tell whether an object moves to whom this names, away from whom the other one names.
+
+        Only what names an account outright moves anything: a customer is linked, and unlinked.
+        """
+        if self.by == "customer" or _RANKS[other.by] == 0:
+            return False
+        return (_RANKS[self.by], self.said_at or LONG_AGO) < (
+            _RANKS[other.by],
+            other.said_at or LONG_AGO,
+        )
+
+
+class StripeObject(Struct, frozen=True):
+    """An object, as its facts make it.
+
+    Attributes:
+        account: whose it is; None while nobody knows.
+        evidence: how that is known.
+        claimed: accounts that Stripe named since, and that it does not belong to.
+        elsewhere: reports that wait in other streams.
+        waiting: reports that wait here.
+    """
+
+    account: str | None
+    evidence: Evidence | None
+    claimed: tuple[str, ...]
+    elsewhere: tuple[StripeReportWaits, ...]
+    waiting: tuple[Waiting, ...]
+
+
+def told(waiting: Iterable[Waiting], stripe_subscription: str) -> StripeSubscription | None:
+    """Return a subscription as waiting reports make it."""
+    state = None
+    for one in waiting:
+        report = one.report
+        if (
+            isinstance(report, StripeSubscriptionReported)
+            and report.stripe_subscription == stripe_subscription
+        ):
+            state = with_report(state, report, one.event.position)
+    return state
+
+
+def objects_of(report: StripeReport) -> tuple[str, ...]:
+    """Return the ids of the objects that a report is about: by the first it is known whose it is.
+
+    A subscription comes first: it is what an account has.
+    """
+    ids: tuple[str | None, ...] = ()
+    match report:
+        case (
+            StripeSubscriptionReported(stripe_subscription=id)
+            | StripeInvoiceReported(stripe_subscription=id)
+        ):
+            ids = (id,)
+        case StripeCheckoutReported():
+            ids = (report.stripe_subscription, report.checkout)
+        case StripeChargeReported():
+            ids = (report.charge, report.payment_intent)
+    return tuple(dict.fromkeys(filter(None, ids)))
+
+
+# Fold
+
+
+def fold(known: StripeObject, events: Iterable[AnyOccurrence]) -> StripeObject:
+    for event in events:
+        match event.fact:
+            case StripeObjectOwned() as fact:
+                evidence = Evidence(fact.by, fact.said_at)
+                known = StripeObject(fact.account, evidence, (), (), known.waiting)
+            case StripeObjectReleased():
+                known = replace(known, account=None, evidence=None, claimed=())
+            case StripeObjectClaimed(account=account):
+                claimed = tuple(dict.fromkeys((*known.claimed, account)))
+                known = replace(known, claimed=claimed)
+            case StripeReportWaits() as waits:
+                known = replace(known, elsewhere=(*known.elsewhere, waits))
+            case StripeReportsTaken(versions=versions):
+                known = replace(known, waiting=without(known.waiting, versions))
+            case report:
+                held = Waiting(cast(StripeReport, report), event)
+                known = replace(known, waiting=(*known.waiting, held))
+    return known
+
+
+def without(waiting: Iterable[Waiting], versions: tuple[int, ...]) -> tuple[Waiting, ...]:
+    return tuple(one for one in waiting if one.event.version not in versions)
+
+
+# Decisions
+
+
+def claim(known: StripeObject, id: str, account: str) -> list[Fact]:
+    """Note that an object named another account than its own; once for each."""
+    if account == known.account or account in known.claimed:
+        return []
+    return [StripeObjectClaimed(object=id, account=account)]
+
+
+STRIPE_OBJECT: Stream[StripeObject] = Stream(
+    kind="stripe_object",
+    facts={
+        "stripe_object.owned@1": StripeObjectOwned,
+        "stripe_object.released@1": StripeObjectReleased,
+        "stripe_object.claimed@1": StripeObjectClaimed,
+        "stripe_object.report_waits@1": StripeReportWaits,
+        "stripe.reports_taken@1": StripeReportsTaken,
+        **REPORTS,
+    },
+    initial=StripeObject(None, None, (), (), ()),
+    fold=fold,
+)
