@@ -100,7 +100,7 @@ def settle(
         return "done"
     if mine and _is_as_before(asked, item):
         return None
-    if not mine and stamp.now - asked.asked_at <= UNDER_WAY_MAX:
+    if not mine and abs(stamp.now - asked.asked_at) <= UNDER_WAY_MAX:
         raise LedgerBusy
     _close(ports, stamp, account, asked, "given_up")
     return "given_up"

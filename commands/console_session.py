@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from commands.deciding import deciding
 from commands.ports import Ports
 from ledger import signing
-from ledger.book import Change, moment, unwritten
+from ledger.book import Change, unwritten
 from ledger.events import Stamp
 from ledger.streams import console_session, sign_ins
 from ledger.streams.console_session import CONSOLE_SESSION, ConsoleSessionOpened
@@ -58,7 +58,7 @@ def record_refused(ports: Ports, stamp: Stamp, problem: Problem, token: str | No
     def attempt() -> None:
         loaded = ports.book.load(SIGN_INS, sign_ins.ID)
         fact = ConsoleSignInRefused(problem=problem, token=token)
-        facts = sign_ins.refuse(loaded.state, fact, moment(stamp.now, loaded))
+        facts = sign_ins.refuse(loaded.state, fact, stamp.now)
         ports.book.append(stamp, Change(loaded, facts))
 
     deciding(attempt)

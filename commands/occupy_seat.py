@@ -7,7 +7,7 @@ from typing import NamedTuple
 from commands import checks
 from commands.deciding import deciding
 from commands.ports import Ports
-from ledger.book import Change, Loaded, moment
+from ledger.book import Change, Loaded
 from ledger.events import Sealed, Stamp
 from ledger.refusals import FieldError, HolderInOtherTier, NoSeatAvailable
 from ledger.streams import account as account_stream
@@ -60,7 +60,7 @@ def occupy_seat(
         account_stream.expect_version(loaded.version, expected_version)
         seat = loaded.state.seat(wanted.product, wanted.holder)
         label = _label(ports, stamp, wanted, seat)
-        now = moment(stamp.now, loaded)
+        now = stamp.now
         product = ports.catalog.product(wanted.product)
         try:
             facts = account_stream.occupy(
@@ -95,7 +95,7 @@ def _remember(
     loaded: Loaded[Account],
     refusal: HolderInOtherTier | NoSeatAvailable,
 ) -> None:
-    filled = loaded.state.pool(wanted.product, wanted.tier, moment(stamp.now, loaded))
+    filled = loaded.state.pool(wanted.product, wanted.tier, stamp.now)
     fact = SeatRefused(
         refusal=refusal.code,
         product=wanted.product,
@@ -109,7 +109,7 @@ def _remember(
 
     def append() -> None:
         tried = ports.book.load(ATTEMPTS, wanted.account)
-        facts = attempts.refuse_seat(tried.state, fact, moment(stamp.now, tried))
+        facts = attempts.refuse_seat(tried.state, fact, stamp.now)
         ports.book.append(stamp, Change(tried, facts))
 
     deciding(append)

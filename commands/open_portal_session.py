@@ -20,7 +20,7 @@ from commands import checks
 from commands.deciding import deciding
 from commands.ports import Ports
 from ledger import signing
-from ledger.book import Change, moment
+from ledger.book import Change
 from ledger.catalog import Catalog
 from ledger.events import Stamp
 from ledger.permissions import PERMISSIONS
@@ -157,7 +157,7 @@ def open_portal_session(ports: Ports, key: bytes, stamp: Stamp, text: str) -> Op
         session = loaded.state
         if link is None or link.id != id or session is None:
             raise LinkInvalid
-        now = moment(stamp.now, loaded)
+        now = stamp.now
         digests = signing.digest(link.secret), signing.digest(cookie_secret)
         facts = portal_session.open_session(session, *digests, now)
         access, granter = ports.book.load_all(

@@ -7,7 +7,7 @@ from datetime import datetime
 from commands import checks
 from commands.gateways.stripe import StripeNotConfigured, StripeRefused
 from commands.ports import Ports
-from ledger.book import Loaded, moment
+from ledger.book import Loaded
 from ledger.events import Stamp
 from ledger.refusals import CustomerShared, NoStripeCustomer
 from ledger.streams.account import ACCOUNT
@@ -42,7 +42,7 @@ def open_stripe_portal(ports: Ports, stamp: Stamp, account: str, return_url: str
         raise StripeNotConfigured
     loaded = ports.book.load(ACCOUNT, account)
     side = loaded.state.stripe
-    now = moment(stamp.now, loaded)
+    now = stamp.now
     customer = own_customer(ports, loaded, now)
     if customer is None:
         shared = customer_of(side.customers, side.subscriptions.values(), now, side.deleted)

@@ -17,7 +17,7 @@ from commands import checks
 from commands.deciding import deciding
 from commands.ports import Ports
 from ledger import codes
-from ledger.book import Change, Loaded, moment, unwritten
+from ledger.book import Change, Loaded, unwritten
 from ledger.events import Stamp, Stream
 from ledger.months import add_months
 from ledger.refusals import (
@@ -108,15 +108,13 @@ class _Counts(NamedTuple):
     tried: Loaded[Attempts]
     session: Loaded[Session]
 
-    def admit(self, wanted: Try, now: datetime) -> datetime:
-        """Let the session try; return the moment that this was decided at.
+    def admit(self, wanted: Try, now: datetime) -> None:
+        """Let the session try.
 
         Raises:
             TooManyAttempts: the session or the account is blocked.
         """
-        now = moment(now, self.tried, self.session)
         attempts.admit(self.tried.state, wanted.session, self.session.state, now)
-        return now
 
 
 class _Failed(NamedTuple):
@@ -195,9 +193,8 @@ def redeem_key(
         if answered:
             return _replay(ports, answered)
         account_stream.expect_version(account.version, expected_version)
-        now = moment(stamp.now, account)
         counts = _Counts(tried, session)
-        examined = _examine(counts, others, wanted, read, now, consuming=True)
+        examined = _examine(counts, others, wanted, read, stamp.now, consuming=True)
         if isinstance(examined, _Failed):
             answer = _answered(
                 asked,
@@ -304,7 +301,7 @@ def _examine(
     consuming: bool,
 ) -> _Examined | _Failed:
     """Look at a code that was read; `keys` is what was loaded of its `streams`."""
-    now = counts.admit(wanted, now)
+    counts.admit(wanted, now)
 
     def failed(refusal: Refusal, found: str | None = None, version: int | None = None) -> _Failed:
         fact = RedemptionRefused(
@@ -329,7 +326,6 @@ def _examine(
     if not read.fits:
         return failed(WrongProduct())
     (loaded,) = keys
-    now = moment(now, loaded)
     key.not_yours(loaded.state, wanted.account)
     try:
         issued = key.available(loaded.state, now).issued

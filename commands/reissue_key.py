@@ -10,7 +10,7 @@ from commands.deciding import deciding
 from commands.ports import Ports
 from commands.revoke_key import seal_reason
 from ledger import codes
-from ledger.book import Change, Loaded, moment, unwritten
+from ledger.book import Change, Loaded, unwritten
 from ledger.events import Stamp
 from ledger.streams import key
 from ledger.streams.account import ACCOUNT, rename_key
@@ -47,7 +47,6 @@ def reissue_key(
         loaded = ports.book.load(KEY, key.stream_id(key_id))
         old = key.owned(loaded.state, reseller)
         account = ports.book.load(ACCOUNT, old.redeemed_by) if old.redeemed_by else None
-        now = moment(stamp.now, *([loaded, account] if account else [loaded]))
         code = ports.codes.derive(
             codes.prefix_of(old.issued.masked),
             old.issued.batch,
@@ -60,8 +59,8 @@ def reissue_key(
             successor=ports.codes.key_id(code),
             masked=codes.mask(code),
             reason=seal_reason(ports, loaded, reason, stamp),
-            now=now,
-            has_ended=account is not None and _has_ended(account.state, old, now),
+            now=stamp.now,
+            has_ended=account is not None and _has_ended(account.state, old, stamp.now),
         )
         successor = unwritten(KEY, key.stream_id(issued.key))
         appended = ports.book.append(

@@ -28,7 +28,7 @@ from commands.ports import Ports
 from commands.record_stripe_event import record_retrieved
 from commands.stripe_ownership import Draft, begin
 from ledger import codes
-from ledger.book import Change, Loaded, moment
+from ledger.book import Change, Loaded
 from ledger.catalog import Interval, Product
 from ledger.events import Stamp
 from ledger.limits import SEATS_MAX
@@ -158,7 +158,7 @@ def _attempt(buying: _Buying) -> Started:
     over: set[str] = set()  # Checkouts that nobody can pay at any more
     while True:
         account = ports.book.load(ACCOUNT, purchase.account)
-        side, now = account.state.stripe, moment(stamp.now, account)
+        side, now = account.state.stripe, stamp.now
         mine = purchases.repeated(side.purchases, wanted)
         again = _again(buying, account, mine) or _open_one(buying, account, over, now)
         if again is not None:
@@ -317,7 +317,7 @@ def _begin(buying: _Buying, account: Loaded[Account]) -> Started | None:
     """Begin a Checkout; None if another for the same product was begun at the same time."""
     ports, stamp, stripe, purchase, _, wanted = buying
     side = account.state.stripe
-    now = moment(stamp.now, account)
+    now = stamp.now
     customer = own_customer(ports, account, now)
     params = _session(buying, customer)
     try:
@@ -368,7 +368,7 @@ def _record(
             getattr(one.fact, "checkout", None) == fact.checkout for one in side.purchases.values()
         ):
             return loaded.head
-        now = moment(stamp.now, loaded)
+        now = stamp.now
         for one in purchases.open_checkouts(side.purchases, fact.product, now):
             if one.version not in known:
                 return None

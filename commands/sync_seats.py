@@ -24,7 +24,7 @@ from commands.gateways.stripe import (
 from commands.ports import Ports
 from commands.record_stripe_event import record_retrieved
 from ledger import seat_sync
-from ledger.book import Change, Dated, Loaded, moment
+from ledger.book import Change, Dated, Loaded
 from ledger.events import Fact, Stamp
 from ledger.seat_sync import Outcome, Standing, Verdict, Why
 from ledger.store.recorder import VersionConflict
@@ -115,7 +115,7 @@ def seats_to_sync(ports: Ports, now: Now, account: str, quiet: timedelta | None)
     """Answer what there is to do for an account by what the ledger knows; nothing is done."""
     checks.refuse_if(checks.account(account))
     loaded = ports.book.load(ACCOUNT, account)
-    at = moment(now().now, loaded)
+    at = now().now
     found = []
     for one in seat_sync.standings(loaded.state, ports.catalog, at):
         said = seat_sync.verdict(one, loaded.state.seat_syncs, at, quiet)
@@ -126,7 +126,7 @@ def seats_to_sync(ports: Ports, now: Now, account: str, quiet: timedelta | None)
 
 def _billed(ports: Ports, now: Now, account: str) -> list[str]:
     loaded = ports.book.load(ACCOUNT, account)
-    at = moment(now().now, loaded)
+    at = now().now
     standing = [one.product for one in seat_sync.standings(loaded.state, ports.catalog, at)]
     # What was begun is brought to its end even when its subscription has ended since.
     return list(dict.fromkeys([*standing, *sorted(loaded.state.seat_syncs.unanswered)]))
@@ -169,7 +169,7 @@ class _Stands(NamedTuple):
 
 def _load(work: _Work) -> _Stands:
     loaded = work.ports.book.load(ACCOUNT, work.account)
-    at = moment(work.now().now, loaded)
+    at = work.now().now
     product = work.ports.catalog.product(work.product)
     standing = seat_sync.standing(loaded.state, product, at) if product else None
     return _Stands(loaded, at, standing)

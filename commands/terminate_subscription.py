@@ -7,7 +7,7 @@ from typing import NamedTuple
 from commands import checks
 from commands.deciding import deciding
 from commands.ports import Ports
-from ledger.book import Change, Loaded, moment
+from ledger.book import Change, Loaded
 from ledger.events import Stamp
 from ledger.streams import account as account_stream
 from ledger.streams.account import ACCOUNT
@@ -43,7 +43,7 @@ def terminate_subscription(
         loaded = ports.book.load(ACCOUNT, account)
         account_stream.expect_version(loaded.version, expected_version)
         sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
-        now = moment(stamp.now, loaded)
+        now = stamp.now
         facts = account_stream.terminate(loaded.state, subscription, sealed, now)
         appended = ports.book.append(stamp, Change(loaded, facts))
         return Terminated(appended.loaded[0], appended.position)

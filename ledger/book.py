@@ -12,6 +12,7 @@ another came between, nothing at all is recorded.
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,11 +34,14 @@ from ledger import codec
 from ledger.events import AnyEvent, AnyOccurrence, Envelope, Event, Fact, Packing, Stamp, Stream
 from ledger.store import Recorder, open_environment
 from ledger.store.connections import PerProcess
-from ledger.store.recorder import OutcomeUnknown, Row, StreamRow, VersionConflict
+from ledger.store.recorder import ClockRefused, OutcomeUnknown, Row, StreamRow, VersionConflict
 from ledger.store.snapshots import Snapshot
 
 StateT = TypeVar("StateT")
 
+_log = logging.getLogger("keyfold.ledger")
+
+CLOCK_TOLERANCE_S = 60  # as keyfold_refuse_clock has it
 APPEND_TRIES_MAX = 5
 APPEND_RETRY_S = 0.2
 APPEND_WITHIN_S = 4.0  # no try but one that has to find out what became of it begins after that
@@ -54,6 +58,10 @@ class LedgerUnavailable(Exception):
     """The ledger's database cannot be reached, or did not say whether it recorded: try again."""
 
 
+class ClockWrong(LedgerUnavailable):
+    """This machine's clock is more than a minute from the database's own; nothing is recorded."""
+
+
 class MixedClocks(Exception):
     """Events of a test clock and of the real one cannot be in one ledger."""
 
@@ -67,6 +75,7 @@ class Loaded(NamedTuple, Generic[StateT]):
         head: the ledger's last position when the stream was read.
         derived: what readers have worked out of this very state, each under a key of its own; it
             is forgotten together with the state.
+        generation: of the ledger that was read (`ledger.store.lineage`).
     """
 
     stream: Stream[StateT]
@@ -76,6 +85,7 @@ class Loaded(NamedTuple, Generic[StateT]):
     recorded_at: datetime | None
     head: int
     derived: dict[str, Any]
+    generation: int = 0
 
     @property
     def name(self) -> str:
@@ -100,14 +110,16 @@ class Loaded(NamedTuple, Generic[StateT]):
         if last is None:
             return self.at(head)
         reached = max(self.head, head, last.position)
-        return Loaded(self.stream, self.id, state, last.version, last.recorded_at, reached, {})
+        version, recorded_at = last.version, last.recorded_at
+        stream, id, generation = self.stream, self.id, self.generation
+        return Loaded(stream, id, state, version, recorded_at, reached, {}, generation)
 
     def at(self, head: int) -> Loaded[StateT]:
         """Answer the same state, read when the ledger had come to `head`."""
         if head <= self.head:
             return self
-        stream, id, state, version, recorded_at, _, derived = self
-        return Loaded(stream, id, state, version, recorded_at, head, derived)
+        stream, id, state, version, recorded_at, _, derived, generation = self
+        return Loaded(stream, id, state, version, recorded_at, head, derived, generation)
 
 
 class Turn:
@@ -130,9 +142,11 @@ class Turn:
             self._lock.release()
 
 
-def unwritten(stream: Stream[StateT], id: str, head: int = 0) -> Loaded[StateT]:
+def unwritten(
+    stream: Stream[StateT], id: str, head: int = 0, generation: int = 0
+) -> Loaded[StateT]:
     """Answer a stream that nothing has happened to; an append to it fails if something has."""
-    return Loaded(stream, id, stream.initial, 0, None, head, {})
+    return Loaded(stream, id, stream.initial, 0, None, head, {}, generation)
 
 
 class Dated(NamedTuple):
@@ -172,14 +186,6 @@ class Appended(NamedTuple):
     loaded: tuple[Loaded[Any], ...]
 
 
-def moment(now: datetime, *loaded: Loaded[Any]) -> datetime:
-    """Answer the time to decide at: now, but never before what the streams hold already.
-
-    Clocks of several machines differ, and clocks are set back; a stream's history never is.
-    """
-    return max([now, *(one.recorded_at for one in loaded if one.recorded_at)])
-
-
 class Book(Application[str]):
     """The ledger on one database: `sqlite:///PATH`, `postgresql://…`, or `memory:` for tests."""
 
@@ -201,6 +207,8 @@ class Book(Application[str]):
         self._memo: OrderedDict[str, Loaded[Any]] = OrderedDict()
         self._memo_streams = memo_streams
         self._marked: bool | None = None
+        self._latest: datetime | None = None  # of the times seen, by which events were recorded
+        self._clock_is_wrong = self._told_ahead = False
         self._turns = PerProcess(lambda: [Lock() for _ in range(TURNS)])
         if test_clock and self._first_is_marked() is False:
             raise MixedClocks("the ledger holds events of the real clock: unset KEYFOLD_TEST_CLOCK")
@@ -217,23 +225,34 @@ class Book(Application[str]):
         What is not remembered of a stream that may be long begins with the snapshot that is kept of
         it, if there is one; after many events a new one is kept.
         """
-        known = self._remembered(stream, id)
-        if reached is not None and known.version and known.head >= reached:
-            return known
-        if not known.version and stream.kind in codec.PACKINGS:
-            return self._remember(self._from_snapshot(known, codec.PACKINGS[stream.kind]))
-        head, rows = self.store.read_stream(known.name, after=known.version, seen=known.head)
-        return self._after(known, rows, head)
+        while True:
+            known = self._remembered(stream, id)
+            if reached is not None and known.version and known.head >= reached:
+                return known
+            if not known.version and stream.kind in codec.PACKINGS:
+                loaded = self._from_snapshot(known, codec.PACKINGS[stream.kind])
+            else:
+                head, rows = self.store.read_stream(
+                    known.name, after=known.version, seen=known.head
+                )
+                loaded = known.after(codec.occurrences(rows), head) if rows else known.at(head)
+                self._saw(rows, head, known.head)
+            if loaded.generation == self.store.lineage.generation:
+                return loaded if loaded is known else self._remember(loaded)
 
     def load_all(self, *wanted: tuple[Stream[Any], str]) -> tuple[Loaded[Any], ...]:
         """Answer several streams' states at one moment, in one reading: see `load`."""
-        known = [self._remembered(stream, id) for stream, id in wanted]
-        heads = {one.head for one in known}
-        head, rows = self.store.read_streams(
-            {one.name: one.version for one in known},
-            most=SNAPSHOT_EVENTS,
-            seen=heads.pop() if len(heads) == 1 else -1,
-        )
+        generation = -1
+        while generation != self.store.lineage.generation:
+            generation = self.store.lineage.generation
+            known = [self._remembered(stream, id) for stream, id in wanted]
+            heads = {one.head for one in known}
+            head, rows = self.store.read_streams(
+                {one.name: one.version for one in known},
+                most=SNAPSHOT_EVENTS,
+                seen=heads.pop() if len(heads) == 1 else -1,
+            )
+            self._saw([(*row[:1], *row[2:]) for row in rows[-1:]], head, max(k.head for k in known))
         rows_of: defaultdict[str, list[StreamRow]] = defaultdict(list)
         for position, stream, version, name, state in rows:
             rows_of[stream].append((position, version, name, state))
@@ -252,10 +271,14 @@ class Book(Application[str]):
     def load_many(self, stream: Stream[StateT], ids: Sequence[str]) -> dict[str, Loaded[StateT]]:
         """Answer many streams' states by id, without remembering them; for batches of keys."""
         events: dict[str, list[AnyEvent]] = {stream.name(id): [] for id in ids}
+        generation = self.store.lineage.generation
         head, rows = self.store.read_streams(dict.fromkeys(events, 0))
         for row in rows:
             events[row.stream].append(codec.decode(row))
-        return {id: unwritten(stream, id).after(events[stream.name(id)], head) for id in ids}
+        return {
+            id: unwritten(stream, id, generation=generation).after(events[stream.name(id)], head)
+            for id in ids
+        }
 
     def history(self, stream: Stream[Any], id: str) -> tuple[int, list[AnyEvent]]:
         """Answer the ledger's head and all events of a stream, in order."""
@@ -285,6 +308,13 @@ class Book(Application[str]):
         """Tell whether anything is remembered of a stream, however old."""
         return self._remembered(stream, id).version > 0
 
+    def _saw(self, rows: Sequence[StreamRow], head: int, known: int) -> None:
+        """Note what was read; look whether the ledger has gone back if its head has."""
+        if rows:
+            self.store.lineage.saw(rows[-1][0], rows[-1][3])
+        if head < known:
+            self.store.look_back()
+
     # Writing
 
     def append(self, stamp: Stamp, *changes: Change) -> Appended:
@@ -298,8 +328,7 @@ class Book(Application[str]):
         """
         if self._first_is_marked() not in (None, stamp.test_clock):
             raise MixedClocks("the ledger is on another clock: see KEYFOLD_TEST_CLOCK")
-        recorded_at = moment(stamp.now, *(change.loaded for change in changes))
-        appending = [list(_events(stamp, recorded_at, change)) for change in changes]
+        appending = [list(_events(stamp, change)) for change in changes]
         events = list(itertools.chain.from_iterable(appending))
         if not events:
             head = max(change.loaded.head for change in changes)
@@ -309,11 +338,16 @@ class Book(Application[str]):
             for event in events
         ]
         try:
-            positions = self._insert(stored)
-        except VersionConflict:
+            positions = self._insert(stored, stamp, changes)
+        except VersionConflict as conflict:
             for change in changes:
                 self._doubt(change.loaded)
+                if change.loaded.name == conflict.stream:
+                    self._hold_back(change.loaded, conflict)
             raise
+        self._clock_is_wrong = False
+        self.store.lineage.saw(positions[-1], stored[-1].state)
+        self._tell_if_ahead(max(event.recorded_at for event in events), stamp)
         for event, position in zip(events, positions, strict=True):
             event.position = position
         loaded = tuple(
@@ -322,15 +356,34 @@ class Book(Application[str]):
         )
         return Appended(events[-1].position, loaded)
 
-    def _insert(self, stored: Sequence[StoredEvent]) -> Sequence[int]:
+    def _hold_back(self, loaded: Loaded[Any], conflict: VersionConflict) -> None:
+        """Notice that a stream is shorter than it was when it was loaded."""
+        lineage = self.store.lineage
+        if conflict.actual < loaded.version and loaded.generation == lineage.generation:
+            lineage.begin(
+                f"the ledger went back: {loaded.name} had reached version {loaded.version},"
+                f" and is at {conflict.actual}"
+            )
+
+    def _insert(
+        self, stored: Sequence[StoredEvent], stamp: Stamp, changes: Sequence[Change]
+    ) -> Sequence[int]:
         # An append may be repeated without harm, since the streams' versions let it in only once.
         # What a lost connection leaves open is settled by the next try: either it goes in now, or
         # it conflicts, and then the rows tell whether they are ours.
         unsure = False
         until = time.monotonic() + APPEND_WITHIN_S
+        # What nothing has happened to is no memory of anything.
+        read = (change.loaded.generation for change in changes if change.loaded.version)
+        options = {"clock": stamp.clock, "generation": min(read, default=None)}
         for tries_left in reversed(range(APPEND_TRIES_MAX)):
             try:
-                return self._insert_once(stored, unsure=unsure)
+                return self._insert_once(stored, options, unsure=unsure)
+            except ClockRefused as error:
+                if not self._clock_is_wrong:
+                    _log.error("nothing is recorded: %s", error)
+                self._clock_is_wrong = True
+                raise ClockWrong(str(error)) from error
             except (OperationalError, InterfaceError) as error:
                 is_late = time.monotonic() > until
                 has_to_look = isinstance(error, OutcomeUnknown) and not unsure
@@ -340,9 +393,11 @@ class Book(Application[str]):
                 time.sleep(APPEND_RETRY_S)
         raise AssertionError("unreachable")
 
-    def _insert_once(self, stored: Sequence[StoredEvent], *, unsure: bool) -> Sequence[int]:
+    def _insert_once(
+        self, stored: Sequence[StoredEvent], options: dict[str, Any], *, unsure: bool
+    ) -> Sequence[int]:
         try:
-            return self.store.insert_events(stored)
+            return self.store.insert_events(stored, **options)
         except VersionConflict:
             ours = self._positions_if_ours(stored) if unsure else None
             if ours is None:
@@ -376,18 +431,26 @@ class Book(Application[str]):
 
     def _remembered(self, stream: Stream[StateT], id: str) -> Loaded[StateT]:
         name = stream.name(id)
+        generation = self.store.lineage.generation
         try:
             self._memo.move_to_end(name)
-            return self._memo[name]
+            found = self._memo[name]
         except KeyError:
-            return unwritten(stream, id)
+            return unwritten(stream, id, generation=generation)
+        if found.generation == generation:
+            return found
+        return unwritten(stream, id, generation=generation)
 
     def _remember(self, loaded: Loaded[StateT], *, is_new: bool = False) -> Loaded[StateT]:
         """Remember a state; not that nothing has happened, nor what was begun just now.
 
         A batch of keys would otherwise push out the accounts that are asked for all the time.
         """
-        if loaded.version and not is_new:
+        if loaded.recorded_at is not None and (
+            self._latest is None or loaded.recorded_at > self._latest
+        ):
+            self._latest = loaded.recorded_at
+        if loaded.version and not is_new and loaded.generation == self.store.lineage.generation:
             self._memo[loaded.name] = loaded
             if len(self._memo) > self._memo_streams:
                 with suppress(KeyError):  # other threads have just dropped all that there was
@@ -407,6 +470,7 @@ class Book(Application[str]):
             known = new
             head, rows = self.store.read_stream(new.name)
         loaded = known.after(codec.occurrences(rows), head) if rows else known.at(head)
+        self._saw(rows, head, 0)
         if len(rows) >= SNAPSHOT_EVENTS:
             self._keep_snapshot(loaded, packing, position=rows[-1][0], spared=len(rows))
         return loaded
@@ -425,6 +489,33 @@ class Book(Application[str]):
 
     # Clocks
 
+    def ahead_of(self, now: datetime) -> str | None:
+        """Return how far the ledger is ahead of a clock; None if it is not.
+
+        It is when an event was recorded by another clock. All that this process has read counts,
+        and the last event.
+        """
+        rows = self.store.read_positions([self.store.head()])
+        times = [codec.decode(row).recorded_at for row in rows]
+        latest = max([*times, *([self._latest] if self._latest else [])], default=now)
+        if (latest - now).total_seconds() <= CLOCK_TOLERANCE_S:
+            return None
+        return (
+            f"the ledger is ahead of the clock: it holds an event of {latest:%Y-%m-%dT%H:%M:%SZ},"
+            f" and this machine says that it is {now:%Y-%m-%dT%H:%M:%SZ}"
+        )
+
+    def _tell_if_ahead(self, recorded_at: datetime, stamp: Stamp) -> None:
+        """Log once that a stream is ahead of the clock."""
+        is_ahead = (recorded_at - stamp.now).total_seconds() > CLOCK_TOLERANCE_S
+        if is_ahead and not (self._told_ahead or stamp.test_clock):
+            self._told_ahead = True
+            _log.warning(
+                "the ledger is ahead of the clock: a stream has an event of %s, and it is %s",
+                recorded_at.isoformat(),
+                stamp.now.isoformat(),
+            )
+
     def _first_is_marked(self) -> bool | None:
         """Tell whether the ledger is on a test clock; None while it is empty."""
         if self._marked is None and (first := self.store.read_from(0, 1)):
@@ -437,16 +528,21 @@ def _unpacked(
 ) -> Loaded[StateT]:
     state = packing.unpack(snapshot.state)
     recorded_at = datetime.fromisoformat(snapshot.recorded_at)
-    return Loaded(new.stream, new.id, state, snapshot.version, recorded_at, head, {})
+    return new._replace(
+        state=state, version=snapshot.version, recorded_at=recorded_at, head=head, derived={}
+    )
 
 
-def _events(stamp: Stamp, recorded_at: datetime, change: Change) -> Iterator[AnyEvent]:
+def _events(stamp: Stamp, change: Change) -> Iterator[AnyEvent]:
+    # A stream's `recorded_at` never goes back, even after a clock that was wrong. What became true
+    # did so by the clock that it was decided on.
+    recorded_at = max(stamp.now, change.loaded.recorded_at or stamp.now)
     for version, given in enumerate(change.facts, start=change.loaded.version + 1):
-        dated = given if isinstance(given, Dated) else Dated(given, recorded_at)
+        dated = given if isinstance(given, Dated) else Dated(given, stamp.now)
         yield Event(
             fact=dated.fact,
             recorded_at=recorded_at,
-            occurred_at=min(dated.occurred_at, recorded_at),
+            occurred_at=min(dated.occurred_at, stamp.now),
             actor=stamp.actor,
             request_id=stamp.request_id,
             causation=dated.causation or change.causation,

@@ -136,6 +136,8 @@ class Stamp(NamedTuple):
         reached: where the ledger was seen to be since the request came in; None if nobody looked.
         permissions: of the customer's session that asks; None for one who asks for himself and is
             not held to any.
+        read_at: what `time.monotonic()` said when `now` was read from this machine's clock; None
+            for a time that was told by something else, such as a test clock.
     """
 
     now: datetime
@@ -144,6 +146,7 @@ class Stamp(NamedTuple):
     test_clock: bool = False
     reached: int | None = None
     permissions: tuple[str, ...] | None = None
+    read_at: float | None = None
 
     def require(self, permission: Permission) -> None:
         """Go on only if who asks may.
@@ -153,3 +156,8 @@ class Stamp(NamedTuple):
         """
         if self.permissions is not None and not permits(self.permissions, permission):
             raise NotPermitted(permission)
+
+    @property
+    def clock(self) -> float | None:
+        """Return what makes `time.monotonic()` the time by the clock that `now` was read from."""
+        return None if self.read_at is None else self.now.timestamp() - self.read_at

@@ -314,12 +314,19 @@ def _due(
     if quiet is None:
         return now, ""
     refused = syncs.refused.get(standing.product)
-    if refused is not None and refused.started.step == step and retry_at(refused) > now:
+    # A wait that is longer than any can be was begun by a clock that was ahead: it is over.
+    if (
+        refused is not None
+        and refused.started.step == step
+        and now < retry_at(refused) <= now + RETRY_LONGEST
+    ):
         return retry_at(refused), "refused"
     moved = syncs.moved.get(standing.product)
     if moved is None:
         return now, ""
     due = min(moved.last + quiet, moved.first + LONGEST_WAIT)
+    if due > now + LONGEST_WAIT:
+        return now, ""
     # What was given back before the end of a period is not billed for the next one.
     return (now, "") if now < closes <= due else (due, "quiet")
 

@@ -18,7 +18,11 @@ from ledger.streams.account_state import Account
 
 
 class Moment(NamedTuple):
-    """The two times of a question, and the time at which it is asked; all aware, UTC."""
+    """The two times of a question, and the time at which it is asked; all aware, UTC.
+
+    Who gives neither asks about now, and gets everything that is recorded: also what another
+    machine recorded whose clock was ahead. It has happened, whatever time was written to it.
+    """
 
     now: datetime
     as_of: datetime | None = None
@@ -66,9 +70,6 @@ def account_at(book: Book, id: str, moment: Moment, reached: int | None = None) 
     """
     if moment.as_of is None and moment.known_at is None:
         loaded = book.load(ACCOUNT, id, reached)
-        # Another machine's clock may be ahead of ours: what it has recorded has happened.
-        if loaded.recorded_at is not None and loaded.recorded_at > moment.now:
-            moment = Moment(loaded.recorded_at)
         return AccountAt(id, loaded.state, moment, loaded.head, loaded.version, loaded.derived)
     head, events = book.occurrences(ACCOUNT, id)
     version = 0

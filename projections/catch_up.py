@@ -26,6 +26,7 @@ from position zero somewhere else, and holds the two against each other.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,6 +37,7 @@ from operator import attrgetter, itemgetter
 from threading import RLock
 from typing import Any, Final, NamedTuple
 
+from eventsourcing.persistence import OperationalError
 from msgspec import Struct
 
 from ledger.book import Book
@@ -51,6 +53,10 @@ PAGE_GROWTH: Final = 16
 PAGE_S: Final = 0.2
 PAGE_ROWS: Final = 1_000
 TURN_S: Final = 1.0
+
+READ_ONLY: Final = "25006"  # PostgreSQL's code for writing on a standby
+
+_log = logging.getLogger("keyfold.tables")
 
 _BOOKMARK = "SELECT position FROM keyfold_projections WHERE projection = :projection"
 _BEGIN_AT_ZERO = """
@@ -140,9 +146,35 @@ def read(book: Book, tables: Tables, projection: Projection, select: str, params
     head = book.head()
     while True:
         caught = _read(tables, projection, select, params)
+        if caught.position > head and caught.position > book.head():
+            begin_anew(tables, projection.name, projection.table, caught.position)
+            head = book.head()
+            continue
         if caught.position >= head:
             return caught
-        catch_up(book, tables, projection, head)
+        try:
+            catch_up(book, tables, projection, head)
+        except OperationalError as fault:
+            if not _is_standby(fault):
+                raise
+            # Its tables are filled through the primary, and arrive together with the events.
+            return _read(tables, projection, select, params)
+
+
+def _is_standby(fault: OperationalError) -> bool:
+    return getattr(fault.__cause__, "sqlstate", None) == READ_ONLY
+
+
+def begin_anew(tables: Tables, name: str, table: str, ahead: int) -> None:
+    """Empty a table that holds events which the ledger has not: the ledger went back.
+
+    Args:
+        ahead: the position that its bookmark says; where it says another by now, nothing is done.
+    """
+    _log.error("%s holds events up to %s, which the ledger has not: it is filled anew", name, ahead)
+    with tables.transaction() as work:
+        if work.execute(_CLAIM, {"projection": name, "old": ahead, "new": 0}):
+            work.execute(f"DELETE FROM {table}", {})  # noqa: S608 - the name is this program's own
 
 
 def catch_up(book: Book, tables: Tables, projection: Projection, upto: int) -> None:

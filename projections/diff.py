@@ -79,13 +79,11 @@ def diff(
         known_at: use only what had been recorded by then.
     """
     head, events = book.history(ACCOUNT, id)
-    # Another machine's clock may be ahead of ours: what it has recorded has happened.
-    end = end or max([now, *(event.recorded_at for event in events[-1:])])
     before, after = Moment(now, start, known_at), Moment(now, end, known_at)
     was, is_ = (_at(id, events, moment, head) for moment in (before, after))
     changed = [event for event in events if before.covers(event) != after.covers(event)]
     found = differences(was, is_, changed, catalog)
-    return Diff(id, start, end, known_at or now, head, len(events), found)
+    return Diff(id, start, end or now, known_at or now, head, len(events), found)
 
 
 def picture(asked: AccountAt, catalog: Catalog) -> Picture:

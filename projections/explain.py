@@ -107,9 +107,6 @@ def explained(asked: AccountAt, because: Because) -> Explanation:
 def read_account(book: Book, id: str, moment: Moment) -> tuple[AccountAt, list[AnyEvent]]:
     """Answer an account at a moment, and the events that count at it."""
     head, events = book.history(ACCOUNT, id)
-    if moment.as_of is None and moment.known_at is None:
-        # Another machine's clock may be ahead of ours: what it has recorded has happened.
-        moment = Moment(max([moment.now, *(event.recorded_at for event in events[-1:])]))
     covered = [event for event in events if moment.covers(event)]
     account = ACCOUNT.fold(ACCOUNT.initial, covered)
     return AccountAt(id, account, moment, head, len(events)), covered

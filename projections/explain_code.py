@@ -95,18 +95,18 @@ def _blocked(
     at = account.moment.at
     state = ATTEMPTS.fold(ATTEMPTS.initial, tries)
     failed = [event for event in tries if _tried(event)]
-    until = state.account_block()
-    if until is not None and until > at:
+    until = state.account_block(at)
+    if until is not None:
         last = failed[-ACCOUNT_FAILURES_MAX:]
         whose, rule = "The account", "account_blocked"
         fact = f"{ACCOUNT_FAILURES_MAX} tries failed within a day, the first of them on"
     else:
         sessions = {*state.sessions, *state.recent_sessions} if session is None else {session}
         ends = {
-            name: state.session_block(name, _session(book, account, code_keys, name))
+            name: state.session_block(name, _session(book, account, code_keys, name), at)
             for name in sessions
         }
-        found = [(end, name) for name, end in ends.items() if end is not None and end > at]
+        found = [(end, name) for name, end in ends.items() if end is not None]
         if not found:
             return None
         until, name = max(found)

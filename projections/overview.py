@@ -165,6 +165,7 @@ def overview(book: Book, tables: Tables, now: datetime, catalog: Catalog | None 
         "now": to_number(now),
         "soon": to_number(now + SOON),
         "since": to_number(now - RECENT),
+        "until": to_number(now + RECENT),
         "limit": LISTED_MAX,
     }
 
@@ -289,7 +290,7 @@ def _refusals(rows: list[Row]) -> list[RefusalCount]:
 
 _SEATS: Final = """
     SELECT product, tier, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_1
-    WHERE ends_at > :now AND started_at <= :now GROUP BY product, tier
+    WHERE ends_at > :now GROUP BY product, tier
 """
 _USED: Final = "SELECT product, tier, COUNT(*) FROM keyfold_seat_list_1 GROUP BY product, tier"
 _TAKEN: Final = """
@@ -298,11 +299,11 @@ _TAKEN: Final = """
 """
 _GIVEN: Final = """
     SELECT account, product, tier, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_1
-    WHERE ends_at > :now AND started_at <= :now GROUP BY account, product, tier
+    WHERE ends_at > :now GROUP BY account, product, tier
 """
 _ENDING: Final = """
     SELECT account, id, product, tier, seats, ends_at FROM keyfold_subscription_list_1
-    WHERE ends_at > :now AND ends_at <= :soon AND started_at <= :now
+    WHERE ends_at > :now AND ends_at <= :soon
     ORDER BY ends_at LIMIT :limit
 """
 _KEYS: Final = """
@@ -318,7 +319,7 @@ _KEYS: Final = """
 """
 _REFUSED: Final = """
     SELECT refusal, found, COUNT(*) FROM keyfold_refusals_1
-    WHERE recorded_at > :since GROUP BY refusal, found
+    WHERE recorded_at > :since AND recorded_at < :until GROUP BY refusal, found
 """
 
 
@@ -372,7 +373,7 @@ def _refused(event: AnyEvent) -> Writes:
     if not isinstance(fact, RedemptionRefused | SeatRefused):
         return None
     found = fact.found if isinstance(fact, RedemptionRefused) else None
-    return [(event.position, fact.refusal, found, to_number(event.recorded_at))]
+    return [(event.position, fact.refusal, found, to_number(event.occurred_at))]
 
 
 def _account(event: AnyEvent) -> str:

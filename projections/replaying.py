@@ -21,6 +21,7 @@ import msgspec
 from ledger import codec
 from ledger.book import Book
 from ledger.codec import UnknownEvent
+from ledger.store.holes import holes
 from projections import catch_up, tree
 from projections.catch_up import Difference, Projection, differences
 from projections.key_list import KEY_LIST
@@ -36,6 +37,7 @@ PROJECTIONS: Final = (
     KEY_LIST, TOKEN_LIST, STRIPE_LIST, TIMELINE, SUBSCRIPTION_LIST, SEAT_LIST, REFUSALS,
 )  # fmt: skip
 NAMES: Final = (*(projection.name for projection in PROJECTIONS), tree.TREE)
+EVENTS: Final = "keyfold_events"
 STEP_EVENTS: Final = 10_000
 PAGE_TILES: Final = 64
 
@@ -70,6 +72,8 @@ class EventUnreadable(Exception):
 def replay(book: Book, tables: Tables, on_events: Counted = lambda _: None) -> Iterator[Finding]:
     """Answer everything in every table that is not what the ledger says, table by table.
 
+    What the ledger itself lacks comes first: holes in its positions and in its streams' versions.
+
     The snapshots of long streams come last: each stream that has one is folded from its start.
     All lists are rebuilt at once, so that each event is read and decoded once.
 
@@ -79,6 +83,11 @@ def replay(book: Book, tables: Tables, on_events: Counted = lambda _: None) -> I
     Raises:
         EventUnreadable: an event has been changed, or is a later Keyfold's.
     """
+    found = holes(book.store)
+    for hole in found:
+        yield Finding(EVENTS, hole.position, hole.sentence)
+    if any(not hole.stream for hole in found):
+        return  # nothing can be rebuilt from positions that are not there
     try:
         with closing(ScratchTables()) as rebuilt:
             beyond = _beyond(book, tables)

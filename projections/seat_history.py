@@ -56,19 +56,39 @@ def seat_history(
         end: up to here; None for the moment asked about.
     """
     head, events = book.history(ACCOUNT, id)
-    covered = sorted(filter(moment.covers, events), key=lambda e: (e.occurred_at, e.version))
     upto = end or moment.at
+    covered = _timed(filter(moment.covers, events), moment.at)
+    groups = [
+        (at, [event for _, event in group]) for at, group in groupby(covered, lambda one: one[0])
+    ]
     steps = (
-        Point(at, *_standing(account, product, tier, at)) for at, account in _states(covered, upto)
+        Point(at, *_standing(account, product, tier, at)) for at, account in _states(groups, upto)
     )
     points = _changes(steps, start)
     return SeatHistory(id, moment, head, len(events), start, upto, points)
 
 
-def _states(events: list[AnyEvent], upto: datetime) -> Iterator[tuple[datetime, Account]]:
-    """Answer every moment at which anything may have stepped, with the account at it."""
+def _timed(events: Iterable[AnyEvent], latest: datetime) -> list[tuple[datetime, AnyEvent]]:
+    """Return when each event counts from, in that order.
+
+    Facts of our own keep the order of the ledger: one that a wrong clock has put before the one it
+    was decided on counts together with that. What is later than `latest` has happened, by then.
+    """
+    timed = []
+    reached: datetime | None = None
+    for event in events:
+        at = min(event.occurred_at, latest)
+        if not event.name.startswith("stripe."):
+            reached = at = max(at, reached or at)
+        timed.append((at, event))
+    return sorted(timed, key=lambda one: (one[0], one[1].version))
+
+
+def _states(
+    groups: list[tuple[datetime, list[AnyEvent]]], upto: datetime
+) -> Iterator[tuple[datetime, Account]]:
+    """Return every moment at which anything may have stepped, with the account at it."""
     account = ACCOUNT.initial
-    groups = [(at, list(group)) for at, group in groupby(events, lambda e: e.occurred_at)]
     nexts: list[datetime | None] = [at for at, _ in groups[1:]]
     for (at, group), following in zip(groups, [*nexts, None], strict=False):
         if at > upto:

@@ -27,6 +27,7 @@ from ledger.book import Book
 from ledger.differences import Difference, compare
 from ledger.notes import NoteInvalid, VerifierKey
 from ledger.proof import EMPTY_ROOT, HASH_BYTES, Frontier
+from ledger.store.holes import holes
 from ledger.store.signed_checkpoints import SignedCheckpoint, SignedCheckpoints
 from projections import tree
 from projections.stores import Tables
@@ -45,6 +46,7 @@ Kind = Literal[
     "misplaced",
     "contradicted",
     "tree",
+    "hole",
 ]
 
 
@@ -119,6 +121,11 @@ def verify(
         *events.misplaced(any(one.kind in _SHIFTING for one in told)),
         *events.contradicted(),
         *_upper_tiles(tables),
+        *(
+            Finding("hole", hole.position, hole.position, hole.sentence)
+            for hole in holes(book.store)
+            if hole.stream
+        ),
     ]
     edge = events.edge
     return Verified(edge.size, edge.root(), hashed, events.agreed, events.agreeing, findings)

@@ -170,9 +170,14 @@ def _let_in(
 def _spans(
     history: list[AnyEvent], policy: Policy, now: datetime
 ) -> Iterator[tuple[datetime, datetime, Account]]:
-    """Answer the spans within which nothing changes, under either rule, up to now."""
+    """Answer the spans within which nothing changes, under either rule, up to now.
+
+    What a wrong clock has recorded as later than now counts from now on.
+    """
     account = ACCOUNT.initial
-    groups = [(at, list(group)) for at, group in groupby(history, lambda one: one.occurred_at)]
+    groups = [
+        (at, list(group)) for at, group in groupby(history, lambda one: min(one.occurred_at, now))
+    ]
     starts = [at for at, _ in groups] + [now]
     for (at, group), (_, following) in zip(groups, pairwise(starts), strict=True):
         account = ACCOUNT.fold(account, group)
@@ -205,7 +210,7 @@ def _licensed(account: Account, rows: list[pool.Row], policy: Policy) -> set[Hol
     return found
 
 
-def _order(seat: Seat) -> tuple[datetime, int]:
+def _order(seat: Seat) -> int:
     return seat.order
 
 

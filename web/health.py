@@ -5,15 +5,18 @@ from __future__ import annotations
 from eventsourcing.persistence import PersistenceError
 from flask import Response
 
+from ledger.book import CLOCK_TOLERANCE_S
 from ledger.store import schema
 from projections.overview import attention
 from web import metrics, proving
 from web.auth import ADMIN, AUDITOR, EVERYBODY, Access, from_loopback
+from web.clock import system_clock
 from web.context import parts, ports, stamp
 from web.errors import ALTERED, unavailable
 from web.operations import Answered, Operations
 from web.replies import reply
 from web.schemas import answered
+from web.wiring import Wiring
 
 blp = Operations("service", __name__, description="For whatever looks after the process.")
 
@@ -41,18 +44,36 @@ def get_health() -> Response:
 def get_readiness() -> Response:
     """Tell whether the ledger can be used.
 
-    It can when the database answers, its tables are those of this version, and the ledger does not
-    contradict a checkpoint that it once signed.
+    It can when the database answers, its tables are those of this version, its clock and this
+    machine's are less than a minute apart, and the ledger does not contradict a checkpoint that it
+    once signed. `notices` tell what does not keep it from being used, and wants to be looked at.
     """
+    wiring, book = parts().wiring, ports().book
     try:
-        schema.check(parts().wiring.settings.database_url)
-        position = ports().book.head()
-        proving.hold_to_signed(parts().wiring)
-        return reply({"status": "ready", "position": position})
+        schema.check(wiring.settings.database_url)
+        position = book.head()
+        proving.hold_to_signed(wiring)
+        if wrong := clock_fault(wiring):
+            return unavailable(wrong)
+        notices = [book.store.lineage.notice, book.ahead_of(wiring.clock())]
+        told = [notice for notice in notices if notice]
+        return reply({"status": "ready", "position": position, "notices": told})
     except schema.SchemaUnfit:
         return unavailable("the tables are not those of this Keyfold: see `keyfold db check`")
     except PersistenceError:
         return unavailable("the database does not answer")
+
+
+def clock_fault(wiring: Wiring) -> str | None:
+    """Return what is wrong with this machine's clock, by the database's own; None if nothing."""
+    theirs = wiring.ports.book.store.clock() if wiring.clock is system_clock else None
+    if theirs is None:
+        return None
+    ahead = round(wiring.clock().timestamp() - theirs)
+    if abs(ahead) <= CLOCK_TOLERANCE_S:
+        return None
+    how = "ahead of" if ahead > 0 else "behind"
+    return f"this machine's clock is {abs(ahead)} s {how} the database's: nothing is recorded"
 
 
 @blp.operation(

@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import flask_smorest  # type: ignore[import-untyped]
 import marshmallow as ma
+import msgspec
 from flask import Response
 from werkzeug.routing import BaseConverter
 
@@ -244,9 +245,49 @@ def _page(
             this_g().stamp = stamp()._replace(reached=_wait_for(position))
         if wants_query:
             given["query"] = asked
-        return view(**given)
+        return view(**given) if position is None else _at_least(position, view, given)
 
     return page
+
+
+def _at_least(position: int, view: View, given: Mapping[str, Any]) -> Response:
+    """Return what a view answers once that is of a position or a later one.
+
+    The view may have read on another connection than `_wait_for`, and of a standby that lags.
+    """
+    response = view(**given)
+    if _is_of(response, position):
+        return response
+    with waiting.place() as may_wait:
+        deadline = time.monotonic() + (parts().position_wait_s if may_wait else 0.0)
+        while time.monotonic() < deadline:
+            time.sleep(POLL_S)
+            response = view(**given)
+            if _is_of(response, position):
+                return response
+    raise _not_reached(_position_of(response) or 0)
+
+
+def _is_of(response: Response, position: int) -> bool:
+    reached = _position_of(response)
+    return reached is None or reached >= position
+
+
+def _position_of(response: Response) -> int | None:
+    """Return the position that an answer says it is of; None if it says none."""
+    if response.mimetype != "application/json":
+        return None
+    told = msgspec.json.decode(response.get_data())
+    position = told.get("position") if isinstance(told, dict) else None
+    return position if isinstance(position, int) else None
+
+
+def _not_reached(head: int) -> Problem:
+    return Problem(
+        POSITION_NOT_REACHED,
+        f"the ledger is at position {head}",
+        {"Retry-After": str(RETRY_AFTER_S)},
+    )
 
 
 def _hold_places(given: Mapping[str, str]) -> None:

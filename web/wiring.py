@@ -9,6 +9,7 @@ import base64
 import contextlib
 import os
 import secrets
+import time
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -60,7 +61,8 @@ class Wiring(NamedTuple):
     ) -> Stamp:
         """Answer who asks, in which request, and when: by the clock, if it was not read yet."""
         test_clock = self.settings.test_clock is not None
-        return Stamp(now or self.clock(), actor, request_id, test_clock, reached)
+        read_at = time.monotonic() if self.clock is system_clock else None
+        return Stamp(now or self.clock(), actor, request_id, test_clock, reached, read_at=read_at)
 
     def close(self) -> None:
         self.tables.close()

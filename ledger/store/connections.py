@@ -38,6 +38,10 @@ class PerProcess(Generic[T]):
         except KeyError:
             return self._made.setdefault(pid, self._make())
 
+    def replace(self, made: T) -> None:
+        """Have this process use another one from now on."""
+        self._made[os.getpid()] = made
+
     def made(self) -> T | None:
         """Answer this process's own if it has been used."""
         return self._made.get(os.getpid())

@@ -9,6 +9,7 @@ from typing import Any
 from eventsourcing.persistence import StoredEvent
 
 from ledger.store import library
+from ledger.store.lineage import Lineage
 from ledger.store.recorder import EVERYTHING, Row, StreamRow, VersionConflict, entries_of
 from ledger.store.snapshots import MemorySnapshots
 from ledger.store.text_keys import MemoryTextKeys
@@ -20,6 +21,7 @@ class MemoryRecorder(library.LibraryReads):
     def __init__(self) -> None:
         self.text_keys = MemoryTextKeys()
         self.snapshots = MemorySnapshots(self)
+        self.lineage = Lineage()
         self._lock = RLock()
         self._rows: list[Row] = []
         self._streams: dict[str, dict[int, Row]] = {}
@@ -28,10 +30,12 @@ class MemoryRecorder(library.LibraryReads):
         """Record all of the events or none: see `Recorder.insert_events`."""
         entries = entries_of(stored_events, kwargs)
         with self._lock:
+            added: dict[str, int] = {}
             for stream, version, _, _ in entries:
-                taken = self._streams.get(stream, {})
-                if version in taken:
-                    raise VersionConflict(stream, version, max(taken))
+                reached = max(self._streams.get(stream, {}), default=0)
+                added[stream] = added.get(stream, 0) + 1
+                if version != reached + added[stream]:
+                    raise VersionConflict(stream, version, reached)
             first = len(self._rows) + 1
             rows = [Row(position, *entry) for position, entry in enumerate(entries, first)]
             for row in rows:
@@ -76,6 +80,13 @@ class MemoryRecorder(library.LibraryReads):
     def head(self) -> int:
         """See `Recorder.head`."""
         return len(self._rows)
+
+    def clock(self) -> float | None:
+        """See `Recorder.clock`."""
+        return None
+
+    def look_back(self) -> None:
+        """Do nothing: what is in memory never goes back."""
 
     def close(self) -> None:
         """Nothing to close: the events go with the recorder."""

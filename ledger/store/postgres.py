@@ -7,6 +7,7 @@ The order of positions is made in the database, by the functions of
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, LiteralString
 
@@ -23,12 +24,14 @@ from ledger.store.connections import PerProcess
 from ledger.store.group_commit import GroupCommit
 from ledger.store.postgres_datastore import PostgresDatastore
 from ledger.store.recorder import (
-    Entry,
+    Append,
+    ClockRefused,
     Row,
     StreamRow,
     VersionConflict,
+    append_of,
     copy_of,
-    entries_of,
+    replaced,
 )
 from ledger.store.snapshots import PostgresSnapshots
 from ledger.store.stream_reads import StreamReads, split_head
@@ -36,15 +39,17 @@ from ledger.store.text_keys import PostgresTextKeys
 
 BATCH_EVENTS_MAX = 1000
 
-Append = list[Entry]
 Outcome = list[int] | Exception
 
 _APPEND_EVENT: LiteralString = (
-    "SELECT keyfold_append_event(%b::text, %b::bigint, %b::text, %b::bytea)"
+    "SELECT keyfold_append_event(%b::text, %b::bigint, %b::text, %b::bytea, %b::double precision)"
 )
 _APPEND: LiteralString = """
     SELECT head, taken, reached
-    FROM keyfold_append(%b::text[], %b::bigint[], %b::text[], %b::bytea[], %b::integer[])
+    FROM keyfold_append(
+        %b::text[], %b::bigint[], %b::text[], %b::bytea[], %b::integer[],
+        %b::double precision, %b::double precision
+    )
 """
 # The row of version 0 is the head. They are put in order by `split_head`.
 _READ_STREAM: LiteralString = """
@@ -83,12 +88,14 @@ _READ_FROM: LiteralString = """
     ORDER BY notification_id LIMIT %b::bigint
 """
 _HEAD: LiteralString = "SELECT coalesce(max(notification_id), 0) FROM keyfold_events"
+_CLOCK: LiteralString = "SELECT extract(epoch FROM clock_timestamp())::double precision"
 _LAST_BIGINT = 2**63 - 1
 
 
 # The binary format of parameters.
 _bigint = struct.Struct("!q").pack
 _integer = struct.Struct("!i").pack
+_double = struct.Struct("!d").pack
 _ARRAY = struct.Struct("!iiIii")
 _BYTEA, _BIGINT, _INTEGER, _TEXT = 17, 20, 23, 25  # types, as the server numbers its own
 
@@ -99,16 +106,19 @@ class PostgresRecorder(StreamReads):
     def __init__(self, datastore: PostgresDatastore) -> None:
         super().__init__()
         self.datastore = datastore
+        self.lineage = datastore.lineage
         self.text_keys = PostgresTextKeys(datastore)
         self.snapshots = PostgresSnapshots(datastore)
         self._group_commit = PerProcess(
-            lambda: GroupCommit[Append, list[int]](self._commit, len, BATCH_EVENTS_MAX)
+            lambda: GroupCommit[Append, list[int]](
+                self._commit, lambda append: append.size, BATCH_EVENTS_MAX
+            )
         )
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> list[int]:
         """Record all of the events or none: see `Recorder.insert_events`."""
-        entries = entries_of(stored_events, kwargs)
-        return self._group_commit().submit(entries) if entries else []
+        append = append_of(stored_events, kwargs)
+        return self._group_commit().submit(append) if append.entries else []
 
     def _commit(self, appends: Sequence[Append]) -> list[Outcome]:
         """Commit a batch of appends; answer the outcome of each.
@@ -125,7 +135,7 @@ class PostgresRecorder(StreamReads):
             for n, outcome in zip(now, results, strict=True):
                 outcomes[n] = outcome
                 if isinstance(outcome, list):
-                    for entry in appends[n]:
+                    for entry in appends[n].entries:
                         recorded.setdefault(entry.stream, set()).add(entry.version)
             for n in tuple(waiting):
                 if lost := _conflict(appends[n], recorded):
@@ -136,33 +146,48 @@ class PostgresRecorder(StreamReads):
     def _commit_together(self, appends: Sequence[Append]) -> list[Outcome]:
         """Commit appends that want different versions, each all or nothing."""
         try:
-            if len(appends) == 1 and len(appends[0]) == 1:
-                return [self._commit_event(appends[0][0])]
+            if len(appends) == 1 and appends[0].size == 1:
+                return [self._commit_event(appends[0])]
             return self._commit_events(appends)
-        except (DataError, IntegrityError, ProgrammingError) as fault:
+        except (ClockRefused, DataError, IntegrityError, ProgrammingError) as fault:
             if len(appends) == 1:
                 return [fault]
             return [self._commit_together([append])[0] for append in appends]  # whose fault is it?
         except PersistenceError as fault:
             return [copy_of(fault) for _ in appends]
 
-    def _commit_event(self, entry: Entry) -> Outcome:
+    def _commit_event(self, append: Append) -> Outcome:
         """Commit one event: the same as `_commit_events`, only faster."""
-        stream, version, name, state = entry
-        values = (stream.encode(), _bigint(version), name.encode(), state)
+        ((stream, version, name, state),) = append.entries
+
+        def values() -> tuple[bytes | None, ...]:
+            # Only now: to connect may have shown that the ledger is another one, and taken time.
+            if append.generation not in (None, self.lineage.generation):
+                raise replaced(append)
+            return stream.encode(), _bigint(version), name.encode(), state, _clock(append.clock)
+
         (place,) = self.datastore.writer.call(_APPEND_EVENT, values)
-        return [place] if place > 0 else VersionConflict(entry.stream, entry.version, -place)
+        return [place] if place > 0 else VersionConflict(stream, version, -place)
 
     def _commit_events(self, appends: Sequence[Append]) -> list[Outcome]:
-        entries = [entry for append in appends for entry in append]
-        append_of = [n for n, append in enumerate(appends) for _ in append]
-        values = (
+        entries = [entry for append in appends for entry in append.entries]
+        append_of = [n for n, append in enumerate(appends) for _ in append.entries]
+        clocks = [append.clock for append in appends if append.clock is not None]
+        given = (
             _array(_TEXT, [entry.stream.encode() for entry in entries]),
             _array(_BIGINT, [_bigint(entry.version) for entry in entries]),
             _array(_TEXT, [entry.name.encode() for entry in entries]),
             _array(_BYTEA, [entry.state for entry in entries]),
             _array(_INTEGER, [_integer(n) for n in append_of]),
         )
+
+        def values() -> tuple[bytes | None, ...]:
+            for append in appends:
+                if append.generation not in (None, self.lineage.generation):
+                    raise replaced(append)
+            earliest, latest = min(clocks, default=None), max(clocks, default=None)
+            return *given, _clock(earliest), _clock(latest)
+
         head, taken, reached = self.datastore.writer.call(_APPEND, values)
         conflicts: dict[int, VersionConflict] = {}
         for n, version in zip(taken or (), reached or (), strict=True):
@@ -174,8 +199,8 @@ class PostgresRecorder(StreamReads):
             if n in conflicts:
                 outcomes.append(conflicts[n])
             else:
-                outcomes.append(list(range(head + 1, head + 1 + len(append))))
-                head += len(append)
+                outcomes.append(list(range(head + 1, head + 1 + append.size)))
+                head += append.size
         return outcomes
 
     def _read_stream(
@@ -211,9 +236,23 @@ class PostgresRecorder(StreamReads):
         ((head,),) = self.datastore.read(_HEAD)
         return int(head)
 
+    def clock(self) -> float | None:
+        """See `Recorder.clock`."""
+        ((now,),) = self.datastore.read(_CLOCK)
+        return float(now)
+
+    def look_back(self) -> None:
+        """See `Recorder.look_back`."""
+        self.datastore.look_back()
+
     def close(self) -> None:
         """See `Recorder.close`."""
         self.datastore.close()
+
+
+def _clock(clock: float | None) -> bytes | None:
+    """Encode the time by a writer's clock now; NULL if it told none."""
+    return None if clock is None else _double(clock + time.monotonic())
 
 
 def _array(type: int, values: Sequence[bytes]) -> bytes:
@@ -234,7 +273,7 @@ def _without_rivals(
     now: list[int] = []
     later: list[int] = []
     for n in waiting:
-        places = {entry[:2] for entry in appends[n]}
+        places = {entry[:2] for entry in appends[n].entries}
         if wanted.isdisjoint(places):
             wanted |= places
             now.append(n)
@@ -244,7 +283,7 @@ def _without_rivals(
 
 
 def _conflict(append: Append, recorded: dict[str, set[int]]) -> VersionConflict | None:
-    for entry in append:
+    for entry in append.entries:
         versions = recorded.get(entry.stream, set())
         if entry.version in versions:
             return VersionConflict(entry.stream, entry.version, max(versions))

@@ -20,11 +20,14 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, TupleRow, dict_row, tuple_row
 
 from ledger.store.connections import Connections, PerProcess
+from ledger.store.lineage import Lineage, Mark
 from ledger.store.postgres_session import NoAnswer, Session
-from ledger.store.recorder import OutcomeUnknown
+from ledger.store.recorder import ClockRefused, OutcomeUnknown
 
 AnyConnection = psycopg.Connection[Any]
 AnswerT = TypeVar("AnswerT")
+
+CLOCK_REFUSED = "KF001"  # by keyfold_refuse_clock
 
 CONNECTIONS_MAX = 6  # of each kind, in each process
 PATIENCE_S = 3.0
@@ -63,6 +66,17 @@ APPENDING = {
     "statement_timeout": "0",
 }
 
+# Which server a session leads to, since when it runs, and whether it is a standby.
+_SERVER: LiteralString = """
+    SELECT pg_postmaster_start_time()::text, inet_server_addr()::text, inet_server_port(),
+           pg_is_in_recovery()
+"""
+_LOOK_BACK: LiteralString = """
+    SELECT pg_is_in_recovery(),
+           coalesce((SELECT max(notification_id) FROM keyfold_events), 0),
+           (SELECT state FROM keyfold_events WHERE notification_id = %b::bigint)
+"""
+
 # An operator may have traded durability for speed in the whole database; the ledger did not.
 _SET: LiteralString = """
     SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s (name, value)
@@ -100,6 +114,8 @@ def conninfo_of(database_url: str) -> str:
 def fault_of(error: psycopg.Error) -> persistence.PersistenceError:
     """Say a fault of the driver in the library's words, with the driver's as its cause."""
     kind: type[persistence.PersistenceError] = persistence.DatabaseError
+    if error.sqlstate == CLOCK_REFUSED:
+        return ClockRefused(error.diag.message_primary or "the clock is refused")
     for theirs, ours in _FAULTS:
         if isinstance(error, theirs):
             kind = ours
@@ -188,18 +204,22 @@ def is_sound(connection: AnyConnection) -> bool:
 class Writer:
     """The one connection of a process that appends; used by one thread at a time."""
 
-    def __init__(self, conninfo: str) -> None:
-        self._conninfo = conninfo
+    def __init__(self, open_session: Callable[[], Session]) -> None:
+        self._open_session = open_session
         self._session: Session | None = None
         self._closed = False
 
-    def call(self, statement: LiteralString, values: Sequence[bytes]) -> TupleRow:
+    def call(
+        self, statement: LiteralString, values: Callable[[], Sequence[bytes | None]]
+    ) -> TupleRow:
         """Run a statement that is a transaction of its own, and answer its one row.
 
         Args:
-            values: its parameters, encoded.
+            values: makes its parameters, encoded, when the connection is there. What it raises is
+                raised; nothing was changed.
 
         Raises:
+            ClockRefused: the server's clock is another.
             OutcomeUnknown: the connection broke after the statement may have been sent.
             PersistenceError: any other fault; certainly nothing was changed.
         """
@@ -207,8 +227,9 @@ class Writer:
             session = self._sound_session()
         except psycopg.Error as error:
             raise fault_of(error) from error
+        encoded = values()
         try:
-            (row,) = session.run_encoded(statement, values)
+            (row,) = session.run_encoded(statement, encoded)
         except psycopg.Error as error:
             if session.is_broken:
                 self._drop()
@@ -226,9 +247,7 @@ class Writer:
             raise persistence.InterfaceError("the store has been closed")
         if self._session is None or not self._session.is_sound:
             self._drop()
-            self._session = Session(
-                connect(self._conninfo, APPENDING, tuple_row, APPEND_S), APPEND_S
-            )
+            self._session = self._open_session()
         return self._session
 
     def _drop(self) -> None:
@@ -263,13 +282,52 @@ class PostgresDatastore(postgres.PostgresDatastore):
         super().__init__("", "", "", "", "", originator_id_type="text")
         del self.pool  # never opened: the sessions take its place
         self.conninfo = conninfo_of(database_url)
+        self.lineage = Lineage()
+        self._servers: set[TupleRow] = set()
         self._sessions = PerProcess(self._make_sessions)
+
+    def _open(self, settings: Mapping[str, str], within_s: float) -> Session:
+        """Open a session; begin a new generation if it leads to where nobody has looked yet.
+
+        After a fail-over or a restore every server is another one, or has another part.
+        """
+        session = Session(connect(self.conninfo, settings, tuple_row, within_s), within_s)
+        try:
+            (server,) = session.run(_SERVER)
+            if server not in self._servers:
+                known, mark = bool(self._servers), self.lineage.mark
+                self._servers.add(server)
+                if known:
+                    self.lineage.begin()
+                self._hold_to(mark, session.run)
+        except psycopg.errors.UndefinedTable:
+            pass  # there is no ledger yet, which the statement itself will say
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def look_back(self) -> None:
+        """See `Recorder.look_back`."""
+        self._hold_to(self.lineage.mark, self.read)
+
+    def _hold_to(
+        self, mark: Mark, run: Callable[[LiteralString, Sequence[object]], list[TupleRow]]
+    ) -> None:
+        """Begin a new generation if the ledger lacks its mark; a standby may only lag behind."""
+        if not mark.position:
+            return
+        ((lags, head, state),) = run(_LOOK_BACK, (mark.position,))
+        if state != mark.state and not (lags and head < mark.position):
+            self.lineage.went_back(mark, head)
+        else:
+            self.lineage.saw(*mark)
 
     def _make_sessions(self) -> Sessions:
         return Sessions(
-            Writer(self.conninfo),
+            Writer(lambda: self._open(APPENDING, APPEND_S)),
             Connections(
-                lambda: Session(connect(self.conninfo, _PLANNING, tuple_row, READ_S), READ_S),
+                lambda: self._open(_PLANNING, READ_S),
                 lambda session: session.is_sound,
                 CONNECTIONS_MAX,
                 PATIENCE_S,

@@ -58,7 +58,7 @@ class Session:
         values = adapted.dump_sequence(params, [PyFormat.BINARY] * len(params))
         return self._run(statement, adapted.types or (), values, adapted.formats or ())
 
-    def run_encoded(self, statement: str, values: Sequence[bytes]) -> list[tuple[Any, ...]]:
+    def run_encoded(self, statement: str, values: Sequence[bytes | None]) -> list[tuple[Any, ...]]:
         """Run a statement whose parameters have been encoded, of the types that it asks for.
 
         Raises:

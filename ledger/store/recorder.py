@@ -28,6 +28,7 @@ from eventsourcing.persistence import (
 )
 
 if TYPE_CHECKING:
+    from ledger.store.lineage import Lineage
     from ledger.store.snapshots import Snapshots
     from ledger.store.text_keys import TextKeys
 
@@ -72,13 +73,33 @@ def rows_of(stream: str, rows: Iterable[StreamRow]) -> list[Row]:
     return [Row(position, stream, version, name, state) for position, version, name, state in rows]
 
 
+class Append(NamedTuple):
+    """The events of one append on their way into the ledger.
+
+    Attributes:
+        clock: what has to be added to `time.monotonic()` for the time by the writer's clock, in
+            seconds since 1970; None for a time that no clock of this machine told.
+        generation: of the ledger that they were decided on (`ledger.store.lineage`); None if they
+            depend on nothing that was read.
+    """
+
+    entries: list[Entry]
+    clock: float | None = None
+    generation: int | None = None
+
+    @property
+    def size(self) -> int:
+        """How many events it has."""
+        return len(self.entries)
+
+
 class VersionConflict(IntegrityError):
-    """Another append took this version of the stream first.
+    """The version is not the next of its stream: mostly, another append took it first.
 
     Nothing was recorded. Load the stream again and decide again.
 
     Attributes:
-        stream: whose version was taken.
+        stream: whose version it is.
         expected: the version that we tried to record.
         actual: the version that the stream has reached.
     """
@@ -90,7 +111,22 @@ class VersionConflict(IntegrityError):
         self.actual = actual
 
     def __str__(self) -> str:
-        return f"version {self.expected} of {self.stream} is taken: it is at version {self.actual}"
+        what = "is taken" if self.expected <= self.actual else "does not follow"
+        return f"version {self.expected} of {self.stream} {what}: it is at version {self.actual}"
+
+
+class LedgerReplaced(VersionConflict):
+    """The ledger is not the one that this was decided on: load everything again, and decide again.
+
+    Nothing was recorded.
+    """
+
+    def __str__(self) -> str:
+        return f"the ledger went back since version {self.actual} of {self.stream} was read"
+
+
+class ClockRefused(PersistenceError):
+    """The writer's clock is not the database's; nothing was recorded, nor will be until it is."""
 
 
 class OutcomeUnknown(OperationalError):
@@ -104,6 +140,8 @@ class OutcomeUnknown(OperationalError):
 class Recorder(Protocol):
     """Append events, and read them by stream or by position. Threads may share one."""
 
+    lineage: Lineage
+
     @property
     def text_keys(self) -> TextKeys:
         """The keys of sealed free text, beside the ledger and not in it."""
@@ -115,13 +153,18 @@ class Recorder(Protocol):
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> list[int]:
         """Record all of the events or none; they are durable when this returns.
 
+        Args:
+            kwargs: `clock` and `generation`, as `Append` has them.
+
         Returns:
             Their positions, in the order of the input; [] for no events.
 
         Raises:
             DataError: a stream or name that no store can hold; nothing was recorded.
             IntegrityError: the same (stream, version) twice in this append; nothing was recorded.
-            VersionConflict: a (stream, version) is taken; nothing was recorded.
+            VersionConflict: a version is not the next of its stream; nothing was recorded.
+            LedgerReplaced: the ledger is of a later generation; nothing was recorded.
+            ClockRefused: the clock is too far from the database's own; nothing was recorded.
             OutcomeUnknown: the connection broke after the events may have been sent.
             OperationalError, InterfaceError: any other fault; certainly nothing was recorded.
         """
@@ -164,6 +207,12 @@ class Recorder(Protocol):
 
     def head(self) -> int:
         """Answer the position of the last event, 0 when the ledger is empty."""
+
+    def clock(self) -> float | None:
+        """Return the time by the database's clock, in seconds since 1970; None if it has none."""
+
+    def look_back(self) -> None:
+        """Hold the ledger against its mark, and begin a new generation if it has gone back."""
 
     def select_events(
         self,
@@ -209,6 +258,18 @@ def entries_of(stored_events: Sequence[StoredEvent], options: dict[str, Any]) ->
     if len(entries) > 1 and len({entry[:2] for entry in entries}) < len(entries):
         raise IntegrityError("one append holds the same version of a stream twice")
     return entries
+
+
+def append_of(stored_events: Sequence[StoredEvent], options: dict[str, Any]) -> Append:
+    """Return an append with what is known about it: see `entries_of`."""
+    entries = entries_of(stored_events, options)
+    return Append(entries, options.get("clock"), options.get("generation"))
+
+
+def replaced(append: Append) -> LedgerReplaced:
+    """Return the fault of an append that was decided on an earlier generation."""
+    first = append.entries[0]
+    return LedgerReplaced(first.stream, first.version, first.version - 1)
 
 
 def copy_of(fault: PersistenceError) -> PersistenceError:

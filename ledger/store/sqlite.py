@@ -13,12 +13,13 @@ from ledger.store import library
 from ledger.store.connections import PerProcess
 from ledger.store.group_commit import GroupCommit
 from ledger.store.recorder import (
-    Entry,
+    Append,
     Row,
     StreamRow,
     VersionConflict,
+    append_of,
     copy_of,
-    entries_of,
+    replaced,
 )
 from ledger.store.snapshots import SqliteSnapshots
 from ledger.store.sqlite_datastore import SqliteDatastore, path_of
@@ -27,15 +28,13 @@ from ledger.store.text_keys import SqliteTextKeys
 
 BATCH_EVENTS_MAX = 1000
 
-Append = list[Entry]
 Outcome = list[int] | Exception
 
 _INSERT_NEXT = """
     INSERT INTO keyfold_events
     VALUES ((SELECT coalesce(max(rowid), 0) + 1 FROM keyfold_events), ?, ?, ?, ?)
 """
-_IS_TAKEN = "SELECT 1 FROM keyfold_events WHERE originator_id = ? AND originator_version = ?"
-_REACHED = "SELECT max(originator_version) FROM keyfold_events WHERE originator_id = ?"
+_REACHED = "SELECT coalesce(max(originator_version), 0) FROM keyfold_events WHERE originator_id = ?"
 _HEAD = "SELECT coalesce(max(rowid), 0) FROM keyfold_events"
 # The row of version 0 is the head. There is no ORDER BY: SQLite would answer the same rows through
 # two co-routines, which takes half as long again when there is nothing new. See `split_head`.
@@ -83,35 +82,50 @@ class SqliteRecorder(StreamReads):
     def __init__(self, datastore: SqliteDatastore) -> None:
         super().__init__()
         self.datastore = datastore
+        self.lineage = datastore.lineage
         self.text_keys = SqliteTextKeys(datastore)
         self.snapshots = SqliteSnapshots(datastore)
         self._group_commit = PerProcess(
-            lambda: GroupCommit[Append, list[int]](self._commit, len, BATCH_EVENTS_MAX)
+            lambda: GroupCommit[Append, list[int]](
+                self._commit, lambda append: append.size, BATCH_EVENTS_MAX
+            )
         )
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> list[int]:
         """Record all of the events or none: see `Recorder.insert_events`."""
-        entries = entries_of(stored_events, kwargs)
-        return self._group_commit().submit(entries) if entries else []
+        append = append_of(stored_events, kwargs)
+        return self._group_commit().submit(append) if append.entries else []
 
     def _commit(self, appends: Sequence[Append]) -> list[Outcome]:
         """Commit a batch of appends, each all or nothing; answer the outcome of each."""
         try:
             if len(appends) == 1:
                 return [self._commit_alone(appends[0])]
-            return self.datastore.append(lambda connection: _insert_all(connection, appends))
+            return self.datastore.append(lambda connection: self._insert_all(connection, appends))
         except PersistenceError as fault:
             return [copy_of(fault) for _ in appends]
 
     def _commit_alone(self, append: Append) -> Outcome:
         """Commit one append: the same as `_insert_all`, only faster."""
         try:
-            if len(append) == 1:
-                return [self.datastore.append_row(_INSERT_NEXT, append[0])]
-            return self.datastore.append(lambda connection: _insert(connection, append))
+            if append.size == 1:
+                return [self.datastore.append_row(_INSERT_NEXT, append)]
+            return self.datastore.append(lambda connection: self._insert_all(connection, [append]))[
+                0
+            ]
         except IntegrityError as fault:
             conflict = self.datastore.append(lambda connection: _conflict(connection, append))
             return conflict or fault
+
+    def _insert_all(
+        self, connection: sqlite3.Connection, appends: Sequence[Append]
+    ) -> list[Outcome]:
+        return [
+            _insert_or_not(connection, append)
+            if append.generation in (None, self.lineage.generation)
+            else replaced(append)
+            for append in appends
+        ]
 
     def _read_stream(
         self, stream: str, after: int, limit: int | None
@@ -142,18 +156,22 @@ class SqliteRecorder(StreamReads):
         ((head,),) = self.datastore.read(_HEAD)
         return int(head)
 
+    def clock(self) -> float | None:
+        """See `Recorder.clock`: a file has no clock of its own."""
+        return None
+
+    def look_back(self) -> None:
+        """See `Recorder.look_back`."""
+        self.datastore.look_back()
+
     def close(self) -> None:
         """See `Recorder.close`."""
         self.datastore.close()
 
 
-def _insert_all(connection: sqlite3.Connection, appends: Sequence[Append]) -> list[Outcome]:
-    return [_insert_or_not(connection, append) for append in appends]
-
-
 def _insert_or_not(connection: sqlite3.Connection, append: Append) -> Outcome:
     """Insert the events of one append, or none of them."""
-    has_savepoint = len(append) > 1
+    has_savepoint = append.size > 1
     if has_savepoint:
         connection.execute("SAVEPOINT append")
     try:
@@ -172,18 +190,20 @@ def _insert_or_not(connection: sqlite3.Connection, append: Append) -> Outcome:
 
 def _insert(connection: sqlite3.Connection, append: Append) -> list[int]:
     """Insert the events of one append; answer their positions."""
-    if len(append) == 1:
-        return [connection.execute(_INSERT_NEXT, append[0]).lastrowid or 0]
-    connection.executemany(_INSERT_NEXT, append)
+    if append.size == 1:
+        return [connection.execute(_INSERT_NEXT, append.entries[0]).lastrowid or 0]
+    connection.executemany(_INSERT_NEXT, append.entries)
     ((head,),) = connection.execute(_HEAD)
-    return list(range(head + 1 - len(append), head + 1))
+    return list(range(head + 1 - append.size, head + 1))
 
 
 def _conflict(connection: sqlite3.Connection, append: Append) -> VersionConflict | None:
-    """Answer which version of the append is taken; None if it was refused for another reason."""
-    for entry in append:
-        if connection.execute(_IS_TAKEN, entry[:2]).fetchone():
-            ((reached,),) = connection.execute(_REACHED, (entry.stream,))
+    """Return which version is not the next; None if the append was refused for another reason."""
+    added: dict[str, int] = {}
+    for entry in append.entries:
+        ((reached,),) = connection.execute(_REACHED, (entry.stream,))
+        added[entry.stream] = added.get(entry.stream, 0) + 1
+        if entry.version != reached + added[entry.stream]:
             return VersionConflict(entry.stream, entry.version, reached)
     return None
 

@@ -10,15 +10,17 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from threading import RLock
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from eventsourcing import persistence, sqlite
 
 from ledger.store.connections import Connections, PerProcess, close_when_dropped
-from ledger.store.recorder import OutcomeUnknown
+from ledger.store.lineage import Lineage, Mark
+from ledger.store.recorder import Append, OutcomeUnknown, replaced
 
 T = TypeVar("T")
 
@@ -82,6 +84,18 @@ def make(path: str) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         raise sqlite3.OperationalError(f"unable to open database file: {error.strerror}") from error
+
+
+def settle(database_url: str) -> None:
+    """Put all of the log into the file, so that the file by itself is the whole ledger.
+
+    For when everybody has left; while others are at work it does what can be done without waiting.
+    An address of another kind of database is passed over.
+    """
+    if not database_url.startswith("sqlite:"):
+        return
+    with suppress(sqlite3.Error), closing(connect(path_of(database_url))) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def use_write_ahead_log(connection: sqlite3.Connection) -> None:
@@ -216,6 +230,11 @@ class Writer:
         close_when_dropped(self, [connection])
         return connection
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed for good."""
+        return self._closed
+
     def close(self) -> None:
         """Close the connection for good."""
         self._closed = True
@@ -242,15 +261,76 @@ def _doubt_the_disk(error: sqlite3.OperationalError) -> None:
         raise OutcomeUnknown(f"the disk failed during the commit: {error}") from error
 
 
+Inode = tuple[int, int]
+
+_LOOK_BACK = """
+    SELECT coalesce(max(rowid), 0), (SELECT state FROM keyfold_events WHERE rowid = ?)
+    FROM keyfold_events
+"""
+
+
+def _inode(path: str) -> Inode | None:
+    """Return which file is under a path, None if none is."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - for every read, and a Path takes as long again
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+class Files:
+    """Which files a process has open: the ledger's, and its log once there is one.
+
+    SQLite goes on writing to a file that was renamed or deleted, and what is written to it is lost.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._log = f"{path}-wal"
+        self._opened = _inode(path)
+        self._opened_log: Inode | None = None
+
+    def are_there(self) -> bool:
+        """Whether the same files are still under their paths."""
+        if self._opened is None:
+            self._opened = _inode(self._path)
+            return True
+        if _inode(self._path) != self._opened:
+            return False
+        return self._opened_log is None or _inode(self._log) == self._opened_log
+
+    def note_log(self) -> None:
+        """Note which log there is: while a connection is open, SQLite makes no other one."""
+        if self._opened_log is None:
+            self._opened_log = _inode(self._log)
+
+    @property
+    def is_another(self) -> bool:
+        """Whether another file is under the path, or none."""
+        return _inode(self._path) != self._opened
+
+    def put_log_aside(self) -> None:
+        """Keep the log of the file that was opened from being taken for that of another one.
+
+        SQLite would put its pages into whatever file has the ledger's name.
+        """
+        if self._opened_log is not None and _inode(self._log) == self._opened_log:
+            with suppress(FileNotFoundError):
+                Path(self._log).rename(f"{self._log}.replaced")
+            Path(f"{self._path}-shm").unlink(missing_ok=True)
+
+
 class Sessions(NamedTuple):
     """The connections of one process.
 
     Attributes:
+        files: that they have open.
         writer: appends to the ledger.
         readers: the ledger's own reads.
         others: side tables.
     """
 
+    files: Files
     writer: Writer
     readers: Connections[sqlite3.Connection]
     others: Connections[SideConnection]
@@ -263,6 +343,8 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
         super().__init__(path, originator_id_type="text")
         del self.pool  # never used: the sessions take its place
         self.path = path
+        self.lineage = Lineage()
+        self._replacing = RLock()
         self._sessions = PerProcess(self._make_sessions)
 
     def _make_sessions(self) -> Sessions:
@@ -273,6 +355,7 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
             return _connect_reader(self.path)
 
         return Sessions(
+            Files(self.path),
             Writer(self.path),
             Connections(reader, idle, CONNECTIONS_MAX, PATIENCE_S),
             Connections(
@@ -282,6 +365,46 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
                 PATIENCE_S,
             ),
         )
+
+    def _current(self) -> Sessions:
+        """Return the connections to the file that is under the path now.
+
+        Raises:
+            OperationalError: there was one, and now there is none.
+        """
+        sessions = self._sessions()
+        if sessions.writer.is_closed or sessions.files.are_there():
+            return sessions
+        return self._reopened(sessions)
+
+    def _reopened(self, stale: Sessions) -> Sessions:
+        with self._replacing:
+            sessions = self._sessions()
+            if sessions is not stale and sessions.files.are_there():
+                return sessions
+            is_another, mark = sessions.files.is_another, self.lineage.mark
+            _close(sessions)
+            if is_another:
+                sessions.files.put_log_aside()
+            self._sessions.replace(self._make_sessions())
+            if is_another and not Path(self.path).exists():
+                self.lineage.begin("the ledger's file was removed")
+                raise persistence.OperationalError(
+                    f"the ledger's file is gone ({self.path}): put it back; it is used again then"
+                )
+            self.lineage.begin("another file is under the ledger's path" if is_another else None)
+            self._hold_to(mark)
+            return self._sessions()
+
+    def look_back(self) -> None:
+        """See `Recorder.look_back`."""
+        self._hold_to(self.lineage.mark)
+
+    def _hold_to(self, mark: Mark) -> None:
+        if mark.position:
+            ((head, state),) = self.read(_LOOK_BACK, (mark.position,))
+            if state != mark.state:
+                self.lineage.went_back(mark, head)
 
     def read(
         self, statement: str, params: Sequence[object] | Mapping[str, object] = ()
@@ -293,15 +416,16 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
         Raises:
             PersistenceError: a fault, in the library's words.
         """
-        readers = self._sessions().readers
-        try:
-            connection = readers.take()
+        while True:
+            sessions = self._current()
             try:
-                return connection.execute(statement, params).fetchall()
-            finally:
-                readers.give_back(connection)
-        except sqlite3.Error as error:
-            raise fault_of(error, self.path) from error
+                return _rows(sessions.readers, statement, params)
+            except (sqlite3.Error, persistence.InterfaceError) as error:
+                if sessions is not self._sessions():
+                    continue  # another thread has found another file under the path
+                if isinstance(error, sqlite3.Error):
+                    raise fault_of(error, self.path) from error
+                raise
 
     def append(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do `work` on the connection that appends, in a transaction.
@@ -310,26 +434,47 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
             OutcomeUnknown: the disk failed in the middle of the commit.
             PersistenceError: any other fault; certainly nothing was changed.
         """
+        sessions = self._current()
         try:
-            return self._sessions().writer.transact(work)
+            done = sessions.writer.transact(work)
         except sqlite3.Error as error:
+            self._confirm(sessions)
             raise fault_of(error, self.path) from error
+        self._confirm(sessions)
+        return done
 
-    def append_row(self, statement: str, params: Sequence[object]) -> int:
+    def _confirm(self, sessions: Sessions) -> None:
+        """Refuse to call recorded what was written to a file that is no longer the ledger's.
+
+        Raises:
+            OutcomeUnknown: another file is under the path by now.
+        """
+        if not sessions.files.are_there() or sessions is not self._sessions():
+            raise OutcomeUnknown("the ledger's file was replaced during the commit")
+        sessions.files.note_log()
+
+    def append_row(self, statement: str, append: Append) -> int:
         """Insert one row on the connection that appends, and answer its rowid.
 
         Raises:
+            LedgerReplaced: the append was decided on an earlier generation.
             OutcomeUnknown, PersistenceError: as `append` does.
         """
+        sessions = self._current()
+        if append.generation not in (None, self.lineage.generation):
+            raise replaced(append)
         try:
-            return self._sessions().writer.insert(statement, params)
+            place = sessions.writer.insert(statement, append.entries[0])
         except sqlite3.Error as error:
+            self._confirm(sessions)
             raise fault_of(error, self.path) from error
+        self._confirm(sessions)
+        return place
 
     @contextmanager
     def get_connection(self, *, commit: bool = False) -> Iterator[sqlite.SQLiteConnection]:
         """Lend a connection for side tables, in autocommit."""
-        with self._faults(), self._sessions().others.lend() as connection:
+        with self._faults(), self._current().others.lend() as connection:
             yield connection
 
     @contextmanager
@@ -338,7 +483,8 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
 
         Without `commit` it takes no lock, and is rolled back.
         """
-        with self._faults(), self._sessions().others.lend() as connection:
+        sessions = self._current()
+        with self._faults(), sessions.others.lend() as connection:
             connection.begin(is_writer=commit)
             try:
                 cursor = connection.cursor()
@@ -361,6 +507,22 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
         """Close what this process has opened."""
         sessions = self._sessions.made()
         if sessions is not None:
-            sessions.writer.close()
-            sessions.readers.close()
-            sessions.others.close()
+            _close(sessions)
+
+
+def _rows(
+    readers: Connections[sqlite3.Connection],
+    statement: str,
+    params: Sequence[object] | Mapping[str, object],
+) -> list[tuple[Any, ...]]:
+    connection = readers.take()
+    try:
+        return connection.execute(statement, params).fetchall()
+    finally:
+        readers.give_back(connection)
+
+
+def _close(sessions: Sessions) -> None:
+    sessions.writer.close()
+    sessions.readers.close()
+    sessions.others.close()

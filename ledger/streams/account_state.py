@@ -38,8 +38,12 @@ class Subscription(Struct, frozen=True, array_like=True, gc=False):
     terminated_at: datetime | None = None
 
     def status(self, at: datetime) -> SubscriptionStatus:
-        """Answer what the subscription is at a moment that is not before its start."""
-        if self.terminated_at is not None and at >= self.terminated_at:
+        """Answer what the subscription is at a moment that is not before its last fact.
+
+        A fact counts as soon as it is folded: a clock that was ahead may have written a later time
+        to it, and that changes nothing of its having happened.
+        """
+        if self.terminated_at is not None:
             return "terminated"
         return "active" if at < self.expires_at else "expired"
 
@@ -81,9 +85,12 @@ class Seat(Struct, frozen=True, array_like=True, gc=False):
     position: int
 
     @property
-    def order(self) -> tuple[datetime, int]:
-        """By which holders of a pool are served: who came first."""
-        return self.occupied_at, self.version
+    def order(self) -> int:
+        """By which holders of a pool are served: who came first, as the ledger has it.
+
+        Not by the time, which a clock that was wrong may have written.
+        """
+        return self.version
 
 
 Seats = Map[tuple[str, str], Seat]

@@ -134,23 +134,33 @@ class Attempts(Struct, frozen=True):
         Args:
             name: the session's id, and `session` its own stream's state.
         """
-        ends = [self.session_block(name, session), self.account_block()]
-        return max((end for end in ends if end is not None and end > now), default=None)
+        ends = [self.session_block(name, session, now), self.account_block(now)]
+        return max((end for end in ends if end is not None), default=None)
 
-    def session_block(self, name: str, session: Session) -> datetime | None:
-        """Return when the session's last block ends, or ended; None if it has had none."""
+    def session_block(self, name: str, session: Session, now: datetime) -> datetime | None:
+        """Return when the session's block ends; None if it has none now.
+
+        One that was recorded further ahead of `now` than a block lasts is the work of a clock that
+        was wrong: it does not count, or it would last for as long as that clock was ahead.
+        """
         old = self.sessions.get(name)
         ends = [old.blocked_until if old else None]
         if session.position > self.lifted:
             ends.append(session.blocked_until)
-        return max((end for end in ends if end is not None), default=None)
+        begun = [end - SESSION_BLOCK for end in ends if end is not None]
+        counted = [at for at in begun if abs(now - at) < SESSION_BLOCK]
+        return min(max(counted), now) + SESSION_BLOCK if counted else None
 
-    def account_block(self) -> datetime | None:
-        """Return when the account's last block ends, or ended; None if it has had none."""
-        if len(self.recent) < ACCOUNT_FAILURES_MAX:
+    def account_block(self, now: datetime) -> datetime | None:
+        """Return when the account's block ends; None if it has none now.
+
+        Failed tries that a wrong clock recorded count as in `session_block`.
+        """
+        counted = [at for at in self.recent if abs(now - at) < ACCOUNT_WINDOW]
+        if len(counted) < ACCOUNT_FAILURES_MAX:
             return None
         # Twenty are still within the window until the oldest of the last twenty leaves it.
-        return self.recent[0] + ACCOUNT_WINDOW
+        return min(*counted, now) + ACCOUNT_WINDOW
 
     def failures(self, name: str, session: Session) -> int:
         """Return how many tries of a session count that has failed once more now."""
@@ -164,7 +174,7 @@ class Attempts(Struct, frozen=True):
 
     def has_failed(self, now: datetime) -> bool:
         """Tell whether a try has failed so lately that another one may block the account."""
-        return bool(self.sessions) or any(at + ACCOUNT_WINDOW > now for at in self.recent[-1:])
+        return bool(self.sessions) or any(abs(now - at) < ACCOUNT_WINDOW for at in self.recent)
 
 
 # Fold
@@ -220,7 +230,7 @@ def admit(attempts: Attempts, name: str, session: Session, now: datetime) -> Non
 
 def refuse_seat(attempts: Attempts, refused: SeatRefused, now: datetime) -> list[Fact]:
     """Record a refused seat, unless the same was within the hour, or a hundred others were."""
-    lately = [seat for at, seat in attempts.seats if at + SEAT_REPEATED > now]
+    lately = [seat for at, seat in attempts.seats if abs(now - at) < SEAT_REPEATED]
     is_repeated = any(
         replace(seat, account_version=refused.account_version) == refused for seat in lately
     )

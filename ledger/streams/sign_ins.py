@@ -41,14 +41,14 @@ def fold(recorded: SignIns, events: Iterable[AnyOccurrence]) -> SignIns:
     for event in events:
         match event.fact:
             case ConsoleSignInRefused(problem=problem, token=token):
-                recorded[problem, token] = event.recorded_at
+                recorded[problem, token] = event.occurred_at
     return recorded
 
 
 def refuse(recorded: SignIns, refused: ConsoleSignInRefused, now: datetime) -> list[Fact]:
     """Record a try that failed, unless one like it was recorded just now."""
     last = recorded.get((refused.problem, refused.token))
-    return [] if last is not None and now < last + MERGED_FOR else [refused]
+    return [] if last is not None and abs(now - last) < MERGED_FOR else [refused]
 
 
 SIGN_INS: Stream[SignIns] = Stream(

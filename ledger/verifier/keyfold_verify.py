@@ -612,7 +612,7 @@ class Subscription(NamedTuple):
 
     def line(self, at: datetime) -> Line:
         status = "active" if at < self.expires_at else "expired"
-        if self.terminated_at is not None and at >= self.terminated_at:
+        if self.terminated_at is not None:
             status = "terminated"
         return Line(
             self.id,

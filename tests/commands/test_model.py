@@ -88,7 +88,7 @@ class ModelAccount:
         return sum(s.seats for s in given if at < s.end)
 
     def blocked(self, at: datetime) -> bool:
-        return sum(at < failed + DAY for failed in self.failures) >= 20
+        return sum(abs(at - failed) < DAY for failed in self.failures[-20:]) >= 20
 
     def used(self, pool: Pool) -> int:
         return sum(where == pool for where, _ in self.holders)
@@ -96,21 +96,6 @@ class ModelAccount:
     def licensed(self, pool: Pool, at: datetime) -> list[str]:
         sitting = [holder for where, holder in self.holders if where == pool]
         return sitting[: self.seats(pool, at)]
-
-
-class Times:
-    """When each stream was last written: a later event of it is never from before that."""
-
-    def __init__(self) -> None:
-        self.last: dict[str, datetime] = {}
-
-    def at(self, clock: datetime, *streams: str) -> datetime:
-        return max([clock, *(self.last[s] for s in streams if s in self.last)])
-
-    def write(self, clock: datetime, *streams: str) -> datetime:
-        at = self.at(clock, *streams)
-        self.last.update(dict.fromkeys(streams, at))
-        return at
 
 
 # The machine
@@ -126,7 +111,6 @@ class Machine(RuleBasedStateMachine):
         self.workers = itertools.cycle(open_world())
         self.id = next(self.run)
         self.clock = NOON
-        self.times = Times()
         self.keys: dict[str, ModelKey] = {}
         self.accounts = {f"{name}-{self.id}": ModelAccount() for name in ACCOUNTS}
         self.sessions = itertools.count()
@@ -165,7 +149,6 @@ class Machine(RuleBasedStateMachine):
         redeem_by = None if days is None else self.clock + days * DAY
         order = Order(*pool, count, months, 1, "Northwind", redeem_by=redeem_by)
         (key,) = self.ask(issue_keys, order).keys
-        self.times.write(self.clock, key.id)
         self.keys[key.id] = ModelKey(key.code, pool, count, months, redeem_by)
 
     @rule(data=st.data(), name=NAME)
@@ -179,18 +162,15 @@ class Machine(RuleBasedStateMachine):
     def try_code(self, id: str, name: str, *, consuming: bool) -> None:
         key = self.keys[id]
         account_id, account = self.account(name)
-        attempts = f"attempts {account_id}"
-        read = [id, attempts, account_id] if consuming else [id, attempts]
-        at = self.times.at(self.clock, *read)
+        at = self.clock
         wanted = Try(account_id, f"s-{next(self.sessions)}", key.code, key.pool[0])
         answer = self.ask(redeem_key if consuming else validate_key, wanted)
-        if account.blocked(self.times.at(self.clock, *read[1:])):
+        if account.blocked(self.clock):
             assert answer == "too_many_attempts"
         elif key.status(at) != "issued":
             assert answer == "key_not_available"
-            account.failures.append(self.times.write(self.clock, attempts))
+            account.failures.append(self.clock)
         elif consuming:
-            self.times.last.update({id: at, account_id: at})
             key.state, key.subscription = "redeemed", answer.subscription
             account.subscriptions[answer.subscription] = ModelSubscription(
                 key.pool, key.seats, add_months(at, key.months)
@@ -207,21 +187,17 @@ class Machine(RuleBasedStateMachine):
             assert answer == "key_already_redeemed"
         else:
             assert answer.key.state.status(self.clock) == "revoked"
-            if key.state == "issued":
-                self.times.write(self.clock, id)
             key.state = "revoked"
 
     @rule(data=st.data())
     def reissue(self, data: st.DataObject) -> None:
         id = self.a_key(data)
         key = self.keys[id]
-        status = key.status(self.times.at(self.clock, id))
+        status = key.status(self.clock)
         answer = self.ask(reissue_key, id, "lost")
         if status in ("revoked", "lapsed"):
             assert answer == ("key_already_revoked" if status == "revoked" else "key_lapsed")
             return
-        owners = [a for a, its in self.accounts.items() if key.subscription in its.subscriptions]
-        self.times.write(self.clock, id, answer.id, *owners)
         self.keys[answer.id] = ModelKey(
             answer.code, key.pool, key.seats, key.months, key.redeem_by, key.state, key.subscription
         )
@@ -233,27 +209,24 @@ class Machine(RuleBasedStateMachine):
 
     @rule(data=st.data(), name=NAME, holder=HOLDER)
     def occupy_where_there_is_room(self, data: st.DataObject, name: str, holder: str) -> None:
-        id, account = self.account(name)
-        at = self.times.at(self.clock, id)
+        _, account = self.account(name)
+        at = self.clock
         room = [pool for pool in POOLS if account.seats(pool, at) > account.used(pool)]
         self.occupy(name, data.draw(st.sampled_from(room or POOLS)), holder)
 
     def occupy(self, name: str, pool: Pool, holder: str) -> None:
         account_id, account = self.account(name)
-        at = self.times.at(self.clock, account_id)
+        at = self.clock
         answer = self.ask(occupy_seat, Sitting(account_id, *pool, holder))
         taken = [where for where, who in account.holders if (where[0], who) == (pool[0], holder)]
         if taken == [pool]:
             assert answer.created is False
         elif taken:
             assert answer == "holder_in_other_tier"
-            self.times.write(self.clock, f"attempts {account_id}")
         elif account.used(pool) >= account.seats(pool, at):
             assert answer == "no_seat_available"
-            self.times.write(self.clock, f"attempts {account_id}")
         else:
             assert answer.created is True
-            self.times.write(self.clock, account_id)
             account.holders.append((pool, holder))
 
     @rule(name=NAME, pool=POOL, holder=HOLDER)
@@ -275,7 +248,6 @@ class Machine(RuleBasedStateMachine):
             assert answer == "seat_not_occupied"
         else:
             assert answer.account.version
-            self.times.write(self.clock, account_id)
             account.holders = left
 
     @precondition(lambda self: any(account.subscriptions for account in self.accounts.values()))
@@ -286,14 +258,12 @@ class Machine(RuleBasedStateMachine):
         having = sorted((a, s) for a, its in self.accounts.items() for s in its.subscriptions)
         account_id, id = data.draw(st.sampled_from(having))
         subscription = self.accounts[account_id].subscriptions[id]
-        at = self.times.at(self.clock, account_id)
+        at = self.clock
         answer = self.ask(terminate_subscription, account_id, id, "never paid")
         if not subscription.terminated and at >= subscription.end:
             assert answer == "subscription_ended"
         else:
             assert answer.account.state.subscriptions[id].status(at) == "terminated"
-            if not subscription.terminated:
-                self.times.write(self.clock, account_id)
             subscription.terminated = True
 
     @rule(days=st.sampled_from([0, 0, 1, 10, 31]), seconds=st.integers(0, 3_600))
@@ -313,7 +283,7 @@ class Machine(RuleBasedStateMachine):
             assert state.status(self.clock) == key.status(self.clock)
             assert state.subscription == key.subscription or key.state == "revoked"
         for account_id, account in self.accounts.items():
-            at = self.times.at(self.clock, account_id)
+            at = self.clock
             asked = account_at(world.book, account_id, Moment(self.clock))
             expected = {pool: (account.seats(pool, at), account.used(pool)) for pool in POOLS}
             seen = seats(asked, world.catalog)

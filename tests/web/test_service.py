@@ -31,7 +31,11 @@ def test_a_process_that_answers_is_healthy_whatever_its_database_does(api: Api) 
 
 
 def test_a_ledger_that_can_be_used_is_ready(any_api: Api) -> None:
-    assert any_api.get(None, "/readyz").body == {"status": "ready", "position": any_api.head}
+    assert any_api.get(None, "/readyz").body == {
+        "status": "ready",
+        "position": any_api.head,
+        "notices": [],
+    }
 
 
 @pytest.mark.parametrize("error", [OperationalError("gone"), ProgrammingError("no such table")])

@@ -15,6 +15,7 @@ from commands.ports import Ports
 from ledger.book import Book
 from ledger.cloud_events import Header, NotAnExport, read_header, secret_name
 from ledger.store.filling import LedgerNotEmpty
+from ledger.store.holes import holes
 from projections import exporting
 from projections.exporting import LedgerChanged, NoSuchRange, OtherExport
 from web.cli import packing
@@ -78,7 +79,12 @@ def export(file: str, first: int, last: int | None, compress: str | None, resume
             header = _to_standard_output(ports, first, last, packed)
         else:
             header = _to_file(ports, Path(file), first, last, packed, resume=resume)
+        missing = [one for one in holes(ports.book.store) if one.position <= header.last]
     click.echo(_told(header), err=file == STANDARD)
+    for one in missing:
+        click.echo(f"note: position {one.position}: {one.sentence}", err=True)
+    if missing:
+        click.echo("note: an export with a hole cannot be imported: events are missing", err=True)
 
 
 def _told(header: Header) -> str:

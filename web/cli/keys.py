@@ -18,7 +18,6 @@ from commands.reissue_key import reissue_key
 from commands.reveal_codes import reveal_codes
 from commands.revoke_key import revoke_key
 from ledger import codes
-from ledger.book import moment
 from ledger.limits import COUNT_MAX, IDEMPOTENCY_KEY
 from ledger.refusals import InvalidKeyFormat
 from ledger.streams import key
@@ -235,7 +234,7 @@ def show(id_or_code: str, as_json: bool) -> None:
         key_id = _key_id(ports, asked.strip())
         loaded = ports.book.load(KEY, key.stream_id(key_id))
         state = key.owned(loaded.state, None)
-    _print_key(key_view(state, moment(stamp.now, loaded)), as_json)
+    _print_key(key_view(state, stamp.now), as_json)
 
 
 def _key_id(ports: Ports, asked: str) -> str:
@@ -267,7 +266,7 @@ def revoke(key_id: str, reason: str, as_json: bool) -> None:
     with opened() as (_, ports, stamp):
         revoked = revoke_key(ports, stamp, key_id, reason)
     assert revoked.key.state
-    _print_key(key_view(revoked.key.state, moment(stamp.now, revoked.key)), as_json)
+    _print_key(key_view(revoked.key.state, stamp.now), as_json)
 
 
 @keys.command(short_help="Give a key's holder a new code.")

@@ -10,7 +10,6 @@ from commands import checks
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.ports import Ports
 from commands.release_seat import release_seat
-from ledger.book import moment
 from projections import seats as projection
 from projections.account_at import AccountAt, Moment, account_at
 from web import answers
@@ -87,7 +86,7 @@ def occupy(
         wanted = Sitting(account, product, tier, holder, label)
         occupied = occupy_seat(ports, stamp, wanted)
         loaded = occupied.account
-        now = Moment(moment(stamp.now, loaded))
+        now = Moment(stamp.now)
         after = AccountAt(account, loaded.state, now, occupied.position, loaded.version)
         view = projection.seat(after, product, holder)
         assert view, "it sits there now"

@@ -75,13 +75,19 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
     is answering, for up to 30 seconds. A worker that dies is replaced. Logs are lines of JSON on
     standard error, with no path, query or body in them.
     """
+    from ledger.store import sqlite_datastore
     from web import serving
 
+    settings = read_settings()
     # A wrong setting is told here, in one line, and not by each worker. A database that does not
     # answer is waited for: it may come back sooner than somebody who would start us again.
     with contextlib.suppress(PersistenceError):
-        wire(read_settings()).close()
-    serving.serve(host, port, workers=workers, threads=threads, on_ready=say_listening)
+        wire(settings).close()
+    try:
+        serving.serve(host, port, workers=workers, threads=threads, on_ready=say_listening)
+    finally:
+        # The workers are gone; what they left in the log belongs to the file.
+        sqlite_datastore.settle(settings.database_url)
 
 
 def say_listening(url: str) -> None:

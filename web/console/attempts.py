@@ -51,13 +51,13 @@ def _blocks(account: str) -> list[Block]:
     """Answer the lockouts of an account that last now."""
     book, now = ports().book, stamp().now
     state = book.load(ATTEMPTS, account).state
-    of_account = state.account_block()
-    if of_account is not None and of_account > now:
+    of_account = state.account_block(now)
+    if of_account is not None:
         return [Block(None, of_account)]
     found = []
     for name in {*state.sessions, *state.recent_sessions}:
         session = book.load(SESSION, ports().codes.session_id(name)).state
-        end = state.session_block(name, session)
-        if end is not None and end > now:
+        end = state.session_block(name, session, now)
+        if end is not None:
             found.append(Block(name, end))
     return sorted(found, key=lambda one: one.until, reverse=True)[:SESSIONS_MAX]

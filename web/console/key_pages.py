@@ -8,7 +8,6 @@ from flask import Response, request, url_for
 
 from commands.reissue_key import Reissued, reissue_key
 from commands.revoke_key import revoke_key
-from ledger.book import moment
 from ledger.refusals import FieldError, InvalidRequest, KeyNotFound, Refusal
 from ledger.streams import key as keys
 from ledger.streams.key import KEY, Status
@@ -110,7 +109,7 @@ def _view(id: str) -> KeyView:
     """
     loaded = ports().book.load(KEY, keys.stream_id(id))
     owned = keys.owned(loaded.state, shifts.bound())
-    return key_view(owned, moment(stamp().now, loaded))
+    return key_view(owned, stamp().now)
 
 
 def _unknown(refusal: Refusal) -> Response:

@@ -247,6 +247,11 @@ class Healthy(ma.Schema):
 class Ready(ma.Schema):
     status = _choice("ready")
     position = _position()
+    notices = ma.fields.List(
+        ma.fields.String(),
+        required=True,
+        metadata={"description": "What wants to be looked at, though the ledger can be used."},
+    )
 
 
 class Error(ma.Schema):

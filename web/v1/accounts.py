@@ -10,7 +10,6 @@ from flask import Response
 
 from commands.clear_attempts import clear_attempts as clear
 from commands.terminate_subscription import terminate_subscription as terminate
-from ledger.book import moment
 from ledger.refusals import (
     FieldError,
     InvalidRequest,
@@ -114,7 +113,7 @@ def terminate_subscription(
     One that was terminated already stays as it is.
     """
     ended = terminate(ports(), stamp(), account, subscription, body["reason"], **headers)
-    at = moment(stamp().now, ended.account)
+    at = stamp().now
     return reply(
         one_subscription(ended.account.state, subscription, at),
         position=ended.position,

@@ -11,7 +11,7 @@ from commands.issue_keys import issue_keys as issue
 from commands.reissue_key import reissue_key as reissue
 from commands.reveal_codes import reveal_codes as reveal
 from commands.revoke_key import revoke_key as revoke
-from ledger.book import Loaded, moment
+from ledger.book import Loaded
 from ledger.refusals import (
     BatchNotFound,
     CodesNotDerivable,
@@ -128,7 +128,7 @@ def get_key(key: str) -> Response:
 
 def _key(loaded: Loaded[Key | None]) -> answers.Answer:
     assert loaded.state
-    return answers.key(key_view(loaded.state, moment(stamp().now, loaded)))
+    return answers.key(key_view(loaded.state, stamp().now))
 
 
 @blp.operation(

@@ -125,7 +125,7 @@ def occupy_seat(
     """
     wanted = Sitting(account, product, body["tier"], holder, body["label"])
     taken = occupy(ports(), stamp(), wanted, **headers)
-    now = max(stamp().now, taken.account.recorded_at or stamp().now)
+    now = stamp().now
     found = AccountAt(
         account, taken.account.state, Moment(now), taken.position, taken.account.version
     )

@@ -1,0 +1,164 @@
+"""A ledger that goes back under a running process: nothing that is no longer in it is answered."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from eventsourcing.persistence import PersistenceError
+
+from ledger.book import Book, Change, ClockWrong, LedgerUnavailable
+from ledger.store import schema
+from ledger.store.holes import holes
+from ledger.store.recorder import VersionConflict
+from ledger.store.sqlite_datastore import settle
+from ledger.streams.account import ACCOUNT, SeatOccupied
+from projections.catch_up import read
+from projections.key_list import KEY_LIST
+from projections.stores import open_tables
+from tests.worlds import NOON, stamp
+
+
+def sits(book: Book, holder: str) -> int:
+    """Have somebody sit down; return the position."""
+    fact = SeatOccupied(product="cloud_pos", tier=None, holder=holder, label=None)
+    return book.append(stamp(), Change(book.load(ACCOUNT, "acme"), [fact])).position
+
+
+def holders(book: Book) -> list[str]:
+    return sorted(seat.holder for seat in book.load(ACCOUNT, "acme").state.seats.values())
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "keyfold.db"
+    schema.upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def book(file: Path) -> Iterator[Book]:
+    with closing(Book(f"sqlite:///{file}")) as book:
+        yield book
+
+
+def copy_of(file: Path) -> Path:
+    copy = file.with_name("copy.db")
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("VACUUM INTO ?", (str(copy),))
+    return copy
+
+
+def test_an_older_file_renamed_into_place_is_answered_from(book: Book, file: Path) -> None:
+    sits(book, "till-1")
+    copy = copy_of(file)
+    sits(book, "till-2")
+    sits(book, "till-3")
+    copy.rename(file)
+    assert holders(book) == ["till-1"]
+    assert "went back" in (book.store.lineage.notice or "")
+    assert sits(book, "till-4") == 2
+    with closing(Book(f"sqlite:///{file}")) as another:
+        assert holders(another) == ["till-1", "till-4"]
+        assert holes(another.store) == []
+
+
+def test_what_was_decided_on_a_file_that_was_replaced_is_decided_again(
+    book: Book, file: Path
+) -> None:
+    sits(book, "till-1")
+    copy = copy_of(file)
+    sits(book, "till-2")
+    loaded = book.load(ACCOUNT, "acme")
+    copy.rename(file)
+    fact = SeatOccupied(product="cloud_pos", tier=None, holder="till-9", label=None)
+    with pytest.raises(VersionConflict):
+        book.append(stamp(), Change(loaded, [fact]))
+    assert holders(book) == ["till-1"]
+
+
+def test_nothing_is_recorded_in_a_file_that_was_deleted(book: Book, file: Path) -> None:
+    sits(book, "till-1")
+    kept = copy_of(file)
+    file.unlink()
+    with pytest.raises((LedgerUnavailable, PersistenceError)):
+        sits(book, "till-2")
+    with pytest.raises(PersistenceError):
+        holders(book)
+    kept.rename(file)
+    assert holders(book) == ["till-1"]
+    assert sits(book, "till-3") == 2
+
+
+def test_a_file_that_was_moved_away_and_back_is_used_again(book: Book, file: Path) -> None:
+    sits(book, "till-1")
+    away = file.with_name("away.db")
+    settle(f"sqlite:///{file}")
+    file.rename(away)
+    with pytest.raises(PersistenceError):
+        holders(book)
+    away.rename(file)
+    assert holders(book) == ["till-1"]
+
+
+def test_a_file_is_whole_by_itself_when_everybody_has_left(file: Path) -> None:
+    with closing(Book(f"sqlite:///{file}")) as book:
+        for n in range(3):
+            sits(book, f"till-{n}")
+        settle(f"sqlite:///{file}")
+        copy = shutil.copyfile(file, file.with_name("alone.db"))
+        with closing(sqlite3.connect(copy)) as alone:
+            assert alone.execute("SELECT count(*) FROM keyfold_events").fetchone() == (3,)
+
+
+def test_a_table_with_events_that_the_ledger_has_not_is_filled_anew(file: Path, book: Book) -> None:
+    sits(book, "till-1")
+    with closing(open_tables(f"sqlite:///{file}")) as tables:
+        with tables.transaction() as work:
+            work.execute(
+                "INSERT INTO keyfold_projections VALUES (:name, 9)", {"name": KEY_LIST.name}
+            )
+        caught = read(book, tables, KEY_LIST, "SELECT id FROM keyfold_key_list_1", {})
+    assert caught.position == 1
+
+
+def test_holes_are_found(file: Path, book: Book) -> None:
+    sits(book, "till-1")
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("DROP TRIGGER keyfold_events_refuse_other_version")
+        connection.execute("DROP TRIGGER keyfold_events_refuse_other_position")
+        for place, version in ((2, 2), (3, 5), (6, 6)):
+            connection.execute(
+                "INSERT INTO keyfold_events"
+                " SELECT ?, originator_id, ?, topic, state FROM keyfold_events WHERE rowid = 1",
+                (place, version),
+            )
+        connection.commit()
+    assert [one.sentence for one in holes(book.store)] == [
+        "versions 3 to 4 of account-acme are missing",
+        "positions 4 to 5 are missing",
+    ]
+
+
+@pytest.mark.parametrize("off", [-90, 90])
+def test_nobody_records_whose_clock_is_not_the_databases(
+    postgres_ledger_url: str, off: float
+) -> None:
+    import time
+    from datetime import UTC, datetime, timedelta
+
+    fact = SeatOccupied(product="cloud_pos", tier=None, holder="till-1", label=None)
+    with closing(Book(postgres_ledger_url)) as book:
+        now = datetime.now(UTC)
+        wrong = stamp(now + timedelta(seconds=off))._replace(read_at=time.monotonic())
+        with pytest.raises(ClockWrong):
+            book.append(wrong, Change(book.load(ACCOUNT, "acme"), [fact]))
+        assert book.head() == 0
+        right = wrong._replace(now=now)
+        assert book.append(right, Change(book.load(ACCOUNT, "acme"), [fact])).position == 1
+        told = stamp(NOON)
+        assert book.append(told, Change(book.load(ACCOUNT, "acme"), [fact])).position == 2
