@@ -23,10 +23,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
@@ -122,6 +123,40 @@ class OwnServer(Server):
         postgres_guard.end(self.data, signal.SIGKILL)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """Stop all of its processes meanwhile: connections are taken, and nothing is answered."""
+        first = int((self.data / "postmaster.pid").read_text().splitlines()[0])
+        processes = [first, *_children_of(first)]
+        _signal(processes, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            _signal(processes, signal.SIGCONT)
+
+    def add_standby(self, session: Path) -> OwnServer:
+        """Start a standby that each commit waits for from now on; it is restarted for that.
+
+        Raises NoPostgres.
+        """
+        self.stop()
+        folder = _folder(session / f"standby-{secrets.token_hex(4)}")
+        subprocess.check_call(["cp", "-Rp", self.data, folder / "data"])
+        _write(folder / "data" / "standby.signal", "")
+        _configure(self.folder, {"port": str(self.port), "synchronous_standby_names": "standby"})
+        self.start()
+        url = urlsplit(self.admin_url)
+        port = _free_port()
+        conninfo = (
+            f"host=127.0.0.1 port={self.port} user={url.username} password={url.password}"
+            " application_name=standby"
+        )
+        _configure(folder, {"port": str(port), "primary_conninfo": conninfo})
+        admin_url = self.admin_url.replace(f":{self.port}/", f":{port}/")
+        standby = OwnServer(admin_url, self.binaries, folder, port)
+        standby.start()
+        return standby
+
     def remove(self) -> None:
         """End it and remove its folder."""
         postgres_guard.end(self.data)
@@ -131,6 +166,25 @@ class OwnServer(Server):
         arguments = ["start", "-w", "-s", f"--pgdata={self.data}", f"--log={self.log}"]
         done = postgres_binaries.run(self.binaries, self.folder, "pg_ctl", arguments)
         return done.stdout if done.returncode else None
+
+
+def _children_of(parent: int) -> list[int]:
+    # After the name, which is in brackets and may hold anything: state, parent, …
+    stats = {int(one.parent.name): _read(one) for one in Path("/proc").glob("[0-9]*/stat")}
+    return [id for id, stat in stats.items() if stat and int(stat.split()[1]) == parent]
+
+
+def _read(stat: Path) -> str:
+    try:
+        return stat.read_text().rpartition(")")[2]
+    except OSError:
+        return ""
+
+
+def _signal(processes: Sequence[int], by: signal.Signals) -> None:
+    for one in processes:
+        with suppress(ProcessLookupError):
+            os.kill(one, by)
 
 
 # --- the session ----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from flask import Flask
 from web import docs_page, errors, health, lifecycle, stripe_webhook
 from web.console import console
 from web.context import EXTENSION, Parts
+from web.lately import Lately
 from web.lean import LeanFlask
 from web.metrics import Metrics
 from web.openapi import document, make_api
@@ -53,7 +54,12 @@ def create_app(wiring: Wiring | None = None, *, position_wait_s: float = POSITIO
     app.url_map.merge_slashes = False
     app.url_map.converters["id"] = Id
     app.extensions[EXTENSION] = Parts(
-        wiring, Redactor(wiring.ports.catalog.prefixes), Metrics(), position_wait_s
+        wiring,
+        Redactor(wiring.ports.catalog.prefixes),
+        Metrics(),
+        position_wait_s,
+        head=Lately(wiring.ports.book.head),
+        attention=Lately(lambda: health.attention_now(wiring)),
     )
     lifecycle.register(app)
     api = make_api(app)

@@ -12,6 +12,8 @@ from flask import Request, current_app, g, request
 from commands.ports import Ports
 from ledger.events import Stamp
 from ledger.streams.token import Role
+from projections.overview import Attention
+from web.lately import Lately
 from web.metrics import Metrics
 from web.redaction import Redactor
 from web.wiring import Wiring
@@ -27,12 +29,16 @@ class Parts(NamedTuple):
 
     Attributes:
         position_wait_s: how long a read with `min_position` waits for the ledger to get there.
+        head, attention: where the ledger is and what needs looking at, for figures, which must not
+            wait for the database.
     """
 
     wiring: Wiring
     redactor: Redactor
     metrics: Metrics
     position_wait_s: float
+    head: Lately[int]
+    attention: Lately[Attention]
 
 
 class Caller(NamedTuple):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from eventsourcing.persistence import PersistenceError
 from flask import Response
 
 from ledger.book import CLOCK_TOLERANCE_S
 from ledger.store import schema
-from projections.overview import attention
+from projections.overview import Attention, attention
 from web import metrics, proving
 from web.auth import ADMIN, AUDITOR, EVERYBODY, Access, from_loopback
 from web.clock import system_clock
-from web.context import parts, ports, stamp
+from web.context import parts, ports
 from web.errors import ALTERED, unavailable
 from web.operations import Answered, Operations
 from web.replies import reply
@@ -19,6 +21,9 @@ from web.schemas import answered
 from web.wiring import Wiring
 
 blp = Operations("service", __name__, description="For whatever looks after the process.")
+
+# A scrape usually has ten seconds.
+FIGURES_S: Final = 2.0
 
 _FIGURES = Access(frozenset({ADMIN, AUDITOR}), without_token=from_loopback)
 
@@ -85,9 +90,16 @@ def clock_fault(wiring: Wiring) -> str | None:
 def get_metrics() -> Response:
     """Show figures for Prometheus.
 
-    From this machine itself no token is needed, unless a proxy passed the request on.
+    From this machine itself no token is needed, unless a proxy passed the request on. While the
+    database does not answer, `keyfold_ledger_up` is 0, and of the ledger is told what was known.
     """
-    wiring, now = parts().wiring, stamp().now
-    found = attention(ports().book, wiring.tables, ports().catalog, now)
-    page = parts().metrics.page(ports().book.head(), found)
+    known = parts()
+    up = known.head.is_fresh(FIGURES_S)
+    known.attention.is_fresh(FIGURES_S if up else 0)
+    page = known.metrics.page(known.head.known, known.attention.known, answers=up)
     return Response(page, content_type=metrics.CONTENT_TYPE)
+
+
+def attention_now(wiring: Wiring) -> Attention:
+    """Return what needs looking at, all accounts taken together."""
+    return attention(wiring.ports.book, wiring.tables, wiring.ports.catalog, wiring.clock())

@@ -9,8 +9,8 @@ so a client that is slow holds a connection and no thread. What this adds:
   answers 413, as it does everywhere else. Of a larger one no more is read.
 * Connections, and what is buffered for all of them, are bounded; the idlest make room. Nothing
   goes into temporary files.
-* Requests that change something get a part of the threads. One thread is for reads alone, and one
-  for what needs no database: `/healthz`, and 503 for what has waited too long (`Threads`).
+* Each kind of request has a share of the threads (`web.shares`, `Threads`), so that none can hold
+  all of them; what has waited too long for one is refused with 503.
 
 Nothing of a request is logged.
 """
@@ -21,9 +21,9 @@ import logging
 import socket
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
 
 from waitress import utilities, wasyncore
 from waitress.adjustments import Adjustments
@@ -35,6 +35,7 @@ from waitress.task import ErrorTask, WSGITask
 from web.errors import OVERLOADED, REFUSED_BY_SERVER, TOO_LARGE
 from web.reading import BODY_BYTES_MAX
 from web.serving import BACKLOG
+from web.shares import Share, half_of, share_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -50,8 +51,7 @@ CONNECTIONS_MAX: Final = 2_000
 WAITING_S: Final = 4.0
 WAITING_MAX: Final = 64  # for each thread
 TICK_S: Final = 1.0
-
-Class = Literal["health", "read", "change"]
+_ALWAYS: Final[frozenset[Share]] = frozenset({"health", "refusal"})  # however long they waited
 
 _log = logging.getLogger("keyfold.server")
 
@@ -80,6 +80,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
     body_bytes_received: int
     headers: dict[str, str]
     path: str
+    query: str
     command: str
 
     def __init__(self, adj: Adjustments) -> None:
@@ -116,11 +117,11 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         return time.monotonic() - self.began > REQUEST_S + came / BYTES_PER_S
 
     @property
-    def kind(self) -> Class:
+    def share(self) -> Share:
         """Which threads it is for."""
-        if self.refused == OVERLOADED.code or self.error or self.path == "/healthz":
-            return "health"
-        return "read" if self.command in {"GET", "HEAD", "OPTIONS"} else "change"
+        if self.refused == OVERLOADED.code or self.error:
+            return "refusal"
+        return share_of(self.command, self.path, self.query)
 
 
 class _Nothing:
@@ -227,57 +228,57 @@ class Threads:
         oldest_s: how long the request that has been worked on the longest has taken.
 
     Args:
-        count: threads for reads and changes; a quarter of them is kept free of changes. One more is
-            for reads alone, another for `health`.
+        count: threads for all but `health`, `metrics` and `refusal`, which have one each. There is
+            one more for each request that may wait for events, so that those who do take none
+            from the others; one for reads that call nobody; and one for `seat` alone.
     """
 
     def __init__(self, count: int) -> None:
-        self._changes_max = count - count // 4
+        # A quarter is kept free of changes, half of what may ask Stripe.
+        self._most: dict[Share, int] = {"change": count - count // 4, "page": max(1, count // 2)}
         self._waiting_max = WAITING_MAX * count
-        self._waiting: dict[Class, deque[_Waiting]] = {
-            "health": deque(),
-            "read": deque(),
-            "change": deque(),
-        }
-        self._changing = 0
+        self._waiting: dict[Share, deque[_Waiting]] = {share: deque() for share in get_args(Share)}
+        self._running: Counter[Share] = Counter()
         self._busy: dict[int, float] = {}
         self._lock = threading.Lock()
-        self._free: dict[tuple[Class, ...], threading.Condition] = {}
+        self._free: dict[tuple[Share, ...], threading.Condition] = {}
         self._stopped = False
         self._threads: list[threading.Thread] = []
         self._start(("health",), 1)
-        self._start(("read",), 1)
-        self._start(("read", "change"), count)
+        self._start(("metrics",), 1)
+        self._start(("refusal",), 1)
+        self._start(("seat",), 1)
+        self._start(("seat", "read"), 1)
+        self._start(("seat", "read", "wait", "page", "change"), count + half_of(count))
 
-    def _start(self, classes: tuple[Class, ...], count: int) -> None:
-        self._free[classes] = threading.Condition(self._lock)
+    def _start(self, shares: tuple[Share, ...], count: int) -> None:
+        self._free[shares] = threading.Condition(self._lock)
         for number in range(count):
-            name = f"{'-'.join(classes)}-{number}"
-            thread = threading.Thread(target=self._run, args=(classes,), name=name, daemon=True)
+            name = f"{'-'.join(shares)}-{number}"
+            thread = threading.Thread(target=self._run, args=(shares,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
     def add_task(self, channel: Channel) -> None:
         """Have a request answered when there is a thread for it, or refused when it waits long."""
         with self._lock:
-            kind = channel.requests[0].kind
-            if len(self._waiting[kind]) >= self._waiting_max:
+            share = channel.requests[0].share
+            if share not in _ALWAYS and len(self._waiting[share]) >= self._waiting_max:
                 channel.overload()
-                kind = "health"
-            self._waiting[kind].append(_Waiting(time.monotonic(), channel))
-            self._wake(kind)
+                share = "refusal"
+            self._waiting[share].append(_Waiting(time.monotonic(), channel))
+            self._wake(share)
 
     def refuse_late(self) -> None:
         """Have what has waited for too long refused."""
         too_old = time.monotonic() - WAITING_S
         with self._lock:
-            for kind in ("read", "change"):
-                waiting = self._waiting[kind]
-                while waiting and waiting[0].since < too_old:
+            for share, waiting in self._waiting.items():
+                while share not in _ALWAYS and waiting and waiting[0].since < too_old:
                     late = waiting.popleft()
                     late.channel.overload()
-                    self._waiting["health"].append(late)
-                    self._wake("health")
+                    self._waiting["refusal"].append(late)
+                    self._wake("refusal")
 
     @property
     def oldest_s(self) -> float:
@@ -288,21 +289,21 @@ class Threads:
     def is_idle(self) -> bool:
         return not self._busy and not any(self._waiting.values())
 
-    def _wake(self, kind: Class) -> None:
-        for classes, free in self._free.items():
-            if kind in classes:
+    def _wake(self, share: Share) -> None:
+        for shares, free in self._free.items():
+            if share in shares:
                 free.notify()
 
-    def _run(self, classes: tuple[Class, ...]) -> None:
+    def _run(self, shares: tuple[Share, ...]) -> None:
         me = threading.get_ident()
         while True:
             with self._lock:
-                while (taken := self._take(classes)) is None:
+                while (taken := self._take(shares)) is None:
                     if self._stopped:
                         return
-                    self._free[classes].wait()
-                kind, channel = taken
-                self._changing += kind == "change"
+                    self._free[shares].wait()
+                share, channel = taken
+                self._running[share] += 1
                 self._busy[me] = time.monotonic()
             try:
                 channel.service()
@@ -311,19 +312,20 @@ class Threads:
                 channel.will_close = True
             with self._lock:
                 del self._busy[me]
-                self._changing -= kind == "change"
-                if kind == "change" and self._waiting["change"]:
-                    self._wake("change")
+                self._running[share] -= 1
+                if share in self._most and self._waiting[share]:
+                    self._wake(share)
 
-    def _take(self, classes: tuple[Class, ...]) -> tuple[Class, Channel] | None:
+    def _take(self, shares: tuple[Share, ...]) -> tuple[Share, Channel] | None:
         """Take what has waited the longest of what may be begun now."""
-        found: Class | None = None
-        for kind in classes:
-            waiting = self._waiting[kind]
-            if not waiting or (kind == "change" and self._changing >= self._changes_max):
+        found: Share | None = None
+        for share in shares:
+            waiting = self._waiting[share]
+            most = self._most.get(share)
+            if not waiting or (most is not None and self._running[share] >= most):
                 continue
             if found is None or waiting[0].since < self._waiting[found][0].since:
-                found = kind
+                found = share
         return None if found is None else (found, self._waiting[found].popleft().channel)
 
     def stop(self) -> None:

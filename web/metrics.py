@@ -98,14 +98,22 @@ class Metrics:
     def refused(self, code: str) -> None:
         self._problems.labels(code).inc()
 
-    def page(self, position: int, attention: Attention | None = None) -> bytes:
-        """Return all figures in Prometheus' text format, with the ledger's head as of now.
+    def page(
+        self,
+        position: int | None,
+        attention: Attention | None = None,
+        *,
+        answers: bool = True,
+    ) -> bytes:
+        """Return all figures in Prometheus' text format.
 
         Args:
+            position: the ledger's head, as far as that is known.
+            answers: whether the database answers.
             attention: what needs looking at; None where that is not known.
         """
         head = CollectorRegistry()
-        head.register(_Head(position))
+        head.register(_Head(position, answers=answers))
         if attention is not None:
             head.register(_AtStripe(attention))
         together = CollectorRegistry()
@@ -158,10 +166,16 @@ def _order(labels: Mapping[str, str]) -> list[tuple[str, str]]:
 class _Head(Collector):
     """The ledger's head: known to whoever is asked, and no process's own."""
 
-    def __init__(self, position: int) -> None:
+    def __init__(self, position: int | None, *, answers: bool) -> None:
         self._position = position
+        self._answers = answers
 
     def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "keyfold_ledger_up", "Whether the database answers.", value=float(self._answers)
+        )
+        if self._position is None:
+            return
         yield GaugeMetricFamily(
             "keyfold_ledger_position", "Last position of the ledger.", value=self._position
         )

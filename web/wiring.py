@@ -28,6 +28,7 @@ from ledger.store.text_keys import TextKeys
 from ledger.store.token_uses import NotedUses, token_uses
 from projections.stores import Tables, open_tables
 from projections.stripe_holders import stripe_holders
+from web import waiting
 from web.clock import Clock, system_clock, test_clock
 from web.settings import SettingError, Settings
 
@@ -126,7 +127,9 @@ def wire(settings: Settings, *, for_persons: bool = False) -> Wiring:
 
 def _stripe(settings: Settings, *, for_persons: bool) -> StripeGateway | None:
     key, _, base = settings.stripe
-    return StripeGateway(key, base, for_persons=for_persons) if key else None
+    if not key:
+        return None
+    return StripeGateway(key, base, for_persons=for_persons, persons_max=waiting.places())
 
 
 def secret_file(database_url: str) -> Path:

@@ -18,10 +18,12 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
+from web import waiting
 from web.board import Board
 from web.http_server import Server
 from web.logs import log_to_stderr
 from web.serving import INTERRUPTS, STOP_S
+from web.shares import half_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -58,6 +60,7 @@ def work(duty: Duty) -> None:
     log_to_stderr()
     sys.excepthook = _complain
     place = duty.board.places[duty.number]
+    waiting.allow(half_of(duty.threads))
     application = _Application(duty)
 
     def tick() -> None:
@@ -87,6 +90,11 @@ def work(duty: Duty) -> None:
     os._exit(0)
 
 
+class _Page(NamedTuple):
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
 class _Application:
     """The application, and what is answered until there is one."""
 
@@ -100,6 +108,9 @@ class _Application:
             return self._made(environ, start_response)
         if environ["PATH_INFO"] == "/healthz":
             return _answer(start_response, "200 OK", "application/json", {"status": "ok"})
+        if environ["PATH_INFO"] == "/metrics" and (page := self._figures(environ)):
+            start_response("200 OK", page.headers)
+            return [page.body]
         problem = {
             "type": "/docs#ledger_unavailable",
             "title": "The ledger cannot be reached",
@@ -110,6 +121,22 @@ class _Application:
         return _answer(
             start_response, "503 Service Unavailable", "application/problem+json", problem
         )
+
+    def _figures(self, environ: WSGIEnvironment) -> _Page | None:
+        """Return what is known without the ledger, to whom that is told without a token."""
+        # Not by the first process, which only imports this module.
+        from flask import Request
+
+        from web.auth import from_loopback
+        from web.metrics import CONTENT_TYPE, Metrics
+
+        if not from_loopback(Request(environ)):
+            return None
+        metrics = Metrics()
+        metrics.share(lambda: self._duty.board.of_others(self._duty.number))
+        body = metrics.page(None, answers=False)
+        headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))]
+        return _Page([*headers, ("Cache-Control", "no-store")], body)
 
     def try_to_make(self) -> None:
         """Make it, if that can be done now."""

@@ -158,16 +158,22 @@ class StripeGateway:
     Args:
         for_persons: whether somebody waits for each answer. Then a call is tried once, for a few
             seconds; few are under way at once; and a service that is down is not asked each time.
+        persons_max: how many of them may wait at once.
     """
 
     def __init__(
-        self, api_key: str, api_base: str | None = None, *, for_persons: bool = False
+        self,
+        api_key: str,
+        api_base: str | None = None,
+        *,
+        for_persons: bool = False,
+        persons_max: int = PERSONS_MAX,
     ) -> None:
         self._api_key = api_key
         self._api_base = api_base
         self._for_persons = for_persons
         self._breaker = Breaker()
-        self._places = threading.BoundedSemaphore(PERSONS_MAX)
+        self._places = threading.BoundedSemaphore(persons_max)
 
     @property
     def livemode(self) -> bool | None:

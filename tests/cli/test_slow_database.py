@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 import threading
@@ -17,7 +18,7 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from tests.cli.program import Program, Server, children_of, wait_until
+from tests.cli.program import Program, Server, wait_until
 from tests.postgres_server import FAST, OwnServer, own_server
 
 WRITERS = 24
@@ -64,21 +65,6 @@ def running(bare: Program, session_folder: Path) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def stopped(database: OwnServer) -> Iterator[None]:
-    first = int((database.data / "postmaster.pid").read_text().splitlines()[0])
-    processes = [first, *children_of(first)]
-    for one in processes:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(one, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for one in processes:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(one, signal.SIGCONT)
-
-
-@contextlib.contextmanager
 def turn_taken(database: OwnServer) -> Iterator[None]:
     with psycopg.connect(database.admin_url) as connection:
         connection.execute("SELECT keyfold_take_turn()")
@@ -122,31 +108,86 @@ def works_again(running: Running) -> bool:
     return running.status("PUT", path, ANSWER_S) in {200, 201}
 
 
+SEATS = "/v1/accounts/acme/seats"
+SEAT = f"{SEATS}/cloud_pos/till"
+
+
+def metric(running: Running, name: str) -> str:
+    status, page = running.server.get("/metrics")
+    assert status == 200
+    return dict(line.rsplit(" ", 1) for line in page.splitlines() if line[0] != "#")[name]
+
+
+@pytest.mark.parametrize("for_s", [HUNG_S, pytest.param(20.0, marks=pytest.mark.long)])
 def test_a_database_that_hangs_leaves_health_answered_and_changes_refused(
-    running: Running,
+    running: Running, for_s: float
 ) -> None:
     answers: Counter[int] = Counter()
+    assert metric(running, "keyfold_ledger_up") == "1.0"
+    position = metric(running, "keyfold_ledger_position")
     with writing(running, answers):
         wait_until(lambda: answers[201] > 0)
-        with stopped(running.database):
-            assert set(ask(running, ["/healthz"], HUNG_S)) == {("/healthz", 200)}
+        with running.database.hung():
+            assert set(ask(running, ["/healthz"], for_s)) == {("/healthz", 200)}
             wait_until(lambda: answers[503] > 0)
-            assert running.status("GET", "/v1/accounts/acme/seats", ANSWER_S) == 503
+            assert metric(running, "keyfold_ledger_up") == "0.0"
+            assert float(metric(running, "keyfold_ledger_position")) >= float(position)
+            assert running.status("GET", SEATS, ANSWER_S) == 503
         wait_until(lambda: works_again(running))
+        wait_until(lambda: metric(running, "keyfold_ledger_up") == "1.0")
     assert set(answers) == {201, 503}
+
+
+def test_a_database_that_is_down_leaves_figures_answered(running: Running) -> None:
+    running.database.stop()
+    assert metric(running, "keyfold_ledger_up") == "0.0"
+    (worker,) = running.server.workers()
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: running.server.workers() - {worker} != set())
+    # A worker that cannot begin tells what those before it had counted.
+    assert metric(running, "keyfold_ledger_up") == "0.0"
+    assert "keyfold_http_requests_total" in running.server.get("/metrics")[1]
+    running.database.start()
+    wait_until(lambda: running.server.get("/readyz")[0] == 200)
+    assert metric(running, "keyfold_ledger_up") == "1.0"
+
+
+@pytest.mark.parametrize("for_s", [HUNG_S, pytest.param(20.0, marks=pytest.mark.long)])
+def test_a_standby_that_is_gone_leaves_reads_answered_and_changes_refused(
+    running: Running, session_folder: Path, for_s: float
+) -> None:
+    standby = running.database.add_standby(session_folder)
+    try:
+        wait_until(lambda: works_again(running))
+        assert running.status("PUT", SEAT, ANSWER_S) == 201
+        answers: Counter[int] = Counter()
+        with writing(running, answers):
+            wait_until(lambda: answers[201] > 0)
+            with standby.hung():
+                wait_until(lambda: answers[503] > 0)
+                found = ask(running, ["/healthz", "/readyz", SEAT], for_s)
+                assert set(found) == {("/healthz", 200), ("/readyz", 200), (SEAT, 200)}
+            wait_until(lambda: works_again(running))
+        assert set(answers) == {201, 503}
+        # What was answered 201 is there; what was answered 503 may be.
+        status, page = running.server.get("/v1/overview", running.token)
+        assert status == 200
+        used = sum(one["used"] for one in json.loads(page)["pools"])
+        assert answers[201] <= used - 2 <= answers[201] + answers[503]
+    finally:
+        standby.remove()
 
 
 def test_somebody_who_holds_the_ledgers_lock_leaves_reads_answered_and_changes_refused(
     running: Running,
 ) -> None:
-    seat = "/v1/accounts/acme/seats/cloud_pos/till"
-    assert running.status("PUT", seat, ANSWER_S) == 201
+    assert running.status("PUT", SEAT, ANSWER_S) == 201
     answers: Counter[int] = Counter()
     with writing(running, answers):
         with turn_taken(running.database):
             # What was under way before may be in front.
             wait_until(lambda: answers[503] > 0)
-            found = ask(running, ["/healthz", "/readyz", seat], HUNG_S)
-            assert set(found) == {("/healthz", 200), ("/readyz", 200), (seat, 200)}
+            found = ask(running, ["/healthz", "/readyz", SEAT], HUNG_S)
+            assert set(found) == {("/healthz", 200), ("/readyz", 200), (SEAT, 200)}
         wait_until(lambda: works_again(running))
     assert set(answers) == {201, 503}

@@ -76,3 +76,20 @@ def test_the_figures_have_the_ledgers_head(api: Api) -> None:
     assert figure(api, "keyfold_ledger_position") == api.head
     api.issue()
     assert figure(api, "keyfold_ledger_position") == api.head
+
+
+@pytest.mark.parametrize("error", [OperationalError("gone"), ProgrammingError("no such table")])
+def test_figures_are_told_while_the_database_is_away(api: Api, error: Exception) -> None:
+    assert figure(api, "keyfold_ledger_up") == 1
+    head = api.head
+    with failing(api, "head", error):
+        assert figure(api, "keyfold_ledger_up") == 0
+        assert figure(api, "keyfold_ledger_position") == head
+        assert figure(api, "keyfold_http_requests_total", method="GET", route="/metrics",
+                      status="200") > 0  # fmt: skip
+    assert figure(api, "keyfold_ledger_up") == 1
+
+
+def test_a_position_that_was_never_known_is_left_out(api: Api) -> None:
+    with failing(api, "head", OperationalError("gone")):
+        assert ("keyfold_ledger_position", frozenset()) not in figures(api)

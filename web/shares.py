@@ -1,0 +1,52 @@
+"""Which threads a request may have, by its method and address.
+
+A request that may wait for somebody else, be it Stripe or the next event, must not hold a thread
+that "may this one work right now?" needs. So these are told apart before a thread is taken, from
+nothing but the request's first line.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal
+from urllib.parse import unquote_plus
+
+# health: whether the process answers. metrics: figures.
+# seat: may this one work right now? read: other reads that call nobody.
+# wait: reads that wait for events. page: reads that may ask Stripe. change: all else.
+# refusal: what is refused without being looked at.
+Share = Literal["health", "metrics", "seat", "read", "wait", "page", "change", "refusal"]
+
+WAITING_MAX: Final = 4
+
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_SEAT: Final = re.compile(r"/v1/accounts/[^/]+/seats/[^/]+/[^/]+")
+_ASKS_STRIPE: Final = re.compile(r"/v1/accounts/[^/]+/billing")
+_WAITS: Final = re.compile(r"(?:^|&)(?:wait|min_position)=")
+
+
+def share_of(method: str, path: str, query: str) -> Share:
+    """Return which threads a request is for.
+
+    Args:
+        path: percent-decoded.
+        query: as it was sent.
+    """
+    if path == "/healthz":
+        return "health"
+    if method not in _READS:
+        return "change"
+    if path == "/metrics":
+        return "metrics"
+    if _WAITS.search(unquote_plus(query)):
+        return "wait"
+    if _SEAT.fullmatch(path):
+        return "seat"
+    if path == "/readyz" or (path.startswith("/v1/") and not _ASKS_STRIPE.fullmatch(path)):
+        return "read"
+    return "page"
+
+
+def half_of(threads: int) -> int:
+    """Return how many of some threads may wait for one thing at once: half, but few."""
+    return max(1, min(WAITING_MAX, threads // 2))
