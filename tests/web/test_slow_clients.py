@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -177,6 +179,36 @@ def test_a_connection_is_kept_unless_its_client_says_otherwise(server: Server) -
     assert said.count(b"HTTP/1.1 404 ") == 1
     assert b"\r\nVia:" not in said
     assert said.count(b"\r\nServer: keyfold\r\n") == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system to fill")
+def test_a_full_disk_for_files_of_the_moment_stops_nothing(tmp_path: Path) -> None:
+    moment = tmp_path / "moment"
+    moment.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", moment],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        keyfold = Program(tmp_path, {"TMPDIR": str(moment)})
+        keyfold.done("db", "upgrade")
+        token = keyfold.json("tokens", "create", "--role", "admin")["token"]
+        with pytest.raises(OSError, match="No space left"):
+            (moment / "full").write_bytes(b"x" * MIB)
+        with keyfold.served("--workers", "2") as server:
+            wait_until(lambda: server.get("/readyz")[0] == 200)
+            wait_until(lambda: len(server.workers()) == 2)
+            workers = server.workers()
+            body = json.dumps({"ref": "x" * 900_000})
+            for _ in range(10):
+                assert server.request("POST", "/v1/timeline/search", token, body)[0] == 422
+                assert server.get("/metrics")[0] == 200
+            assert server.workers() == workers
+    finally:
+        subprocess.run(["umount", moment], check=False)
 
 
 def test_nothing_is_buffered_in_files(tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ def crew_options(command: F) -> F:
         default=THREADS_DEFAULT,
         show_default=True,
         metavar="N",
-        help="Threads in each process.",
+        help="Threads in each process. A few more are kept for /healthz, for reads that wait for"
+        " nobody, and for those that wait for events.",
     )
     return workers(threads(command))
 
