@@ -40,9 +40,11 @@ from typing import Any, Final, NamedTuple
 from eventsourcing.persistence import OperationalError
 from msgspec import Struct
 
-from ledger.book import Book
+from ledger import codec
+from ledger.book import Book, LedgerUnavailable
 from ledger.events import AnyEvent, Fact
 from ledger.store.connections import PerProcess
+from ledger.store.recorder import Row as StoredRow
 from projections.stores import Filling, ScratchTables
 from projections.stores.tables import Params, Reading, Row, Tables, Value, Work
 
@@ -146,13 +148,14 @@ def read(book: Book, tables: Tables, projection: Projection, select: str, params
     head = book.head()
     while True:
         caught = _read(tables, projection, select, params)
-        if caught.position > head and caught.position > book.head():
-            begin_anew(tables, projection.name, projection.table, caught.position)
-            head = book.head()
-            continue
-        if caught.position >= head:
-            return caught
         try:
+            if caught.position > head and caught.position > book.head():
+                if not begin_anew(tables, projection.name, projection.table, caught.position):
+                    return caught  # the head was that of a standby, which lags behind the tables
+                head = book.head()
+                continue
+            if caught.position >= head:
+                return caught
             catch_up(book, tables, projection, head)
         except OperationalError as fault:
             if not _is_standby(fault):
@@ -165,16 +168,54 @@ def _is_standby(fault: OperationalError) -> bool:
     return getattr(fault.__cause__, "sqlstate", None) == READ_ONLY
 
 
-def begin_anew(tables: Tables, name: str, table: str, ahead: int) -> None:
+def begin_anew(tables: Tables, name: str, table: str, ahead: int) -> bool:
     """Empty a table that holds events which the ledger has not: the ledger went back.
 
     Args:
-        ahead: the position that its bookmark says; where it says another by now, nothing is done.
+        ahead: the position that its bookmark says.
+
+    Returns whether it had to be, or no longer is; false where the ledger beside it has the event.
     """
-    _log.error("%s holds events up to %s, which the ledger has not: it is filled anew", name, ahead)
     with tables.transaction() as work:
+        if _stored(tables, work, ahead) is not None:
+            return False
         if work.execute(_CLAIM, {"projection": name, "old": ahead, "new": 0}):
             work.execute(f"DELETE FROM {table}", {})  # noqa: S608 - the name is this program's own
+            _log.error(
+                "%s held events up to %s, which the ledger has not: it is filled anew", name, ahead
+            )
+    return True
+
+
+def _stored(tables: Tables, work: Work, position: int) -> StoredRow | None:
+    """Return the event at a position, from the very database that a transaction writes to."""
+    column = tables.position_column
+    if column is None:
+        return None
+    found = work.execute(
+        f"SELECT {column}, originator_id, originator_version, topic, state"  # noqa: S608
+        f" FROM keyfold_events WHERE {column} = :position",
+        {"position": position},
+    )
+    return StoredRow._make(found[0]) if found else None
+
+
+def hold_to(tables: Tables, work: Work, last: StoredRow | AnyEvent) -> None:
+    """Go on with a page only if the ledger still holds the event that it ends with.
+
+    It was worked out before the transaction began, and a fail-over may have taken the event back.
+
+    Raises:
+        LedgerUnavailable: it does not. Nothing is kept of the page; ask again.
+    """
+    if tables.position_column is None:
+        return
+    found = _stored(tables, work, last.position)
+    is_there = found is not None and (
+        last == (found if isinstance(last, StoredRow) else codec.decode(found))
+    )
+    if not is_there:
+        raise LedgerUnavailable(f"the ledger went back: it lost the event at {last.position}")
 
 
 def catch_up(book: Book, tables: Tables, projection: Projection, upto: int) -> None:
@@ -198,16 +239,28 @@ def catch_up_all(
 
     def prepare(names: Sequence[str], old: int, new: int) -> Apply:
         pages = {name: Page(known[name]) for name in names}
-        count = fold(book.follow(old, new), list(pages.values()))
-        assert count == new - old, "positions have no gaps"
+        last: list[AnyEvent] = []
+        count = fold(_ending(book.follow(old, new), last), list(pages.values()))
+        if count != new - old:
+            raise LedgerUnavailable(f"the ledger lacks events between {old + 1} and {new}")
 
         def apply(work: Work, name: str) -> None:
+            hold_to(tables, work, last[0])
             pages[name].apply(work)
             on_events(new - old)
 
         return apply
 
     advance(tables, list(known), upto, prepare)
+
+
+def _ending(events: Iterable[AnyEvent], last: list[AnyEvent]) -> Iterator[AnyEvent]:
+    """Pass events on, and put the last of them into a list."""
+    event: AnyEvent | None = None
+    for event in events:
+        yield event
+    if event is not None:
+        last.append(event)
 
 
 Apply = Callable[[Work, str], None]

@@ -39,6 +39,7 @@ from projections.stores import Tables, Work
 from projections.stores.tables import Value
 
 TREE: Final = "tree@1"
+TABLE: Final = "keyfold_tree_1"
 TILE_HEIGHT: Final = 8
 TILE_HASHES: Final = 1 << TILE_HEIGHT
 
@@ -233,8 +234,16 @@ def extend(book: Book, tables: Tables, upto: int) -> None:
         if [row.position for row in rows] != list(range(old + 1, new + 1)):
             raise TreeDamaged(f"the ledger does not have all of the positions {old + 1} to {new}")
         hashes = list(map(hash_row, rows))
-        return lambda work, _: _append(work, old, hashes)
 
+        def apply(work: Work, _: str) -> None:
+            catch_up.hold_to(tables, work, rows[-1])
+            _append(work, old, hashes)
+
+        return apply
+
+    ahead = catch_up.reached(tables, TREE)
+    if ahead > upto and ahead > book.head():
+        catch_up.begin_anew(tables, TREE, TABLE, ahead)
     # What a page takes is the hashing; with larger ones nothing is won, and memory is lost.
     catch_up.advance(tables, [TREE], upto, prepare, page_max=catch_up.PAGE_EVENTS)
 

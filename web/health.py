@@ -66,7 +66,8 @@ def get_readiness() -> Response:
     except schema.SchemaUnfit:
         return unavailable("the tables are not those of this Keyfold: see `keyfold db check`")
     except PersistenceError:
-        return unavailable("the database does not answer")
+        notice = book.store.lineage.notice
+        return unavailable("the database does not answer" + (f"; {notice}" if notice else ""))
 
 
 def clock_fault(wiring: Wiring) -> str | None:

@@ -294,6 +294,7 @@ class PostgresDatastore(postgres.PostgresDatastore):
         session = Session(connect(self.conninfo, settings, tuple_row, within_s), within_s)
         try:
             (server,) = session.run(_SERVER)
+            session.is_on_standby = server[-1]
             if server not in self._servers:
                 known, mark = bool(self._servers), self.lineage.mark
                 self._servers.add(server)
@@ -352,11 +353,23 @@ class PostgresDatastore(postgres.PostgresDatastore):
         Raises:
             PersistenceError: a fault, in the library's words.
         """
-        return self._read(lambda session: session.run(statement, params))
+        return self._read(lambda session: self._rows(session, session.run(statement, params)))
 
     def read_encoded(self, statement: LiteralString, values: Sequence[bytes]) -> list[TupleRow]:
         """Run one reading statement whose parameters are encoded already: as `read` does."""
-        return self._read(lambda session: session.run_encoded(statement, values))
+        return self._read(
+            lambda session: self._rows(session, session.run_encoded(statement, values))
+        )
+
+    def _rows(self, session: Session, rows: list[TupleRow]) -> list[TupleRow]:
+        """Return what was read; look whether it is still of the history that is remembered.
+
+        A session on a standby outlives its promotion, and another standby's, whose history it then
+        follows. One on a primary ends with it.
+        """
+        if session.is_on_standby:
+            self._hold_to(self.lineage.mark, session.run)
+        return rows
 
     def _read(self, run: Callable[[Session], list[TupleRow]]) -> list[TupleRow]:
         readers = self._sessions().readers

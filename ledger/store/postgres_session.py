@@ -37,10 +37,14 @@ class Session:
     Args:
         answer_s: how long to wait for an answer. The server's own time limits are none: it does not
             keep them when it is stopped itself, or its machine is gone.
+
+    Attributes:
+        is_on_standby: whether its server was a standby when it was opened.
     """
 
     def __init__(self, connection: psycopg.Connection[Any], answer_s: float) -> None:
         self.connection = connection
+        self.is_on_standby = False
         self._answer_s = answer_s
         self._libpq = connection.pgconn
         self._adapted = Transformer(connection)

@@ -6,8 +6,10 @@ log, so that readers never wait for a writer, and every commit is on the disk wh
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
+import struct
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -263,19 +265,31 @@ def _doubt_the_disk(error: sqlite3.OperationalError) -> None:
 
 Inode = tuple[int, int]
 
+_LOG_GONE = (
+    "the ledger's log (-wal) was removed while the file was open, or an older copy was put over it:"
+    " stop every Keyfold, put the file in place, and start again"
+)
 _LOOK_BACK = """
     SELECT coalesce(max(rowid), 0), (SELECT state FROM keyfold_events WHERE rowid = ?)
     FROM keyfold_events
 """
 
 
-def _inode(path: str) -> Inode | None:
-    """Return which file is under a path, None if none is."""
+# The bytes that SQLite locks to read, and to put the log into the file when the last one leaves.
+_SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
+
+
+def _stat(path: str) -> os.stat_result | None:
     try:
-        found = os.stat(path)  # noqa: PTH116 - for every read, and a Path takes as long again
+        return os.stat(path)  # noqa: PTH116 - for every read, and a Path takes as long again
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+
+
+def _inode(path: str) -> Inode | None:
+    """Return which file is under a path, None if none is."""
+    found = _stat(path)
+    return (found.st_dev, found.st_ino) if found else None
 
 
 class Files:
@@ -289,15 +303,21 @@ class Files:
         self._log = f"{path}-wal"
         self._opened = _inode(path)
         self._opened_log: Inode | None = None
+        self._written_ns = 0
+        self._kept: int | None = None
 
     def are_there(self) -> bool:
         """Whether the same files are still under their paths."""
         if self._opened is None:
             self._opened = _inode(self._path)
             return True
-        if _inode(self._path) != self._opened:
+        found = _stat(self._path)
+        if found is None or (found.st_dev, found.st_ino) != self._opened:
             return False
-        return self._opened_log is None or _inode(self._log) == self._opened_log
+        if self._opened_log is not None and _inode(self._log) != self._opened_log:
+            return False
+        self._written_ns = found.st_mtime_ns
+        return True
 
     def note_log(self) -> None:
         """Note which log there is: while a connection is open, SQLite makes no other one."""
@@ -308,6 +328,28 @@ class Files:
     def is_another(self) -> bool:
         """Whether another file is under the path, or none."""
         return _inode(self._path) != self._opened
+
+    def keep_from_log(self) -> bool:
+        """Keep the file from its old log, if it was written over; return false if done before.
+
+        Whoever leaves last puts the log into the file: into an older copy that would be pages of
+        two histories. A lock on what SQLite locks for that keeps it from doing so, until `let_go`.
+        If only the log was removed, that is how its events are saved.
+        """
+        if self._kept is not None:
+            return False
+        self._kept = os.open(self._path, os.O_RDONLY)  # to close it would release SQLite's locks
+        written = os.fstat(self._kept).st_mtime_ns
+        if written != self._written_ns and hasattr(fcntl, "F_OFD_SETLK"):
+            lock = struct.pack("hhqqi", fcntl.F_RDLCK, os.SEEK_SET, _SHARED_FIRST, _SHARED_SIZE, 0)
+            fcntl.fcntl(self._kept, fcntl.F_OFD_SETLK, lock)
+        return True
+
+    def let_go(self) -> None:
+        """Let others have the file, when the connections to it are closed."""
+        if self._kept is not None:
+            os.close(self._kept)
+            self._kept = None
 
     def put_log_aside(self) -> None:
         """Keep the log of the file that was opened from being taken for that of another one.
@@ -370,7 +412,7 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
         """Return the connections to the file that is under the path now.
 
         Raises:
-            OperationalError: there was one, and now there is none.
+            OperationalError: there was one, and now there is none; or its log is gone.
         """
         sessions = self._sessions()
         if sessions.writer.is_closed or sessions.files.are_there():
@@ -382,17 +424,21 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
             sessions = self._sessions()
             if sessions is not stale and sessions.files.are_there():
                 return sessions
-            is_another, mark = sessions.files.is_another, self.lineage.mark
+            mark = self.lineage.mark
+            if not sessions.files.is_another:
+                # Connections of this file share what they know of its log, in the whole process.
+                if sessions.files.keep_from_log():
+                    self.lineage.begin(_LOG_GONE)
+                raise persistence.OperationalError(_LOG_GONE)
             _close(sessions)
-            if is_another:
-                sessions.files.put_log_aside()
+            sessions.files.put_log_aside()
             self._sessions.replace(self._make_sessions())
-            if is_another and not Path(self.path).exists():
+            if not Path(self.path).exists():
                 self.lineage.begin("the ledger's file was removed")
                 raise persistence.OperationalError(
                     f"the ledger's file is gone ({self.path}): put it back; it is used again then"
                 )
-            self.lineage.begin("another file is under the ledger's path" if is_another else None)
+            self.lineage.begin("another file is under the ledger's path")
             self._hold_to(mark)
             return self._sessions()
 
@@ -419,13 +465,15 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
         while True:
             sessions = self._current()
             try:
-                return _rows(sessions.readers, statement, params)
+                rows = _rows(sessions.readers, statement, params)
             except (sqlite3.Error, persistence.InterfaceError) as error:
                 if sessions is not self._sessions():
                     continue  # another thread has found another file under the path
                 if isinstance(error, sqlite3.Error):
                     raise fault_of(error, self.path) from error
                 raise
+            sessions.files.note_log()
+            return rows
 
     def append(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do `work` on the connection that appends, in a transaction.
@@ -526,3 +574,4 @@ def _close(sessions: Sessions) -> None:
     sessions.writer.close()
     sessions.readers.close()
     sessions.others.close()
+    sessions.files.let_go()

@@ -46,6 +46,8 @@ _BEGIN_SNAPSHOT: LiteralString = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONL
 class PostgresTables:
     """Tables in a database that `ledger.store.schema.upgrade` has prepared."""
 
+    position_column = "notification_id"
+
     def __init__(self, database_url: str) -> None:
         conninfo = conninfo_of(database_url)
         self._sessions = PerProcess(

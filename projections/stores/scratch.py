@@ -20,6 +20,8 @@ class ScratchTables:
     There is one connection, which threads take in turn. A forked child must not go on with it.
     """
 
+    position_column = None
+
     def __init__(self) -> None:
         self._turn = RLock()
         self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)

@@ -24,6 +24,8 @@ FILLING_CHECKPOINT: Final = 4
 class SqliteTables:
     """Tables in a file that `ledger.store.schema.upgrade` has made."""
 
+    position_column = "rowid"
+
     def __init__(self, database_url: str) -> None:
         self._datastore = SqliteDatastore(path_of(database_url))
 

@@ -58,6 +58,10 @@ class Tables(Protocol):
     database cannot be reached or is busy, and then it can be tried again.
     """
 
+    @property
+    def position_column(self) -> str | None:
+        """The column of keyfold_events with an event's position; None if that is not beside."""
+
     def transaction(self) -> AbstractContextManager[Work]:
         """Begin a transaction that may write; it commits when the block ends well."""
 

@@ -24,6 +24,10 @@ class Faulty:
         self.halfway: Callable[[], None] = lambda: None
         self.after: Callable[[], None] = lambda: None
 
+    @property
+    def position_column(self) -> str | None:
+        return self.tables.position_column
+
     @contextmanager
     def transaction(self) -> Iterator[Work]:
         before, self.before = self.before, lambda: None

@@ -80,6 +80,10 @@ class Explaining:
         self.explain = explain
         self.plan: list[Row] = []
 
+    @property
+    def position_column(self) -> str | None:
+        return self.tables.position_column
+
     def read(self, sql: str, params: Params) -> list[Row]:
         self.plan = self.tables.read(self.explain + sql, params)
         return []

@@ -105,6 +105,49 @@ def test_a_file_that_was_moved_away_and_back_is_used_again(book: Book, file: Pat
     assert holders(book) == ["till-1"]
 
 
+def put_over(copy: Path, file: Path) -> None:
+    shutil.copyfile(copy, file)
+    for name in ("-wal", "-shm"):
+        file.with_name(file.name + name).unlink()
+
+
+@pytest.mark.parametrize("has_written", [True, False])
+def test_an_older_copy_put_over_the_open_file_is_noticed_and_left_whole(
+    file: Path, has_written: bool
+) -> None:
+    with closing(Book(f"sqlite:///{file}")) as book:
+        sits(book, "till-1")
+        copy = copy_of(file)
+        if has_written:
+            sits(book, "till-2")
+            sits(book, "till-3")
+        else:
+            with closing(Book(f"sqlite:///{file}")) as another:
+                sits(another, "till-2")
+            holders(book)
+        put_over(copy, file)
+        for use in (lambda: holders(book), lambda: sits(book, "till-4"), book.head):
+            with pytest.raises((PersistenceError, LedgerUnavailable), match="put over it"):
+                use()
+        assert "put over it" in (book.store.lineage.notice or "")
+    with closing(Book(f"sqlite:///{file}")) as again:
+        assert holders(again) == ["till-1"]
+        assert sits(again, "till-5") == 2
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_what_was_in_a_log_that_was_removed_is_saved_by_whoever_leaves(file: Path) -> None:
+    with closing(Book(f"sqlite:///{file}")) as book:
+        sits(book, "till-1")
+        sits(book, "till-2")
+        file.with_name(file.name + "-wal").unlink()
+        with pytest.raises((PersistenceError, LedgerUnavailable), match="was removed"):
+            sits(book, "till-3")
+    with closing(Book(f"sqlite:///{file}")) as again:
+        assert holders(again) == ["till-1", "till-2"]
+
+
 def test_a_file_is_whole_by_itself_when_everybody_has_left(file: Path) -> None:
     with closing(Book(f"sqlite:///{file}")) as book:
         for n in range(3):

@@ -1,0 +1,217 @@
+"""A fail-over to a standby that lacked the last commits, while processes stay up."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from eventsourcing.persistence import PersistenceError
+
+from commands.occupy_seat import Sitting, occupy_seat
+from commands.ports import Ports
+from commands.redeem_key import Try, redeem_key
+from ledger.book import Book, Change, LedgerUnavailable
+from ledger.events import AnyEvent
+from ledger.refusals import NoSeatAvailable
+from ledger.store import schema
+from ledger.store.holes import holes
+from ledger.streams.account import ACCOUNT, SeatOccupied
+from projections import tree
+from projections.catch_up import catch_up, read
+from projections.stores import open_tables
+from projections.timeline import TIMELINE
+from tests.postgres_server import OwnServer, own_server
+from tests.worlds import issue, ports, stamp
+
+DATABASE = "postgres"
+PATIENCE_S = 60.0
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < until, "it has not come to be"
+        time.sleep(0.05)
+
+
+def sits(book: Book, holder: str) -> int:
+    """Have somebody sit down; return the position."""
+    fact = SeatOccupied(product="cloud_pos", tier=None, holder=holder, label=None)
+    return book.append(stamp(), Change(book.load(ACCOUNT, "acme"), [fact])).position
+
+
+def holders(book: Book) -> list[str]:
+    return sorted(seat.holder for seat in book.load(ACCOUNT, "acme").state.seats.values())
+
+
+class Pair:
+    """A primary, and a standby that follows it without its waiting for that."""
+
+    def __init__(self, primary: OwnServer, session_folder: Path) -> None:
+        self.primary = primary
+        self.standby = own_server(session_folder)
+        self.standby.stop()
+        primary.stop()
+        subprocess.check_call(["rm", "-rf", str(self.standby.data)])
+        subprocess.check_call(["cp", "-Rp", str(primary.data), str(self.standby.data)])
+        password = primary.admin_url.split(":")[2].split("@")[0]
+        source = f"host=127.0.0.1 port={primary.port} user=postgres password={password}"
+        with (self.standby.data / "postgresql.conf").open("a") as file:
+            file.write(f"port = {self.standby.port}\nprimary_conninfo = '{source}'\n")
+            file.write(f"unix_socket_directories = '{self.standby.folder}'\n")
+        subprocess.check_call(
+            [
+                "cp",
+                "-p",
+                str(primary.data / "PG_VERSION"),
+                str(self.standby.data / "standby.signal"),
+            ]
+        )
+        primary.start()
+        self.standby.start()
+        hosts = f"127.0.0.1:{primary.port},127.0.0.1:{self.standby.port}"
+        self.any = f"postgresql://postgres:{password}@{hosts}/{DATABASE}"
+        self.url = f"{self.any}?target_session_attrs=read-write"
+        self.standby_url = f"{self.any.replace(hosts, hosts.partition(',')[2])}"
+
+    def ask_standby(self, statement: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.standby_url, autocommit=True) as session:
+            cursor = session.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def wait_for_standby(self, position: int) -> None:
+        def has_it() -> bool:
+            with suppress(psycopg.Error):
+                return self.ask_standby("SELECT max(notification_id) FROM keyfold_events") == [
+                    (position,)
+                ]
+            return False
+
+        wait_until(has_it)
+
+    def cut(self) -> None:
+        """Let nothing more through to the standby."""
+        self.ask_standby("ALTER SYSTEM SET primary_conninfo = ''")
+        self.ask_standby("SELECT pg_reload_conf()")
+        wait_until(lambda: not self.ask_standby("SELECT 1 FROM pg_stat_wal_receiver"))
+
+    def fail_over(self) -> None:
+        """Lose the primary, and have the standby take its place."""
+        self.primary.kill()
+        self.ask_standby("SELECT pg_promote()")
+        wait_until(lambda: self.ask_standby("SELECT pg_is_in_recovery()") == [(False,)])
+
+
+@pytest.fixture
+def pair(durable_postgres_server: OwnServer, session_folder: Path) -> Iterator[Pair]:
+    pair = Pair(durable_postgres_server, session_folder)
+    try:
+        schema.upgrade(pair.url)
+        yield pair
+    finally:
+        pair.standby.remove()
+
+
+def patiently(work: Callable[[], object]) -> None:
+    """Repeat what a fail-over makes fail for a moment."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            work()
+        except (LedgerUnavailable, PersistenceError):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        else:
+            return
+
+
+def occupy(world: Ports, holder: str) -> None:
+    occupy_seat(world, stamp(), Sitting("acme", "cloud_pos", None, holder))
+
+
+def test_no_seat_is_given_twice_and_none_is_answered_that_was_lost(pair: Pair) -> None:
+    with closing(Book(pair.url)) as book, closing(Book(pair.url)) as another:
+        world = ports(book)
+        redeem_key(world, stamp(), Try("acme", "s-1", issue(world).code))
+        occupy(world, "till-1")
+        pair.wait_for_standby(book.head())
+        pair.cut()
+        occupy(world, "till-2")
+        assert holders(another) == ["till-1", "till-2"]
+        seats = book.load(ACCOUNT, "acme").state.pool("cloud_pos", None, stamp().now).seats
+        pair.fail_over()
+
+        patiently(lambda: holders(another))
+        assert holders(another) == ["till-1"]
+        assert "went back" in (another.store.lineage.notice or "")
+        for n in range(3, seats + 2):
+            # What the first remembers is as long as what the other has written by now.
+            patiently(functools.partial(occupy, ports(another), f"till-{n}"))
+        with pytest.raises(NoSeatAvailable):
+            occupy(world, "till-99")
+        assert "went back" in (book.store.lineage.notice or "")
+        assert holders(book) == holders(another)
+        assert len(holders(book)) == seats
+        assert holes(book.store) == []
+
+
+def test_a_session_on_a_standby_notices_its_promotion(pair: Pair) -> None:
+    """Its connection outlives the fail-over, and its process has seen what was lost."""
+    with closing(Book(pair.url)) as writer, closing(Book(pair.standby_url)) as reader:
+        sits(writer, "till-1")
+        pair.wait_for_standby(1)
+        assert holders(reader) == ["till-1"]
+        pair.cut()
+        sits(writer, "till-2")
+        last = writer.load(ACCOUNT, "acme")
+        (row,) = writer.store.read_positions([2])
+        reader.store.lineage.saw(2, row.state)  # as by a connection to the primary
+        reader._remember(last._replace(generation=reader.store.lineage.generation))  # noqa: SLF001
+        assert holders(reader) == ["till-1", "till-2"]
+        pair.fail_over()
+        with closing(Book(pair.standby_url)) as promoted:
+            sits(promoted, "till-3")
+            sits(promoted, "till-4")
+        assert holders(reader) == ["till-1", "till-3", "till-4"]
+        assert "went back" in (reader.store.lineage.notice or "")
+
+
+def test_a_page_of_a_table_that_was_worked_out_before_is_not_written_after(pair: Pair) -> None:
+    with (
+        closing(Book(pair.url)) as book,
+        closing(open_tables(pair.url)) as tables,
+    ):
+        sits(book, "till-1")
+        catch_up(book, tables, TIMELINE, 1)
+        wait_until(lambda: pair.ask_standby("SELECT position FROM keyfold_projections") == [(1,)])
+        pair.cut()
+        sits(book, "till-2")
+        follow = book.follow
+
+        def then_fail_over(after: int, upto: int | None = None) -> Iterator[AnyEvent]:
+            yield from list(follow(after, upto))
+            if up:
+                up.clear()
+                pair.fail_over()
+                with closing(Book(pair.url)) as promoted:
+                    patiently(lambda: sits(promoted, "till-3"))
+                    patiently(lambda: sits(promoted, "till-4"))
+
+        up = [True]
+        book.follow = then_fail_over  # type: ignore[method-assign]
+        with pytest.raises((LedgerUnavailable, PersistenceError)):
+            catch_up(book, tables, TIMELINE, 2)
+        book.follow = follow  # type: ignore[method-assign]
+        patiently(
+            lambda: read(book, tables, TIMELINE, "SELECT position FROM keyfold_timeline_1", {})
+        )
+        caught = read(book, tables, TIMELINE, "SELECT position FROM keyfold_timeline_1", {})
+        assert caught.position == 3
+        patiently(lambda: tree.root(book, tables, 3))
