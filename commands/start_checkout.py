@@ -173,7 +173,7 @@ def _attempt(buying: _Buying) -> Started:
         elif place is not None:
             id = place.subscription.id
         else:
-            began = _begin(buying, account) if others_known else None
+            began = _begin(buying, account, over) if others_known else None
             if began is not None:
                 return began
             look_for_others(ports, stamp, stripe, account)
@@ -313,10 +313,13 @@ def _hand_out(buying: _Buying, account: Loaded[Account], started: StripePurchase
     return None
 
 
-def _begin(buying: _Buying, account: Loaded[Account]) -> Started | None:
-    """Begin a Checkout; None if another for the same product was begun at the same time."""
+def _begin(buying: _Buying, account: Loaded[Account], over: set[str]) -> Started | None:
+    """Begin a Checkout; None if another for the same product was begun at the same time.
+
+    Args:
+        over: Checkouts that are known to be over; any other may be open.
+    """
     ports, stamp, stripe, purchase, _, wanted = buying
-    side = account.state.stripe
     now = stamp.now
     customer = own_customer(ports, account, now)
     params = _session(buying, customer)
@@ -336,9 +339,8 @@ def _begin(buying: _Buying, account: Loaded[Account]) -> Started | None:
         fingerprint=wanted.fingerprint,
         request=wanted.request,
     )
-    known = {one.version for one in side.purchases.values()}
     # Its address is handed out only once it is on record: the next request must know of it.
-    position = _record(ports, stamp, purchase.account, fact, known)
+    position = _record(ports, stamp, purchase.account, fact, over)
     if position is None:
         with contextlib.suppress(StripeFault):  # nobody has its address
             stripe.expire_checkout(fact.checkout, f"keyfold-expire-{fact.checkout}")
@@ -356,9 +358,9 @@ def _start(buying: _Buying, account: Loaded[Account], params: dict[str, Any]) ->
 
 
 def _record(
-    ports: Ports, stamp: Stamp, account: str, fact: StripeCheckoutStarted, known: set[int]
+    ports: Ports, stamp: Stamp, account: str, fact: StripeCheckoutStarted, over: set[str]
 ) -> int | None:
-    """Record that a Checkout was begun; None if another was, of the same product, since."""
+    """Record that a Checkout was begun; None if another of the product may be open by now."""
 
     def attempt() -> int | None:
         draft = Draft(ports)
@@ -370,7 +372,7 @@ def _record(
             return loaded.head
         now = stamp.now
         for one in purchases.open_checkouts(side.purchases, fact.product, now):
-            if one.version not in known:
+            if _checkout_of(one) not in over:
                 return None
         draft.put_first(loaded)
         draft.add(loaded, fact)
