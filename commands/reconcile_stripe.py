@@ -103,8 +103,8 @@ def _subscription(ports: Ports, stamp: Stamp, found: Retrieved, dry_run: bool) -
     if looked is None:
         return
     report, named = looked
-    account, known = known_of(ports, report, named)
-    if not is_news(known, report):
+    account, known, others = known_of(ports, report, named)
+    if not is_news(known, report) and not others:
         if report.items is None:
             what = "Stripe does not list all its items"
             yield Drift("subscription", report.stripe_subscription, account, what, None)
@@ -113,16 +113,21 @@ def _subscription(ports: Ports, stamp: Stamp, found: Retrieved, dry_run: bool) -
         recorded = record_retrieved(ports, stamp, found)
         account = recorded.account if recorded else account
     since = known.told.created if known else report.started_at
-    yield Drift("subscription", report.stripe_subscription, account, _what(known, report), since)
+    yield Drift(
+        "subscription", report.stripe_subscription, account, _what(known, report, others), since
+    )
 
 
-def _what(known: StripeSubscription | None, report: StripeSubscriptionReported) -> str:
+def _what(
+    known: StripeSubscription | None, report: StripeSubscriptionReported, others: list[str]
+) -> str:
     if known is None:
         return "was not on record"
     told = [name.replace("_", " ") for name in differing(known, report)]
     if known.lacks_items and report.items is not None and "items" not in told:
         told.append("items")
-    return ", ".join(told + [f"what {price} gives" for price in understood(known, report)])
+    told += [f"what {price} gives" for price in understood(known, report)]
+    return ", ".join(told + [f"is {other}'s as well" for other in others])
 
 
 def _unlisted(

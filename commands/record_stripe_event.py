@@ -104,13 +104,14 @@ def record_retrieved(ports: Ports, stamp: Stamp, found: Retrieved) -> Recorded |
         known = _known(draft, report, account)
         if account is None and known is not None and not is_news(known, report):
             return None
-        said = with_known_meanings(known, report)
+        told = known or _known(draft, report, None)
+        said = with_known_meanings(told, report)
         if account is None:
             wait(draft, said, Names(named))
             return Recorded("waiting", None, draft.append(stamp).position, new=True)
         if is_news(known, report):
             draft.add(draft.account(account), dated(said))
-        if not draft.has_facts_of(account):
+        if not draft.changes_accounts():
             return None
         return Recorded("reported", account, draft.append(stamp).position, new=True)
 
@@ -128,13 +129,26 @@ def look(
     return read.report, read.account
 
 
-def known_of(
-    ports: Ports, report: StripeSubscriptionReported, named: str | None
-) -> tuple[str | None, StripeSubscription | None]:
-    """Answer whose a subscription is, and its state on record; None for what is unknown."""
+class Known(NamedTuple):
+    """A subscription as it is on record.
+
+    Attributes:
+        account: whose it is by all that is known now; None while nobody knows.
+        subscription: its state there; None where it is not on record.
+        others: accounts that have it as well, and are to give it up.
+    """
+
+    account: str | None
+    subscription: StripeSubscription | None
+    others: list[str]
+
+
+def known_of(ports: Ports, report: StripeSubscriptionReported, named: str | None) -> Known:
+    """Return what is on record of the subscription that a report is about."""
     draft = Draft(ports)
     account = settle(draft, report, Names(named)).account
-    return account, _known(draft, report, account)
+    others = draft.loses(report.stripe_subscription)
+    return Known(account, _known(draft, report, account), others)
 
 
 def _known(

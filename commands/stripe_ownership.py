@@ -124,8 +124,18 @@ class Draft:
         self._loaded[loaded.name] = loaded
         self._facts[loaded.name] = []
 
-    def has_facts_of(self, account: str) -> bool:
-        return ACCOUNT.name(account) in self._facts
+    def changes_accounts(self) -> bool:
+        """Tell whether anything is recorded on an account, and not only whose something is."""
+        return any(self._loaded[name].stream is ACCOUNT for name in self._facts)
+
+    def loses(self, id: str) -> list[str]:
+        """Return the accounts that give a subscription up."""
+        return [
+            self._loaded[name].id
+            for name, facts in self._facts.items()
+            for fact in facts
+            if isinstance(fact, StripeSubscriptionGivenUp) and fact.stripe_subscription == id
+        ]
 
     def append(self, stamp: Stamp, causation: str | None = None) -> Appended:
         """Record everything; an account gets nothing of an object that went elsewhere meanwhile.
@@ -260,16 +270,13 @@ def _on_record(draft: Draft, id: str, customer: str | None) -> str | None:
     """Return whose an object is by what was recorded before objects had streams of their own."""
     if draft.object(id).version:
         return None
-    if customer is not None:
-        account = draft.customer(customer).state.subscriptions.get(id)
-        if account is not None:
-            return account
     holders = draft.ports.stripe_holders(id)
     for account in holders:
         if _holds(draft.account(account).state, id):
+            # Also where its customer says whose it is: under another customer it was another's.
             give_up_elsewhere(draft, id, account, holders)
             return account
-    return None
+    return draft.customer(customer).state.subscriptions.get(id) if customer is not None else None
 
 
 def _holds(account: Account, id: str) -> bool:

@@ -335,6 +335,20 @@ def test_seats_that_two_accounts_had_on_record_are_the_firsts_from_the_next_word
     assert (seats(world), owner(world)) == ({"acme": 2}, "acme")
 
 
+def test_seats_under_two_customers_on_record_are_the_firsts_from_the_next_word_on() -> None:
+    world = ports()._replace(stripe_holders=lambda _: ("acme", "beta"))
+    for account, customer in (("acme", "cus_1"), ("beta", "cus_2")):
+        report = read_report_of(world, subscription(customer=customer))
+        assigned = StripeSubscriptionAssigned(stripe_subscription="sub_1", account=account)
+        world.book.append(
+            stamp(NOON),
+            Change(world.book.load(ACCOUNT, account), [report]),
+            Change(world.book.load(STRIPE_CUSTOMER, customer), [assigned]),
+        )
+    tell(world, changed(subscription(customer="cus_2"), at=NOON + MINUTE))
+    assert (seats(world), owner(world)) == ({"acme": 2}, "acme")
+
+
 def test_what_was_assigned_by_its_customer_before_stays_so() -> None:
     world = ports()
     assigned = StripeSubscriptionAssigned(stripe_subscription="sub_1", account="acme")

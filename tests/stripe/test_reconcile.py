@@ -18,8 +18,11 @@ from commands.link_customer import link_customer
 from commands.ports import Ports
 from commands.reconcile_stripe import Drift, reconcile_stripe
 from commands.record_stripe_event import record_event
+from ledger.book import Change
 from ledger.events import Stamp
+from ledger.streams.account import ACCOUNT
 from ledger.streams.stripe import StripeSubscriptionReported
+from ledger.streams.stripe_event import STRIPE_EVENT
 from ledger.stripe_objects import read_event
 from projections.account_at import Moment, account_at
 from projections.subscriptions import subscriptions
@@ -64,9 +67,9 @@ def drift(
     return [(one.kind, one.account, one.what) for one in found]
 
 
-def seats(world: Ports, stripe: StripeServer) -> int:
-    asked = account_at(world.book, "acme", Moment(stamp(stripe).now))
-    return subscriptions(asked, world.catalog).products[0].seats
+def seats(world: Ports, stripe: StripeServer, account: str = "acme") -> int:
+    asked = account_at(world.book, account, Moment(stamp(stripe).now))
+    return sum(one.seats for one in subscriptions(asked, world.catalog).products)
 
 
 def reports(world: Ports) -> list[str]:
@@ -118,6 +121,30 @@ def test_what_was_missed_forty_days_ago_is_found_at_the_subscription(
     assert drift(world, stripe) == [("subscription", "acme", "items")]
     assert seats(world, stripe) == 5
     assert reports(world)[-1] == "retrieved"
+    assert drift(world, stripe) == []
+
+
+def test_seats_that_two_accounts_had_stay_with_the_first_though_nothing_changed_at_stripe(
+    stripe: StripeServer, life: Life, world: Ports
+) -> None:
+    life.live([Step("wait", days=1)])
+    heard = ports()
+    hear(heard, stripe)
+    for event in recorded(heard):  # as it was before subscriptions had streams of their own
+        kind, _, id = event.stream.partition("-")
+        if kind == ACCOUNT.kind:
+            accounts = [world.book.load(ACCOUNT, name) for name in ("acme", "beta")]
+            world.book.append(stamp(stripe), *(Change(one, [event.fact]) for one in accounts))
+        if kind == STRIPE_EVENT.kind:
+            received = world.book.load(STRIPE_EVENT, id)
+            world.book.append(stamp(stripe), Change(received, [event.fact]))
+    world = world._replace(stripe_holders=lambda _: ("acme", "beta"))
+    head = world.book.head()
+    told = [("subscription", "acme", "is beta's as well")]
+    assert drift(world, stripe, dry_run=True) == told
+    assert (world.book.head(), seats(world, stripe, "beta")) == (head, 2)
+    assert drift(world, stripe) == told
+    assert (seats(world, stripe), seats(world, stripe, "beta")) == (2, 0)
     assert drift(world, stripe) == []
 
 
