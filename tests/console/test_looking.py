@@ -182,9 +182,11 @@ def test_a_time_that_is_none_is_refused(desk: Desk, query: str) -> None:
     assert desk.get(f"{ACCOUNT}?{query}").status == 422
 
 
-@pytest.mark.parametrize("account", ["a b", "a" * 65, "a%00b", "ü"])
-def test_what_cannot_be_an_account_has_no_page(desk: Desk, account: str) -> None:
-    assert desk.get(f"accounts/{account}").status == 404
+@pytest.mark.parametrize(
+    ("account", "status"), [("a b", 404), ("a" * 65, 404), ("a%00b", 400), ("ü", 404)]
+)
+def test_what_cannot_be_an_account_has_no_page(desk: Desk, account: str, status: int) -> None:
+    assert desk.get(f"accounts/{account}").status == status
 
 
 def test_an_account_that_nobody_heard_of_is_shown_as_such(desk: Desk) -> None:

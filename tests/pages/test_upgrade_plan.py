@@ -172,7 +172,7 @@ def test_an_activated_key_cannot_be_redeemed_again_on_any_account(
     code = vendor.issue()
     customer = vendor.customer(page)
     customer.activate(code)
-    expect(customer.enter(code).get_by_role("alert")).to_contain_text("not available")
+    expect(customer.enter(code).get_by_role("alert")).to_contain_text("You activated this key on")
     dialog = vendor.customer(page).enter(code)
     expect(dialog.get_by_role("alert")).to_contain_text("This activation key is not available")
 

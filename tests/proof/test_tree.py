@@ -119,6 +119,7 @@ def test_inclusion_and_consistency_are_proved_on_each_database(ledger: Ledger) -
         new = chance.randint(1, 700)
         old = chance.randint(1, new)
         proof = tree.consistency(ledger.book, ledger.tables, old, new)
+        assert (proof.old, proof.new) == (old, new)
         assert verify_consistency(old, new, root_of(old), root_of(new), proof.hashes)
         assert (proof.old_root, proof.new_root) == (root_of(old), root_of(new))
         inclusion = tree.inclusion(ledger.book, ledger.tables, old, new)

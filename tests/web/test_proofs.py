@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from ledger import notes
-from ledger.proof import verify_consistency, verify_inclusion
+from ledger.proof import Frontier, verify_consistency, verify_inclusion
 from ledger.store.signed_checkpoints import SignedCheckpoint
 from projections import tree
 from tests.proof.attacks import Attacker, attacker
@@ -76,6 +77,30 @@ def test_a_later_checkpoint_is_proved_to_begin_with_an_earlier_one(any_api: Api)
     )
     hashes = [decoded(one) for one in proof["consistency"]]
     assert verify_consistency(old.size, new.size, old.root, new.root, hashes)
+
+
+def test_each_proof_is_of_the_sizes_that_were_asked_for_and_not_of_another(api: Api) -> None:
+    api.redeem()
+    leaves = [tree.hash_row(row) for row in api.ports.book.store.read_from(0, 100)]
+    head = len(leaves)
+    roots = [Frontier().root()]
+    edge = Frontier()
+    for leaf in leaves:
+        edge.append(leaf)
+        roots.append(edge.root())
+    pairs = [(old, new) for new in range(1, head + 1) for old in range(1, new + 1)]
+    random.Random(3).shuffle(pairs)
+    for old, new in pairs:
+        proof = api.get("auditor", f"/v1/proofs/consistency?from={old}&to={new}").body
+        assert (proof["from"], proof["to"]) == (old, new)
+        given = decoded(proof["from_root_hash"]), decoded(proof["to_root_hash"])
+        assert given == (roots[old], roots[new])
+        hashes = [decoded(one) for one in proof["consistency"]]
+        assert verify_consistency(old, new, *given, hashes)
+        found = api.get("auditor", f"/v1/proofs/inclusion?position={old}&size={new}").body
+        assert (found["leaf_index"], found["size"]) == (old - 1, new)
+        path = [decoded(one) for one in found["audit_path"]]
+        assert verify_inclusion(leaves[old - 1], old - 1, new, path, roots[new])
 
 
 def test_without_a_size_it_is_the_whole_ledger(api: Api) -> None:

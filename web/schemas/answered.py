@@ -283,3 +283,9 @@ class Problem(ma.Schema):
     version = ma.fields.Integer(
         metadata={"description": "With `version_mismatch`: the account's version now."}
     )
+    subscription = ma.fields.String(
+        metadata={"description": "With `key_already_yours`: what the key gave the account."}
+    )
+    activated_at = ma.fields.DateTime(
+        metadata={"description": "With `key_already_yours`: when it was redeemed."}
+    )
