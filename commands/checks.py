@@ -25,6 +25,7 @@ from ledger.refusals import FieldError, InvalidRequest
 from ledger.streams import key
 from ledger.streams.key import KEY
 
+IS_CODE = "must not hold an activation code"
 HOLDS_CODE = "must not hold an activation code: name the key by its id or its masked code"
 # What makes a spreadsheet take a cell for a formula; some read the full-width forms, too.
 FORMULA_STARTS = tuple("=+-@＝＋－＠")
@@ -47,6 +48,16 @@ def holder(value: str) -> list[FieldError]:
 
 def session(value: str) -> list[FieldError]:
     return _matches("/session", value, SESSION_ID)
+
+
+def no_code(ports: Ports, pointer: str, value: str) -> list[FieldError]:
+    """Hold an id that would be recorded to having no whole code in it.
+
+    The ledger shows ids to everybody who may see the account. What is recorded under such an id
+    already can be read, given back and erased.
+    """
+    found = codes.whole_codes(ports.catalog.prefixes).search(value)
+    return [FieldError(pointer, IS_CODE)] if found else []
 
 
 def within(pointer: str, value: int, largest: int) -> list[FieldError]:

@@ -19,7 +19,13 @@ def clear_attempts(ports: Ports, stamp: Stamp, account: str, reason: str) -> int
     Raises:
         InvalidRequest: no reason, or fields that do not fit.
     """
-    checks.refuse_if([*checks.account(account), *checks.reason(ports, reason)])
+    checks.refuse_if(
+        [
+            *checks.account(account),
+            *checks.no_code(ports, "/account", account),
+            *checks.reason(ports, reason),
+        ]
+    )
 
     def attempt() -> int:
         loaded = ports.book.load(ATTEMPTS, account)

@@ -70,7 +70,12 @@ def link_customer(
         VersionMismatch, CustomerLinkedElsewhere: in this order.
     """
     checks.refuse_if(
-        [*checks.account(account), *_customer(customer), *checks.text(ports, "/reason", reason)]
+        [
+            *checks.account(account),
+            *checks.no_code(ports, "/account", account),
+            *_customer(customer),
+            *checks.text(ports, "/reason", reason),
+        ]
     )
 
     def attempt() -> Linked:

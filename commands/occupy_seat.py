@@ -118,7 +118,9 @@ def _remember(
 def _errors(ports: Ports, wanted: Sitting) -> list[FieldError]:
     return [
         *checks.account(wanted.account),
+        *checks.no_code(ports, "/account", wanted.account),
         *checks.holder(wanted.holder),
+        *checks.no_code(ports, "/holder", wanted.holder),
         *checks.product_and_tier(ports.catalog, wanted.product, wanted.tier),
         *checks.text(ports, "/label", wanted.label),
     ]

@@ -197,7 +197,13 @@ def end_portal_sessions(ports: Ports, stamp: Stamp, account: str, reason: str) -
     Raises:
         InvalidRequest: fields that do not fit.
     """
-    checks.refuse_if([*checks.account(account), *checks.reason(ports, reason)])
+    checks.refuse_if(
+        [
+            *checks.account(account),
+            *checks.no_code(ports, "/account", account),
+            *checks.reason(ports, reason),
+        ]
+    )
 
     def attempt() -> int:
         loaded = ports.book.load(PORTAL_ACCESS, account)
@@ -212,6 +218,7 @@ def _errors(ports: Ports, granted: Granted) -> list[FieldError]:
     unknown = sorted(set(granted.permissions).difference(PERMISSIONS))
     return [
         *checks.account(granted.account),
+        *checks.no_code(ports, "/account", granted.account),
         *checks.within("/minutes", granted.minutes, MINUTES_MAX),
         *([FieldError("/permissions", f"must be of {', '.join(PERMISSIONS)}")] if unknown else []),
         *checks.text(ports, "/display_name", granted.display_name, DISPLAY_NAME_MAX),

@@ -373,6 +373,8 @@ def _replay(ports: Ports, answered: RedemptionAnswered) -> Redeemed:
 def _errors(ports: Ports, wanted: Try) -> list[FieldError]:
     return [
         *checks.account(wanted.account),
+        *checks.no_code(ports, "/account", wanted.account),
         *checks.session(wanted.session),
+        *checks.no_code(ports, "/session", wanted.session),
         *(checks.product(ports.catalog, wanted.product) if wanted.product is not None else []),
     ]

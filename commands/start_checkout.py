@@ -130,6 +130,7 @@ def _errors(ports: Ports, purchase: Purchase) -> list[FieldError]:
     known = purchase.interval in INTERVALS
     return [
         *checks.account(purchase.account),
+        *checks.no_code(ports, "/account", purchase.account),
         *checks.product_and_tier(ports.catalog, purchase.product, purchase.tier),
         *checks.within("/seats", purchase.seats, SEATS_MAX),
         *([] if known else [FieldError("/interval", f"must be one of {', '.join(INTERVALS)}")]),

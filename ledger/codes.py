@@ -22,6 +22,7 @@ import re
 import string
 import unicodedata
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 ALPHABET = string.ascii_uppercase + "23456789"
@@ -163,6 +164,18 @@ def mask(code: str) -> str:
 def resembles_code(text: str) -> bool:
     """Tell whether a text may be a whole code, well-formed or mistyped: not for URLs and logs."""
     return _RESEMBLES.fullmatch(text.strip()) is not None
+
+
+@cache
+def whole_codes(prefixes: frozenset[str]) -> re.Pattern[str]:
+    """Return what finds whole codes, with dashes and a prefix of these, in ids, URLs and logs.
+
+    Only such: looser, and ids of accounts would be taken for codes.
+    """
+    known = "|".join(sorted(map(re.escape, prefixes)))
+    return re.compile(
+        rf"(?<![a-z0-9])(?:{known})(?:-[a-z2-9]{{4}}){{3}}(?![a-z0-9])", re.IGNORECASE
+    )
 
 
 def holds_code(text: str, prefixes: frozenset[str]) -> bool:

@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote_plus
 
-from ledger.codes import mask
+from ledger.codes import mask, whole_codes
 
 _TOKEN = re.compile(r"kf_[a-z2-7]{8,}", re.IGNORECASE)
 _UNQUOTED_MAX = 3
@@ -29,11 +29,7 @@ class Redactor:
     """Finds whole codes of the catalog's products, and access tokens, anywhere in a text."""
 
     def __init__(self, prefixes: Iterable[str]) -> None:
-        # Only with dashes and a known prefix: looser, and ids of accounts would be taken for codes.
-        known = "|".join(sorted(map(re.escape, prefixes)))
-        self._code = re.compile(
-            rf"(?<![a-z0-9])(?:{known})(?:-[a-z2-9]{{4}}){{3}}(?![a-z0-9])", re.IGNORECASE
-        )
+        self._code = whole_codes(frozenset(prefixes))
 
     def holds_code(self, text: str) -> bool:
         """Tell whether a text has a whole code in it."""

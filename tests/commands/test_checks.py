@@ -16,6 +16,7 @@ from commands.give_access import create_token
 from commands.issue_keys import Order, issue_keys
 from commands.link_customer import link_customer
 from commands.occupy_seat import Sitting, occupy_seat
+from commands.open_portal_session import Granted, end_portal_sessions, make_link
 from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key, validate_key
 from commands.reissue_key import reissue_key
@@ -24,7 +25,7 @@ from commands.reveal_codes import reveal_codes
 from commands.revoke_key import revoke_key
 from commands.terminate_subscription import terminate_subscription
 from ledger.catalog import builtin
-from ledger.refusals import FieldError, InvalidRequest
+from ledger.refusals import FieldError, InvalidRequest, SeatNotOccupied
 from tests.worlds import INT_ORDER, NOON, POS_ORDER, SECOND, ports, recorded, stamp
 
 CATALOG = builtin()
@@ -336,3 +337,55 @@ def test_a_code_that_nobody_issued_is_none_of_the_texts_business_unless_it_looks
     for text in ("POS-ABCD-EFGH-JKLM", "pos-2345-abcd-wxyz.", "POS2345ABCDWXYZ"):
         assert checks.text(world, "/note", text) == [FieldError("/note", checks.HOLDS_CODE)]
     assert checks.text(world, "/note", "POS ABCD EFGH JKLM") == []
+
+
+CODE = "POS-2345-ABCD-WXYZ"
+RECORDED_IDS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
+    "a seat's holder": ("/holder", lambda world, id: seat(holder=id)(world)),
+    "a seat's account": ("/account", lambda world, id: seat(account=id)(world)),
+    "a try's account": ("/account", lambda world, id: try_(account=id)(world)),
+    "a try's session": ("/session", lambda world, id: try_(session=id)(world)),
+    "a validation's": ("/account", lambda world, id: validate(account=id)(world)),
+    "a customer's": ("/account", lambda world, id: link_customer(world, stamp(), id, "cus_x1")),
+    "a cleared one": ("/account", lambda world, id: clear_attempts(world, stamp(), id, "called")),
+    "one whose sessions end": (
+        "/account",
+        lambda world, id: end_portal_sessions(world, stamp(), id, "stolen"),
+    ),
+    "a session's": (
+        "/account",
+        lambda world, id: make_link(world, b"k" * 32, stamp(), Granted(id)),
+    ),
+}
+
+
+@pytest.mark.parametrize("spelled", [CODE, CODE.lower(), f"till:{CODE}", f"{CODE}.1", f"a-{CODE}"])
+@pytest.mark.parametrize("which", RECORDED_IDS)
+def test_no_id_that_would_be_recorded_may_be_a_whole_code(which: str, spelled: str) -> None:
+    world = ports()
+    pointer, command = RECORDED_IDS[which]
+    with pytest.raises(InvalidRequest) as caught:
+        command(world, spelled)
+    assert caught.value.errors == (FieldError(pointer, "must not hold an activation code"),)
+    assert recorded(world) == []
+
+
+@pytest.mark.parametrize(
+    "id",
+    [
+        "cust-2345-abcd-wxyz",
+        f"X{CODE}",
+        f"{CODE}2",
+        "POS-2345-ABCD",
+        "posterminal2345",
+        "0b4f2c7e-6f0e-4b57-9f5b-0f5dbb3f6a11",
+        "POS-1000-2000-3000",
+    ],
+)
+def test_ids_that_are_no_codes_are_taken(id: str) -> None:
+    assert checks.no_code(ports(), "/holder", id) == []
+
+
+def test_who_sits_under_a_code_already_can_give_the_seat_back() -> None:
+    with pytest.raises(SeatNotOccupied):
+        release_seat(ports(), stamp(), "acme", "cloud_pos", CODE)
