@@ -19,7 +19,7 @@ from ledger.events import Stamp
 from ledger.limits import COUNT_MAX, MONTHS_MAX, SEATS_MAX
 from ledger.refusals import FieldError
 from ledger.streams import batch, key
-from ledger.streams.batch import BATCH, Batch, CodesRevealed, KeysIssued
+from ledger.streams.batch import BATCH, Batch, KeysIssued
 from ledger.streams.key import KEY, Key, KeyIssued
 
 
@@ -73,7 +73,8 @@ def issue_keys(
 
     Args:
         idempotency_key: an order that is repeated with it answers with the same keys, their codes
-            masked when they are redeemed or revoked; that the others were shown is recorded.
+            masked when they are redeemed or revoked; that the others were shown is recorded, once
+            an hour for each caller.
         scope: whose idempotency key it is; one caller's keys say nothing of another's.
         on_key: called once for each code derived, to show progress.
 
@@ -119,12 +120,14 @@ def _again(ports: Ports, stamp: Stamp, loaded: Loaded[Batch | None]) -> Issued:
 
     So neither a date that is over nor a catalog that has changed since makes it another answer. Who
     lost the first answer gets the codes by this one; those that are open no more come masked, and
-    that the others were shown again is recorded, as `reveal_codes` does.
+    that the others were shown again is recorded, as `reveal_codes` does, once an hour.
     """
     assert loaded.state
     assert loaded.state.issued
     issued = loaded.state.issued
-    appended = ports.book.append(stamp, Change(loaded, [CodesRevealed()]))
+    _, events = ports.book.history(BATCH, loaded.id)
+    facts = batch.reveal_again(events, stamp.actor, stamp.now)
+    appended = ports.book.append(stamp, Change(loaded, facts))
     return Issued(issued.batch, shown(ports, issued, stamp), appended.position, replayed=True)
 
 

@@ -1,4 +1,4 @@
-"""Show the codes of a batch again to their owner."""
+"""Show the codes of a batch, or of one key, again to their owner."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from ledger.book import Change
 from ledger.events import Stamp
 from ledger.streams import batch, key
 from ledger.streams.batch import BATCH, KeysIssued
-from ledger.streams.key import KEY, KeyIssued
+from ledger.streams.key import KEY, Key, KeyIssued
 
 
 class Revealed(NamedTuple):
-    """A batch's keys in order, each followed by those that were issued in its place since.
+    """Keys of a batch in order, each followed by those that were issued in its place since.
 
-    The code of one that was revoked, replaced or redeemed is masked.
+    The code of one that was revoked, replaced or redeemed is masked, and so is one that was issued
+    elsewhere.
     """
 
     batch: str
@@ -49,28 +50,68 @@ def reveal_codes(
         facts = batch.reveal(loaded.state, reseller, sealed)
         assert issued, "codes are revealed of an order only"
         appended = ports.book.append(stamp, Change(loaded, facts))
-        return Revealed(batch_id, _shown(ports, issued, stamp), appended.position)
+        return Revealed(batch_id, _batch(ports, issued, stamp), appended.position)
 
     return deciding(attempt)
 
 
-def _shown(ports: Ports, issued: KeysIssued, stamp: Stamp) -> list[IssuedKey]:
+def reveal_code(
+    ports: Ports, stamp: Stamp, key_id: str, reason: str, *, reseller: str | None = None
+) -> Revealed:
+    """Derive a key's code again, and of those that were issued in its place; put that on record.
+
+    So a code that was given in place of an imported one can be shown, too.
+
+    Args:
+        reseller: who asks; None for the vendor.
+
+    Raises:
+        InvalidRequest: no reason, or one that does not fit.
+        KeyNotFound, CodesNotDerivable: in this order; the latter also of an imported key in whose
+            place none was issued.
+    """
+    checks.refuse_if(checks.reason(ports, reason))
+
+    def attempt() -> Revealed:
+        state = ports.book.load(KEY, key.stream_id(key_id)).state
+        issued = key.derivable(state, reseller).issued
+        loaded = ports.book.load(BATCH, batch.stream_id(issued.batch))
+        sealed = ports.texts.seal(f"reseller-{issued.reseller}", reason, stamp.now)
+        facts = batch.reveal_one(issued.key, sealed)
+        appended = ports.book.append(stamp, Change(loaded, facts))
+        keys = _with_successors(ports, _code_of(ports, issued), state, stamp)
+        return Revealed(issued.batch, keys, appended.position)
+
+    return deciding(attempt)
+
+
+def _batch(ports: Ports, issued: KeysIssued, stamp: Stamp) -> list[IssuedKey]:
     """Return each key of an order, and after it those that took its place."""
     ordered = codes_of(ports, issued)
     states = ports.book.load_many(KEY, [key.stream_id(one.id) for one in ordered])
-    shown = []
-    for one in ordered:
-        state = states[key.stream_id(one.id)].state
-        shown.append(masked_unless_open(one, state, stamp))
-        while state is not None and state.replaced_by is not None:
-            state = ports.book.load(KEY, key.stream_id(state.replaced_by)).state
-            if state is not None:
-                shown.append(masked_unless_open(_code_of(ports, state.issued), state, stamp))
+    return [
+        shown
+        for one in ordered
+        for shown in _with_successors(ports, one, states[key.stream_id(one.id)].state, stamp)
+    ]
+
+
+def _with_successors(
+    ports: Ports, one: IssuedKey, state: Key | None, stamp: Stamp
+) -> list[IssuedKey]:
+    """Return a key, and after it those that took its place, the newest last."""
+    shown = [masked_unless_open(one, state, stamp)]
+    while state is not None and state.replaced_by is not None:
+        state = ports.book.load(KEY, key.stream_id(state.replaced_by)).state
+        if state is not None:
+            shown.append(masked_unless_open(_code_of(ports, state.issued), state, stamp))
     return shown
 
 
 def _code_of(ports: Ports, issued: KeyIssued) -> IssuedKey:
-    """Derive the code of a key that was issued in another's place."""
+    """Derive the code of a key; one that was issued elsewhere stays masked."""
+    if not issued.derived:
+        return IssuedKey(issued.key, issued.masked, issued.masked)
     prefix = codes.prefix_of(issued.masked)
     code = ports.codes.derive(prefix, issued.batch, issued.index, issued.generation)
     return IssuedKey(issued.key, code, issued.masked)

@@ -179,6 +179,8 @@ def _of_batch(fact: Fact, batch: str, names: Names) -> str:
             return f"{keys} issued to {fact.reseller}: {each} for {months} each"
         case KeysImported(count=count):
             return f"{counted(count, 'code')} issued elsewhere taken in as batch {batch}"
+        case CodesRevealed(key=str(key)):
+            return f"Code of key {key_by_id(names, key)} shown again"
         case CodesRevealed():
             return f"Codes of batch {batch} shown again"
     return type(fact).__name__

@@ -9,13 +9,15 @@ Invariant: a repeated order issues nothing twice.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ledger.events import AnyOccurrence, Fact, Sealed, Stream
+from ledger.events import AnyEvent, AnyOccurrence, Fact, Sealed, Stream
 from ledger.refusals import BatchNotFound, CodesNotDerivable, IdempotencyKeyReused
+
+REPEATED = timedelta(hours=1)
 
 # Facts
 
@@ -50,9 +52,15 @@ class KeysImported(Fact, frozen=True):
 
 
 class CodesRevealed(Fact, frozen=True):
-    """The owner was shown the codes again: with a reason, or because the order was repeated."""
+    """The owner was shown the codes again: with a reason, or because the order was repeated.
+
+    Attributes:
+        reason: None when the order was repeated.
+        key: whose code alone was shown, with those that took its place; None for the whole batch.
+    """
 
     reason: Sealed | None = None
+    key: str | None = None
 
 
 # State
@@ -125,6 +133,27 @@ def reveal(batch: Batch | None, reseller: str | None, reason: Sealed | None) -> 
     if batch.issued is None:
         raise CodesNotDerivable
     return [CodesRevealed(reason=reason)]
+
+
+def reveal_one(key: str, reason: Sealed | None) -> list[Fact]:
+    """Show a single key's code again. Never refused: who may see it, the key's own stream says."""
+    return [CodesRevealed(reason=reason, key=key)]
+
+
+def reveal_again(events: Iterable[AnyEvent], actor: str, now: datetime) -> list[Fact]:
+    """Show the codes again because the order was repeated.
+
+    It is recorded once an hour for each caller, so that nobody can make the ledger grow by asking.
+
+    Args:
+        events: all of the batch's.
+    """
+    lately = (
+        event
+        for event in events
+        if event.fact == CodesRevealed() and abs(now - event.occurred_at) < REPEATED
+    )
+    return [] if any(event.actor == actor for event in lately) else [CodesRevealed()]
 
 
 def _owned(batch: Batch, reseller: str | None) -> bool:

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from ledger.events import AnyOccurrence, Fact, Sealed, Stream
 from ledger.refusals import (
+    CodesNotDerivable,
     KeyAlreadyRedeemed,
     KeyAlreadyRevoked,
     KeyAlreadyYours,
@@ -180,6 +181,19 @@ def owned(key: Key | None, reseller: str | None) -> Key:
     """
     if key is None or reseller not in (None, key.issued.reseller):
         raise KeyNotFound
+    return key
+
+
+def derivable(key: Key | None, reseller: str | None) -> Key:
+    """Return the key when a code can be derived of it, or of one that was issued in its place.
+
+    Raises:
+        KeyNotFound: as `owned`.
+        CodesNotDerivable: it was issued elsewhere, and none was issued in its place.
+    """
+    key = owned(key, reseller)
+    if not key.issued.derived and key.replaced_by is None:
+        raise CodesNotDerivable
     return key
 
 

@@ -190,6 +190,12 @@ def test_codes_are_revealed_to_those_who_say_why(keyfold: Program) -> None:
     revealed = keyfold.json("keys", "reveal", issued["batch"], "--reason", "sheet lost")
     assert revealed["keys"][0] == issued["keys"][0]
     assert revealed["keys"][1]["code"] == issued["keys"][1]["masked"]
+    first = issued["keys"][0]
+    one = keyfold.json("keys", "reveal", first["id"], "--reason", "sheet lost")
+    assert one == {"keys": [first]}
+    told = keyfold.done("keys", "reveal", first["id"], "--reason", "sheet lost").out
+    assert first["code"] in told
+    assert issued["batch"] in told
 
 
 SHEET = """code,product,tier,seats,months,reseller,redeem_by

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, cast
 
 import pytest
@@ -13,6 +13,7 @@ from commands.issue_keys import Issued, issue_keys
 from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
+from commands.reveal_codes import reveal_codes
 from commands.revoke_key import revoke_key
 from ledger.refusals import FieldError, IdempotencyKeyReused, InvalidRequest, Refusal
 from ledger.streams.batch import CodesRevealed, KeysIssued
@@ -122,10 +123,10 @@ def order(world: Ports, idempotency_key: str = "order-1", **options: Any) -> Iss
 def test_a_repeated_order_is_answered_with_the_same_keys_which_is_on_record(world: Ports) -> None:
     first = order(world)
     before = world.book.head()
-    for repeating in (world, another_worker(world)):
+    for days, repeating in ((30, world), (31, another_worker(world))):
         again = issue_keys(
             repeating,
-            stamp(NOON + 30 * DAY, actor="kft_one", request_id="req_later"),
+            stamp(NOON + days * DAY, actor="kft_one", request_id="req_later"),
             ORDER,  # whose redeem_by is over by now
             idempotency_key="order-1",
             scope="kft_one",
@@ -136,6 +137,37 @@ def test_a_repeated_order_is_answered_with_the_same_keys_which_is_on_record(worl
         stream = first.batch.replace("bat_", "batch-")
         assert (event.stream, event.fact) == (stream, CodesRevealed())
         assert (event.actor, event.request_id) == ("kft_one", "req_later")
+
+
+def test_a_repeated_order_is_recorded_once_an_hour_for_each_caller(world: Ports) -> None:
+    def repeat(at: datetime, actor: str) -> int:
+        again = issue_keys(
+            another_worker(world),
+            stamp(at, actor=actor),
+            ORDER,
+            idempotency_key="order-1",
+            scope="kft_one",
+        )
+        assert (again.keys, again.replayed) == (first.keys, True)
+        assert again.position == world.book.head()
+        return again.position - first.position
+
+    first = order(world)
+    assert [repeat(NOON + n * MINUTE, "kft_one") for n in (1, 1, 2, 60)] == [1, 1, 1, 1]
+    # Who else sees them is told apart, also when both ask in turn.
+    assert [repeat(NOON + 60 * MINUTE, actor) for actor in ("kft_two", "kft_one", "kft_two")] == [
+        2,
+        2,
+        2,
+    ]
+    # A reveal with its reason is another thing; and what a wrong clock recorded hides nothing.
+    reveal_codes(world, stamp(NOON + 60 * MINUTE, actor="kft_three"), first.batch, "audit")
+    assert repeat(NOON + 60 * MINUTE, "kft_three") == 4
+    assert repeat(NOON + 800 * DAY, "kft_three") == 5
+    assert [repeat(NOON + n * MINUTE, "kft_four") for n in (60, 61)] == [6, 6]
+    assert repeat(NOON + 61 * MINUTE, "kft_one") == 7
+    assert repeat(NOON + 120 * MINUTE, "kft_one") == 7
+    assert repeat(NOON + 121 * MINUTE, "kft_one") == 8
 
 
 def test_a_repeated_order_masks_the_codes_that_are_open_no_more(world: Ports) -> None:

@@ -10,9 +10,9 @@ from commands.issue_keys import Issued, IssuedKey, issue_keys
 from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
-from commands.reveal_codes import reveal_codes
+from commands.reveal_codes import reveal_code, reveal_codes
 from commands.revoke_key import revoke_key
-from ledger.refusals import BatchNotFound, CodesNotDerivable
+from ledger.refusals import BatchNotFound, CodesNotDerivable, InvalidRequest, KeyNotFound
 from ledger.streams.batch import CodesRevealed
 from tests.worlds import (
     DAY,
@@ -124,3 +124,68 @@ def test_imported_codes_cannot_be_shown(world: Ports) -> None:
     with pytest.raises(BatchNotFound):
         reveal_codes(world, stamp(), batch, "audit", reseller="Northwind")
     assert world.book.head() == 2
+
+
+# One key
+
+
+LINES = [
+    "code,product,tier,seats,months,reseller,redeem_by",
+    "POS-2345-ABCD-WXYZ,cloud_pos,,5,12,Northwind,",
+    "POS-2345-ABCD-WXY3,cloud_pos,,5,12,Southwind,",
+]
+
+
+@pytest.fixture
+def imported(world: Ports) -> str:
+    """Return the id of Northwind's imported key."""
+    import_keys(world, stamp(), LINES)
+    return world.codes.key_id("POS-2345-ABCD-WXYZ")
+
+
+@pytest.mark.parametrize("reseller", [None, "Northwind"])
+def test_what_was_given_in_place_of_an_imported_code_can_be_shown_again(
+    world: Ports, imported: str, reseller: str | None
+) -> None:
+    masked = "POS-••••-••••-WXYZ"
+    first = reissue_key(world, stamp(), imported, "on a photo")
+    second = reissue_key(world, stamp(), first.id, "again", reseller=reseller)
+    head = world.book.head()
+    asked = stamp(NOON + DAY, actor="kft_one")
+    shown = reveal_code(another_worker(world), asked, imported, "mail lost", reseller=reseller)
+    assert shown.keys == [
+        IssuedKey(imported, masked, masked),
+        IssuedKey(first.id, first.masked, first.masked),
+        IssuedKey(second.id, second.code, second.masked),
+    ]
+    assert shown.position == head + 1
+    (event,) = recorded(world, after=head)
+    assert isinstance(event.fact, CodesRevealed)
+    assert event.fact.key == imported
+    assert world.texts.open(event.fact.reason) == "mail lost"
+    stream = shown.batch.replace("bat_", "batch-")
+    assert event == happened(head + 1, stream, 2, event.fact, at=NOON + DAY, actor="kft_one")
+    # Asked for by its own id, it is shown alone; and it is the code that works.
+    assert reveal_code(world, stamp(), second.id, "mail lost").keys == shown.keys[2:]
+    redeem_key(world, stamp(NOON + DAY), Try("acme", "s-1", shown.keys[2].code))
+    assert reveal_code(world, stamp(NOON + DAY), second.id, "mail lost").keys == [
+        IssuedKey(second.id, second.masked, second.masked)
+    ]
+
+
+def test_of_an_order_one_key_can_be_shown_without_the_others(world: Ports, issued: Issued) -> None:
+    shown = reveal_code(world, stamp(NOON + 2 * DAY), issued.keys[1].id, "mail lost")
+    assert shown == (issued.batch, [issued.keys[1]], 7)
+
+
+def test_whose_code_cannot_be_shown_is_refused(world: Ports, imported: str) -> None:
+    head = world.book.head()
+    with pytest.raises(CodesNotDerivable):
+        reveal_code(world, stamp(), imported, "audit")
+    theirs = reissue_key(world, stamp(), imported, "lost").id
+    for id, reseller in ((theirs, "Southwind"), (imported, "Southwind"), ("key_x", None)):
+        with pytest.raises(KeyNotFound):
+            reveal_code(world, stamp(), id, "audit", reseller=reseller)
+    with pytest.raises(InvalidRequest):
+        reveal_code(world, stamp(), theirs, " ")
+    assert world.book.head() == head + 2

@@ -67,6 +67,12 @@ RULES: list[Rule[Batch | None]] = [
         [CodesRevealed(reason=REASON)],
     ),
     Rule(
+        "one key's code is shown again",
+        [(NOON, IMPORTED)],
+        lambda _: batch.reveal_one("key_one", REASON),
+        [CodesRevealed(reason=REASON, key="key_one")],
+    ),
+    Rule(
         "an unknown batch is not found",
         [],
         lambda b: batch.reveal(b, None, REASON),

@@ -63,6 +63,7 @@ ROUTES = [
     Route("GET", "/v1/keys/<id:key>/receipt", 200, KEY_READERS),
     Route("POST", "/v1/keys/<id:key>/revoke", 200, OWNERS, REASON),
     Route("POST", "/v1/keys/<id:key>/reissue", 201, {*OWNERS, "support"}, REASON),
+    Route("POST", "/v1/keys/<id:key>/reveal", 200, OWNERS, REASON),
     Route("POST", "/v1/batches/<batch>/reveal", 200, OWNERS, REASON),
     Route("POST", "/v1/keys/validate", 200, {"portal", "admin"}, {"code": "<code>"}),
     Route("POST", "/v1/keys/redeem", 201, {"portal", "admin"}, {"code": "<code>"}),

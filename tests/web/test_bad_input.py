@@ -181,6 +181,7 @@ ROWS = [
     reason("null", None),
     reason("list", ["a"]),
     Bad("no reason", "POST", f"/v1/keys/key_{'a' * 26}/reissue", "/reason", {}),
+    Bad("no reason", "POST", f"/v1/keys/key_{'a' * 26}/reveal", "/reason", {}),
     Bad("no reason", "POST", f"/v1/batches/bat_{'a' * 26}/reveal", "/reason", {}),
     # Queries
     query("unknown parameter", f"{ACCOUNT}/subscriptions?colour=red", "/colour"),

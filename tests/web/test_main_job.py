@@ -153,6 +153,12 @@ def test_a_batch_is_revealed_and_a_key_is_revoked_and_reissued(any_api: Api) -> 
         {**redeemed, "code": redeemed["masked"]},
     ]
 
+    one = api.post("reseller", f"/v1/keys/{kept['id']}/reveal", {"reason": "Lost"})
+    assert (one.status, one.position, one.body) == (200, api.head, {"keys": [kept]})
+    last = api.get("admin", "/v1/timeline").body["items"][0]
+    said = f"Code of key {kept['masked']} shown again, by reseller Northwind: “Lost”"
+    assert last["summary"] == said
+
     new = api.post("support", f"/v1/keys/{redeemed['id']}/reissue", {"reason": "Leaked"})
     assert (new.status, new.position) == (201, api.head)
     rows = api.get("portal", "/v1/accounts/acme/subscriptions").body["products"][1]["rows"]

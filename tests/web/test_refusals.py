@@ -240,6 +240,7 @@ ROWS = [
     Row("revoked", 409, "key_already_redeemed", revoke_a_redeemed_key),
     Row("reissued, and lapsed", 409, "key_already_revoked", reissue_a_revoked_and_lapsed_key),
     Row("reissued", 409, "key_lapsed", reissue_a_lapsed_key),
+    Row("revealed", 404, "key_not_found", post(f"/v1/keys/{NO_KEY}/reveal", REASON)),
     Row("revealed", 404, "batch_not_found", post(f"/v1/batches/{NO_BATCH}/reveal", REASON)),
     Row("imported", 409, "codes_not_derivable", reveal_imported_codes),
     Row(

@@ -27,6 +27,7 @@ def alike(one: Got, other: Got) -> bool:
         ("GET", "/v1/keys/{key}"),
         ("POST", "/v1/keys/{key}/revoke"),
         ("POST", "/v1/keys/{key}/reissue"),
+        ("POST", "/v1/keys/{key}/reveal"),
         ("POST", "/v1/batches/{batch}/reveal"),
     ],
 )

@@ -15,7 +15,7 @@ from commands.import_keys import Imported, import_keys
 from commands.issue_keys import IssuedKey, Order, issue_keys
 from commands.ports import Ports
 from commands.reissue_key import reissue_key
-from commands.reveal_codes import reveal_codes
+from commands.reveal_codes import reveal_code, reveal_codes
 from commands.revoke_key import revoke_key
 from ledger import codes
 from ledger.limits import COUNT_MAX, IDEMPOTENCY_KEY
@@ -98,19 +98,21 @@ def issue(
     _print_issued(issued.batch, issued.keys, answers.issued(issued), as_csv, as_json)
 
 
-@keys.command(short_help="Show a batch's codes again, on the record.")
-@click.argument("batch", metavar="BATCH")
+@keys.command(short_help="Show codes again, on the record.")
+@click.argument("batch_or_key", metavar="BATCH_OR_KEY")
 @reason_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV: id,code,masked.")
 @json_option
-def reveal(batch: str, reason: str, as_csv: bool, as_json: bool) -> None:
-    """Show the codes of BATCH (bat_…) again, and put on record that they were shown.
+def reveal(batch_or_key: str, reason: str, as_csv: bool, as_json: bool) -> None:
+    """Show the codes of a batch (bat_…), or of one key (key_…), again, and put that on record.
 
-    The codes of keys that were redeemed or revoked since stay masked.
+    The codes of keys that were redeemed or revoked since stay masked; after a key that was reissued
+    come those that were given in its place.
     """
+    show = reveal_code if batch_or_key.startswith("key_") else reveal_codes
     with opened() as (_, ports, stamp):
-        revealed = reveal_codes(ports, stamp, batch, reason)
-    _print_issued(batch, revealed.keys, answers.revealed(revealed), as_csv, as_json)
+        revealed = show(ports, stamp, batch_or_key, reason)
+    _print_issued(revealed.batch, revealed.keys, answers.revealed(revealed), as_csv, as_json)
 
 
 def _print_issued(

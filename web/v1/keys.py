@@ -9,6 +9,7 @@ from flask import Response
 from commands.issue_keys import Order
 from commands.issue_keys import issue_keys as issue
 from commands.reissue_key import reissue_key as reissue
+from commands.reveal_codes import reveal_code
 from commands.reveal_codes import reveal_codes as reveal
 from commands.revoke_key import revoke_key as revoke
 from ledger.book import Loaded
@@ -62,7 +63,7 @@ def issue_keys(headers: dict[str, Any], body: dict[str, Any]) -> Response:
     All of them in one commit, or none. The codes are not stored: they are derived, and can be
     revealed again. An order that is repeated with its Idempotency-Key answers with the same keys,
     so that a lost answer loses nothing: codes that are open come whole, which is recorded as a
-    reveal; those that were redeemed or revoked meanwhile come masked.
+    reveal, once an hour for each caller; those that were redeemed or revoked meanwhile come masked.
     """
     bound = caller().reseller
     if bound is not None and body["reseller"] != bound:
@@ -168,6 +169,31 @@ def reissue_key(key: str, body: dict[str, Any]) -> Response:
 
 @blp.operation(
     "POST",
+    "/keys/<id:key>/reveal",
+    access=_OWNERS,
+    body=asked.Reasoned,
+    answers={
+        200: Answered(
+            answered.RevealedKeys,
+            "The key, and after it those that were given in its place.",
+            ("Keyfold-Position",),
+        )
+    },
+    refusals=(KeyNotFound, CodesNotDerivable),
+)
+def reveal_key(key: str, body: dict[str, Any]) -> Response:
+    """Show a key's code again.
+
+    That it was shown is recorded. After a key that was reissued come those that were given in its
+    place, also when the code of the first was issued elsewhere: that one is known to nobody here,
+    and comes masked, as do the codes of keys that were revoked or redeemed.
+    """
+    revealed = reveal_code(ports(), stamp(), key, body["reason"], reseller=caller().reseller)
+    return reply(answers.revealed(revealed), position=revealed.position)
+
+
+@blp.operation(
+    "POST",
     "/batches/<batch>/reveal",
     access=_OWNERS,
     body=asked.Reasoned,
@@ -178,7 +204,8 @@ def reveal_codes(batch: str, body: dict[str, Any]) -> Response:
     """Show a batch's codes again.
 
     That they were shown is recorded. The codes of keys that were revoked or redeemed since come
-    masked; after a key that was reissued come those that were given in its place.
+    masked; after a key that was reissued come those that were given in its place. Imported codes
+    cannot be shown; what was given in place of one can, by its key.
     """
     revealed = reveal(ports(), stamp(), batch, body["reason"], reseller=caller().reseller)
     return reply(answers.revealed(revealed), position=revealed.position)
