@@ -18,6 +18,7 @@ from web.pages import portal
 from web.reading import BODY_BYTES_MAX
 from web.redaction import Redactor
 from web.settings import read_settings
+from web.upload_tries import UploadTries
 from web.v1 import (
     accounts,
     billing,
@@ -57,6 +58,7 @@ def create_app(wiring: Wiring | None = None, *, position_wait_s: float = POSITIO
         wiring,
         Redactor(wiring.ports.catalog.prefixes),
         Metrics(),
+        UploadTries(),
         position_wait_s,
         head=Lately(wiring.ports.book.head),
         attention=Lately(lambda: health.attention_now(wiring)),

@@ -16,6 +16,7 @@ from projections.overview import Attention
 from web.lately import Lately
 from web.metrics import Metrics
 from web.redaction import Redactor
+from web.upload_tries import UploadTries
 from web.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Parts(NamedTuple):
     """What one application has for all of its requests.
 
     Attributes:
+        upload_tries: of the customers' sessions, in this process.
         position_wait_s: how long a read with `min_position` waits for the ledger to get there.
         head, attention: where the ledger is and what needs looking at, for figures, which must not
             wait for the database.
@@ -36,6 +38,7 @@ class Parts(NamedTuple):
     wiring: Wiring
     redactor: Redactor
     metrics: Metrics
+    upload_tries: UploadTries
     position_wait_s: float
     head: Lately[int]
     attention: Lately[Attention]

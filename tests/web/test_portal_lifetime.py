@@ -6,8 +6,11 @@ What a page looks like is tested in a browser, in tests/pages.
 from __future__ import annotations
 
 import html
+import io
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,10 +21,12 @@ from commands.give_access import create_token, revoke_token
 from commands.rotate_signing_keys import rotate_signing_keys
 from ledger import signing
 from ledger.streams import token as tokens
-from tests.web.api import PUBLIC_URL, Api, memory_api
+from tests.pages import certificates as files
+from tests.web.api import NOON, PUBLIC_URL, Api, memory_api
 from tests.worlds import stamp
 from web.context import EXTENSION
 from web.pages import visits
+from web.upload_tries import TRIES_MAX, TooManyUploads, UploadTries
 
 COOKIE = "keyfold_visit"
 FIELD = re.compile(r'name="form_token" value="(\w+)"')
@@ -224,6 +229,103 @@ def test_each_permission_lets_do_its_own(
     # There is no key for Stripe here, which is found out only after what is permitted.
     statuses = (bought.status_code, managed.status_code, billing.status_code)
     assert tuple(status != 403 for status in statuses) == may
+
+
+# Files that are uploaded
+
+
+MANAGER = "manage/cloud_pos"
+ADD = "manage/cloud_pos/add"
+
+
+def upload(browser: Browser, data: bytes) -> TestResponse:
+    return browser.post(ADD, certificate=(io.BytesIO(data), "till.pem"))
+
+
+def seats(api: Api, account: str = "acme") -> int:
+    return len(api.get("portal", f"/v1/accounts/{account}/seats").body["items"])
+
+
+def test_after_twenty_useless_files_no_further_one_is_read_for_ten_minutes(api: Api) -> None:
+    api.redeem(seats=3)
+    browser = visitor(api)
+    useless = [b"", b"no certificate", b"-----BEGIN CERTIFICATE-----" * 100, bytes(70_000)]
+    for n in range(TRIES_MAX):
+        assert upload(browser, useless[n % len(useless)]).status_code == 422
+        api.clock.forward(seconds=1)
+    head = api.ports.book.head()
+    refused = upload(browser, files.pem())
+    assert refused.status_code == 429
+    assert refused.headers["Retry-After"] == "580"
+    assert "Too many files that took no seat" in refused.text
+    assert "You can try again in 10 minutes." in refused.text
+    assert (seats(api), api.ports.book.head()) == (0, head)
+    # What the session may do otherwise, and other sessions, are as they were.
+    assert browser.get(MANAGER).status_code == 200
+    assert upload(visitor(api), files.pem("Till 1")).status_code == 303
+    api.clock.forward(seconds=579)
+    assert upload(browser, files.pem("Till 2")).status_code == 429
+    api.clock.forward(seconds=1)
+    assert upload(browser, files.pem("Till 2")).status_code == 303
+    assert seats(api) == 2
+
+
+def test_a_certificate_that_takes_no_seat_is_a_try_as_well(api: Api) -> None:
+    api.redeem(seats=1)
+    browser = visitor(api)
+    assert upload(browser, files.pem("Till 1")).status_code == 303
+    for n in range(TRIES_MAX):
+        assert upload(browser, files.pem(f"Till {1 + n % 2}")).status_code == 409
+    assert upload(browser, files.pem("Till 1")).status_code == 429
+
+
+def test_certificates_that_take_seats_are_no_tries(api: Api) -> None:
+    count = TRIES_MAX + 2
+    api.redeem(seats=count)
+    browser = visitor(api)
+    for n in range(count):
+        assert upload(browser, files.pem(f"Till {n}")).status_code == 303
+    assert seats(api) == count
+
+
+def test_useless_files_that_are_sent_at_once_are_counted_each() -> None:
+    tries = UploadTries()
+
+    def tried(_: int) -> bool:
+        try:
+            tries.take("kfp_a", NOON)
+        except TooManyUploads:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(tried, range(8 * TRIES_MAX))) == TRIES_MAX
+
+
+def test_a_clock_that_is_put_back_blocks_no_longer_than_the_period() -> None:
+    tries = UploadTries()
+    for _ in range(TRIES_MAX):
+        tries.take("kfp_a", NOON)
+    with pytest.raises(TooManyUploads) as blocked:
+        tries.take("kfp_a", NOON)
+    assert blocked.value.retry_after_s == 600
+    tries.take("kfp_a", NOON - timedelta(days=1))
+
+
+def test_of_many_sessions_only_those_that_sent_a_file_last_are_remembered() -> None:
+    tries = UploadTries(remembered=2)
+    for _ in range(TRIES_MAX):
+        tries.take("kfp_a", NOON)
+    tries.take("kfp_b", NOON)
+    with pytest.raises(TooManyUploads):
+        tries.take("kfp_a", NOON)
+    tries.take("kfp_c", NOON)
+    tries.give_back("kfp_b")
+    with pytest.raises(TooManyUploads):
+        tries.take("kfp_a", NOON)
+    tries.take("kfp_d", NOON)
+    tries.take("kfp_e", NOON)
+    tries.take("kfp_a", NOON)
 
 
 # Requests' ids

@@ -7,6 +7,7 @@ Key".
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from flask import Response, abort, request, url_for
@@ -21,14 +22,16 @@ from ledger.refusals import (
     Refusal,
     SeatNotOccupied,
 )
-from web.context import ports, stamp
+from web.context import parts, ports, stamp
 from web.pages import certificates, forms, seat_lists, wording
 from web.pages.certificates import NotUsable
 from web.pages.languages import gettext as _
+from web.pages.languages import ngettext
 from web.pages.rendering import page, see
 from web.pages.saying import Saying
 from web.pages.subscriptions import account_now
 from web.pages.visits import visit
+from web.upload_tries import TRIES_MAX, TooManyUploads
 
 _ONCE: Final = re.compile(r"[0-9a-f]{24}")
 
@@ -46,10 +49,15 @@ def add_holder(product: str) -> Response:
         taken = occupy_seat(ports(), stamp(), wanted)
     except NotUsable as problem:
         return _page(found, _unusable(problem))
+    except TooManyUploads as problem:
+        seconds = problem.retry_after_s
+        return _page(found, _too_many(seconds), {"Retry-After": str(seconds)})
     except Refusal as refusal:
         return _page(found, _refused(found, refusal))
     if found.seat == wording.CERTIFICATE and not taken.created:
         return _page(found, _there_already())
+    if found.seat == wording.CERTIFICATE:
+        parts().upload_tries.give_back(visit().id)
     return _see(found, "added")
 
 
@@ -84,9 +92,11 @@ def _asked_for(product: Product) -> Sitting:
 
     Raises:
         NotUsable: what was uploaded is no certificate.
+        TooManyUploads: what was uploaded is not read.
     """
     account, tier = visit().account, request.form.get("tier") or None
     if product.seat == wording.CERTIFICATE:
+        parts().upload_tries.take(visit().id, stamp().now)
         certificate = certificates.read(_uploaded())
         return Sitting(account, product.id, tier, certificate.holder, certificate.label)
     once = request.form.get("once", "")
@@ -105,11 +115,14 @@ def _uploaded() -> bytes:
     return files[0].stream.read(certificates.FILE_BYTES_MAX + 1) if files else b""
 
 
-def _page(product: Product, said: Saying | None) -> Response:
+def _page(
+    product: Product, said: Saying | None, headers: Mapping[str, str] | None = None
+) -> Response:
     found = account_now()
     return page(
         "seats.html",
         said.status if said else 200,
+        headers,
         said=said,
         product=product,
         words=wording.words(product),
@@ -199,3 +212,21 @@ def _unusable(problem: NotUsable) -> Saying:
             title = _("The file is not a certificate.")
             advice = _("Choose a certificate in PEM or DER.")
     return Saying("bad", title, [advice, nothing_kept], 422)
+
+
+def _too_many(seconds: int) -> Saying:
+    minutes = -(-seconds // 60)
+    return Saying(
+        "bad",
+        _("Too many files that took no seat"),
+        [
+            _("After %(num)s of them in ten minutes no further file is read.", num=TRIES_MAX),
+            ngettext(
+                "You can try again in %(num)s minute.",
+                "You can try again in %(num)s minutes.",
+                minutes,
+            ),
+            _("Nothing of the file was kept."),
+        ],
+        429,
+    )
