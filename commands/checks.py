@@ -91,8 +91,9 @@ def _holds_code(ports: Ports, value: str) -> bool:
     prefixes = ports.catalog.prefixes
     if codes.holds_code(value, prefixes):
         return True
-    ids = [ports.codes.key_id(code) for code in codes.possible_codes(value, prefixes)]
-    return any(ports.book.load(KEY, key.stream_id(id)).version for id in ids)
+    ids = {ports.codes.key_id(code) for code in codes.possible_codes(value, prefixes)}
+    known = ports.book.load_many(KEY, [key.stream_id(id) for id in sorted(ids)]) if ids else {}
+    return any(found.version for found in known.values())
 
 
 def reason(ports: Ports, value: str) -> list[FieldError]:

@@ -38,6 +38,7 @@ from ledger.streams.key import KEY, KeyIssued
 
 COLUMNS = ("code", "product", "tier", "seats", "months", "reseller", "redeem_by")
 CHUNK_LINES = 1_000
+HEADER_COLUMNS_MAX = 100
 
 
 class RefusedLine(NamedTuple):
@@ -243,9 +244,13 @@ def _columns(fields: list[str] | None) -> list[str]:
     """Answer the header's columns.
 
     Raises:
-        InvalidRequest: one is unknown, repeated or missing.
+        InvalidRequest: one is unknown, repeated or missing, or there are far too many.
     """
     columns = [field.lower() for field in fields or ()]
+    if len(columns) > HEADER_COLUMNS_MAX:
+        known = ", ".join(COLUMNS)
+        problem = f"has {len(columns)} columns in its first line: they are {known}"
+        raise InvalidRequest(FieldError("/file", problem))
     errors = []
     for place, column in enumerate(columns, start=1):
         if column not in COLUMNS:

@@ -192,9 +192,11 @@ def builtin() -> Catalog:
 
 
 def _refuse_repeats(place: str, values: list[str]) -> None:
+    seen: set[str] = set()
     for value in values:
-        if values.count(value) > 1:
+        if value in seen:
             raise CatalogError(f"`{place}` has {value!r} twice: give each its own")
+        seen.add(value)
 
 
 def _check_prices(catalog: Catalog) -> None:

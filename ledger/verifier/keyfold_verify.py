@@ -23,6 +23,7 @@ import base64
 import gzip
 import hashlib
 import json
+import os
 import re
 import sys
 import tomllib
@@ -39,6 +40,8 @@ RECEIPT = b"c2sp.org/tlog-proof@v1\n"
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 HASH_BYTES, ID_BYTES = 32, 4
 LINE_BYTES_MAX = 64 * 1024 * 1024  # as `keyfold audit import` has it
+# An event holds digests, which do not shrink: an export is 5 to 20 times its gzip, never this much.
+EXPANSION_MAX = 100
 NUMBER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 CONSTANT = {"specversion": "1.0", "source": "/keyfold", "datacontenttype": "application/json"}
 WINDOW = 1_024  # how far events are looked for that were removed or added in a row
@@ -301,14 +304,23 @@ def open_lines(name: str) -> Iterator[Iterator[bytes]]:
         start = file.peek(4)[:4]
         if start == ZSTD:
             raise Wrong(f"{name} is zstd: unpack it first, with `zstd -d {name}`")
-        yield lines_of(name, gzip.GzipFile(fileobj=file) if start[:2] == GZIP else file)
+        if start[:2] == GZIP:
+            most = LINE_BYTES_MAX + EXPANSION_MAX * os.fstat(file.fileno()).st_size
+            yield lines_of(name, gzip.GzipFile(fileobj=file), most)
+        else:
+            yield lines_of(name, file, None)
 
 
-def lines_of(name: str, file: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+def lines_of(name: str, file: IO[bytes] | gzip.GzipFile, most: int | None) -> Iterator[bytes]:
+    """Answer the lines of a file; of one that is unpacked no more than so many bytes."""
+    total = 0
     try:
         while line := file.readline(LINE_BYTES_MAX + 1):
+            total += len(line)
             if len(line) > LINE_BYTES_MAX:
                 raise Wrong(f"{name} has a line of more than {LINE_BYTES_MAX} bytes")
+            if most is not None and total > most:
+                raise Wrong(f"{name} unpacks to more than {EXPANSION_MAX} times its size")
             if not line.endswith(b"\n"):
                 raise Wrong(f"{name} is cut off in the middle of a line")
             yield line

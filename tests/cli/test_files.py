@@ -38,3 +38,22 @@ def test_ledger_secret_and_export_are_for_their_owner_alone(bare: Program) -> No
     found.pop("stderr.log")
     assert {"keyfold.db", "keyfold.db-wal", "keyfold.db-shm"} <= set(found)
     assert {name: mode for name, mode in found.items() if mode != "0o600"} == {}
+
+
+def test_files_that_were_open_to_others_are_warned_of_and_taken_back(bare: Program) -> None:
+    bare.done("db", "upgrade")
+    bare.done("keys", "issue", "--product=cloud_pos", "--seats=1", "--months=1", "--reseller=North")
+    (bare.folder / "keyfold.db").chmod(0o644)
+    (bare.folder / "keyfold.secret").chmod(0o640)
+    with bare.served():
+        said = (bare.folder / "stderr.log").read_text()
+    for name, mode in (("keyfold.db", "0644"), ("keyfold.secret", "0640")):
+        assert f"{name} is open to others than its owner (mode {mode})" in said
+    told = bare.done("db", "upgrade").out
+    assert "took keyfold.db from all but its owner" in told
+    assert "took keyfold.secret from all but its owner" in told
+    found = modes(bare.folder)
+    assert (found["keyfold.db"], found["keyfold.secret"]) == ("0o600", "0o600")
+    assert "took" not in bare.done("db", "upgrade").out
+    with bare.served():
+        assert "is open to others" not in (bare.folder / "stderr.log").read_text()

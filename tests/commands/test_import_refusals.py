@@ -325,6 +325,13 @@ def test_a_header_with_a_quote_that_is_not_closed_has_no_columns(world: Ports) -
     assert len(header_errors(world, f'"{HEADER}', LINE)) == 7
 
 
+@pytest.mark.parametrize("column", ["code", "x", ""])
+def test_a_header_of_very_many_columns_is_refused_as_a_whole(world: Ports, column: str) -> None:
+    errors = header_errors(world, ",".join([column] * 500_000), LINE)
+    problem = f"has 500000 columns in its first line: they are {COLUMNS}"
+    assert errors == [("/file", problem)]
+
+
 def test_text_that_is_not_utf_8_is_refused_without_showing_any(world: Ports) -> None:
     latin_1 = f"{HEADER}\n{LINE}\n{LINE.replace('Northwind', 'Zürich')}".encode("latin-1")
     with pytest.raises(InvalidRequest) as caught:

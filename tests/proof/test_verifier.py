@@ -434,6 +434,13 @@ BAD = [
         f"bad has a line of more than {keyfold_verify.LINE_BYTES_MAX} bytes",
     ),
     Bad(
+        "a small gzip of lines without end",
+        lambda raw: gzip.compress(
+            raw + (lines_of(raw)[-1][:-1] + b" " * 30_000_000 + b"\n") * 5, 1
+        ),
+        f"bad unpacks to more than {keyfold_verify.EXPANSION_MAX} times its size",
+    ),
+    Bad(
         "wrong gzip",
         lambda raw: gzip.compress(raw)[:-8] + bytes(8),
         "bad is damaged: CRC check failed",

@@ -22,10 +22,11 @@ from commands.rotate_signing_keys import rotate_signing_keys
 from ledger import signing
 from ledger.streams import token as tokens
 from tests.pages import certificates as files
-from tests.web.api import NOON, PUBLIC_URL, Api, memory_api
-from tests.worlds import stamp
+from tests.web.api import PUBLIC_URL, Api, memory_api
+from tests.worlds import NOON, stamp
 from web.context import EXTENSION
 from web.pages import visits
+from web.settings import read_settings
 from web.upload_tries import TRIES_MAX, TooManyUploads, UploadTries
 
 COOKIE = "keyfold_visit"
@@ -229,6 +230,28 @@ def test_each_permission_lets_do_its_own(
     # There is no key for Stripe here, which is found out only after what is permitted.
     statuses = (bought.status_code, managed.status_code, billing.status_code)
     assert tuple(status != 403 for status in statuses) == may
+
+
+# Cookies
+
+
+@pytest.mark.parametrize(
+    "url", ["https://licences.example", "HTTPS://licences.example", "HttpS://Licences.Example/a/"]
+)
+def test_cookies_are_secure_however_https_is_spelled(api: Api, url: str) -> None:
+    found = api.app.extensions[EXTENSION]
+    public_url = read_settings({"KEYFOLD_PUBLIC_URL": url}).public_url
+    settings = found.wiring.settings._replace(public_url=public_url)
+    wiring = found.wiring._replace(settings=settings)
+    api.app.extensions[EXTENSION] = found._replace(wiring=wiring)
+    link = link_of(api).removeprefix(public_url)
+    answer = api.app.test_client().get(link)
+    assert answer.status_code == 200
+    cookies = answer.headers.getlist("Set-Cookie")
+    assert cookies
+    for cookie in cookies:
+        assert cookie.startswith("__Host-")
+        assert "; Secure" in cookie
 
 
 # Files that are uploaded

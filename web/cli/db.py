@@ -20,12 +20,17 @@ def db() -> None:
 def upgrade() -> None:
     """Make the tables, or bring them up to this version of Keyfold.
 
-    Can be repeated, and run while older workers still serve; run it before newer ones start.
+    Can be repeated, and run while older workers still serve; run it before newer ones start. On
+    SQLite the ledger's files are taken from all but their owner.
     """
     from ledger.store import schema
+    from web.private_files import keep_to_owner
 
-    for step in schema.upgrade(read_settings().database_url):
+    url = read_settings().database_url
+    for step in schema.upgrade(url):
         click.echo(f"applied {step}")
+    for file in keep_to_owner(url):
+        click.echo(f"took {file.name} from all but its owner")
     click.echo("the schema is up to date")
 
 

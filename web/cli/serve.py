@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -10,6 +11,7 @@ import click
 from eventsourcing.persistence import PersistenceError
 
 from web.cli.examples import Exampled
+from web.logs import log_to_stderr
 from web.settings import read_settings
 from web.wiring import wire
 
@@ -20,6 +22,8 @@ WORKERS_MAX: Final = 64
 THREADS_MAX: Final = 256
 WORKERS_DEFAULT: Final = 1
 THREADS_DEFAULT: Final = 8
+
+_log = logging.getLogger("keyfold.server")
 
 
 def address_options(command: F) -> F:
@@ -78,12 +82,20 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
     """
     from ledger.store import sqlite_datastore
     from web import serving
+    from web.private_files import open_to_others
 
-    settings = read_settings()
     # A wrong setting is told here, in one line, and not by each worker. A database that does not
     # answer is waited for: it may come back sooner than somebody who would start us again.
+    settings = read_settings()
     with contextlib.suppress(PersistenceError):
         wire(settings).close()
+    log_to_stderr()
+    for file, mode in open_to_others(settings.database_url):
+        _log.warning(
+            "%s is open to others than its owner (mode %04o): `keyfold db upgrade` mends that",
+            file.name,
+            mode,
+        )
     try:
         serving.serve(host, port, workers=workers, threads=threads, on_ready=say_listening)
     finally:
