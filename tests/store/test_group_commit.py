@@ -414,8 +414,9 @@ def test_interrupts_at_any_moment_leave_nobody_waiting_and_double_nothing(bank: 
                 bank.group.submit(f"{name} {n}")
 
     def press_ctrl_c_often() -> None:
-        patience = time.monotonic() + 1.0
-        while time.monotonic() < patience:
+        enough, patience = time.monotonic() + 1, time.monotonic() + PATIENCE_S
+        # On a busy machine there are few in a second.
+        while (now := time.monotonic()) < enough or (interrupted <= 20 and now < patience):
             time.sleep(random.random() * 0.004)
             interrupt_main_thread()
         finished.set()

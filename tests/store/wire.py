@@ -43,7 +43,8 @@ class Wire:
 
     def url(self, *hosts: str) -> str:
         """Answer the server's address by way of this wire, after any other hosts."""
-        role = ":".join(quote(self._given[key], "") for key in ("user", "password"))
+        given = [self._given[key] for key in ("user", "password") if key in self._given]
+        role = ":".join(quote(one, "") for one in given)
         every = ",".join([*hosts, f"127.0.0.1:{self.port}"])
         options = quote(self._given.get("options", ""), "")
         database = self._given["dbname"]
