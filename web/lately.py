@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -24,19 +25,24 @@ class Lately(Generic[T]):
         self._lock = threading.Lock()
         self._asking: threading.Event | None = None
         self._failed = False
+        self._since = 0.0
         self.known: T | None = None
 
     def is_fresh(self, patience_s: float) -> bool:
-        """Ask, unless somebody does already; return whether an answer came within `patience_s`.
+        """Ask, unless somebody does already; return whether an answer came.
 
-        `known` is that answer then.
+        Args:
+            patience_s: how long an answer may take, from when it was asked for: where many want to
+                know and there is no answer, they do not wait one after the other.
         """
         with self._lock:
             asking = self._asking
             if asking is None:
                 asking = self._asking = threading.Event()
+                self._since = time.monotonic()
                 threading.Thread(target=self._find_out, args=(asking,), daemon=True).start()
-        return asking.wait(patience_s) and not self._failed
+            left_s = self._since + patience_s - time.monotonic()
+        return asking.wait(max(0.0, left_s)) and not self._failed
 
     def _find_out(self, asking: threading.Event) -> None:
         try:

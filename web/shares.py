@@ -38,13 +38,13 @@ def share_of(method: str, path: str, query: str) -> Share:
         return "change"
     if path == "/metrics":
         return "metrics"
+    if path == "/readyz":
+        return "read"
+    if not path.startswith("/v1/") or _ASKS_STRIPE.fullmatch(path):
+        return "page"
     if _WAITS.search(unquote_plus(query)):
         return "wait"
-    if _SEAT.fullmatch(path):
-        return "seat"
-    if path == "/readyz" or (path.startswith("/v1/") and not _ASKS_STRIPE.fullmatch(path)):
-        return "read"
-    return "page"
+    return "seat" if _SEAT.fullmatch(path) else "read"
 
 
 def half_of(threads: int) -> int:

@@ -65,4 +65,5 @@ def test_it_counts_once_and_every_delivery_is_answered(keyfold: Program) -> None
         "stripe.customer_linked@1": 2,
         "stripe_customer.subscription_assigned@1": 1,
         "stripe.subscription_reported@1": 1,
+        "stripe_object.owned@1": 1,
     }
