@@ -7,7 +7,7 @@ recorded by its envelope, and what cannot be understood is counted.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 from commands.deciding import deciding
 from commands.gateways.stripe import (
@@ -110,7 +110,7 @@ def record_retrieved(ports: Ports, stamp: Stamp, found: Retrieved) -> Recorded |
             wait(draft, said, Names(named))
             return Recorded("waiting", None, draft.append(stamp).position, new=True)
         if is_news(known, report):
-            draft.add(draft.account(account), dated(said))
+            draft.report(account, said)
         if not draft.changes_accounts():
             return None
         return Recorded("reported", account, draft.append(stamp).position, new=True)
@@ -207,15 +207,17 @@ def _report(
             id = report.stripe_subscription
             told = _known(draft, report, None)
             for found in _looked_up(ports, stamp, id, told, answers):
-                wait(draft, cast(StripeReport, found.fact), names)
+                wait(draft, found, names)
     else:
-        reports = [dated(report)]
+        reports = [report]
         if isinstance(report, StripeSubscriptionReported):
             if is_repetition(known, report):
                 reports, outcome = [], "repeated"
             elif is_tie(known, report) or report.items is None:
                 reports += _looked_up(ports, stamp, report.stripe_subscription, known, answers)
-        draft.add(draft.account(settled.account), *reports)
+        draft.account(settled.account)
+        for one in reports:
+            draft.report(settled.account, one)
     problems = (*read.problems, *settled.problems)
     fact = _received(event, found_by, outcome, problems, settled.account)
     draft.add(received, Dated(fact, event.created), *alone)
@@ -268,7 +270,7 @@ def _looked_up(
     id: str,
     known: StripeSubscription | None,
     answers: dict[str, Retrieved | None],
-) -> list[Dated]:
+) -> list[StripeReport]:
     """Ask Stripe how a subscription is; once, also when the event has to be appended again."""
     if ports.stripe is None:
         return []
@@ -281,4 +283,4 @@ def _looked_up(
     if found is None:
         return []
     looked = look(ports, stamp, found)
-    return [dated(with_known_meanings(known, looked[0]))] if looked is not None else []
+    return [with_known_meanings(known, looked[0])] if looked is not None else []

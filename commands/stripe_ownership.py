@@ -24,6 +24,7 @@ from ledger.streams import stripe_customer, stripe_object
 from ledger.streams.account import ACCOUNT
 from ledger.streams.account_state import Account
 from ledger.streams.stripe import (
+    LONG_AGO,
     StripeCheckoutReported,
     StripeCustomerDeleted,
     StripeReport,
@@ -43,6 +44,7 @@ from ledger.streams.stripe_object import (
     Waiting,
     objects_of,
 )
+from ledger.streams.stripe_state import reports_to_move
 
 StateT = TypeVar("StateT")
 
@@ -87,6 +89,7 @@ class Draft:
         self.linked: dict[str, str] = {}
         self.taken: set[tuple[str, int]] = set()
         self.noted: set[tuple[str, str]] = set()
+        self.given_up: dict[str, datetime] = {}
 
     def load(self, stream: Stream[StateT], id: str) -> Loaded[StateT]:
         name = stream.name(id)
@@ -115,6 +118,26 @@ class Draft:
         self._loaded.setdefault(loaded.name, loaded)
         if facts:
             self._facts.setdefault(loaded.name, []).extend(facts)
+
+    def report(
+        self,
+        account: str,
+        report: StripeReport,
+        at: datetime | None = None,
+        causation: str | None = None,
+    ) -> None:
+        """Add a report to an account; it counts from when another account gave its object up.
+
+        Args:
+            at: when what it says became true, if that was recorded before.
+        """
+        since = [*filter(None, map(self.since, objects_of(report)[:1]))]
+        at = max([at or occurred_at(report), *since])
+        self.add(self.account(account), Dated(report, at, causation))
+
+    def since(self, id: str) -> datetime | None:
+        """Return when an object was given up last, with what was decided here; None if never."""
+        return self.given_up.get(id) or self.object(id).state.since
 
     def next_version(self, loaded: Loaded[Any]) -> int:
         return loaded.version + len(self._facts.get(loaded.name, ())) + 1
@@ -285,12 +308,17 @@ def _holds(account: Account, id: str) -> bool:
 
 
 def give_up_elsewhere(draft: Draft, id: str, account: str, holders: Iterable[str]) -> list[str]:
-    """Let all accounts but one give a subscription up; return those that had it."""
+    """Let all accounts but one give a subscription up, as if it had never been theirs.
+
+    Returns:
+        Those that had it.
+    """
     others = []
     for other in holders:
         loaded = draft.account(other)
         if other != account and id in loaded.state.stripe.subscriptions:
-            draft.add(loaded, StripeSubscriptionGivenUp(stripe_subscription=id, account=account))
+            fact = StripeSubscriptionGivenUp(stripe_subscription=id, account=account)
+            draft.add(loaded, Dated(fact, LONG_AGO))
             others.append(other)
     return others
 
@@ -375,7 +403,10 @@ def _own(
 ) -> None:
     draft.owners[id] = account
     by, said_at = evidence
-    fact = StripeObjectOwned(object=id, account=account, by=by, said_at=said_at, reason=reason)
+    since = draft.given_up.get(id)
+    fact = StripeObjectOwned(
+        object=id, account=account, by=by, said_at=said_at, reason=reason, since=since
+    )
     draft.add(draft.object(id), fact)
 
 
@@ -415,7 +446,7 @@ def _take(
     for one in its:
         draft.taken.add((place.name, one.event.version))
         causation = f"{place.name}/{one.event.version}"
-        draft.add(draft.account(account), Dated(one.report, one.event.occurred_at, causation))
+        draft.report(account, one.report, one.event.occurred_at, causation)
     if its and marked:
         versions = tuple(one.event.version for one in its)
         draft.add(place, StripeReportsTaken(versions=versions, account=account))
@@ -426,36 +457,44 @@ def move(
 ) -> None:
     """Let an object that is somebody's be another account's, with what was reported about it."""
     before = draft.owner(id)
+    reports = give_up(draft, id, before, account) if before is not None else []
     _own(draft, id, account, evidence, reason)
-    if before is not None:
-        reports = give_up(draft, id, before, account)
-        draft.add(draft.account(account), *map(dated, reports))
-        for customer in _customers(reports):
-            _note_subscription(draft, customer, id, account)
+    for report in reports:
+        draft.report(account, report)
+    for customer in _customers(reports):
+        _note_subscription(draft, customer, id, account)
 
 
 def release(draft: Draft, id: str, account: str) -> None:
     """Let a subscription be nobody's again; what was reported about it waits."""
     known = draft.object(id)
-    draft.add(known, StripeObjectReleased(object=id, account=account))
-    for report in give_up(draft, id, account, None):
+    reports = give_up(draft, id, account, None)
+    since = draft.given_up.get(id)
+    draft.add(known, StripeObjectReleased(object=id, account=account, since=since))
+    for report in reports:
         wait(draft, report, Names())
 
 
 def give_up(draft: Draft, id: str, account: str, to: str | None) -> list[StripeReport]:
-    """Let an account give a subscription up; return what is to be known of it elsewhere."""
+    """Let an account give a subscription up; return what is to be known of it elsewhere.
+
+    It is given up from the moment on that the reports tell of, and they count nowhere else before
+    that: so at any moment, in the past as well, one account has it, and not two.
+    """
     loaded = draft.account(account)
     side = loaded.state.stripe
     subscription = side.subscriptions.get(id)
     invoices = [one.told for one in side.invoices.values() if one.told.stripe_subscription == id]
     if subscription is None and not invoices:
         return []
-    draft.add(loaded, StripeSubscriptionGivenUp(stripe_subscription=id, account=to))
     reports: list[StripeReport] = []
     if subscription is not None:
-        told, itemised = subscription.told, subscription.itemised
-        reports += [told] if itemised in (None, told) else [itemised, told]
-    return [*reports, *sorted(invoices, key=lambda one: (one.created, one.invoice))]
+        reports += reports_to_move(subscription, side.mapped)
+    invoices.sort(key=lambda one: (one.created, one.invoice))
+    since = max(min(map(occurred_at, reports or invoices)), draft.since(id) or LONG_AGO)
+    draft.given_up[id] = since
+    draft.add(loaded, Dated(StripeSubscriptionGivenUp(stripe_subscription=id, account=to), since))
+    return [*reports, *invoices]
 
 
 def _customers(reports: Iterable[StripeReport]) -> Iterable[str]:

@@ -27,7 +27,7 @@ from ledger.streams.stripe_purchases import StripePurchase
 from ledger.streams.stripe_side import StripeSide
 from ledger.streams.stripe_state import StripeInvoice, StripeSubscription
 
-SHAPE: Final = 4
+SHAPE: Final = 5
 
 _NO_STRIPE: Final = StripeSide()
 _NO_SYNCS: Final = SeatSyncs()

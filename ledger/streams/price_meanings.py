@@ -8,35 +8,8 @@ order, and not the first to arrive, it is a function of their set (ADR 14).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
-from ledger.streams.stripe import Meaning, Order, StripeItem, StripeSubscriptionReported
-
-
-class KnownPrice(NamedTuple):
-    """What a price of a subscription means by its reports.
-
-    Attributes:
-        order: of the first report that gave it a meaning.
-        item: that had the price in that report.
-        lookup_key, stripe_product: that the meaning was found by.
-    """
-
-    order: Order
-    meaning: Meaning
-    item: str
-    lookup_key: str | None
-    stripe_product: str | None
-
-    @property
-    def rank(self) -> tuple[object, ...]:
-        """Return what the first is told by, so that there is always one order."""
-        meaning = self.meaning
-        return (
-            self.order,
-            (meaning.product, meaning.tier or "", meaning.per_unit, meaning.included),
-            (meaning.billed, self.item, self.lookup_key or "", self.stripe_product or ""),
-        )
+from ledger.streams.stripe import KnownPrice, Meaning, StripeItem, StripeSubscriptionReported
 
 
 def with_prices_of(
@@ -44,6 +17,8 @@ def with_prices_of(
 ) -> dict[str, KnownPrice]:
     """Return what prices mean with one more report, whatever came before it."""
     found = dict(known)
+    for price, before in (report.history.prices if report.history else {}).items():
+        found[price] = min(found.get(price, before), before, key=lambda one: one.rank)
     for item in report.items or ():
         if item.meaning is None or item.price is None:
             continue

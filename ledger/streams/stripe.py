@@ -15,7 +15,7 @@ what changed; what follows from all of them together is in `ledger.streams.strip
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -95,6 +95,53 @@ class StripeItem(Struct, frozen=True, omit_defaults=True):
     terms: StripeTerms | None = None
 
 
+class KnownPrice(NamedTuple):
+    """What a price of a subscription means by its reports.
+
+    Attributes:
+        order: of the first report that gave it a meaning.
+        item: that had the price in that report.
+        lookup_key, stripe_product: that the meaning was found by.
+    """
+
+    order: Order
+    meaning: Meaning
+    item: str
+    lookup_key: str | None
+    stripe_product: str | None
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        """Return what the first is told by, so that there is always one order."""
+        meaning = self.meaning
+        return (
+            self.order,
+            (meaning.product, meaning.tier or "", meaning.per_unit, meaning.included),
+            (meaning.billed, self.item, self.lookup_key or "", self.stripe_product or ""),
+        )
+
+
+class Billed(NamedTuple):
+    """The most of an item that was reported in a billing period, the newest one that was."""
+
+    period_start: datetime
+    quantity: int
+
+
+class StripeHistory(Struct, frozen=True):
+    """What followed from all reports of a subscription in the account that it left.
+
+    Attributes:
+        prices: what each price means that ever meant something, by its id.
+        remapped: prices that were given another meaning on record.
+        billed: by item.
+    """
+
+    prices: dict[str, KnownPrice] = {}
+    remapped: dict[str, Meaning] = {}
+    billed: dict[str, Billed] = {}
+
+
 class StripeSubscriptionReported(Fact, frozen=True):
     """How a Stripe subscription was, when Stripe said so.
 
@@ -104,6 +151,8 @@ class StripeSubscriptionReported(Fact, frozen=True):
         retrieved_at: when we asked, by our clock; None for an event.
         items: None when they were not told, or not all of them.
         problems: what could not be understood, as paths into Stripe's object.
+        history: of a report that is recorded again because the subscription left the account that
+            it was recorded on; the earlier reports stay there.
     """
 
     stripe_subscription: str
@@ -130,6 +179,7 @@ class StripeSubscriptionReported(Fact, frozen=True):
     latest_invoice: str | None
     discounts: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    history: StripeHistory | None = None
 
     @property
     def is_end(self) -> bool:

@@ -52,6 +52,7 @@ class StripeObjectOwned(Fact, frozen=True):
         by: how that is known.
         said_at: when Stripe said so, by its clock.
         reason: why, if somebody said so by a call.
+        since: when another account gave it up; what was reported before is that account's past.
     """
 
     object: str
@@ -59,13 +60,19 @@ class StripeObjectOwned(Fact, frozen=True):
     by: By
     said_at: datetime | None = None
     reason: Sealed | None = None
+    since: datetime | None = None
 
 
 class StripeObjectReleased(Fact, frozen=True):
-    """An object belongs to nobody again: what it belonged to somebody by was taken back."""
+    """An object belongs to nobody again: what it belonged to somebody by was taken back.
+
+    Attributes:
+        since: when its account gave it up; what was reported before is that account's past.
+    """
 
     object: str
     account: str
+    since: datetime | None = None
 
 
 class StripeObjectClaimed(Fact, frozen=True):
@@ -130,6 +137,7 @@ class StripeObject(Struct, frozen=True):
         claimed: accounts that Stripe named since, and that it does not belong to.
         elsewhere: reports that wait in other streams.
         waiting: reports that wait here.
+        since: when it was given up last, by another account than the one that has it now.
     """
 
     account: str | None
@@ -137,6 +145,7 @@ class StripeObject(Struct, frozen=True):
     claimed: tuple[str, ...]
     elsewhere: tuple[StripeReportWaits, ...]
     waiting: tuple[Waiting, ...]
+    since: datetime | None = None
 
 
 def told(waiting: Iterable[Waiting], stripe_subscription: str) -> StripeSubscription | None:
@@ -179,9 +188,11 @@ def fold(known: StripeObject, events: Iterable[AnyOccurrence]) -> StripeObject:
         match event.fact:
             case StripeObjectOwned() as fact:
                 evidence = Evidence(fact.by, fact.said_at)
-                known = StripeObject(fact.account, evidence, (), (), known.waiting)
-            case StripeObjectReleased():
-                known = replace(known, account=None, evidence=None, claimed=())
+                since = fact.since or known.since
+                known = StripeObject(fact.account, evidence, (), (), known.waiting, since)
+            case StripeObjectReleased(since=since):
+                since = since or known.since
+                known = replace(known, account=None, evidence=None, claimed=(), since=since)
             case StripeObjectClaimed(account=account):
                 claimed = tuple(dict.fromkeys((*known.claimed, account)))
                 known = replace(known, claimed=claimed)

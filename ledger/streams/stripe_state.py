@@ -33,10 +33,13 @@ from msgspec.structs import replace
 
 from ledger import pool
 from ledger.codes import letters
-from ledger.streams.price_meanings import KnownPrice, has_lost, with_prices_of
+from ledger.streams.price_meanings import has_lost, with_prices_of
 from ledger.streams.stripe import (
     LONG_AGO,
+    Billed,
+    KnownPrice,
     Meaning,
+    StripeHistory,
     StripeInvoiceReported,
     StripeItem,
     StripeSubscriptionReported,
@@ -69,13 +72,6 @@ class StripeRow(Struct, frozen=True, gc=False):
     billed: bool
     expires_at: datetime | None
     period_end: datetime | None = None
-
-
-class Billed(NamedTuple):
-    """The most of an item that was reported in a billing period, the newest one that was."""
-
-    period_start: datetime
-    quantity: int
 
 
 class StripeSubscription(Struct, frozen=True):
@@ -349,12 +345,16 @@ def with_report(
     known: StripeSubscription | None, report: StripeSubscriptionReported, position: int
 ) -> StripeSubscription:
     """Answer a subscription with one more report, whatever came before it."""
-    itemised = report if report.items is not None else None
     billed = _billed(known.billed if known else {}, report)
     prices = with_prices_of(known.prices if known else {}, report)
+    remapped = known.remapped if known else {}
+    if report.history is not None:
+        remapped = {**remapped, **report.history.remapped}
+        report = replace(report, history=None)
+    itemised = report if report.items is not None else None
     if known is None:
         id = report.stripe_subscription
-        return StripeSubscription(id, report, itemised, position, billed, prices)
+        return StripeSubscription(id, report, itemised, position, billed, prices, remapped)
     told = max(known.told, report, key=lambda one: one.rank)
     if itemised is None or known.itemised is None:
         itemised = itemised or known.itemised
@@ -367,6 +367,7 @@ def with_report(
         position=min(known.position, position),
         billed=billed,
         prices=prices,
+        remapped=remapped,
     )
 
 
@@ -378,9 +379,11 @@ def with_mapping(known: StripeSubscription, meanings: Mapping[str, Meaning]) -> 
 
 
 def _billed(known: dict[str, Billed], report: StripeSubscriptionReported) -> dict[str, Billed]:
-    if report.status not in BILLED:
-        return known
     found = dict(known)
+    for id, before in (report.history.billed if report.history else {}).items():
+        found[id] = max(found.get(id, before), before)
+    if report.status not in BILLED:
+        return found
     for item in report.items or ():
         if item.id is None or item.quantity is None or item.period_start is None:
             continue
@@ -397,6 +400,25 @@ def with_invoice(known: StripeInvoice | None, report: StripeInvoiceReported) -> 
 
 
 # Decisions
+
+
+def reports_to_move(
+    known: StripeSubscription, mapped: Mapping[str, Meaning]
+) -> list[StripeSubscriptionReported]:
+    """Return the reports that make a subscription's state where nothing else of it is on record.
+
+    Args:
+        mapped: meanings of prices for the whole account that it leaves.
+    """
+    only_there = {
+        item.price: meaning
+        for item, meaning in known.meanings(mapped)
+        if item.meaning is None and item.price is not None and meaning is not None
+    }
+    history = StripeHistory(known.prices, {**only_there, **known.remapped}, known.billed)
+    told, itemised = known.told, known.itemised
+    reports = [told] if itemised is None or itemised == told else [itemised, told]
+    return [replace(one, history=history) for one in reports]
 
 
 def with_known_meanings(

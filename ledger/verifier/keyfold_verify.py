@@ -666,6 +666,11 @@ class Report(NamedTuple):
         return parse_time(self.fact["created"])
 
     @property
+    def history(self) -> dict[str, Any]:
+        """What followed from earlier reports, in the account that the subscription left."""
+        return self.fact.get("history") or {}
+
+    @property
     def is_end(self) -> bool:
         return self.fact["status"] in ENDED or self.fact["source"].endswith(".deleted")
 
@@ -694,17 +699,30 @@ def first_meanings(reports: list[Report]) -> dict[str, Any]:
     """Return what each price means that ever meant something: what the first report said."""
     found: dict[str, tuple[Any, Any]] = {}
     for report in reports:
-        for item in report.fact["items"]:
+        for price, known in (report.history.get("prices") or {}).items():
+            (first, created, is_look, looked, event), meaning, *rest = known
+            order = (first, parse_time(created), is_look, parse_time(looked), event)
+            rank = meaning_rank(order, meaning, *rest)
+            if price not in found or rank < found[price][0]:
+                found[price] = rank, meaning
+        for item in report.fact["items"] or []:
             meaning, price = item.get("meaning"), item["price"]
             if meaning is None or price is None:
                 continue
-            said = (meaning["product"], meaning["tier"] or "", meaning["per_unit"])
-            more = (meaning.get("included", 0), meaning.get("billed", False), item["id"] or "")
-            by = (item["lookup_key"] or "", item["stripe_product"] or "")
-            rank = (report.order(), said, more, by)
+            its = item["id"], item["lookup_key"], item["stripe_product"]
+            rank = meaning_rank(report.order(), meaning, *its)
             if price not in found or rank < found[price][0]:
                 found[price] = rank, meaning
     return {price: meaning for price, (_, meaning) in found.items()}
+
+
+def meaning_rank(
+    order: Any, meaning: dict[str, Any], item: str | None, key: str | None, product: str | None
+) -> tuple[Any, ...]:
+    """Return what the first of several meanings of a price is told by."""
+    said = (meaning["product"], meaning["tier"] or "", meaning["per_unit"])
+    more = (meaning.get("included", 0), meaning.get("billed", False), item or "")
+    return order, said, more, (key or "", product or "")
 
 
 class StripeSubscription:
@@ -717,7 +735,7 @@ class StripeSubscription:
     def __init__(self, id: str, reports: list[Report]) -> None:
         self.id = id
         telling = [report for report in reports if report.fact["items"] is not None]
-        self.known = first_meanings(telling)
+        self.known = first_meanings(reports)
         last = max(telling, key=lambda one: (one.is_end, one.order()), default=None)
         self.told = max(reports, key=lambda one: (one.is_end, one.has_status, one.order()))
         self.items = last.fact["items"] if last else []
@@ -842,8 +860,11 @@ class Account:
                 # Read whole at once, so that what is wrong with it is told of its position.
                 list(StripeSubscription(id, [report]).lines(Mappings({}, {}), occurred))
                 self.reports.setdefault(id, []).append(report)
+                remapped = report.history.get("remapped") or {}
+                self.mappings.of_subscription.setdefault(id, {}).update(remapped)
             case "stripe.subscription_given_up@1":
                 self.reports.pop(fact["stripe_subscription"], None)
+                self.mappings.of_subscription.pop(fact["stripe_subscription"], None)
             case "stripe.prices_mapped@1":
                 self._map(fact["meanings"])
             case name if name in NOT_SHOWN:

@@ -14,11 +14,16 @@ from ledger.book import Change, Dated
 from ledger.events import Fact
 from ledger.streams.account import ACCOUNT, SeatOccupied
 from ledger.streams.stripe import (
+    LONG_AGO,
+    Billed,
+    KnownPrice,
     Meaning,
     StripeCustomerDeleted,
     StripeCustomerLinked,
+    StripeHistory,
     StripeItem,
     StripePricesMapped,
+    StripeSubscriptionGivenUp,
     StripeSubscriptionReported,
 )
 from tests.audit.ledgers import HOLDERS, Story
@@ -92,7 +97,24 @@ class StripeStory(Story):
             pause_resumes_at=None,
             schedule=None,
             latest_invoice=None,
+            history=self._history() if self._random.random() < 0.1 else None,
         )
+
+    def _history(self) -> StripeHistory:
+        """Answer what a subscription brings along that comes from another account."""
+        prices = {
+            price: KnownPrice(
+                (self._random.random() < 0.8, self._near() or self._at, False, LONG_AGO, "evt_1"),
+                meaning,
+                f"si_{self._random.randint(0, 2)}",
+                None,
+                None,
+            )
+            for price in PRICES
+            if (meaning := self._random.choice(MEANINGS))
+        }
+        remapped = {self._random.choice(PRICES): MEANINGS[0]} if self._random.random() < 0.5 else {}
+        return StripeHistory(prices, remapped, {"si_1": Billed(self._at, 2)})
 
     def _items(self) -> tuple[StripeItem, ...] | None:
         if self._random.random() < 0.15:
@@ -122,6 +144,7 @@ class StripeStory(Story):
             StripePricesMapped(meanings={self._random.choice(PRICES): meaning}),
             StripeCustomerLinked(customer="cus_1", account="acme", by="call"),
             StripeCustomerDeleted(customer="cus_1", created=self._at, stripe_event=None),
+            StripeSubscriptionGivenUp(stripe_subscription=self._random.choice(SUBSCRIPTIONS)),
             SeatOccupied(product="users", tier=None, holder=self._random.choice(HOLDERS)),
             SeatOccupied(product="users", tier=None, holder=f"user-{self._random.randint(1, 20)}"),
         )

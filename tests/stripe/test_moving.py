@@ -1,0 +1,234 @@
+"""A Stripe subscription that goes to another account: all that is known of it goes along."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from commands.assign_subscription import assign_subscription
+from commands.link_customer import link_customer, unlink_customer
+from commands.map_prices import map_prices
+from commands.occupy_seat import Sitting, occupy_seat
+from commands.ports import Ports
+from commands.record_stripe_event import record_event
+from commands.sync_seats import sync_seats
+from ledger.book import Book
+from ledger.catalog import builtin, parse
+from ledger.streams.account import ACCOUNT
+from ledger.stripe_objects import read_event
+from projections.account_at import Moment, account_at
+from projections.subscriptions import subscriptions
+from tests.proof.auditors import Auditor
+from tests.proof.test_verifier_stripe import export
+from tests.stripe.billed_team import ACME, TEAM, billed_team
+from tests.stripe.payloads import Json, changed, event, invoice
+from tests.stripe.test_price_meaning import TWICE, of
+from tests.worlds import DAY, NOON, ports, stamp
+from web import answers
+
+NOW = NOON + 9 * DAY
+Way = Callable[[Ports], str]
+
+
+def tell(world: Ports, sub: Json, day: float) -> None:
+    record_event(world, stamp(NOW), read_event(changed(sub, at=NOON + day * DAY)), "webhook")
+
+
+def unnamed(sub: Json) -> Json:
+    return sub | {"metadata": {}}
+
+
+def seats(world: Ports, account: str, at: datetime | None = None) -> int:
+    asked = account_at(world.book, account, Moment(NOW, at))
+    return asked.account.pool("cloud_pos", None, at or NOW).seats
+
+
+def of_both(world: Ports, at: datetime | None = None) -> tuple[int, int]:
+    return seats(world, "acme", at), seats(world, "beta", at)
+
+
+def move(world: Ports, account: str = "beta", moved_from: str = "acme") -> None:
+    assign_subscription(world, stamp(NOW), account, "sub_1", "sold", moved_from=moved_from)
+
+
+# The ways in which a subscription gets from an account to an account: each returns the new one.
+
+
+def by_a_call(world: Ports) -> str:
+    move(world)
+    return "beta"
+
+
+def there_and_back(world: Ports) -> str:
+    move(world)
+    move(world, "acme", "beta")
+    return "acme"
+
+
+def by_a_link_elsewhere(world: Ports) -> str:
+    unlink_customer(world, stamp(NOW), "acme", "cus_1", "wrong")
+    link_customer(world, stamp(NOW), "beta", "cus_1")
+    return "beta"
+
+
+def by_unlinking_and_linking_again(world: Ports) -> str:
+    unlink_customer(world, stamp(NOW), "acme", "cus_1", "wrong")
+    link_customer(world, stamp(NOW), "acme", "cus_1")
+    return "acme"
+
+
+def by_a_call_after_unlinking(world: Ports) -> str:
+    unlink_customer(world, stamp(NOW), "acme", "cus_1", "wrong")
+    assign_subscription(world, stamp(NOW), "beta", "sub_1", "sold")
+    return "beta"
+
+
+def by_a_stronger_word(world: Ports) -> str:
+    named = of("cloud_pos_month", 1) | {"metadata": {"keyfold_account": "beta"}}
+    payload = event("customer.subscription.created", named, at=NOON + DAY)
+    record_event(world, stamp(NOW), read_event(payload), "webhook")
+    return "beta"
+
+
+WAYS = [
+    by_a_call,
+    there_and_back,
+    by_a_link_elsewhere,
+    by_unlinking_and_linking_again,
+    by_a_call_after_unlinking,
+    by_a_stronger_word,
+]
+EACH_WAY = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+
+
+def linked() -> Ports:
+    world = ports(Book("memory:"))
+    link_customer(world, stamp(NOON), "acme", "cus_1")
+    return world
+
+
+@EACH_WAY
+def test_prices_mean_what_they_meant(way: Way) -> None:
+    world = linked()
+    tell(world, unnamed(of("cloud_pos_month")), 1)
+    tell(world, unnamed(of(None, 3)), 2)
+    assert seats(world, "acme") == 3
+    account = way(world)
+    assert (seats(world, account), sum(of_both(world))) == (3, 3)
+    tell(world, unnamed(of(None, 4)), 3)
+    assert (seats(world, account), sum(of_both(world))) == (4, 4)
+
+
+@EACH_WAY
+def test_prices_that_were_mapped_anew_stay_so(way: Way) -> None:
+    world = linked()
+    tell(world, unnamed(of("cloud_pos_month", 3)), 1)
+    map_prices(world._replace(catalog=parse(TWICE)), stamp(NOW), "acme")
+    assert seats(world, "acme") == 6
+    account = way(world)
+    assert (seats(world, account), sum(of_both(world))) == (6, 6)
+
+
+@EACH_WAY
+def test_prices_that_the_account_was_told_of_before_the_subscription_stay_so(way: Way) -> None:
+    world = linked()
+    changing = world._replace(catalog=parse(TWICE))
+    tell(world, unnamed(of("cloud_pos_month", 3)) | {"id": "sub_2"}, 1)
+    map_prices(changing, stamp(NOW), "acme")
+    tell(world, unnamed(of(None, 2)), 2)
+    assert seats(world, "acme") == 6 + 4
+    account = way(world)
+    one = world.book.load(ACCOUNT, account).state.stripe.subscriptions["sub_1"]
+    assert [row.seats for row in one.rows({})] == [4]
+
+
+@EACH_WAY
+def test_at_every_moment_one_account_has_it(way: Way) -> None:
+    world = linked()
+    tell(world, unnamed(of("cloud_pos_month")), 1)
+    paid = event("invoice.paid", invoice(), at=NOON + 1.5 * DAY)
+    record_event(world, stamp(NOW), read_event(paid), "webhook")
+    tell(world, unnamed(of(None, 3)), 3)
+    before = {at: seats(world, "acme", at) for at in (NOON + half * DAY / 2 for half in range(20))}
+    assert {*before.values()} == {0, 2, 3}
+    way(world)
+    assert {at: sum(of_both(world, at)) for at in before} == before
+    for at in before:
+        sides = [
+            account_at(world.book, a, Moment(NOW, at)).account.stripe for a in ("acme", "beta")
+        ]
+        assert sum(len(side.invoices) for side in sides) == (at >= NOON + 1.5 * DAY)
+
+
+@EACH_WAY
+def test_the_auditors_program_has_the_same(way: Way, tmp_path: Path) -> None:
+    auditor = Auditor(tmp_path)
+    world = linked()
+    tell(world, unnamed(of("cloud_pos_month")), 1)
+    tell(world, unnamed(of(None, 3)), 2)
+    map_prices(world._replace(catalog=parse(TWICE)), stamp(NOW), "acme")
+    way(world)
+    auditor.keeps("ledger.jsonl", export(world.book))
+    for account in ("acme", "beta"):
+        asked = account_at(world.book, account, Moment(NOW, NOW, NOW))
+        answer = answers.subscriptions(subscriptions(asked, builtin(), ended=False))
+        auditor.keeps("answer.json", json.dumps(answer))
+        said = auditor.verifies("ledger.jsonl", "--account", account, "--answer", "answer.json")
+        assert said.good == ["answer.json is what follows from these events"]
+
+
+@pytest.mark.parametrize("invoices", [True, False])
+def test_what_was_billed_in_the_period_is_not_billed_again(invoices: bool) -> None:
+    with billed_team(seats=5) as team:
+
+        def hear() -> None:
+            events, team.heard = team.stripe.events[team.heard :], len(team.stripe.events)
+            for one in events:
+                if invoices or not one["type"].startswith("invoice"):
+                    record_event(team.world, team.stamp(), read_event(one), "webhook")
+
+        team.hear = hear  # type: ignore[method-assign]
+        team.wait(days=32)  # it has begun another period
+        team.take(8)
+        team.wait(minutes=10)
+        team.sync()
+        team.give_back(3)
+        team.wait(minutes=10)
+        team.sync()
+        paid = team.paid()
+        assert team.quantity == 2
+        assign_subscription(
+            team.world, team.stamp(), "beta", team.subscription, "merged", moved_from=ACME
+        )
+        for n in range(8):
+            occupy_seat(team.world, team.stamp(), Sitting("beta", TEAM, None, f"member-{n}"))
+        team.wait(minutes=10)
+        (synced,) = sync_seats(team.world, team.stamp, "beta", None)
+        assert [one.step for one in synced.steps] == ["restore"]
+        assert (team.quantity, team.paid()) == (5, paid)
+
+
+@EACH_WAY
+def test_what_is_told_late_is_no_past_of_two_accounts(way: Way) -> None:
+    world = linked()
+    tell(world, unnamed(of("cloud_pos_month")), 1)
+    tell(world, unnamed(of(None, 3)), 5)
+    before = {at: seats(world, "acme", at) for at in (NOON + half * DAY / 2 for half in range(20))}
+    way(world)
+    tell(world, unnamed(of("cloud_pos_month", 4)), 3)
+    assert {at: sum(of_both(world, at)) for at in before} == before
+
+
+def test_what_is_mapped_anew_later_counts_in_the_account_that_has_it() -> None:
+    world = linked()
+    tell(world, unnamed(of("cloud_pos_month", 3)), 1)
+    map_prices(world._replace(catalog=parse(TWICE)), stamp(NOW), "acme")
+    move(world)
+    thrice = parse(TWICE.replace("seats = 2", "seats = 3"))
+    map_prices(world._replace(catalog=thrice), stamp(NOW), "beta")
+    assert of_both(world) == (0, 9)
+    assert world.book.load(ACCOUNT, "acme").state.stripe.subscriptions == {}
