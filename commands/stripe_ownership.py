@@ -156,8 +156,11 @@ class Draft:
         return [
             self._loaded[name].id
             for name, facts in self._facts.items()
-            for fact in facts
-            if isinstance(fact, StripeSubscriptionGivenUp) and fact.stripe_subscription == id
+            for one in facts
+            if isinstance(
+                fact := one.fact if isinstance(one, Dated) else one, StripeSubscriptionGivenUp
+            )
+            and fact.stripe_subscription == id
         ]
 
     def append(self, stamp: Stamp, causation: str | None = None) -> Appended:
