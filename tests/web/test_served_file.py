@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.program import Program, Server, wait_until
+from tests.cli.program import Program, Server
 from tests.web.api import stored_api
 from web import health
 
@@ -88,7 +88,9 @@ def test_what_is_acknowledged_after_an_older_file_was_renamed_into_place_is_in_i
         assert len(kept) >= 15
         for key in lost:
             assert server.get(f"/v1/keys/{key}", token)[0] == 404
-        wait_until(lambda: "another file" in server.get("/readyz")[1])
+        for _ in range(10):
+            (notice,) = json.loads(server.get("/readyz")[1])["notices"]
+            assert "went back" in notice or "another file" in notice
         assert server.stop() == 0
     assert has_keys(file, tmp_path, kept)
     assert len(set(events_in(file, tmp_path))) == len(events_in(file, tmp_path))
