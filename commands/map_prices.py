@@ -2,6 +2,9 @@
 
 A price keeps its meaning for the life of a subscription, whatever becomes of the catalog. This is
 the one way to change that, and the same for everybody at the same time.
+
+A lookup key can have moved to another price since a subscription was last reported. So Stripe is
+asked which key, product and metadata a price has now, unless the catalog names the price itself.
 """
 
 from __future__ import annotations
@@ -9,13 +12,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from commands.deciding import deciding
+from commands.gateways.stripe import StripeKeyRefused, StripeRefused, StripeUnavailable
 from commands.ports import Ports
 from ledger.book import Change
+from ledger.catalog import Catalog
 from ledger.events import Stamp
 from ledger.streams.account import ACCOUNT
 from ledger.streams.account_state import Account
-from ledger.streams.stripe import Meaning, StripePricesMapped
-from ledger.stripe_objects import meaning_of
+from ledger.streams.stripe import Meaning, StripeItem, StripePricesMapped
+from ledger.stripe_objects import meaning_of, meaning_of_price
 
 
 class Mapped(NamedTuple):
@@ -23,25 +28,83 @@ class Mapped(NamedTuple):
 
     Attributes:
         before: by price, what those meant until now that meant something else.
+        kept: by price, what those mean still that were not looked up, since Stripe did not tell
+            which key, product and metadata they have now.
     """
 
     account: str
     meanings: dict[str, Meaning]
     unmapped: list[str]
     before: dict[str, Meaning]
+    kept: dict[str, Meaning]
     position: int
 
 
-def map_prices(ports: Ports, stamp: Stamp, account: str, *, dry_run: bool = False) -> Mapped:
+class Unknown(Exception):
+    """What a price gives by the catalog is not known, since Stripe did not tell."""
+
+
+class PriceLookup:
+    """Looks prices up in the catalog as they are at Stripe now, each of them once.
+
+    Use one for all accounts: a Stripe that does not answer is not asked again.
+    """
+
+    def __init__(self, ports: Ports) -> None:
+        self._catalog: Catalog = ports.catalog
+        self._stripe = ports.stripe
+        self._found: dict[str, Meaning | None] = {}
+        self._missing: set[str] = set()
+
+    def meaning_of(self, price: str) -> Meaning | None:
+        """Return what a price gives by the catalog, else by its own metadata.
+
+        Raises:
+            Unknown: Stripe is not set up, does not answer, or has no such price.
+        """
+        named = meaning_of(self._catalog, price, None, None)
+        if named is not None:
+            return named
+        if price not in self._found:
+            self._found[price] = self._ask(price)
+        return self._found[price]
+
+    def _ask(self, price: str) -> Meaning | None:
+        if self._stripe is None or price in self._missing:
+            raise Unknown
+        try:
+            found = self._stripe.price(price)
+        except StripeRefused:
+            self._missing.add(price)
+            raise Unknown from None
+        except (StripeUnavailable, StripeKeyRefused):
+            self._stripe = None
+            raise Unknown from None
+        return meaning_of_price(self._catalog, price, found)
+
+
+def map_prices(
+    ports: Ports,
+    stamp: Stamp,
+    account: str,
+    *,
+    dry_run: bool = False,
+    lookup: PriceLookup | None = None,
+) -> Mapped:
     """Look an account's prices up in the catalog as it is now, and record what is new.
 
-    A price that the catalog does not know keeps what it means. What was true before stays as it
-    was: the seats are there from now on.
+    A price that the catalog does not know keeps what it means, and so does one that means something
+    and of which Stripe does not tell what it is now. What was true before stays as it was: the
+    seats are there from now on.
+
+    Args:
+        lookup: that other accounts were mapped by in the same run.
     """
+    lookup = lookup or PriceLookup(ports)
 
     def attempt() -> Mapped:
         loaded = ports.book.load(ACCOUNT, account)
-        found = _looked_up(ports, loaded.state)
+        found = _looked_up(ports, lookup, loaded.state)
         position = loaded.head
         if found.meanings and not dry_run:
             facts = [StripePricesMapped(meanings=found.meanings)]
@@ -55,14 +118,23 @@ class _LookedUp(NamedTuple):
     meanings: dict[str, Meaning]
     unmapped: list[str]
     before: dict[str, Meaning]
+    kept: dict[str, Meaning]
 
 
-def _looked_up(ports: Ports, account: Account) -> _LookedUp:
-    found = _LookedUp({}, [], {})
+def _looked_up(ports: Ports, lookup: PriceLookup, account: Account) -> _LookedUp:
+    found = _LookedUp({}, [], {}, {})
     for subscription in account.stripe.subscriptions.values():
         for item, known in subscription.meanings(account.stripe.mapped):
-            meaning = meaning_of(ports.catalog, item.price, item.lookup_key, item.stripe_product)
             price = item.price or "?"
+            try:
+                meaning = lookup.meaning_of(item.price) if item.price is not None else None
+            except Unknown:
+                meaning = _as_reported(ports.catalog, item)
+                if known is not None:
+                    # Without Stripe, who never used it there need not hear of each price.
+                    if ports.stripe is not None or meaning not in (None, known):
+                        found.kept[price] = known
+                    continue
             if meaning is not None and item.price is not None and meaning != known:
                 found.meanings[price] = meaning
                 if known is not None:
@@ -70,3 +142,7 @@ def _looked_up(ports: Ports, account: Account) -> _LookedUp:
             elif meaning is None and known is None and price not in found.unmapped:
                 found.unmapped.append(price)
     return found
+
+
+def _as_reported(catalog: Catalog, item: StripeItem) -> Meaning | None:
+    return meaning_of(catalog, item.price, item.lookup_key, item.stripe_product)

@@ -38,6 +38,7 @@ from ledger.streams.account import ACCOUNT
 from ledger.streams.account_state import Account
 from ledger.streams.stripe import StripeCheckoutStarted, StripeSeatsAsked
 from ledger.streams.stripe_purchases import Place, Priced, StripePurchase, Wanted
+from ledger.streams.stripe_side import StripeSide
 from ledger.stripe_objects import ACCOUNT_FIELD
 
 INTERVALS: Final[tuple[Interval, ...]] = get_args(Interval)
@@ -155,6 +156,7 @@ def _wanted(ports: Ports, purchase: Purchase, idempotency_key: str | None) -> Wa
 def _attempt(buying: _Buying) -> Started:
     ports, stamp, stripe, purchase, _, wanted = buying
     looks: dict[str, Look] = {}
+    sold_by: dict[str, list[str]] = {}
     others_known = False
     over: set[str] = set()  # Checkouts that nobody can pay at any more
     while True:
@@ -169,6 +171,7 @@ def _attempt(buying: _Buying) -> Started:
         place = _place(buying, account, looks, now)
         if place is None or place.item is None:
             purchases.refuse_beside_lost(side.subscriptions.values(), side.mapped, wanted, now)
+            _refuse_beside_bought(buying, side, sold_by, now)
         if mine is not None and mine.under_way:
             id = mine.stripe_subscription
         elif place is not None:
@@ -194,6 +197,24 @@ def _attempt(buying: _Buying) -> Started:
         facts = purchases.ask(place, wanted, _price_to_add(buying, place), now)
         asked = ports.book.append(stamp, Change(account, facts)).loaded[0]
         return _change(buying, asked.state.stripe.purchases[asked.version])
+
+
+def _refuse_beside_bought(
+    buying: _Buying, side: StripeSide, checkouts: dict[str, list[str]], now: datetime
+) -> None:
+    """Refuse to sell the product again to who bought it at Checkout, by a price unknown now.
+
+    Args:
+        checkouts: by subscription, what Stripe was asked already; added to here.
+
+    Raises:
+        SubscriptionNotChangeable: as `purchases.refuse_beside_bought`.
+    """
+    known, wanted = side.subscriptions.values(), buying.wanted
+    for one in purchases.perhaps_bought(known, side.mapped, side.purchases, wanted, now):
+        if one.id not in checkouts:
+            checkouts[one.id] = buying.stripe.checkouts_of(one.id)
+        purchases.refuse_beside_bought(one, side.mapped, side.purchases, checkouts[one.id], wanted)
 
 
 def _place(

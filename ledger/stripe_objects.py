@@ -306,6 +306,13 @@ def meaning_of(
     return Meaning(sold.product.id, sold.tier, sold.price.seats, billed=sold.product.billed)
 
 
+def meaning_of_price(catalog: Catalog, id: str, data: dict[str, Any]) -> Meaning | None:
+    """Return what a price gives, by the price as Stripe has it now."""
+    price = Told(data)
+    lookup_key, stripe_product = price.text("lookup_key", ID), price.id("product")
+    return meaning_of(catalog, id, lookup_key, stripe_product, price.part("metadata"))
+
+
 def _meaning_in(metadata: Told, catalog: Catalog) -> Meaning | None:
     product = catalog.product(metadata.text("keyfold_product", _NAME) or "")
     if product is None:

@@ -296,6 +296,38 @@ class StripeGateway:
         for found in self._pages(self.patient.v1.events.list, params):
             yield found.object
 
+    def price(self, id: str) -> dict[str, Any]:
+        """Return a price as it is now, an inactive one too.
+
+        Raises:
+            StripeRefused: there is none.
+            StripeUnavailable, StripeKeyRefused: no answer.
+        """
+        return self._ask(lambda: retrieved(self.patient.v1.prices.retrieve(id))).object
+
+    def invoice(self, id: str, lines_max: int) -> Retrieved:
+        """Return an invoice with its lines, at most `lines_max` of them.
+
+        Raises:
+            StripeRefused: there is none, or Stripe does not list its lines.
+            StripeUnavailable, StripeKeyRefused: no answer.
+        """
+        found = self._ask(lambda: retrieved(self.patient.v1.invoices.retrieve(id)))
+        listed = found.object.get("lines") or {}
+        if not listed.get("has_more"):
+            return found
+        list_page = self.patient.v1.invoices.line_items.list
+        pages = self._pages(lambda params: list_page(id, params), {})
+        lines = [one.object for one in islice(pages, lines_max)]
+        whole = {**listed, "data": lines, "has_more": False}
+        return found._replace(object={**found.object, "lines": whole})
+
+    def checkouts_of(self, stripe_subscription: str) -> list[str]:
+        """Return the ids of the Checkout sessions that a subscription came from; one, or none."""
+        params: Any = {"subscription": stripe_subscription}
+        pages = self._pages(self.patient.v1.checkout.sessions.list, params)
+        return [str(one.object["id"]) for one in pages]
+
     def price_of(self, price: Price) -> str | None:
         """Answer Stripe's id of a price of the catalog; None when Stripe sells nothing by it.
 

@@ -14,7 +14,7 @@ after a time in which it cannot be under way any more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -254,6 +254,52 @@ def refuse_beside_lost(
     for one in subscriptions:
         if not one.has_ended(at) and one.has_lost(wanted.product, wanted.tier, mapped):
             raise SubscriptionNotChangeable(one.id, UNKNOWN_PRICE)
+
+
+def perhaps_bought(
+    subscriptions: Iterable[StripeSubscription],
+    mapped: Mapping[str, Meaning],
+    purchases: Purchases,
+    wanted: Wanted,
+    at: datetime,
+) -> list[StripeSubscription]:
+    """Return the subscriptions that may be what a Checkout of the product came to.
+
+    They have an item that means nothing, and have not ended. Stripe knows which Checkout they are
+    from: see `refuse_beside_bought`.
+    """
+    if not _checkouts(purchases, wanted.product):
+        return []
+    return [one for one in subscriptions if not one.has_ended(at) and one.unmapped(mapped)]
+
+
+def refuse_beside_bought(
+    subscription: StripeSubscription,
+    mapped: Mapping[str, Meaning],
+    purchases: Purchases,
+    checkouts: Container[str],
+    wanted: Wanted,
+) -> None:
+    """Refuse to sell beside a subscription that was bought as the product, by a price unknown now.
+
+    Args:
+        checkouts: that the subscription is from, as Stripe has it.
+
+    Raises:
+        SubscriptionNotChangeable: naming that subscription; else it would be paid for twice.
+    """
+    has = {(row.product, row.tier) for row in subscription.rows(mapped)}
+    for begun in _checkouts(purchases, wanted.product):
+        if begun.checkout in checkouts and (begun.product, begun.tier) not in has:
+            raise SubscriptionNotChangeable(subscription.id, UNKNOWN_PRICE)
+
+
+def _checkouts(purchases: Purchases, product: str) -> list[StripeCheckoutStarted]:
+    """Return the Checkouts that were begun for a product."""
+    facts = [one.fact for one in purchases.values()]
+    return [
+        one for one in facts if isinstance(one, StripeCheckoutStarted) and one.product == product
+    ]
 
 
 def ask(place: Place, wanted: Wanted, priced: Priced | None, at: datetime) -> list[Fact]:

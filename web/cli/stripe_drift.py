@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-from commands.map_prices import Mapped, map_prices
+from commands.map_prices import Mapped, PriceLookup, map_prices
 from commands.reconcile_stripe import Drift, reconcile_stripe
 from ledger.streams.account import ACCOUNT
 from ledger.streams.stripe import Meaning
@@ -95,22 +95,29 @@ def remap(dry_run: bool, as_json: bool) -> None:
     A price keeps what it meant when a subscription was first reported with it. This gives a meaning
     to those that had none, and the catalog's to those that mean something else by now, for all
     accounts, from now on. What was true before stays as it was, and a price that left the catalog
-    keeps its meaning. Try it with --dry-run first. Exits with 1 when there are prices left that
-    mean nothing.
+    keeps its meaning. Stripe is asked what the prices are now, unless the catalog names them by id;
+    one that Stripe does not tell of keeps its meaning, and is listed. Try it with --dry-run first.
+    Exits with 1 when there are prices left that mean nothing, or could not be looked up.
     """
     with opened() as work:
         listed = list_stripe(work.ports.book, work.wiring.tables)
         accounts = sorted({one.account for one in listed if one.account})
         with progress("Mapping", len(accounts)) as on_account:
-            found = []
+            found, lookup = [], PriceLookup(work.ports)
             for account in accounts:
-                found.append(map_prices(work.ports, work.stamp, account, dry_run=dry_run))
+                found.append(
+                    map_prices(work.ports, work.stamp, account, dry_run=dry_run, lookup=lookup)
+                )
                 on_account()
-    found = [one for one in found if one.meanings or one.unmapped]
+    found = [one for one in found if one.meanings or one.unmapped or one.kept]
     if as_json:
         print_json({"dry_run": dry_run, "accounts": [_mapped(one) for one in found]})
     else:
         _print_mapped(found)
+    kept = sum(len(one.kept) for one in found)
+    if kept:
+        told = "1 price keeps its meaning" if kept == 1 else f"{kept} prices keep their meaning"
+        raise Refused("prices_not_looked_up", f"{told}, since Stripe did not tell what it is now")
     left = sum(len(one.unmapped) for one in found)
     if left:
         told = "1 price means" if left == 1 else f"{left} prices mean"
@@ -130,6 +137,7 @@ def _mapped(one: Mapped) -> dict[str, object]:
         },
         "unmapped": one.unmapped,
         **({"changed": changed} if changed else {}),
+        **({"kept": {price: _meaning(one.kept[price]) for price in one.kept}} if one.kept else {}),
     }
 
 
@@ -154,6 +162,10 @@ def _print_mapped(found: list[Mapped]) -> None:
                 (one.account, price, _words(meaning), _words(before) if before else NOTHING)
             )
         rows += [(one.account, price, "unmapped", NOTHING) for price in one.unmapped]
+        rows += [
+            (one.account, price, f"not looked up: {_words(meaning)}", _words(meaning))
+            for price, meaning in one.kept.items()
+        ]
     print_table(("account", "price", "gives", "gave"), rows)
 
 

@@ -15,6 +15,7 @@ from commands.gateways.stripe import (
 )
 from ledger.money import decimal, decimals
 from ledger.refusals import (
+    UNKNOWN_PRICE,
     CustomerShared,
     InvalidRequest,
     NoStripeCustomer,
@@ -104,6 +105,18 @@ def refused(problem: Refusal | StripeFault | StripeNotConfigured) -> Saying:
                 _("This cannot be bought like that."),
                 [_("Choose how many seats, and how often to pay; not everything is for sale.")],
                 422,
+            )
+        case SubscriptionNotChangeable(state=state) if state == UNKNOWN_PRICE:
+            return Saying(
+                "bad",
+                _("Your subscription cannot be changed here at present."),
+                [
+                    _(
+                        "You need do nothing in Stripe. Our support has to set up the price you"
+                        " pay: please write to us."
+                    )
+                ],
+                409,
             )
         case SubscriptionNotChangeable():
             return Saying(
