@@ -15,6 +15,7 @@ from werkzeug.exceptions import NotFound
 
 from ledger.events import Stamp
 from ledger.limits import REQUEST_ID
+from ledger.refusals import FieldError, InvalidRequest
 from web.auth import EVERYBODY, NOBODY, Access, let_in
 from web.context import parts, this_g, this_request
 from web.errors import (
@@ -54,6 +55,7 @@ _UNMATCHED = "(none)"
 _PAGES: Final = {"portal", "console"}
 ID_LENGTH: Final = 26
 ADDRESS_BYTES_MAX: Final = 16_384
+HAS_NUL: Final = "must not hold a NUL character"
 # A year, as the preload lists ask for; other hosts of the same domain are not ours to speak for.
 HSTS: Final = "max-age=31536000"
 # From any byte to a letter or digit; 32 of them, so that each is as likely as the others.
@@ -101,13 +103,18 @@ def _hold_to_address(sent: Request) -> None:
     """Refuse an address that no page of ours has, before anything is made of it.
 
     Raises:
-        Problem: it is too long, or holds a NUL, which PostgreSQL takes in no text.
+        InvalidRequest: a field in it holds a NUL, which PostgreSQL takes in no text.
+        Problem: it is too long, or holds a NUL anywhere else.
         NotFound: it begins with two slashes: Werkzeug would take them for one.
     """
     path, query = sent.environ.get("PATH_INFO", ""), sent.environ.get("QUERY_STRING", "")
     if len(path) + len(query) > ADDRESS_BYTES_MAX:
         raise Problem(MALFORMED, f"the address is longer than {ADDRESS_BYTES_MAX} bytes")
     if "\0" in path or "\0" in query or "%00" in query:
+        fields = [*(sent.view_args or {}).items(), *sent.args.items(multi=True)]
+        bad = dict.fromkeys(name for name, value in fields if "\0" in f"{name}{value}")
+        if bad and path.startswith("/v1/"):
+            raise InvalidRequest(*(FieldError(f"/{name}", HAS_NUL) for name in bad))
         raise Problem(MALFORMED, "the address has a NUL character (%00)")
     if path.startswith("//"):
         sent.url_rule = None

@@ -23,6 +23,7 @@ IS_A_CODE = "must not be an activation code"
 
 TIME_PATTERN = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"
 
+_HALVES = re.compile(r"[\ud800-\udfff]")
 _NUMBER = re.compile(r"-?[0-9]{1,19}")
 
 
@@ -67,11 +68,19 @@ class NumberText(WholeNumber):
 
 
 class Text(ma.fields.String):
+    """A text; half of a surrogate pair, which JSON can spell and UTF-8 cannot, is none."""
+
     default_error_messages = {
         "required": REQUIRED,
         "null": NOT_NULL,
         "invalid": NO_TEXT,
     }
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, *args, **kwargs)
+        if _HALVES.search(text):
+            raise self.make_error("invalid")
+        return text
 
 
 class Identifier(Text):
