@@ -91,10 +91,10 @@ class Told:
         self.misfit(name)
         return None
 
-    def count(self, name: str) -> int | None:
-        """Answer a whole number that is not below zero."""
+    def count(self, name: str, *, at_least: int = 0, at_most: int = NUMBER_MAX) -> int | None:
+        """Return a whole number within bounds, both included."""
         value = self.number(name)
-        if value is not None and value < 0:
+        if value is not None and not at_least <= value <= at_most:
             self.misfit(name)
             return None
         return value

@@ -34,6 +34,10 @@ from ledger.stripe_fields import API_VERSION, CURRENCY, EVENT_TYPE, ID, INVOICE_
 
 ACCOUNT_FIELD: Final = "keyfold_account"
 LINES_MAX: Final = 100
+# More than Stripe sells of anything; times the seats of a unit, it fits into every number we keep.
+QUANTITY_MAX: Final = 10**9
+# In days; Stripe bills every three years at the least.
+INTERVAL_COUNT_MAX: Final = 3 * 366
 _PACKAGES: Final = "transform_usage"  # of a plan
 # In the problems of an invoice of which Stripe sent only the first lines.
 LINES_CUT: Final = "lines.has_more"
@@ -231,9 +235,10 @@ def _item(item: Told, subscription: Told, catalog: Catalog) -> StripeItem:
     price_id, lookup_key = item.id(field), price.text("lookup_key", ID)
     stripe_product = price.id("product")
     usage_type = recurring.word("usage_type") or price.word("usage_type")
-    quantity = item.count("quantity")
-    if quantity is None and usage_type != "metered":
-        quantity = 1
+    quantity = item.count("quantity", at_most=QUANTITY_MAX)
+    if "quantity" not in item and usage_type != "metered":
+        quantity = 1  # as in a subscription of one plan; one that does not fit is not known
+    interval, interval_count = _interval(recurring if "interval" in recurring else price)
     return StripeItem(
         id=None if item is subscription else item.text("id", ID),
         price=price_id,
@@ -243,8 +248,8 @@ def _item(item: Told, subscription: Told, catalog: Catalog) -> StripeItem:
         currency=price.text("currency", CURRENCY),
         unit_amount=price.decimal("unit_amount_decimal", "unit_amount")
         or price.decimal("amount_decimal", "amount"),
-        interval=recurring.word("interval") or price.word("interval"),
-        interval_count=recurring.count("interval_count") or price.count("interval_count"),
+        interval=interval,
+        interval_count=interval_count,
         usage_type=usage_type,
         period_start=_period(item, subscription, "current_period_start"),
         period_end=_period(item, subscription, "current_period_end"),
@@ -252,6 +257,13 @@ def _item(item: Told, subscription: Told, catalog: Catalog) -> StripeItem:
         meaning=meaning_of(catalog, price_id, lookup_key, stripe_product, price.part("metadata")),
         terms=_terms(price, item, subscription) if "id" in price else None,
     )
+
+
+def _interval(told: Told) -> tuple[str | None, int | None]:
+    """Return how often a price is paid: no interval at all where its count does not fit."""
+    interval = told.word("interval")
+    count = told.count("interval_count", at_least=1, at_most=INTERVAL_COUNT_MAX)
+    return (interval if count is not None or "interval_count" not in told else None), count
 
 
 def _terms(price: Told, item: Told, subscription: Told) -> StripeTerms:

@@ -49,8 +49,8 @@ _NOTICES: Final = {
 _UNKNOWN: Final[dict[Unknown, str]] = {
     "by_use": "Some of it is billed by use: what a period costs is known when it is over.",
     "not_told": (
-        "What a period costs is not known here: it depends on tiers, packages, discounts or taxes"
-        " that Stripe has not told."
+        "What a period costs is not known here: it depends on items, tiers, packages, discounts or"
+        " taxes that Stripe has not told."
     ),
 }
 _TOO_MANY: Final = (

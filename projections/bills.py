@@ -19,7 +19,7 @@ from __future__ import annotations
 import calendar
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
+from fractions import Fraction
 from typing import Final, Literal, NamedTuple
 
 from ledger.streams.stripe import (
@@ -96,12 +96,17 @@ def bills_of(
     Args:
         invoices: of the account; those of other subscriptions are passed over.
         preview: what Stripe says that a whole period costs; None if it was not asked, or has none.
+
+    A subscription whose items are not known has one bill, of no interval and no amount.
     """
     its = sorted(
         (one.told for one in invoices if one.told.stripe_subscription == subscription.id),
         key=lambda told: (told.invoiced_at or told.created, told.invoice),
         reverse=True,
     )
+    if subscription.lacks_items or not subscription.items:
+        # Of what it has now, nothing is known: the items on record may have changed since.
+        return [Bill(subscription.told.currency, None, None, (), unknown="not_told")]
     groups: dict[tuple[str | None, int | None], list[StripeItem]] = {}
     for item in subscription.items:
         count = None if item.interval is None else item.interval_count or 1
@@ -307,9 +312,9 @@ def _by_unit(subscription: StripeSubscription, item: StripeItem) -> int | None:
             return None
         whole, rest = divmod(count, terms.divide_by)
         count = whole + (1 if rest and terms.rounding == "up" else 0)
-    amount = Decimal(item.unit_amount) * count
+    amount = Fraction(item.unit_amount) * count
     # How Stripe rounds a part of a minor unit, it does not say of a subscription.
-    return int(amount) if amount == amount.to_integral_value() else None
+    return int(amount) if amount.denominator == 1 else None
 
 
 def _by_lines(
@@ -342,7 +347,9 @@ def _is_whole(item: StripeItem, line: StripeInvoiceLine) -> bool:
     if start is None or end is None:
         return False
     if item.interval in _DAYS:
-        return end - start == timedelta(days=_DAYS[item.interval] * count)
+        # Counted, not multiplied: reports of any count are on record, also of more than a calendar.
+        unit = timedelta(days=_DAYS[item.interval])
+        return divmod(end - start, unit) == (count, timedelta(0))
     if item.interval not in _MONTHS:
         return False
     year, month = divmod(start.year * 12 + start.month - 1 + _MONTHS[item.interval] * count, 12)

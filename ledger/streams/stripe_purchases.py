@@ -324,6 +324,8 @@ def ask(place: Place, wanted: Wanted, priced: Priced | None, at: datetime) -> li
     _hold_to_interval(subscription, item, wanted)
     before, per_unit, had = 0, priced.per_unit if priced else 1, 0
     if item is not None and means is not None:
+        if item.quantity is None and means.per_unit and item.usage_type != "metered":
+            raise SubscriptionNotChangeable(subscription.id, "of a quantity that is not known")
         before, per_unit = item.quantity or 0, max(means.per_unit, 1)
         had = per_unit * before
     if wanted.seats % per_unit:

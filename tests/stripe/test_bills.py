@@ -7,11 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.catalog import builtin
+from ledger.streams.account import ACCOUNT
 from projections import billing as billed
 from projections.account_at import Moment, account_at
 from projections.billing import BillingView, Live
+from projections.bills import bills_of
 from tests.stripe.payloads import (
     TAKING,
     Json,
@@ -536,7 +539,8 @@ def test_an_invoice_without_a_page_of_stripes_has_no_url(api: Api) -> None:
     bought = subscription(items=[till(2, 1500)])
     assert deliver(api, changed(bought)).status == 200
     asked = account_at(api.ports.book, "acme", Moment(api.clock.now, None, None))
-    live = Live({"sub_1": bought}, {}, [{"id": "in_1", "created": seconds(NOON), "status": "open"}])
+    open_one = {"id": "in_1", "created": seconds(NOON), "status": "open", "subscription": "sub_1"}
+    live = Live({"sub_1": bought}, {}, [open_one])
     (found,) = billed.billing(asked, builtin(), live).invoices
     assert (found.id, found.url, found.number, found.total) == ("in_1", None, None, None)
 
@@ -550,3 +554,80 @@ def test_a_customer_that_stripe_has_deleted_manages_nothing(capped: Shop) -> Non
         assert view["can_manage"] is False
     assert capped.portal().status == 409
     assert capped.buy().status == 201  # with a customer of its own again
+
+
+# What is not known
+
+
+def cut(of: Json) -> Json:
+    """Return a subscription as Stripe sends it when it has more items than it sends along."""
+    return {**of, "items": {**of["items"], "has_more": True}}
+
+
+def nothing_known(view: Json) -> bool:
+    assert view["notice"].startswith(NOT_TOLD)
+    assert [one["total"] for one in view["totals"]] == [None]
+    assert view["lines"] == []
+    return costs(view) is None
+
+
+def test_a_subscription_whose_items_were_never_told_costs_an_unknown_amount(api: Api) -> None:
+    assert nothing_known(told(api, cut(subscription(items=[till(2, 1500)]))))
+
+
+def test_items_that_may_have_changed_since_cost_an_unknown_amount(api: Api) -> None:
+    known = subscription(items=[till(2, 1500)])
+    assert nothing_known(told(api, known, cut(subscription(items=[till(9, 1500)]))))
+
+
+def test_a_subscription_without_any_items_costs_an_unknown_amount(api: Api) -> None:
+    assert nothing_known(told(api, subscription(items=[])))
+
+
+def test_nothing_is_paid_once_the_only_subscription_has_ended(api: Api) -> None:
+    over: Json = {"status": "canceled", "ended_at": seconds(NOON), "canceled_at": seconds(NOON)}
+    view = told(api, cut(subscription(items=[till(2, 1500)], **over)))
+    assert (view["total"], view["totals"]) == (0, [])
+
+
+@pytest.mark.parametrize("interval", ["day", "week", "month", "year"])
+@pytest.mark.parametrize("count", [10**12, 2**53, 2**60, 0, -1, "1"])
+def test_an_interval_that_stripe_cannot_have_is_not_known(
+    api: Api, interval: str, count: object
+) -> None:
+    odd = till(8, None, billing_scheme="tiered", interval=interval, interval_count=count)
+    view = told(api, subscription(items=[odd]), bill(line(8, 7400)))
+    assert (costs(view), view["interval"]) == (None, None)
+    ours = api.ports.book.load(ACCOUNT, "acme").state.stripe.subscriptions["sub_1"]
+    assert ours.told.problems == ("items.data.0.price.recurring.interval_count",)
+
+
+def test_an_interval_on_record_that_no_calendar_has_tells_no_amount(api: Api) -> None:
+    tiers = till(8, None, billing_scheme="tiered", interval="week")
+    told(api, subscription(items=[tiers]), bill(line(8, 7400)))
+    side = api.ports.book.load(ACCOUNT, "acme").state.stripe
+    known, invoices = side.subscriptions["sub_1"], side.invoices.values()
+    assert known.told.items
+    items = tuple(replace(one, interval_count=10**12) for one in known.told.items)
+    report = replace(known.told, items=items)
+    (found,) = bills_of(replace(known, told=report, itemised=report), invoices, None, NOON)
+    assert (found.total, found.unknown) == (None, "not_told")
+
+
+@pytest.mark.parametrize("quantity", [-1, 10**9 + 1, 2**53, 2**60, "5", 5.0, True])
+def test_a_quantity_that_does_not_fit_is_not_known_and_gives_no_seat(
+    api: Api, quantity: Any
+) -> None:
+    odd = item("cloud_pos_month", quantity)
+    view = told(api, subscription(items=[odd]))
+    assert costs(view) is None
+    assert (view["seats"]["total"], view["lines"][0]["quantity"]) == (0, None)
+    ours = api.ports.book.load(ACCOUNT, "acme").state.stripe.subscriptions["sub_1"]
+    assert ours.told.problems == ("items.data.0.quantity",)
+
+
+def test_a_large_amount_is_exact(api: Api) -> None:
+    view = told(api, subscription(items=[till(999_999_999, "99999999999999999999.5")]))
+    assert costs(view) is None
+    view = told(api, subscription(items=[till(999_999_998, "99999999999999999999.5")]))
+    assert costs(view) == 99999999999999999999 * 999_999_998 + 499_999_999
