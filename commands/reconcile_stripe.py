@@ -3,7 +3,7 @@
 Stripe tries for three days to deliver an event, and lists its events for thirty. So first the
 events of the last thirty days that never came are recorded, as if they had; then every subscription
 is asked for, and where it is not as the ledger has it, the answer is recorded as a report of its
-own.
+own. At last the invoices of which lines were left out are asked for.
 """
 
 from __future__ import annotations
@@ -13,14 +13,29 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final, Literal, NamedTuple
 
+from commands.deciding import deciding
 from commands.gateways.stripe import Retrieved, StripeGateway, StripeNotConfigured, StripeRefused
 from commands.ports import Ports
 from commands.record_stripe_event import known_of, look, record_event, record_retrieved
+from ledger.book import Change, Dated
 from ledger.events import Stamp
-from ledger.streams.stripe import StripeSubscriptionReported
+from ledger.streams.account import ACCOUNT
+from ledger.streams.stripe import (
+    RETRIEVED,
+    StripeInvoiceReported,
+    StripeSubscriptionReported,
+)
 from ledger.streams.stripe_event import STRIPE_EVENT
 from ledger.streams.stripe_state import StripeSubscription, differing, is_news, understood
-from ledger.stripe_objects import NotAnEvent, StripeEvent, read_event, read_report
+from ledger.stripe_objects import (
+    LINES_MAX,
+    NotAnEvent,
+    Origin,
+    StripeEvent,
+    read_event,
+    read_invoice,
+    read_report,
+)
 
 EVENTS_KEPT: Final = timedelta(days=30)
 PAGE: Final = 100
@@ -30,13 +45,13 @@ class Drift(NamedTuple):
     """Something that the ledger did not have as Stripe has it.
 
     Attributes:
-        id: the event's or the subscription's.
+        id: the event's, the subscription's or the invoice's.
         account: whose it is; None while nobody knows.
         what: the event's type, or in what the subscription differs.
         since: when Stripe made the event; or up to when the ledger's word was Stripe's.
     """
 
-    kind: Literal["event", "subscription"]
+    kind: Literal["event", "subscription", "invoice"]
     id: str
     account: str | None
     what: str
@@ -44,13 +59,20 @@ class Drift(NamedTuple):
 
 
 def reconcile_stripe(
-    ports: Ports, stamp: Stamp, open_subscriptions: Iterable[str], *, dry_run: bool = False
+    ports: Ports,
+    stamp: Stamp,
+    open_subscriptions: Iterable[str],
+    *,
+    cut_invoices: Iterable[tuple[str, str]] = (),
+    dry_run: bool = False,
 ) -> Iterator[Drift]:
     """Answer everything that was missed, as it is found and recorded.
 
     Args:
         open_subscriptions: those that the ledger has not heard the end of; Stripe is asked for each
             that it does not list.
+        cut_invoices: account and id of those of which the ledger does not have all lines; looked at
+            when the events are recorded.
         dry_run: find only; nothing is recorded.
 
     Raises:
@@ -67,6 +89,8 @@ def reconcile_stripe(
     for id in open_subscriptions:
         if id not in listed:
             yield from _unlisted(ports, stamp, stripe, id, dry_run)
+    for account, invoice in cut_invoices:
+        yield _invoice(ports, stamp, stripe, account, invoice, dry_run)
 
 
 def _events(ports: Ports, stamp: Stamp, stripe: StripeGateway, dry_run: bool) -> Iterator[Drift]:
@@ -141,3 +165,31 @@ def _unlisted(
         yield Drift("subscription", id, None, "Stripe knows nothing of it", None)
         return
     yield from _subscription(ports, stamp, found, dry_run)
+
+
+def _invoice(
+    ports: Ports, stamp: Stamp, stripe: StripeGateway, account: str, id: str, dry_run: bool
+) -> Drift:
+    try:
+        found = stripe.invoice(id, LINES_MAX)
+    except StripeRefused as refused:
+        missing = refused.code == "resource_missing"
+        what = "Stripe knows nothing of it" if missing else "Stripe does not list all its lines"
+        return Drift("invoice", id, account, what, None)
+    report = read_invoice(found.object, Origin(RETRIEVED, found.at, retrieved_at=stamp.now)).report
+    since = report.created if isinstance(report, StripeInvoiceReported) else None
+
+    def attempt() -> Drift:
+        loaded = ports.book.load(ACCOUNT, account)
+        known = loaded.state.stripe.invoices.get(id)
+        if (
+            known is None
+            or not isinstance(report, StripeInvoiceReported)
+            or report.rank <= known.told.rank
+        ):
+            return Drift("invoice", id, account, "Stripe tells less of it than before", since)
+        if not dry_run and known.told.lacks_lines:
+            ports.book.append(stamp, Change(loaded, [Dated(report, report.created)]))
+        return Drift("invoice", id, account, "lines", known.told.created)
+
+    return deciding(attempt)

@@ -36,7 +36,6 @@ from ledger.streams.stripe_state import (
     with_known_meanings,
 )
 from ledger.stripe_objects import (
-    LINES_CUT,
     LINES_MAX,
     Origin,
     Read,
@@ -168,7 +167,7 @@ def _known(
 def _with_all_lines(ports: Ports, event: StripeEvent, read: Read) -> Read:
     """Return an invoice with the lines that the event leaves out, if Stripe lists them now."""
     report = read.report
-    if not isinstance(report, StripeInvoiceReported) or LINES_CUT not in report.problems:
+    if not isinstance(report, StripeInvoiceReported) or not report.lacks_lines:
         return read
     if ports.stripe is None:
         return read

@@ -39,8 +39,6 @@ QUANTITY_MAX: Final = 10**9
 # In days; Stripe bills every three years at the least.
 INTERVAL_COUNT_MAX: Final = 3 * 366
 _PACKAGES: Final = "transform_usage"  # of a plan
-# In the problems of an invoice of which Stripe sent only the first lines.
-LINES_CUT: Final = "lines.has_more"
 _ACCOUNT: Final = re.compile(ACCOUNT_ID)
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _CONTEXT: Final = re.compile(r"[A-Za-z0-9_/]{1,255}")

@@ -105,6 +105,13 @@ class LeftAlone(NamedTuple):
     why: str
 
 
+class LinesMissing(NamedTuple):
+    """An invoice of which Stripe has not told all lines."""
+
+    account: str
+    invoice: str
+
+
 class RefusalCount(NamedTuple):
     """Tries that were refused of late, by reason.
 
@@ -131,15 +138,17 @@ class Overview(NamedTuple):
     refusals: list[RefusalCount]
     items_missing: list[AtStripe]
     left_alone: list[LeftAlone]
+    lines_missing: list[LinesMissing]
 
 
 class Attention(NamedTuple):
-    """How many of Stripe's subscriptions somebody should look at, and why."""
+    """How many of Stripe's subscriptions and invoices somebody should look at, and why."""
 
     unmapped: int
     unconfirmed: int
     items_missing: int
     left_alone: dict[str, int]
+    lines_missing: int
 
 
 def attention(book: Book, tables: Tables, catalog: Catalog, now: datetime) -> Attention:
@@ -152,6 +161,7 @@ def attention(book: Book, tables: Tables, catalog: Catalog, now: datetime) -> At
         unconfirmed=sum(one.unconfirmed_since is not None for one in found),
         items_missing=len(_items_missing(listed, stripe)),
         left_alone=dict(Counter(one.why for one in _left_alone(stripe, catalog, now))),
+        lines_missing=len(_lines_missing(stripe)),
     )
 
 
@@ -194,6 +204,7 @@ def overview(book: Book, tables: Tables, now: datetime, catalog: Catalog | None 
         refusals=_refusals(ask(REFUSALS, _REFUSED)),
         items_missing=_items_missing(listed, stripe)[:LISTED_MAX],
         left_alone=_left_alone(stripe, catalog, now)[:LISTED_MAX] if catalog else [],
+        lines_missing=_lines_missing(stripe)[:LISTED_MAX],
     )
 
 
@@ -267,6 +278,15 @@ def _items_missing(listed: list[Listed], stripe: dict[str, Account]) -> list[AtS
         if known is not None and known.lacks_items:
             found.append(AtStripe(one.account, known.id, [], None))
     return found
+
+
+def _lines_missing(stripe: dict[str, Account]) -> list[LinesMissing]:
+    return [
+        LinesMissing(name, id)
+        for name, account in stripe.items()
+        for id in sorted(account.stripe.invoices)
+        if account.stripe.invoices[id].told.lacks_lines
+    ]
 
 
 def _left_alone(stripe: dict[str, Account], catalog: Catalog, now: datetime) -> list[LeftAlone]:

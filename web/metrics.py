@@ -182,7 +182,7 @@ class _Head(Collector):
 
 
 class _AtStripe(Collector):
-    """What needs looking at among Stripe's subscriptions, as the ledger has them."""
+    """What needs looking at among Stripe's subscriptions and invoices, as the ledger has them."""
 
     def __init__(self, attention: Attention) -> None:
         self._attention = attention
@@ -198,6 +198,13 @@ class _AtStripe(Collector):
         subscriptions.add_metric(("unconfirmed",), found.unconfirmed)
         subscriptions.add_metric(("items_missing",), found.items_missing)
         yield subscriptions
+        invoices = GaugeMetricFamily(
+            "keyfold_stripe_invoices_to_look_at",
+            "Stripe invoices that need looking at, by why.",
+            labels=("why",),
+        )
+        invoices.add_metric(("lines_missing",), found.lines_missing)
+        yield invoices
         seats = GaugeMetricFamily(
             "keyfold_seat_sync_left_alone",
             "Accounts' products whose billed seats Stripe is not told of, by why.",

@@ -23,6 +23,8 @@ from ledger.events import Fact, Sealed
 
 ENDED: Final = frozenset({"canceled", "incomplete_expired"})
 RETRIEVED: Final = "retrieved"
+# In the problems of an invoice of which Stripe sent only the first lines.
+LINES_CUT: Final = "lines.has_more"
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 Order = tuple[bool, datetime, bool, datetime, str]
@@ -266,6 +268,11 @@ class StripeInvoiceReported(Fact, frozen=True):
     discounts: tuple[StripeDiscount, ...] = ()
     lines: tuple[StripeInvoiceLine, ...] = ()
     problems: tuple[str, ...] = ()
+
+    @property
+    def lacks_lines(self) -> bool:
+        """Tell whether Stripe sent only the first of its lines, and did not list the others."""
+        return LINES_CUT in self.problems
 
     @property
     def rank(self) -> tuple[int, datetime, datetime, str]:

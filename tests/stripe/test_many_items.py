@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from commands.gateways.stripe import StripeGateway
 from commands.reconcile_stripe import reconcile_stripe
 from commands.record_stripe_event import record_event
 from ledger.stripe_objects import read_event
 from tests.stripe.payloads import Json, changed, deliver, event
 from tests.stripe.shop import Shop, shop
+from tests.stripe_server import StripeServer
 from tests.worlds import MINUTE, NOON, stamp
 
 MANY = 12
@@ -70,6 +72,56 @@ def test_until_the_items_are_listed_the_account_is_flagged() -> None:
         assert (drift.account, "items" in drift.what) == ("acme", True)
         list(reconcile_stripe(it.api.ports, stamp(now), []))
         assert (it.seats(), look_at(it), missing(it)) == (4, [], b"0.0")
+
+
+def cut_invoice(it: Shop) -> tuple[Json, Json]:
+    """Record an invoice while Stripe is away; return it whole, and as the event had it."""
+    sub, sent = sold(it)
+    deliver(it.api, sent)
+    whole = it.stripe.get(f"/v1/invoices/{sub['latest_invoice']}")
+    first = {**whole["lines"], "data": whole["lines"]["data"][:10], "has_more": True}
+    said = event("invoice.paid", {**whole, "lines": first}, at=it.api.clock.now)
+    gone = it.api.ports._replace(stripe=None)
+    record_event(gone, stamp(it.api.clock.now), read_event(said), "webhook")
+    return whole, said
+
+
+def lines_missing(it: Shop) -> tuple[list[Json], bytes]:
+    """Return the invoices that lack lines by the overview, and how many by Prometheus."""
+    name = b'keyfold_stripe_invoices_to_look_at{why="lines_missing"} '
+    page = it.api.get("admin", "/metrics").raw
+    count = page.partition(name)[2].partition(b"\n")[0]
+    return it.api.get("admin", "/v1/overview").body["lines_missing"], count
+
+
+def test_until_the_lines_of_an_invoice_are_listed_the_account_is_flagged() -> None:
+    with shop() as it:
+        whole, _ = cut_invoice(it)
+        assert lines_missing(it) == ([{"account": "acme", "invoice": whole["id"]}], b"1.0")
+        at, cut = stamp(it.api.clock.now), [("acme", whole["id"])]
+
+        def drift(*, dry_run: bool) -> list[tuple[str, str | None, str]]:
+            found = reconcile_stripe(it.api.ports, at, [], cut_invoices=cut, dry_run=dry_run)
+            return [(one.id, one.account, one.what) for one in found if one.kind == "invoice"]
+
+        assert drift(dry_run=True) == [(whole["id"], "acme", "lines")]
+        assert lines_missing(it)[1] == b"1.0"
+        assert drift(dry_run=False) == [(whole["id"], "acme", "lines")]
+        (invoice,) = it.account().stripe.invoices.values()
+        assert (len(invoice.told.lines), invoice.told.source) == (MANY, "retrieved")
+        assert lines_missing(it) == ([], b"0.0")
+
+
+def test_an_invoice_that_stripe_does_not_tell_of_stays_flagged() -> None:
+    with shop() as it:
+        whole, _ = cut_invoice(it)
+        head, at = it.api.head, stamp(it.api.clock.now)
+        with StripeServer() as other:
+            elsewhere = StripeGateway(other.api_key, other.url)
+            there = it.api.ports._replace(stripe=elsewhere)
+            (drift,) = reconcile_stripe(there, at, [], cut_invoices=[("acme", whole["id"])])
+        assert (drift.kind, drift.what) == ("invoice", "Stripe knows nothing of it")
+        assert (it.api.head, lines_missing(it)[1]) == (head, b"1.0")
 
 
 def test_a_purchase_finds_the_item_that_stripe_leaves_out() -> None:

@@ -55,6 +55,11 @@ def _print(found: Overview) -> None:
         [[one.account, one.stripe_subscription] for one in found.items_missing],
     )
     _section(
+        "Stripe invoices whose lines are not all known",
+        ["account", "invoice"],
+        found.lines_missing,
+    )
+    _section(
         "Billed seats that Stripe is not told of",
         ["account", "product", "Stripe subscription", "why"],
         found.left_alone,

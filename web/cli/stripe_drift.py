@@ -34,7 +34,10 @@ def reconcile(dry_run: bool, as_json: bool) -> None:
     """
     with opened() as work, progress("Reconciling", None) as on_drift:
         found = []
-        for one in reconcile_stripe(work.ports, work.stamp, _open(work), dry_run=dry_run):
+        drift = reconcile_stripe(
+            work.ports, work.stamp, _open(work), cut_invoices=_cut(work), dry_run=dry_run
+        )
+        for one in drift:
             found.append(one)
             on_drift()
     if as_json:
@@ -57,6 +60,16 @@ def _open(work: Opened) -> Iterator[str]:
         known = account.stripe.subscriptions.get(listed.stripe_subscription)
         if known is None or not known.told.is_end:
             yield listed.stripe_subscription
+
+
+def _cut(work: Opened) -> Iterator[tuple[str, str]]:
+    """Return account and id of the invoices of which the ledger does not have all lines."""
+    listed = list_stripe(work.ports.book, work.wiring.tables)
+    for account in sorted({one.account for one in listed if one.account}):
+        state = work.ports.book.load(ACCOUNT, account).state
+        for id in sorted(state.stripe.invoices):
+            if state.stripe.invoices[id].told.lacks_lines:
+                yield account, id
 
 
 def _written(one: Drift) -> dict[str, str | None]:

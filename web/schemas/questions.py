@@ -218,6 +218,13 @@ class SeatsLeftAlone(ma.Schema):
     why = _text("unknown_price")
 
 
+class LinesMissing(ma.Schema):
+    """An invoice of which Stripe has not told all lines; `keyfold stripe reconcile` asks again."""
+
+    account = _text("acme")
+    invoice = _text("in_1QKfLdB7WZ01zgkW")
+
+
 class RefusalCount(ma.Schema):
     """Tries that were refused in the last 30 days, for one reason."""
 
@@ -238,3 +245,4 @@ class Overview(ma.Schema):
     refusals = ma.fields.List(ma.fields.Nested(RefusalCount), required=True)
     items_missing = ma.fields.List(ma.fields.Nested(AtStripe), required=True)
     left_alone = ma.fields.List(ma.fields.Nested(SeatsLeftAlone), required=True)
+    lines_missing = ma.fields.List(ma.fields.Nested(LinesMissing), required=True)
