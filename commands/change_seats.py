@@ -106,15 +106,30 @@ def settle(
     return "given_up"
 
 
-def look(ports: Ports, stamp: Stamp, stripe: StripeGateway, account: str, id: str) -> Look:
-    """Ask Stripe how a subscription of an account is, and record that if it is news."""
+def settle_moved(
+    ports: Ports, stamp: Stamp, stripe: StripeGateway, account: str, asked: StripePurchase
+) -> None:
+    """Close a change that was not answered, of a subscription that has left the account since."""
+    made = False
+    with contextlib.suppress(StripeRefused):  # Stripe has it no more
+        found = stripe.subscription(asked.stripe_subscription)
+        record_retrieved(ports, stamp, found)
+        item = _item(ports, account, asked, found.object)
+        made = _mark_of(item) == mark(ports, account, asked)
+    _close(ports, stamp, account, asked, "done" if made else "given_up")
+
+
+def look(ports: Ports, stamp: Stamp, stripe: StripeGateway, account: str, id: str) -> Look | None:
+    """Ask Stripe how a subscription is, and record that if it is news; None if it is not ours."""
     side = ports.book.load(ACCOUNT, account).state.stripe
-    known = side.subscriptions[id]
+    known = side.subscriptions.get(id)
     stamp = _after(stamp, known)
     found = stripe.subscription(id)
     origin = Origin(RETRIEVED, found.at, retrieved_at=stamp.now)
     report = read_subscription(found.object, origin, ports.catalog).report
     record_retrieved(ports, stamp, found)
+    if known is None:
+        return None
     if not isinstance(report, StripeSubscriptionReported):
         return Look(purchases.of(side.purchases, id), found.object, known)
     itemised = report if report.items is not None else known.itemised

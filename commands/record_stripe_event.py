@@ -7,7 +7,10 @@ recorded by its envelope, and what cannot be understood is counted.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Literal, NamedTuple
+
+from msgspec.structs import replace
 
 from commands.deciding import deciding
 from commands.gateways.stripe import (
@@ -115,6 +118,27 @@ def record_retrieved(ports: Ports, stamp: Stamp, found: Retrieved) -> Recorded |
         return Recorded("reported", account, draft.append(stamp).position, new=True)
 
     return deciding(attempt)
+
+
+def add_retrieved(draft: Draft, stamp: Stamp, found: Retrieved) -> None:
+    """Add to a draft how a subscription is, as Stripe answered a change of it, news or not.
+
+    It ranks after any look that is known: the clock may not have moved since.
+    """
+    looked = look(draft.ports, stamp, found)
+    if looked is None:
+        return
+    report, named = looked
+    account = settle(draft, report, Names(named)).account
+    known = _known(draft, report, account)
+    if known is not None and known.told.retrieved_at is not None:
+        after = known.told.retrieved_at + timedelta(microseconds=1)
+        report = replace(report, retrieved_at=max(report.retrieved_at or after, after))
+    said = with_known_meanings(known, report)
+    if account is not None:
+        draft.report(account, said)
+    else:
+        wait(draft, said, Names(named))
 
 
 def look(

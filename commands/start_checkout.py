@@ -14,7 +14,14 @@ from typing import Any, Final, Literal, NamedTuple, get_args
 import msgspec
 
 from commands import checks
-from commands.change_seats import Look, carry_out, look, look_for_others, settle
+from commands.change_seats import (
+    Look,
+    carry_out,
+    look,
+    look_for_others,
+    settle,
+    settle_moved,
+)
 from commands.deciding import deciding
 from commands.gateways.stripe import (
     StripeFault,
@@ -160,9 +167,8 @@ def _attempt(buying: _Buying) -> Started:
     others_known = False
     over: set[str] = set()  # Checkouts that nobody can pay at any more
     while True:
-        account = ports.book.load(ACCOUNT, purchase.account)
-        side, now = account.state.stripe, stamp.now
-        mine = purchases.repeated(side.purchases, wanted)
+        account, mine = _load(buying)
+        now = stamp.now
         again = _again(buying, account, mine) or _open_one(buying, account, over, now)
         if again is not None:
             return again
@@ -185,7 +191,8 @@ def _attempt(buying: _Buying) -> Started:
             continue
         asked_for = purchases.of(side.purchases, id)
         if id not in looks or looks[id].before != asked_for:
-            looks[id] = look(ports, stamp, stripe, purchase.account, id)
+            looked = look(ports, stamp, stripe, purchase.account, id)
+            looks = {**looks, id: looked} if looked else looks
             continue
         begun = next((one for one in asked_for if one.under_way), None)
         if begun is not None:
@@ -215,6 +222,18 @@ def _refuse_beside_bought(
         if one.id not in checkouts:
             checkouts[one.id] = buying.stripe.checkouts_of(one.id)
         purchases.refuse_beside_bought(one, side.mapped, side.purchases, checkouts[one.id], wanted)
+
+
+def _load(buying: _Buying) -> tuple[Loaded[Account], StripePurchase | None]:
+    """Return the account, and what the same request began before; not on what left it since."""
+    ports, stamp, stripe, purchase, _, wanted = buying
+    account = ports.book.load(ACCOUNT, purchase.account)
+    side = account.state.stripe
+    mine = purchases.repeated(side.purchases, wanted)
+    if mine and mine.under_way and mine.stripe_subscription not in side.subscriptions:
+        settle_moved(ports, stamp, stripe, purchase.account, mine)
+        return _load(buying)
+    return account, mine
 
 
 def _place(

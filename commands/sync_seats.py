@@ -22,9 +22,10 @@ from commands.gateways.stripe import (
     StripeRefused,
 )
 from commands.ports import Ports
-from commands.record_stripe_event import record_retrieved
+from commands.record_stripe_event import add_retrieved, record_retrieved
+from commands.stripe_ownership import Draft
 from ledger import seat_sync
-from ledger.book import Change, Dated, Loaded
+from ledger.book import Change, Loaded
 from ledger.events import Fact, Stamp
 from ledger.seat_sync import Outcome, Standing, Verdict, Why
 from ledger.store.recorder import VersionConflict
@@ -39,7 +40,7 @@ from ledger.streams.stripe import (
     SeatSyncStarted,
     StripeSubscriptionReported,
 )
-from ledger.streams.stripe_state import differing, with_known_meanings
+from ledger.streams.stripe_state import differing
 from ledger.stripe_fields import Told
 from ledger.stripe_objects import Origin, read_subscription
 
@@ -226,7 +227,7 @@ def _look(work: _Work, subscription: str) -> Literal["agrees", "differs", "missi
 
 def _agrees(work: _Work, subscription: str, found: Retrieved) -> bool:
     known = _load(work).loaded.state.stripe.subscriptions.get(subscription)
-    report = _report(work, found, None)
+    report = _report(work, found)
     return known is not None and report is not None and differing(known, report) == []
 
 
@@ -282,7 +283,9 @@ def _carry_on(work: _Work, unanswered: Unanswered) -> Step | None:
     except StripeRefused as refused:
         return _failed(work, started, refused.code)
     record_retrieved(work.ports, work.now(), found)
-    report = _report(work, found, None)
+    if started.stripe_subscription not in _load(work).loaded.state.stripe.subscriptions:
+        return _failed(work, started, "subscription_moved")
+    report = _report(work, found)
     if report is not None and _quantity(report, started) == started.wanted:
         return _synced(work, started, found, "found")
     if not _agrees(work, started.stripe_subscription, found):
@@ -296,7 +299,7 @@ def _synced(
     work: _Work, started: SeatSyncStarted, found: Retrieved, outcome: Literal["answered", "found"]
 ) -> Step:
     invoice, invoice_status = _invoice(found) if started.step == "raise" else (None, None)
-    answer = _report(work, found, None)
+    answer = _report(work, found)
     quantity = _quantity(answer, started) if answer else None
     fact = SeatsSynced(
         product=started.product,
@@ -308,12 +311,7 @@ def _synced(
         outcome=outcome,
         idempotency_key=started.idempotency_key,
     )
-
-    def facts(account: Account) -> list[Fact | Dated]:
-        report = _report(work, found, account)
-        return [fact, *([Dated(report, report.created)] if report else [])]
-
-    _answer(work, started, facts)
+    _answer(work, started, fact, found)
     return Step(started.step, started.wanted, quantity, invoice, invoice_status)
 
 
@@ -325,20 +323,29 @@ def _failed(work: _Work, started: SeatSyncStarted, code: str, *, card: bool = Fa
         card=card,
         idempotency_key=started.idempotency_key,
     )
-    _answer(work, started, lambda _account: [fact])
+    _answer(work, started, fact)
     return Step(started.step, started.wanted, refused=code)
 
 
 def _answer(
-    work: _Work, started: SeatSyncStarted, facts: Callable[[Account], list[Fact | Dated]]
+    work: _Work, started: SeatSyncStarted, fact: Fact, found: Retrieved | None = None
 ) -> None:
-    """Record what came of a step, unless somebody else has."""
+    """Record what came of a step, unless somebody else has.
+
+    Args:
+        found: the subscription as Stripe answered, which is reported on whose it is by then.
+    """
 
     def attempt() -> None:
-        loaded = work.ports.book.load(ACCOUNT, work.account)
+        draft = Draft(work.ports)
+        loaded = draft.account(work.account)
         unanswered = loaded.state.seat_syncs.unanswered.get(started.product)
         if unanswered and unanswered.started.idempotency_key == started.idempotency_key:
-            work.ports.book.append(work.now(), Change(loaded, facts(loaded.state)))
+            now = work.now()
+            draft.add(loaded, fact)
+            if found is not None:
+                add_retrieved(draft, now, found)
+            draft.append(now)
 
     deciding(attempt)
 
@@ -346,20 +353,11 @@ def _answer(
 # What Stripe answered
 
 
-def _report(
-    work: _Work, found: Retrieved, account: Account | None
-) -> StripeSubscriptionReported | None:
-    """Answer the subscription as a report, later than any look that the account knows of."""
-    at = work.now().now
-    known = account.stripe.subscriptions.get(found.object["id"]) if account else None
-    if known is not None and known.told.retrieved_at is not None:
-        # The clock may not have moved since, and of two looks the later one has to win.
-        at = max(at, known.told.retrieved_at + timedelta(microseconds=1))
-    origin = Origin(RETRIEVED, found.at, retrieved_at=at)
+def _report(work: _Work, found: Retrieved) -> StripeSubscriptionReported | None:
+    """Return the subscription as a report."""
+    origin = Origin(RETRIEVED, found.at, retrieved_at=work.now().now)
     report = read_subscription(found.object, origin, work.ports.catalog).report
-    if not isinstance(report, StripeSubscriptionReported):
-        return None
-    return with_known_meanings(known, report)
+    return report if isinstance(report, StripeSubscriptionReported) else None
 
 
 def _item(report: StripeSubscriptionReported | None, started: SeatSyncStarted) -> str | None:

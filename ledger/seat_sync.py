@@ -370,7 +370,9 @@ def start(
     )
 
 
-GivenUp = Literal["period_over", "key_expired", "status_changed", "quantity_changed"]
+GivenUp = Literal[
+    "period_over", "key_expired", "status_changed", "quantity_changed", "subscription_moved"
+]  # fmt: skip
 
 
 def given_up(unanswered: Unanswered, standing: Standing | None, now: datetime) -> GivenUp | None:

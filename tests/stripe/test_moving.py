@@ -6,10 +6,12 @@ import json
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from commands.assign_subscription import assign_subscription
+from commands.gateways.stripe import Retrieved, SeatChange, StripeGateway, StripeUnavailable
 from commands.link_customer import link_customer, unlink_customer
 from commands.map_prices import map_prices
 from commands.occupy_seat import Sitting, occupy_seat
@@ -19,6 +21,7 @@ from commands.sync_seats import sync_seats
 from ledger.book import Book
 from ledger.catalog import builtin, parse
 from ledger.streams.account import ACCOUNT
+from ledger.streams.stripe import SeatSyncFailed, StripeSeatsAnswered
 from ledger.stripe_objects import read_event
 from projections.account_at import Moment, account_at
 from projections.subscriptions import subscriptions
@@ -26,6 +29,7 @@ from tests.proof.auditors import Auditor
 from tests.proof.test_verifier_stripe import export
 from tests.stripe.billed_team import ACME, TEAM, billed_team
 from tests.stripe.payloads import Json, changed, event, invoice
+from tests.stripe.shop import shop
 from tests.stripe.test_price_meaning import TWICE, of
 from tests.worlds import DAY, NOON, ports, stamp
 from web import answers
@@ -232,3 +236,74 @@ def test_what_is_mapped_anew_later_counts_in_the_account_that_has_it() -> None:
     map_prices(world._replace(catalog=thrice), stamp(NOW), "beta")
     assert of_both(world) == (0, 9)
     assert world.book.load(ACCOUNT, "acme").state.stripe.subscriptions == {}
+
+
+# What was under way when it left
+
+
+def test_a_step_of_the_seat_sync_is_closed_and_reported_where_the_subscription_is() -> None:
+    with billed_team(seats=2) as team:
+        team.take(5)
+        team.wait(minutes=10)
+        team.sync()
+        team.take(3)
+        team.wait(minutes=10)
+        path = "/v1/subscriptions/"
+        team.stripe.fail("applied_then_cut", times=9, method="POST", path=path)
+        with pytest.raises(StripeUnavailable):
+            team.sync()
+        team.stripe.mend()
+        assert team.account().seat_syncs.unanswered
+        assign_subscription(
+            team.world, team.stamp(), "beta", team.subscription, "sold", moved_from=ACME
+        )
+        assert sync_seats(team.world, team.stamp, ACME, None) == []
+        assert [one.code for one in team.facts(SeatSyncFailed)] == ["subscription_moved"]
+        assert not team.account().seat_syncs.unanswered
+        beta = team.world.book.load(ACCOUNT, "beta").state
+        assert list(team.account().rows(team.now)) == []
+        assert [row.seats for row in beta.rows(team.now)] == [8]
+
+
+def test_a_step_that_is_answered_after_the_move_is_reported_where_the_subscription_is() -> None:
+    with billed_team(seats=2) as team:
+        team.take(8)
+        team.wait(minutes=10)
+        gateway = cast(StripeGateway, team.world.stripe)
+
+        class MovedMeanwhile:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(gateway, name)
+
+            def set_billed_seats(self, change: SeatChange, key: str) -> Retrieved:
+                found = gateway.set_billed_seats(change, key)
+                id = team.subscription
+                assign_subscription(team.world, team.stamp(), "beta", id, "sold", moved_from=ACME)
+                return found
+
+        world = team.world._replace(stripe=cast(StripeGateway, MovedMeanwhile()))
+        assert sync_seats(world, team.stamp, ACME, None) == []
+        beta = team.world.book.load(ACCOUNT, "beta").state
+        assert not team.account().seat_syncs.unanswered
+        assert list(team.account().rows(team.now)) == []
+        assert [row.seats for row in beta.rows(team.now)] == [8]
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "seats_there"), [("cut", "given_up", 2), ("applied_then_cut", "done", 3)]
+)
+def test_a_purchase_under_way_is_closed(fault: str, outcome: str, seats_there: int) -> None:
+    with shop() as it:
+        bought = it.subscribe(seats=2)
+        it.stripe.fail(fault, path="/v1/subscription_items", method="POST")
+        assert it.buy(seats=1, key="k-1").status == 503
+        it.stripe.mend()
+        now = stamp(it.api.clock.now)
+        assign_subscription(it.api.ports, now, "beta", bought["id"], "sold", moved_from="acme")
+        assert it.buy(seats=1, key="k-1").status == 201
+        answered = [one.outcome for one in it.facts(StripeSeatsAnswered)]  # type: ignore[attr-defined]
+        assert answered == [outcome]
+        assert it.buy(seats=1, key="k-2").status == 201
+        assert it.seats() == 0
+        there = it.account("beta").pool("cloud_pos", None, it.api.clock.now)
+        assert there.seats == seats_there
