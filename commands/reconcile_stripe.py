@@ -26,7 +26,13 @@ from ledger.streams.stripe import (
     StripeSubscriptionReported,
 )
 from ledger.streams.stripe_event import STRIPE_EVENT
-from ledger.streams.stripe_state import StripeSubscription, differing, is_news, understood
+from ledger.streams.stripe_state import (
+    StripeSubscription,
+    differing,
+    is_news,
+    tells_terms,
+    understood,
+)
 from ledger.stripe_objects import (
     LINES_MAX,
     NotAnEvent,
@@ -150,6 +156,8 @@ def _what(
     told = [name.replace("_", " ") for name in differing(known, report)]
     if known.lacks_items and report.items is not None and "items" not in told:
         told.append("items")
+    if not told and tells_terms(known, report):
+        told.append("amounts")
     told += [f"what {price} gives" for price in understood(known, report)]
     return ", ".join(told + [f"is {other}'s as well" for other in others])
 

@@ -278,6 +278,10 @@ def _reckoned(
         return found._replace(unknown="by_use")
     if any(charge.amount is None for charge in charges):
         return found._replace(unknown="not_told")
+    latest = subscription.told.latest_invoice
+    if latest is not None and all(told.invoice != latest for told in invoices):
+        # A customer's own discount is not told with the subscription, but shows on that invoice.
+        return found._replace(unknown="not_told")
     last = _last(items, invoices)
     if not _adds_or_takes_off(subscription, items, invoices):
         return _totalled(found, _Sums((), 0))

@@ -43,6 +43,7 @@ from ledger.streams.stripe import (
     StripeInvoiceReported,
     StripeItem,
     StripeSubscriptionReported,
+    StripeTerms,
 )
 
 # For so long does Stripe try again to deliver an event.
@@ -266,10 +267,15 @@ class Material(NamedTuple):
 
     Attributes:
         items: id, price, quantity and end of the period of each, in order.
+        amounts: by item, its price's unit amount, currency, and what else its amount depends on.
+        discounts: ids of those of the subscription, and of its items by item.
     """
 
     status: str | None
     items: tuple[tuple[str, str, int, datetime], ...]
+    amounts: tuple[tuple[str, ...], ...]
+    discounts: tuple[tuple[str, tuple[str, ...]], ...]
+    currency: str | None
     customer: str | None
     trial_end: datetime | None
     cancel_at: datetime | None
@@ -280,6 +286,8 @@ class Material(NamedTuple):
 
 def material(report: StripeSubscriptionReported, items: Iterable[StripeItem]) -> Material:
     """Answer what counts in a report, with the items that are known."""
+    items = tuple(items)
+    discounts = (("", report.discounts), *((one.id or "", one.discounts) for one in items))
     return Material(
         report.status,
         tuple(
@@ -288,6 +296,9 @@ def material(report: StripeSubscriptionReported, items: Iterable[StripeItem]) ->
                 for one in items
             )
         ),
+        tuple(sorted(_amount(one) for one in items)),
+        tuple(sorted((id, tuple(sorted(its))) for id, its in discounts if its)),
+        report.currency,
         report.customer,
         report.trial_end,
         report.cancel_at,
@@ -295,6 +306,12 @@ def material(report: StripeSubscriptionReported, items: Iterable[StripeItem]) ->
         report.ended_at,
         report.pause_behavior,
     )
+
+
+def _amount(item: StripeItem) -> tuple[str, ...]:
+    terms = item.terms or StripeTerms()
+    what = (item.id, item.unit_amount, item.currency, terms.scheme, terms.divide_by, terms.rounding)
+    return (*(str(one or "") for one in what), terms.tax or "", *sorted(terms.tax_rates))
 
 
 class StripeInvoice(Struct, frozen=True, gc=False):
@@ -448,12 +465,44 @@ def differing(known: StripeSubscription | None, report: StripeSubscriptionReport
     """Answer in what a report contradicts the state, as names of `Material`; all of no state."""
     if known is None:
         return list(Material._fields)
-    said = material(report, known.items if report.items is None else report.items)
+    had, told = known.items, known.items if report.items is None else report.items
+    ours = material(known.told, _with_terms_of(had, told))
+    theirs = material(report, _with_terms_of(told, had))
     return [
         name
-        for name, ours, theirs in zip(Material._fields, known.material, said, strict=True)
-        if ours != theirs
+        for name, one, other in zip(Material._fields, ours, theirs, strict=True)
+        if one != other
     ]
+
+
+def _with_terms_of(
+    items: tuple[StripeItem, ...], others: tuple[StripeItem, ...]
+) -> tuple[StripeItem, ...]:
+    """Return items with terms of others where they have none: what is not told contradicts nothing.
+
+    Old shapes do not tell whether tax is taken, and a price that comes by its id alone, nothing.
+    """
+    known = {(one.id, one.price): one for one in others}
+    return tuple(_with_terms(one, known.get((one.id, one.price))) for one in items)
+
+
+def _with_terms(item: StripeItem, other: StripeItem | None) -> StripeItem:
+    if other is None or other.terms is None:
+        return item
+    if item.terms is None:
+        return replace(
+            item, terms=other.terms, unit_amount=other.unit_amount, currency=other.currency
+        )
+    if item.terms.tax is None:
+        terms = replace(item.terms, tax=other.terms.tax, tax_rates=other.terms.tax_rates)
+        return replace(item, terms=terms)
+    return item
+
+
+def tells_terms(known: StripeSubscription, report: StripeSubscriptionReported) -> bool:
+    """Tell whether a report has terms of an item that had none."""
+    without = {(one.id, one.price) for one in known.items if one.terms is None}
+    return any(one.terms and (one.id, one.price) in without for one in report.items or ())
 
 
 def is_tie(known: StripeSubscription | None, report: StripeSubscriptionReported) -> bool:
@@ -485,6 +534,7 @@ def is_news(known: StripeSubscription | None, report: StripeSubscriptionReported
     return report.rank > known.told.rank and (
         bool(differing(known, report))
         or bool(understood(known, report))
+        or tells_terms(known, report)
         or (known.lacks_items and report.items is not None)
     )
 

@@ -631,3 +631,17 @@ def test_a_large_amount_is_exact(api: Api) -> None:
     assert costs(view) is None
     view = told(api, subscription(items=[till(999_999_998, "99999999999999999999.5")]))
     assert costs(view) == 99999999999999999999 * 999_999_998 + 499_999_999
+
+
+def test_a_discount_of_the_customers_own_may_be_there_until_the_latest_invoice_is_on_record(
+    api: Api,
+) -> None:
+    bought = subscription(items=[till(2, 1500)], **taxed(), latest_invoice="in_9")
+    assert costs(told(api, bought)) is None
+    assert costs(told(api, bill(line(2, 3000)))) is None
+    assert costs(told(api, bill(line(2, 3000), id="in_9"))) == 3000
+
+
+def test_a_discount_of_the_customers_own_shows_on_the_latest_invoice(api: Api) -> None:
+    bought = subscription(items=[till(2, 1500)], **taxed(), latest_invoice="in_1")
+    assert costs(told(api, bought, bill(line(2, 3000), total=1500, **off(1500)))) is None

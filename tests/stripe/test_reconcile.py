@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any
 
@@ -280,3 +281,31 @@ def test_the_command_prints_what_was_missed_and_exits_with_1(
     stripe.fail("down")
     down = keyfold.run("stripe", "reconcile")
     assert (down.code, down.err.split(":")[0]) == (1, "stripe_unavailable")
+
+
+def test_a_discount_that_was_missed_is_found_once(
+    stripe: StripeServer, life: Life, world: Ports
+) -> None:
+    life.live([Step("wait", days=1)])
+    hear(world, stripe)
+    (sub,) = stripe.get("/v1/subscriptions")["data"]
+    coupon = stripe.post("/v1/coupons", {"percent_off": 50, "duration": "forever"})
+    stripe.post(f"/v1/subscriptions/{sub['id']}", {"discounts": [{"coupon": coupon["id"]}]})
+    stripe.events.clear()
+    assert ("subscription", "acme", "discounts") in drift(world, stripe)
+    assert drift(world, stripe) == []
+
+
+def test_terms_that_were_not_kept_are_found_once(
+    stripe: StripeServer, life: Life, world: Ports
+) -> None:
+    life.live([Step("wait", days=1)])
+    heard = deepcopy(list(stripe.events))
+    for one in heard:
+        if one["type"].startswith("customer.subscription."):
+            for part in one["data"]["object"]["items"]["data"]:
+                part["price"] = part["price"]["id"]
+                part.pop("plan", None)
+    hear(world, stripe, heard)
+    assert [kind for kind, _, _ in drift(world, stripe)] == ["subscription"]
+    assert drift(world, stripe) == []
