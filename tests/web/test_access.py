@@ -224,7 +224,7 @@ def filled(api: Api, route: Route) -> tuple[str, dict[str, Any] | None]:
     if body and "code" in body:
         body = {"code": key["code"], "account": account, "session": "s-1"}
     if body and "customer" in body:
-        body = {"customer": f"cus_{account.removeprefix('acct-')}"}
+        body = {**body, "customer": f"cus_{account.removeprefix('acct-')}"}
     return path + route.query, body
 
 
