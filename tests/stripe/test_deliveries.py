@@ -157,7 +157,7 @@ REFUSED = {
         signed(body_of({"object": "v2.core.event", "id": "evt_1"})),
         "`object` must be `event`",
     ),
-    "a connected account's": (signed(body_of({**EVENT, "account": "acct_1"})), "connected account"),
+    "a connected account's": (signed(body_of({**EVENT, "account": "acct_1"})), "which one is ours"),
 }
 
 
