@@ -30,7 +30,7 @@ from ledger.cloud_events import Header, NotAnExport, read_header, row_of, secret
 from ledger.codec import UnknownEvent
 from ledger.events import AnyEvent, Stream
 from ledger.proof import HASH_BYTES, Frontier, leaf_hash
-from ledger.store.filling import Filling, filling
+from ledger.store.filling import Filling, VersionOutOfTurn, filling
 from ledger.store.recorder import Row
 
 PAGE_EVENTS: Final = 2_000
@@ -196,8 +196,31 @@ def _add(filled: Filling, rows: list[Row]) -> None:
         filled.add(rows)
     except DataError:
         raise _between(rows, "is a name that no database can hold") from None
+    except VersionOutOfTurn:
+        raise _first_out_of_turn(filled, rows) from None
     except IntegrityError:
-        raise _between(rows, "is a version of a stream that is there already") from None
+        raise _there_already(rows) from None
+
+
+def _first_out_of_turn(filled: Filling, rows: list[Row]) -> BadExport:
+    """Return what does not follow in its stream; some of the rows may have been added."""
+    versions = {
+        row.stream: row.version
+        for row in filled.read_streams(sorted({row.stream for row in rows}))
+        if row.position < rows[0].position
+    }
+    for row in rows:
+        belongs = versions.get(row.stream, 0) + 1
+        if row.version > belongs:
+            return _out_of_turn(row, belongs)
+        if row.version < belongs:
+            break
+        versions[row.stream] = row.version
+    return _there_already(rows)
+
+
+def _there_already(rows: list[Row]) -> BadExport:
+    return _between(rows, "is a version of a stream that is there already")
 
 
 def _between(rows: list[Row], what: str) -> BadExport:

@@ -34,6 +34,10 @@ class LedgerNotEmpty(Exception):
     """The ledger holds events already."""
 
 
+class VersionOutOfTurn(IntegrityError):
+    """A row's version is not the next one of its stream; rows before it may have been added."""
+
+
 class Filling(Protocol):
     """A ledger that is being filled."""
 
@@ -128,7 +132,8 @@ class _SqliteFilling:
         try:
             self._cursor.executemany(_SQLITE_INSERT, rows)
         except sqlite3.IntegrityError as error:
-            raise IntegrityError(str(error)) from error
+            kind = VersionOutOfTurn if "the next version" in str(error) else IntegrityError
+            raise kind(str(error)) from error
 
     def read_from(self, after: int, limit: int) -> list[Row]:
         return self._read(_SQLITE_READ_FROM, (after, limit))

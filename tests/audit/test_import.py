@@ -52,7 +52,7 @@ def test_it_goes_on_from_there(world: Ports, whole: bytes) -> None:
     take_in(world, whole.splitlines(keepends=True))
     head = world.book.head()
     key = issue(world)
-    redeem_key(world, stamp(), Try("newcomer", "s-1", key.code))
+    redeem_key(world, stamp(), Try("newcomer", "s-new", key.code))
     occupy_seat(world, stamp(), Sitting("newcomer", "cloud_pos", None, "till-1"))
     assert world.book.head() == head + 5
 
