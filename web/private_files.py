@@ -12,9 +12,14 @@ from pathlib import Path
 from typing import Final
 
 from ledger.store.sqlite_datastore import path_of
-from web.wiring import secret_file
 
+SECRET_FILE: Final = "keyfold.secret"
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+def secret_file(database_url: str) -> Path:
+    """Return where the secret of a SQLite ledger is kept: beside its file."""
+    return Path(database_url.removeprefix("sqlite:///")).parent / SECRET_FILE
 
 
 def open_to_others(database_url: str) -> Iterator[tuple[Path, int]]:

@@ -30,9 +30,8 @@ from projections.stores import Tables, open_tables
 from projections.stripe_holders import stripe_holders
 from web import waiting
 from web.clock import Clock, system_clock, test_clock
+from web.private_files import secret_file
 from web.settings import SettingError, Settings
-
-SECRET_FILE = "keyfold.secret"
 
 
 class Wiring(NamedTuple):
@@ -130,11 +129,6 @@ def _stripe(settings: Settings, *, for_persons: bool) -> StripeGateway | None:
     if not key:
         return None
     return StripeGateway(key, base, for_persons=for_persons, persons_max=waiting.places())
-
-
-def secret_file(database_url: str) -> Path:
-    """Answer where the secret of a SQLite ledger is kept: beside its file."""
-    return Path(database_url.removeprefix("sqlite:///")).parent / SECRET_FILE
 
 
 def _secret_beside(database_url: str, text_keys: TextKeys) -> Secret:

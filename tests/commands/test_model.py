@@ -167,10 +167,13 @@ class Machine(RuleBasedStateMachine):
         answer = self.ask(redeem_key if consuming else validate_key, wanted)
         if account.blocked(self.clock):
             assert answer == "too_many_attempts"
+        elif key.subscription in account.subscriptions:
+            assert answer == "key_already_yours"
         elif key.status(at) != "issued":
             assert answer == "key_not_available"
             account.failures.append(self.clock)
         elif consuming:
+            assert not isinstance(answer, str), answer
             key.state, key.subscription = "redeemed", answer.subscription
             account.subscriptions[answer.subscription] = ModelSubscription(
                 key.pool, key.seats, add_months(at, key.months)
@@ -198,10 +201,19 @@ class Machine(RuleBasedStateMachine):
         if status in ("revoked", "lapsed"):
             assert answer == ("key_already_revoked" if status == "revoked" else "key_lapsed")
             return
+        if key.subscription is not None and not self.gives_seats(key.subscription):
+            assert answer == "subscription_ended"
+            return
         self.keys[answer.id] = ModelKey(
             answer.code, key.pool, key.seats, key.months, key.redeem_by, key.state, key.subscription
         )
         key.state = "revoked"
+
+    def gives_seats(self, id: str) -> bool:
+        for account in self.accounts.values():
+            if found := account.subscriptions.get(id):
+                return not found.terminated and self.clock < found.end
+        return False
 
     @rule(name=NAME, pool=POOL, holder=HOLDER)
     def occupy_any(self, name: str, pool: Pool, holder: str) -> None:

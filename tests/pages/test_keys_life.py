@@ -130,7 +130,7 @@ def test_a_visit_ends_and_says_how_to_come_back(timed: Timed, page: Page) -> Non
     timed.be("2026-03-22T10:00:00Z")
     customer = timed.customer(page, minutes=5)
     customer.go("POS Manager")
-    timed.be("2026-03-22T10:05:00Z")
+    timed.be("2026-03-22T10:41:00Z")
     before = timed.head()
     page.get_by_label("Certificate file").set_input_files(
         {"name": "a", "mimeType": "text/plain", "buffer": b"a"}
