@@ -30,11 +30,13 @@ from tests.proof.test_verifier_stripe import export
 from tests.stripe.billed_team import ACME, TEAM, billed_team
 from tests.stripe.payloads import Json, changed, event, invoice
 from tests.stripe.shop import shop
-from tests.stripe.test_price_meaning import TWICE, of
+from tests.stripe.test_price_meaning import PRICE, TWICE, of
 from tests.worlds import DAY, NOON, ports, stamp
 from web import answers
 
 NOW = NOON + 9 * DAY
+# By its id a price is mapped without asking Stripe which key it has now.
+TWICE_BY_ID = TWICE.replace('lookup_key = "cloud_pos_month"', f'price = "{PRICE}"')
 Way = Callable[[Ports], str]
 
 
@@ -131,7 +133,7 @@ def test_prices_mean_what_they_meant(way: Way) -> None:
 def test_prices_that_were_mapped_anew_stay_so(way: Way) -> None:
     world = linked()
     tell(world, unnamed(of("cloud_pos_month", 3)), 1)
-    map_prices(world._replace(catalog=parse(TWICE)), stamp(NOW), "acme")
+    map_prices(world._replace(catalog=parse(TWICE_BY_ID)), stamp(NOW), "acme")
     assert seats(world, "acme") == 6
     account = way(world)
     assert (seats(world, account), sum(of_both(world))) == (6, 6)
@@ -140,7 +142,7 @@ def test_prices_that_were_mapped_anew_stay_so(way: Way) -> None:
 @EACH_WAY
 def test_prices_that_the_account_was_told_of_before_the_subscription_stay_so(way: Way) -> None:
     world = linked()
-    changing = world._replace(catalog=parse(TWICE))
+    changing = world._replace(catalog=parse(TWICE_BY_ID))
     tell(world, unnamed(of("cloud_pos_month", 3)) | {"id": "sub_2"}, 1)
     map_prices(changing, stamp(NOW), "acme")
     tell(world, unnamed(of(None, 2)), 2)
@@ -174,7 +176,7 @@ def test_the_auditors_program_has_the_same(way: Way, tmp_path: Path) -> None:
     world = linked()
     tell(world, unnamed(of("cloud_pos_month")), 1)
     tell(world, unnamed(of(None, 3)), 2)
-    map_prices(world._replace(catalog=parse(TWICE)), stamp(NOW), "acme")
+    map_prices(world._replace(catalog=parse(TWICE_BY_ID)), stamp(NOW), "acme")
     way(world)
     auditor.keeps("ledger.jsonl", export(world.book))
     for account in ("acme", "beta"):
@@ -230,9 +232,9 @@ def test_what_is_told_late_is_no_past_of_two_accounts(way: Way) -> None:
 def test_what_is_mapped_anew_later_counts_in_the_account_that_has_it() -> None:
     world = linked()
     tell(world, unnamed(of("cloud_pos_month", 3)), 1)
-    map_prices(world._replace(catalog=parse(TWICE)), stamp(NOW), "acme")
+    map_prices(world._replace(catalog=parse(TWICE_BY_ID)), stamp(NOW), "acme")
     move(world)
-    thrice = parse(TWICE.replace("seats = 2", "seats = 3"))
+    thrice = parse(TWICE_BY_ID.replace("seats = 2", "seats = 3"))
     map_prices(world._replace(catalog=thrice), stamp(NOW), "beta")
     assert of_both(world) == (0, 9)
     assert world.book.load(ACCOUNT, "acme").state.stripe.subscriptions == {}
