@@ -131,6 +131,17 @@ def _of_catalog(catalog: Catalog) -> dict[str, dict[str, Any]]:
     return {
         "products": {"enum": [product.id for product in catalog.products]},
         "tiers": {"enum": list(dict.fromkeys(tiers))},
+        "pages": {
+            "enum": [
+                "subscriptions",
+                "billing",
+                *(
+                    f"{page}/{product.id}"
+                    for page in ("manage", "buy", "activate")
+                    for product in catalog.products
+                ),
+            ]
+        },
     }
 
 

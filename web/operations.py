@@ -245,7 +245,10 @@ def _page(
             this_g().stamp = stamp()._replace(reached=_wait_for(position))
         if wants_query:
             given["query"] = asked
-        return view(**given) if position is None else _at_least(position, view, given)
+        # An answer about an event of one position says that, and not what it was computed at.
+        if position is None or "position" in asked:
+            return view(**given)
+        return _at_least(position, view, given)
 
     return page
 

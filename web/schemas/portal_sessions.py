@@ -7,8 +7,10 @@ from typing import ClassVar
 import marshmallow as ma
 
 from commands.open_portal_session import DISPLAY_NAME_MAX, MINUTES_DEFAULT, MINUTES_MAX
+from ledger.limits import TEXT_LENGTH_MAX
 from ledger.permissions import PERMISSIONS
 from web.return_urls import LENGTH_MAX
+from web.schemas.asked import OF_CATALOG, TEXT
 from web.schemas.fields import Shape, Text, WholeNumber, long_at_most, one_of, within
 
 
@@ -47,6 +49,7 @@ class MakeLink(Shape):
         validate=long_at_most(DISPLAY_NAME_MAX),
         metadata={
             "description": "What the account is called on the pages. It is not recorded.",
+            **TEXT,
         },
     )
     page = Text(
@@ -57,6 +60,7 @@ class MakeLink(Shape):
             " `manage/PRODUCT`, `buy/PRODUCT` or `activate/PRODUCT`. With the last, an activation"
             " key may follow the link as its fragment, `#POS-…`: the page puts it into the field,"
             " and sends nothing.",
+            OF_CATALOG: "pages",
         },
     )
     minutes = WholeNumber(
@@ -77,7 +81,8 @@ class EndSessions(Shape):
 
     reason = Text(
         required=True,
-        metadata={"description": "Kept encrypted, until the account is erased."},
+        validate=long_at_most(TEXT_LENGTH_MAX),
+        metadata={"description": "Kept encrypted, until the account is erased.", **TEXT},
     )
 
 
