@@ -186,10 +186,11 @@ def test_who_waits_for_the_turn_hears_ctrl_c(
 def test_connections_that_were_closed_while_idle_cost_nothing(
     recorder: Recorder, wire: Wire, account: Account, session: psycopg.Connection
 ) -> None:
-    for close_all in (lambda: terminate(session), wire.cut):
+    for version, close_all in enumerate((lambda: terminate(session), wire.cut), start=1):
         close_all()
         wait_until(lambda: not backends(session))
-        assert account.append(recorder, ("new", recorder.head())) is None
+        assert recorder.head() == 2 + version
+        assert account.append(recorder, ("new", version)) is None
     close_all()
     assert recorder.head() == 5
 
