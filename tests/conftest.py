@@ -61,14 +61,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[SESSION_FOLDER] = Path(worker["session_folder"])
 
 
-# Seats whose facts were recorded late: holders are ordered by version since ADR 20, and these expect
-# the order of `occupied_at`; which is right is to be decided. The other finds a text of the new
-# session stream. Each is to be mended, and none added.
+# Seats whose facts were recorded late: holders are ordered by version since ADR 20, and these
+# expect the order of `occupied_at`; which is right is to be decided. None is to be added.
 UNDECIDED = (
     "test_seat_history.py::test_the_chart[late facts",
     "test_seats.py::test_who_sits_where[who sat down earlier comes first, even",
     "test_histories.py::test_the_chart_says_at_and_between",
-    "test_stolen_database.py::test_no_code_token_or_text_is_in_what",
 )
 
 
