@@ -66,8 +66,12 @@ def assign_subscription(
             *checks.reason(ports, reason),
         ]
     )
-    if not ports.book.load(STRIPE_OBJECT, stripe_subscription).version:
-        _ask(ports, stamp, stripe_subscription)
+    held, known_before = ports.book.load_all(
+        (ACCOUNT, account), (STRIPE_OBJECT, stripe_subscription)
+    )
+    account_stream.expect_version(held.version, expected_version)
+    if not known_before.version and _ask(ports, stamp, stripe_subscription) == account:
+        expected_version = None  # it moved by what was asked here; there is nothing left to do
 
     def attempt() -> Assigned:
         draft = Draft(ports)
@@ -101,14 +105,17 @@ def assign_subscription(
     return deciding(attempt)
 
 
-def _ask(ports: Ports, stamp: Stamp, id: str) -> None:
+def _ask(ports: Ports, stamp: Stamp, id: str) -> str | None:
+    """Record a subscription as Stripe has it; return the account that it names, if any."""
     if ports.stripe is None:
-        return
+        return None
     try:
-        record_retrieved(ports, stamp, ports.stripe.subscription(id))
+        recorded = record_retrieved(ports, stamp, ports.stripe.subscription(id))
     except StripeRefused as refused:
         if refused.code != "resource_missing":
             raise
+        return None
+    return recorded.account if recorded else None
 
 
 def _subscription(value: str) -> list[FieldError]:

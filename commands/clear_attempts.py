@@ -8,16 +8,28 @@ from commands.ports import Ports
 from ledger.book import Change
 from ledger.events import Stamp
 from ledger.streams import attempts
+from ledger.streams.account import ACCOUNT, expect_version
 from ledger.streams.attempts import ATTEMPTS
 
 
-def clear_attempts(ports: Ports, stamp: Stamp, account: str, reason: str) -> int:
+def clear_attempts(
+    ports: Ports,
+    stamp: Stamp,
+    account: str,
+    reason: str,
+    *,
+    expected_version: int | None = None,
+) -> int:
     """Let an account, and every session on it, try codes again; return the ledger's position.
 
     A session that is blocked by tries on other accounts, too, stays blocked there.
 
+    Args:
+        expected_version: of the account, if the caller has seen one.
+
     Raises:
         InvalidRequest: no reason, or fields that do not fit.
+        VersionMismatch: something was recorded since.
     """
     checks.refuse_if(
         [
@@ -28,7 +40,8 @@ def clear_attempts(ports: Ports, stamp: Stamp, account: str, reason: str) -> int
     )
 
     def attempt() -> int:
-        loaded = ports.book.load(ATTEMPTS, account)
+        loaded, held = ports.book.load_all((ATTEMPTS, account), (ACCOUNT, account))
+        expect_version(held.version, expected_version)
         sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
         return ports.book.append(stamp, Change(loaded, attempts.lift(sealed))).position
 

@@ -26,6 +26,7 @@ from ledger.events import Stamp
 from ledger.permissions import PERMISSIONS
 from ledger.refusals import FieldError
 from ledger.streams import portal_session, signing_keys, token
+from ledger.streams.account import ACCOUNT, expect_version
 from ledger.streams.portal_access import PORTAL_ACCESS, PortalSessionsEnded
 from ledger.streams.portal_session import PORTAL_SESSION, LinkInvalid, PortalLinkMade
 from ledger.streams.signing_keys import SIGNING_KEYS
@@ -96,14 +97,23 @@ class _Link(Struct, frozen=True, forbid_unknown_fields=True):
     page: str | None
 
 
-def make_link(ports: Ports, key: bytes, stamp: Stamp, granted: Granted) -> MadeLink:
+def make_link(
+    ports: Ports,
+    key: bytes,
+    stamp: Stamp,
+    granted: Granted,
+    *,
+    expected_version: int | None = None,
+) -> MadeLink:
     """Make a link, which is opened once and in time, and record that it was made.
 
     Args:
         key: what the keys that links are signed with are made of.
+        expected_version: of the account, if the caller has seen one.
 
     Raises:
         InvalidRequest: fields that do not fit.
+        VersionMismatch: something was recorded since.
     """
     checks.refuse_if(_errors(ports, granted))
     id = base64.b32encode(ports.random_bytes(ID_BYTES)).decode().rstrip("=").lower()
@@ -120,7 +130,10 @@ def make_link(ports: Ports, key: bytes, stamp: Stamp, granted: Granted) -> MadeL
     )
 
     def attempt() -> MadeLink:
-        made, keys = ports.book.load_all((PORTAL_SESSION, id), (SIGNING_KEYS, signing_keys.ID))
+        made, keys, held = ports.book.load_all(
+            (PORTAL_SESSION, id), (SIGNING_KEYS, signing_keys.ID), (ACCOUNT, granted.account)
+        )
+        expect_version(held.version, expected_version)
         appended = ports.book.append(stamp, Change(made, [fact]))
         signed = signing.sign(signing_keys.keys(key, keys.state)[0], PURPOSE, link)
         return MadeLink(f"{id}.{signed}", appended.position)
@@ -191,11 +204,22 @@ def leave_portal_session(ports: Ports, stamp: Stamp, session: str) -> None:
     deciding(attempt)
 
 
-def end_portal_sessions(ports: Ports, stamp: Stamp, account: str, reason: str) -> int:
+def end_portal_sessions(
+    ports: Ports,
+    stamp: Stamp,
+    account: str,
+    reason: str,
+    *,
+    expected_version: int | None = None,
+) -> int:
     """End all sessions of an account, and take its unopened links back; return the position.
+
+    Args:
+        expected_version: of the account, if the caller has seen one.
 
     Raises:
         InvalidRequest: fields that do not fit.
+        VersionMismatch: something was recorded since.
     """
     checks.refuse_if(
         [
@@ -206,7 +230,8 @@ def end_portal_sessions(ports: Ports, stamp: Stamp, account: str, reason: str) -
     )
 
     def attempt() -> int:
-        loaded = ports.book.load(PORTAL_ACCESS, account)
+        loaded, held = ports.book.load_all((PORTAL_ACCESS, account), (ACCOUNT, account))
+        expect_version(held.version, expected_version)
         sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
         fact = PortalSessionsEnded(account=account, reason=sealed)
         return ports.book.append(stamp, Change(loaded, [fact])).position

@@ -10,7 +10,7 @@ from commands.ports import Ports
 from ledger.book import Loaded
 from ledger.events import Stamp
 from ledger.refusals import CustomerShared, NoStripeCustomer
-from ledger.streams.account import ACCOUNT
+from ledger.streams.account import ACCOUNT, expect_version
 from ledger.streams.account_state import Account
 from ledger.streams.stripe_customer import STRIPE_CUSTOMER
 from ledger.streams.stripe_state import customer_of
@@ -18,7 +18,14 @@ from ledger.streams.stripe_state import customer_of
 NONCE_BYTES = 16
 
 
-def open_stripe_portal(ports: Ports, stamp: Stamp, account: str, return_url: str) -> str:
+def open_stripe_portal(
+    ports: Ports,
+    stamp: Stamp,
+    account: str,
+    return_url: str,
+    *,
+    expected_version: int | None = None,
+) -> str:
     """Answer the address of the Customer Portal for an account's customer.
 
     It lets in whoever has it, so it is neither kept nor logged. Nothing is recorded: what the
@@ -27,10 +34,12 @@ def open_stripe_portal(ports: Ports, stamp: Stamp, account: str, return_url: str
     Args:
         return_url: where the portal leads back to; the caller has held it to the list of those
             allowed.
+        expected_version: of the account, if the caller has seen one.
 
     Raises:
         InvalidRequest: fields that do not fit.
         NotPermitted: by a session that may not manage billing.
+        VersionMismatch: something was recorded since.
         StripeNotConfigured: there is no key for Stripe.
         NoStripeCustomer: the account has no customer, or Stripe deleted it.
         CustomerShared: it is another account's, or pays for others as well.
@@ -38,9 +47,10 @@ def open_stripe_portal(ports: Ports, stamp: Stamp, account: str, return_url: str
     """
     checks.refuse_if(checks.account(account))
     stamp.require("manage_billing")
+    loaded = ports.book.load(ACCOUNT, account)
+    expect_version(loaded.version, expected_version)
     if ports.stripe is None:
         raise StripeNotConfigured
-    loaded = ports.book.load(ACCOUNT, account)
     side = loaded.state.stripe
     now = stamp.now
     customer = own_customer(ports, loaded, now)

@@ -289,6 +289,11 @@ class Book(Application[str]):
             for position, version, fact, state in rows
         ]
 
+    def facts_since(self, stream: Stream[Any], id: str, version: int) -> list[Fact]:
+        """Return what happened to a stream after a version, in order."""
+        _, rows = self.store.read_stream(stream.name(id), after=version)
+        return [event.fact for event in codec.occurrences(rows)]
+
     def occurrences(self, stream: Stream[Any], id: str) -> tuple[int, Iterator[AnyOccurrence]]:
         """Answer the ledger's head, and of all events of a stream what a fold needs, in order."""
         head, rows = self.store.read_stream(stream.name(id))

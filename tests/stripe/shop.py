@@ -47,7 +47,14 @@ class Shop:
 
     # Asking
 
-    def buy(self, account: str = "acme", *, key: str | None = None, **changes: Any) -> Got:
+    def buy(
+        self,
+        account: str = "acme",
+        *,
+        key: str | None = None,
+        version: int | None = None,
+        **changes: Any,
+    ) -> Got:
         """Ask for a Checkout of two Cloud POS seats by the month, unless told otherwise."""
         body = {
             "product": "cloud_pos",
@@ -58,6 +65,7 @@ class Shop:
             **changes,
         }
         headers = {"Idempotency-Key": key} if key else {}
+        headers |= {"If-Match": f'"{version}"'} if version is not None else {}
         return self.api.post("portal", f"/v1/accounts/{account}/checkout", body, headers=headers)
 
     def portal(self, account: str = "acme", return_url: str = BACK) -> Got:
@@ -97,6 +105,9 @@ class Shop:
 
     def account(self, id: str = "acme") -> Account:
         return self.api.ports.book.load(ACCOUNT, id).state
+
+    def version(self, id: str = "acme") -> int:
+        return self.api.ports.book.load(ACCOUNT, id).version
 
     def seats(self, product: str = "cloud_pos", tier: str | None = None) -> int:
         return self.account().pool(product, tier, self.api.clock.now).seats

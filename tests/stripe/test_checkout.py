@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from commands.gateways.stripe import Retrieved, StripeGateway
-from commands.start_checkout import Purchase, start_checkout
+from commands.purchase import Purchase
+from commands.start_checkout import start_checkout
 from ledger.catalog import parse
+from ledger.refusals import VersionMismatch
 from ledger.streams.stripe import StripeCheckoutStarted, StripeSeatsAnswered, StripeSeatsAsked
 from tests.stripe.shop import BACK, CHECKOUTS, ITEMS, SUCCESS, Shop, price, shop
 from tests.web.api import memory_api
@@ -320,6 +322,60 @@ def test_one_request_sent_many_times_at_once_buys_once(it: Shop) -> None:
     assert it.quantities(bought["id"]) == {"cloud_pos_month": 3}
 
 
+# Held to a version of the account
+
+
+def test_a_quantity_is_raised_on_the_version_that_was_read_and_on_no_other(it: Shop) -> None:
+    bought = it.subscribe(seats=2)
+    version = it.version()
+    got = it.buy(seats=3, version=version - 1)
+    assert (got.status, got.code, got.body["version"]) == (412, "version_mismatch", version)
+    assert it.quantities(bought["id"]) == {"cloud_pos_month": 2}
+    assert it.buy(seats=3, version=version).body["changed"] == "quantity"
+    assert it.buy(seats=3, version=version).status == 412
+    assert it.quantities(bought["id"]) == {"cloud_pos_month": 5}
+
+
+def test_a_purchase_that_is_repeated_is_answered_though_it_moved_the_account(it: Shop) -> None:
+    bought = it.subscribe(seats=2)
+    version = it.version()
+    first, again = (it.buy(seats=3, key="k-1", version=version) for _ in range(2))
+    assert (first.status, again.status, again.body) == (201, 201, first.body)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert it.buy(seats=3, key="k-2", version=version).status == 412
+    assert it.quantities(bought["id"]) == {"cloud_pos_month": 5}
+
+
+def test_what_stripe_is_asked_on_the_way_is_no_change_of_the_account(it: Shop) -> None:
+    bought = it.subscribe(seats=2)
+    (item,) = it.stripe.get(f"/v1/subscriptions/{bought['id']}")["items"]["data"]
+    it.stripe.post(f"{ITEMS}/{item['id']}", {"quantity": 4})  # at Stripe, and not heard of yet
+    got = it.buy(seats=3, version=it.version())
+    assert (got.status, got.body["seats"]) == (201, 7)
+
+
+def test_a_session_at_checkout_is_begun_on_the_version_that_was_read_and_on_no_other(
+    it: Shop,
+) -> None:
+    it.api.redeem()
+    assert it.buy(version=0).status == 412
+    assert it.asked("POST", CHECKOUTS) == []
+    assert it.buy(version=1).status == 201
+
+
+@pytest.mark.parametrize("seats", [1, 2])
+def test_two_purchases_on_one_version_are_one(it: Shop, seats: int) -> None:
+    bought = it.subscribe(seats=2)
+    version = it.version()
+    overtaken = Overtaken(it.stripe.api_key, it.stripe.url)
+    overtaken.overtake = lambda: it.buy(seats=seats, version=version)
+    ports = it.api.ports._replace(stripe=overtaken)
+    purchase = Purchase("acme", "cloud_pos", None, 2, "month", SUCCESS, BACK)
+    with pytest.raises(VersionMismatch):
+        start_checkout(ports, stamp(NOON), purchase, expected_version=version)
+    assert it.quantities(bought["id"]) == {"cloud_pos_month": 2 + seats}
+
+
 # What is refused
 
 
@@ -447,7 +503,8 @@ def test_a_price_is_known_by_its_product_too() -> None:
 
 @pytest.mark.parametrize("field", ["success_url", "cancel_url"])
 def test_customers_are_led_back_only_to_addresses_on_the_list(it: Shop, field: str) -> None:
-    got = it.buy(**{field: "https://elsewhere.example/"})
+    changes: dict[str, Any] = {field: "https://elsewhere.example/"}
+    got = it.buy(**changes)
     assert (got.status, got.pointers) == (422, [f"/{field}"])
     assert it.stripe.requests == []
 

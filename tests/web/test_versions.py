@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from tests.stripe.shop import shop
 from tests.web.api import POS, Api, memory_api
 
 SEATS = "/v1/accounts/acme/seats/cloud_pos"
@@ -90,3 +91,70 @@ def test_a_position_that_is_about_to_come_is_waited_for() -> None:
     got = api.get("admin", f"/v1/accounts/acme/subscriptions?min_position={expected}")
     order.join()
     assert (got.status, got.body["position"]) == (200, expected)
+
+
+# Every write to an account
+
+RETURN = "http://127.0.0.1:8000/docs"
+SUBSCRIPTION = "kfsub_" + "a" * 26
+REASON: dict[str, object] = {"reason": "asked for"}
+# By operation: a body that fits. One that writes to an account and is not here fails the test.
+WRITES: dict[str, dict[str, object]] = {
+    "assign_stripe_subscription": REASON,
+    "clear_attempts": REASON,
+    "end_sessions": REASON,
+    "link_stripe_customer": {"customer": "cus_1"},
+    "make_portal_session": {},
+    "occupy_seat": {},
+    "open_stripe_portal": {"return_url": RETURN},
+    "redeem_key": {"code": "POS-ABCD-EFGH-7K2M", "account": "acme", "session": "s"},
+    "release_seat": {},
+    "start_checkout": {
+        "product": "cloud_pos",
+        "seats": 2,
+        "interval": "month",
+        "success_url": RETURN,
+        "cancel_url": RETURN,
+    },
+    "terminate_subscription": REASON,
+    "unlink_stripe_customer": {"customer": "cus_1", **REASON},
+}
+READS = {"explain", "validate_key"}
+PLACES = {
+    "account": "acme",
+    "holder": "till-1",
+    "product": "cloud_pos",
+    "subscription": SUBSCRIPTION,
+    "stripe_subscription": "sub_1",
+}
+
+
+def writes_to_an_account() -> list[tuple[str, str, str]]:
+    """Return method, path template and operation of each; of no account are keys and webhooks."""
+    found = []
+    for template, operations in memory_api().document["paths"].items():
+        for method, operation in operations.items():
+            is_write = method in {"post", "put", "patch", "delete"}
+            is_of_account = "{account}" in template or template.startswith("/v1/keys/redeem")
+            if is_write and is_of_account and operation["operationId"] not in READS:
+                found.append((method.upper(), template, operation["operationId"]))
+    return found
+
+
+@pytest.mark.parametrize(("method", "template", "operation"), writes_to_an_account())
+def test_every_write_to_an_account_is_held_to_its_version_before_anything_is_done(
+    method: str, template: str, operation: str
+) -> None:
+    with shop() as it:
+        it.api.redeem()
+        it.api.sit("till-1")
+        it.stripe.requests.clear()
+        head, path = it.api.head, template.format(**PLACES)
+        for stale in ('"0"', '"1"', '"3"'):
+            headers = {"If-Match": stale, "Idempotency-Key": f"k-{stale[1]}"}
+            got = it.api.ask("admin", method, path, WRITES[operation], headers=headers)
+            assert (got.status, got.body and got.body.get("code")) == (412, "version_mismatch")
+            assert got.body["version"] == 2
+        assert (it.api.head, it.stripe.requests) == (head, [])
+        got = it.api.ask("admin", method, path, WRITES[operation], headers={"If-Match": '"2"'})
+        assert got.status != 412

@@ -12,7 +12,8 @@ from flask import Response, abort, request, url_for
 
 from commands.gateways.stripe import StripeFault, StripeNotConfigured
 from commands.open_stripe_portal import open_stripe_portal
-from commands.start_checkout import INTERVALS, Purchase, start_checkout
+from commands.purchase import INTERVALS, Purchase
+from commands.start_checkout import start_checkout
 from ledger.catalog import Interval, Product
 from ledger.limits import SEATS_MAX
 from ledger.refusals import Refusal

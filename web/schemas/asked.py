@@ -302,5 +302,5 @@ class Repeatable(Shape):
     )
 
 
-class Redemption(IfMatch, Repeatable):
-    """A redemption may be repeated, and be held to a version of its account."""
+class RepeatableWrite(IfMatch, Repeatable):
+    """What may be repeated, and be held to a version of its account."""

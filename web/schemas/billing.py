@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import marshmallow as ma
 
-from commands.start_checkout import INTERVALS
+from commands.purchase import INTERVALS
 from ledger.limits import SEATS_MAX
 from web.return_urls import LENGTH_MAX
 from web.schemas.answered import OfAccount

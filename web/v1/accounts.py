@@ -165,13 +165,15 @@ def hold_to_pools(account: Account, product: str, tier: str | None) -> None:
     "POST",
     "/accounts/<account>/attempts/clear",
     access=only(SUPPORT, ADMIN),
+    headers=asked.IfMatch,
     body=asked.Reasoned,
     answers={204: Answered(None, "The account and its sessions may try.", ("Keyfold-Position",))},
+    refusals=(VersionMismatch,),
 )
-def clear_attempts(account: str, body: dict[str, Any]) -> Response:
+def clear_attempts(account: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
     """Let an account try codes again.
 
     Failed tries so far, in all of its sessions, count no more for this account. Recorded with the
     reason, also when nothing was blocked.
     """
-    return nothing(position=clear(ports(), stamp(), account, body["reason"]))
+    return nothing(position=clear(ports(), stamp(), account, body["reason"], **headers))

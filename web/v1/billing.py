@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response
 
 from commands.open_stripe_portal import open_stripe_portal as open_portal
-from commands.start_checkout import Purchase
+from commands.purchase import Purchase
 from commands.start_checkout import start_checkout as start
 from ledger.refusals import (
     CustomerShared,
@@ -15,6 +15,7 @@ from ledger.refusals import (
     NoStripeCustomer,
     SeatsFollowHolders,
     SubscriptionNotChangeable,
+    VersionMismatch,
 )
 from web import answers, return_urls
 from web.auth import ADMIN, PORTAL, only
@@ -41,7 +42,7 @@ _FAULTS = (STRIPE_NOT_CONFIGURED, STRIPE_UNAVAILABLE, STRIPE_REFUSED)
     "POST",
     "/accounts/<account>/checkout",
     access=only(PORTAL, ADMIN),
-    headers=asked.Repeatable,
+    headers=asked.RepeatableWrite,
     body=schemas.BuySeats,
     answers={
         201: Answered(
@@ -50,7 +51,7 @@ _FAULTS = (STRIPE_NOT_CONFIGURED, STRIPE_UNAVAILABLE, STRIPE_REFUSED)
             ("Keyfold-Position", "Idempotency-Replayed"),
         )
     },
-    refusals=(IdempotencyKeyReused, SubscriptionNotChangeable, SeatsFollowHolders),
+    refusals=(IdempotencyKeyReused, VersionMismatch, SubscriptionNotChangeable, SeatsFollowHolders),
     problems=(*_FAULTS, PAYMENT_FAILED),
 )
 def start_checkout(account: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
@@ -71,6 +72,10 @@ def start_checkout(account: str, headers: dict[str, Any], body: dict[str, Any]) 
     out. Without an `Idempotency-Key`, a request is the same as another that asks for the same while
     that is under way. A Checkout for the same product that is still open is answered again if it
     sells the same, and is expired if not: there are never two that could be paid.
+
+    With `If-Match`, nothing is bought unless the account is as it was read, but for what Stripe
+    itself answers on the way. A request that is repeated with its `Idempotency-Key` is answered as
+    before, whatever its `If-Match`.
     """
     settings = parts().wiring.settings
     return_urls.check(settings, "/success_url", body["success_url"])
@@ -93,14 +98,15 @@ def start_checkout(account: str, headers: dict[str, Any], body: dict[str, Any]) 
     "POST",
     "/accounts/<account>/stripe-portal",
     access=only(PORTAL, ADMIN),
+    headers=asked.IfMatch,
     body=schemas.OpenPortal,
     answers={
         201: Answered(schemas.StripePortal, "Where to send the customer.", ("Keyfold-Position",))
     },
-    refusals=(NoStripeCustomer, CustomerShared),
+    refusals=(VersionMismatch, NoStripeCustomer, CustomerShared),
     problems=_FAULTS,
 )
-def open_stripe_portal(account: str, body: dict[str, Any]) -> Response:
+def open_stripe_portal(account: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
     """Open Stripe's Customer Portal: the card, the invoices, the end of a subscription.
 
     For the account's linked customer, of several the one with a subscription that has not ended; or
@@ -108,7 +114,7 @@ def open_stripe_portal(account: str, body: dict[str, Any]) -> Response:
     or all of whose subscriptions are its own: one that pays for others as well is refused.
     """
     return_urls.check(parts().wiring.settings, "/return_url", body["return_url"])
-    url = open_portal(ports(), stamp(), account, body["return_url"])
+    url = open_portal(ports(), stamp(), account, body["return_url"], **headers)
     return reply({"url": url}, 201, position=ports().book.head())
 
 

@@ -53,7 +53,7 @@ def validate_key(body: dict[str, Any]) -> Response:
     "POST",
     "/redeem",
     access=only(PORTAL, ADMIN),
-    headers=asked.Redemption,
+    headers=asked.RepeatableWrite,
     body=asked.TryCode,
     answers={
         201: Answered(

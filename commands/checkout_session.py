@@ -1,0 +1,194 @@
+"""Sessions at Stripe Checkout: begun, on record, and never two open for one product."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from commands.deciding import deciding
+from commands.gateways.stripe import (
+    StripeFault,
+    StripeGateway,
+    StripeRefused,
+    StripeUnavailable,
+)
+from commands.open_stripe_portal import own_customer
+from commands.purchase import Buying, Started, hold_to_version, priced
+from commands.record_stripe_event import record_retrieved
+from commands.stripe_ownership import Draft, begin
+from ledger import codes
+from ledger.book import Loaded
+from ledger.refusals import FieldError, InvalidRequest, VersionMismatch
+from ledger.streams import stripe_purchases as purchases
+from ledger.streams.account_state import Account
+from ledger.streams.stripe import StripeCheckoutStarted
+from ledger.streams.stripe_purchases import StripePurchase
+from ledger.stripe_objects import ACCOUNT_FIELD
+
+
+def checkout_of(started: StripePurchase) -> str:
+    assert isinstance(started.fact, StripeCheckoutStarted)
+    return started.fact.checkout
+
+
+def open_one(
+    buying: Buying, account: Loaded[Account], over: set[str], now: datetime
+) -> Started | None:
+    """Answer a Checkout for the product that is open and sells the same; no other is open then."""
+    known = account.state.stripe.purchases
+    for one in purchases.open_checkouts(known, buying.purchase.product, now):
+        if checkout_of(one) not in over:
+            handed_out = _hand_out(buying, account, one)
+            if handed_out is not None:
+                return handed_out
+            over.add(checkout_of(one))
+    return None
+
+
+def _hand_out(buying: Buying, account: Loaded[Account], started: StripePurchase) -> Started | None:
+    """Answer a Checkout that is open and sells the same, so that nobody pays at two of them.
+
+    One that sells anything else of the product is expired: None. One that is paid for is None as
+    well, and its subscription is on record then.
+
+    Raises:
+        StripeUnavailable, StripeRefused, StripeKeyRefused: it may still be open; nothing was begun.
+    """
+    ports, stamp, stripe, purchase, *_ = buying
+    id = checkout_of(started)
+    try:
+        session = stripe.checkout(id)
+        if session["status"] == "open" and started.fact.fingerprint == buying.wanted.fingerprint:
+            return Started(session["url"], None, None, purchase.seats, account.head, replayed=True)
+        if session["status"] == "open":
+            with contextlib.suppress(StripeRefused):  # it was paid for, or expired, just now
+                stripe.expire_checkout(id, f"keyfold-expire-{id}")
+            session = stripe.checkout(id)
+    except StripeRefused as refused:
+        if refused.code != "resource_missing":
+            raise
+        return None  # of another Stripe account, or mode: nobody pays there for this one
+    if session["status"] == "open":
+        raise StripeUnavailable("a Checkout for the same product is open, and cannot be expired")
+    if session["subscription"] is not None:
+        record_retrieved(ports, stamp, stripe.subscription(session["subscription"]))
+    return None
+
+
+def begin_session(buying: Buying, account: Loaded[Account], over: set[str]) -> Started | None:
+    """Begin a Checkout; None if another for the same product was begun at the same time.
+
+    Args:
+        over: Checkouts that are known to be over; any other may be open.
+    """
+    ports, stamp, stripe, purchase, _, wanted, _ = buying
+    now = stamp.now
+    hold_to_version(buying, account)
+    customer = own_customer(ports, account, now)
+    params = _session(buying, customer)
+    try:
+        session = _start(buying, account, params)
+    except StripeRefused as refused:
+        if customer is None or refused.param != "customer":
+            raise
+        # It was deleted at Stripe since; Checkout makes another.
+        session = _start(buying, account, _session(buying, None))
+    fact = StripeCheckoutStarted(
+        checkout=session["id"],
+        product=purchase.product,
+        tier=purchase.tier,
+        seats=purchase.seats,
+        interval=purchase.interval,
+        fingerprint=wanted.fingerprint,
+        request=wanted.request,
+    )
+    # Its address is handed out only once it is on record: the next request must know of it.
+    try:
+        position = _record(buying, fact, over)
+    except VersionMismatch:
+        _drop(stripe, fact.checkout)
+        raise
+    if position is None:
+        _drop(stripe, fact.checkout)
+        return None
+    return Started(session["url"], None, None, purchase.seats, position)
+
+
+def _start(buying: Buying, account: Loaded[Account], params: dict[str, Any]) -> dict[str, Any]:
+    # By the version: whoever asks for the same at the same time gets the same session, as does a
+    # repetition; once it is on record, Stripe must not answer with it again.
+    nonce = str(account.version)
+    text = msgspec.json.encode(params).decode()
+    key = codes.digest(buying.ports.request_key, "checkout", buying.purchase.account, nonce, text)
+    return buying.stripe.start_checkout(params, f"keyfold-{key}")
+
+
+def _drop(stripe: StripeGateway, checkout: str) -> None:
+    with contextlib.suppress(StripeFault):  # nobody has its address
+        stripe.expire_checkout(checkout, f"keyfold-expire-{checkout}")
+
+
+def _record(buying: Buying, fact: StripeCheckoutStarted, over: set[str]) -> int | None:
+    """Record that a Checkout was begun; None if another of the product may be open by now.
+
+    Raises:
+        VersionMismatch: another has written to the account meanwhile.
+    """
+    ports, stamp, account = buying.ports, buying.stamp, buying.purchase.account
+
+    def attempt() -> int | None:
+        draft = Draft(ports)
+        loaded = draft.account(account)
+        side = loaded.state.stripe
+        if any(
+            getattr(one.fact, "checkout", None) == fact.checkout for one in side.purchases.values()
+        ):
+            return loaded.head
+        now = stamp.now
+        for one in purchases.open_checkouts(side.purchases, fact.product, now):
+            if checkout_of(one) not in over:
+                return None
+        hold_to_version(buying, loaded)
+        draft.put_first(loaded)
+        draft.add(loaded, fact)
+        begin(draft, fact.checkout, account)
+        return draft.append(stamp).position
+
+    return deciding(attempt)
+
+
+def _session(buying: Buying, customer: str | None) -> dict[str, Any]:
+    """Answer the parameters of a Checkout session.
+
+    Source: docs/stripe.md, "Buying".
+    """
+    purchase = buying.purchase
+    named = {ACCOUNT_FIELD: purchase.account}
+    params: dict[str, Any] = {
+        "mode": "subscription",
+        "client_reference_id": purchase.account,
+        "line_items": _line_items(buying),
+        "subscription_data": {"metadata": named, "billing_mode": {"type": "flexible"}},
+        "metadata": named,
+        "allow_promotion_codes": True,
+        "success_url": purchase.success_url,
+        "cancel_url": purchase.cancel_url,
+    }
+    return params if customer is None else {"customer": customer, **params}
+
+
+def _line_items(buying: Buying) -> list[dict[str, Any]]:
+    product, seats = buying.product, buying.purchase.seats
+    items = []
+    if any(price.base for price in product.prices):
+        items.append({"price": priced(buying, base=True).price, "quantity": 1})
+        seats = max(seats - product.included, 0)
+    if seats:
+        by = priced(buying, base=False)
+        if seats % by.per_unit:
+            raise InvalidRequest(FieldError("/seats", f"must be a multiple of {by.per_unit}"))
+        items.append({"price": by.price, "quantity": seats // by.per_unit})
+    return items
