@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from itertools import groupby
 from typing import NamedTuple
 
 from ledger.book import Book
-from ledger.events import AnyEvent
 from ledger.streams.account import ACCOUNT
 from ledger.streams.account_state import Account
 from projections.account_at import Moment
+from projections.account_over_time import account_over_time
 
 
 class Point(NamedTuple):
@@ -57,43 +56,23 @@ def seat_history(
     """
     head, events = book.history(ACCOUNT, id)
     upto = end or moment.at
-    covered = _timed(filter(moment.covers, events), moment.at)
-    groups = [
-        (at, [event for _, event in group]) for at, group in groupby(covered, lambda one: one[0])
-    ]
+    states = account_over_time(filter(moment.covers, events), moment.at)
     steps = (
-        Point(at, *_standing(account, product, tier, at)) for at, account in _states(groups, upto)
+        Point(at, *_standing(account, product, tier, at)) for at, account in _states(states, upto)
     )
     points = _changes(steps, start)
     return SeatHistory(id, moment, head, len(events), start, upto, points)
 
 
-def _timed(events: Iterable[AnyEvent], latest: datetime) -> list[tuple[datetime, AnyEvent]]:
-    """Return when each event counts from, in that order.
-
-    Facts of our own keep the order of the ledger: one that a wrong clock has put before the one it
-    was decided on counts together with that. What is later than `latest` has happened, by then.
-    """
-    timed = []
-    reached: datetime | None = None
-    for event in events:
-        at = min(event.occurred_at, latest)
-        if not event.name.startswith("stripe."):
-            reached = at = max(at, reached or at)
-        timed.append((at, event))
-    return sorted(timed, key=lambda one: (one[0], one[1].version))
-
-
 def _states(
-    groups: list[tuple[datetime, list[AnyEvent]]], upto: datetime
+    states: Iterable[tuple[datetime, Account]], upto: datetime
 ) -> Iterator[tuple[datetime, Account]]:
-    """Return every moment at which anything may have stepped, with the account at it."""
-    account = ACCOUNT.initial
-    nexts: list[datetime | None] = [at for at, _ in groups[1:]]
-    for (at, group), following in zip(groups, [*nexts, None], strict=False):
+    """Yield every moment at which anything may have stepped, with the account at it."""
+    changes = list(states)
+    nexts: list[datetime | None] = [at for at, _ in changes[1:]]
+    for (at, account), following in zip(changes, [*nexts, None], strict=False):
         if at > upto:
             return
-        account = ACCOUNT.fold(account, group)
         yield at, account
         last = upto if following is None or following > upto else following
         for end in _ends(account, after=at, upto=last, closed=following != last):

@@ -121,14 +121,19 @@ def verify(
         *events.misplaced(any(one.kind in _SHIFTING for one in told)),
         *events.contradicted(),
         *_upper_tiles(tables),
-        *(
-            Finding("hole", hole.position, hole.position, hole.sentence)
-            for hole in holes(book.store)
-            if hole.stream
-        ),
     ]
+    findings += _holes(book, findings)
     edge = events.edge
     return Verified(edge.size, edge.root(), hashed, events.agreed, events.agreeing, findings)
+
+
+def _holes(book: Book, told: list[Finding]) -> list[Finding]:
+    """Return where a stream lacks events, unless the position is told of as it is."""
+    return [
+        Finding("hole", hole.position, hole.position, hole.sentence)
+        for hole in holes(book.store)
+        if hole.stream and not any(one.first <= hole.position <= one.last for one in told)
+    ]
 
 
 def remembered(

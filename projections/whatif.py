@@ -13,7 +13,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
@@ -23,8 +23,9 @@ from ledger import pool
 from ledger.book import Book
 from ledger.events import AnyEvent
 from ledger.streams.account import ACCOUNT
-from ledger.streams.account_state import Account, Seat
+from ledger.streams.account_state import Account
 from ledger.streams.attempts import ATTEMPTS, SeatRefused
+from projections.account_over_time import account_over_time
 
 Holding = tuple[str, str]  # product and holder
 Counted = Callable[[int], object]
@@ -121,7 +122,7 @@ def what_if(
     holders: list[HolderAffected] = []
     let_in: list[LetIn] = []
     for name in sorted(names):
-        history = _in_order(book.history(ACCOUNT, name)[1])
+        history = book.history(ACCOUNT, name)[1]
         holders += _affected(name, history, policy, now)
         let_in += _let_in(name, history, book.history(ATTEMPTS, name)[1], policy)
     return WhatIf(policy, events, len(names), holders, let_in)
@@ -170,17 +171,10 @@ def _let_in(
 def _spans(
     history: list[AnyEvent], policy: Policy, now: datetime
 ) -> Iterator[tuple[datetime, datetime, Account]]:
-    """Answer the spans within which nothing changes, under either rule, up to now.
-
-    What a wrong clock has recorded as later than now counts from now on.
-    """
-    account = ACCOUNT.initial
-    groups = [
-        (at, list(group)) for at, group in groupby(history, lambda one: min(one.occurred_at, now))
-    ]
-    starts = [at for at, _ in groups] + [now]
-    for (at, group), (_, following) in zip(groups, pairwise(starts), strict=True):
-        account = ACCOUNT.fold(account, group)
+    """Yield the spans within which nothing changes, under either rule, up to now."""
+    states = list(account_over_time(history, now))
+    starts = [at for at, _ in states] + [now]
+    for (at, account), (_, following) in zip(states, pairwise(starts), strict=True):
         steps = account.steps() | {step + policy.grace for step in account.steps() if step < now}
         end = min(following, now)
         within = sorted(step for step in steps if at < step < end)
@@ -205,14 +199,6 @@ def _licensed(account: Account, rows: list[pool.Row], policy: Policy) -> set[Hol
         filled = pool.fill((row for row in rows if (row.product, row.tier) == place), used)
         holders = account.holders(*place)
         if newest:
-            holders.sort(key=_order, reverse=True)
+            holders.reverse()
         found |= {(one.product, one.holder) for one in holders[: filled.used - filled.over]}
     return found
-
-
-def _order(seat: Seat) -> int:
-    return seat.order
-
-
-def _in_order(history: list[AnyEvent]) -> list[AnyEvent]:
-    return sorted(history, key=lambda event: (event.occurred_at, event.version))

@@ -61,22 +61,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[SESSION_FOLDER] = Path(worker["session_folder"])
 
 
-# Seats whose facts were recorded late: holders are ordered by version since ADR 20, and these
-# expect the order of `occupied_at`; which is right is to be decided. None is to be added.
-UNDECIDED = (
-    "test_seat_history.py::test_the_chart[late facts",
-    "test_seats.py::test_who_sits_where[who sat down earlier comes first, even",
-    "test_histories.py::test_the_chart_says_at_and_between",
-)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse two tests of one name: pytest-xdist would run only one of them."""
-    for item in items:
-        if any(name in item.nodeid for name in UNDECIDED):
-            item.add_marker(
-                pytest.mark.xfail(reason="undecided: see tests/conftest.py", strict=False)
-            )
     for name, times in Counter(item.nodeid for item in items).items():
         if times > 1:
             raise pytest.UsageError(f"{times} tests are called {name}: give each a name of its own")

@@ -85,12 +85,9 @@ class Seat(Struct, frozen=True, array_like=True, gc=False):
     position: int
 
     @property
-    def order(self) -> int:
-        """By which holders of a pool are served: who came first, as the ledger has it.
-
-        Not by the time, which a clock that was wrong may have written.
-        """
-        return self.version
+    def order(self) -> tuple[datetime, int]:
+        """Return what holders of a pool are served by: when they sat down, then the version."""
+        return self.occupied_at, self.version
 
 
 Seats = Map[tuple[str, str], Seat]

@@ -163,7 +163,7 @@ class Machine(RuleBasedStateMachine):
         key = self.keys[id]
         account_id, account = self.account(name)
         at = self.clock
-        wanted = Try(account_id, f"s-{next(self.sessions)}", key.code, key.pool[0])
+        wanted = Try(account_id, f"s-{self.id}-{next(self.sessions)}", key.code, key.pool[0])
         answer = self.ask(redeem_key if consuming else validate_key, wanted)
         if account.blocked(self.clock):
             assert answer == "too_many_attempts"

@@ -134,6 +134,7 @@ def test_seats_are_filled_in_order(told: list[Told], data: st.DataObject) -> Non
             reason = "over" if places else "no_active_subscription"
             assert [one.subscription for one in here] == expected
             assert [one.reason for one in here] == [None if p else reason for p in expected]
+            assert [one.occupied_at for one in here] == sorted(one.occupied_at for one in here)
         counted = Counter(one.subscription for one in sitting)
         assert [row.used for _, row in rows] == [counted[row.subscription] for _, row in rows]
         assert [seat(asked, one.product, one.holder) for one in sitting] == sitting

@@ -26,7 +26,7 @@ EVENTS = [
     ("token-a2", 1, "token.created@1", '{"fact":{},"recorded_at":"2026-03-01T09:00:00Z"}'),
     ("account-acme", 1, "account.seat_occupied@1", '{"fact":{"holder":"Kasse-ä"}}'),
     ("account-acme", 2, "account.seat_released@1", "{}"),
-    ("key-b3", 10, "key.issued@1", ""),
+    ("key-b3", 1, "key.issued@1", ""),
     ("account-acme", 3, "account.seat_occupied@1", '{"fact":{}}'),
 ]
 SECRET = Secret(bytes(range(32)))

@@ -160,7 +160,7 @@ def test_a_receipt_needs_a_signature_that_one_trusts(shop: Shop, auditor: Audito
     # Or a checkpoint of one's own that is the same.
     auditor.keeps("mine.txt", shop.ledger.checkpoint())
     assert auditor.verifies("receipt", "--checkpoint", "mine.txt").code == 0
-    shop.ledger.add(1)
+    issue(shop.world, POS_ORDER)
     auditor.keeps("mine.txt", shop.ledger.checkpoint())
     assert auditor.verifies("receipt", "--checkpoint", "mine.txt").code == 1
 
