@@ -34,6 +34,7 @@ GAPS = [
 ]
 DOINGS = [*["redeem"] * 2, *["sit"] * 5, *["leave"] * 2, "terminate", "reissue"]
 DELAYS = [timedelta(0), timedelta(0), timedelta(0), timedelta(hours=5), timedelta(days=4)]
+JUMPS = [*DELAYS, timedelta(days=-1), timedelta(days=-40)]
 
 
 class Told(NamedTuple):
@@ -55,26 +56,29 @@ class Step(NamedTuple):
     number: int
 
 
-STEPS = st.lists(
-    st.builds(
+def _steps(delays: Sequence[timedelta]) -> st.SearchStrategy[list[Step]]:
+    step = st.builds(
         Step,
         gap=st.sampled_from(GAPS),
-        delay=st.sampled_from(DELAYS),
+        delay=st.sampled_from(delays),
         do=st.sampled_from(DOINGS),
         pool=st.sampled_from(POOLS),
         holder=st.sampled_from(HOLDERS),
         number=st.integers(0, 2),
-    ),
-    min_size=16,
-    max_size=30,
-)
+    )
+    return st.lists(step, min_size=16, max_size=30)
 
 
-def happened(steps: Iterable[Step]) -> list[Told]:
-    """Answer what comes of the steps; what the rules refuse does not happen.
+STEPS = _steps(DELAYS)
+JUMPING_STEPS = _steps(JUMPS)
 
-    A late fact never comes before the last one about the same holder or subscription: nobody leaves
-    before sitting down.
+
+def happened(steps: Iterable[Step], *, jumping: bool = False) -> list[Told]:
+    """Return what comes of the steps; what the rules refuse does not happen.
+
+    Args:
+        jumping: by clocks that were behind and ahead. Else a late fact never comes before the last
+            one about the same holder or subscription: nobody leaves before sitting down.
     """
     account = ACCOUNT.initial
     touched: dict[object, datetime] = {}
@@ -87,7 +91,7 @@ def happened(steps: Iterable[Step]) -> list[Told]:
         occurred = max(START, now - step.delay)
         if step.do == "redeem":
             thing = len(account.subscriptions)
-        if occurred < touched.get(thing, START):
+        if not jumping and occurred < touched.get(thing, START):
             occurred = now
         try:
             facts = _decided(account, step, occurred)

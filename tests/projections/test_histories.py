@@ -19,6 +19,7 @@ from projections.seats import seat, seats
 from projections.subscriptions import SubscriptionRow, subscriptions
 from tests.projections.histories import (
     CATALOG,
+    JUMPING_STEPS,
     POOLS,
     STEPS,
     Told,
@@ -146,7 +147,7 @@ def _filled_by(row: SubscriptionRow) -> tuple[object, ...]:
     return -row.expires_at.timestamp(), row.started_at, row.subscription
 
 
-@given(HISTORIES, st.data())
+@given(HISTORIES | JUMPING_STEPS.map(lambda steps: happened(steps, jumping=True)), st.data())
 def test_the_chart_says_at_and_between_its_points_what_the_view_says(
     told: list[Told], data: st.DataObject
 ) -> None:
