@@ -62,6 +62,7 @@ def assign_subscription(
     checks.refuse_if(
         [
             *checks.account(account),
+            *checks.no_code(ports, "/account", account),
             *_subscription(stripe_subscription),
             *checks.reason(ports, reason),
         ]

@@ -6,8 +6,9 @@ Each check answers the field errors it found, so that a request is told all of t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from commands.ports import Ports
 from ledger import codes
@@ -27,6 +28,8 @@ from ledger.streams.key import KEY
 
 IS_CODE = "must not hold an activation code"
 HOLDS_CODE = "must not hold an activation code: name the key by its id or its masked code"
+# As many are looked up for one text; one that may have more has been made to.
+POSSIBLE_CODES_MAX: Final = 200
 # What makes a spreadsheet take a cell for a formula; some read the full-width forms, too.
 FORMULA_STARTS = tuple("=+-@＝＋－＠")
 
@@ -51,13 +54,53 @@ def session(value: str) -> list[FieldError]:
 
 
 def no_code(ports: Ports, pointer: str, value: str) -> list[FieldError]:
-    """Hold an id that would be recorded to having no whole code in it.
+    """Hold an id that would be recorded to having no whole code in it, however it is spelled.
 
     The ledger shows ids to everybody who may see the account. What is recorded under such an id
     already can be read, given back and erased.
     """
+    return [FieldError(pointer, IS_CODE)] if id_holds_code(ports, value) else []
+
+
+def id_holds_code(ports: Ports, value: str) -> bool:
+    """Tell whether an id, or a part of an address, has a whole code in it, however it is spelled.
+
+    With dashes its shape is enough; ids may look like any other spelling, and then what tells is
+    whether the ledger has such a key. Whoever must not learn that must not be told the answer.
+    """
     found = codes.whole_codes(ports.catalog.prefixes).search(value)
-    return [FieldError(pointer, IS_CODE)] if found else []
+    return found is not None or _has_key(ports, value)
+
+
+def text_holds_code(ports: Ports, value: str) -> bool:
+    """Tell whether a text has a whole code in it: by its shape, or, where that is like words,
+    because the ledger has such a key.
+    """
+    return codes.holds_code(value, ports.catalog.prefixes) or _has_key(ports, value)
+
+
+def without_codes(ports: Ports, value: str) -> str:
+    """Return a text that its writer cannot change, with the codes in it masked.
+
+    Which those are is told as for `text_holds_code`, so what is returned is a text without codes.
+    """
+    return codes.mask_possible(
+        value, ports.catalog.prefixes, lambda code: _any_key(ports, [ports.codes.key_id(code)])
+    )
+
+
+def _has_key(ports: Ports, value: str) -> bool:
+    ids: set[str] = set()
+    for code in codes.possible_codes(value, ports.catalog.prefixes):
+        ids.add(ports.codes.key_id(code))
+        if len(ids) > POSSIBLE_CODES_MAX:
+            return True
+    return _any_key(ports, sorted(ids))
+
+
+def _any_key(ports: Ports, ids: Sequence[str]) -> bool:
+    known = ports.book.load_many(KEY, [key.stream_id(id) for id in ids]) if ids else {}
+    return any(found.version for found in known.values())
 
 
 def within(pointer: str, value: int, largest: int) -> list[FieldError]:
@@ -82,18 +125,9 @@ def text(
     character = unreadable(value)
     if character:
         return [FieldError(pointer, f"must not have the character {character}")]
-    if _holds_code(ports, value):
+    if text_holds_code(ports, value):
         return [FieldError(pointer, HOLDS_CODE)]
     return []
-
-
-def _holds_code(ports: Ports, value: str) -> bool:
-    prefixes = ports.catalog.prefixes
-    if codes.holds_code(value, prefixes):
-        return True
-    ids = {ports.codes.key_id(code) for code in codes.possible_codes(value, prefixes)}
-    known = ports.book.load_many(KEY, [key.stream_id(id) for id in sorted(ids)]) if ids else {}
-    return any(found.version for found in known.values())
 
 
 def reason(ports: Ports, value: str) -> list[FieldError]:

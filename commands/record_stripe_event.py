@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
+from commands import checks
 from commands.deciding import deciding
 from commands.gateways.stripe import (
     Retrieved,
@@ -39,6 +40,7 @@ from ledger.streams.stripe_state import (
     with_known_meanings,
 )
 from ledger.stripe_objects import (
+    ACCOUNT_FIELD,
     LINES_MAX,
     Origin,
     Read,
@@ -72,7 +74,7 @@ def record_event(ports: Ports, stamp: Stamp, event: StripeEvent, found_by: Found
     all items of a subscription or all lines of an invoice; if it does not answer then, the event is
     recorded all the same, and `stripe reconcile` asks again for the subscription.
     """
-    read = read_report(event, ports.catalog)
+    read = _without_code(ports, read_report(event, ports.catalog))
     answers: dict[str, Retrieved | None] = {}
 
     def attempt() -> Recorded:
@@ -81,7 +83,7 @@ def record_event(ports: Ports, stamp: Stamp, event: StripeEvent, found_by: Found
         if received.state is not None:
             known = received.state
             return Recorded(known.outcome, known.account, received.head, new=False)
-        read = _with_all_lines(ports, event, read)
+        read = _without_code(ports, _with_all_lines(ports, event, read))
         if read.report is None:
             outcome: Outcome = "not_understood" if read.wanted else "ignored"
             return _append(ports, stamp, event, received, found_by, outcome, read.problems)
@@ -149,7 +151,22 @@ def look(
     read = read_subscription(found.object, origin, ports.catalog)
     if not isinstance(read.report, StripeSubscriptionReported):
         return None
-    return read.report, read.account
+    return read.report, _without_code(ports, read).account
+
+
+def _without_code(ports: Ports, read: Read) -> Read:
+    """Return what was read, naming no account by an activation code: it would be kept as an id."""
+    named = {f"metadata.{ACCOUNT_FIELD}": read.account, "client_reference_id": read.claimed}
+    bad = {path for path, id in named.items() if id and checks.id_holds_code(ports, id)}
+    if not bad:
+        return read
+    problems = tuple(dict.fromkeys([*read.problems, *sorted(bad)]))
+    return read._replace(
+        account=None if f"metadata.{ACCOUNT_FIELD}" in bad else read.account,
+        claimed=None if "client_reference_id" in bad else read.claimed,
+        problems=problems,
+        report=replace(read.report, problems=problems) if read.report else None,
+    )
 
 
 class Known(NamedTuple):

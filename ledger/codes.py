@@ -21,7 +21,7 @@ import itertools
 import re
 import string
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -113,6 +113,8 @@ def tidy(text: str) -> str:
     dash a `-`, every space a single ` `; quotes, and characters that nobody sees, fall away; ASCII
     letters become capitals, and others stay as they are, so that none turns into one of a code.
     """
+    if text.isascii():
+        return text.translate(_ASCII).strip(" ")
     # Once before normalising, too, which would make a space and an accent of a spacing accent.
     forms = unicodedata.normalize("NFKC", "".join(map(_spelled, text)))
     return "".join(map(_spelled, forms)).translate(_CAPITALS).strip(" ")
@@ -151,6 +153,10 @@ def _spelled(character: str) -> str:
     return character
 
 
+# What `tidy` makes of each ASCII character: addresses are looked through at every request.
+_ASCII = {number: _spelled(chr(number)).translate(_CAPITALS) for number in range(128)}
+
+
 def prefix_of(code: str) -> str:
     return code.partition("-")[0]
 
@@ -181,27 +187,58 @@ def whole_codes(prefixes: frozenset[str]) -> re.Pattern[str]:
 def holds_code(text: str, prefixes: frozenset[str]) -> bool:
     """Tell whether a text surely has a whole code in it, however it is spelled (`tidy`).
 
-    Surely: with dashes between its groups, or in one piece with a digit in it. In other spellings a
-    code looks like words (`POS Till Nord West`); see `possible_codes`.
+    Surely: with dashes between its groups, or with a digit in it. A code of letters alone, without
+    dashes, looks like words (`POS Till Nord West`); see `possible_codes`.
     """
     tidied = tidy(text)
     if any(match[1] in prefixes for match in _DASHED.finditer(tidied)):
         return True
-    pieces = (match for match in _PIECE.finditer(tidied) if match[1] in prefixes)
-    return any(not match[2].isalpha() for match in pieces)
+    return any(not _letters_only(code) for code in possible_codes(text, prefixes))
 
 
 def possible_codes(text: str, prefixes: frozenset[str]) -> Iterator[str]:
     """Return every code that a text may have in it, wherever it begins and whatever is between its
     groups. Most are words: what tells is whether the ledger has such a key.
     """
+    for match in _possible(tidy(text), prefixes):
+        yield "-".join(match.groups())
+
+
+def mask_possible(text: str, prefixes: frozenset[str], is_code: Callable[[str], bool]) -> str:
+    """Return the text in one spelling (`tidy`), with what may be codes masked; or, without any, as
+    it is.
+
+    Args:
+        is_code: tells of a code of letters alone without dashes, which may be words, whether it is
+            one. Any other is taken for one, so that nobody finds out which there are.
+    """
     tidied = tidy(text)
+    shown, end = "", 0
+    for match in sorted(_possible(tidied, prefixes), key=re.Match.start):
+        code = "-".join(match.groups())
+        sure = not _letters_only(code) or _DASHED.match(tidied, match.start()) is not None
+        if not sure and not is_code(code):
+            continue
+        if match.start() >= end:
+            shown += tidied[end : match.start()] + mask(code)
+        end = max(end, match.end(4))
+    return shown + tidied[end:] if end else text
+
+
+def _letters_only(code: str) -> bool:
+    return code.replace("-", "").isalpha()
+
+
+def _possible(tidied: str, prefixes: frozenset[str]) -> Iterator[re.Match[str]]:
     for prefix in sorted(prefixes):
-        for match in re.finditer(rf"(?={prefix}{_LOOSE * 3})", tidied):
-            yield "-".join((prefix, *match.groups()))
+        yield from _possible_with(prefix).finditer(tidied)
 
 
-# `(?=…)`: also those that overlap.
+@cache
+def _possible_with(prefix: str) -> re.Pattern[str]:
+    # `(?=…)`: also those that overlap.
+    return re.compile(rf"(?=({re.escape(prefix)}){_LOOSE * 3})")
+
+
 _DASHED = re.compile(r"(?=([A-Z]{2,8})(?: *-[- ]*[A-Z2-9]{4}){3})")
-_PIECE = re.compile(r"(?<![A-Z0-9])([A-Z]{2,8})([A-Z2-9]{12})(?![A-Z0-9])")
-_LOOSE = r"[^A-Z0-9]{0,3}([A-Z2-9]{4})"
+_LOOSE = r"[^A-Z0-9]*([A-Z2-9]{4})"

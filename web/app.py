@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from flask import Flask
 
+from commands import checks
 from web import docs_page, errors, health, lifecycle, stripe_webhook
 from web.console import console
 from web.context import EXTENSION, Parts
@@ -56,7 +58,7 @@ def create_app(wiring: Wiring | None = None, *, position_wait_s: float = POSITIO
     app.url_map.converters["id"] = Id
     app.extensions[EXTENSION] = Parts(
         wiring,
-        Redactor(wiring.ports.catalog.prefixes),
+        Redactor(wiring.ports.catalog.prefixes, partial(checks.id_holds_code, wiring.ports)),
         Metrics(),
         UploadTries(),
         position_wait_s,

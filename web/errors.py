@@ -286,7 +286,7 @@ def _answer(
         "title": kind.title,
         "status": kind.status,
         "detail": _sendable(detail[:1].upper() + detail[1:].removesuffix(".") + "."),
-        "instance": quote(_sendable(request.path), safe="/:@!$&'()*+,;=~"),
+        "instance": quote(_path(kind), safe="/:@!$&'()*+,;=~"),
         "code": kind.code,
         "request_id": request_id(),
         **(members or {}),
@@ -298,6 +298,11 @@ def _answer(
         ]
     body = msgspec.json.encode(problem)
     return Response(body, kind.status, headers=headers, content_type=CONTENT_TYPE)
+
+
+def _path(kind: Kind) -> str:
+    path = request.path
+    return _sendable(parts().redactor.scrub_all(path) if kind is CODE_IN_URL else path)
 
 
 def _sendable(text: str) -> str:

@@ -16,7 +16,7 @@ from werkzeug.exceptions import NotFound
 from ledger.events import Stamp
 from ledger.limits import REQUEST_ID
 from ledger.refusals import FieldError, InvalidRequest
-from web.auth import EVERYBODY, NOBODY, Access, let_in
+from web.auth import EVERYBODY, NOBODY, RESELLER, Access, let_in
 from web.context import parts, this_g, this_request
 from web.errors import (
     CODE_IN_URL,
@@ -49,6 +49,7 @@ _WHY = {
     TOO_LARGE.code: "a body has at most 1 MiB",
     OVERLOADED.code: "nothing was looked at: try again",
 }
+_IN_A_BODY = "send it in a body; this one may be in a log by now"
 _UNMATCHED = "(none)"
 # Who asks for pages is no program of the vendor's: its requests are not named by the caller, who
 # could have them found under any name.
@@ -78,25 +79,37 @@ def _begin() -> None:
     begun = this_g()
     begun.started = time.perf_counter()
     app, sent = parts(), this_request()
-    id = sent.environ.get("HTTP_X_REQUEST_ID", "")
-    if (
-        sent.path.lstrip("/").partition("/")[0] in _PAGES
-        or not _REQUEST_ID.fullmatch(id)
-        or app.redactor.holds_secret(id)
-    ):
+    named = _named_by_caller(sent)
+    id = named or new_request_id()
+    if app.redactor.may_hold_code(id):
         id = new_request_id()
     begun.request_id = id
     if refused := sent.environ.get(REFUSED_BY_SERVER):
         raise Problem(KINDS[refused], _WHY[refused], {"Retry-After": str(RETRY_AFTER_S)})
     _hold_to_address(sent)
-    if app.redactor.holds_code_quoted(f"{sent.path}?{sent.query_string.decode('latin-1')}"):
-        raise Problem(CODE_IN_URL, "send it in a body; this one may be in a log by now")
+    url = f"{sent.path}?{sent.query_string.decode('utf-8', 'replace')}"
+    if app.redactor.holds_code_quoted(url):
+        raise Problem(CODE_IN_URL, _IN_A_BODY)
     if sent.url_rule is None or sent.method == "OPTIONS":
         return
     now = app.wiring.clock()
     caller, reached = let_in(sent, _access(sent), now)
+    if caller is not None and caller.role != RESELLER:
+        # A reseller must not find out which codes there are of others.
+        if app.redactor.holds_known_code_quoted(url):
+            raise Problem(CODE_IN_URL, _IN_A_BODY)
+        if named is not None and id != named and not app.redactor.holds_secret(named):
+            begun.request_id = id = named
     begun.stamp = app.wiring.stamp(caller.id if caller else "", id, now, reached)
     begun.caller = caller
+
+
+def _named_by_caller(sent: Request) -> str | None:
+    """Return the id that the caller gave the request; None when it did not, or may not."""
+    id: str = sent.environ.get("HTTP_X_REQUEST_ID", "")
+    if sent.path.lstrip("/").partition("/")[0] in _PAGES or not _REQUEST_ID.fullmatch(id):
+        return None
+    return None if parts().redactor.holds_token(id) else id
 
 
 def _hold_to_address(sent: Request) -> None:

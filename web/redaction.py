@@ -3,6 +3,9 @@
 A URL ends up in histories, referrers and logs of others, so a whole code in one is refused; and
 whatever a problem repeats of a request is looked through before it is sent.
 
+A code with dashes is known by its shape. In any other spelling an id may look like one, and what
+tells is whether the ledger has such a key: only those who came in with a token are told that.
+
     >>> redactor = Redactor(frozenset({"POS"}))
     >>> redactor.holds_code("/v1/keys/pos-abcd-efgh-7k2m")
     True
@@ -15,40 +18,87 @@ whatever a problem repeats of a request is looked through before it is sent.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import unquote_plus
 
-from ledger.codes import mask, whole_codes
+from ledger.codes import mask, mask_possible, possible_codes, whole_codes
 
 _TOKEN = re.compile(r"kf_[a-z2-7]{8,}", re.IGNORECASE)
 _UNQUOTED_MAX = 3
 _DASHES = 3  # that every code has
+_PARTS = re.compile("[/?&=;]")
+
+
+def _none_is(_text: str) -> bool:
+    return False
 
 
 class Redactor:
     """Finds whole codes of the catalog's products, and access tokens, anywhere in a text."""
 
-    def __init__(self, prefixes: Iterable[str]) -> None:
-        self._code = whole_codes(frozenset(prefixes))
+    def __init__(
+        self, prefixes: Iterable[str], holds_known: Callable[[str], bool] = _none_is
+    ) -> None:
+        """Begin.
+
+        Args:
+            holds_known: tells whether a text has a code in it, in any spelling, that the ledger
+                has; it may read the ledger.
+        """
+        self._prefixes = frozenset(prefixes)
+        self._code = whole_codes(self._prefixes)
+        self._holds_known = holds_known
 
     def holds_code(self, text: str) -> bool:
-        """Tell whether a text has a whole code in it."""
+        """Tell whether a text has a whole code in it, with its dashes."""
         return text.count("-") >= _DASHES and self._code.search(text) is not None
 
     def holds_code_quoted(self, url: str) -> bool:
         """Tell whether a URL has one, also percent-encoded, and more than once."""
-        for _ in range(_UNQUOTED_MAX):
-            if self.holds_code(url):
-                return True
-            url, quoted = unquote_plus(url), url
-            if url == quoted:
-                break
-        return False
+        return any(map(self.holds_code, _unquoted(url)))
 
-    def holds_secret(self, text: str) -> bool:
-        """Tell whether a text has a whole code or a token in it."""
-        return self.holds_code(text) or _TOKEN.search(text) is not None
+    def may_hold_code(self, text: str) -> bool:
+        """Tell whether a text may have a whole code in it, in whatever spelling."""
+        return any(possible_codes(text, self._prefixes))
+
+    def holds_known_code_quoted(self, url: str) -> bool:
+        """Tell whether a part of a URL has a code of the ledger in it, in whatever spelling.
+
+        A part: of its path, or a name or value of its query; also percent-encoded. Most have
+        nothing that may be a code, and then the ledger is not asked.
+        """
+        texts = filter(self.may_hold_code, _unquoted(url))
+        parts = {part for text in texts for part in _PARTS.split(text)}
+        return any(self._holds_known(part) for part in parts if self.may_hold_code(part))
+
+    def holds_secret(self, text: str, *, may_learn: bool = True) -> bool:
+        """Tell whether a text has a whole code or a token in it, asking the ledger if need be.
+
+        Args:
+            may_learn: whether who asks may find out which codes there are; for others, what may be
+                a code is one.
+        """
+        if self.holds_code(text) or self.holds_token(text):
+            return True
+        return self.may_hold_code(text) and (not may_learn or self._holds_known(text))
+
+    def holds_token(self, text: str) -> bool:
+        """Tell whether a text has an access token in it."""
+        return _TOKEN.search(text) is not None
 
     def scrub(self, text: str) -> str:
-        """Answer the text with codes masked and tokens cut."""
+        """Return the text with codes masked, those with their dashes, and tokens cut."""
         return _TOKEN.sub("kf_…", self._code.sub(lambda found: mask(found[0]), text))
+
+    def scrub_all(self, text: str) -> str:
+        """Return the text with everything masked that may be a code, and tokens cut."""
+        return self.scrub(mask_possible(text, self._prefixes, lambda _code: True))
+
+
+def _unquoted(url: str) -> Iterator[str]:
+    """Return a URL as it is, and as it is when it is unquoted once, twice, …"""
+    for _ in range(_UNQUOTED_MAX):
+        yield url
+        url, quoted = unquote_plus(url), url
+        if url == quoted:
+            break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import islice, product
 from typing import Any
 
 import pytest
@@ -287,7 +288,9 @@ SPELLINGS: list[Callable[[str], str]] = [
     lambda code: code.replace("-", "–"),
     lambda code: code.replace("-", ""),
     lambda code: code.replace("-", " "),
+    lambda code: code.replace("-", "      "),
     lambda code: code.replace("-", " - "),
+    lambda code: code.replace("-", "-----"),
     lambda code: code.replace("-", "_"),
     lambda code: code.replace("-", "."),
     lambda code: "".join(chr(ord(one) + 0xFEE0) for one in code),
@@ -370,12 +373,83 @@ def test_no_id_that_would_be_recorded_may_be_a_whole_code(which: str, spelled: s
     assert recorded(world) == []
 
 
+ID_SPELLINGS: list[Callable[[str], str]] = [
+    lambda code: code.replace("-", ""),
+    lambda code: code.replace("-", "").lower(),
+    lambda code: code.replace("-", "--"),
+    lambda code: code.replace("-", "_"),
+    lambda code: code.replace("-", "."),
+    lambda code: code.replace("-", "", 2),
+    lambda code: f"till-{code.replace('-', '')}x",
+    lambda code: f"X{code}",
+]
+
+
+@pytest.mark.parametrize("spell", ID_SPELLINGS)
+@pytest.mark.parametrize("which", RECORDED_IDS)
+def test_no_id_that_would_be_recorded_may_be_a_code_of_ours_however_it_is_spelled(
+    which: str, spell: Callable[[str], str]
+) -> None:
+    world = ports()
+    keys = issue_keys(world, stamp(), replace(POS_ORDER, count=60)).keys
+    head = world.book.head()
+    pointer, command = RECORDED_IDS[which]
+    plain = next(one for one in keys if one.code.replace("-", "").isalpha())
+    for key in (keys[0], plain):
+        with pytest.raises(InvalidRequest) as caught:
+            command(world, spell(key.code))
+        assert FieldError(pointer, "must not hold an activation code") in caught.value.errors
+    assert world.book.head() == head
+
+
+@pytest.mark.parametrize("spell", ID_SPELLINGS)
+def test_an_id_that_only_looks_like_such_a_spelling_is_taken(spell: Callable[[str], str]) -> None:
+    world = ports()
+    issue_keys(world, stamp(), POS_ORDER)
+    assert checks.no_code(world, "/holder", spell(CODE)) == []
+
+
+def test_an_id_that_was_made_to_look_like_very_many_codes_is_not_looked_up() -> None:
+    words = ["POS" + "".join(word) for word in islice(product("ABCDEF", repeat=12), 300)]
+    assert not checks.id_holds_code(ports(), ".".join(words[:200]))
+    assert checks.id_holds_code(ports(), ".".join(words))
+
+
+NAMES_OF_TILLS = {
+    "POS Till Nord West": "POS Till Nord West",
+    "POS-TILL-NORD-WEST": "POS-••••-••••-WEST",
+    "Till 4": "Till 4",
+    "POS-TILL-0012-MAIN": "POS-TILL-0012-MAIN",
+    "pos-2345-abcd-wxyz": "POS-••••-••••-WXYZ",
+    "Till POS2345ABCDWXYZ, north": "TILL POS-••••-••••-WXYZ, NORTH",
+    "POS-2345-ABCD-WXYZ POS 2345 ABCD WXYZ": "POS-••••-••••-WXYZ POS-••••-••••-WXYZ",
+}
+
+
+@pytest.mark.parametrize("name", NAMES_OF_TILLS)
+def test_what_may_be_a_code_in_a_name_that_cannot_be_changed_is_masked(name: str) -> None:
+    assert checks.without_codes(ports(), name) == NAMES_OF_TILLS[name]
+
+
+def test_of_two_codes_that_overlap_neither_is_left() -> None:
+    assert not checks.text_holds_code(ports(), checks.without_codes(ports(), "POSPOS2345ABCDWXYZ"))
+
+
+def test_a_code_of_letters_alone_is_masked_in_such_a_name_when_the_ledger_has_it() -> None:
+    world = ports()
+    keys = issue_keys(world, stamp(), replace(POS_ORDER, count=60)).keys
+    plain = next(one for one in keys if one.code.replace("-", "").isalpha())
+    for spell in SPELLINGS:
+        assert checks.without_codes(world, spell(plain.code)).endswith(plain.masked)
+
+
 @pytest.mark.parametrize(
     "id",
     [
         "cust-2345-abcd-wxyz",
         f"X{CODE}",
         f"{CODE}2",
+        CODE.replace("-", ""),
         "POS-2345-ABCD",
         "posterminal2345",
         "0b4f2c7e-6f0e-4b57-9f5b-0f5dbb3f6a11",

@@ -113,6 +113,17 @@ def test_searching_tells_a_reseller_nothing_of_anothers(api: Api) -> None:
         )
 
 
+def test_searching_tells_a_reseller_not_which_codes_others_have(api: Api) -> None:
+    desk = signed_in(api, "reseller")
+    there = api.issue(reseller=OTHER_RESELLER)["code"]
+    for spell in (str, lambda code: code.replace("-", ""), lambda code: f"x{code}x"):
+        seen = [desk.send("search", ref=spell(code)) for code in (there, "POS-ABCD-EFGH-7K2M")]
+        assert seen[0].status == seen[1].status
+        assert seen[0].said == seen[1].said
+        pages = [re.sub(r"key_[a-z2-7]{26}|value=\"\w+\"|req_\w+", "", one.page) for one in seen]
+        assert pages[0] == pages[1]
+
+
 def test_a_reseller_can_change_nothing_of_anothers(api: Api) -> None:
     keys, batches = owned(api, RESELLER)
     desk = signed_in(api, "other")

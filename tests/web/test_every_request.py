@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import pytest
@@ -131,9 +131,77 @@ def test_a_whole_code_in_a_url_is_refused_and_not_repeated(
     assert "ABCD" not in (got.raw.decode() + str(got.headers) + log.getvalue()).upper()
 
 
+FORGIVEN = [
+    lambda code: code.replace("-", ""),
+    lambda code: code.replace("-", "").lower(),
+    lambda code: code.replace("-", " "),
+    lambda code: code.replace("-", "–"),
+    lambda code: code.replace("-", "--"),
+    lambda code: code.replace("-", "_"),
+    lambda code: "".join(chr(ord(one) + 0xFEE0) for one in code),
+    lambda code: f"{code}.",
+    lambda code: f"x{code.replace('-', '')}x",
+]
+ADDRESSES = [
+    "/v1/timeline?ref={}",
+    "/v1/keys?reseller={}",
+    "/v1/keys/{}",
+    "/v1/keys?redeemed_by=acme&batch={}",
+    "/v1/accounts/acme/seats/cloud_pos/{}",
+    "/v1/accounts/acme/seats?{}=1",
+    "/v1/accounts/acme/subscriptions?as_of={}",
+]
+
+
+@pytest.mark.parametrize("spell", FORGIVEN)
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_a_code_of_ours_in_a_url_is_refused_however_it_is_spelled(
+    shared: Api, log: io.StringIO, address: str, spell: Callable[[str], str]
+) -> None:
+    spelled = spell(shared.issue()["code"])
+    for sent in (spelled, quote(spelled), quote(quote(spelled))):
+        got = shared.get("admin", address.format(sent))
+        assert (got.status, got.code) == (422, "code_in_url")
+        told = got.raw.decode() + str(got.headers) + log.getvalue()
+        assert spelled.upper() not in told.upper()
+        assert quote(spelled).upper() not in told.upper()
+
+
+@pytest.mark.parametrize("spell", FORGIVEN)
+def test_a_stranger_and_a_reseller_do_not_learn_from_it_which_codes_there_are(
+    shared: Api, spell: Callable[[str], str]
+) -> None:
+    there, none = shared.issue(reseller="Southgate")["code"], "POS-ABCD-EFGH-7K2M"
+    for role in (None, "reseller"):
+        answers = []
+        for code in (there, none):
+            path = f"/v1/timeline?ref={quote(spell(code))}"
+            got = shared.ask(role, "GET", path, headers={"X-Request-Id": spell(code).strip()})
+            answers.append(
+                (got.status, {**got.body, "request_id": ""}, got.headers["X-Request-Id"][:4])
+            )
+        assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("spell", [FORGIVEN[0], FORGIVEN[1], FORGIVEN[4], FORGIVEN[5], FORGIVEN[8]])
+def test_a_request_is_not_named_by_a_code_however_it_is_spelled(
+    shared: Api, spell: Callable[[str], str]
+) -> None:
+    spelled, account = spell(shared.issue()["code"]), "/v1/accounts/acme/subscriptions"
+    for role in ("portal", "reseller", None):
+        got = shared.ask(role, "GET", account, headers={"X-Request-Id": spelled})
+        assert got.headers["X-Request-Id"].startswith("req_")
+    looks_like_one = spell("POS-ABCD-EFGH-7K2M")
+    got = shared.ask("portal", "GET", account, headers={"X-Request-Id": looks_like_one})
+    assert got.headers["X-Request-Id"] == looks_like_one
+
+
 @pytest.mark.parametrize(
     "path",
     [
+        "/v1/timeline?ref=posterminal2345",
+        "/v1/accounts/posterminal2345/subscriptions",
+        "/v1/timeline?ref=POS%20Till%20Nord%20West",
         "/v1/accounts/account_12345678/subscriptions",
         "/v1/accounts/acmecorporation1/subscriptions",
         "/v1/accounts/shop-abcd-efgh-ijkl/subscriptions",

@@ -41,8 +41,9 @@ def search() -> Response:
         return _home(Saying("bad", "This is no reference", [_WHAT], 422))
     if ref is None:
         return _home(Saying("warn", "Enter what you look for", [_WHAT], 422))
-    ref = known_ref(ports(), ref)
-    if parts().redactor.holds_secret(ref):
+    may_learn = shifts.bound() is None
+    ref = known_ref(ports(), ref, may_learn=may_learn)
+    if parts().redactor.holds_secret(ref, may_learn=may_learn):
         return _home(Saying("bad", "This has a code or a token in it", [_ALONE], 422))
     return see(_place_of(ref))
 

@@ -11,6 +11,7 @@ label, which is sealed, with the days between which the certificate is valid:
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -80,8 +81,11 @@ class Known(NamedTuple):
     ends_at: datetime | None = None
 
 
-def read(data: bytes) -> Certificate:
+def read(data: bytes, as_kept: Callable[[str], str] = str) -> Certificate:
     """Read the bytes of a file.
+
+    Args:
+        as_kept: makes of the name what may be kept of it.
 
     Raises:
         Empty, TooLarge, PrivateKey, Chain, NoCertificate: in this order.
@@ -97,7 +101,8 @@ def read(data: bytes) -> Certificate:
     found = _certificate(data)
     holder = found.fingerprint(SHA256()).hex()
     start, end = found.not_valid_before_utc, found.not_valid_after_utc
-    return Certificate(holder, f"{_name(found, holder)} (valid {_second(start)}/{_second(end)})")
+    name = as_kept(_name(found, holder))
+    return Certificate(holder, f"{name} (valid {_second(start)}/{_second(end)})")
 
 
 def known_as(label: str) -> Known:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from flask import Response, abort, request, url_for
 
+from commands import checks
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.release_seat import release_seat
 from ledger.catalog import Product
@@ -97,7 +99,8 @@ def _asked_for(product: Product) -> Sitting:
     account, tier = visit().account, request.form.get("tier") or None
     if product.seat == wording.CERTIFICATE:
         parts().upload_tries.take(visit().id, stamp().now)
-        certificate = certificates.read(_uploaded())
+        # Its name cannot be written anew, so a code in it is masked and not refused.
+        certificate = certificates.read(_uploaded(), partial(checks.without_codes, ports()))
         return Sitting(account, product.id, tier, certificate.holder, certificate.label)
     once = request.form.get("once", "")
     if not _ONCE.fullmatch(once):
