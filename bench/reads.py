@@ -17,8 +17,9 @@ from bench.ledgers import Bench, stamp
 from bench.measure import FULL, Effort, Measure
 from bench.rounds import Contestant, interleaved, threads
 from ledger import codec
-from ledger.book import Book, Change, unwritten
+from ledger.book import Book, Change
 from ledger.events import Fact
+from ledger.loaded import unwritten
 from ledger.months import add_months
 from ledger.streams.account import (
     ACCOUNT,

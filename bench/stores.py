@@ -36,8 +36,9 @@ from bench.ledgers import CLIENTS, STATE, Bench, new_database
 from bench.measure import Effort, Measure, rates
 from bench.programs import NotRun, not_run, program, python
 from bench.rounds import Contestant, Run, interleaved, threads
-from ledger.book import Change, unwritten
+from ledger.book import Change
 from ledger.events import Stamp
+from ledger.loaded import unwritten
 from ledger.streams.account import ACCOUNT, SeatOccupied
 
 # There are many of them, so each gets less time than others have; in short rounds, since a machine

@@ -11,9 +11,9 @@ from commands.gateways.stripe import StripeRefused
 from commands.ports import Ports
 from commands.record_stripe_event import record_retrieved
 from commands.stripe_ownership import Draft, give, move
-from ledger.book import Loaded
 from ledger.events import Stamp
 from ledger.limits import STRIPE_SUBSCRIPTION_ID
+from ledger.loaded import Loaded
 from ledger.refusals import FieldError, StripeSubscriptionElsewhere, StripeSubscriptionNotFound
 from ledger.streams import account as account_stream
 from ledger.streams.account import ACCOUNT

@@ -22,8 +22,9 @@ from commands.gateways.stripe import (
 from commands.ports import Ports
 from commands.record_stripe_event import record_retrieved
 from ledger import codes
-from ledger.book import Change, Loaded
+from ledger.book import Change
 from ledger.events import Stamp
+from ledger.loaded import Loaded
 from ledger.streams import stripe_purchases as purchases
 from ledger.streams.account import ACCOUNT
 from ledger.streams.account_state import Account

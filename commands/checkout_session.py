@@ -20,7 +20,7 @@ from commands.purchase import Buying, Started, hold_to_version, priced
 from commands.record_stripe_event import record_retrieved
 from commands.stripe_ownership import Draft, begin
 from ledger import codes
-from ledger.book import Loaded
+from ledger.loaded import Loaded
 from ledger.refusals import FieldError, InvalidRequest, VersionMismatch
 from ledger.streams import stripe_purchases as purchases
 from ledger.streams.account_state import Account

@@ -9,8 +9,9 @@ from typing import Final, NamedTuple
 from commands.deciding import deciding
 from commands.ports import Ports
 from ledger import signing
-from ledger.book import Change, unwritten
+from ledger.book import Change
 from ledger.events import Stamp
+from ledger.loaded import unwritten
 from ledger.streams import console_session, sign_ins
 from ledger.streams.console_session import CONSOLE_SESSION, ConsoleSessionOpened
 from ledger.streams.sign_ins import SIGN_INS, ConsoleSignInRefused, Problem

@@ -27,7 +27,7 @@ def deciding(
 
     Args:
         turn: taken for each round, where many threads are likely to want the same stream
-            (`Book.turn`).
+            (`Book.lock`).
 
     Raises:
         LedgerBusy: a hundred rounds lost to others.

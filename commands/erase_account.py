@@ -21,8 +21,9 @@ from typing import NamedTuple
 from commands import checks
 from commands.deciding import deciding
 from commands.ports import Ports
-from ledger.book import Change, Loaded
+from ledger.book import Change
 from ledger.events import Stamp
+from ledger.loaded import Loaded
 from ledger.streams import account as account_stream
 from ledger.streams.account import ACCOUNT
 from ledger.streams.account_state import Account

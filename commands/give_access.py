@@ -9,8 +9,9 @@ from typing import NamedTuple
 from commands import checks
 from commands.deciding import deciding
 from commands.ports import Ports
-from ledger.book import Change, Loaded
+from ledger.book import Change
 from ledger.events import Stamp
+from ledger.loaded import Loaded
 from ledger.refusals import FieldError
 from ledger.streams import token
 from ledger.streams.token import ROLES, TOKEN, Role, Token

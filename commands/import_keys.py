@@ -28,9 +28,10 @@ from commands import checks
 from commands.deciding import deciding
 from commands.ports import Ports
 from ledger import codes
-from ledger.book import Change, unwritten
+from ledger.book import Change
 from ledger.events import Stamp
 from ledger.limits import MONTHS_MAX, SEATS_MAX
+from ledger.loaded import unwritten
 from ledger.refusals import FieldError, InvalidRequest
 from ledger.streams import batch, key
 from ledger.streams.batch import BATCH

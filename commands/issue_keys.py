@@ -14,9 +14,10 @@ from commands import checks
 from commands.deciding import deciding
 from commands.ports import Ports
 from ledger import codes
-from ledger.book import Change, Loaded, unwritten
+from ledger.book import Change
 from ledger.events import Stamp
 from ledger.limits import COUNT_MAX, MONTHS_MAX, SEATS_MAX
+from ledger.loaded import Loaded, unwritten
 from ledger.refusals import FieldError
 from ledger.streams import batch, key
 from ledger.streams.batch import BATCH, Batch, KeysIssued

@@ -9,8 +9,8 @@ from commands import checks
 from commands.deciding import deciding
 from commands.ports import Ports
 from commands.stripe_ownership import Draft, link, release
-from ledger.book import Loaded
 from ledger.events import Stamp
+from ledger.loaded import Loaded
 from ledger.refusals import FieldError
 from ledger.streams import account as account_stream
 from ledger.streams import stripe_customer

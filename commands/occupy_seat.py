@@ -7,8 +7,9 @@ from typing import NamedTuple
 from commands import checks
 from commands.deciding import deciding
 from commands.ports import Ports
-from ledger.book import Change, Loaded
+from ledger.book import Change
 from ledger.events import Sealed, Stamp
+from ledger.loaded import Loaded
 from ledger.refusals import FieldError, HolderInOtherTier, NoSeatAvailable
 from ledger.streams import account as account_stream
 from ledger.streams import attempts
@@ -78,7 +79,7 @@ def occupy_seat(
         appended = ports.book.append(stamp, Change(loaded, facts))
         return Occupied(appended.loaded[0], seat is None, appended.position)
 
-    return deciding(attempt, ports.book.turn(ACCOUNT, wanted.account))
+    return deciding(attempt, ports.book.lock(ACCOUNT, wanted.account))
 
 
 def _label(ports: Ports, stamp: Stamp, wanted: Sitting, seat: Seat | None) -> Sealed | None:

@@ -7,8 +7,8 @@ from datetime import datetime
 from commands import checks
 from commands.gateways.stripe import StripeNotConfigured, StripeRefused
 from commands.ports import Ports
-from ledger.book import Loaded
 from ledger.events import Stamp
+from ledger.loaded import Loaded
 from ledger.refusals import CustomerShared, NoStripeCustomer
 from ledger.streams.account import ACCOUNT, expect_version
 from ledger.streams.account_state import Account

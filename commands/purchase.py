@@ -6,9 +6,9 @@ from typing import Final, Literal, NamedTuple, get_args
 
 from commands.gateways.stripe import StripeGateway
 from commands.ports import Ports
-from ledger.book import Loaded
 from ledger.catalog import Interval, Product
 from ledger.events import Stamp
+from ledger.loaded import Loaded
 from ledger.refusals import FieldError, InvalidRequest, VersionMismatch
 from ledger.streams.account import ACCOUNT
 from ledger.streams.account_state import Account

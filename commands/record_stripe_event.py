@@ -22,8 +22,9 @@ from commands.gateways.stripe import (
 )
 from commands.ports import Ports
 from commands.stripe_ownership import Draft, Names, dated, settle, wait
-from ledger.book import Change, Dated, Loaded
+from ledger.book import Change, Dated
 from ledger.events import Stamp
+from ledger.loaded import Loaded
 from ledger.streams import stripe_object
 from ledger.streams.stripe import (
     RETRIEVED,

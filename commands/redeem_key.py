@@ -17,8 +17,9 @@ from commands import checks
 from commands.deciding import deciding
 from commands.ports import Ports
 from ledger import codes
-from ledger.book import Change, Loaded, unwritten
+from ledger.book import Change
 from ledger.events import Stamp, Stream
+from ledger.loaded import Loaded, unwritten
 from ledger.months import add_months
 from ledger.refusals import (
     FieldError,
@@ -208,7 +209,7 @@ def redeem_key(
         guards = _guards(_admit_again(ports, wanted, examined.now), wanted, examined)
         return _redeem(ports, stamp, account, examined, asked, fingerprint, guards)
 
-    return deciding(attempt, ports.book.turn(ACCOUNT, wanted.account))
+    return deciding(attempt, ports.book.lock(ACCOUNT, wanted.account))
 
 
 def _redeem(

@@ -10,8 +10,9 @@ from commands.deciding import deciding
 from commands.ports import Ports
 from commands.revoke_key import seal_reason
 from ledger import codes
-from ledger.book import Change, Loaded, unwritten
+from ledger.book import Change
 from ledger.events import Stamp
+from ledger.loaded import Loaded, unwritten
 from ledger.streams import key
 from ledger.streams.account import ACCOUNT, rename_key
 from ledger.streams.account_state import Account

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from commands import checks
 from commands.deciding import deciding
 from commands.ports import Ports
-from ledger.book import Change, Loaded
+from ledger.book import Change
 from ledger.events import Sealed, Stamp
+from ledger.loaded import Loaded
 from ledger.streams import key
 from ledger.streams.key import KEY, Key
 

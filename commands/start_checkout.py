@@ -34,9 +34,10 @@ from commands.purchase import (
     success_url,
 )
 from ledger import codes
-from ledger.book import Change, Loaded
+from ledger.book import Change
 from ledger.events import Stamp
 from ledger.limits import SEATS_MAX
+from ledger.loaded import Loaded
 from ledger.refusals import FieldError
 from ledger.streams import stripe_purchases as purchases
 from ledger.streams.account import ACCOUNT, expect_version

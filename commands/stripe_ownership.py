@@ -17,8 +17,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 from msgspec.structs import replace
 
 from commands.ports import Ports
-from ledger.book import Appended, Change, Dated, Loaded
+from ledger.book import Appended, Change, Dated
 from ledger.events import Fact, Sealed, Stamp, Stream
+from ledger.loaded import Loaded
 from ledger.store.recorder import VersionConflict
 from ledger.streams import stripe_customer, stripe_object
 from ledger.streams.account import ACCOUNT

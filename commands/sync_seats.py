@@ -25,8 +25,9 @@ from commands.ports import Ports
 from commands.record_stripe_event import add_retrieved, record_retrieved
 from commands.stripe_ownership import Draft
 from ledger import seat_sync
-from ledger.book import Change, Loaded
+from ledger.book import Change
 from ledger.events import Fact, Stamp
+from ledger.loaded import Loaded
 from ledger.seat_sync import Outcome, Standing, Verdict, Why
 from ledger.store.recorder import VersionConflict
 from ledger.streams.account import ACCOUNT

@@ -14,12 +14,11 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
-from threading import Lock
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 from eventsourcing.application import Application
@@ -31,11 +30,13 @@ from eventsourcing.persistence import (
 )
 
 from ledger import codec
+from ledger.cache import StateCache
 from ledger.events import AnyEvent, AnyOccurrence, Envelope, Event, Fact, Packing, Stamp, Stream
+from ledger.loaded import Loaded, unwritten
 from ledger.store import Recorder, open_environment
-from ledger.store.connections import PerProcess
 from ledger.store.recorder import ClockRefused, OutcomeUnknown, Row, StreamRow, VersionConflict
 from ledger.store.snapshots import Snapshot
+from ledger.stream_locks import BestEffortLock, StreamLocks
 
 StateT = TypeVar("StateT")
 
@@ -46,8 +47,6 @@ APPEND_TRIES_MAX = 5
 APPEND_RETRY_S = 0.2
 APPEND_WITHIN_S = 4.0  # no try but one that has to find out what became of it begins after that
 FOLLOW_PAGE = 1_000
-TURNS = 1_024
-TURN_PATIENCE_S = 1.0
 # A snapshot is kept once so many events were folded after the last one, and only when it is not
 # much larger than what it spares reading: an account may have more holders than events of late.
 SNAPSHOT_EVENTS = 500
@@ -64,89 +63,6 @@ class ClockWrong(LedgerUnavailable):
 
 class MixedClocks(Exception):
     """Events of a test clock and of the real one cannot be in one ledger."""
-
-
-class Loaded(NamedTuple, Generic[StateT]):
-    """A stream's state, and the place in the ledger that it was folded up to.
-
-    Attributes:
-        version: of the last event; 0 for a stream that nothing happened to.
-        recorded_at: of the last event.
-        head: the ledger's last position when the stream was read.
-        derived: what readers have worked out of this very state, each under a key of its own; it
-            is forgotten together with the state.
-        generation: of the ledger that was read (`ledger.store.lineage`).
-    """
-
-    stream: Stream[StateT]
-    id: str
-    state: StateT
-    version: int
-    recorded_at: datetime | None
-    head: int
-    derived: dict[str, Any]
-    generation: int = 0
-
-    @property
-    def name(self) -> str:
-        return self.stream.name(self.id)
-
-    @property
-    def next_event(self) -> str:
-        """What `causation` calls the event that is appended to this state next."""
-        return f"{self.name}/{self.version + 1}"
-
-    def after(self, events: Iterable[AnyOccurrence], head: int = 0) -> Loaded[StateT]:
-        """Answer the state with the next events folded in, at their position or a later head."""
-        last: AnyOccurrence | None = None
-
-        def noted() -> Iterator[AnyOccurrence]:
-            nonlocal last
-            for event in events:
-                last = event
-                yield event
-
-        state = self.stream.fold(self.state, noted())
-        if last is None:
-            return self.at(head)
-        reached = max(self.head, head, last.position)
-        version, recorded_at = last.version, last.recorded_at
-        stream, id, generation = self.stream, self.id, self.generation
-        return Loaded(stream, id, state, version, recorded_at, reached, {}, generation)
-
-    def at(self, head: int) -> Loaded[StateT]:
-        """Answer the same state, read when the ledger had come to `head`."""
-        if head <= self.head:
-            return self
-        stream, id, state, version, recorded_at, _, derived, generation = self
-        return Loaded(stream, id, state, version, recorded_at, head, derived, generation)
-
-
-class Turn:
-    """Let one thread at a time into a `with` block, most of the time: see `Book.turn`."""
-
-    def __init__(self, lock: Lock) -> None:
-        self._lock = lock
-        self._taken = False
-
-    @property
-    def is_taken(self) -> bool:
-        """Whether somebody is in the block, this thread or another."""
-        return self._lock.locked()
-
-    def __enter__(self) -> None:
-        self._taken = self._lock.acquire(timeout=TURN_PATIENCE_S)
-
-    def __exit__(self, *_: object) -> None:
-        if self._taken:
-            self._lock.release()
-
-
-def unwritten(
-    stream: Stream[StateT], id: str, head: int = 0, generation: int = 0
-) -> Loaded[StateT]:
-    """Answer a stream that nothing has happened to; an append to it fails if something has."""
-    return Loaded(stream, id, stream.initial, 0, None, head, {}, generation)
 
 
 class Dated(NamedTuple):
@@ -203,13 +119,10 @@ class Book(Application[str]):
         """
         super().__init__(env=open_environment(database_url))
         self.store = cast(Recorder, self.recorder)
-        # By stream, what was used last at the end. Each single call on it is atomic.
-        self._memo: OrderedDict[str, Loaded[Any]] = OrderedDict()
-        self._memo_streams = memo_streams
+        self._cache = StateCache(self.store.lineage, memo_streams)
         self._marked: bool | None = None
-        self._latest: datetime | None = None  # of the times seen, by which events were recorded
         self._clock_is_wrong = self._told_ahead = False
-        self._turns = PerProcess(lambda: [Lock() for _ in range(TURNS)])
+        self._locks = StreamLocks()
         if test_clock and self._first_is_marked() is False:
             raise MixedClocks("the ledger holds events of the real clock: unset KEYFOLD_TEST_CLOCK")
 
@@ -226,7 +139,7 @@ class Book(Application[str]):
         it, if there is one; after many events a new one is kept.
         """
         while True:
-            known = self._remembered(stream, id)
+            known = self._cache.get(stream, id)
             if reached is not None and known.version and known.head >= reached:
                 return known
             if not known.version and stream.kind in codec.PACKINGS:
@@ -238,14 +151,14 @@ class Book(Application[str]):
                 loaded = known.after(codec.occurrences(rows), head) if rows else known.at(head)
                 self._saw(rows, head, known.head)
             if loaded.generation == self.store.lineage.generation:
-                return loaded if loaded is known else self._remember(loaded)
+                return loaded if loaded is known else self._cache.keep(loaded)
 
     def load_all(self, *wanted: tuple[Stream[Any], str]) -> tuple[Loaded[Any], ...]:
         """Answer several streams' states at one moment, in one reading: see `load`."""
         generation = -1
         while generation != self.store.lineage.generation:
             generation = self.store.lineage.generation
-            known = [self._remembered(stream, id) for stream, id in wanted]
+            known = [self._cache.get(stream, id) for stream, id in wanted]
             heads = {one.head for one in known}
             head, rows = self.store.read_streams(
                 {one.name: one.version for one in known},
@@ -265,8 +178,8 @@ class Book(Application[str]):
 
     def _after(self, known: Loaded[StateT], rows: Sequence[StreamRow], head: int) -> Loaded[StateT]:
         if rows:
-            return self._remember(known.after(codec.occurrences(rows), head))
-        return known if head == known.head else self._remember(known.at(head))
+            return self._cache.keep(known.after(codec.occurrences(rows), head))
+        return known if head == known.head else self._cache.keep(known.at(head))
 
     def load_many(self, stream: Stream[StateT], ids: Sequence[str]) -> dict[str, Loaded[StateT]]:
         """Answer many streams' states by id, without remembering them; for batches of keys."""
@@ -311,7 +224,7 @@ class Book(Application[str]):
 
     def remembers(self, stream: Stream[Any], id: str) -> bool:
         """Tell whether anything is remembered of a stream, however old."""
-        return self._remembered(stream, id).version > 0
+        return self._cache.get(stream, id).version > 0
 
     def _saw(self, rows: Sequence[StreamRow], head: int, known: int) -> None:
         """Note what was read; look whether the ledger has gone back if its head has."""
@@ -346,7 +259,7 @@ class Book(Application[str]):
             positions = self._insert(stored, stamp, changes)
         except VersionConflict as conflict:
             for change in changes:
-                self._doubt(change.loaded)
+                self._cache.invalidate(change.loaded)
                 if change.loaded.name == conflict.stream:
                     self._hold_back(change.loaded, conflict)
             raise
@@ -356,7 +269,7 @@ class Book(Application[str]):
         for event, position in zip(events, positions, strict=True):
             event.position = position
         loaded = tuple(
-            self._remember(change.loaded.after(its), is_new=not change.loaded.version)
+            self._cache.keep(change.loaded.after(its), is_new=not change.loaded.version)
             for change, its in zip(changes, appending, strict=True)
         )
         return Appended(events[-1].position, loaded)
@@ -421,50 +334,11 @@ class Book(Application[str]):
             positions.append(row.position)
         return positions
 
-    # Taking turns
+    def lock(self, stream: Stream[Any], id: str) -> BestEffortLock:
+        """Return the lock of a stream, for threads of this process that decide on the same one."""
+        return self._locks.of(stream, id)
 
-    def turn(self, stream: Stream[Any], id: str) -> Turn:
-        """Answer the turn of a stream, for threads of this process that decide on the same one.
-
-        Of eight that decide on one version only one can append; the others would have decided for
-        nothing. It is a courtesy and no guard: other processes know nothing of it, a few streams
-        share one, and who has waited for long goes on without.
-        """
-        return Turn(self._turns()[hash((stream.kind, id)) % TURNS])
-
-    # Remembering
-
-    def _remembered(self, stream: Stream[StateT], id: str) -> Loaded[StateT]:
-        name = stream.name(id)
-        generation = self.store.lineage.generation
-        try:
-            self._memo.move_to_end(name)
-            found = self._memo[name]
-        except KeyError:
-            return unwritten(stream, id, generation=generation)
-        if found.generation == generation:
-            return found
-        return unwritten(stream, id, generation=generation)
-
-    def _remember(self, loaded: Loaded[StateT], *, is_new: bool = False) -> Loaded[StateT]:
-        """Remember a state; not that nothing has happened, nor what was begun just now.
-
-        A batch of keys would otherwise push out the accounts that are asked for all the time.
-        """
-        if loaded.recorded_at is not None and (
-            self._latest is None or loaded.recorded_at > self._latest
-        ):
-            self._latest = loaded.recorded_at
-        if loaded.version and not is_new and loaded.generation == self.store.lineage.generation:
-            self._memo[loaded.name] = loaded
-            if len(self._memo) > self._memo_streams:
-                with suppress(KeyError):  # other threads have just dropped all that there was
-                    self._memo.popitem(last=False)
-        return loaded
-
-    def _doubt(self, loaded: Loaded[Any]) -> None:
-        """Note that what is remembered of a stream is old: nobody is to use it without a look."""
-        self._remember(self._remembered(loaded.stream, loaded.id)._replace(head=0))
+    # What is cached
 
     def _from_snapshot(self, new: Loaded[StateT], packing: Packing[StateT]) -> Loaded[StateT]:
         head, snapshot, rows = self.store.snapshots.read(new.name, packing.shape)
@@ -502,7 +376,7 @@ class Book(Application[str]):
         """
         rows = self.store.read_positions([self.store.head()])
         times = [codec.decode(row).recorded_at for row in rows]
-        latest = max([*times, *([self._latest] if self._latest else [])], default=now)
+        latest = max([*times, *([latest] if (latest := self._cache.latest) else [])], default=now)
         if (latest - now).total_seconds() <= CLOCK_TOLERANCE_S:
             return None
         return (

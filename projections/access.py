@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from ledger.book import Book, Loaded
+from ledger.book import Book
+from ledger.loaded import Loaded
 from ledger.streams import portal_session, signing_keys, token
 from ledger.streams.account import ACCOUNT
 from ledger.streams.console_session import CONSOLE_SESSION, ConsoleSession

@@ -20,8 +20,7 @@ in the order of the primary key: that way each place in the table is looked for 
 that are behind are brought up together, each event read and decoded once (`catch_up_all`).
 
 A table's name has a version (`key_list@1`). Another shape is another table beside it, which fills
-itself at its first read; the old one is dropped by a later release. `differences` rebuilds a table
-from position zero somewhere else, and holds the two against each other.
+itself at its first read; the old one is dropped by a later release.
 """
 
 from __future__ import annotations
@@ -30,8 +29,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from heapq import merge
+from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from threading import RLock
@@ -45,22 +43,21 @@ from ledger.book import Book, LedgerUnavailable
 from ledger.events import AnyEvent, Fact
 from ledger.store.connections import PerProcess
 from ledger.store.recorder import Row as StoredRow
-from projections.stores import Filling, ScratchTables
-from projections.stores.tables import Params, Reading, Row, Tables, Value, Work
+from projections.stores import Filling
+from projections.stores.tables import Params, Row, Tables, Value, Work
 
 # How many events a page has at first, and at least, and how many times as many at most.
 PAGE_EVENTS: Final = 1_000
 PAGE_GROWTH: Final = 16
 # Who writes a page keeps the table's other readers waiting; on SQLite, all who write, too.
 PAGE_S: Final = 0.2
-PAGE_ROWS: Final = 1_000
 TURN_S: Final = 1.0
 
 READ_ONLY: Final = "25006"  # PostgreSQL's code for writing on a standby
 
 _log = logging.getLogger("keyfold.tables")
 
-_BOOKMARK = "SELECT position FROM keyfold_projections WHERE projection = :projection"
+BOOKMARK = "SELECT position FROM keyfold_projections WHERE projection = :projection"
 _BEGIN_AT_ZERO = """
     INSERT INTO keyfold_projections (projection, position) VALUES (:projection, 0)
     ON CONFLICT DO NOTHING
@@ -117,23 +114,6 @@ class Caught(NamedTuple):
 
     position: int
     rows: list[Row]
-
-
-class Difference(NamedTuple):
-    """A row that is not what the ledger says.
-
-    Attributes:
-        position: of the event that made the row.
-        key: the row's, as the projection's primary key has it.
-        live: the row as it is, None if there is none.
-        rebuilt: the row as it should be, None if there should be none.
-    """
-
-    projection: str
-    position: int
-    key: Row
-    live: dict[str, Value] | None
-    rebuilt: dict[str, Value] | None
 
 
 # Reading
@@ -345,7 +325,7 @@ def _turn(name: str) -> Iterator[bool]:
 
 def reached(tables: Tables, name: str) -> int:
     """Answer up to which position is applied what is kept under a name."""
-    found = tables.read(_BOOKMARK, {"projection": name})
+    found = tables.read(BOOKMARK, {"projection": name})
     if not found:
         with tables.transaction() as work:
             work.execute(_BEGIN_AT_ZERO, {"projection": name})
@@ -432,7 +412,7 @@ class _Concerned(dict[type[Fact], list[_Asked]]):
         return self[fact]
 
 
-def _in_order(projection: Projection) -> Callable[[Row], Any]:
+def in_key_order(projection: Projection) -> Callable[[Row], Any]:
     return itemgetter(*(projection.columns.index(column) for column in projection.key))
 
 
@@ -441,91 +421,3 @@ def _last(writes: Sequence[Write]) -> Iterable[Write]:
     placed = {write.place: write for write in writes if write.place is not None}
     yield from (write for write in writes if write.place is None)
     yield from sorted(placed.values(), key=attrgetter("sql"))
-
-
-# Verifying
-
-
-def differences(
-    book: Book, tables: Tables, projection: Projection, rebuilt: Tables | None = None
-) -> Iterator[Difference]:
-    """Hold a table against one rebuilt from position zero, and answer every row that differs.
-
-    Readers and writers go on meanwhile: what is compared is the table as it was at one moment.
-
-    Args:
-        rebuilt: tables of the caller's own, where it has been rebuilt up to some position already.
-    """
-    catch_up(book, tables, projection, book.head())
-    with ExitStack() as stack:
-        live = stack.enter_context(tables.snapshot())
-        bookmark = live.execute(_BOOKMARK, {"projection": projection.name})
-        upto = bookmark[0][0] if bookmark else 0
-        if rebuilt is None or reached(rebuilt, projection.name) > upto:
-            rebuilt = stack.enter_context(closing(ScratchTables()))
-        catch_up(book, rebuilt, projection, upto)
-        anew = stack.enter_context(rebuilt.snapshot())
-        yield from _compare(projection, live, anew)
-
-
-def _compare(projection: Projection, live: Reading, rebuilt: Reading) -> Iterator[Difference]:
-    """Compare all rows of a table in the order of its primary key, page by page."""
-    key = _in_order(projection)
-    after: Row | None = None
-    while True:
-        left, right = (_rows(reading, projection, after) for reading in (live, rebuilt))
-        if not (left or right):
-            return
-        if left != right:
-            # So far both sides are known.
-            ends = [_place(key, page[-1]) for page in (left, right) if len(page) == PAGE_ROWS]
-            end = min(ends, default=None)
-            left, right = (_upto(page, key, end) for page in (left, right))
-            yield from _differing(projection, left, right)
-            if end is None:
-                return
-            after = end
-        else:
-            after = _place(key, left[-1])
-
-
-def _rows(reading: Reading, projection: Projection, after: Row | None) -> list[Row]:
-    """Answer some rows of a table in the order of its primary key."""
-    key = ", ".join(projection.key)
-    where, params = "", {"limit": PAGE_ROWS}
-    if after is not None:
-        places = ", ".join(f":{column}" for column in projection.key)
-        where = f"WHERE ({key}) > ({places})"
-        params |= zip(projection.key, after, strict=True)
-    return reading.execute(
-        f"SELECT {', '.join(projection.columns)} FROM {projection.table} {where}"  # noqa: S608 - all are ours
-        f" ORDER BY {key} LIMIT :limit",
-        params,
-    )
-
-
-def _place(key: Callable[[Row], Any], row: Row) -> Row:
-    found = key(row)
-    return found if isinstance(found, tuple) else (found,)
-
-
-def _upto(rows: list[Row], key: Callable[[Row], Any], end: Row | None) -> list[Row]:
-    return rows if end is None else [row for row in rows if _place(key, row) <= end]
-
-
-def _differing(projection: Projection, live: list[Row], rebuilt: list[Row]) -> Iterator[Difference]:
-    in_order = _in_order(projection)
-    position = projection.columns.index("position")
-
-    def key(side: tuple[str, Row]) -> Row:
-        return _place(in_order, side[1])
-
-    sides = merge((("live", row) for row in live), (("rebuilt", row) for row in rebuilt), key=key)
-    for of, rows in groupby(sides, key=key):
-        found: dict[str, Row] = dict(rows)
-        if found.get("live") != found.get("rebuilt"):
-            at = (found.get("rebuilt") or found["live"])[position]
-            told = {
-                side: dict(zip(projection.columns, row, strict=True)) for side, row in found.items()
-            }
-            yield Difference(projection.name, at, of, told.get("live"), told.get("rebuilt"))

@@ -23,13 +23,14 @@ from ledger.book import Book
 from ledger.codec import UnknownEvent
 from ledger.store.holes import holes
 from projections import catch_up, tree
-from projections.catch_up import Difference, Projection, differences
+from projections.catch_up import Projection
 from projections.key_list import KEY_LIST
 from projections.overview import REFUSALS, SEAT_LIST, SUBSCRIPTION_LIST
 from projections.snapshots import SNAPSHOTS, wrong_snapshots
 from projections.stores import Reading, ScratchTables, Tables
 from projections.stores.tables import Row
 from projections.stripe_list import STRIPE_LIST
+from projections.table_differences import Difference, differences
 from projections.timeline import TIMELINE
 from projections.token_list import TOKEN_LIST
 

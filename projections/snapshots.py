@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ledger import codec
-from ledger.book import Book, unwritten
+from ledger.book import Book
+from ledger.loaded import unwritten
 from ledger.store.snapshots import Snapshot
 
 SNAPSHOTS: Final = "snapshots"

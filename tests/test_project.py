@@ -120,14 +120,11 @@ ONE_FILE = {"ledger/verifier/keyfold_verify.py"}
 TO_BE_SPLIT = {
     "commands/gateways/stripe.py",
     "commands/stripe_ownership.py",
-    "ledger/book.py",
-    "ledger/store/sqlite_datastore.py",
     "ledger/streams/stripe.py",
     "ledger/streams/stripe_state.py",
     "ledger/stripe_objects.py",
     "projections/billing.py",
     "projections/bills.py",
-    "projections/catch_up.py",
 }
 
 

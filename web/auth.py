@@ -17,8 +17,8 @@ from typing import Final, NamedTuple
 
 from flask import Request
 
-from ledger.book import Loaded
 from ledger.limits import ACCOUNT_ID
+from ledger.loaded import Loaded
 from ledger.streams.token import Role, Token, token_id
 from projections.access import look_up
 from web.context import Caller, parts, ports

@@ -6,10 +6,8 @@ log, so that readers never wait for a writer, and every commit is on the disk wh
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
-import struct
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -23,6 +21,7 @@ from eventsourcing import persistence, sqlite
 from ledger.store.connections import Connections, PerProcess, close_when_dropped
 from ledger.store.lineage import Lineage, Mark
 from ledger.store.recorder import Append, OutcomeUnknown, replaced
+from ledger.store.sqlite_files import Files
 
 T = TypeVar("T")
 
@@ -263,8 +262,6 @@ def _doubt_the_disk(error: sqlite3.OperationalError) -> None:
         raise OutcomeUnknown(f"the disk failed during the commit: {error}") from error
 
 
-Inode = tuple[int, int]
-
 _LOG_GONE = (
     "the ledger's log (-wal) was removed while the file was open, or an older copy was put over it:"
     " stop every Keyfold, put the file in place, and start again"
@@ -273,93 +270,6 @@ _LOOK_BACK = """
     SELECT coalesce(max(rowid), 0), (SELECT state FROM keyfold_events WHERE rowid = ?)
     FROM keyfold_events
 """
-
-
-# The bytes that SQLite locks to read, and to put the log into the file when the last one leaves.
-_SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
-
-
-def _stat(path: str) -> os.stat_result | None:
-    try:
-        return os.stat(path)  # noqa: PTH116 - for every read, and a Path takes as long again
-    except OSError:
-        return None
-
-
-def _inode(path: str) -> Inode | None:
-    """Return which file is under a path, None if none is."""
-    found = _stat(path)
-    return (found.st_dev, found.st_ino) if found else None
-
-
-class Files:
-    """Which files a process has open: the ledger's, and its log once there is one.
-
-    SQLite goes on writing to a file that was renamed or deleted, and what is written to it is lost.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._log = f"{path}-wal"
-        self._opened = _inode(path)
-        self._opened_log: Inode | None = None
-        self._written_ns = 0
-        self._kept: int | None = None
-
-    def are_there(self) -> bool:
-        """Whether the same files are still under their paths."""
-        if self._opened is None:
-            self._opened = _inode(self._path)
-            return True
-        found = _stat(self._path)
-        if found is None or (found.st_dev, found.st_ino) != self._opened:
-            return False
-        if self._opened_log is not None and _inode(self._log) != self._opened_log:
-            return False
-        self._written_ns = found.st_mtime_ns
-        return True
-
-    def note_log(self) -> None:
-        """Note which log there is: while a connection is open, SQLite makes no other one."""
-        if self._opened_log is None:
-            self._opened_log = _inode(self._log)
-
-    @property
-    def is_another(self) -> bool:
-        """Whether another file is under the path, or none."""
-        return _inode(self._path) != self._opened
-
-    def keep_from_log(self) -> bool:
-        """Keep the file from its old log, if it was written over; return false if done before.
-
-        Whoever leaves last puts the log into the file: into an older copy that would be pages of
-        two histories. A lock on what SQLite locks for that keeps it from doing so, until `let_go`.
-        If only the log was removed, that is how its events are saved.
-        """
-        if self._kept is not None:
-            return False
-        self._kept = os.open(self._path, os.O_RDONLY)  # to close it would release SQLite's locks
-        written = os.fstat(self._kept).st_mtime_ns
-        if written != self._written_ns and hasattr(fcntl, "F_OFD_SETLK"):
-            lock = struct.pack("hhqqi", fcntl.F_RDLCK, os.SEEK_SET, _SHARED_FIRST, _SHARED_SIZE, 0)
-            fcntl.fcntl(self._kept, fcntl.F_OFD_SETLK, lock)
-        return True
-
-    def let_go(self) -> None:
-        """Let others have the file, when the connections to it are closed."""
-        if self._kept is not None:
-            os.close(self._kept)
-            self._kept = None
-
-    def put_log_aside(self) -> None:
-        """Keep the log of the file that was opened from being taken for that of another one.
-
-        SQLite would put its pages into whatever file has the ledger's name.
-        """
-        if self._opened_log is not None and _inode(self._log) == self._opened_log:
-            with suppress(FileNotFoundError):
-                Path(self._log).rename(f"{self._log}.replaced")
-            Path(f"{self._path}-shm").unlink(missing_ok=True)
 
 
 class Sessions(NamedTuple):

@@ -33,7 +33,8 @@ from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.revoke_key import revoke_key
 from commands.terminate_subscription import terminate_subscription
-from ledger.book import Book, Loaded
+from ledger.book import Book
+from ledger.loaded import Loaded
 from ledger.months import add_months
 from ledger.refusals import Refusal
 from ledger.store import schema

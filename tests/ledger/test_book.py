@@ -12,8 +12,9 @@ from eventsourcing.persistence import StoredEvent
 
 from ledger import book as book_module
 from ledger import codec
-from ledger.book import Book, Change, Dated, MixedClocks, unwritten
+from ledger.book import Book, Change, Dated, MixedClocks
 from ledger.events import Event, Fact
+from ledger.loaded import unwritten
 from ledger.store import schema
 from ledger.store.memory import MemoryRecorder
 from ledger.store.recorder import Row, VersionConflict

@@ -13,8 +13,9 @@ import pytest
 from msgspec.structs import replace
 
 from ledger import codec
-from ledger.book import SNAPSHOT_EVENTS, Book, Change, Loaded, unwritten
+from ledger.book import SNAPSHOT_EVENTS, Book, Change
 from ledger.events import AnyEvent, Fact, Stamp
+from ledger.loaded import Loaded, unwritten
 from ledger.store import schema
 from ledger.streams import account_packing
 from ledger.streams.account import ACCOUNT, SeatOccupied, SeatReleased

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from ledger.book import Book, Change, unwritten
+from ledger.book import Book, Change
 from ledger.events import Stamp
+from ledger.loaded import unwritten
 from ledger.streams import key as rules
 from ledger.streams import token as token_rules
 from ledger.streams.key import KEY, KeyIssued

@@ -13,12 +13,13 @@ from ledger.book import Book
 from ledger.events import AnyEvent
 from ledger.store import Row as StoredRow
 from ledger.streams.key import KeyIssued
-from projections import catch_up
-from projections.catch_up import Difference, Projection, Write, differences
+from projections import catch_up, table_differences
+from projections.catch_up import Projection, Write
 from projections.key_list import KEY_LIST, KeyQuery, list_keys
 from projections.replaying import PROJECTIONS
 from projections.stores import Tables, open_tables
 from projections.stores.tables import Params, Row
+from projections.table_differences import Difference, differences
 from projections.token_list import TOKEN_LIST, list_tokens
 from tests.audit.ledgers import happens
 from tests.projections.faulty import Faulty
@@ -156,7 +157,7 @@ def test_a_sound_table_has_no_differences(book: Book, tables: Tables) -> None:
 def test_every_kind_of_difference_is_found(
     book: Book, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catch_up, "PAGE_ROWS", 2)
+    monkeypatch.setattr(table_differences, "PAGE_ROWS", 2)
     issue(book, NOW, "k1", "k2", "k3", "k4")
     ids(book, tables)
     with tables.transaction() as work:
@@ -317,7 +318,7 @@ def test_a_page_that_was_written_fast_is_followed_by_a_larger_one() -> None:
 def test_a_table_that_differs_in_every_row_is_compared_page_by_page(
     book: Book, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catch_up, "PAGE_ROWS", 3)
+    monkeypatch.setattr(table_differences, "PAGE_ROWS", 3)
     issue(book, NOW, *(f"k{n}" for n in range(20)))
     ids(book, tables)
     for statement, expected in (

@@ -15,10 +15,11 @@ from ledger.refusals import Refusal
 from ledger.streams.token import TOKEN
 from projections import catch_up
 from projections.account_at import Moment
-from projections.catch_up import Projection, differences
+from projections.catch_up import Projection
 from projections.key_list import KEY_LIST, KeyQuery, KeyView, list_keys
 from projections.stores import Tables, open_tables
 from projections.stores.tables import Row
+from projections.table_differences import differences
 from projections.token_list import TOKEN_LIST, list_tokens
 from tests.projections.keys import (
     create_token,

@@ -13,9 +13,9 @@ from commands.ports import Ports
 from ledger.book import Book
 from ledger.streams.account import ACCOUNT
 from ledger.streams.account_state import Account
-from projections.catch_up import differences
 from projections.overview import REFUSALS, SEAT_LIST, SUBSCRIPTION_LIST, overview
 from projections.stores import Tables
+from projections.table_differences import differences
 from tests.audit.ledgers import happens
 from tests.worlds import DAY, NOON, ports
 

@@ -11,9 +11,9 @@ import pytest
 
 from ledger.book import Book
 from projections import catch_up
-from projections.catch_up import differences
 from projections.key_list import KEY_LIST
 from projections.stores import Tables, open_tables
+from projections.table_differences import differences
 from tests.projections.keys import issue
 from tests.projections.racing import (
     KEYS_EACH,

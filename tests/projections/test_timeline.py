@@ -25,10 +25,10 @@ from ledger.book import Book
 from ledger.refusals import KeyNotAvailable
 from ledger.store import schema
 from projections import catch_up
-from projections.catch_up import differences
 from projections.references import references
 from projections.stores import Tables, open_tables
 from projections.stores.tables import Row
+from projections.table_differences import Difference, differences
 from projections.timeline import TIMELINE, Entry, Sight, TimelineQuery, timeline
 from tests.projections.telling import tell as line
 from tests.projections.test_key_list_plans import Explaining
@@ -372,7 +372,7 @@ def test_a_row_that_is_wrong_missing_or_too_many_is_found(world: Ports, tables: 
     assert found == [("account", 1), ("all", 2), ("masked", 2)]
 
 
-def _wrong(world: Ports, tables: Tables) -> list[catch_up.Difference]:
+def _wrong(world: Ports, tables: Tables) -> list[Difference]:
     return list(differences(world.book, tables, TIMELINE))
 
 

@@ -173,7 +173,7 @@ def test_a_session_on_a_standby_notices_its_promotion(pair: Pair) -> None:
         last = writer.load(ACCOUNT, "acme")
         (row,) = writer.store.read_positions([2])
         reader.store.lineage.saw(2, row.state)  # as by a connection to the primary
-        reader._remember(last._replace(generation=reader.store.lineage.generation))  # noqa: SLF001
+        reader._cache.keep(last._replace(generation=reader.store.lineage.generation))  # noqa: SLF001
         assert holders(reader) == ["till-1", "till-2"]
         pair.fail_over()
         with closing(Book(pair.standby_url)) as promoted:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from eventsourcing.persistence import InterfaceError, OperationalError
 
-from ledger.book import Change, unwritten
+from ledger.book import Change
+from ledger.loaded import unwritten
 from ledger.refusals import refusals
 from ledger.store.recorder import VersionConflict
 from ledger.store.signed_checkpoints import SignedCheckpoint

@@ -12,7 +12,7 @@ from commands.reissue_key import reissue_key as reissue
 from commands.reveal_codes import reveal_code
 from commands.reveal_codes import reveal_codes as reveal
 from commands.revoke_key import revoke_key as revoke
-from ledger.book import Loaded
+from ledger.loaded import Loaded
 from ledger.refusals import (
     BatchNotFound,
     CodesNotDerivable,

@@ -13,9 +13,10 @@ import pytest
 from commands.issue_keys import Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key
-from ledger.book import TURNS, Book, Turn
+from ledger.book import Book
 from ledger.refusals import NoSeatAvailable
 from ledger.store import schema
+from ledger.stream_locks import LOCKS, BestEffortLock
 from ledger.streams.account import ACCOUNT
 from tests.worlds import ports, stamp
 
@@ -33,18 +34,18 @@ def book(tmp_path: Path) -> Iterator[Book]:
 
 def test_one_stream_has_one_turn_and_most_others_have_another(book: Book) -> None:
     def shares(account: str) -> bool:
-        with book.turn(ACCOUNT, "acme"):
-            return book.turn(ACCOUNT, account).is_taken
+        with book.lock(ACCOUNT, "acme"):
+            return book.lock(ACCOUNT, account).is_taken
 
     assert shares("acme")
-    assert sum(map(shares, (f"other-{number}" for number in range(TURNS)))) < TURNS / 50
+    assert sum(map(shares, (f"other-{number}" for number in range(LOCKS)))) < LOCKS / 50
 
 
 def test_who_has_waited_for_long_goes_on_and_leaves_the_turn_to_whoever_has_it() -> None:
     taken = Lock()
     taken.acquire()
 
-    with Turn(taken):
+    with BestEffortLock(taken):
         assert taken.locked()
 
     assert taken.locked()
@@ -53,7 +54,7 @@ def test_who_has_waited_for_long_goes_on_and_leaves_the_turn_to_whoever_has_it()
 def test_a_turn_ends_with_an_exception_too() -> None:
     lock = Lock()
 
-    with pytest.raises(KeyError), Turn(lock):
+    with pytest.raises(KeyError), BestEffortLock(lock):
         raise KeyError
 
     assert not lock.locked()

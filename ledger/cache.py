@@ -1,0 +1,65 @@
+"""States of streams that a process has loaded or made, so that a load reads only what is newer."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, TypeVar
+
+from ledger.events import Stream
+from ledger.loaded import Loaded, unwritten
+from ledger.store.lineage import Lineage
+
+StateT = TypeVar("StateT")
+
+
+class StateCache:
+    """The states used last, by stream. Threads share one: each single call on it is atomic.
+
+    Attributes:
+        latest: of the times by which the events of all states ever kept were recorded.
+    """
+
+    def __init__(self, lineage: Lineage, streams_max: int) -> None:
+        self.latest: datetime | None = None
+        self._lineage = lineage
+        self._streams_max = streams_max
+        self._states: OrderedDict[str, Loaded[Any]] = OrderedDict()  # what was used last at the end
+
+    def get(self, stream: Stream[StateT], id: str) -> Loaded[StateT]:
+        """Return a stream's state as it was kept; that of a stream of no events if it was not.
+
+        What was read of a ledger that has gone back since does not count.
+        """
+        name = stream.name(id)
+        generation = self._lineage.generation
+        try:
+            self._states.move_to_end(name)
+            found = self._states[name]
+        except KeyError:
+            return unwritten(stream, id, generation=generation)
+        if found.generation == generation:
+            return found
+        return unwritten(stream, id, generation=generation)
+
+    def keep(self, loaded: Loaded[StateT], *, is_new: bool = False) -> Loaded[StateT]:
+        """Keep a state, and return it. The least used ones are dropped.
+
+        Not kept are a stream of no events, and one that was begun just now (`is_new`): a batch of
+        keys would otherwise push out the accounts that are asked for all the time.
+        """
+        if loaded.recorded_at is not None and (
+            self.latest is None or loaded.recorded_at > self.latest
+        ):
+            self.latest = loaded.recorded_at
+        if loaded.version and not is_new and loaded.generation == self._lineage.generation:
+            self._states[loaded.name] = loaded
+            if len(self._states) > self._streams_max:
+                with suppress(KeyError):  # other threads have just dropped all that there was
+                    self._states.popitem(last=False)
+        return loaded
+
+    def invalidate(self, loaded: Loaded[Any]) -> None:
+        """Note that what is kept of a stream is old: nobody is to use it without a look."""
+        self.keep(self.get(loaded.stream, loaded.id)._replace(head=0))
