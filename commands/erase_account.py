@@ -15,18 +15,24 @@ would be lost with the rest, and in the open it might be what somebody asked to 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from commands import checks
 from commands.deciding import deciding
 from commands.ports import Ports
 from ledger.book import Change
-from ledger.events import Stamp
+from ledger.events import Fact, Sealed, Stamp, Stream
 from ledger.loaded import Loaded
 from ledger.streams import account as account_stream
-from ledger.streams.account import ACCOUNT
+from ledger.streams import key
+from ledger.streams.account import ACCOUNT, SubscriptionActivated, SubscriptionKeyReissued
 from ledger.streams.account_state import Account
+from ledger.streams.attempts import ATTEMPTS
+from ledger.streams.key import KEY
+from ledger.streams.portal_access import PORTAL_ACCESS
+from ledger.streams.stripe_object import STRIPE_OBJECT
 
 
 class UnknownAccount(Exception):
@@ -57,21 +63,53 @@ def erase_account(ports: Ports, stamp: Stamp, account: str, reason: str) -> Eras
     checks.refuse_if([*checks.account(account), *checks.reason(ports, reason)])
     owner = ACCOUNT.name(account)
 
-    had_key = False
+    had_key, readable = False, 0
 
     def attempt() -> Erased:
-        nonlocal had_key
+        nonlocal had_key, readable
         loaded: Loaded[Account] = ports.book.load(ACCOUNT, account)
-        if not loaded.version:
+        facts = list(_facts(ports, account))
+        if not facts:
             raise UnknownAccount
         sealed = ports.texts.seal(f"erasure-{account}", reason, stamp.now)
-        # Some texts are not in the account's own stream: why its key was reissued, or a block of
-        # its tries lifted. Of those only the key that they were sealed under tells.
+        # Of texts that were sealed before a crash came between the two, their number in the
+        # account's own stream is still known.
+        readable = max(readable, _readable(ports, owner, facts), loaded.state.texts)
         had_key = ports.texts.destroy(owner) or had_key
-        facts = account_stream.erase(loaded.state, owner, sealed, had_key=had_key)
-        appended = ports.book.append(stamp, Change(loaded, facts))
+        erased = account_stream.erase(loaded.state, owner, sealed, readable, had_key=had_key)
+        appended = ports.book.append(stamp, Change(loaded, erased))
         erased_at = appended.loaded[0].state.erased_at
         assert erased_at is not None
-        return Erased(loaded.state.texts, erased_at, appended.position)
+        return Erased(readable, erased_at, appended.position)
 
     return deciding(attempt)
+
+
+def _readable(ports: Ports, owner: str, facts: Iterable[Fact]) -> int:
+    """Return how many of an owner's texts can be read now; one in two streams is one text."""
+    values = (getattr(fact, name) for fact in facts for name in fact.__struct_fields__)
+    sealed = {one.box: one for one in values if isinstance(one, Sealed) and one.owner == owner}
+    return sum(text is not None for text in ports.texts.open_all(sealed.values()))
+
+
+def _facts(ports: Ports, account: str) -> Iterator[Fact]:
+    """Return the facts of every stream in which a text of the account may be: its own ones, and
+    those of the keys and Stripe subscriptions that it has or had.
+    """
+    keys: set[str] = set()
+    objects: set[str] = set()
+    for event in ports.book.history(ACCOUNT, account)[1]:
+        yield event.fact
+        match event.fact:
+            case SubscriptionActivated(key=id) | SubscriptionKeyReissued(key=id):
+                keys.add(id)
+        objects.add(getattr(event.fact, "stripe_subscription", None) or "")
+    others: list[tuple[Stream[Any], list[str]]] = [
+        (ATTEMPTS, [account]),
+        (PORTAL_ACCESS, [account]),
+        (KEY, [key.stream_id(id) for id in sorted(keys)]),
+        (STRIPE_OBJECT, sorted(objects - {""})),
+    ]
+    for stream, ids in others:
+        for id in ids:
+            yield from (event.fact for event in ports.book.history(stream, id)[1])

@@ -103,7 +103,8 @@ class AccountErased(Fact, frozen=True):
 
     Attributes:
         owner: whose texts they were, as `Sealed.owner` has it.
-        texts: how many were sealed since the account began, or since it was last erased.
+        texts: how many could be read until then, in whichever stream; before there was a count of
+            those, how many had been sealed in this one.
         reason: why; sealed under a key of its own, which outlives the one that was destroyed.
     """
 
@@ -376,18 +377,19 @@ def release(
 
 
 def erase(
-    account: Account, owner: str, reason: Sealed | None, *, had_key: bool = False
+    account: Account, owner: str, reason: Sealed | None, texts: int, *, had_key: bool = False
 ) -> list[Fact]:
     """Give up the account's free text. With none since the last time: nothing is recorded.
 
     Args:
+        texts: how many could be read, in this stream and in others.
         had_key: there was a key that texts were sealed under, of this stream or of others.
 
     Of an account that never had a text it is recorded, too: somebody asked, and may ask for proof.
     """
     if account.erased_at is not None and not account.texts and not had_key:
         return []
-    return [AccountErased(owner=owner, texts=account.texts, reason=reason)]
+    return [AccountErased(owner=owner, texts=texts, reason=reason)]
 
 
 ACCOUNT: Stream[Account] = Stream(

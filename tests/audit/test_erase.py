@@ -11,15 +11,22 @@ from pathlib import Path
 import psycopg
 import pytest
 from eventsourcing.persistence import OperationalError
+from msgspec.structs import replace
 
+from commands.assign_subscription import assign_subscription
 from commands.clear_attempts import clear_attempts
 from commands.erase_account import UnknownAccount, erase_account
+from commands.issue_keys import issue_keys
+from commands.link_customer import link_customer, unlink_customer
 from commands.occupy_seat import Sitting, occupy_seat
+from commands.open_portal_session import end_portal_sessions
 from commands.ports import Ports
+from commands.record_stripe_event import record_event
 from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
+from commands.release_seat import release_seat
 from commands.terminate_subscription import terminate_subscription
-from ledger.events import Sealed
+from ledger.events import Sealed, Stamp
 from ledger.refusals import InvalidRequest
 from ledger.streams.account import (
     ACCOUNT,
@@ -30,13 +37,26 @@ from ledger.streams.account import (
 )
 from ledger.streams.attempts import BlockLifted
 from ledger.streams.key import KeyReissued
+from ledger.stripe_objects import read_event
 from projections.account_at import Moment, account_at
 from projections.exporting import plan
 from tests.audit.ledgers import exported
 from tests.cli.program import Program
 from tests.postgres_server import OwnServer
 from tests.proof.auditors import Auditor
-from tests.worlds import DAY, MINUTE, NOON, another_worker, issue, ports, recorded, stamp, watched
+from tests.stripe import payloads
+from tests.worlds import (
+    DAY,
+    MINUTE,
+    NOON,
+    POS_ORDER,
+    another_worker,
+    issue,
+    ports,
+    recorded,
+    stamp,
+    watched,
+)  # fmt: skip
 
 LATER = NOON + DAY
 REASON = "Request 4711"
@@ -97,6 +117,43 @@ def test_why_its_key_was_reissued_and_its_block_lifted_is_gone_too(world: Ports)
     again = erase_account(world, stamp(LATER + DAY), "acme", REASON)
     assert (again.position, again.erased_at) == (head + 1, LATER + DAY)
     assert spoken()[:4] == [None] * 4
+
+
+def test_every_text_that_could_be_read_is_counted_in_whichever_stream_it_is(world: Ports) -> None:
+    key = issue(world)
+    redeem_key(world, stamp(), Try("acme", "s-1", key.code))
+    sit(world, "Front desk")
+    for wanted in ("Out of order", None):
+        release_seat(world, stamp(), "acme", "cloud_pos", "till-1", wanted)
+        sit(world, None)
+    newest = reissue_key(world, stamp(), key.id, "Ms Smith gave it away")
+    reissue_key(world, stamp(), newest.id, "Once more")
+    clear_attempts(world, stamp(), "acme", "Ms Smith called")
+    end_portal_sessions(world, stamp(), "acme", "Her laptop was stolen")
+    link_customer(world, stamp(), "acme", "cus_1", "She said so")
+    unlink_customer(world, stamp(), "acme", "cus_1", "It was another one")
+    told = payloads.event("customer.subscription.created", payloads.subscription(account=None))
+    record_event(world, stamp(), read_event(told), "webhook")
+    assign_subscription(world, stamp(), "acme", "sub_1", "Her card")
+    # Of others, or erased with another account.
+    inhabited(world, "beta")
+    sit(world, "Bar", account="beta")
+    issue_keys(world, stamp(), replace(POS_ORDER, note="For the fair"))
+    assert erase_account(world, stamp(LATER), "acme", REASON).texts == 9
+    fact = recorded(world)[-1].fact
+    assert isinstance(fact, AccountErased)
+    assert fact.texts == 9
+    assert erase_account(world, stamp(LATER), "acme", REASON).texts == 0
+    clear_attempts(world, stamp(), "acme", "Ms Smith called again")
+    assert erase_account(world, stamp(LATER), "acme", REASON).texts == 1
+
+
+@pytest.mark.parametrize("deed", [clear_attempts, end_portal_sessions])
+def test_an_account_that_has_a_text_and_no_past_of_its_own_can_be_erased(
+    world: Ports, deed: Callable[[Ports, Stamp, str, str], object]
+) -> None:
+    deed(world, stamp(), "acme", "Ms Smith called")
+    assert erase_account(world, stamp(LATER), "acme", REASON).texts == 1
 
 
 def test_what_was_erased_when_and_by_whom_is_an_event(world: Ports) -> None:
@@ -382,7 +439,7 @@ def wrapped_key(folder: Path) -> bytes:
 
 def test_erasing_is_told_as_json_and_a_mistake_in_one_line(filled: Program) -> None:
     told = filled.json("erase", "corner-bakery", "--reason", REASON)
-    assert told["texts"] == 6
+    assert told["texts"] == 7
     assert filled.json("erase", "corner-bakery", "--reason", REASON) == {**told, "texts": 0}
     ran = filled.run("erase", "corner-bekery", "--reason", REASON)
     assert (ran.code, ran.out) == (1, "")

@@ -11,9 +11,11 @@ import pytest
 from msgspec.structs import replace
 
 from commands.issue_keys import IssuedKey
+from commands.occupy_seat import Sitting, occupy_seat
 from commands.ports import Ports
 from commands.redeem_key import Redeemed, Try, Validated, redeem_key, validate_key
 from commands.reissue_key import reissue_key
+from commands.release_seat import release_seat
 from commands.revoke_key import revoke_key
 from commands.terminate_subscription import terminate_subscription
 from ledger.book import Change
@@ -302,6 +304,21 @@ def test_a_repeated_redemption_is_answered_as_before_and_records_nothing(world: 
         assert again.account.head == world.book.head()
         assert again.position == world.book.head()
     assert recorded(world) == before
+
+
+def test_a_redemption_on_an_account_with_a_past_is_answered_again_as_it_was_then(
+    world: Ports,
+) -> None:
+    redeem(world, issue(world).code, at=NOON)
+    occupy_seat(world, stamp(NOON + MINUTE), Sitting("acme", "cloud_pos", None, "till-1"))
+    key = issue(world)
+    first = redeem(world, key.code, at=LATER, idempotency_key="r-1")
+    release_seat(world, stamp(LATER + MINUTE), "acme", "cloud_pos", "till-1")
+    for repeating in (world, another_worker(world)):
+        again = redeem(repeating, key.code, at=LATER + DAY, idempotency_key="r-1")
+        assert (again.replayed, again.at, again.subscription) == (True, LATER, first.subscription)
+        assert (again.account.version, again.account.state) == (3, first.account.state)
+        assert set(again.account.state.seats) == {("cloud_pos", "till-1")}
 
 
 def test_two_idempotency_keys_are_two_requests(world: Ports) -> None:

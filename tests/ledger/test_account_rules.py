@@ -26,6 +26,11 @@ from ledger.streams.account import (
     SubscriptionTerminated,
 )
 from ledger.streams.account_state import Account, Seat, Subscription
+from ledger.streams.stripe import (
+    StripeCustomerLinked,
+    StripeCustomerUnlinked,
+    StripeSubscriptionGivenUp,
+)
 from tests.ledger.test_key_rules import ISSUED
 from tests.worlds import DAY, NOON, SECOND, Happened, Rule, folded, rows
 
@@ -338,3 +343,12 @@ def test_every_text_is_counted_one_of_a_seat_given_back_too() -> None:
     assert folded(ACCOUNT, *FULL, (NOON, replace(released, reason=None))).texts == 0
     labelled = replace(sits("till-3"), label=LABEL)
     assert folded(ACCOUNT, *FULL, (NOON, released), (NOON, labelled)).texts == 2
+
+
+def test_every_reason_that_is_on_record_with_a_customer_or_subscription_is_counted() -> None:
+    linked = StripeCustomerLinked(customer="cus_1", account="acme", by="call", reason=REASON)
+    unlinked = StripeCustomerUnlinked(customer="cus_1", account="acme", reason=REASON)
+    given_up = StripeSubscriptionGivenUp(stripe_subscription="sub_1", reason=REASON)
+    past = [(NOON, one) for one in (linked, unlinked, given_up, replace(linked, reason=None))]
+    for count, upto in ((1, 1), (2, 2), (3, 3), (3, 4)):
+        assert folded(ACCOUNT, *past[:upto]).texts == count
