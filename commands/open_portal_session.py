@@ -151,6 +151,15 @@ def session_of(ports: Ports, key: bytes, text: str) -> str | None:
     return portal_session.session_id(id) if link is not None and link.id == id else None
 
 
+def hold_to_link(ports: Ports, key: bytes, stamp: Stamp, text: str) -> None:
+    """Go on only with a link that can be opened now; it stays unopened.
+
+    Raises:
+        LinkInvalid, LinkUsed, LinkExpired: as `open_portal_session`.
+    """
+    _read(ports, key, stamp, text, signing.digest(""))
+
+
 def open_portal_session(ports: Ports, key: bytes, stamp: Stamp, text: str) -> Opened:
     """Open a link: the session begins, and is recorded as its own actor's first deed.
 
@@ -159,28 +168,12 @@ def open_portal_session(ports: Ports, key: bytes, stamp: Stamp, text: str) -> Op
         LinkUsed: it was opened before.
         LinkExpired: it was not opened in time.
     """
-    id, _, signed = text.partition(".")
-    if not _ID.fullmatch(id):
-        raise LinkInvalid
     cookie_secret = ports.random_bytes(SECRET_BYTES).hex()
 
     def attempt() -> Opened:
-        loaded, keys = ports.book.load_all((PORTAL_SESSION, id), (SIGNING_KEYS, signing_keys.ID))
-        link = signing.read(signing_keys.keys(key, keys.state), PURPOSE, signed, _Link)
-        session = loaded.state
-        if link is None or link.id != id or session is None:
-            raise LinkInvalid
-        now = stamp.now
-        digests = signing.digest(link.secret), signing.digest(cookie_secret)
-        facts = portal_session.open_session(session, *digests, now)
-        access, granter = ports.book.load_all(
-            (PORTAL_ACCESS, session.account), (TOKEN, token.stream_id(session.granted_by))
-        )
-        if session.made_at <= access.state or not token.grant_stands(
-            session.granted_by, granter.state, now
-        ):
-            raise LinkInvalid
-        appended = ports.book.append(stamp._replace(actor=session.id), Change(loaded, facts))
+        link, opening = _read(ports, key, stamp, text, signing.digest(cookie_secret))
+        session = opening.loaded.state
+        appended = ports.book.append(stamp._replace(actor=session.id), opening)
         return Opened(
             session.id,
             session.account,
@@ -192,6 +185,30 @@ def open_portal_session(ports: Ports, key: bytes, stamp: Stamp, text: str) -> Op
         )
 
     return deciding(attempt)
+
+
+def _read(
+    ports: Ports, key: bytes, stamp: Stamp, text: str, cookie_digest: str
+) -> tuple[_Link, Change]:
+    """Return what a link says, and what opens it."""
+    id, _, signed = text.partition(".")
+    if not _ID.fullmatch(id):
+        raise LinkInvalid
+    loaded, keys = ports.book.load_all((PORTAL_SESSION, id), (SIGNING_KEYS, signing_keys.ID))
+    link = signing.read(signing_keys.keys(key, keys.state), PURPOSE, signed, _Link)
+    session = loaded.state
+    if link is None or link.id != id or session is None:
+        raise LinkInvalid
+    now = stamp.now
+    facts = portal_session.open_session(session, signing.digest(link.secret), cookie_digest, now)
+    access, granter = ports.book.load_all(
+        (PORTAL_ACCESS, session.account), (TOKEN, token.stream_id(session.granted_by))
+    )
+    if session.made_at <= access.state or not token.grant_stands(
+        session.granted_by, granter.state, now
+    ):
+        raise LinkInvalid
+    return link, Change(loaded, facts)
 
 
 def leave_portal_session(ports: Ports, stamp: Stamp, session: str) -> None:

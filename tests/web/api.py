@@ -234,11 +234,12 @@ def memory_api(
     catalog: Catalog | None = None,
     test_clock: Path | None = None,
     stripe: StripeSettings = NO_STRIPE,
+    public_url: str = PUBLIC_URL,
 ) -> Api:
     """Answer the API over an empty ledger in memory."""
     gateway = StripeGateway(stripe.api_key, stripe.api_base) if stripe.api_key else None
     world, clock = ports(catalog=catalog)._replace(stripe=gateway), TestClock()
-    settings = Settings("memory:", SECRET, world.catalog, PUBLIC_URL, test_clock, 100)
+    settings = Settings("memory:", SECRET, world.catalog, public_url, test_clock, 100)
     settings = settings._replace(stripe=stripe)
     signing = signing_of(SECRET, (), signed_checkpoints(world.book.store))
     tables = open_tables("memory:")

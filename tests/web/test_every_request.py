@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from eventsourcing.persistence import OperationalError
 
-from tests.web.api import POS, Api
+from tests.web.api import POS, Api, memory_api
 from tests.web.faults import failing
 from web.logs import JsonLines
 from web.redaction import Redactor
@@ -300,3 +300,21 @@ def test_an_exception_that_came_of_another_names_both(api: Api, log: io.StringIO
     with failing(api, "read_stream", outer):
         api.get("portal", "/v1/accounts/acme/seats")
     assert re.search(r"RuntimeError at .* from KeyError at ", str(lines(log)[0]["message"]))
+
+
+HTTPS_PATHS = [*(path for _, path, _ in PATHS), "/portal/subscriptions", "/console/", "/portal"]
+
+
+def test_over_https_every_answer_keeps_browsers_from_going_back_to_http() -> None:
+    api = memory_api(public_url="https://licences.example")
+    for path in HTTPS_PATHS:
+        for method in ("GET", "HEAD", "POST", "OPTIONS"):
+            with api.client.open(path, method=method) as answer:
+                given = answer.headers.getlist("Strict-Transport-Security")
+            assert given == ["max-age=31536000"], (method, path)
+
+
+def test_over_http_no_browser_is_kept_from_it(shared: Api) -> None:
+    for path in HTTPS_PATHS:
+        with shared.client.open(path) as answer:
+            assert "Strict-Transport-Security" not in answer.headers

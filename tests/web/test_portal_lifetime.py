@@ -8,10 +8,12 @@ from __future__ import annotations
 import html
 import io
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask.testing import FlaskClient
@@ -113,6 +115,80 @@ def test_a_session_that_is_over_names_the_way_back(api: Api) -> None:
     assert page.status_code == 403
     assert "Your visit is over" in page.text
     assert f'href="{PUBLIC_URL}/back"' in page.text
+
+
+# A link that was opened
+
+
+def text_in(link: str) -> str:
+    return parse_qs(urlsplit(link).query)["link"][0]
+
+
+def sent_again(api: Api, client: FlaskClient, link: str) -> TestResponse:
+    """Send the form that opens a link, as it was shown before."""
+    text = text_in(link)
+    shown = FIELD.search(client.get(link).text)
+    assert shown
+    return client.post("/portal/open", data={"form_token": shown[1], "link": text})
+
+
+def test_a_link_that_was_opened_says_so_whether_or_not_there_are_cookies(api: Api) -> None:
+    link = link_of(api)
+    browser, _ = opened(api, link)
+    form = {"form_token": "x", "link": text_in(link)}
+    for client in (api.app.test_client(), api.app.test_client(use_cookies=False)):
+        answer = client.post("/portal/open", data=form)
+        assert answer.status_code == 410
+        assert "This link was opened already" in answer.text
+        assert "cookies" not in answer.text
+    again = sent_again(api, browser.client, link)
+    assert (again.status_code, again.headers["Location"]) == (303, "/portal/subscriptions")
+    browser.post("leave")
+    left = sent_again(api, browser.client, link)
+    assert left.status_code == 410
+    assert "This link was opened already" in left.text
+
+
+def test_the_form_of_a_link_sent_twice_is_opened_once(api: Api) -> None:
+    link = link_of(api)
+    client = api.app.test_client()
+    shown = FIELD.search(client.get(link).text)
+    assert shown
+    form = {"form_token": shown[1], "link": text_in(link)}
+    first, second = (client.post("/portal/open", data=form) for _ in range(2))
+    assert (first.status_code, second.status_code) == (303, 303)
+    client.delete_cookie(COOKIE)
+    third = client.post("/portal/open", data=form)
+    assert third.status_code == 410
+    assert "This link was opened already" in third.text
+
+
+def test_two_links_in_two_tabs_of_a_browser_are_both_opened(api: Api) -> None:
+    client = api.app.test_client()
+    links = [link_of(api) for _ in range(2)]
+    forms = []
+    for link in links:
+        shown = FIELD.search(client.get(link).text)
+        assert shown
+        forms.append({"form_token": shown[1], "link": text_in(link)})
+    assert [client.post("/portal/open", data=form).status_code for form in forms] == [303, 303]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "title"),
+    [
+        (lambda _api, text: text + "x", 403, "This link is not valid"),
+        (lambda api, text: api.clock.forward(days=1) or text, 410, "This link has expired"),
+        (lambda _api, text: text, 403, "Your browser keeps no cookies"),
+    ],
+)
+def test_a_browser_without_cookies_is_told_what_is_so_of_its_link(
+    api: Api, change: Callable[[Api, str], str], status: int, title: str
+) -> None:
+    text = change(api, text_in(link_of(api)))
+    client = api.app.test_client(use_cookies=False)
+    answer = client.post("/portal/open", data={"form_token": "x", "link": text})
+    assert (answer.status_code, title in answer.text) == (status, True)
 
 
 # What ends it

@@ -13,6 +13,7 @@ from typing import Final
 from flask import Response, g, request, url_for
 
 from commands.open_portal_session import (
+    hold_to_link,
     leave_portal_session,
     open_portal_session,
     session_of,
@@ -50,16 +51,18 @@ def open_link() -> Response:
     """Open a link, and lead to the pages.
 
     Raises:
-        NoCookies: nothing would be remembered of it.
         FormRefused: another site sent the form.
-        LinkInvalid, LinkExpired, LinkUsed: in this order.
+        LinkInvalid, LinkUsed, LinkExpired: in this order.
+        NoCookies: nothing would be remembered of it; the link stays unopened.
     """
     bound_to = request.cookies.get(cookies.called(_DOOR))
-    if not bound_to:
-        raise NoCookies
-    forms.expect_ours(bound_to)
     link = request.form.get("link", "")[:LINK_LENGTH_MAX]
+    if bound_to:
+        forms.expect_ours(bound_to)
     try:
+        if not bound_to:
+            hold_to_link(ports(), parts().wiring.link_key, stamp(), link)
+            raise NoCookies
         opened = open_portal_session(ports(), parts().wiring.link_key, stamp(), link)
     except LinkUsed:
         if _is_ours_already(link):
@@ -67,7 +70,6 @@ def open_link() -> Response:
         raise
     response = see(_address_of(opened.page))
     visits.begin(response, opened)
-    cookies.drop(response, _DOOR)
     return response
 
 
