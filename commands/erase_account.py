@@ -63,10 +63,11 @@ def erase_account(ports: Ports, stamp: Stamp, account: str, reason: str) -> Eras
     checks.refuse_if([*checks.account(account), *checks.reason(ports, reason)])
     owner = ACCOUNT.name(account)
 
-    had_key, readable = False, 0
+    had_key = False
+    readable: set[str] = set()
 
     def attempt() -> Erased:
-        nonlocal had_key, readable
+        nonlocal had_key
         loaded: Loaded[Account] = ports.book.load(ACCOUNT, account)
         facts = list(_facts(ports, account))
         if not facts:
@@ -74,22 +75,24 @@ def erase_account(ports: Ports, stamp: Stamp, account: str, reason: str) -> Eras
         sealed = ports.texts.seal(f"erasure-{account}", reason, stamp.now)
         # Of texts that were sealed before a crash came between the two, their number in the
         # account's own stream is still known.
-        readable = max(readable, _readable(ports, owner, facts), loaded.state.texts)
+        readable.update(_readable(ports, owner, facts))
+        texts = max(len(readable), loaded.state.texts)
         had_key = ports.texts.destroy(owner) or had_key
-        erased = account_stream.erase(loaded.state, owner, sealed, readable, had_key=had_key)
+        erased = account_stream.erase(loaded.state, owner, sealed, texts, had_key=had_key)
         appended = ports.book.append(stamp, Change(loaded, erased))
         erased_at = appended.loaded[0].state.erased_at
         assert erased_at is not None
-        return Erased(readable, erased_at, appended.position)
+        return Erased(texts, erased_at, appended.position)
 
     return deciding(attempt)
 
 
-def _readable(ports: Ports, owner: str, facts: Iterable[Fact]) -> int:
-    """Return how many of an owner's texts can be read now; one in two streams is one text."""
+def _readable(ports: Ports, owner: str, facts: Iterable[Fact]) -> set[str]:
+    """Return those of an owner's texts that can be read now, as they are sealed."""
     values = (getattr(fact, name) for fact in facts for name in fact.__struct_fields__)
-    sealed = {one.box: one for one in values if isinstance(one, Sealed) and one.owner == owner}
-    return sum(text is not None for text in ports.texts.open_all(sealed.values()))
+    sealed = [one for one in values if isinstance(one, Sealed) and one.owner == owner]
+    texts = ports.texts.open_all(sealed)
+    return {one.box for one, text in zip(sealed, texts, strict=True) if text is not None}
 
 
 def _facts(ports: Ports, account: str) -> Iterator[Fact]:
