@@ -7,6 +7,7 @@ payment for the rest of the period at once, and changes nothing if that fails.
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime
 
 import msgspec
@@ -22,7 +23,7 @@ from commands.change_seats import (
 )
 from commands.checkout_session import begin_session, open_one
 from commands.deciding import deciding
-from commands.gateways.stripe import StripeNotConfigured
+from commands.gateways.stripe import StripeKeyRefused, StripeNotConfigured, StripeRefused
 from commands.ports import Ports
 from commands.purchase import (
     INTERVALS,
@@ -38,7 +39,7 @@ from ledger.book import Change
 from ledger.events import Stamp
 from ledger.limits import SEATS_MAX
 from ledger.loaded import Loaded
-from ledger.refusals import FieldError
+from ledger.refusals import UNKNOWN_ITEMS, FieldError, SubscriptionNotChangeable
 from ledger.streams import stripe_purchases as purchases
 from ledger.streams.account import ACCOUNT, expect_version
 from ledger.streams.account_state import Account
@@ -123,6 +124,7 @@ def _attempt(buying: Buying) -> Started:
     sold_by: dict[str, list[str]] = {}
     others_known = False
     over: set[str] = set()  # Checkouts that nobody can pay at any more
+    looked_at: set[str] = set()  # since not all of their items are known
     while True:
         account, mine = _load(buying)
         now = stamp.now
@@ -132,9 +134,9 @@ def _attempt(buying: Buying) -> Started:
         account = ports.book.load(ACCOUNT, purchase.account)  # a Checkout may have been paid for
         side = account.state.stripe
         place = _place(buying, account, looks, now)
-        if place is None or place.item is None:
-            purchases.refuse_beside_lost(side.subscriptions.values(), side.mapped, wanted, now)
-            _refuse_beside_bought(buying, side, sold_by, now)
+        is_new = place is None or place.item is None
+        if is_new and _looks_beside(buying, side, looked_at, sold_by, now):
+            continue
         if mine is not None and mine.under_way:
             id = mine.stripe_subscription
         elif place is not None:
@@ -162,6 +164,56 @@ def _attempt(buying: Buying) -> Started:
         facts = purchases.ask(place, wanted, _price_to_add(buying, place), now)
         asked = ports.book.append(stamp, Change(account, facts)).loaded[0]
         return _change(buying, asked.state.stripe.purchases[asked.version])
+
+
+def _looks_beside(
+    buying: Buying,
+    side: StripeSide,
+    looked_at: set[str],
+    checkouts: dict[str, list[str]],
+    now: datetime,
+) -> bool:
+    """Hold the sale of something new against all that the account may have of it already.
+
+    Args:
+        looked_at, checkouts: what Stripe was asked already; added to here.
+
+    Returns:
+        Whether Stripe was asked how a subscription is: then the account is to be loaded again.
+
+    Raises:
+        SubscriptionNotChangeable: it would be paid for twice.
+        StripeUnavailable: no answer.
+    """
+    if _look_at_unlisted(buying, side, looked_at, now):
+        return True
+    its = side.subscriptions.values()
+    purchases.refuse_beside_lost(its, side.mapped, buying.wanted, now)
+    _refuse_beside_bought(buying, side, checkouts, now)
+    return False
+
+
+def _look_at_unlisted(buying: Buying, side: StripeSide, looked_at: set[str], now: datetime) -> bool:
+    """Look at a subscription whose items are not all known; return whether there was one.
+
+    Args:
+        looked_at: ids of those that were looked at before; added to here.
+
+    Raises:
+        SubscriptionNotChangeable: a look has not told them either. It may have the product, and
+            then it would be paid for twice.
+        StripeUnavailable: no answer.
+    """
+    its = side.subscriptions.values()
+    id = next((one.id for one in its if one.lacks_items and not one.has_ended(now)), None)
+    if id is None:
+        return False
+    if id in looked_at:
+        raise SubscriptionNotChangeable(id, UNKNOWN_ITEMS)
+    looked_at.add(id)
+    with contextlib.suppress(StripeRefused, StripeKeyRefused):
+        look(buying.ports, buying.stamp, buying.stripe, buying.purchase.account, id)
+    return True
 
 
 def _refuse_beside_bought(

@@ -244,6 +244,7 @@ class CustomerShared(Refusal):
 
 
 UNKNOWN_PRICE: Final = "unknown_price"
+UNKNOWN_ITEMS: Final = "unknown_items"
 
 
 class SubscriptionNotChangeable(Refusal):
@@ -256,6 +257,11 @@ class SubscriptionNotChangeable(Refusal):
             detail = (
                 f"the subscription {stripe_subscription} is paid by a price that means nothing in"
                 " the catalog: say what it sells, and run `keyfold stripe remap`"
+            )
+        elif state == UNKNOWN_ITEMS:
+            detail = (
+                f"Stripe has not told all items of the subscription {stripe_subscription}: run"
+                " `keyfold stripe reconcile`, with a key that may read subscription items"
             )
         else:
             detail = f"{stripe_subscription} is {state}: see Stripe's own pages first"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from commands.gateways.stripe import StripeGateway
+from typing import NoReturn
+
+import pytest
+
+from commands.gateways.stripe import StripeGateway, StripeKeyRefused
 from commands.reconcile_stripe import reconcile_stripe
 from commands.record_stripe_event import record_event
 from ledger.stripe_objects import read_event
 from tests.stripe.payloads import Json, changed, deliver, event
-from tests.stripe.shop import Shop, shop
+from tests.stripe.shop import CHECKOUTS, Shop, shop
 from tests.stripe_server import StripeServer
 from tests.worlds import MINUTE, NOON, stamp
 
@@ -157,3 +161,55 @@ def test_lines_that_an_invoice_leaves_out_are_listed() -> None:
         assert deliver(it.api, again).status == 200
         (invoice,) = it.account().stripe.invoices.values()
         assert (len(invoice.told.lines), invoice.told.problems) == (MANY, ())
+
+
+def unlisted(*_: object) -> NoReturn:
+    raise StripeKeyRefused("this key may not list items")
+
+
+def test_nothing_is_sold_beside_a_subscription_whose_items_stripe_does_not_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with shop() as it:
+        sub, sent = sold(it)
+        with monkeypatch.context() as patched:
+            patched.setattr(StripeGateway, "_with_all_items", unlisted)
+            deliver(it.api, sent)
+            assert look_at(it) == [sub["id"]]
+            got = it.buy(seats=1)
+        assert (got.status, got.code) == (409, "subscription_not_changeable")
+        assert sub["id"] in got.body["detail"]
+        assert "items" in got.body["detail"]
+        assert it.asked("POST", CHECKOUTS) == []
+        got = it.buy(seats=1)
+        assert (got.status, got.body["changed"], it.seats()) == (201, "quantity", 5)
+
+
+def test_nothing_is_sold_beside_one_that_stripe_has_just_told_of_without_its_items(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with shop() as it:
+        sub, _ = sold(it, named=False)
+        link = {"customer": sub["customer"]}
+        assert it.api.put("portal", "/v1/accounts/acme/stripe-customer", link).status == 200
+        assert it.account().stripe.subscriptions == {}
+        with monkeypatch.context() as patched:
+            patched.setattr(StripeGateway, "_with_all_items", unlisted)
+            got = it.buy(seats=1)
+        assert (got.status, got.code) == (409, "subscription_not_changeable")
+        assert it.asked("POST", CHECKOUTS) == []
+        assert it.buy(seats=1).body["changed"] == "quantity"
+
+
+def test_what_has_ended_is_in_the_way_of_nothing_whatever_its_items(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with shop() as it:
+        sub, sent = sold(it)
+        with monkeypatch.context() as patched:
+            patched.setattr(StripeGateway, "_with_all_items", unlisted)
+            deliver(it.api, sent)
+            ended = {**sub, "status": "canceled", "ended_at": int(it.api.clock.now.timestamp())}
+            deliver(it.api, event("customer.subscription.deleted", ended, at=it.api.clock.now))
+            got = it.buy(seats=1)
+        assert (got.status, got.body["changed"]) == (201, None)
