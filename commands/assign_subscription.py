@@ -113,7 +113,7 @@ def _ask(ports: Ports, stamp: Stamp, id: str) -> str | None:
     try:
         recorded = record_retrieved(ports, stamp, ports.stripe.subscription(id))
     except StripeRefused as refused:
-        if refused.code != "resource_missing":
+        if not refused.is_missing:
             raise
         return None
     return recorded.account if recorded else None

@@ -110,13 +110,21 @@ def settle(
 def settle_moved(
     ports: Ports, stamp: Stamp, stripe: StripeGateway, account: str, asked: StripePurchase
 ) -> None:
-    """Close a change that was not answered, of a subscription that has left the account since."""
+    """Close a change that was not answered, of a subscription that has left the account since.
+
+    Raises:
+        StripeUnavailable, StripeRefused, StripeKeyRefused: whether it was made is not known; it
+            stays under way.
+    """
     made = False
-    with contextlib.suppress(StripeRefused):  # Stripe has it no more
+    try:
         found = stripe.subscription(asked.stripe_subscription)
         record_retrieved(ports, stamp, found)
         item = _item(ports, account, asked, found.object)
         made = _mark_of(item) == mark(ports, account, asked)
+    except StripeRefused as refused:
+        if not refused.is_missing:
+            raise
     _close(ports, stamp, account, asked, "done" if made else "given_up")
 
 

@@ -68,7 +68,7 @@ def _hand_out(buying: Buying, account: Loaded[Account], started: StripePurchase)
                 stripe.expire_checkout(id, f"keyfold-expire-{id}")
             session = stripe.checkout(id)
     except StripeRefused as refused:
-        if refused.code != "resource_missing":
+        if not refused.is_missing:
             raise
         return None  # of another Stripe account, or mode: nobody pays there for this one
     if session["status"] == "open":

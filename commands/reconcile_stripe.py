@@ -168,7 +168,7 @@ def _unlisted(
     try:
         found = stripe.subscription(id)
     except StripeRefused as refused:
-        if refused.code != "resource_missing":
+        if not refused.is_missing:
             raise
         yield Drift("subscription", id, None, "Stripe knows nothing of it", None)
         return
@@ -181,8 +181,11 @@ def _invoice(
     try:
         found = stripe.invoice(id, LINES_MAX)
     except StripeRefused as refused:
-        missing = refused.code == "resource_missing"
-        what = "Stripe knows nothing of it" if missing else "Stripe does not list all its lines"
+        what = (
+            "Stripe knows nothing of it"
+            if refused.is_missing
+            else "Stripe does not list all its lines"
+        )
         return Drift("invoice", id, account, what, None)
     report = read_invoice(found.object, Origin(RETRIEVED, found.at, retrieved_at=stamp.now)).report
     since = report.created if isinstance(report, StripeInvoiceReported) else None

@@ -181,12 +181,16 @@ def _sync(work: _Work) -> Synced | None:
     """Take one step after the other until none is due."""
     steps: list[Step] = []
     looked = False
+    left = Verdict("waiting", why="unsettled")
     for _ in range(ROUNDS_MAX):
         stands = _load(work)
         syncs = stands.loaded.state.seat_syncs
         unanswered = syncs.unanswered.get(work.product)
         if unanswered is not None:
             step = _carry_on(work, unanswered)
+            if step == "not_told":
+                left = Verdict("left_alone", why=step)
+                break
             steps += [step] if step else []
             looked = False
             continue
@@ -197,7 +201,7 @@ def _sync(work: _Work) -> Synced | None:
             return _told(work.account, stands.standing, said, steps)
         if not looked:
             found = _look(work, stands.standing.subscription.id)
-            if found == "missing":
+            if found in {"missing", "not_told"}:
                 left = said._replace(outcome="left_alone", why=found)
                 return _told(work.account, stands.standing, left, steps)
             looked = found == "agrees"
@@ -211,16 +215,15 @@ def _sync(work: _Work) -> Synced | None:
             return _told(work.account, stands.standing, left, steps)
         if started is not None:
             steps.append(_take(work, started))
-    left = Verdict("waiting", why="unsettled")
     return _told(work.account, stands.standing, left, steps) if stands.standing else None
 
 
-def _look(work: _Work, subscription: str) -> Literal["agrees", "differs", "missing"]:
+def _look(work: _Work, subscription: str) -> Literal["agrees", "differs", "missing", "not_told"]:
     """Ask Stripe how the subscription is, and record it; tell whether the ledger has it so now."""
     try:
         found = work.stripe.subscription(subscription)
-    except StripeRefused:
-        return "missing"
+    except StripeRefused as refused:
+        return "missing" if refused.is_missing else "not_told"
     record_retrieved(work.ports, work.now(), found)
     # It may have been changed since we asked; then what we were told is no ground to write on.
     return "agrees" if _agrees(work, subscription, found) else "differs"
@@ -276,19 +279,22 @@ def _take(work: _Work, started: SeatSyncStarted) -> Step:
     return _synced(work, started, found, "answered")
 
 
-def _carry_on(work: _Work, unanswered: Unanswered) -> Step | None:
-    """Bring a step to its end that was begun, by whomever; None to look once more."""
+def _carry_on(work: _Work, unanswered: Unanswered) -> Step | Literal["not_told"] | None:
+    """Bring a step to its end that was begun, by whomever; None to look once more.
+
+    While Stripe does not tell how the subscription is, the step may have been done: it stays open.
+    """
     started = unanswered.started
     try:
         found = work.stripe.subscription(started.stripe_subscription, expand=("latest_invoice",))
     except StripeRefused as refused:
-        return _failed(work, started, refused.code)
+        return _failed(work, started, refused.code) if refused.is_missing else "not_told"
     record_retrieved(work.ports, work.now(), found)
-    if started.stripe_subscription not in _load(work).loaded.state.stripe.subscriptions:
-        return _failed(work, started, "subscription_moved")
     report = _report(work, found)
     if report is not None and _quantity(report, started) == started.wanted:
         return _synced(work, started, found, "found")
+    if started.stripe_subscription not in _load(work).loaded.state.stripe.subscriptions:
+        return _failed(work, started, "subscription_moved")
     if not _agrees(work, started.stripe_subscription, found):
         return None  # done by another since we asked, it may be
     stands = _load(work)

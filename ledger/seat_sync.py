@@ -60,7 +60,7 @@ _BY_PREFERENCE: Final = (WRITABLE | {"past_due"}, frozenset({"unpaid", "paused"}
 Outcome = Literal["in_step", "due", "waiting", "left_alone", "unfinished"]
 Why = Literal[
     "", "quiet", "refused", "period_ends", "past_due", "unpaid", "paused", "unconfirmed",
-    "metered", "no_period", "no_price", "missing", "unsettled", "unknown_price",
+    "metered", "no_period", "no_price", "missing", "not_told", "unsettled", "unknown_price",
 ]  # fmt: skip
 
 

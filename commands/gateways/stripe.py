@@ -70,6 +70,11 @@ class StripeRefused(StripeFault):
         self.param = param
         self.card = card
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether Stripe has no such object, rather than will not tell of it."""
+        return self.code == "resource_missing"
+
 
 class StripeKeyRefused(StripeFault):
     """Stripe does not take our key: see STRIPE_API_KEY."""
@@ -457,7 +462,8 @@ class StripeGateway:
     def set_billed_seats(self, change: SeatChange, idempotency_key: str) -> Retrieved:
         """Set how many of an item a subscription has; answers the subscription, with its invoice.
 
-        Invoiced, it happens only if the invoice is paid, or can be sent.
+        Invoiced, it happens only if the invoice is paid, or can be sent. Once it is done, no later
+        fault is raised: where Stripe does not list the items that it left out, they say `has_more`.
 
         Raises:
             StripeRefused: it was not done; the card was refused, or the call.
@@ -475,7 +481,10 @@ class StripeGateway:
         update: Any = self.changing.v1.subscriptions.update
         options = {"idempotency_key": idempotency_key}
         found = self._ask(lambda: retrieved(update(change.subscription, params, options)))
-        return self._with_all_items(self.patient, found)
+        try:
+            return self._with_all_items(self.patient, found)
+        except StripeFault:
+            return found
 
     def _pages(
         self, list_page: Callable[[Any], Any], params: dict[str, Any]

@@ -448,7 +448,7 @@ class SeatsSynced(Fact, frozen=True):
     """Stripe has as many seats as it was to have.
 
     Attributes:
-        quantity: that it has now.
+        quantity: that it has now; None where Stripe did not list the item with its answer.
         invoice, invoice_status: of what was billed by it; None when nothing was.
         outcome: whether Stripe answered so, or was found to have done it.
         idempotency_key: of the start that this answers.

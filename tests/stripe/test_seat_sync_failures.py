@@ -8,12 +8,19 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from commands.gateways.stripe import StripeGateway, StripeKeyRefused, StripeUnavailable
+from commands.gateways.stripe import (
+    Retrieved,
+    SeatChange,
+    StripeGateway,
+    StripeKeyRefused,
+    StripeUnavailable,
+)
 from commands.sync_seats import Synced, sync_seats
 from ledger.book import Book
 from ledger.store import schema
@@ -160,6 +167,62 @@ def test_a_subscription_that_stripe_does_not_have_is_left_alone() -> None:
         elsewhere = team.world._replace(stripe=StripeGateway(other.api_key, other.url))
         synced = team.sync(world=elsewhere)
         assert (synced.outcome, synced.why) == ("left_alone", "missing")
+
+
+each_silence = pytest.mark.parametrize("kind", ["refused", "not_allowed", "500", "429"])
+
+
+def add_ons(team: BilledTeam, count: int) -> None:
+    """Add items that mean nothing, so many that Stripe leaves some out."""
+    product = team.stripe.post("/v1/products", {"name": "Add-on"})["id"]
+    money = {"currency": "eur", "unit_amount": 0, "recurring": {"interval": "month"}}
+    for _ in range(count):
+        price = team.stripe.post("/v1/prices", {**money, "product": product})["id"]
+        added = {"subscription": team.subscription, "price": price}
+        team.stripe.post("/v1/subscription_items", added)
+    team.hear()
+
+
+@each_silence
+def test_what_stripe_did_is_done_though_it_does_not_list_the_items_afterwards(kind: str) -> None:
+    with billed_team(seats=1) as team:
+        add_ons(team, 12)
+        team.take(INCLUDED + 3)
+
+        class Silent(StripeGateway):
+            def set_billed_seats(self, change: SeatChange, idempotency_key: str) -> Retrieved:
+                team.stripe.fail(kind, method="GET", path="/v1/subscription_items")
+                return super().set_billed_seats(change, idempotency_key)
+
+        silent = Silent(team.stripe.api_key, team.stripe.url)
+        with suppress(StripeUnavailable, StripeKeyRefused):  # of the look after it
+            sync_seats(team.world._replace(stripe=silent), team.stamp, ACME, None)
+        assert team.facts(SeatSyncFailed) == []
+        assert [one.outcome for one in team.facts(SeatsSynced)] == ["answered"]
+        team.stripe.mend()
+        team.wait(minutes=1)
+        synced = team.sync()
+        assert (synced.outcome, synced.quantity, rises(team)) == ("in_step", 3, 1)
+
+
+@pytest.mark.parametrize("kind", ["refused", "not_allowed", "500"])
+def test_a_step_without_an_answer_stays_open_while_stripe_does_not_tell(kind: str) -> None:
+    with billed_team() as team:
+        team.take(INCLUDED + 2)
+        team.stripe.fail("applied_then_cut", times=1, method="POST")
+        with pytest.raises(StripeUnavailable):
+            team.sync()
+        team.stripe.fail(kind, method="GET", path="/v1/subscriptions")
+        if kind == "refused":
+            synced = team.sync()
+            assert (synced.outcome, synced.why) == ("left_alone", "not_told")
+        else:
+            with pytest.raises((StripeUnavailable, StripeKeyRefused)):
+                team.sync()
+        assert team.facts(SeatSyncFailed, SeatsSynced) == []
+        team.stripe.mend()
+        assert (team.sync().outcome, rises(team)) == ("in_step", 1)
+        assert [one.outcome for one in team.facts(SeatsSynced)] == ["found"]
 
 
 # Several at once

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-KINDS = ("down", "slow", "cut", "applied_then_cut", "429", "500", "wrong_key")
+KINDS = (
+    "down",
+    "slow",
+    "cut",
+    "applied_then_cut",
+    "429",
+    "500",
+    "refused",
+    "not_allowed",
+    "wrong_key",
+)
 
 
 @dataclass

@@ -118,6 +118,8 @@ class Handler(BaseHTTPRequestHandler):
         errors: dict[str, ApiError] = {
             "429": ApiError(429, "Too many requests.", code="rate_limit"),
             "500": ApiError(500, "An unknown error occurred", kind="api_error"),
+            "refused": ApiError(400, "This request cannot be handled.", code="parameter_invalid"),
+            "not_allowed": ApiError(403, "The provided key does not have the permissions."),
         }
         if fault in errors:
             return Answer(errors[fault].status, errors[fault].answer(), "req_fault")
