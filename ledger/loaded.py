@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -15,6 +15,7 @@ class Loaded(NamedTuple, Generic[StateT]):
     """A stream's state, and the place in the ledger that it was folded up to.
 
     Attributes:
+        name: of the stream, as the ledger has it.
         version: of the last event; 0 for a stream that nothing happened to.
         recorded_at: of the last event.
         head: the ledger's last position when the stream was read.
@@ -25,6 +26,7 @@ class Loaded(NamedTuple, Generic[StateT]):
 
     stream: Stream[StateT]
     id: str
+    name: str
     state: StateT
     version: int
     recorded_at: datetime | None
@@ -33,42 +35,31 @@ class Loaded(NamedTuple, Generic[StateT]):
     generation: int = 0
 
     @property
-    def name(self) -> str:
-        return self.stream.name(self.id)
-
-    @property
     def next_event(self) -> str:
         """What `causation` calls the event that is appended to this state next."""
         return f"{self.name}/{self.version + 1}"
 
     def after(self, events: Iterable[AnyOccurrence], head: int = 0) -> Loaded[StateT]:
-        """Answer the state with the next events folded in, at their position or a later head."""
-        last: AnyOccurrence | None = None
-
-        def noted() -> Iterator[AnyOccurrence]:
-            nonlocal last
-            for event in events:
-                last = event
-                yield event
-
-        state = self.stream.fold(self.state, noted())
-        if last is None:
+        """Return the state with the next events folded in, at their position or a later head."""
+        following = list(events)
+        if not following:
             return self.at(head)
-        reached = max(self.head, head, last.position)
-        version, recorded_at = last.version, last.recorded_at
-        stream, id, generation = self.stream, self.id, self.generation
-        return Loaded(stream, id, state, version, recorded_at, reached, {}, generation)
+        last = following[-1]
+        return self._replace(
+            state=self.stream.fold(self.state, following),
+            version=last.version,
+            recorded_at=last.recorded_at,
+            head=max(self.head, head, last.position),
+            derived={},
+        )
 
     def at(self, head: int) -> Loaded[StateT]:
-        """Answer the same state, read when the ledger had come to `head`."""
-        if head <= self.head:
-            return self
-        stream, id, state, version, recorded_at, _, derived, generation = self
-        return Loaded(stream, id, state, version, recorded_at, head, derived, generation)
+        """Return the same state, read when the ledger had come to `head`."""
+        return self if head <= self.head else self._replace(head=head)
 
 
 def unwritten(
     stream: Stream[StateT], id: str, head: int = 0, generation: int = 0
 ) -> Loaded[StateT]:
-    """Answer a stream that nothing has happened to; an append to it fails if something has."""
-    return Loaded(stream, id, stream.initial, 0, None, head, {}, generation)
+    """Return a stream that nothing has happened to; an append to it fails if something has."""
+    return Loaded(stream, id, stream.name(id), stream.initial, 0, None, head, {}, generation)
