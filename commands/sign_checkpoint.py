@@ -14,13 +14,17 @@ forget; what protects everybody else is that they keep the checkpoints they were
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from ledger import notes
+from ledger.book import LAG_POLL_S, LAG_S
+from ledger.min_position import PositionNotReached, hold_to_min_position
 from ledger.notes import Checkpoint, NoteInvalid, SigningKey, VerifierKey
 from ledger.secret import Secret
+from ledger.store.recorder import ReadOnly
 from ledger.store.signed_checkpoints import SignedCheckpoint, SignedCheckpoints
 
 ORIGIN_CHARACTERS: Final = 16
@@ -78,18 +82,29 @@ def signing_of(secret: Secret, own: Sequence[Secret], signed: SignedCheckpoints)
 
 
 def sign_checkpoint(signing: Signing, stand: Callable[[], Standing], now: datetime) -> str:
-    """Answer a checkpoint of the whole ledger; the same for the same ledger and keys.
+    """Return a checkpoint of the whole ledger; the same for the same ledger and keys.
+
+    On a standby, where nothing can be remembered, it is the last one that was signed.
 
     Raises:
         CannotSign: it contradicts one that was signed; nothing was signed.
+        PositionNotReached: the last one that was signed is of fewer events than were asked for.
+        ReadOnly: on a standby, and none was ever signed.
     """
     standing = hold_to_signed(signing, stand)
-    root = standing.root_at(standing.head)
-    note = notes.sign(Checkpoint(signing.origin, standing.head, root).text, signing.keys)
-    signers = ",".join(key.id.hex() for key in signing.verifiers)
-    remembered = signing.signed.put_if_absent(
-        SignedCheckpoint(standing.head, signers, root, note, now.isoformat())
-    )
+    try:
+        root = standing.root_at(standing.head)
+        note = notes.sign(Checkpoint(signing.origin, standing.head, root).text, signing.keys)
+        signers = ",".join(key.id.hex() for key in signing.verifiers)
+        remembered = signing.signed.put_if_absent(
+            SignedCheckpoint(standing.head, signers, root, note, now.isoformat())
+        )
+    except (ReadOnly, PositionNotReached):
+        last = signing.signed.newest()
+        if last is None:
+            raise
+        hold_to_min_position(last.size)
+        return last.note
     if remembered.note != note:
         raise CannotSign(f"another checkpoint of {standing.head} events was signed before")
     return note
@@ -105,6 +120,13 @@ def hold_to_signed(signing: Signing, stand: Callable[[], Standing]) -> Standing:
     # look as if it were of events that are gone.
     last = signing.signed.newest()
     standing = stand()
+    until = time.monotonic() + LAG_S
+    while standing.head < max(standing.tree, last.size if last else 0):
+        # The server that told where the ledger is may lag behind the one that told of the others.
+        if time.monotonic() > until:
+            break
+        time.sleep(LAG_POLL_S)
+        standing = stand()
     if standing.tree > standing.head:
         raise CannotSign(
             f"the ledger ends at position {standing.head}, but {standing.tree} events were hashed:"

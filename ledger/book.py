@@ -33,6 +33,7 @@ from ledger import codec
 from ledger.cache import StateCache
 from ledger.events import AnyEvent, AnyOccurrence, Envelope, Event, Fact, Packing, Stamp, Stream
 from ledger.loaded import Loaded, unwritten
+from ledger.min_position import hold_to_min_position
 from ledger.store import Recorder, open_environment
 from ledger.store.recorder import ClockRefused, OutcomeUnknown, Row, StreamRow, VersionConflict
 from ledger.store.snapshots import Snapshot
@@ -47,6 +48,9 @@ APPEND_TRIES_MAX = 5
 APPEND_RETRY_S = 0.2
 APPEND_WITHIN_S = 4.0  # no try but one that has to find out what became of it begins after that
 FOLLOW_PAGE = 1_000
+# How long a server is waited for that lags behind another one.
+LAG_S = 1.0
+LAG_POLL_S = 0.02
 # A snapshot is kept once so many events were folded after the last one, and only when it is not
 # much larger than what it spares reading: an account may have more holders than events of late.
 SNAPSHOT_EVENTS = 500
@@ -141,6 +145,7 @@ class Book(Application[str]):
         while True:
             known = self._cache.get(stream, id)
             if reached is not None and known.version and known.head >= reached:
+                hold_to_min_position(known.head)
                 return known
             if not known.version and stream.kind in codec.PACKINGS:
                 loaded = self._from_snapshot(known, codec.PACKINGS[stream.kind])
@@ -151,7 +156,9 @@ class Book(Application[str]):
                 loaded = known.after(codec.occurrences(rows), head) if rows else known.at(head)
                 self._saw(rows, head, known.head)
             if loaded.generation == self.store.lineage.generation:
-                return loaded if loaded is known else self._cache.keep(loaded)
+                loaded = loaded if loaded is known else self._cache.keep(loaded)
+                hold_to_min_position(loaded.head)
+                return loaded
 
     def load_all(self, *wanted: tuple[Stream[Any], str]) -> tuple[Loaded[Any], ...]:
         """Answer several streams' states at one moment, in one reading: see `load`."""
@@ -166,6 +173,7 @@ class Book(Application[str]):
                 seen=heads.pop() if len(heads) == 1 else -1,
             )
             self._saw([(*row[:1], *row[2:]) for row in rows[-1:]], head, max(k.head for k in known))
+        hold_to_min_position(head)
         rows_of: defaultdict[str, list[StreamRow]] = defaultdict(list)
         for position, stream, version, name, state in rows:
             rows_of[stream].append((position, version, name, state))
@@ -186,6 +194,7 @@ class Book(Application[str]):
         events: dict[str, list[AnyEvent]] = {stream.name(id): [] for id in ids}
         generation = self.store.lineage.generation
         head, rows = self.store.read_streams(dict.fromkeys(events, 0))
+        hold_to_min_position(head)
         for row in rows:
             events[row.stream].append(codec.decode(row))
         return {
@@ -197,6 +206,7 @@ class Book(Application[str]):
         """Answer the ledger's head and all events of a stream, in order."""
         name = stream.name(id)
         head, rows = self.store.read_stream(name)
+        hold_to_min_position(head)
         return head, [
             codec.decode(Row(position, name, version, fact, state))
             for position, version, fact, state in rows
@@ -210,6 +220,7 @@ class Book(Application[str]):
     def occurrences(self, stream: Stream[Any], id: str) -> tuple[int, Iterator[AnyOccurrence]]:
         """Answer the ledger's head, and of all events of a stream what a fold needs, in order."""
         head, rows = self.store.read_stream(stream.name(id))
+        hold_to_min_position(head)
         return head, codec.occurrences(rows)
 
     def follow(self, after: int, upto: int | None = None) -> Iterator[AnyEvent]:
@@ -220,7 +231,22 @@ class Book(Application[str]):
 
     def head(self) -> int:
         """Answer the last position of the ledger; 0 when it is empty."""
-        return self.store.head()
+        head = self.store.head()
+        hold_to_min_position(head)
+        return head
+
+    def events_at(self, positions: Sequence[int]) -> list[AnyEvent]:
+        """Return the events at some positions, all of which the ledger has, in order of position.
+
+        Raises:
+            LedgerUnavailable: the server that was asked lags behind the one that told of them.
+        """
+        until = time.monotonic() + LAG_S
+        while len(rows := self.store.read_positions(positions)) < len(set(positions)):
+            if time.monotonic() > until:
+                raise LedgerUnavailable(f"this server lacks events up to {max(positions)}")
+            time.sleep(LAG_POLL_S)
+        return list(map(codec.decode, rows))
 
     def remembers(self, stream: Stream[Any], id: str) -> bool:
         """Tell whether anything is remembered of a stream, however old."""

@@ -29,19 +29,20 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from threading import RLock
 from typing import Any, Final, NamedTuple
 
-from eventsourcing.persistence import OperationalError
 from msgspec import Struct
 
 from ledger import codec
-from ledger.book import Book, LedgerUnavailable
+from ledger.book import LAG_POLL_S, LAG_S, Book, LedgerUnavailable
 from ledger.events import AnyEvent, Fact
+from ledger.min_position import hold_to_min_position
 from ledger.store.connections import PerProcess
+from ledger.store.recorder import ReadOnly
 from ledger.store.recorder import Row as StoredRow
 from projections.stores import Filling
 from projections.stores.tables import Params, Row, Tables, Value, Work
@@ -52,8 +53,6 @@ PAGE_GROWTH: Final = 16
 # Who writes a page keeps the table's other readers waiting; on SQLite, all who write, too.
 PAGE_S: Final = 0.2
 TURN_S: Final = 1.0
-
-READ_ONLY: Final = "25006"  # PostgreSQL's code for writing on a standby
 
 _log = logging.getLogger("keyfold.tables")
 
@@ -120,10 +119,15 @@ class Caught(NamedTuple):
 
 
 def read(book: Book, tables: Tables, projection: Projection, select: str, params: Params) -> Caught:
-    """Answer rows of a table that holds everything recorded before this call.
+    """Return rows of a table that holds everything recorded before this call.
+
+    A standby's holds what had been recorded when somebody last asked for it at the primary.
 
     Args:
-        select: answers rows of the table, at least one column; `:projection` is taken.
+        select: returns rows of the table, at least one column; `:projection` is taken.
+
+    Raises:
+        PositionNotReached: what it holds ends before the least position (`ledger.min_position`).
     """
     head = book.head()
     while True:
@@ -131,21 +135,20 @@ def read(book: Book, tables: Tables, projection: Projection, select: str, params
         try:
             if caught.position > head and caught.position > book.head():
                 if not begin_anew(tables, projection.name, projection.table, caught.position):
-                    return caught  # the head was that of a standby, which lags behind the tables
+                    return _held(caught)  # the head was a standby's, which lags behind the tables
                 head = book.head()
                 continue
             if caught.position >= head:
-                return caught
+                return _held(caught)
             catch_up(book, tables, projection, head)
-        except OperationalError as fault:
-            if not _is_standby(fault):
-                raise
-            # Its tables are filled through the primary, and arrive together with the events.
-            return _read(tables, projection, select, params)
+        except ReadOnly:
+            # A standby's tables are filled through the primary, and come as its events do.
+            return _held(_read(tables, projection, select, params))
 
 
-def _is_standby(fault: OperationalError) -> bool:
-    return getattr(fault.__cause__, "sqlstate", None) == READ_ONLY
+def _held(caught: Caught) -> Caught:
+    hold_to_min_position(caught.position)
+    return caught
 
 
 def begin_anew(tables: Tables, name: str, table: str, ahead: int) -> bool:
@@ -220,9 +223,13 @@ def catch_up_all(
     def prepare(names: Sequence[str], old: int, new: int) -> Apply:
         pages = {name: Page(known[name]) for name in names}
         last: list[AnyEvent] = []
-        count = fold(_ending(book.follow(old, new), last), list(pages.values()))
-        if count != new - old:
-            raise LedgerUnavailable(f"the ledger lacks events between {old + 1} and {new}")
+        until = time.monotonic() + LAG_S
+        while fold(_ending(book.follow(old, new), last), list(pages.values())) != new - old:
+            # The server that is read may lag behind the one that told where the ledger is.
+            if time.monotonic() > until:
+                raise LedgerUnavailable(f"the ledger lacks events between {old + 1} and {new}")
+            time.sleep(LAG_POLL_S)
+            pages, last = {name: Page(known[name]) for name in names}, []
 
         def apply(work: Work, name: str) -> None:
             hold_to(tables, work, last[0])
@@ -327,7 +334,7 @@ def reached(tables: Tables, name: str) -> int:
     """Answer up to which position is applied what is kept under a name."""
     found = tables.read(BOOKMARK, {"projection": name})
     if not found:
-        with tables.transaction() as work:
+        with suppress(ReadOnly), tables.transaction() as work:
             work.execute(_BEGIN_AT_ZERO, {"projection": name})
     return found[0][0] if found else 0
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import time
 from typing import Final, NamedTuple
 
-from ledger.book import Book
+from ledger.book import LAG_S, Book
+from ledger.min_position import hold_to_min_position
 from ledger.store.recorder import Row
 
 PAUSE_MIN_S: Final = 0.005
@@ -40,12 +41,19 @@ def read_feed(book: Book, after: int, limit: int, *, wait_s: float = 0) -> FeedP
     """
     deadline = time.monotonic() + wait_s
     pause = PAUSE_MIN_S
+    head = book.head()
+    # Where the server that is read lags behind the one that told of the head, events are to come.
+    lags_until = time.monotonic() + LAG_S if head > after else 0.0
     while not (rows := book.store.read_from(after, limit)):
-        left = deadline - time.monotonic()
+        left = max(deadline, lags_until) - time.monotonic()
         if left <= 0:
             break
         time.sleep(min(pause, left))
         pause = min(pause * PAUSE_GROWTH, PAUSE_MAX_S)
     last = rows[-1].position if rows else after
-    head = max(book.head(), rows[-1].position if rows else 0)
+    if len(rows) == limit:
+        head = max(book.head(), last)
+    else:
+        head = last if rows else min(head, after)
+        hold_to_min_position(head)
     return FeedPage(rows, head, last if rows and head > last else None)

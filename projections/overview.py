@@ -27,7 +27,7 @@ from ledger.streams.attempts import RedemptionRefused, SeatRefused
 from projections.catch_up import Projection, Write, Writes, read
 from projections.key_list import KEY_LIST
 from projections.stores.tables import Params, Row, Tables, to_moment, to_number
-from projections.stripe_list import Listed, list_stripe
+from projections.stripe_list import Listed, list_stripe, stripe_list
 
 SOON: Final = timedelta(days=30)
 RECENT: Final = timedelta(days=30)
@@ -180,28 +180,33 @@ def overview(book: Book, tables: Tables, now: datetime, catalog: Catalog | None 
     }
 
     def ask(projection: Projection, select: str) -> list[Row]:
-        return read(book, tables, projection, select, params).rows
+        caught = read(book, tables, projection, select, params)
+        positions.append(caught.position)
+        return caught.rows
 
-    position = book.head()
-    listed = list_stripe(book, tables)
+    head = book.head()
+    position, listed = stripe_list(book, tables)
+    positions = [head, position]
     stripe = _accounts(book, listed)
     pools = _pools(ask(SUBSCRIPTION_LIST, _SEATS), ask(SEAT_LIST, _USED), stripe, now)
     over = _over(ask(SEAT_LIST, _TAKEN), ask(SUBSCRIPTION_LIST, _GIVEN), stripe, now)
     ending = [
         Ending._make((*row[:5], to_moment(row[5]))) for row in ask(SUBSCRIPTION_LIST, _ENDING)
     ]
+    keys = [KeyCount._make(row) for row in sorted(ask(KEY_LIST, _KEYS))]
+    refusals = _refusals(ask(REFUSALS, _REFUSED))
     return Overview(
         at=now,
-        position=position,
+        position=min(positions),
         pools=pools,
-        keys=[KeyCount._make(row) for row in sorted(ask(KEY_LIST, _KEYS))],
+        keys=keys,
         ending=sorted(ending, key=lambda one: (one.ends_at, one.subscription)),
         over_used=over,
         unmapped=[one for one in _at_stripe(listed, stripe, now) if one.prices][:LISTED_MAX],
         unconfirmed=[one for one in _at_stripe(listed, stripe, now) if one.unconfirmed_since][
             :LISTED_MAX
         ],
-        refusals=_refusals(ask(REFUSALS, _REFUSED)),
+        refusals=refusals,
         items_missing=_items_missing(listed, stripe)[:LISTED_MAX],
         left_alone=_left_alone(stripe, catalog, now)[:LISTED_MAX] if catalog else [],
         lines_missing=_lines_missing(stripe)[:LISTED_MAX],

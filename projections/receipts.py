@@ -23,6 +23,7 @@ from typing import Final
 from ledger import codec, notes
 from ledger.book import Book
 from ledger.cloud_events import line_of
+from ledger.min_position import PositionNotReached, hold_to_min_position
 from ledger.store import Row
 from ledger.store.recorder import rows_of
 from ledger.streams.account import SubscriptionActivated
@@ -69,7 +70,9 @@ def _redemptions(book: Book, stream: str) -> Iterator[Row]:
 
 
 def _rows(book: Book, stream: str) -> list[Row]:
-    return rows_of(stream, book.store.read_stream(stream)[1])
+    head, rows = book.store.read_stream(stream)
+    hold_to_min_position(head)
+    return rows_of(stream, rows)
 
 
 # The receipt
@@ -79,12 +82,15 @@ def receipt(book: Book, tables: Tables, row: Row, checkpoint: str) -> str:
     """Prove that an event is in the ledger that a checkpoint was signed of.
 
     Args:
-        checkpoint: of this ledger; it covers the event.
+        checkpoint: of this ledger.
 
     Raises:
+        PositionNotReached: the checkpoint does not cover the event: it is a standby's.
         TreeDamaged: the event is not the one that was hashed, or the tree is not whole.
     """
     _, stated = notes.parse_checkpoint(checkpoint.encode())
+    if stated.size < row.position:
+        raise PositionNotReached(stated.size)
     proof = tree.inclusion(book, tables, row.position, stated.size)
     if tree.hash_row(row) != proof.leaf:
         raise TreeDamaged(f"the event at position {row.position} is not the one that was hashed")

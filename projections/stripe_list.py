@@ -43,14 +43,21 @@ _SELECT = """
 
 def list_stripe(book: Book, tables: Tables) -> list[Listed]:
     """Answer every Stripe subscription that the ledger has heard of, the oldest first."""
+    return stripe_list(book, tables)[1]
+
+
+def stripe_list(book: Book, tables: Tables) -> tuple[int, list[Listed]]:
+    """Return as `list_stripe`, with the position that it is of."""
     found: list[Listed] = []
+    position: int | None = None
     while True:
         after = found[-1].position if found else 0
         caught = read(book, tables, STRIPE_LIST, _SELECT, {"after": after, "limit": PAGE_ROWS})
+        position = caught.position if position is None else min(position, caught.position)
         page = sorted(caught.rows)
         found += [Listed._make((*row[:4], bool(row[4]), bool(row[5]))) for row in page]
         if len(page) < PAGE_ROWS:
-            return found
+            return position, found
 
 
 # A report may come first to the customer that nobody knows, and later to the account.

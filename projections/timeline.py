@@ -22,7 +22,6 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from ledger import codec
 from ledger.book import Book
 from ledger.catalog import Catalog
 from ledger.events import AnyEvent, Sealed
@@ -281,7 +280,7 @@ def _conditions(query: TimelineQuery, sight: Sight, after: int | None) -> Iterat
 
 def _events(book: Book, positions: Sequence[int]) -> list[AnyEvent]:
     """Answer the events at some positions, newest first."""
-    return [codec.decode(row) for row in reversed(book.store.read_positions(positions))]
+    return book.events_at(positions)[::-1]
 
 
 # Telling

@@ -15,10 +15,12 @@ Source: C2SP tlog-tiles for the tiles; RFC 9162 for the tree (ledger/proof.py).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from ledger.book import Book
+from ledger.book import LAG_POLL_S, LAG_S, Book
+from ledger.min_position import PositionNotReached, hold_to_min_position
 from ledger.proof import (
     HASH_BYTES,
     Frontier,
@@ -34,6 +36,7 @@ from ledger.proof import (
     verify_inclusion,
 )
 from ledger.store import Row
+from ledger.store.recorder import ReadOnly
 from projections import catch_up
 from projections.stores import Tables, Work
 from projections.stores.tables import Value
@@ -96,6 +99,22 @@ class Consistency(NamedTuple):
 def reached(tables: Tables) -> int:
     """Answer up to which position events are in the tree."""
     return catch_up.reached(tables, TREE)
+
+
+def whole(book: Book, tables: Tables) -> int:
+    """Return the size of the largest tree that can be had: the ledger's, but for a standby's.
+
+    Raises:
+        PositionNotReached: it is smaller than the least position (`ledger.min_position`).
+        TreeDamaged: as `extend`.
+    """
+    size = book.head()
+    try:
+        extend(book, tables, size)
+    except PositionNotReached as lags:
+        size = min(lags.position, size)
+    hold_to_min_position(size)
+    return size
 
 
 def root(book: Book, tables: Tables, size: int) -> bytes:
@@ -226,13 +245,20 @@ def extend(book: Book, tables: Tables, upto: int) -> None:
     """Bring the tree up to a position, which the ledger must have.
 
     Raises:
+        PositionNotReached: it is a standby's, which is filled through the primary only.
         TreeDamaged: the ledger lacks an event up to there, or the tree a hash.
     """
 
     def prepare(_: Sequence[str], old: int, new: int) -> catch_up.Apply:
-        rows = book.store.read_from(old, new - old, new)
-        if [row.position for row in rows] != list(range(old + 1, new + 1)):
-            raise TreeDamaged(f"the ledger does not have all of the positions {old + 1} to {new}")
+        until = time.monotonic() + LAG_S
+        while True:
+            rows = book.store.read_from(old, new - old, new)
+            if [row.position for row in rows] == list(range(old + 1, new + 1)):
+                break
+            # The server that is read may lag behind the one that told where the ledger is.
+            if time.monotonic() > until:
+                raise TreeDamaged(f"the ledger lacks some of the positions {old + 1} to {new}")
+            time.sleep(LAG_POLL_S)
         hashes = list(map(hash_row, rows))
 
         def apply(work: Work, _: str) -> None:
@@ -244,8 +270,11 @@ def extend(book: Book, tables: Tables, upto: int) -> None:
     ahead = catch_up.reached(tables, TREE)
     if ahead > upto and ahead > book.head():
         catch_up.begin_anew(tables, TREE, TABLE, ahead)
-    # What a page takes is the hashing; with larger ones nothing is won, and memory is lost.
-    catch_up.advance(tables, [TREE], upto, prepare, page_max=catch_up.PAGE_EVENTS)
+    try:
+        # What a page takes is the hashing; with larger ones nothing is won, and memory is lost.
+        catch_up.advance(tables, [TREE], upto, prepare, page_max=catch_up.PAGE_EVENTS)
+    except ReadOnly as fault:
+        raise PositionNotReached(catch_up.reached(tables, TREE)) from fault
 
 
 def hash_row(row: Row) -> bytes:

@@ -16,8 +16,10 @@ import hypothesis
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from ledger.store import schema
 from tests import postgres_binaries
 from tests.pages import chromium
+from tests.pairs import Pair
 from tests.postgres_binaries import NoPostgres
 from tests.postgres_server import (
     URL_VARIABLE,
@@ -163,6 +165,17 @@ def durable_postgres_server(session_folder: Path) -> Iterator[OwnServer]:
         raise pytest.fail.Exception(str(none), pytrace=False) from None
     yield server
     server.remove()
+
+
+@pytest.fixture
+def pair(durable_postgres_server: OwnServer, session_folder: Path) -> Iterator[Pair]:
+    """Return a primary with the ledger's tables, and a standby that follows it."""
+    pair = Pair(durable_postgres_server, session_folder)
+    try:
+        schema.upgrade(pair.url)
+        yield pair
+    finally:
+        pair.standby.remove()
 
 
 @pytest.fixture(scope="session")

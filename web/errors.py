@@ -33,6 +33,7 @@ from commands.gateways.stripe import (
 from commands.sign_checkpoint import CannotSign
 from ledger import refusals
 from ledger.book import LedgerUnavailable
+from ledger.min_position import PositionNotReached
 from ledger.refusals import FieldError, InvalidRequest, Refusal
 from projections.tree import TreeDamaged
 from web.context import parts, request_id
@@ -153,6 +154,7 @@ def register(app: Flask) -> None:
         app.register_error_handler(contradiction, altered)
     for fault in (LedgerUnavailable, OperationalError, InterfaceError):
         app.register_error_handler(fault, _unavailable)
+    app.register_error_handler(PositionNotReached, _not_reached)
     app.register_error_handler(StripeNotConfigured, _stripe_not_configured)
     app.register_error_handler(StripeKeyRefused, _stripe_key_refused)
     app.register_error_handler(StripeUnavailable, _stripe_unavailable)
@@ -207,6 +209,10 @@ def _http(error: HTTPException) -> Response:
 
 def _busy(_error: LedgerBusy) -> Response:
     return _answer(BUSY, "nothing was recorded: try again", {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _not_reached(error: PositionNotReached) -> Response:
+    return _answer(POSITION_NOT_REACHED, str(error), {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def _unavailable(error: Exception) -> Response:

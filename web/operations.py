@@ -21,11 +21,11 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import flask_smorest  # type: ignore[import-untyped]
 import marshmallow as ma
-import msgspec
 from flask import Response
 from werkzeug.routing import BaseConverter
 
 from ledger.limits import ACCOUNT_ID, HOLDER_ID, STRIPE_SUBSCRIPTION_ID
+from ledger.min_position import PositionNotReached, at_least
 from ledger.refusals import (
     BatchNotFound,
     FieldError,
@@ -47,13 +47,11 @@ from web.errors import (
     NOT_FOUND,
     OVERLOADED,
     POSITION_NOT_REACHED,
-    RETRY_AFTER_S,
     TOO_LARGE,
     UNAUTHENTICATED,
     UNAVAILABLE,
     UNSUPPORTED,
     Kind,
-    Problem,
     kind_of,
 )
 from web.openapi import described_problems, path_parameter
@@ -245,52 +243,36 @@ def _page(
             this_g().stamp = stamp()._replace(reached=_wait_for(position))
         if wants_query:
             given["query"] = asked
-        # An answer about an event of one position says that, and not what it was computed at.
-        if position is None or "position" in asked:
-            return view(**given)
-        return _at_least(position, view, given)
+        return view(**given) if position is None else _at_least(position, view, given)
 
     return page
 
 
 def _at_least(position: int, view: View, given: Mapping[str, Any]) -> Response:
-    """Return what a view answers once that is of a position or a later one.
+    """Return what a view answers once all that it reads is of a position or a later one.
 
-    The view may have read on another connection than `_wait_for`, and of a standby that lags.
+    It may read on another connection than `_wait_for`, and of a standby that lags.
     """
-    response = view(**given)
-    if _is_of(response, position):
-        return response
+
+    def attempt() -> Response:
+        # A view may take its query apart, and is asked again.
+        fresh = {name: dict(one) if isinstance(one, dict) else one for name, one in given.items()}
+        with at_least(position):
+            return view(**fresh)
+
+    try:
+        return attempt()
+    except PositionNotReached as lags:
+        reached = lags
     with waiting.place() as may_wait:
         deadline = time.monotonic() + (parts().position_wait_s if may_wait else 0.0)
         while time.monotonic() < deadline:
             time.sleep(POLL_S)
-            response = view(**given)
-            if _is_of(response, position):
-                return response
-    raise _not_reached(_position_of(response) or 0)
-
-
-def _is_of(response: Response, position: int) -> bool:
-    reached = _position_of(response)
-    return reached is None or reached >= position
-
-
-def _position_of(response: Response) -> int | None:
-    """Return the position that an answer says it is of; None if it says none."""
-    if response.mimetype != "application/json":
-        return None
-    told = msgspec.json.decode(response.get_data())
-    position = told.get("position") if isinstance(told, dict) else None
-    return position if isinstance(position, int) else None
-
-
-def _not_reached(head: int) -> Problem:
-    return Problem(
-        POSITION_NOT_REACHED,
-        f"the ledger is at position {head}",
-        {"Retry-After": str(RETRY_AFTER_S)},
-    )
+            try:
+                return attempt()
+            except PositionNotReached as lags:
+                reached = lags
+    raise reached
 
 
 def _hold_places(given: Mapping[str, str]) -> None:
@@ -323,8 +305,4 @@ def _wait_for(position: int) -> int:
             head = ports().book.head()
             if head >= position:
                 return head
-    raise Problem(
-        POSITION_NOT_REACHED,
-        f"the ledger is at position {head}",
-        {"Retry-After": str(RETRY_AFTER_S)},
-    )
+    raise PositionNotReached(head)

@@ -22,7 +22,7 @@ from psycopg.rows import DictRow, TupleRow, dict_row, tuple_row
 from ledger.store.connections import Connections, PerProcess
 from ledger.store.lineage import Lineage, Mark
 from ledger.store.postgres_session import NoAnswer, Session
-from ledger.store.recorder import ClockRefused, OutcomeUnknown
+from ledger.store.recorder import ClockRefused, OutcomeUnknown, ReadOnly
 
 AnyConnection = psycopg.Connection[Any]
 AnswerT = TypeVar("AnswerT")
@@ -86,7 +86,7 @@ _SET: LiteralString = """
 """
 
 _FAULTS: tuple[tuple[type[psycopg.Error], type[persistence.PersistenceError]], ...] = (
-    (psycopg.errors.ReadOnlySqlTransaction, persistence.OperationalError),
+    (psycopg.errors.ReadOnlySqlTransaction, ReadOnly),
     (psycopg.InterfaceError, persistence.InterfaceError),
     (psycopg.OperationalError, persistence.OperationalError),
     (psycopg.DataError, persistence.DataError),

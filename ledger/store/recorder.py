@@ -129,6 +129,10 @@ class ClockRefused(PersistenceError):
     """The writer's clock is not the database's; nothing was recorded, nor will be until it is."""
 
 
+class ReadOnly(OperationalError):
+    """The database is a standby, which takes no changes; it can be read."""
+
+
 class OutcomeUnknown(OperationalError):
     """The database went away before it answered: the events may or may not be recorded.
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import functools
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
-from pathlib import Path
-from typing import Any
+from contextlib import closing
 
-import psycopg
 import pytest
 from eventsourcing.persistence import PersistenceError
 
@@ -20,25 +16,14 @@ from commands.redeem_key import Try, redeem_key
 from ledger.book import Book, Change, LedgerUnavailable
 from ledger.events import AnyEvent
 from ledger.refusals import NoSeatAvailable
-from ledger.store import schema
 from ledger.store.holes import holes
 from ledger.streams.account import ACCOUNT, SeatOccupied
 from projections import tree
 from projections.catch_up import catch_up, read
 from projections.stores import open_tables
 from projections.timeline import TIMELINE
-from tests.postgres_server import OwnServer, own_server
+from tests.pairs import PATIENCE_S, Pair, wait_until
 from tests.worlds import issue, ports, stamp
-
-DATABASE = "postgres"
-PATIENCE_S = 60.0
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < until, "it has not come to be"
-        time.sleep(0.05)
 
 
 def sits(book: Book, holder: str) -> int:
@@ -49,74 +34,6 @@ def sits(book: Book, holder: str) -> int:
 
 def holders(book: Book) -> list[str]:
     return sorted(seat.holder for seat in book.load(ACCOUNT, "acme").state.seats.values())
-
-
-class Pair:
-    """A primary, and a standby that follows it without its waiting for that."""
-
-    def __init__(self, primary: OwnServer, session_folder: Path) -> None:
-        self.primary = primary
-        self.standby = own_server(session_folder)
-        self.standby.stop()
-        primary.stop()
-        subprocess.check_call(["rm", "-rf", str(self.standby.data)])
-        subprocess.check_call(["cp", "-Rp", str(primary.data), str(self.standby.data)])
-        password = primary.admin_url.split(":")[2].split("@")[0]
-        source = f"host=127.0.0.1 port={primary.port} user=postgres password={password}"
-        with (self.standby.data / "postgresql.conf").open("a") as file:
-            file.write(f"port = {self.standby.port}\nprimary_conninfo = '{source}'\n")
-            file.write(f"unix_socket_directories = '{self.standby.folder}'\n")
-        subprocess.check_call(
-            [
-                "cp",
-                "-p",
-                str(primary.data / "PG_VERSION"),
-                str(self.standby.data / "standby.signal"),
-            ]
-        )
-        primary.start()
-        self.standby.start()
-        hosts = f"127.0.0.1:{primary.port},127.0.0.1:{self.standby.port}"
-        self.any = f"postgresql://postgres:{password}@{hosts}/{DATABASE}"
-        self.url = f"{self.any}?target_session_attrs=read-write"
-        self.standby_url = f"{self.any.replace(hosts, hosts.partition(',')[2])}"
-
-    def ask_standby(self, statement: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.standby_url, autocommit=True) as session:
-            cursor = session.execute(statement.encode())
-            return cursor.fetchall() if cursor.description else []
-
-    def wait_for_standby(self, position: int) -> None:
-        def has_it() -> bool:
-            with suppress(psycopg.Error):
-                return self.ask_standby("SELECT max(notification_id) FROM keyfold_events") == [
-                    (position,)
-                ]
-            return False
-
-        wait_until(has_it)
-
-    def cut(self) -> None:
-        """Let nothing more through to the standby."""
-        self.ask_standby("ALTER SYSTEM SET primary_conninfo = ''")
-        self.ask_standby("SELECT pg_reload_conf()")
-        wait_until(lambda: not self.ask_standby("SELECT 1 FROM pg_stat_wal_receiver"))
-
-    def fail_over(self) -> None:
-        """Lose the primary, and have the standby take its place."""
-        self.primary.kill()
-        self.ask_standby("SELECT pg_promote()")
-        wait_until(lambda: self.ask_standby("SELECT pg_is_in_recovery()") == [(False,)])
-
-
-@pytest.fixture
-def pair(durable_postgres_server: OwnServer, session_folder: Path) -> Iterator[Pair]:
-    pair = Pair(durable_postgres_server, session_folder)
-    try:
-        schema.upgrade(pair.url)
-        yield pair
-    finally:
-        pair.standby.remove()
 
 
 def patiently(work: Callable[[], object]) -> None:

@@ -275,6 +275,12 @@ def _api(wiring: Wiring, clock: TestClock, position_wait_s: float) -> Api:
     return Api(app, document, wiring.ports, clock, tokens_of_all_roles(wiring.ports))
 
 
+def api_over(wiring: Wiring, other: Api) -> Api:
+    """Return the API over other connections to a ledger, whose tokens `other` knows."""
+    app = create_app(wiring, position_wait_s=0.05)
+    return Api(app, other.document, wiring.ports, other.clock, other.tokens)
+
+
 def tokens_of_all_roles(world: Ports) -> dict[str, str]:
     """Give access to one of each role, and to another reseller (`other`)."""
     tokens: dict[str, str] = {

@@ -9,11 +9,11 @@ from typing import Any, Final
 from flask import Response
 
 from ledger import cloud_events
+from ledger.min_position import PositionNotReached
 from projections.feed import read_feed
 from web import waiting
 from web.auth import ADMIN, AUDITOR, only
 from web.context import ports
-from web.errors import POSITION_NOT_REACHED, RETRY_AFTER_S, Problem
 from web.operations import Answered, Operations
 from web.replies import reply
 from web.schemas import feed
@@ -59,11 +59,7 @@ def list_events(query: dict[str, Any]) -> Response:
 
 def _refuse_beyond(after: int, head: int) -> None:
     if after > head:
-        raise Problem(
-            POSITION_NOT_REACHED,
-            f"the ledger is at position {head}",
-            {"Retry-After": str(RETRY_AFTER_S)},
-        )
+        raise PositionNotReached(head)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Response
 
+from ledger.min_position import hold_to_min_position
 from ledger.refusals import FieldError, InvalidRequest, KeyNotFound
 from projections import tree
 from web import proving
@@ -144,10 +145,13 @@ def get_key_receipt(key: str) -> Response:
 
 def _size(asked: int | None, pointer: str) -> int:
     """Answer the size of a tree that the ledger has."""
+    if asked is None:
+        return tree.whole(ports().book, parts().wiring.tables)
     head = ports().book.head()
-    if asked is not None and asked > head:
+    if asked > head:
         raise InvalidRequest(FieldError(pointer, f"must be at most {head}, the ledger's head"))
-    return head if asked is None else asked
+    hold_to_min_position(asked)
+    return asked
 
 
 def _all_to_base64(values: Iterable[bytes]) -> list[str]:
