@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from web.settings import SettingError
+from web.settings import SettingError, read_file
 
 Clock = Callable[[], datetime]
 
@@ -30,17 +30,18 @@ def test_clock(file: Path) -> Clock:
 
     def read() -> datetime:
         try:
-            time = datetime.fromisoformat(file.read_text("ascii").strip())
-        except OSError as error:
-            raise SettingError(
-                "KEYFOLD_TEST_CLOCK", f"cannot be read: {error.strerror}: {file}"
-            ) from None
+            time = datetime.fromisoformat(read_file("KEYFOLD_TEST_CLOCK", file).strip())
         except ValueError:
             raise SettingError(
                 "KEYFOLD_TEST_CLOCK", f"holds no time like 2026-03-01T09:00:00Z: {file}"
             ) from None
         if time.tzinfo is None:
             raise SettingError("KEYFOLD_TEST_CLOCK", f"holds a time without its zone: {file}")
-        return time.astimezone(UTC)
+        try:
+            return time.astimezone(UTC)
+        except OverflowError:
+            raise SettingError(
+                "KEYFOLD_TEST_CLOCK", f"must hold a time in the years 1 to 9999, UTC: {file}"
+            ) from None
 
     return read

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ledger import permissions
@@ -18,6 +19,7 @@ from ledger.catalog import Catalog, CatalogError, builtin, parse
 from ledger.permissions import PERMISSIONS, Permission
 from ledger.seat_sync import QUIET_DEFAULT_S
 from ledger.secret import Secret
+from ledger.store.sqlite_datastore import path_of
 from web.return_urls import origin
 
 DATABASE_URL_DEFAULT = "sqlite:///keyfold.db"
@@ -25,9 +27,15 @@ PUBLIC_URL_DEFAULT = "http://127.0.0.1:8000"
 MEMO_STREAMS_DEFAULT = 10_000
 SEAT_SYNC_QUIET_S_MAX = 600
 WEBHOOK_SECRETS_MAX = 2
-ENV_FILE_BYTES_MAX = 1024 * 1024
+FILE_BYTES_MAX = 1024 * 1024
 DIGITS_MAX = 9
 SHOWN_LENGTH_MAX = 40
+
+LAST_PORT = 65535
+LIBPQ_NUMBERS = (
+    "connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count",
+    "tcp_user_timeout",
+)  # fmt: skip
 
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
@@ -114,26 +122,43 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     )
 
 
+def read_file(variable: str, file: Path) -> str:
+    """Read a file that a setting names, or that stands for one.
+
+    It must be a regular file: a device may have no end, and a pipe may never have a beginning.
+
+    Raises:
+        SettingError: it is no such file, is too large, cannot be read or is no text.
+    """
+    try:
+        # Without O_NONBLOCK to open a pipe would wait for its writer.
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise SettingError(variable, f"must name a regular file; this is none: {file}")
+            with os.fdopen(descriptor, "rb", closefd=False) as opened:
+                content = opened.read(FILE_BYTES_MAX + 1)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise SettingError(variable, f"cannot be read: {error.strerror}: {file}") from None
+    except ValueError:
+        raise SettingError(variable, "must name a file; no path has a NUL") from None
+    if len(content) > FILE_BYTES_MAX:
+        raise SettingError(variable, f"must name a file of up to {FILE_BYTES_MAX} bytes: {file}")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise SettingError(variable, f"must name a text in UTF-8: {file}") from None
+
+
 def _env_file(environ: Mapping[str, str]) -> dict[str, str]:
     name = environ.get("KEYFOLD_ENV_FILE")
     if not name:
         return {}
-    if not Path(name).is_file():
-        raise SettingError("KEYFOLD_ENV_FILE", f"names no file: {name}")
-    try:
-        with Path(name).open("rb") as file:
-            text = file.read(ENV_FILE_BYTES_MAX + 1).decode("utf-8")
-    except OSError as error:
-        raise SettingError(
-            "KEYFOLD_ENV_FILE", f"cannot be read: {error.strerror}: {name}"
-        ) from None
-    except UnicodeDecodeError:
-        raise SettingError("KEYFOLD_ENV_FILE", f"is no text in UTF-8: {name}") from None
-    if len(text.encode()) > ENV_FILE_BYTES_MAX or "\0" in text:
-        raise SettingError(
-            "KEYFOLD_ENV_FILE",
-            f"must name a text of lines NAME=VALUE, up to {ENV_FILE_BYTES_MAX} bytes: {name}",
-        )
+    text = read_file("KEYFOLD_ENV_FILE", Path(name))
+    if "\0" in text:
+        raise SettingError("KEYFOLD_ENV_FILE", f"must name a text of lines NAME=VALUE: {name}")
     # Only here: most starts have no such file, and pay nothing for reading one.
     from dotenv import dotenv_values
 
@@ -144,6 +169,7 @@ def _env_file(environ: Mapping[str, str]) -> dict[str, str]:
 def _database_url(url: str) -> str:
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite" and rest.startswith("/") and rest.strip("/"):
+        _hold_to_file(Path(path_of(url)))
         return url
     if scheme in ("postgresql", "postgres") and rest:
         _hold_to_libpq(url)
@@ -154,12 +180,26 @@ def _database_url(url: str) -> str:
     )
 
 
+def _hold_to_file(file: Path) -> None:
+    """Hold what stands where a SQLite database is to be, if anything does, to being a file."""
+    try:
+        mode = file.stat().st_mode
+    except OSError:
+        return  # none yet, or one that cannot be reached: who opens it says so
+    except ValueError:
+        raise SettingError("KEYFOLD_DATABASE_URL", "must name a file; no path has a NUL") from None
+    if not stat.S_ISREG(mode):
+        raise SettingError(
+            "KEYFOLD_DATABASE_URL", f"must name a regular file; this is none: {file}"
+        )
+
+
 def _hold_to_libpq(url: str) -> None:
     # Only here: with SQLite nothing of psycopg is needed.
     from psycopg import ProgrammingError, conninfo
 
     try:
-        conninfo.conninfo_to_dict(url)
+        given = conninfo.conninfo_to_dict(url)
     except (ProgrammingError, ValueError) as error:
         # What libpq says may quote the password, but for a parameter's name.
         named = re.search(r'invalid URI query parameter: ("[^"]{1,100}")', str(error))
@@ -167,6 +207,38 @@ def _hold_to_libpq(url: str) -> None:
         raise SettingError(
             "KEYFOLD_DATABASE_URL", f"is no address that PostgreSQL's libpq can read: {what}"
         ) from None
+    wrong = _wrong_value(given)
+    if wrong:
+        raise SettingError(
+            "KEYFOLD_DATABASE_URL",
+            f"has a value that PostgreSQL's libpq does not take: {wrong}",
+        )
+
+
+def _wrong_value(given: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the values of an address, which libpq looks at only when it
+    connects; None for nothing. Nothing is asked of a server.
+    """
+    from psycopg import conninfo, pq
+
+    ports = str(given.get("port") or "").split(",")
+    hosts = str(given.get("hostaddr") or given.get("host") or "").split(",")
+    if any(port and (_whole(port) or LAST_PORT + 1) > LAST_PORT for port in ports):
+        return f"look at the port, which is a number from 1 to {LAST_PORT}"
+    if len(ports) not in (1, len(hosts)):
+        return "look at the ports: give one for all hosts, or one for each"
+    for name in LIBPQ_NUMBERS:
+        if not re.fullmatch(r" *-?[0-9]{0,9} *", str(given.get(name) or "")):
+            return f"look at {name}, which is a whole number"
+    # The rest libpq checks before it connects: here to a socket that is not there.
+    elsewhere = {**given, "host": str(Path(__file__)), "port": "1", "hostaddr": None}
+    tried = pq.PGconn.connect_start(conninfo.make_conninfo("", **elsewhere).encode())
+    said = tried.error_message.decode("utf-8", "replace")
+    tried.finish()
+    if tried.status != pq.ConnStatus.BAD or said.startswith("connection to server"):
+        return None
+    named = re.search(r'invalid "?(\w+)"? value', said)
+    return f"look at {named[1] if named else 'its parameters'}"
 
 
 def _secret(text: str) -> Secret:
@@ -195,10 +267,8 @@ def _catalog(name: str | None) -> Catalog:
     if not name:
         return builtin()
     try:
-        return parse(Path(name).read_text("utf-8"))
-    except OSError as error:
-        raise SettingError("KEYFOLD_CATALOG", f"cannot be read: {error.strerror}: {name}") from None
-    except (CatalogError, UnicodeDecodeError) as error:
+        return parse(read_file("KEYFOLD_CATALOG", Path(name)))
+    except CatalogError as error:
         raise SettingError("KEYFOLD_CATALOG", f"is no catalog: {name}: {error}") from None
 
 

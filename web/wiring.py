@@ -31,7 +31,7 @@ from projections.stripe_holders import stripe_holders
 from web import waiting
 from web.clock import Clock, system_clock, test_clock
 from web.private_files import secret_file
-from web.settings import SettingError, Settings
+from web.settings import SettingError, Settings, read_file
 
 
 class Wiring(NamedTuple):
@@ -144,9 +144,11 @@ def _secret_beside(database_url: str, text_keys: TextKeys) -> Secret:
             )
         _create(file)
     try:
-        return Secret.from_base64(file.read_text("ascii"))
-    except (OSError, ValueError) as error:
-        raise SettingError("KEYFOLD_SECRET", f"cannot be read from {file}: {error}") from None
+        return Secret.from_base64(read_file("KEYFOLD_SECRET", file))
+    except ValueError as error:
+        raise SettingError(
+            "KEYFOLD_SECRET", f"{error}: restore the file that the ledger was made with: {file}"
+        ) from None
 
 
 def _create(file: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import signal
 import subprocess
 from typing import NamedTuple
@@ -46,10 +47,14 @@ WRONG = [
     Wrong("KEYFOLD_DATABASE_URL", "postgres://ledger/db?bogus=1", '"bogus"'),
     Wrong("KEYFOLD_DATABASE_URL", "postgresql://u:secret%zz@ledger/db", "percent-encoding"),
     Wrong("KEYFOLD_DATABASE_URL", "postgresql://[::1/db", "libpq"),
-    Wrong("KEYFOLD_ENV_FILE", "nowhere.env", "no file"),
+    Wrong("KEYFOLD_DATABASE_URL", "postgresql://u:hush@h:port/db", "look at the port"),
+    Wrong("KEYFOLD_DATABASE_URL", "sqlite:///pipe", "regular file"),
+    Wrong("KEYFOLD_CATALOG", "pipe", "regular file"),
+    Wrong("KEYFOLD_TEST_CLOCK", "/dev/zero", "regular file"),
+    Wrong("KEYFOLD_ENV_FILE", "nowhere.env", "No such file"),
     Wrong("KEYFOLD_ENV_FILE", "program", "UTF-8"),
     Wrong("KEYFOLD_ENV_FILE", "nul.env", "NAME=VALUE"),
-    Wrong("KEYFOLD_ENV_FILE", "huge.env", "NAME=VALUE"),
+    Wrong("KEYFOLD_ENV_FILE", "huge.env", "1048576 bytes"),
 ]
 
 
@@ -63,6 +68,7 @@ def used(filled: Program) -> Program:
     (filled.folder / "program").write_bytes(b"\x7fELF\x02\x01\x01\xff\xfe" * 100)
     (filled.folder / "nul.env").write_bytes(b"KEYFOLD_MEMO_STREAMS=1\0")
     (filled.folder / "huge.env").write_text("# nothing\n" * 300_000)
+    os.mkfifo(filled.folder / "pipe")
     return filled
 
 
@@ -77,6 +83,24 @@ def test_a_wrong_setting_stops_with_one_line_that_names_it(
     assert wrong.mend in ran.err
     assert ran.err.count("\n") == 1
     assert wrong.variable != "KEYFOLD_SECRET" or wrong.value not in ran.err
+    assert "hush" not in ran.err
+
+
+@pytest.mark.parametrize("made", ["pipe", "device"])
+def test_what_stands_in_the_secrets_place_and_is_no_secret_stops_with_one_line(
+    filled: Program, made: str
+) -> None:
+    file = filled.folder / "keyfold.secret"
+    file.unlink()
+    match made:
+        case "pipe":
+            os.mkfifo(file)
+        case "device":
+            file.symlink_to("/dev/zero")
+    ran = filled.run("tokens", "list")
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert ran.err.startswith("KEYFOLD_SECRET ")
+    assert file.name in ran.err
 
 
 def test_a_setting_may_stand_in_a_file(used: Program) -> None:

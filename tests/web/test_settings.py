@@ -1,0 +1,123 @@
+"""What the settings refuse: the variable is named, and what will do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from web.clock import test_clock as clock_of
+from web.settings import FILE_BYTES_MAX, SettingError, read_file, read_settings
+
+WITH_FILES = ("KEYFOLD_CATALOG", "KEYFOLD_ENV_FILE")
+
+
+def refused(environ: Mapping[str, str]) -> str:
+    with pytest.raises(SettingError) as caught:
+        read_settings(environ)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"{next(iter(environ))} ")
+    return str(caught.value)
+
+
+def strange_files(folder: Path) -> dict[str, str]:
+    """Return files that no setting may name, each with a word of the mend."""
+    (folder / "folder").mkdir()
+    os.mkfifo(folder / "pipe")
+    (folder / "huge").write_text("#" * (FILE_BYTES_MAX + 1))
+    (folder / "program").write_bytes(b"\x7fELF\x02\x01\x01\xff\xfe" * 100)
+    (folder / "link").symlink_to("/dev/zero")
+    (folder / "loop").symlink_to(folder / "loop")
+    named = {
+        "folder": "regular file",
+        "pipe": "regular file",
+        "link": "regular file",
+        "huge": f"up to {FILE_BYTES_MAX} bytes",
+        "program": "UTF-8",
+        "loop": "cannot be read",
+        "nowhere": "No such file",
+        "a" * 300: "cannot be read",
+        "a\0b": "no path has a NUL",
+    }
+    files = {str(folder / name): mend for name, mend in named.items()}
+    return {**files, "/dev/zero": "regular file", "/dev/null": "regular file"}
+
+
+def test_a_setting_names_a_regular_file_of_bounded_size(tmp_path: Path) -> None:
+    for file, mend in strange_files(tmp_path).items():
+        for variable in WITH_FILES:
+            assert mend in refused({variable: file})
+        with pytest.raises(SettingError, match=r"^KEYFOLD_TEST_CLOCK ") as caught:
+            clock_of(Path(file))()
+        assert mend in str(caught.value)
+
+
+def test_a_file_of_the_largest_size_is_read(tmp_path: Path) -> None:
+    (tmp_path / "full.env").write_text("#" * FILE_BYTES_MAX)
+    assert len(read_file("KEYFOLD_ENV_FILE", tmp_path / "full.env")) == FILE_BYTES_MAX
+    (tmp_path / "link").symlink_to(tmp_path / "full.env")
+    read_settings({"KEYFOLD_ENV_FILE": str(tmp_path / "link")})
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_test_clock_in_a_year_that_utc_has_not_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "clock").write_text(text)
+    with pytest.raises(SettingError, match=r"^KEYFOLD_TEST_CLOCK must hold a time in the years"):
+        clock_of(tmp_path / "clock")()
+
+
+@pytest.mark.parametrize("name", ["folder", "pipe", "link"])
+def test_a_sqlite_database_is_a_regular_file_or_none_yet(tmp_path: Path, name: str) -> None:
+    strange_files(tmp_path)
+    assert "regular file" in refused({"KEYFOLD_DATABASE_URL": f"sqlite:///{tmp_path / name}"})
+    for there in ("none", "huge"):
+        read_settings({"KEYFOLD_DATABASE_URL": f"sqlite:///{tmp_path / there}"})
+
+
+def test_a_sqlite_path_without_sense_is_refused() -> None:
+    assert "NUL" in refused({"KEYFOLD_DATABASE_URL": "sqlite:///a\0b"})
+
+
+@pytest.mark.parametrize(
+    ("rest", "mend"),
+    [
+        ("h:port/db", "look at the port"),
+        ("h:0/db", "look at the port"),
+        ("h:-1/db", "look at the port"),
+        ("h:99999/db", "look at the port"),
+        ("h:5432,b:6,c:port/db", "look at the port"),
+        ("h/db?port=5432,port", "look at the port"),
+        ("h/db?port=1,2", "one for all hosts"),
+        ("h/db?sslmode=bogus", "look at sslmode"),
+        ("h/db?target_session_attrs=writable", "look at target_session_attrs"),
+        ("h/db?connect_timeout=soon", "look at connect_timeout"),
+        ("h/db?keepalives_idle=x", "look at keepalives_idle"),
+        ("h/db?ssl_min_protocol_version=2", "look at ssl_min_protocol_version"),
+        ("h/db?service=nowhere", "look at"),
+    ],
+)
+def test_a_postgresql_address_is_held_to_what_libpq_takes(rest: str, mend: str) -> None:
+    told = refused({"KEYFOLD_DATABASE_URL": f"postgresql://u:hush@{rest}"})
+    assert mend in told
+    assert "hush" not in told
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "h/db",
+        "u:p%40ss@h:5432/db",
+        "a:1,b:2,c/db?target_session_attrs=read-write",
+        "a,b/db?port=5433&connect_timeout=3",
+        "/db?host=/run/postgresql",
+        "[::1]:5432/db?sslmode=disable",
+        "h/db?sslmode=verify-full&sslrootcert=/etc/ssl/ca.pem",
+        "h/db?application_name=keyfold&options=-c%20geqo%3Doff",
+        "?host=h&user=u&keepalives=1&load_balance_hosts=random",
+    ],
+)
+def test_every_address_that_libpq_takes_is_taken(rest: str) -> None:
+    url = f"postgresql://{rest}"
+    assert read_settings({"KEYFOLD_DATABASE_URL": url}).database_url == url
