@@ -14,7 +14,7 @@ Who reads sees what that reader may (`Sight`): free text or not, another reselle
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from string import ascii_lowercase
@@ -54,11 +54,14 @@ class Sight(NamedTuple):
         found: whether to tell why a code was not available; the portal must not learn it, lest it
             could tell a guessed code that was redeemed from one that there never was.
         reseller: of a reader who sees nothing but that reseller's keys and batches.
+        staffs_texts: whether to open what staff wrote: their reasons and notes, which are for
+            themselves; the portal's reader sees labels and what the portal itself said.
     """
 
     texts: Texts | None
     found: bool = True
     reseller: str | None = None
+    staffs_texts: bool = True
 
 
 class TimelineQuery(NamedTuple):
@@ -143,12 +146,8 @@ def timeline(
 def entries(book: Book, catalog: Catalog, events: Sequence[AnyEvent], sight: Sight) -> list[Entry]:
     """Tell events as a reader may see them, in the order given."""
     seen = [_as_seen(event, sight) for event in events]
-    names = Names(
-        catalog,
-        _issued(book, seen),
-        _actors(book, {event.actor for event in seen}),
-        _opened(sight.texts, seen),
-    )
+    actors = _actors(book, {event.actor for event in seen})
+    names = Names(catalog, _issued(book, seen), actors, _opened(sight, seen, actors))
     return [
         Entry(
             event,
@@ -323,17 +322,30 @@ def _actors(book: Book, ids: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _opened(texts: Texts | None, events: Iterable[AnyEvent]) -> Opened:
-    if texts is None:
+def _opened(sight: Sight, events: Iterable[AnyEvent], actors: Mapping[str, str]) -> Opened:
+    if sight.texts is None:
         return None
-    sealed = [one for event in events for one in _sealed(event)]
-    opened = zip(sealed, texts.open_all(sealed), strict=True)
-    return {one: text for one, text in opened if text is not None}
+    sealed: list[Sealed] = []
+    hidden: dict[Sealed, str] = {}
+    for event in events:
+        is_staffs = not sight.staffs_texts and not _is_portals(event.actor, actors)
+        for name, one in _sealed(event):
+            if is_staffs and name != "label":
+                hidden[one] = NOT_SHOWN
+            else:
+                sealed.append(one)
+    opened = zip(sealed, sight.texts.open_all(sealed), strict=True)
+    return hidden | {one: text for one, text in opened if text is not None}
 
 
-def _sealed(event: AnyEvent) -> list[Sealed]:
-    values = (getattr(event.fact, name) for name in type(event.fact).__struct_fields__)
-    return [value for value in values if isinstance(value, Sealed)]
+def _is_portals(actor: str, actors: Mapping[str, str]) -> bool:
+    """Tell whether the portal asked for something, or one of its customers on the pages."""
+    return actor.startswith("kfp_") or actors.get(actor) == "portal"
+
+
+def _sealed(event: AnyEvent) -> list[tuple[str, Sealed]]:
+    values = ((name, getattr(event.fact, name)) for name in type(event.fact).__struct_fields__)
+    return [(name, value) for name, value in values if isinstance(value, Sealed)]
 
 
 def _shown_refs(event: AnyEvent) -> list[str]:

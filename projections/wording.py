@@ -24,7 +24,8 @@ _UNITS: Final = (
 ERASED: Final = "(erased)"
 NOT_SHOWN: Final = "(not shown)"
 
-# What a sealed text says, to this reader; None for a reader who may see none of them.
+# What a sealed text says, to this reader: NOT_SHOWN for one that is not for them; None for a reader
+# who may see none of them.
 Opened = Mapping[Sealed, str] | None
 
 
@@ -94,10 +95,14 @@ def title(refusal: str) -> str:
 
 
 def quoted(opened: Opened, sealed: Sealed | None) -> str | None:
-    """Answer a text in quotation marks, or that it was erased; None for nothing to say."""
+    """Return a text in quotation marks, or that it was erased; None for nothing to say, or to
+    this reader.
+    """
     if sealed is None or opened is None:
         return None
     text = opened.get(sealed)
+    if text == NOT_SHOWN:
+        return None
     return ERASED if text is None else f"“{text}”"
 
 

@@ -323,3 +323,16 @@ def test_a_ledger_on_postgres_is_served_by_the_same_commands(
     assert len(bare.json("tokens", "list")["items"]) == 0
     assert bare.json("subscriptions", "acme")["position"] == 4
     assert list(bare.folder.iterdir()) == []
+
+
+def test_staff_end_sessions_and_lift_blocks_with_a_reason(keyfold: Program) -> None:
+    for command, said in (
+        ("sessions end acme", "all portal sessions of acme have ended\n"),
+        ("attempts clear acme", "acme may try codes again\n"),
+    ):
+        assert keyfold.run(*command.split()).code == 2
+        blank = keyfold.run(*command.split(), "--reason", " ")
+        assert (blank.code, "must not be blank" in blank.err) == (1, True)
+        assert keyfold.done(*command.split(), "--reason", "They called").out == said
+        assert "They called" in keyfold.done("timeline", "acme").out
+    assert keyfold.run("sessions", "end", "a b", "--reason", "x").code == 1

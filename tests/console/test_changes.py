@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from commands.record_stripe_event import record_event
+from ledger.stripe_objects import read_event
 from tests.console.desk import SECRETS, Desk, Seen, signed_in
 from tests.proof.auditors import Auditor
+from tests.stripe import payloads
 from tests.web.api import RESELLER, Api, memory_api
+from tests.web.test_portal_lifetime import visitor
+from tests.worlds import stamp
 
 ORDER = {
     "product": "cloud_pos",
@@ -226,6 +231,77 @@ def test_a_stripe_customer_is_linked_to_one_account(api: Api) -> None:
     assert other.said.startswith("This Stripe customer is linked to another account.")
     wrong = desk.send("accounts/acme/link", customer="acme", reason="x")
     assert (wrong.status, "Customer must be the id" in wrong.said) == (422, True)
+
+
+def test_a_stripe_customer_is_unlinked_with_a_reason(api: Api) -> None:
+    desk = signed_in(api, "support")
+    desk.send("accounts/acme/link", customer="cus_1", reason="They wrote")
+    assert "Unlink cus_1" in desk.get("accounts/acme").text
+    head = api.head
+    assert desk.send("accounts/acme/unlink", customer="cus_1", reason=" ").status == 422
+    assert api.head == head
+    seen = desk.send("accounts/acme/unlink", customer="cus_1", reason="It was another")
+    assert "this account's no more" in seen.said
+    assert "“It was another”" in seen.text
+    assert "Unlink cus_1" not in seen.text
+    again = desk.send("accounts/acme/unlink", customer="cus_1", reason="It was another")
+    assert (again.status, "Somebody may have unlinked it" in again.said) == (409, True)
+    assert "is linked" in desk.send("accounts/umbrella/link", customer="cus_1", reason="x").said
+
+
+def test_a_stripe_subscription_is_assigned_with_a_reason(api: Api) -> None:
+    desk = signed_in(api, "support")
+    told = payloads.event("customer.subscription.created", payloads.subscription(account=None))
+    record_event(api.ports, stamp(), read_event(told), "webhook")
+    fields = {"stripe_subscription": "sub_1"}
+    assert desk.send("accounts/acme/assign", **fields).status == 422
+    seen = desk.send("accounts/acme/assign", **fields, reason="Sold by invoice")
+    assert "The Stripe subscription is this account's." in seen.said
+    assert row(api)["stripe_subscription"] == "sub_1"
+    other = desk.send("accounts/umbrella/assign", **fields, reason="Moved")
+    assert (other.status, "name that account as well" in other.said) == (409, True)
+    moved = desk.send("accounts/umbrella/assign", **{**fields, "from": "acme"}, reason="Moved")
+    assert "is this account's" in moved.said
+    unknown = desk.send("accounts/acme/assign", stripe_subscription="sub_none", reason="x")
+    assert unknown.status == 404
+    assert desk.send("accounts/acme/assign", stripe_subscription="x", reason="x").status == 422
+
+
+def test_all_portal_sessions_of_an_account_end_with_a_reason(api: Api) -> None:
+    customer = visitor(api)
+    desk = signed_in(api, "support")
+    assert desk.send("accounts/acme/end-sessions").status == 422
+    assert customer.get("subscriptions").status_code == 200
+    seen = desk.send("accounts/acme/end-sessions", reason="A laptop was stolen")
+    assert "All portal sessions have ended." in seen.said
+    assert "“A laptop was stolen”" in seen.text
+    assert customer.get("subscriptions").status_code == 403
+
+
+def test_a_block_is_lifted_with_a_reason(api: Api) -> None:
+    key = api.issue()
+    for _ in range(5):
+        api.try_code("POS-AAAA-AAAA-AAAA", session="kiosk")
+    assert api.try_code(key["code"], session="kiosk").status == 429
+    desk = signed_in(api, "support")
+    assert "Lift it" in desk.get("attempts?account=acme").text
+    assert desk.send("accounts/acme/clear-attempts").status == 422
+    seen = desk.send("accounts/acme/clear-attempts", reason="Mistyped it")
+    assert "may try codes again" in seen.said
+    assert "“Mistyped it”" in seen.text
+    assert api.try_code(key["code"], session="kiosk").status == 201
+
+
+@pytest.mark.parametrize("what", ["unlink", "assign", "end-sessions", "clear-attempts"])
+def test_an_auditor_and_a_reseller_change_none_of_that(api: Api, what: str) -> None:
+    for role in ("auditor", "reseller"):
+        desk = signed_in(api, role)
+        head = api.head
+        sent = {"customer": "cus_1", "stripe_subscription": "sub_1", "reason": "x"}
+        assert desk.send(f"accounts/acme/{what}", **sent).status == 403
+        assert api.head == head
+    page = signed_in(api, "auditor").get("accounts/acme").page
+    assert f"acme/{what}" not in page
 
 
 # Tokens

@@ -255,3 +255,31 @@ def test_axe_finds_nothing_on_any_page(
     page.get_by_role("button", name="Show").click()
     expect(page.get_by_role("list", name="Codes")).to_be_visible()
     hold_to_axe(page)
+
+
+def test_what_support_does_to_an_account_is_opened_reasoned_and_told(
+    vendor: Vendor, page: Page, world: World
+) -> None:
+    customer = f"cus_browser{next(_resellers)}"
+    linking = {"customer": customer}
+    vendor.ask("PUT", f"/v1/accounts/{world.account}/stripe-customer", linking)
+    sign_in(vendor, page, "support", f"accounts/{world.account}")
+    steps = {
+        f"Unlink {customer}": (f"Unlink {customer}", "Reason to unlink", "no more"),
+        "Assign a Stripe subscription": ("Assign", "Reason to assign", "no such Stripe"),
+        "End all portal sessions": ("End all sessions", "Reason to end", "have ended"),
+        "Let it try codes again": ("Lift the block", "Reason to lift", "may try codes again"),
+    }
+    for summary, (button, reason, told) in steps.items():
+        head = vendor.head()
+        sent = page.get_by_role("button", name=button, exact=True)
+        expect(sent).to_be_hidden()
+        page.locator("summary").get_by_text(summary, exact=True).click()
+        if button == "Assign":
+            page.get_by_label("Subscription", exact=True).fill("sub_of_nobody")
+        sent.click()
+        # Without a reason the browser sends nothing.
+        assert vendor.head() == head
+        page.get_by_label(reason).fill("They called")
+        sent.click()
+        expect(page.locator(".said").first).to_contain_text(told)

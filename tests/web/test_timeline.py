@@ -174,6 +174,36 @@ def test_free_text_shows_to_admin_support_and_portal_alone(api: Api) -> None:
         assert b"Spring order" not in api.get(role, TIMELINE).raw
 
 
+def test_what_staff_wrote_is_not_for_the_portal(api: Api) -> None:
+    api.redeem()
+    key = api.get("admin", "/v1/keys").body["items"][0]["id"]
+    api.sit("till-1", label="Front desk")
+    seat = "/v1/accounts/acme/seats/cloud_pos/till-1"
+    own = {"customer": "cus_1", "reason": "As the portal said"}
+    assert api.put("portal", "/v1/accounts/acme/stripe-customer", own).status == 200
+    said = {"reason": "Ms Smith does not pay"}
+    assert api.post("support", "/v1/accounts/acme/attempts/clear", said).status == 204
+    assert api.post("support", "/v1/accounts/acme/portal-sessions/end", said).status == 204
+    assert api.post("support", f"/v1/keys/{key}/reissue", said).status == 201
+    unlinking = {"customer": "cus_1", **said}
+    path = "/v1/accounts/acme/stripe-customer"
+    assert api.ask("support", "DELETE", path, unlinking).status == 200
+    (row,) = api.get("admin", "/v1/accounts/acme/subscriptions").body["products"][0]["rows"]
+    path = f"/v1/accounts/acme/subscriptions/{row['subscription']}/terminate"
+    assert api.post("admin", path, said).status == 200
+    assert api.delete("portal", seat).status == 204
+    staffs = api.get("support", OF_ACME)
+    assert staffs.raw.count(b"Ms Smith does not pay") >= 6
+    portals = api.get("portal", OF_ACME)
+    assert b"Ms Smith" not in portals.raw
+    assert b"Front desk" in portals.raw
+    assert b"As the portal said" in portals.raw
+    told = [one for one in portals.body["items"] if one["data"].get("reason") is not None]
+    assert {one["data"]["reason"] for one in told} == {"As the portal said", "(not shown)"}
+    assert all("not shown" not in one["summary"] for one in told)
+    assert len(portals.body["items"]) == len(staffs.body["items"])
+
+
 def test_the_portal_does_not_learn_what_a_code_is(api: Api) -> None:
     key = api.issue()
     api.post("admin", f"/v1/keys/{key['id']}/revoke", {"reason": "Lost"})

@@ -29,6 +29,7 @@ COMMANDS: Final = {
         "web.cli.accounts:seat_history", "How seats and holders went up and down."
     ),
     "timeline": Lazy("web.cli.timeline:timeline_", "What happened to anything that has an id."),
+    "sessions": Lazy("web.cli.sessions:sessions", "End the sessions of an account's customers."),
     "attempts": Lazy("web.cli.attempts:attempts", "Let an account try codes again."),
     "link": Lazy("web.cli.link:link", "Tell which customer of Stripe's an account is."),
     "unlink": Lazy("web.cli.link:unlink", "Take a customer of Stripe's away from an account."),

@@ -15,7 +15,7 @@ from flask import Response, request, url_for
 from ledger.streams.account import ACCOUNT
 from projections import seats as seated
 from projections import subscriptions as subscribed
-from projections.account_at import AccountAt, account_at
+from projections.account_at import AccountAt, Moment, account_at
 from projections.seats import SeatsView, SeatView
 from projections.subscriptions import SubscriptionsView
 from projections.wording import ERASED, NOT_SHOWN
@@ -23,7 +23,7 @@ from web.console import asking, moments, shifts
 from web.console.moments import Asked
 from web.console.showing import page
 from web.console.timelines import KINDS, listing
-from web.context import ports
+from web.context import ports, stamp
 from web.pages.saying import Saying
 from web.times import iso
 from web.v1.timeline import sight
@@ -78,6 +78,7 @@ def show(account: str, said: Saying | None) -> Response:
         products=list(products(account_at(ports().book, account, wanted.moment))),
         listing=listing(asking.asked("ref"), account),
         kinds=KINDS,
+        linked=account_at(ports().book, account, Moment(stamp().now)).account.stripe.customers,
         may=shifts.may,
     )
 
@@ -137,4 +138,16 @@ def _done(done: str | None) -> Saying | None:
             return Saying("good", "The subscription is terminated.", ["It gives no seats now."])
         case "linked":
             return Saying("good", "The Stripe customer is linked.")
+        case "unlinked":
+            return Saying("good", "The Stripe customer is this account's no more.")
+        case "assigned":
+            return Saying("good", "The Stripe subscription is this account's.")
+        case "ended":
+            return Saying(
+                "good",
+                "All portal sessions have ended.",
+                ["Links that were not opened are void, too; the portal can make new ones."],
+            )
+        case "cleared":
+            return Saying("good", "The account and its sessions may try codes again.")
     return None

@@ -13,7 +13,7 @@ from ledger.refusals import FieldError, InvalidRequest
 from ledger.streams.attempts import ATTEMPTS
 from ledger.streams.session import SESSION
 from projections.timeline import TimelineQuery
-from web.console import asking
+from web.console import asking, shifts
 from web.console.showing import page
 from web.console.timelines import listed
 from web.context import ports, stamp
@@ -44,6 +44,7 @@ def show_attempts() -> Response:
         account=account,
         listing=listed(query),
         blocks=_blocks(account) if account else [],
+        may=shifts.may,
     )
 
 

@@ -1,10 +1,13 @@
-"""What is changed from an account's page: a seat, a subscription, the link to Stripe."""
+"""What is changed from an account's page: seats, subscriptions, what is Stripe's, access."""
 
 from __future__ import annotations
 
 from flask import Response, url_for
 
-from commands.link_customer import link_customer
+from commands.assign_subscription import assign_subscription
+from commands.clear_attempts import clear_attempts
+from commands.link_customer import link_customer, unlink_customer
+from commands.open_portal_session import end_portal_sessions
 from commands.release_seat import release_seat
 from commands.terminate_subscription import terminate_subscription
 from ledger.refusals import Refusal, SeatNotOccupied
@@ -46,6 +49,47 @@ def link(account: str) -> Response:
     except Refusal as refusal:
         return accounts.show(account, saying(refusal))
     return _see(account, "linked")
+
+
+def unlink(account: str) -> Response:
+    """Take a customer of Stripe's away."""
+    account = asking.account_id(account)
+    try:
+        unlink_customer(ports(), stamp(), account, asking.text("customer"), asking.reason())
+    except Refusal as refusal:
+        return accounts.show(account, saying(refusal))
+    return _see(account, "unlinked")
+
+
+def assign(account: str) -> Response:
+    """Give a subscription of Stripe's to the account."""
+    account = asking.account_id(account)
+    try:
+        subscription, moved_from = asking.text("stripe_subscription"), asking.text("from") or None
+        assign_subscription(ports(), stamp(), account, subscription, asking.reason(), moved_from)
+    except Refusal as refusal:
+        return accounts.show(account, saying(refusal))
+    return _see(account, "assigned")
+
+
+def end_sessions(account: str) -> Response:
+    """End every session of the account's customers, and take unopened links back."""
+    account = asking.account_id(account)
+    try:
+        end_portal_sessions(ports(), stamp(), account, asking.reason())
+    except Refusal as refusal:
+        return accounts.show(account, saying(refusal))
+    return _see(account, "ended")
+
+
+def let_try_again(account: str) -> Response:
+    """Lift the blocks of an account and its sessions after too many failed tries."""
+    account = asking.account_id(account)
+    try:
+        clear_attempts(ports(), stamp(), account, asking.reason())
+    except Refusal as refusal:
+        return accounts.show(account, saying(refusal))
+    return _see(account, "cleared")
 
 
 def _see(account: str, done: str) -> Response:

@@ -20,6 +20,8 @@ _ADVICE: Final[dict[type[Refusal], str]] = {
     refusals.ManagedInStripe: "Cancel it in Stripe's dashboard.",
     refusals.CustomerLinkedElsewhere: "Look for the customer to see whose it is.",
     refusals.CustomerNotLinked: "Somebody may have unlinked it meanwhile.",
+    refusals.StripeSubscriptionElsewhere: "Look whose it is, and name that account as well.",
+    refusals.StripeSubscriptionNotFound: "Look at its id in Stripe's dashboard.",
     refusals.IdempotencyKeyReused: "This form was sent before with other values: open it anew.",
 }
 

@@ -44,7 +44,7 @@ def get_account_timeline(account: str, query: dict[str, Any]) -> Response:
     """Tell what happened to an account.
 
     Its subscriptions and seats, the keys that it redeemed, and what it tried and was refused. To
-    the portal it does not say why a code was not available.
+    the portal it does not say why a code was not available, nor the reasons that staff gave.
     """
     asked_for = Moment(stamp().now, query.get("as_of"), query.get("known_at"))
     version = ports().book.load(ACCOUNT, account).version
@@ -90,7 +90,8 @@ def sight() -> Sight:
     """Answer what the caller may see."""
     who = caller()
     texts = ports().texts if who.role in _TEXT_READERS else None
-    return Sight(texts, found=who.role != PORTAL, reseller=who.reseller)
+    is_staff = who.role != PORTAL
+    return Sight(texts, found=is_staff, reseller=who.reseller, staffs_texts=is_staff)
 
 
 def _answer(query: dict[str, Any], ref: str | None) -> Answer:
