@@ -440,14 +440,17 @@ def _unpacked(
 
 def _events(stamp: Stamp, change: Change) -> Iterator[AnyEvent]:
     # A stream's `recorded_at` never goes back, even after a clock that was wrong. What became true
-    # did so by the clock that it was decided on.
+    # did so by the clock that it was decided on; but of clocks that are right within a minute none
+    # puts what follows before what it follows.
     recorded_at = max(stamp.now, change.loaded.recorded_at or stamp.now)
+    is_right = (recorded_at - stamp.now).total_seconds() <= CLOCK_TOLERANCE_S
+    now = recorded_at if is_right else stamp.now
     for version, given in enumerate(change.facts, start=change.loaded.version + 1):
-        dated = given if isinstance(given, Dated) else Dated(given, stamp.now)
+        dated = given if isinstance(given, Dated) else Dated(given, now)
         yield Event(
             fact=dated.fact,
             recorded_at=recorded_at,
-            occurred_at=min(dated.occurred_at, stamp.now),
+            occurred_at=min(dated.occurred_at, now),
             actor=stamp.actor,
             request_id=stamp.request_id,
             causation=dated.causation or change.causation,

@@ -15,14 +15,10 @@ StateT = TypeVar("StateT")
 
 
 class StateCache:
-    """The states used last, by stream. Threads share one: each single call on it is atomic.
-
-    Attributes:
-        latest: of the times by which the events of all states ever kept were recorded.
-    """
+    """The states used last, by stream. Threads share one: each single call on it is atomic."""
 
     def __init__(self, lineage: Lineage, streams_max: int) -> None:
-        self.latest: datetime | None = None
+        self._latest: tuple[int, datetime] | None = None  # and the generation that it was read of
         self._lineage = lineage
         self._streams_max = streams_max
         self._states: OrderedDict[str, Loaded[Any]] = OrderedDict()  # what was used last at the end
@@ -49,16 +45,22 @@ class StateCache:
         Not kept are a stream of no events, and one that was begun just now (`is_new`): a batch of
         keys would otherwise push out the accounts that are asked for all the time.
         """
-        if loaded.recorded_at is not None and (
-            self.latest is None or loaded.recorded_at > self.latest
-        ):
-            self.latest = loaded.recorded_at
+        if loaded.recorded_at is not None:
+            latest = (loaded.generation, loaded.recorded_at)
+            self._latest = latest if self._latest is None else max(self._latest, latest)
         if loaded.version and not is_new and loaded.generation == self._lineage.generation:
             self._states[loaded.name] = loaded
             if len(self._states) > self._streams_max:
                 with suppress(KeyError):  # other threads have just dropped all that there was
                     self._states.popitem(last=False)
         return loaded
+
+    @property
+    def latest(self) -> datetime | None:
+        """When the last event of all states ever kept was recorded, of the ledger as it is now."""
+        if self._latest is None or self._latest[0] != self._lineage.generation:
+            return None
+        return self._latest[1]
 
     def invalidate(self, loaded: Loaded[Any]) -> None:
         """Note that what is kept of a stream is old: nobody is to use it without a look."""

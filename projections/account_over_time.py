@@ -42,6 +42,10 @@ def account_over_time(
         while states and states[-1][0] > place:
             states.pop()
         count, account = states[-1] if states else (0, ACCOUNT.initial)
-        account = ACCOUNT.fold(account, counted[count:])
-        states.append((len(counted), account))
+        # Also where the new ones end: what comes next most likely goes there, before the same
+        # facts that were recorded later.
+        for end in sorted({bisect(counted, new[-1].version, key=_version), len(counted)}):
+            account = ACCOUNT.fold(account, counted[count:end])
+            states.append((end, account))
+            count = end
         yield at, account

@@ -66,10 +66,12 @@ APPENDING = {
     "statement_timeout": "0",
 }
 
-# Which server a session leads to, since when it runs, and whether it is a standby.
+# Which server a session leads to, since when it runs, which database and table there has the
+# ledger, and whether it is a standby. A restore gives the same name to others.
 _SERVER: LiteralString = """
     SELECT pg_postmaster_start_time()::text, inet_server_addr()::text, inet_server_port(),
-           pg_is_in_recovery()
+           (SELECT oid FROM pg_database WHERE datname = current_database()),
+           to_regclass('keyfold_events')::oid, pg_is_in_recovery()
 """
 _LOOK_BACK: LiteralString = """
     SELECT pg_is_in_recovery(),
@@ -295,12 +297,13 @@ class PostgresDatastore(postgres.PostgresDatastore):
         try:
             (server,) = session.run(_SERVER)
             session.is_on_standby = server[-1]
+            mark = self.lineage.mark
             if server not in self._servers:
-                known, mark = bool(self._servers), self.lineage.mark
+                known = bool(self._servers)
                 self._servers.add(server)
                 if known:
                     self.lineage.begin()
-                self._hold_to(mark, session.run)
+            self._hold_to(mark, session.run)
         except psycopg.errors.UndefinedTable:
             pass  # there is no ledger yet, which the statement itself will say
         except BaseException:

@@ -340,8 +340,8 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
                 if sessions.files.keep_from_log():
                     self.lineage.begin(_LOG_GONE)
                 raise persistence.OperationalError(_LOG_GONE)
-            _close(sessions)
             sessions.files.put_log_aside()
+            _close(sessions)
             self._sessions.replace(self._make_sessions())
             if not Path(self.path).exists():
                 self.lineage.begin("the ledger's file was removed")

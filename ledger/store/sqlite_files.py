@@ -8,7 +8,8 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 Inode = tuple[int, int]
@@ -89,9 +90,24 @@ class Files:
     def put_log_aside(self) -> None:
         """Keep the log of the file that was opened from being taken for that of another one.
 
-        SQLite would put its pages into whatever file has the ledger's name.
+        SQLite would put its pages into whatever file has the ledger's name. Each process that had
+        the file open does this; who comes second finds the log of the new file, and must leave it
+        alone. So the look and the rename are one step for all of them, and the connections to the
+        old log must be open still, or its inode may be that of a new one.
         """
-        if self._opened_log is not None and _inode(self._log) == self._opened_log:
-            with suppress(FileNotFoundError):
-                Path(self._log).rename(f"{self._log}.replaced")
-            Path(f"{self._path}-shm").unlink(missing_ok=True)
+        with _alone_in(Path(self._path).parent):
+            if self._opened_log is not None and _inode(self._log) == self._opened_log:
+                with suppress(FileNotFoundError):
+                    Path(self._log).rename(f"{self._log}.replaced")
+                Path(f"{self._path}-shm").unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Be the only process in this block for a folder."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)

@@ -137,7 +137,8 @@ def test_a_clock_that_was_wrong_changes_nothing_of_what_the_right_one_may_do(
     state = world.writers[0].book.load(ACCOUNT, "acme").state
     running = [s for s in state.subscriptions.values() if not s.terminated_at]
     given_ = sum(s.seats for s in running if now < s.expires_at)
-    holders = [seat.holder for seat in sorted(state.seats.values(), key=lambda s: s.version)]
+    in_order = sorted(state.seats.values(), key=lambda seat: (seat.occupied_at, seat.version))
+    holders = [seat.holder for seat in in_order]
     licensed, _, product = world.licensed(now)
     assert {who for who, may in licensed if may} == set(holders[:given_])
     assert product == (given_, len(holders), max(0, len(holders) - given_))
@@ -202,3 +203,26 @@ def test_failed_tries_at_a_wrong_clock_lock_nobody_out_by_the_right_one(off: tim
             )
     code = world.keys.pop()
     assert redeem_key(world.writers[0], stamp(NOON), Try("acme", "s-0", code)).at == NOON
+
+
+@pytest.mark.parametrize("behind", [timedelta(seconds=50), timedelta(0)])
+def test_clocks_that_are_right_to_the_minute_put_nothing_before_what_it_follows(
+    behind: timedelta,
+) -> None:
+    """One seat is left by a clock, and taken by another that is a little behind."""
+    world = ports()
+    key = issue_keys(world, stamp(NOON), ORDER).keys[0]
+    redeem_key(world, stamp(NOON), Try("acme", "s", key.code))
+    later = NOON + MINUTE
+    for holder in ("till-1", "till-2"):
+        occupy_seat(world, stamp(NOON), Sitting("acme", "cloud_pos", None, holder))
+    release_seat(world, stamp(later), "acme", "cloud_pos", "till-1", None)
+    occupy_seat(
+        another_worker(world), stamp(later - behind), Sitting("acme", "cloud_pos", None, "till-3")
+    )
+    for second in range(121):
+        at = NOON + timedelta(seconds=second)
+        found = seats(
+            account_at(world.book, "acme", Moment(later + MINUTE, as_of=at)), world.catalog
+        )
+        assert [total.over for total in found.totals if total.product == "cloud_pos"] == [0], at

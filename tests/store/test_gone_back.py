@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 from eventsourcing.persistence import PersistenceError
+from psycopg import sql
 
 from ledger.book import Book, Change, ClockWrong, LedgerUnavailable
 from ledger.store import schema
 from ledger.store.holes import holes
 from ledger.store.recorder import VersionConflict
 from ledger.store.sqlite_datastore import settle
+from ledger.store.sqlite_files import Files
 from ledger.streams.account import ACCOUNT, SeatOccupied
 from projections.catch_up import read
 from projections.key_list import KEY_LIST
 from projections.stores import open_tables
+from tests.postgres_server import Server
 from tests.worlds import NOON, stamp
 
 
@@ -205,3 +214,71 @@ def test_nobody_records_whose_clock_is_not_the_databases(
         assert book.append(right, Change(book.load(ACCOUNT, "acme"), [fact])).position == 1
         told = stamp(NOON)
         assert book.append(told, Change(book.load(ACCOUNT, "acme"), [fact])).position == 2
+
+
+def test_the_log_of_another_file_is_left_alone_by_who_comes_second(book: Book, file: Path) -> None:
+    """Each process puts the old log aside; what it looked at may be another by the time it does."""
+    sits(book, "till-1")
+    log = Path(f"{file}-wal")
+    first, second = Files(str(file)), Files(str(file))
+    first.note_log()
+    second.note_log()
+    folder = os.open(file.parent, os.O_RDONLY)
+    with closing_fd(folder), ThreadPoolExecutor() as pool:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # the first is at it
+        waiting = pool.submit(second.put_log_aside)
+        time.sleep(0.05)
+        assert not waiting.done()
+        log.rename(f"{log}.replaced")
+        log.write_bytes(b"the other file's")
+        fcntl.flock(folder, fcntl.LOCK_UN)
+        waiting.result()
+    first.put_log_aside()
+    assert log.read_bytes() == b"the other file's"
+
+
+@contextmanager
+def closing_fd(opened: int) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        os.close(opened)
+
+
+def test_a_ledger_that_is_ahead_of_the_clock_is_not_said_to_be_after_a_restore(
+    book: Book, file: Path
+) -> None:
+    sits(book, "till-1")
+    copy = copy_of(file)
+    later = NOON + timedelta(days=400)
+    fact = SeatOccupied(product="cloud_pos", tier=None, holder="till-2", label=None)
+    book.append(stamp(later), Change(book.load(ACCOUNT, "acme"), [fact]))
+    assert "ahead of the clock" in (book.ahead_of(NOON) or "")
+    copy.rename(file)
+    assert holders(book) == ["till-1"]
+    assert book.ahead_of(NOON) is None
+
+
+def test_an_older_database_under_the_same_name_is_answered_from(postgres_server: Server) -> None:
+    name = postgres_server.create_database()
+    url = postgres_server.url(name)
+    schema.upgrade(url)
+    with closing(Book(url)) as book:
+        sits(book, "till-1")
+    old = postgres_server.create_database(template=name)
+    with closing(Book(url)) as book:
+        sits(book, "till-2")
+        sits(book, "till-3")
+        postgres_server.drop_database(name)
+        with psycopg.connect(postgres_server.admin_url, autocommit=True) as connection:
+            rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
+            connection.execute(rename.format(sql.Identifier(old), sql.Identifier(name)))
+        with closing(Book(url)) as another:
+            for number in range(4):  # past where the lost one ended
+                fact = SeatOccupied(product="cloud_pos", tier=None, holder=f"x-{number}")
+                another.append(stamp(), Change(another.load(ACCOUNT, "beta"), [fact]))
+        with suppress(PersistenceError):  # its connection was cut
+            holders(book)
+        assert holders(book) == ["till-1"]
+        assert "went back" in (book.store.lineage.notice or "")
+    postgres_server.drop_database(name)
