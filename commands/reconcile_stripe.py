@@ -34,7 +34,7 @@ from ledger.streams.stripe_state import (
     understood,
 )
 from ledger.stripe_objects import (
-    LINES_MAX,
+    LINES_ASKED,
     NotAnEvent,
     Origin,
     StripeEvent,
@@ -179,7 +179,7 @@ def _invoice(
     ports: Ports, stamp: Stamp, stripe: StripeGateway, account: str, id: str, dry_run: bool
 ) -> Drift:
     try:
-        found = stripe.invoice(id, LINES_MAX)
+        found = stripe.invoice(id, LINES_ASKED)
     except StripeRefused as refused:
         what = (
             "Stripe knows nothing of it"

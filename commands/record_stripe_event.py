@@ -42,7 +42,7 @@ from ledger.streams.stripe_state import (
 )
 from ledger.stripe_objects import (
     ACCOUNT_FIELD,
-    LINES_MAX,
+    LINES_ASKED,
     Origin,
     Read,
     StripeEvent,
@@ -214,7 +214,7 @@ def _with_all_lines(ports: Ports, event: StripeEvent, read: Read) -> Read:
     if ports.stripe is None:
         return read
     try:
-        lines = ports.stripe.invoice_lines(report.invoice, LINES_MAX)
+        lines = ports.stripe.invoice_lines(report.invoice, LINES_ASKED)
     except (StripeUnavailable, StripeRefused, StripeKeyRefused):
         return read
     listed = {**event.data["lines"], "data": lines, "has_more": False}

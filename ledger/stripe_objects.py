@@ -12,10 +12,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final, Literal, NamedTuple
 
 from ledger.catalog import Catalog
-from ledger.limits import ACCOUNT_ID, SEATS_MAX
+from ledger.limits import ACCOUNT_ID, QUANTITY_MAX, SEATS_MAX
 from ledger.streams.stripe import (
     Meaning,
     StripeChargeReported,
@@ -33,9 +34,9 @@ from ledger.streams.stripe import (
 from ledger.stripe_fields import API_VERSION, CURRENCY, EVENT_TYPE, ID, INVOICE_NUMBER, Told
 
 ACCOUNT_FIELD: Final = "keyfold_account"
+# That are kept of an invoice; and one more, by which it is known that there are others.
 LINES_MAX: Final = 100
-# More than Stripe sells of anything; times the seats of a unit, it fits into every number we keep.
-QUANTITY_MAX: Final = 10**9
+LINES_ASKED: Final = LINES_MAX + 1
 # In days; Stripe bills every three years at the least.
 INTERVAL_COUNT_MAX: Final = 3 * 366
 _PACKAGES: Final = "transform_usage"  # of a plan
@@ -409,11 +410,11 @@ def _tax(told: Told) -> int | None:
 
 
 def _lines(listed: Told) -> Iterator[StripeInvoiceLine]:
-    if listed.flag("has_more"):
+    if len(listed.values("data")) > LINES_MAX:
+        listed.misfit("data")  # asking for the others would not help
+    elif listed.flag("has_more"):
         listed.misfit("has_more")
-    for number, line in enumerate(listed.parts("data")):
-        if number == LINES_MAX:
-            return
+    for line in islice(listed.parts("data"), LINES_MAX):
         price = line.part("pricing", "price_details")
         old = line.part_if_object("price" if "price" in line else "plan")
         of_item = line.part("parent", "subscription_item_details")

@@ -213,7 +213,8 @@ def _totalled(bill: Bill, sums: _Sums) -> Bill:
 
 def _complete(told: StripeInvoiceReported) -> bool:
     """Tell whether all lines of an invoice are there."""
-    return told.subtotal == sum(line.amount or 0 for line in told.lines)
+    adds_up = told.subtotal == sum(line.amount or 0 for line in told.lines)
+    return adds_up and told.has_all_lines
 
 
 def _sums(told: StripeInvoiceReported) -> _Sums | None:

@@ -311,7 +311,7 @@ class StripeGateway:
         return self._ask(lambda: retrieved(self.patient.v1.prices.retrieve(id))).object
 
     def invoice(self, id: str, lines_max: int) -> Retrieved:
-        """Return an invoice with its lines, at most `lines_max` of them.
+        """Return an invoice with its lines: at most `lines_max`, and then it says `has_more`.
 
         Raises:
             StripeRefused: there is none, or Stripe does not list its lines.
@@ -323,8 +323,8 @@ class StripeGateway:
             return found
         list_page = self.patient.v1.invoices.line_items.list
         pages = self._pages(lambda params: list_page(id, params), {})
-        lines = [one.object for one in islice(pages, lines_max)]
-        whole = {**listed, "data": lines, "has_more": False}
+        lines = [one.object for one in islice(pages, lines_max + 1)]
+        whole = {**listed, "data": lines[:lines_max], "has_more": len(lines) > lines_max}
         return found._replace(object={**found.object, "lines": whole})
 
     def checkouts_of(self, stripe_subscription: str) -> list[str]:

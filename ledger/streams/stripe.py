@@ -25,6 +25,7 @@ ENDED: Final = frozenset({"canceled", "incomplete_expired"})
 RETRIEVED: Final = "retrieved"
 # In the problems of an invoice of which Stripe sent only the first lines.
 LINES_CUT: Final = "lines.has_more"
+LINES_LEFT_OUT: Final = "lines.data"
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 Order = tuple[bool, datetime, bool, datetime, str]
@@ -239,7 +240,7 @@ class StripeInvoiceReported(Fact, frozen=True):
     """How an invoice was, when Stripe said so; amounts in minor units.
 
     Attributes:
-        lines: those that Stripe sent along; a long invoice has more.
+        lines: those that Stripe sent along, or listed; at most the first hundred.
     """
 
     invoice: str
@@ -273,6 +274,11 @@ class StripeInvoiceReported(Fact, frozen=True):
     def lacks_lines(self) -> bool:
         """Tell whether Stripe sent only the first of its lines, and did not list the others."""
         return LINES_CUT in self.problems
+
+    @property
+    def has_all_lines(self) -> bool:
+        """Tell whether no line is missing: neither not told, nor one of too many to be kept."""
+        return not self.lacks_lines and LINES_LEFT_OUT not in self.problems
 
     @property
     def rank(self) -> tuple[int, datetime, datetime, str]:

@@ -33,6 +33,7 @@ from msgspec.structs import replace
 
 from ledger import pool
 from ledger.codes import letters
+from ledger.limits import QUANTITY_MAX
 from ledger.streams.price_meanings import has_lost, with_prices_of
 from ledger.streams.stripe import (
     LONG_AGO,
@@ -107,8 +108,12 @@ class StripeSubscription(Struct, frozen=True):
         return tuple(self._understood(item) for item in told)
 
     def _understood(self, item: StripeItem) -> StripeItem:
-        meaning = self.meaning_of(item)
-        return item if meaning == item.meaning else replace(item, meaning=meaning)
+        meaning, quantity = self.meaning_of(item), item.quantity
+        if quantity is not None and quantity > QUANTITY_MAX:
+            quantity = None  # it was recorded before there was a greatest one
+        if (meaning, quantity) == (item.meaning, item.quantity):
+            return item
+        return replace(item, meaning=meaning, quantity=quantity)
 
     def meaning_of(self, item: StripeItem) -> Meaning | None:
         """Return what an item's price means here; None if nothing is known of it."""
@@ -292,7 +297,7 @@ def material(report: StripeSubscriptionReported, items: Iterable[StripeItem]) ->
         report.status,
         tuple(
             sorted(
-                (one.id or "", one.price or "", one.quantity or 0, one.period_end or LONG_AGO)
+                (one.id or "", one.price or "", _quantity(one), one.period_end or LONG_AGO)
                 for one in items
             )
         ),
@@ -306,6 +311,11 @@ def material(report: StripeSubscriptionReported, items: Iterable[StripeItem]) ->
         report.ended_at,
         report.pause_behavior,
     )
+
+
+def _quantity(item: StripeItem) -> int:
+    """Return a quantity to compare; one that is not known is none that could be."""
+    return -1 if item.quantity is None else item.quantity
 
 
 def _amount(item: StripeItem) -> tuple[str, ...]:
@@ -403,6 +413,8 @@ def _billed(known: dict[str, Billed], report: StripeSubscriptionReported) -> dic
         return found
     for item in report.items or ():
         if item.id is None or item.quantity is None or item.period_start is None:
+            continue
+        if item.quantity > QUANTITY_MAX:
             continue
         said = Billed(item.period_start, item.quantity)
         found[item.id] = max(found.get(item.id, said), said)

@@ -47,6 +47,7 @@ CONSTANT = {"specversion": "1.0", "source": "/keyfold", "datacontenttype": "appl
 WINDOW = 1_024  # how far events are looked for that were removed or added in a row
 EDITS_MAX = 10_000
 LINES_MAX = 20
+QUANTITY_MAX = 10**9  # of an item at Stripe; more was recorded before there was a greatest one
 TEXT_MAX = 400
 
 # What the catalog that comes with Keyfold calls its products; --catalog reads another.
@@ -796,7 +797,7 @@ class StripeSubscription:
             product,
             tier,
             sum(
-                meaning.get("included", 0) + meaning["per_unit"] * (item["quantity"] or 0)
+                meaning.get("included", 0) + meaning["per_unit"] * counted(item["quantity"])
                 for item, meaning in its
             ),
             open=any(meaning.get("billed", False) for _, meaning in its),
@@ -810,6 +811,11 @@ class StripeSubscription:
             renews=end is None and not self.told.is_end,
             can_manage=self.told.fact["customer"] is not None and not has_ended,
         )
+
+
+def counted(quantity: int | None) -> int:
+    """Answer how many of an item there are; none where that is not known."""
+    return quantity if quantity is not None and quantity <= QUANTITY_MAX else 0
 
 
 def first_end(items: list[dict[str, Any]]) -> datetime | None:

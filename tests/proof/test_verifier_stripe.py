@@ -12,8 +12,9 @@ from random import Random
 
 import pytest
 from eventsourcing.persistence import StoredEvent
+from msgspec.structs import replace
 
-from ledger.book import Book
+from ledger.book import Book, Change
 from ledger.catalog import builtin
 from ledger.streams.account import ACCOUNT
 from ledger.verifier import keyfold_verify
@@ -24,7 +25,9 @@ from tests.audit.ledgers import ACCOUNTS, moments
 from tests.proof.auditors import Auditor
 from tests.proof.ledgers import opened
 from tests.proof.stripe_stories import StripeStory
-from tests.worlds import ports
+from tests.stripe.payloads import TAKING, changed, deliver, subscription
+from tests.web.api import memory_api
+from tests.worlds import NOON, SECOND, ports, stamp
 from web import answers
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +46,27 @@ def story(seed: int, things: int = 60) -> Book:
 
 def export(book: Book) -> bytes:
     return b"".join(blocks(book, plan(book)))
+
+
+def test_a_quantity_on_record_that_nothing_has_counts_as_none(auditor: Auditor) -> None:
+    api = memory_api(stripe=TAKING)
+    deliver(api, changed(subscription()))
+    loaded = api.ports.book.load(ACCOUNT, "acme")
+    told = loaded.state.stripe.subscriptions["sub_1"].told
+    assert told.items is not None
+    items = tuple(replace(one, quantity=2**53) for one in told.items)
+    later = replace(told, items=items, created=NOON + SECOND, stripe_event="evt_later")
+    api.ports.book.append(stamp(NOON + SECOND), Change(loaded, [later]))
+    api.clock.forward(minutes=1)
+    got = api.get("portal", "/v1/accounts/acme/subscriptions").body
+    assert got["products"][0]["seats"] == 0
+    for page in ("entitlements", "billing", "seats", "seat-history", "timeline"):
+        assert api.get("admin", f"/v1/accounts/acme/{page}").status == 200
+    assert api.get("admin", "/v1/overview").status == 200
+    auditor.keeps("ledger.jsonl", export(api.ports.book))
+    auditor.keeps("answer.json", json.dumps(got))
+    said = auditor.verifies("ledger.jsonl", "--account", "acme", "--answer", "answer.json")
+    assert said.good == ["answer.json is what follows from these events"]
 
 
 @pytest.mark.parametrize("seed", range(100))

@@ -614,6 +614,30 @@ def test_an_interval_on_record_that_no_calendar_has_tells_no_amount(api: Api) ->
     assert (found.total, found.unknown) == (None, "not_told")
 
 
+@pytest.mark.parametrize("left_out", ["not sent", "too many"])
+def test_lines_that_are_missing_may_be_what_a_period_costs_also_where_the_rest_adds_up(
+    api: Api, left_out: str
+) -> None:
+    tiers = till(8, None, billing_scheme="tiered")
+    rest = (
+        [line(1, 0, id=f"il_{n}", parent={}) for n in range(100)] if left_out != "not sent" else []
+    )
+    whole = bill(line(8, 7400), *rest)
+    whole["lines"]["has_more"] = left_out == "not sent"
+    assert costs(told(api, subscription(items=[tiers], latest_invoice="in_1"), whole)) is None
+
+
+def test_a_quantity_on_record_that_nothing_has_tells_no_amount(api: Api) -> None:
+    told(api, subscription(items=[till(2, 1500)]), bill(line(2, 3000)))
+    side = api.ports.book.load(ACCOUNT, "acme").state.stripe
+    known = side.subscriptions["sub_1"]
+    assert known.told.items
+    items = tuple(replace(one, quantity=10**9 + 1) for one in known.told.items)
+    report = replace(known.told, items=items)
+    (found,) = bills_of(replace(known, told=report, itemised=report), (), None, NOON)
+    assert (found.total, found.unknown, found.charges[0].quantity) == (None, "not_told", None)
+
+
 @pytest.mark.parametrize("quantity", [-1, 10**9 + 1, 2**53, 2**60, "5", 5.0, True])
 def test_a_quantity_that_does_not_fit_is_not_known_and_gives_no_seat(
     api: Api, quantity: Any

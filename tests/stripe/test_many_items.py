@@ -16,6 +16,7 @@ from tests.stripe_server import StripeServer
 from tests.worlds import MINUTE, NOON, stamp
 
 MANY = 12
+LEFT_OUT = "lines.data"
 
 
 def sold(it: Shop, *, named: bool = True) -> tuple[Json, Json]:
@@ -161,6 +162,45 @@ def test_lines_that_an_invoice_leaves_out_are_listed() -> None:
         assert deliver(it.api, again).status == 200
         (invoice,) = it.account().stripe.invoices.values()
         assert (len(invoice.told.lines), invoice.told.problems) == (MANY, ())
+
+
+def long_invoice(it: Shop, count: int) -> Json:
+    """Make a long invoice of a subscription at Stripe; return it as an event has it."""
+    sub, sent = sold(it)
+    deliver(it.api, sent)
+    it.stripe.advance(seconds=60)
+    it.api.clock.forward(minutes=1)
+    whole = it.stripe.world.find(sub["latest_invoice"])
+    assert whole is not None
+    first = whole["lines"]["data"][0]
+    whole["lines"]["data"] = [{**first, "id": f"il_{n}", "amount": 0} for n in range(count)]
+    shown = {**whole["lines"], "data": whole["lines"]["data"][:10], "has_more": True}
+    return event("invoice.paid", {**whole, "lines": shown}, at=it.api.clock.now)
+
+
+@pytest.mark.parametrize(
+    ("count", "kept", "problems"),
+    [(100, 100, ()), (101, 100, (LEFT_OUT,)), (250, 100, (LEFT_OUT,))],
+)
+@pytest.mark.parametrize("how", ["webhook", "reconcile"])
+def test_of_an_invoice_with_more_lines_than_are_kept_it_is_said_that_there_are_more(
+    how: str, count: int, kept: int, problems: tuple[str, ...]
+) -> None:
+    with shop() as it:
+        said = long_invoice(it, count)
+        if how == "webhook":
+            assert deliver(it.api, said).status == 200
+        else:
+            gone = it.api.ports._replace(stripe=None)
+            record_event(gone, stamp(it.api.clock.now), read_event(said), "webhook")
+            cut = [("acme", said["data"]["object"]["id"])]
+            at = stamp(it.api.clock.now)
+            list(reconcile_stripe(it.api.ports, at, [], cut_invoices=cut))
+        (invoice,) = it.account().stripe.invoices.values()
+        assert (len(invoice.told.lines), invoice.told.problems) == (kept, problems)
+        assert invoice.told.has_all_lines is (not problems)
+        # Nobody is told to ask again: there is no more to be had.
+        assert lines_missing(it) == ([], b"0.0")
 
 
 def unlisted(*_: object) -> NoReturn:
