@@ -181,6 +181,7 @@ def _sync(work: _Work) -> Synced | None:
     """Take one step after the other until none is due."""
     steps: list[Step] = []
     looked = False
+    _count(work)
     left = Verdict("waiting", why="unsettled")
     for _ in range(ROUNDS_MAX):
         stands = _load(work)
@@ -216,6 +217,14 @@ def _sync(work: _Work) -> Synced | None:
         if started is not None:
             steps.append(_take(work, started))
     return _told(work.account, stands.standing, left, steps) if stands.standing else None
+
+
+def _count(work: _Work) -> None:
+    """Ask Stripe for the subscriptions of which it is not known how many seats they provide."""
+    stands = _load(work)
+    if stands.standing is not None and not stands.loaded.state.seat_syncs.unanswered:
+        for id in stands.standing.uncounted:
+            _look(work, id)
 
 
 def _look(work: _Work, subscription: str) -> Literal["agrees", "differs", "missing", "not_told"]:

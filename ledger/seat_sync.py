@@ -61,6 +61,7 @@ Outcome = Literal["in_step", "due", "waiting", "left_alone", "unfinished"]
 Why = Literal[
     "", "quiet", "refused", "period_ends", "past_due", "unpaid", "paused", "unconfirmed",
     "metered", "no_period", "no_price", "missing", "not_told", "unsettled", "unknown_price",
+    "unknown_quantity",
 ]  # fmt: skip
 
 
@@ -74,6 +75,8 @@ class Standing(NamedTuple):
         free: in a trial, where nothing is billed.
         unknown: a price that means nothing stands where one of the product may have stood, so that
             nobody can say what is billed already.
+        uncounted: ids of the subscriptions of which it is not known how many seats they provide, so
+            that nobody can say how many are to be billed.
     """
 
     product: str
@@ -89,6 +92,7 @@ class Standing(NamedTuple):
     period_end: datetime | None
     free: bool
     unknown: bool = False
+    uncounted: tuple[str, ...] = ()
 
 
 class Verdict(NamedTuple):
@@ -163,6 +167,7 @@ def standing(account: Account, product: Product, now: datetime) -> Standing | No
         free=subscription.told.status == "trialing",
         unknown=(item is None and bool(subscription.unmapped(mapped)))
         or _has_lost(account, product, now),
+        uncounted=tuple(_uncounted(account, product, now)),
     )
 
 
@@ -174,6 +179,22 @@ def _has_lost(account: Account, product: Product, now: datetime) -> bool:
         for one in account.stripe.subscriptions.values()
         if not one.has_ended(now)
     )
+
+
+def _uncounted(account: Account, product: Product, now: datetime) -> Iterator[str]:
+    """Return the subscriptions that may provide seats of a product, and nobody knows how many."""
+    for one in account.stripe.subscriptions.values():
+        if one.has_ended(now):
+            continue
+        its = [
+            item
+            for item, meaning in one.meanings(account.stripe.mapped)
+            if meaning is not None and meaning.product == product.id and meaning.per_unit
+        ]
+        if one.lacks_items or any(
+            item.quantity is None and item.usage_type != "metered" for item in its
+        ):
+            yield one.id
 
 
 def _written_to(account: Account, product: str, now: datetime) -> StripeSubscription | None:
@@ -278,6 +299,8 @@ def _why_left_alone(standing: Standing, *, looked: bool) -> Why:
                 return "unsettled"
     if standing.unknown:
         return "unknown_price"
+    if standing.uncounted:
+        return "unknown_quantity"
     if standing.item is not None and standing.item.usage_type == "metered":
         return "metered"
     return "" if standing.period_start and standing.period_end else "no_period"

@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,11 +22,13 @@ from commands.gateways.stripe import (
     StripeKeyRefused,
     StripeUnavailable,
 )
+from commands.record_stripe_event import record_event
 from commands.sync_seats import Synced, sync_seats
 from ledger.book import Book
 from ledger.store import schema
 from ledger.streams.account import ACCOUNT
 from ledger.streams.stripe import SeatsSynced, SeatSyncFailed, SeatSyncStarted
+from ledger.stripe_objects import read_event
 from tests.cli.program import KEYFOLD, wait_until
 from tests.stripe.billed_team import (
     ACME,
@@ -223,6 +226,30 @@ def test_a_step_without_an_answer_stays_open_while_stripe_does_not_tell(kind: st
         team.stripe.mend()
         assert (team.sync().outcome, rises(team)) == ("in_step", 1)
         assert [one.outcome for one in team.facts(SeatsSynced)] == ["found"]
+
+
+def test_a_subscription_whose_items_were_not_told_is_asked_for_before_seats_are_billed() -> None:
+    with billed_team() as team:
+        named = {"keyfold_account": ACME}
+        items = [{"price": team.seat_price, "quantity": 4}]
+        sold_apart = {"customer": team.customer, "items": items, "metadata": named}
+        other = team.stripe.post("/v1/subscriptions", sold_apart)
+        cut = deepcopy(team.stripe.events[team.heard :])
+        team.heard = len(team.stripe.events)
+        for one in cut:
+            if one["type"].startswith("customer.subscription."):
+                one["data"]["object"]["items"] |= {"data": [], "has_more": True}
+                away = team.world._replace(stripe=None)
+                record_event(away, team.stamp(), read_event(one), "webhook")
+        assert team.account().stripe.subscriptions[other["id"]].lacks_items
+        team.take(INCLUDED + 4)
+        team.stripe.fail("refused", method="GET", path=f"/v1/subscriptions/{other['id']}")
+        synced = team.sync()
+        assert (synced.outcome, synced.why) == ("left_alone", "unknown_quantity")
+        assert team.writes() == []
+        team.stripe.mend()
+        team.wait(minutes=1)
+        assert (team.sync().outcome, team.writes()) == ("in_step", [])
 
 
 # Several at once

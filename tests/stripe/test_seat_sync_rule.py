@@ -30,6 +30,7 @@ from ledger.streams.stripe import (
     StripePricesMapped,
     StripeSubscriptionReported,
 )
+from ledger.streams.stripe_state import differing, is_news
 from tests.stripe.billed_team import CATALOG, INCLUDED, TEAM
 from tests.worlds import folded, rows
 
@@ -272,6 +273,51 @@ def test_an_item_that_has_no_quantity_or_no_period_is_left_alone(
     fields: dict[str, Any] = {"quantity": 1, **changed}
     odd = report(item("si_seat", SEAT, fields.pop("quantity"), **fields))
     assert step(standing(odd, *holders(9)))[0] == why
+
+
+@pytest.mark.parametrize("looked", [False, True])
+def test_a_quantity_that_is_not_known_is_no_quantity(looked: bool) -> None:
+    odd = report(item("si_base", BASE, 1), item("si_seat", SEAT, None))
+    for count in (0, INCLUDED, INCLUDED + 2):
+        found = standing(odd, *holders(count))
+        said = seat_sync.verdict(found, SeatSyncs(), NOW, QUIET, looked=looked)
+        assert (said.outcome, said.why) == ("left_alone", "unknown_quantity")
+
+
+def test_the_base_plan_includes_the_same_whatever_its_quantity() -> None:
+    found = standing(report(item("si_base", BASE, None)), *holders(INCLUDED + 1))
+    assert step(found) == ("due", "raise", 1)
+
+
+@pytest.mark.parametrize(
+    ("other", "known"),
+    [
+        ({"items": (item("si_s2", SEAT, None),)}, False),
+        ({"items": None}, False),
+        ({"items": (item("si_s2", SEAT, 2),)}, True),
+        ({"items": (item("si_x", Meaning("cloud_pos", None, 1), None),)}, True),
+        ({"items": (item("si_s2", SEAT, None),), "status": "canceled"}, True),
+        ({"items": None, "ended_at": BEGIN, "status": "canceled"}, True),
+    ],
+)
+def test_what_another_subscription_provides_must_be_known(
+    other: dict[str, Any], known: bool
+) -> None:
+    second = report(id="sub_2", **{"started_at": BEGIN + timedelta(days=1), **other})
+    found = standing(second, sold(0), *holders(9))
+    assert found.subscription.id == "sub_1"
+    assert found.uncounted == (() if known else ("sub_2",))
+    assert step(found)[0] == ("due" if known else "unknown_quantity")
+
+
+def test_an_unknown_quantity_is_news_whatever_becomes_of_it() -> None:
+    odd = report(item("si_base", BASE, 1), item("si_seat", SEAT, None))
+    (known,) = account(odd).stripe.subscriptions.values()
+    later = report(
+        item("si_base", BASE, 1), item("si_seat", SEAT, 0), created=BEGIN + timedelta(hours=1)
+    )
+    assert differing(known, later) == ["items"]
+    assert is_news(known, later)
 
 
 def test_where_the_catalog_has_no_price_for_further_seats_nothing_is_added() -> None:
