@@ -47,6 +47,11 @@ def share_of(method: str, path: str, query: str) -> Share:
     return "seat" if _SEAT.fullmatch(path) else "read"
 
 
+def webhooks_of(places: int) -> int:
+    """Return how many of some places for those who wait for Stripe are for what it delivers."""
+    return max(1, places // 4)
+
+
 def half_of(threads: int) -> int:
     """Return how many of some threads may wait for one thing at once: half, but few."""
     return max(1, min(WAITING_MAX, threads // 2))

@@ -22,7 +22,7 @@ from commands.gateways.stripe import StripeGateway, StripeKeyRefused, StripeRefu
 from commands.record_stripe_event import record_event
 from ledger.stripe_objects import NotAnEvent, StripeEvent, read_event
 from web.auth import EVERYBODY
-from web.context import parts, ports, stamp
+from web.context import parts, stamp
 from web.errors import SET_UP_S, STRIPE_NOT_CONFIGURED, WEBHOOK_REFUSED, Problem
 from web.operations import Answered, Operations
 from web.reading import BODY_BYTES_MAX, read_json
@@ -55,12 +55,13 @@ def receive_stripe_event() -> Response:
     """
     event = read_event_of(_verified_body())
     _refuse_other_mode(event)
-    if is_foreign(ports().stripe, event):
+    ports = parts().wiring.webhook_ports
+    if is_foreign(ports.stripe, event):
         parts().metrics.heard_of_stripe("ignored")
         ignored = {"received": True, "outcome": "ignored", "new": False}
-        return reply(ignored, position=ports().book.head())
+        return reply(ignored, position=ports.book.head())
     asked = stamp()._replace(actor=ACTOR)
-    recorded = record_event(ports(), asked, event, "webhook")
+    recorded = record_event(ports, asked, event, "webhook")
     parts().metrics.heard_of_stripe(recorded.outcome if recorded.new else "delivered_again")
     return reply(
         {"received": True, "outcome": recorded.outcome, "new": recorded.new},
@@ -72,8 +73,9 @@ def warm_up(wiring: Wiring) -> None:
     """Load Stripe's library, where it will be used, so that the first request need not wait."""
     if wiring.settings.stripe.webhook_secrets:
         import stripe  # noqa: F401
-    if wiring.ports.stripe is not None:
-        wiring.ports.stripe.warm_up()
+    for gateway in (wiring.ports.stripe, wiring.webhook_stripe):
+        if gateway is not None:
+            gateway.warm_up()
 
 
 def _verified_body() -> bytes:
@@ -170,7 +172,7 @@ def read_event_of(body: bytes) -> StripeEvent:
 
 
 def _refuse_other_mode(event: StripeEvent) -> None:
-    stripe = ports().stripe
+    stripe = parts().wiring.ports.stripe
     livemode = stripe.livemode if stripe else None
     if livemode is not None and event.livemode is not livemode:
         modes = {True: "live", False: "test"}

@@ -32,6 +32,7 @@ from web import waiting
 from web.clock import Clock, system_clock, test_clock
 from web.private_files import secret_file
 from web.settings import SettingError, Settings, read_file
+from web.shares import webhooks_of
 
 
 class Wiring(NamedTuple):
@@ -41,6 +42,8 @@ class Wiring(NamedTuple):
         link_key: what the keys are made of that links to the hosted pages are signed with.
         cookie_key: what the keys are made of that the pages' cookies are signed with.
         token_uses: when each access token was last used.
+        webhook_stripe: Stripe for what it delivers itself, beside that of the persons who wait for
+            it: neither takes the other's places. None where all have time, or there is no key.
     """
 
     settings: Settings
@@ -51,6 +54,12 @@ class Wiring(NamedTuple):
     link_key: bytes
     cookie_key: bytes
     token_uses: NotedUses
+    webhook_stripe: StripeGateway | None = None
+
+    @property
+    def webhook_ports(self) -> Ports:
+        stripe = self.webhook_stripe
+        return self.ports if stripe is None else self.ports._replace(stripe=stripe)
 
     def stamp(
         self,
@@ -101,6 +110,7 @@ def wire(settings: Settings, *, for_persons: bool = False) -> Wiring:
             "KEYFOLD_SECRET", "is not the one this ledger was made with: restore that one"
         ) from None
     tables = open_tables(settings.database_url)
+    stripe, webhook_stripe = _stripes(settings, for_persons=for_persons)
     ports = Ports(
         book=book,
         catalog=settings.catalog,
@@ -108,7 +118,7 @@ def wire(settings: Settings, *, for_persons: bool = False) -> Wiring:
         texts=texts,
         request_key=secret.derive("requests"),
         token_key=secret.derive("tokens"),
-        stripe=_stripe(settings, for_persons=for_persons),
+        stripe=stripe,
         stripe_holders=partial(stripe_holders, book, tables),
     )
     signing = signing_of(secret, settings.checkpoint_secrets, signed_checkpoints(book.store))
@@ -121,14 +131,23 @@ def wire(settings: Settings, *, for_persons: bool = False) -> Wiring:
         link_key=secret.derive("portal links"),
         cookie_key=secret.derive("page cookies"),
         token_uses=NotedUses(token_uses(book.store)),
+        webhook_stripe=webhook_stripe,
     )
 
 
-def _stripe(settings: Settings, *, for_persons: bool) -> StripeGateway | None:
+def _stripes(
+    settings: Settings, *, for_persons: bool
+) -> tuple[StripeGateway | None, StripeGateway | None]:
+    """Return Stripe for persons, and for what it delivers: together they have all the places."""
     key, _, base = settings.stripe
     if not key:
-        return None
-    return StripeGateway(key, base, for_persons=for_persons, persons_max=waiting.places())
+        return None, None
+    if not for_persons:
+        return StripeGateway(key, base), None
+    places = waiting.places()
+    webhooks = webhooks_of(places)
+    stripe = StripeGateway(key, base, for_persons=True, persons_max=max(1, places - webhooks))
+    return stripe, stripe.beside(webhooks)
 
 
 def _secret_beside(database_url: str, text_keys: TextKeys) -> Secret:

@@ -180,6 +180,15 @@ class StripeGateway:
         self._breaker = Breaker()
         self._places = threading.BoundedSemaphore(persons_max)
 
+    def beside(self, persons_max: int) -> StripeGateway:
+        """Return Stripe under the same key for others, with places and a breaker of their own.
+
+        However many of either wait for Stripe, the others' places are free.
+        """
+        return StripeGateway(
+            self._api_key, self._api_base, for_persons=self._for_persons, persons_max=persons_max
+        )
+
     @property
     def livemode(self) -> bool | None:
         """Whether the key is one for real money; None for a key that does not say."""

@@ -7,8 +7,9 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,8 +21,17 @@ from commands.gateways.stripe import (
     StripeRefused,
     StripeUnavailable,
 )
+from ledger.catalog import builtin
+from ledger.store import schema
 from tests.cli.program import PATIENCE_S, Program, wait_until
+from tests.stripe.payloads import WEBHOOK_SECRET, changed, signature, subscription
 from tests.stripe_server.server import StripeServer
+from tests.web.api import PUBLIC_URL
+from tests.worlds import SECRET
+from web.app import create_app
+from web.settings import Settings, StripeSettings
+from web.shares import webhooks_of
+from web.wiring import Wiring, wire
 
 
 class Silent:
@@ -111,6 +121,86 @@ def test_what_has_time_asks_each_time(silent: Silent, monkeypatch: pytest.Monkey
     for _ in range(2 * FAILED_MAX):
         asked_in_vain(gateway)
     assert len(silent.taken) == 2 * FAILED_MAX
+
+
+# Webhooks beside persons
+
+
+@pytest.fixture
+def served(tmp_path: Path, silent: Silent) -> Iterator[tuple[Wiring, Any]]:
+    """Yield the wiring as a server has it, and its application, with a Stripe that is silent."""
+    url = f"sqlite:///{tmp_path / 'keyfold.db'}"
+    schema.upgrade(url)
+    stripe = StripeSettings("sk_test_x", (WEBHOOK_SECRET,), silent.url)
+    settings = Settings(url, SECRET, builtin(), PUBLIC_URL, None, 100)._replace(stripe=stripe)
+    wiring = wire(settings, for_persons=True)
+    yield wiring, create_app(wiring)
+    wiring.close()
+
+
+def deliveries(wiring: Wiring, app: Any, count: int) -> ThreadPoolExecutor:
+    """Begin to deliver events about which Stripe must be asked, each of another subscription."""
+    pool = ThreadPoolExecutor(count)
+
+    def deliver(number: int) -> int:
+        of = subscription(f"sub_{number}")
+        of["items"] |= {"data": [], "has_more": True}
+        body = json.dumps(changed(of)).encode()
+        signed = {"Stripe-Signature": signature(body, wiring.clock())}
+        return int(
+            app.test_client().post("/webhooks/stripe", data=body, headers=signed).status_code
+        )
+
+    for number in range(count):
+        pool.submit(deliver, number)
+    return pool
+
+
+def test_what_stripe_delivers_takes_no_persons_place(
+    served: tuple[Wiring, Any], silent: Silent
+) -> None:
+    wiring, app = served
+    assert wiring.ports.stripe is not None
+    with deliveries(wiring, app, 3 * PERSONS_MAX):
+        wait_until(lambda: len(silent.taken) >= 1)
+        with wiring.ports.stripe.place():
+            pass  # it was free
+
+
+def test_persons_take_no_place_of_what_stripe_delivers(
+    served: tuple[Wiring, Any], silent: Silent
+) -> None:
+    wiring, app = served
+    assert wiring.ports.stripe is not None
+    with ExitStack() as all_places:
+        with suppress(StripeUnavailable):
+            while True:
+                all_places.enter_context(wiring.ports.stripe.place())
+        assert silent.taken == []
+        with deliveries(wiring, app, 1):
+            wait_until(lambda: len(silent.taken) == 1)
+
+
+def test_what_stripe_does_not_answer_to_deliveries_is_no_failure_of_persons(
+    served: tuple[Wiring, Any], silent: Silent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateways, "HASTE_READ_S", 0.2)
+    wiring, app = served
+    assert wiring.ports.stripe is not None
+    for number in range(FAILED_MAX):
+        deliveries(wiring, app, number + 1).shutdown()
+    before = len(silent.taken)
+    monkeypatch.setattr(gateways, "PERSON_READ_S", 0.2)
+    asked_in_vain(wiring.ports.stripe)
+    assert len(silent.taken) == before + 1
+
+
+@pytest.mark.parametrize(("places", "webhooks"), [(1, 1), (2, 1), (4, 1), (8, 2)])
+def test_a_quarter_of_the_places_is_for_what_stripe_delivers(places: int, webhooks: int) -> None:
+    assert webhooks_of(places) == webhooks
+
+
+# Served
 
 
 def test_whoever_asks_whether_a_till_may_work_is_answered_meanwhile(
