@@ -91,7 +91,7 @@ def subscription(
         "discounts": [],
         "ended_at": None,
         "items": {"object": "list", "data": given, "has_more": False, "url": "/v1/…"},
-        "latest_invoice": None,
+        "latest_invoice": "in_1",
         "livemode": False,
         "metadata": {"keyfold_account": account} if account else {},
         "pause_collection": None,

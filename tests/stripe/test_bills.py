@@ -83,6 +83,13 @@ def bill(*lines: Json, total: int | None = None, **more: Any) -> Json:
     })  # fmt: skip
 
 
+def before(of: str = "sub_1", id: str = "in_1", currency: str = "eur") -> Json:
+    """Return a subscription's first invoice, for a price that it has no more."""
+    subscribed = {"subscription_details": {"subscription": of, "metadata": {}}}
+    first = line(1, 100, "price_before", begins=NOON - 31 * DAY, ends=NOON)
+    return bill(first, id=id, currency=currency, parent=subscribed)
+
+
 def told(api: Api, *objects: Json) -> Json:
     """Deliver objects as Stripe's events, a minute apart; return the view without Stripe."""
     for number, one in enumerate(objects):
@@ -188,7 +195,7 @@ def test_an_invoice_with_lines_that_were_not_sent_tells_nothing(api: Api) -> Non
 )
 def test_packages_are_counted_whole(api: Api, quantity: int, rounding: str, cost: int) -> None:
     packed = till(quantity, 1000, transform_quantity={"divide_by": 5, "round": rounding})
-    assert costs(told(api, subscription(items=[packed]))) == cost
+    assert costs(told(api, subscription(items=[packed]), before())) == cost
 
 
 def test_packages_of_an_old_plan_are_counted_whole(api: Api) -> None:
@@ -197,7 +204,7 @@ def test_packages_of_an_old_plan_are_counted_whole(api: Api) -> None:
     packs = {"transform_usage": {"divide_by": 5, "round": "up"}}
     old = {**till(7, 1000), "plan": {**plan, **packs}}
     del old["price"]
-    assert costs(told(api, subscription(items=[old]))) == 2000
+    assert costs(told(api, subscription(items=[old]), before())) == 2000
 
 
 @pytest.mark.parametrize(
@@ -205,7 +212,7 @@ def test_packages_of_an_old_plan_are_counted_whole(api: Api) -> None:
 )
 def test_packages_that_are_not_understood_tell_no_amount(api: Api, packs: Json) -> None:
     packed = till(7, 1000, transform_quantity=packs)
-    assert costs(told(api, subscription(items=[packed]))) is None
+    assert costs(told(api, subscription(items=[packed]), before())) is None
 
 
 @pytest.mark.parametrize(
@@ -215,11 +222,11 @@ def test_packages_that_are_not_understood_tell_no_amount(api: Api, packs: Json) 
 def test_parts_of_a_minor_unit_are_not_rounded_by_guess(
     api: Api, quantity: int, unit: str, cost: int | None
 ) -> None:
-    assert costs(told(api, subscription(items=[till(quantity, unit)]))) == cost
+    assert costs(told(api, subscription(items=[till(quantity, unit)]), before())) == cost
 
 
 def test_what_is_billed_by_use_has_no_amount_beforehand(api: Api) -> None:
-    view = told(api, subscription(items=[till(None, 10, usage_type="metered")]))
+    view = told(api, subscription(items=[till(None, 10, usage_type="metered")]), before())
     assert costs(view) is None
     assert "billed by use" in view["notice"]
     assert [(one["quantity"], one["amount"]) for one in view["lines"]] == [(None, None)]
@@ -227,12 +234,12 @@ def test_what_is_billed_by_use_has_no_amount_beforehand(api: Api) -> None:
 
 def test_a_price_in_another_currency_than_the_subscription_tells_no_amount(api: Api) -> None:
     other = subscription(items=[till(2, 1500)], currency="usd")
-    assert costs(told(api, other)) is None
+    assert costs(told(api, other, before())) is None
 
 
 def test_prices_reported_before_their_terms_were_kept_need_an_invoice(api: Api) -> None:
     by_id = {**till(4, 1000), "price": PRICE}
-    assert costs(told(api, subscription(items=[by_id]))) is None
+    assert costs(told(api, subscription(items=[by_id]), before())) is None
 
 
 # Discounts and taxes
@@ -293,7 +300,8 @@ def test_tax_that_is_taken_no_more_is_not_in_the_total(api: Api) -> None:
 def test_without_an_invoice_only_what_nothing_is_added_to_is_known(
     api: Api, more: Json, cost: int | None
 ) -> None:
-    assert costs(told(api, subscription(items=[till(2, 1500)], **more))) == cost
+    bought = subscription(items=[till(2, 1500)], latest_invoice=None, **more)
+    assert costs(told(api, bought)) == cost
 
 
 def off(amount: int, id: str = "di_1") -> Json:
@@ -351,8 +359,16 @@ def test_each_currency_and_interval_has_a_total_and_a_next_invoice(api: Api) -> 
     view = told(
         api,
         subscription(items=[euros]),
-        subscription("sub_2", items=[yen], currency="jpy", customer="cus_2"),
-        subscription("sub_3", items=[{**till(1, 1000), "id": "si_3"}], customer="cus_3"),
+        subscription("sub_2", items=[yen], currency="jpy", customer="cus_2", latest_invoice="in_2"),
+        subscription(
+            "sub_3",
+            items=[{**till(1, 1000), "id": "si_3"}],
+            customer="cus_3",
+            latest_invoice="in_3",
+        ),
+        before(),
+        before("sub_2", "in_2", "jpy"),
+        before("sub_3", "in_3"),
     )
     assert view["totals"] == [
         {
@@ -376,7 +392,7 @@ def test_each_currency_and_interval_has_a_total_and_a_next_invoice(api: Api) -> 
 
 def test_parts_of_one_subscription_at_two_intervals_are_two_totals(api: Api) -> None:
     yearly = {**till(1, 20000, "price_year", interval="year"), "id": "si_year"}
-    view = told(api, subscription(items=[till(2, 1500), yearly]))
+    view = told(api, subscription(items=[till(2, 1500), yearly]), before())
     found = [(one["interval"], one["total"]) for one in view["totals"]]
     assert found == [("month", 3000), ("year", 20000)]
 
@@ -397,13 +413,13 @@ def test_parts_of_one_subscription_at_two_intervals_are_two_totals(api: Api) -> 
 def test_the_next_invoice_comes_when_the_period_ends_unless_all_ends_by_then(
     api: Api, more: Json, next_at: datetime | None
 ) -> None:
-    view = told(api, subscription(items=[till(2, 1500)], **more))
+    view = told(api, subscription(items=[till(2, 1500)], **more), before())
     assert view["next_invoice_at"] == (f"{next_at:%Y-%m-%dT%H:%M:%S}.000000Z" if next_at else None)
     assert costs(view) == 3000
 
 
 def test_a_notice_says_what_to_do_and_what_is_missing(api: Api) -> None:
-    view = told(api, subscription(items=[tiered(8)], status="past_due"))
+    view = told(api, subscription(items=[tiered(8)], status="past_due"), before())
     assert view["notice"].startswith("The last payment did not go through: update the card. What a")
 
 
@@ -651,7 +667,7 @@ def test_a_quantity_that_does_not_fit_is_not_known_and_gives_no_seat(
 
 
 def test_a_large_amount_is_exact(api: Api) -> None:
-    view = told(api, subscription(items=[till(999_999_999, "99999999999999999999.5")]))
+    view = told(api, subscription(items=[till(999_999_999, "99999999999999999999.5")]), before())
     assert costs(view) is None
     view = told(api, subscription(items=[till(999_999_998, "99999999999999999999.5")]))
     assert costs(view) == 99999999999999999999 * 999_999_998 + 499_999_999
