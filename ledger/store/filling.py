@@ -46,7 +46,8 @@ class Filling(Protocol):
 
         Raises:
             DataError: a text that no store can hold.
-            IntegrityError: a version of a stream is taken; nothing can be added any more.
+            VersionOutOfTurn: a row is not the next version of its stream (docs/adr/0021).
+            IntegrityError: a position is taken. After either nothing can be added any more.
         """
 
     def read_from(self, after: int, limit: int) -> list[Row]:
@@ -82,15 +83,33 @@ def _checked(rows: Sequence[Row]) -> None:
     entries_of([StoredEvent(row.stream, row.version, row.name, row.state) for row in rows], {})
 
 
+def _hold_to_next(rows: Sequence[Row], reached: dict[str, int]) -> None:
+    """Refuse a row that is not the next version of its stream.
+
+    Args:
+        reached: the last versions of the rows' streams; those without an event may be left out.
+    """
+    for row in rows:
+        belongs = reached.get(row.stream, 0) + 1
+        if row.version != belongs:
+            raise VersionOutOfTurn(
+                f"position {row.position} is version {row.version} of {row.stream!r},"
+                f" where version {belongs} belongs"
+            )
+        reached[row.stream] = belongs
+
+
 # In memory
 
 
 class _MemoryFilling:
     def __init__(self, rows: list[Row]) -> None:
         self._rows = rows
+        self._reached: dict[str, int] = {}
 
     def add(self, rows: Sequence[Row]) -> None:
         _checked(rows)
+        _hold_to_next(rows, self._reached)
         self._rows += rows
 
     def read_from(self, after: int, limit: int) -> list[Row]:
@@ -172,6 +191,11 @@ _POSTGRES_COPY: LiteralString = """
     COPY keyfold_events
     (notification_id, originator_id, originator_version, topic, state) FROM STDIN (FORMAT BINARY)
 """
+_POSTGRES_REACHED: LiteralString = """
+    SELECT given.stream, (
+        SELECT max(originator_version) FROM keyfold_events WHERE originator_id = given.stream
+    ) FROM unnest(%b::text[]) AS given (stream)
+"""
 _POSTGRES_TYPES = ("int8", "text", "int8", "text", "bytea")
 _POSTGRES_READ_FROM: LiteralString = """
     SELECT notification_id, originator_id, originator_version, topic, state FROM keyfold_events
@@ -191,6 +215,7 @@ class _PostgresFilling:
         from psycopg.errors import UniqueViolation
 
         _checked(rows)
+        _hold_to_next(rows, self._reached({row.stream for row in rows}))
         try:
             with self._cursor.copy(_POSTGRES_COPY) as copy:
                 copy.set_types(_POSTGRES_TYPES)
@@ -198,6 +223,11 @@ class _PostgresFilling:
                     copy.write_row(row)
         except UniqueViolation as error:
             raise IntegrityError(str(error)) from error
+
+    def _reached(self, streams: set[str]) -> dict[str, int]:
+        # COPY goes past the function that appends, which looks at this for each event.
+        found = self._cursor.execute(_POSTGRES_REACHED, (sorted(streams),)).fetchall()
+        return {stream: version for stream, version in found if version is not None}
 
     def read_from(self, after: int, limit: int) -> list[Row]:
         return self._read(_POSTGRES_READ_FROM, (after, limit))

@@ -40,7 +40,7 @@ def test_the_tables_are_made_once_and_checked(bare: Program) -> None:
     assert bare.run("db", "check").code == 1
     assert "applied 0001_ledger" in bare.done("db", "upgrade").out
     assert bare.done("db", "upgrade").out == "the schema is up to date\n"
-    assert bare.done("db", "check").out == "the schema is as it should be\n"
+    assert "the schema is as it should be\n" in bare.done("db", "check").out
 
 
 def test_a_token_is_printed_once_and_listed_without_its_secret(keyfold: Program) -> None:

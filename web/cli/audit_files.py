@@ -70,6 +70,9 @@ def export(file: str, first: int, last: int | None, compress: str | None, resume
 
     FILE gets its name when it is complete; until then it is FILE.part. With --resume it is carried
     on with, up to where it was meant to end when it was begun.
+
+    Exits with 1 when the ledger lacks events in between. FILE then holds what there is, and cannot
+    be imported.
     """
     packed = packing.packing_named(file) if compress is None else PACKINGS.get(compress)
     with opened() as (_, ports, _), _refusing(file), _hinting(file):
@@ -79,12 +82,18 @@ def export(file: str, first: int, last: int | None, compress: str | None, resume
             header = _to_standard_output(ports, first, last, packed)
         else:
             header = _to_file(ports, Path(file), first, last, packed, resume=resume)
-        missing = [one for one in holes(ports.book.store) if one.position <= header.last]
+        missing = [
+            one for one in holes(ports.book.store) if header.first <= one.position <= header.last
+        ]
     click.echo(_told(header), err=file == STANDARD)
     for one in missing:
-        click.echo(f"note: position {one.position}: {one.sentence}", err=True)
+        click.echo(f"position {one.position}: {one.sentence}", err=True)
     if missing:
-        click.echo("note: an export with a hole cannot be imported: events are missing", err=True)
+        raise Refused(
+            "events_missing",
+            "The export has holes and cannot be imported: the ledger lacks events;"
+            " restore them from a backup or an earlier export",
+        )
 
 
 def _told(header: Header) -> str:

@@ -106,16 +106,20 @@ def verify(files: Sequence[str], vkeys: Sequence[str], as_json: bool) -> None:
 
     Prints what is no longer as it was, and where; exits with 1 if there is anything. Nothing is
     changed. Who can write to the database can change all that the ledger itself remembers: what was
-    kept outside, given with --checkpoint, cannot be changed with it.
+    kept outside, given with --checkpoint, cannot be changed with it. Nor can a ledger tell that its
+    newest events are missing, as in a copy without its log or an older backup: only a checkpoint
+    that was kept elsewhere can, up to its own position.
     """
     others = _parsed(vkeys)
     with opened() as (wiring, _, _):
         given = [_given(wiring.signing, name, others) for name in files]
         verified = _verified(wiring, given)
+    kept_up_to = max((one.size for one in given), default=0)
     if as_json:
-        print_json(_answer(verified))
+        print_json({**_answer(verified), "kept_up_to": kept_up_to})
     else:
         _print_verified(verified)
+        _print_unknown(kept_up_to)
     if verified.findings:
         raise Refused("ledger_altered", "The ledger is not what it was")
 
@@ -187,6 +191,17 @@ def _print_verified(verified: Verified) -> None:
     click.echo(f"verified {verified.events} events, root {proving.to_base64(verified.root)}")
     click.echo(f"{verified.hashed} of them had been hashed before")
     click.echo(f"checkpoints that agree: {verified.checkpoints}, up to position {verified.agreed}")
+
+
+def _print_unknown(kept_up_to: int) -> None:
+    """Say what this cannot know: whether the ledger is the newest there is."""
+    if kept_up_to:
+        told = f"cannot tell whether events after position {kept_up_to} are missing"
+        mend = "give a newer checkpoint that was kept elsewhere"
+    else:
+        told = "cannot tell whether newer events are missing"
+        mend = "give a checkpoint that was kept elsewhere: --checkpoint FILE"
+    click.echo(f"not checked: {told}; {mend}")
 
 
 # Receipts

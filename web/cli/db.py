@@ -38,9 +38,13 @@ def upgrade() -> None:
 def check() -> None:
     """Tell whether the tables are those that this version of Keyfold needs.
 
-    Exits with 1 and says what to do when they are not.
+    Exits with 1 and says what to do when they are not. It does not look at the events.
     """
     from ledger.store import schema
 
     schema.check(read_settings().database_url)
     click.echo("the schema is as it should be")
+    click.echo(
+        "not checked: the events. A copy that lacks the newest events looks whole; a checkpoint"
+        " that was kept elsewhere finds it out: keyfold audit verify --checkpoint FILE"
+    )
