@@ -178,8 +178,9 @@ def test_a_standby_that_is_gone_leaves_reads_answered_and_changes_refused(
         standby.remove()
 
 
+@pytest.mark.parametrize("for_s", [HUNG_S, pytest.param(20.0, marks=pytest.mark.long)])
 def test_somebody_who_holds_the_ledgers_lock_leaves_reads_answered_and_changes_refused(
-    running: Running,
+    running: Running, for_s: float
 ) -> None:
     assert running.status("PUT", SEAT, ANSWER_S) == 201
     answers: Counter[int] = Counter()
@@ -187,7 +188,7 @@ def test_somebody_who_holds_the_ledgers_lock_leaves_reads_answered_and_changes_r
         with turn_taken(running.database):
             # What was under way before may be in front.
             wait_until(lambda: answers[503] > 0)
-            found = ask(running, ["/healthz", "/readyz", SEAT], HUNG_S)
+            found = ask(running, ["/healthz", "/readyz", SEAT], for_s)
             assert set(found) == {("/healthz", 200), ("/readyz", 200), (SEAT, 200)}
         wait_until(lambda: works_again(running))
     assert set(answers) == {201, 503}
