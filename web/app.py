@@ -37,14 +37,22 @@ from web.v1 import (
 from web.wiring import Wiring, wire
 
 POSITION_WAIT_S: Final = 2.0
+ATTENTION_AGE_S: Final = 60.0
 
 
-def create_app(wiring: Wiring | None = None, *, position_wait_s: float = POSITION_WAIT_S) -> Flask:
+def create_app(
+    wiring: Wiring | None = None,
+    *,
+    position_wait_s: float = POSITION_WAIT_S,
+    attention_age_s: float = ATTENTION_AGE_S,
+) -> Flask:
     """Make the application of one process; it must not go through a fork.
 
     Args:
         wiring: the process's parts; as the settings have it, if left out.
         position_wait_s: how long a read with `min_position` waits.
+        attention_age_s: how old what needs looking at may be in the figures. It is found out by
+            folding each account that has something at Stripe.
 
     Raises:
         SettingError: a setting, the schema or the secret will not do.
@@ -63,7 +71,7 @@ def create_app(wiring: Wiring | None = None, *, position_wait_s: float = POSITIO
         UploadTries(),
         position_wait_s,
         head=Lately(wiring.ports.book.head),
-        attention=Lately(lambda: health.attention_now(wiring)),
+        attention=Lately(lambda: health.attention_now(wiring), attention_age_s),
     )
     lifecycle.register(app)
     api = make_api(app)

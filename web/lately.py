@@ -9,19 +9,33 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+TIMES_AS_LONG = 20
+
 
 class Lately(Generic[T]):
     """Asks in the background, one at a time, so that whoever wants to know never waits for long.
 
     Args:
         ask: may take any time, and raise anything.
+        least_age_s: an answer that is younger is not asked for again, nor one that is younger than
+            twenty times what it took to find out. So it takes a bounded part of the time, however
+            often somebody wants to know.
+        clock: in seconds.
 
     Attributes:
         known: the last answer; None before the first.
     """
 
-    def __init__(self, ask: Callable[[], T]) -> None:
+    def __init__(
+        self,
+        ask: Callable[[], T],
+        least_age_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._ask = ask
+        self._least_age_s = least_age_s
+        self._clock = clock
+        self._ask_again_at: float | None = None
         self._lock = threading.Lock()
         self._asking: threading.Event | None = None
         self._failed = False
@@ -29,13 +43,15 @@ class Lately(Generic[T]):
         self.known: T | None = None
 
     def is_fresh(self, patience_s: float) -> bool:
-        """Ask, unless somebody does already; return whether an answer came.
+        """Ask, unless somebody does already, or has lately; return whether an answer came.
 
         Args:
             patience_s: how long an answer may take, from when it was asked for: where many want to
                 know and there is no answer, they do not wait one after the other.
         """
         with self._lock:
+            if self._ask_again_at is not None and self._clock() < self._ask_again_at:
+                return True
             asking = self._asking
             if asking is None:
                 asking = self._asking = threading.Event()
@@ -45,11 +61,17 @@ class Lately(Generic[T]):
         return asking.wait(max(0.0, left_s)) and not self._failed
 
     def _find_out(self, asking: threading.Event) -> None:
+        began = self._clock()
+        ask_again_at = None
         try:
             self.known = self._ask()
             self._failed = False
+            if self._least_age_s:
+                ended = self._clock()
+                ask_again_at = ended + max(self._least_age_s, TIMES_AS_LONG * (ended - began))
         except Exception:
             self._failed = True
         with self._lock:
+            self._ask_again_at = ask_again_at
             self._asking = None
         asking.set()

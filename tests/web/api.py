@@ -270,7 +270,7 @@ def stored_api(database_url: str, stripe: StripeSettings = NO_STRIPE) -> Iterato
 
 
 def _api(wiring: Wiring, clock: TestClock, position_wait_s: float) -> Api:
-    app = create_app(wiring, position_wait_s=position_wait_s)
+    app = create_app(wiring, position_wait_s=position_wait_s, attention_age_s=0)
     document = json.loads(app.test_client().get("/openapi.json").data)
     return Api(app, document, wiring.ports, clock, tokens_of_all_roles(wiring.ports))
 
