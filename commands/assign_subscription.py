@@ -49,7 +49,7 @@ def assign_subscription(
     """Give a subscription to an account, for good; its customer is linked to nobody by it.
 
     One that the ledger has not heard of is asked for at Stripe. The account's already: nothing is
-    recorded.
+    recorded, unless Stripe has named other accounts for it, whose claims are settled by this.
 
     Args:
         moved_from: whose it is known to be; needed to take it away from there.
@@ -81,7 +81,7 @@ def assign_subscription(
         draft.put_first(loaded)
         known = draft.object(stripe_subscription)
         holder = known.state.account or next(iter(ports.stripe_holders(stripe_subscription)), None)
-        if known.state.account == account:
+        if known.state.account == account and not known.state.claimed:
             return Assigned(loaded, stripe_subscription, None, 0, loaded.head)
         if holder not in (None, account, moved_from):
             raise StripeSubscriptionElsewhere

@@ -34,6 +34,7 @@ from ledger.streams.stripe import (
     StripeSubscriptionReported,
 )
 from ledger.streams.stripe_customer import STRIPE_CUSTOMER, StripeCustomer
+from ledger.streams.stripe_event import UNPROVEN
 from ledger.streams.stripe_object import (
     STRIPE_OBJECT,
     By,
@@ -50,7 +51,6 @@ from ledger.streams.stripe_state import reports_to_move
 StateT = TypeVar("StateT")
 
 CONFLICT: Final = "metadata.keyfold_account: belongs to another account already"
-UNPROVEN: Final = "client_reference_id: this ledger began no such Checkout for that account"
 
 
 class Names(NamedTuple):

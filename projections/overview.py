@@ -24,6 +24,13 @@ from ledger.streams.account import (
 )
 from ledger.streams.account_state import Account
 from ledger.streams.attempts import RedemptionRefused, SeatRefused
+from ledger.streams.stripe_event import UNPROVEN, StripeEventReceived
+from ledger.streams.stripe_object import (
+    STRIPE_OBJECT,
+    StripeObjectClaimed,
+    StripeObjectOwned,
+    StripeObjectReleased,
+)
 from projections.catch_up import Projection, Write, Writes, read
 from projections.key_list import KEY_LIST
 from projections.stores.tables import Params, Row, Tables, to_moment, to_number
@@ -115,6 +122,25 @@ class LinesMissing(NamedTuple):
     invoice: str
 
 
+class Claim(NamedTuple):
+    """An object of Stripe's that names an account which is not, or not yet, its own.
+
+    Attributes:
+        stripe_object: a subscription, a Checkout session, a charge or a payment intent.
+        account: whose it is; None while nobody knows.
+        claimed_by: the account that it names; None where that was not kept.
+        why: `claimed`, when the account has not got it because another one has; `unproven`, when
+            nothing but a `client_reference_id` names one, which anybody's browser can set.
+        position: of the event that says so.
+    """
+
+    stripe_object: str
+    account: str | None
+    claimed_by: str | None
+    why: str
+    position: int
+
+
 class RefusalCount(NamedTuple):
     """Tries that were refused of late, by reason.
 
@@ -142,6 +168,7 @@ class Overview(NamedTuple):
     items_missing: list[AtStripe]
     left_alone: list[LeftAlone]
     lines_missing: list[LinesMissing]
+    claims: list[Claim]
 
 
 class Attention(NamedTuple):
@@ -152,6 +179,7 @@ class Attention(NamedTuple):
     items_missing: int
     left_alone: dict[str, int]
     lines_missing: int
+    claims: dict[str, int]
 
 
 def attention(book: Book, tables: Tables, catalog: Catalog, now: datetime) -> Attention:
@@ -165,6 +193,7 @@ def attention(book: Book, tables: Tables, catalog: Catalog, now: datetime) -> At
         items_missing=len(_items_missing(listed, stripe)),
         left_alone=dict(Counter(one.why for one in _left_alone(stripe, catalog, now))),
         lines_missing=len(_lines_missing(stripe)),
+        claims=dict(read(book, tables, STRIPE_CLAIMS, _CLAIMS_COUNT, {}).rows),
     )
 
 
@@ -198,6 +227,7 @@ def overview(book: Book, tables: Tables, now: datetime, catalog: Catalog | None 
     ]
     keys = [KeyCount._make(row) for row in sorted(ask(KEY_LIST, _KEYS))]
     refusals = _refusals(ask(REFUSALS, _REFUSED))
+    claims = _claims(book, ask(STRIPE_CLAIMS, _CLAIMS))
     return Overview(
         at=now,
         position=min(positions),
@@ -213,6 +243,7 @@ def overview(book: Book, tables: Tables, now: datetime, catalog: Catalog | None 
         items_missing=_items_missing(listed, stripe)[:LISTED_MAX],
         left_alone=_left_alone(stripe, catalog, now)[:LISTED_MAX] if catalog else [],
         lines_missing=_lines_missing(stripe)[:LISTED_MAX],
+        claims=claims,
     )
 
 
@@ -307,6 +338,13 @@ def _left_alone(stripe: dict[str, Account], catalog: Catalog, now: datetime) -> 
     return found
 
 
+def _claims(book: Book, rows: list[Row]) -> list[Claim]:
+    return [
+        Claim(object, book.load(STRIPE_OBJECT, object).state.account, claimed_by or None, why, at)
+        for object, claimed_by, why, at in rows
+    ]
+
+
 def _refusals(rows: list[Row]) -> list[RefusalCount]:
     return sorted(
         (RefusalCount._make(row) for row in rows),
@@ -317,7 +355,7 @@ def _refusals(rows: list[Row]) -> list[RefusalCount]:
 # Asking
 
 _SEATS: Final = """
-    SELECT product, tier, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_1
+    SELECT product, tier, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_2
     WHERE ends_at > :now GROUP BY product, tier
 """
 _USED: Final = "SELECT product, tier, COUNT(*) FROM keyfold_seat_list_1 GROUP BY product, tier"
@@ -326,11 +364,11 @@ _TAKEN: Final = """
     GROUP BY account, product, tier
 """
 _GIVEN: Final = """
-    SELECT account, product, tier, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_1
+    SELECT account, product, tier, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_2
     WHERE ends_at > :now GROUP BY account, product, tier
 """
 _ENDING: Final = """
-    SELECT account, id, product, tier, seats, ends_at FROM keyfold_subscription_list_1
+    SELECT account, id, product, tier, seats, ends_at FROM keyfold_subscription_list_2
     WHERE ends_at > :now AND ends_at <= :soon
     ORDER BY ends_at LIMIT :limit
 """
@@ -345,6 +383,11 @@ _KEYS: Final = """
             AND redeem_by <= :now THEN 1 END)
     FROM keyfold_key_list_1 GROUP BY reseller
 """
+_CLAIMS: Final = """
+    SELECT object, claimed_by, why, position FROM keyfold_stripe_claims_1
+    ORDER BY position DESC LIMIT :limit
+"""
+_CLAIMS_COUNT: Final = "SELECT why, COUNT(*) FROM keyfold_stripe_claims_1 GROUP BY why"
 _REFUSED: Final = """
     SELECT refusal, found, COUNT(*) FROM keyfold_refusals_1
     WHERE recorded_at > :since AND recorded_at < :until GROUP BY refusal, found
@@ -353,7 +396,8 @@ _REFUSED: Final = """
 
 # Filling
 
-_TERMINATE: Final = "UPDATE keyfold_subscription_list_1 SET ends_at = :ends_at WHERE id = :id"
+# Whoever asks for now gets everything that is recorded: it has ended, whatever time was written.
+_TERMINATE: Final = "DELETE FROM keyfold_subscription_list_2 WHERE id = :id"
 
 
 def _subscribed(event: AnyEvent) -> Writes:
@@ -364,7 +408,7 @@ def _subscribed(event: AnyEvent) -> Writes:
             place = event.position, id, account, fact.product, tier
             return [(*place, fact.seats, started_at, ends_at)]
         case SubscriptionTerminated(subscription=id):
-            return Write(_TERMINATE, [{"id": id, "ends_at": to_number(event.occurred_at)}])
+            return Write(_TERMINATE, [{"id": id}])
     return None
 
 
@@ -404,16 +448,49 @@ def _refused(event: AnyEvent) -> Writes:
     return [(event.position, fact.refusal, found, to_number(event.occurred_at))]
 
 
+_CLAIM: Final = """
+    INSERT INTO keyfold_stripe_claims_1 (object, why, claimed_by, position)
+    VALUES (:object, :why, :claimed_by, :position) ON CONFLICT (object, why, claimed_by) DO NOTHING
+"""
+_SETTLE: Final = "DELETE FROM keyfold_stripe_claims_1 WHERE object = :object"
+
+
+def _claimed(event: AnyEvent) -> Writes:
+    match event.fact:
+        case StripeObjectClaimed(object=object, account=account):
+            why, claimed_by = "claimed", account
+        case StripeObjectOwned(object=object) | StripeObjectReleased(object=object):
+            return Write(_SETTLE, [{"object": object}])
+        case StripeEventReceived(object=str(object), outcome="waiting" | "ownerless") as fact if (
+            UNPROVEN in fact.problems
+        ):
+            why, claimed_by = "unproven", ""
+        case _:
+            return None
+    params: Params = {"object": object, "why": why, "claimed_by": claimed_by}
+    return Write(_CLAIM, [{**params, "position": event.position}])
+
+
 def _account(event: AnyEvent) -> str:
     return event.stream.partition("-")[2]
 
 
 SUBSCRIPTION_LIST: Final = Projection(
-    name="subscription_list@1",
-    table="keyfold_subscription_list_1",
+    name="subscription_list@2",
+    table="keyfold_subscription_list_2",
     columns=("position", "id", "account", "product", "tier", "seats", "started_at", "ends_at"),
     write=_subscribed,
     facts=frozenset({SubscriptionActivated, SubscriptionTerminated}),
+)
+STRIPE_CLAIMS: Final = Projection(
+    name="stripe_claims@1",
+    table="keyfold_stripe_claims_1",
+    columns=("object", "why", "claimed_by", "position"),
+    write=_claimed,
+    facts=frozenset(
+        {StripeObjectClaimed, StripeObjectOwned, StripeObjectReleased, StripeEventReceived}
+    ),
+    key=("object", "why", "claimed_by"),
 )
 SEAT_LIST: Final = Projection(
     name="seat_list@1",

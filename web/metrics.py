@@ -205,6 +205,14 @@ class _AtStripe(Collector):
         )
         invoices.add_metric(("lines_missing",), found.lines_missing)
         yield invoices
+        objects = GaugeMetricFamily(
+            "keyfold_stripe_objects_to_look_at",
+            "Objects of Stripe's that name an account which is not theirs, by why.",
+            labels=("why",),
+        )
+        for why in ("claimed", "unproven"):
+            objects.add_metric((why,), found.claims.get(why, 0))
+        yield objects
         seats = GaugeMetricFamily(
             "keyfold_seat_sync_left_alone",
             "Accounts' products whose billed seats Stripe is not told of, by why.",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from ledger.events import AnyOccurrence, Fact, Stream
 from ledger.streams.stripe import REPORTS
@@ -19,6 +19,10 @@ Outcome = Literal["reported", "waiting", "ownerless", "repeated", "ignored", "no
 
 
 # Facts
+
+
+# In the problems of a Checkout session that names an account by nothing but what a browser can set.
+UNPROVEN: Final = "client_reference_id: this ledger began no such Checkout for that account"
 
 
 class StripeEventReceived(Fact, frozen=True):

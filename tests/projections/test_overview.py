@@ -10,6 +10,8 @@ import pytest
 
 from commands.demo_story import tell
 from commands.ports import Ports
+from commands.redeem_key import Try, redeem_key
+from commands.terminate_subscription import terminate_subscription
 from ledger.book import Book
 from ledger.streams.account import ACCOUNT
 from ledger.streams.account_state import Account
@@ -17,9 +19,10 @@ from projections.overview import REFUSALS, SEAT_LIST, SUBSCRIPTION_LIST, overvie
 from projections.stores import Tables
 from projections.table_differences import differences
 from tests.audit.ledgers import happens
-from tests.worlds import DAY, NOON, ports
+from tests.worlds import DAY, MINUTE, NOON, POS_ORDER, issue, ports, stamp
 
 NOW = NOON + 300 * DAY
+LONG = timedelta(days=300)
 
 
 @pytest.fixture
@@ -60,6 +63,25 @@ def test_the_demonstration_at_a_glance(world: Ports, tables: Tables) -> None:
     assert sum(sum(one[1:]) for one in found.keys) == sum(
         event.name == "key.issued@1" for event in world.book.follow(0)
     )
+
+
+@pytest.mark.parametrize("off", [-LONG, -DAY, timedelta(0), DAY, 20 * DAY, LONG])
+def test_what_a_wrong_clock_has_ended_has_ended(
+    world: Ports, tables: Tables, off: timedelta
+) -> None:
+    kept, ended = (
+        redeem_key(world, stamp(NOON), Try("acme", "s", issue(world).code)).subscription
+        for _ in range(2)
+    )
+    before = overview(world.book, tables, NOON)
+    assert [one.seats for one in before.pools] == [2 * POS_ORDER.seats]
+    terminate_subscription(world, stamp(NOON + off), "acme", ended, "by mistake")
+    account = accounts(world.book)["acme"]
+    for now in (NOON, NOON + MINUTE, NOON + 10 * DAY, NOON + 340 * DAY):
+        found = overview(world.book, tables, now)
+        assert [one.seats for one in found.pools] == [sum(row.seats for row in account.rows(now))]
+        assert {one.subscription for one in found.ending} <= {kept}
+    assert list(differences(world.book, tables, SUBSCRIPTION_LIST)) == []
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -64,6 +64,11 @@ def _print(found: Overview) -> None:
         ["account", "product", "Stripe subscription", "why"],
         found.left_alone,
     )
+    _section(
+        "Objects of Stripe's that name an account which is not theirs",
+        ["object", "belongs to", "names", "why", "position"],
+        found.claims,
+    )
     _section("Refused in the last 30 days", ["refusal", "key was", "tries"], found.refusals)
     click.echo(f"as of {text_of(found.at)}, position {found.position}")
 

@@ -225,6 +225,23 @@ class LinesMissing(ma.Schema):
     invoice = _text("in_1QKfLdB7WZ01zgkW")
 
 
+class Claim(ma.Schema):
+    """An object of Stripe's that names an account which is not, or not yet, its own."""
+
+    stripe_object = _text("sub_1QKfLdB7WZ01zgkW")
+    account = _text("acme", null=True)
+    claimed_by = _text("beta", null=True)
+    why = ma.fields.String(
+        required=True,
+        metadata={
+            "description": "`claimed`: another account has it. `unproven`: only a"
+            " `client_reference_id` names an account, which anybody's browser can set.",
+            "example": "claimed",
+        },
+    )
+    position = _number(1234)
+
+
 class RefusalCount(ma.Schema):
     """Tries that were refused in the last 30 days, for one reason."""
 
@@ -246,3 +263,4 @@ class Overview(ma.Schema):
     items_missing = ma.fields.List(ma.fields.Nested(AtStripe), required=True)
     left_alone = ma.fields.List(ma.fields.Nested(SeatsLeftAlone), required=True)
     lines_missing = ma.fields.List(ma.fields.Nested(LinesMissing), required=True)
+    claims = ma.fields.List(ma.fields.Nested(Claim), required=True)
