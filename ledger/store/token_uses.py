@@ -118,7 +118,11 @@ class PostgresTokenUses:
 
     def put(self, token: str, hour: datetime) -> None:
         """See `TokenUses.put`."""
-        with self._datastore.get_connection() as connection:
+        with self._datastore.get_connection() as connection, connection.transaction():
+            # It may be lost: no request waits for a standby, nor long for who writes the same.
+            connection.execute(
+                "SET LOCAL synchronous_commit = local; SET LOCAL lock_timeout = '1s'"
+            )
             connection.execute(
                 "INSERT INTO keyfold_token_uses AS kept VALUES (%s, %s)"
                 " ON CONFLICT (token) DO UPDATE SET used_at = excluded.used_at"

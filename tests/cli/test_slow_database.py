@@ -178,6 +178,23 @@ def test_a_standby_that_is_gone_leaves_reads_answered_and_changes_refused(
         standby.remove()
 
 
+def test_a_token_that_is_used_for_the_first_time_waits_for_no_standby(
+    running: Running, bare: Program, session_folder: Path
+) -> None:
+    assert running.status("PUT", SEAT, ANSWER_S) == 201
+    fresh = str(bare.json("tokens", "create", "--role", "portal")["token"])
+    standby = running.database.add_standby(session_folder)
+    try:
+        wait_until(lambda: works_again(running))
+        with standby.hung():
+            assert running._replace(token=fresh).status("GET", SEAT, HEALTH_S) == 200
+        wait_until(lambda: works_again(running))
+        uses = {one["id"]: one["last_used_at"] for one in bare.json("tokens", "list")["items"]}
+        assert None not in uses.values()
+    finally:
+        standby.remove()
+
+
 @pytest.mark.parametrize("for_s", [HUNG_S, pytest.param(20.0, marks=pytest.mark.long)])
 def test_somebody_who_holds_the_ledgers_lock_leaves_reads_answered_and_changes_refused(
     running: Running, for_s: float
