@@ -69,8 +69,8 @@ def read(api: Api, path: str, at_least: int | None = None) -> Got:
 
 
 def told(got: Got) -> Any:
-    """Return an answer without the times at which it was made."""
-    return got.body if got.body is not None else got.raw
+    """Return what an answer says, and of what position it is where a header says that."""
+    return got.body if got.body is not None else got.raw, got.headers.get("Keyfold-Position")
 
 
 @contextmanager

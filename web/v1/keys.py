@@ -84,7 +84,7 @@ def issue_keys(headers: dict[str, Any], body: dict[str, Any]) -> Response:
     "/keys",
     access=_READERS,
     query=asked.KeysQuery,
-    answers={200: Answered(answered.Keys, "Keys, the newest first.")},
+    answers={200: Answered(answered.Keys, "Keys, the newest first.", ("Keyfold-Position",))},
 )
 def list_keys(query: dict[str, Any]) -> Response:
     """List keys.
@@ -97,7 +97,7 @@ def list_keys(query: dict[str, Any]) -> Response:
     asked_for = Moment(stamp().now, query.pop("as_of", None), query.pop("known_at", None))
     bound = caller().reseller
     if bound is not None and query.setdefault("reseller", bound) != bound:
-        return reply({"items": [], "next": None})
+        return reply({"items": [], "next": None}, position=ports().book.head())
     page = key_list.list_keys(
         ports().book,
         parts().wiring.tables,
@@ -109,7 +109,7 @@ def list_keys(query: dict[str, Any]) -> Response:
     following = None
     if page.next is not None:
         following = cursors.write(ports().request_key, of, page.next)
-    return reply(answers.keys(page, following))
+    return reply(answers.keys(page, following), position=page.position)
 
 
 @blp.operation(
