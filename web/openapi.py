@@ -46,7 +46,7 @@ HEADERS: Final[dict[str, dict[str, Any]]] = {
         "schema": {"type": "string"},
     },
     "Keyfold-Position": {
-        "description": "Where the ledger stands after this write, or of what position this list is.",
+        "description": "Where the ledger stands after this write, or what a list is of.",
         "required": True,
         "schema": {"type": "integer", "minimum": 0},
     },

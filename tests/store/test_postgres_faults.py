@@ -17,6 +17,7 @@ from eventsourcing.persistence import OperationalError, ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
 from ledger.store import OutcomeUnknown, Recorder, VersionConflict, postgres_datastore, schema
+from ledger.store.recorder import ReadOnly
 from tests.postgres_server import OwnServer
 from tests.store.log import Account, event, in_threads, open_recorder, versions, whole_log
 from tests.store.wire import BREAKS, PERSISTED, Break, Wire
@@ -375,7 +376,7 @@ def test_a_read_only_server_is_said_to_be(wire: Wire, account: Account) -> None:
     read_only = open_recorder(wire.url().replace("options=", options))
     refused = account.append(read_only, ("new", 1))
 
-    assert type(refused) is OperationalError
+    assert type(refused) is ReadOnly
     assert "read-only" in str(refused)
     assert len(account.check(read_only)) == 3
     read_only.close()
@@ -388,7 +389,7 @@ def test_a_server_that_was_read_only_is_looked_for_again(postgres_url: str) -> N
     with psycopg.connect(postgres_url, autocommit=True) as session:
         session.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on".encode())
         recorder, account = open_recorder(postgres_url), Account()
-        assert type(account.append(recorder, ("a", 1))) is OperationalError
+        assert type(account.append(recorder, ("a", 1))) is ReadOnly
         session.execute("SET default_transaction_read_only = off")
         session.execute(f"ALTER DATABASE {name} RESET ALL".encode())
 
