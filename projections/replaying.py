@@ -25,7 +25,7 @@ from ledger.store.holes import holes
 from projections import catch_up, tree
 from projections.catch_up import Projection
 from projections.key_list import KEY_LIST
-from projections.overview import REFUSALS, SEAT_LIST, STRIPE_CLAIMS, SUBSCRIPTION_LIST
+from projections.overview_tables import REFUSALS, SEAT_LIST, STRIPE_CLAIMS, SUBSCRIPTION_LIST
 from projections.snapshots import SNAPSHOTS, wrong_snapshots
 from projections.stores import Reading, ScratchTables, Tables
 from projections.stores.tables import Row

@@ -15,7 +15,8 @@ from commands.terminate_subscription import terminate_subscription
 from ledger.book import Book
 from ledger.streams.account import ACCOUNT
 from ledger.streams.account_state import Account
-from projections.overview import REFUSALS, SEAT_LIST, SUBSCRIPTION_LIST, overview
+from projections.overview import overview
+from projections.overview_tables import REFUSALS, SEAT_LIST, SUBSCRIPTION_LIST
 from projections.stores import Tables
 from projections.table_differences import differences
 from tests.audit.ledgers import happens

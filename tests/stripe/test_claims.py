@@ -8,7 +8,7 @@ from commands.assign_subscription import assign_subscription
 from commands.link_customer import link_customer
 from commands.record_stripe_event import record_event
 from ledger.stripe_objects import read_event
-from projections.overview import STRIPE_CLAIMS
+from projections.overview_tables import STRIPE_CLAIMS
 from projections.table_differences import differences
 from tests.console.desk import signed_in
 from tests.stripe.payloads import Json, changed, event, subscription
