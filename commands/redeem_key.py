@@ -33,10 +33,10 @@ from ledger.streams import account as account_stream
 from ledger.streams import attempts, key, request
 from ledger.streams.account import ACCOUNT
 from ledger.streams.account_state import Account
-from ledger.streams.attempts import ATTEMPTS, Attempts, RedemptionAccepted, RedemptionRefused
+from ledger.streams.attempts import ATTEMPTS, Attempts, RedemptionRefused
 from ledger.streams.key import KEY, Key, KeyIssued
 from ledger.streams.request import REQUEST, RedemptionAnswered
-from ledger.streams.session import SESSION, Session, TryAccepted, TryFailed
+from ledger.streams.session import SESSION, Session, TryFailed
 
 
 class Try(NamedTuple):
@@ -206,8 +206,8 @@ def redeem_key(
             )
             ports.book.append(stamp, *examined.changes, *answer)
             raise examined.refusal
-        guards = _guards(_admit_again(ports, wanted, examined.now), wanted, examined)
-        return _redeem(ports, stamp, account, examined, asked, fingerprint, guards)
+        counts = _admit_again(ports, wanted, examined.now)
+        return _redeem(ports, stamp, account, examined, asked, fingerprint, counts)
 
     return deciding(attempt, ports.book.lock(ACCOUNT, wanted.account))
 
@@ -219,7 +219,7 @@ def _redeem(
     examined: _Examined,
     asked: Loaded[RedemptionAnswered | None] | None,
     fingerprint: str,
-    guards: Sequence[Change],
+    counts: _Counts,
 ) -> Redeemed:
     now = examined.now
     subscription = "kfsub_" + key.stream_id(examined.issued.key)
@@ -237,7 +237,8 @@ def _redeem(
             subscription=subscription,
             account_version=account.version + len(activated),
         ),
-        *guards,
+        # It holds only while no other try has failed meanwhile, or a block could have begun.
+        *(Change(one, (), required=True) for one in counts),
     )
     after: Loaded[Account] = appended.loaded[1]
     return Redeemed(after, subscription, now, appended.position, replayed=False)
@@ -258,22 +259,6 @@ def _admit_again(ports: Ports, wanted: Try, now: datetime) -> _Counts:
     counts = _Counts(*ports.book.load_all(*_counts(ports, wanted)))
     counts.admit(wanted, now)
     return counts
-
-
-def _guards(counts: _Counts, wanted: Try, examined: _Examined) -> list[Change]:
-    """Return what lets a redemption in only while no other try has failed meanwhile.
-
-    Where nothing has failed lately there is nothing to hold: no block can begin in one commit.
-    """
-    changes: list[Change] = []
-    cause = examined.key.next_event
-    if counts.tried.state.has_failed(examined.now):
-        accepted = RedemptionAccepted(session=wanted.session, key=examined.issued.key)
-        changes.append(Change(counts.tried, [accepted], causation=cause))
-    if counts.session.state.failures:
-        held = TryAccepted(on_account=wanted.account)
-        changes.append(Change(counts.session, [held], causation=cause))
-    return changes
 
 
 def _read(ports: Ports, wanted: Try) -> _Read:

@@ -35,7 +35,14 @@ from ledger.events import AnyEvent, AnyOccurrence, Envelope, Event, Fact, Packin
 from ledger.loaded import Loaded, unwritten
 from ledger.min_position import hold_to_min_position
 from ledger.store import Recorder, open_environment
-from ledger.store.recorder import ClockRefused, OutcomeUnknown, Row, StreamRow, VersionConflict
+from ledger.store.recorder import (
+    ClockRefused,
+    OutcomeUnknown,
+    Required,
+    Row,
+    StreamRow,
+    VersionConflict,
+)
 from ledger.store.snapshots import Snapshot
 from ledger.stream_locks import BestEffortLock, StreamLocks
 
@@ -85,6 +92,8 @@ class Dated(NamedTuple):
 class Change(NamedTuple):
     """Facts to append to one stream, after the version they were decided on.
 
+    Without facts the stream need not be at that version, unless it is `required`.
+
     Attributes:
         causation: the event of another stream they follow from, as `Loaded.next_event` has it.
     """
@@ -92,6 +101,7 @@ class Change(NamedTuple):
     loaded: Loaded[Any]
     facts: Sequence[Fact | Dated]
     causation: str | None = None
+    required: bool = False
 
 
 class Appended(NamedTuple):
@@ -296,6 +306,8 @@ class Book(Application[str]):
             event.position = position
         loaded = tuple(
             self._cache.keep(change.loaded.after(its), is_new=not change.loaded.version)
+            if its
+            else change.loaded
             for change, its in zip(changes, appending, strict=True)
         )
         return Appended(events[-1].position, loaded)
@@ -319,7 +331,15 @@ class Book(Application[str]):
         until = time.monotonic() + APPEND_WITHIN_S
         # What nothing has happened to is no memory of anything.
         read = (change.loaded.generation for change in changes if change.loaded.version)
-        options = {"clock": stamp.clock, "generation": min(read, default=None)}
+        options = {
+            "clock": stamp.clock,
+            "generation": min(read, default=None),
+            "required": [
+                Required(change.loaded.name, change.loaded.version)
+                for change in changes
+                if change.required and not change.facts
+            ],
+        }
         for tries_left in reversed(range(APPEND_TRIES_MAX)):
             try:
                 return self._insert_once(stored, options, unsure=unsure)

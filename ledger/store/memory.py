@@ -10,7 +10,7 @@ from eventsourcing.persistence import StoredEvent
 
 from ledger.store import library
 from ledger.store.lineage import Lineage
-from ledger.store.recorder import EVERYTHING, Row, StreamRow, VersionConflict, entries_of
+from ledger.store.recorder import EVERYTHING, Row, StreamRow, VersionConflict, entries_of, passed
 from ledger.store.snapshots import MemorySnapshots
 from ledger.store.text_keys import MemoryTextKeys
 
@@ -36,6 +36,10 @@ class MemoryRecorder(library.LibraryReads):
                 added[stream] = added.get(stream, 0) + 1
                 if version != reached + added[stream]:
                     raise VersionConflict(stream, version, reached)
+            for required in kwargs.get("required", ()):
+                reached = max(self._streams.get(required.stream, {}), default=0)
+                if reached != required.version:
+                    raise passed(required, reached)
             first = len(self._rows) + 1
             rows = [Row(position, *entry) for position, entry in enumerate(entries, first)]
             for row in rows:

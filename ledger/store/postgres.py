@@ -26,6 +26,8 @@ from ledger.store.postgres_datastore import PostgresDatastore
 from ledger.store.recorder import (
     Append,
     ClockRefused,
+    Entry,
+    Required,
     Row,
     StreamRow,
     VersionConflict,
@@ -97,6 +99,7 @@ _bigint = struct.Struct("!q").pack
 _integer = struct.Struct("!i").pack
 _double = struct.Struct("!d").pack
 _ARRAY = struct.Struct("!iiIii")
+_NULL = _integer(-1)
 _BYTEA, _BIGINT, _INTEGER, _TEXT = 17, 20, 23, 25  # types, as the server numbers its own
 
 
@@ -146,7 +149,7 @@ class PostgresRecorder(StreamReads):
     def _commit_together(self, appends: Sequence[Append]) -> list[Outcome]:
         """Commit appends that want different versions, each all or nothing."""
         try:
-            if len(appends) == 1 and appends[0].size == 1:
+            if len(appends) == 1 and appends[0].size == 1 and not appends[0].required:
                 return [self._commit_event(appends[0])]
             return self._commit_events(appends)
         except (ClockRefused, DataError, IntegrityError, ProgrammingError) as fault:
@@ -170,13 +173,20 @@ class PostgresRecorder(StreamReads):
         return [place] if place > 0 else VersionConflict(stream, version, -place)
 
     def _commit_events(self, appends: Sequence[Append]) -> list[Outcome]:
-        entries = [entry for append in appends for entry in append.entries]
-        append_of = [n for n, append in enumerate(appends) for _ in append.entries]
+        # A required version goes along as the event that would come next, without a name.
+        entries = [
+            entry
+            for append in appends
+            for entry in (*append.entries, *map(_unnamed, append.required))
+        ]
+        append_of = [
+            n for n, append in enumerate(appends) for _ in range(append.size + len(append.required))
+        ]
         clocks = [append.clock for append in appends if append.clock is not None]
         given = (
             _array(_TEXT, [entry.stream.encode() for entry in entries]),
             _array(_BIGINT, [_bigint(entry.version) for entry in entries]),
-            _array(_TEXT, [entry.name.encode() for entry in entries]),
+            _array(_TEXT, [entry.name.encode() or None for entry in entries]),
             _array(_BYTEA, [entry.state for entry in entries]),
             _array(_INTEGER, [_integer(n) for n in append_of]),
         )
@@ -250,16 +260,25 @@ class PostgresRecorder(StreamReads):
         self.datastore.close()
 
 
+def _unnamed(required: Required) -> Entry:
+    return Entry(required.stream, required.version + 1, "", b"")
+
+
+def _places(append: Append) -> set[tuple[str, int]]:
+    """Return the versions that an append takes, or needs to be free."""
+    return {entry[:2] for entry in (*append.entries, *map(_unnamed, append.required))}
+
+
 def _clock(clock: float | None) -> bytes | None:
     """Encode the time by a writer's clock now; NULL if it told none."""
     return None if clock is None else _double(clock + time.monotonic())
 
 
-def _array(type: int, values: Sequence[bytes]) -> bytes:
-    """Encode an array of one dimension as PostgreSQL's binary format has it."""
-    parts = [_ARRAY.pack(1, 0, type, len(values), 1)]
+def _array(type: int, values: Sequence[bytes | None]) -> bytes:
+    """Encode an array of one dimension as PostgreSQL's binary format has it; None is NULL."""
+    parts = [_ARRAY.pack(1, None in values, type, len(values), 1)]
     for value in values:
-        parts += (_integer(len(value)), value)
+        parts += (_NULL,) if value is None else (_integer(len(value)), value)
     return b"".join(parts)
 
 
@@ -273,7 +292,7 @@ def _without_rivals(
     now: list[int] = []
     later: list[int] = []
     for n in waiting:
-        places = {entry[:2] for entry in appends[n].entries}
+        places = _places(appends[n])
         if wanted.isdisjoint(places):
             wanted |= places
             now.append(n)
@@ -283,10 +302,10 @@ def _without_rivals(
 
 
 def _conflict(append: Append, recorded: dict[str, set[int]]) -> VersionConflict | None:
-    for entry in append.entries:
-        versions = recorded.get(entry.stream, set())
-        if entry.version in versions:
-            return VersionConflict(entry.stream, entry.version, max(versions))
+    for stream, version in sorted(_places(append)):
+        versions = recorded.get(stream, set())
+        if version in versions:
+            return VersionConflict(stream, version, max(versions))
     return None
 
 

@@ -73,10 +73,18 @@ def rows_of(stream: str, rows: Iterable[StreamRow]) -> list[Row]:
     return [Row(position, stream, version, name, state) for position, version, name, state in rows]
 
 
+class Required(NamedTuple):
+    """A stream that must still be at a version when an append is recorded; it gets no event."""
+
+    stream: str
+    version: int
+
+
 class Append(NamedTuple):
     """The events of one append on their way into the ledger.
 
     Attributes:
+        required: what must hold as well, of streams that get none of the events; each once.
         clock: what has to be added to `time.monotonic()` for the time by the writer's clock, in
             seconds since 1970; None for a time that no clock of this machine told.
         generation: of the ledger that they were decided on (`ledger.store.lineage`); None if they
@@ -86,6 +94,7 @@ class Append(NamedTuple):
     entries: list[Entry]
     clock: float | None = None
     generation: int | None = None
+    required: tuple[Required, ...] = ()
 
     @property
     def size(self) -> int:
@@ -158,7 +167,7 @@ class Recorder(Protocol):
         """Record all of the events or none; they are durable when this returns.
 
         Args:
-            kwargs: `clock` and `generation`, as `Append` has them.
+            kwargs: `clock`, `generation` and `required`, as `Append` has them.
 
         Returns:
             Their positions, in the order of the input; [] for no events.
@@ -166,7 +175,8 @@ class Recorder(Protocol):
         Raises:
             DataError: a stream or name that no store can hold; nothing was recorded.
             IntegrityError: the same (stream, version) twice in this append; nothing was recorded.
-            VersionConflict: a version is not the next of its stream; nothing was recorded.
+            VersionConflict: a version is not the next of its stream, or a required one has been
+                passed; nothing was recorded.
             LedgerReplaced: the ledger is of a later generation; nothing was recorded.
             ClockRefused: the clock is too far from the database's own; nothing was recorded.
             OutcomeUnknown: the connection broke after the events may have been sent.
@@ -267,7 +277,13 @@ def entries_of(stored_events: Sequence[StoredEvent], options: dict[str, Any]) ->
 def append_of(stored_events: Sequence[StoredEvent], options: dict[str, Any]) -> Append:
     """Return an append with what is known about it: see `entries_of`."""
     entries = entries_of(stored_events, options)
-    return Append(entries, options.get("clock"), options.get("generation"))
+    required = tuple(options.get("required", ()))
+    return Append(entries, options.get("clock"), options.get("generation"), required)
+
+
+def passed(required: Required, reached: int) -> VersionConflict:
+    """Return the conflict of an append whose required stream is at another version."""
+    return VersionConflict(required.stream, required.version + 1, reached)
 
 
 def replaced(append: Append) -> LedgerReplaced:

@@ -19,6 +19,7 @@ from ledger.store.recorder import (
     VersionConflict,
     append_of,
     copy_of,
+    passed,
     replaced,
 )
 from ledger.store.snapshots import SqliteSnapshots
@@ -108,7 +109,7 @@ class SqliteRecorder(StreamReads):
     def _commit_alone(self, append: Append) -> Outcome:
         """Commit one append: the same as `_insert_all`, only faster."""
         try:
-            if append.size == 1:
+            if append.size == 1 and not append.required:
                 return [self.datastore.append_row(_INSERT_NEXT, append)]
             return self.datastore.append(lambda connection: self._insert_all(connection, [append]))[
                 0
@@ -171,6 +172,10 @@ class SqliteRecorder(StreamReads):
 
 def _insert_or_not(connection: sqlite3.Connection, append: Append) -> Outcome:
     """Insert the events of one append, or none of them."""
+    for required in append.required:
+        ((reached,),) = connection.execute(_REACHED, (required.stream,))
+        if reached != required.version:
+            return passed(required, reached)
     has_savepoint = append.size > 1
     if has_savepoint:
         connection.execute("SAVEPOINT append")

@@ -68,7 +68,8 @@ class RedemptionRefused(Fact, frozen=True):
 class RedemptionAccepted(Fact, frozen=True):
     """A code was redeemed after others had failed within a day.
 
-    It is recorded so that the redemption holds only while no other try has failed meanwhile.
+    It was recorded so that the redemption held only while no other try failed meanwhile; now the
+    version of this stream is required, without an event.
     """
 
     session: str
@@ -171,10 +172,6 @@ class Attempts(Struct, frozen=True):
         if old is not None and old.blocked_until is None:
             count += old.failures
         return count
-
-    def has_failed(self, now: datetime) -> bool:
-        """Tell whether a try has failed so lately that another one may block the account."""
-        return bool(self.sessions) or any(abs(now - at) < ACCOUNT_WINDOW for at in self.recent)
 
 
 # Fold

@@ -41,7 +41,8 @@ class TryFailed(Fact, frozen=True):
 class TryAccepted(Fact, frozen=True):
     """A code was redeemed in this session after others had failed.
 
-    It is recorded so that the redemption holds only while no other try has failed meanwhile.
+    It was recorded so that the redemption held only while no other try failed meanwhile; now the
+    version of this stream is required, without an event.
     """
 
     on_account: str

@@ -9,13 +9,18 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from string import ascii_uppercase
+from threading import Barrier
 from typing import Any
 
 import pytest
 
 from commands.issue_keys import Order, issue_keys
 from commands.redeem_key import Try, redeem_key
+from ledger.refusals import Refusal
 from ledger.store import schema
 from ledger.streams.account import ACCOUNT, SeatOccupied, SubscriptionActivated
 from ledger.streams.attempts import RedemptionRefused
@@ -172,3 +177,34 @@ def test_parallel_guesses_are_looked_at_until_five_have_failed_and_no_further(
     assert all(position < failed[-1] for position in redeemed)
     counted = [event.fact.failures for event in events if isinstance(event.fact, TryFailed)]
     assert counted == [1, 2, 3, 4, 5]
+
+
+def test_a_right_guess_counts_only_before_the_fifth_wrong_one_wherever_they_are_made(
+    environ: dict[str, str],
+) -> None:
+    """Many threads of two workers guess at once in one session, each on an account of its own."""
+    rounds, threads = 12, 24
+    workers = [wire(read_settings(environ)) for _ in range(2)]
+    codes = [issued_code(workers[0], seats=1) for _ in range(rounds * threads // 2)]
+    for turn in range(rounds):
+        before = workers[0].ports.book.head()
+        start = Barrier(threads)
+
+        def guess(number: int, turn: int = turn, start: Barrier = start) -> None:
+            worker = workers[number % 2]
+            right = codes[turn * threads // 2 + number // 2]
+            code = right if number % 4 < 2 else f"POS-AAAA-BBBB-{ascii_uppercase[number]}AAA"
+            wanted = Try(f"account-{turn}-{number}", f"kiosk-{turn}", code)
+            start.wait()
+            with suppress(Refusal):
+                redeem_key(worker.ports, worker.stamp("operator", f"guess-{number}"), wanted)
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(guess, range(threads)))
+        events = list(workers[0].ports.book.follow(before))
+        failed = [event.position for event in events if isinstance(event.fact, TryFailed)]
+        redeemed = [event.position for event in events if isinstance(event.fact, KeyRedeemed)]
+        assert len(failed) == 5
+        assert all(position < failed[-1] for position in redeemed)
+    for worker in workers:
+        worker.close()

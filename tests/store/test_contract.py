@@ -18,6 +18,7 @@ from eventsourcing.persistence import (
 )
 
 from ledger.store import Recorder, Row, VersionConflict
+from ledger.store.recorder import Required
 from tests.store.log import (
     NAME,
     Account,
@@ -413,3 +414,55 @@ def test_a_closed_recorder_says_so(ledger_url: str) -> None:
         recorder.head()
     with pytest.raises(InterfaceError):
         recorder.insert_events([event("a", 2)])
+
+
+# --- required versions ----------------------------------------------------------------------------
+
+
+def test_a_required_version_lets_an_append_in_only_while_it_holds(recorder: Recorder) -> None:
+    fill(recorder, versions("a", 2))
+    held = [Required("a", 2), Required("none", 0)]
+    assert recorder.insert_events([event("b", 1)], required=held) == [3]
+    assert recorder.insert_events([event("b", 2), event("c", 1)], required=held) == [4, 5]
+    for required, reached in ((Required("a", 1), 2), (Required("a", 3), 2), (Required("c", 0), 1)):
+        for events in ([event("b", 3)], [event("b", 3), event("d", 1)]):
+            with pytest.raises(VersionConflict) as conflict:
+                recorder.insert_events(events, required=[Required("none", 0), required])
+            assert conflict.value.stream == required.stream
+            assert conflict.value.expected == required.version + 1
+            assert conflict.value.actual == reached
+    assert recorder.insert_events([event("b", 3)]) == [6]
+    assert len(whole_log(recorder)) == 6
+
+
+def test_of_threads_that_require_what_others_take_each_gets_its_own_outcome(
+    recorder: Recorder,
+) -> None:
+    """One takes the next version of a stream; all others require that nobody has."""
+    rounds, threads = 20, 8
+    start = Barrier(threads)
+    outcomes: list[list[tuple[bool, int]]] = [[] for _ in range(rounds)]
+
+    def run(number: int) -> None:
+        for turn in range(rounds):
+            start.wait()
+            shared = f"shared-{turn}"
+            try:
+                if number % 4 == 0:
+                    positions = recorder.insert_events([event(shared, 1 + number // 4)])
+                else:
+                    own = [event(f"own-{turn}-{number}", 1)]
+                    positions = recorder.insert_events(own, required=[Required(shared, 0)])
+            except VersionConflict:
+                continue
+            outcomes[turn].append((number % 4 == 0, positions[0]))
+
+    in_threads(threads, run)
+    log = whole_log(recorder)
+    assert [row.position for row in log] == list(range(1, len(log) + 1))
+    assert len(log) == sum(map(len, outcomes))
+    for turn in range(rounds):
+        first = min((row.position for row in log if row.stream == f"shared-{turn}"), default=0)
+        own = [row.position for row in log if row.stream.startswith(f"own-{turn}-")]
+        assert first
+        assert all(position < first for position in own)

@@ -1,0 +1,2 @@
+-- oldest program: 7
+-- Nothing to do here: on PostgreSQL this step lets an append require the version of a stream.
