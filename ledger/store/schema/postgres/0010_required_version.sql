@@ -1,4 +1,4 @@
--- oldest program: 7
+-- oldest program: 8
 -- An append may require that a stream to which it adds nothing is still at a version: it gives the
 -- next version of that stream, without a name. Otherwise as before; older programs give no such.
 

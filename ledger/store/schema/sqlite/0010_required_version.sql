@@ -1,2 +1,2 @@
--- oldest program: 7
+-- oldest program: 8
 -- Nothing to do here: on PostgreSQL this step lets an append require the version of a stream.
