@@ -137,6 +137,7 @@ class _Workers:
                 process.start()
             except OSError as error:
                 _log.error("a worker cannot be started: %s", error.strerror)
+                self._began[number] = time.monotonic()  # it is no merit of the one before
                 self._postpone(number)
                 continue
             finally:
