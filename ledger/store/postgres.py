@@ -14,6 +14,8 @@ from typing import Any, LiteralString
 from eventsourcing.persistence import (
     DataError,
     IntegrityError,
+    InterfaceError,
+    OperationalError,
     PersistenceError,
     ProgrammingError,
     StoredEvent,
@@ -127,13 +129,18 @@ class PostgresRecorder(StreamReads):
         """Commit a batch of appends; answer the outcome of each.
 
         Two appends that want the same version cannot go into one call. The later one has lost if
-        the earlier is recorded; if not, it gets a call of its own.
+        the earlier is recorded; if not, it gets a call of its own. When the database fails, or
+        keeps a call waiting for too long, no other is begun: each would wait as long.
         """
         outcomes: list[Outcome] = [[] for _ in appends]
         waiting = list(range(len(appends)))
         while waiting:
             now, waiting = _without_rivals(appends, waiting)
             results = self._commit_together([appends[n] for n in now])
+            if waiting and (failed := next(filter(_is_of_database, results), None)):
+                for n in waiting:
+                    outcomes[n] = OperationalError(f"not tried: {failed}")
+                waiting = []
             recorded: dict[str, set[int]] = {}
             for n, outcome in zip(now, results, strict=True):
                 outcomes[n] = outcome
@@ -299,6 +306,11 @@ def _without_rivals(
         else:
             later.append(n)
     return now, later
+
+
+def _is_of_database(outcome: Outcome) -> bool:
+    """Tell whether an append failed in a way in which any other would have failed, too."""
+    return isinstance(outcome, OperationalError | InterfaceError)
 
 
 def _conflict(append: Append, recorded: dict[str, set[int]]) -> VersionConflict | None:

@@ -35,6 +35,9 @@ PATIENCE_S = 3.0
 READ_S = 4.0
 APPEND_S = 5.0  # longer than the wait for the ledger's turn
 SIDE_S = 10.0
+# For so long after a server did not answer nobody waits for it to append. It is over before who has
+# to find out what became of an append asks again.
+SILENT_S = 0.15
 
 CONNECTION_DEFAULTS = {
     "fallback_application_name": "keyfold",
@@ -210,6 +213,7 @@ class Writer:
         self._open_session = open_session
         self._session: Session | None = None
         self._closed = False
+        self._silent_until = 0.0
 
     def call(
         self, statement: LiteralString, values: Callable[[], Sequence[bytes | None]]
@@ -225,9 +229,13 @@ class Writer:
             OutcomeUnknown: the connection broke after the statement may have been sent.
             PersistenceError: any other fault; certainly nothing was changed.
         """
+        if time.monotonic() < self._silent_until:
+            # Those who waited behind one that got no answer would wait as long once more, each.
+            raise persistence.OperationalError("the server has just given no answer")
         try:
             session = self._sound_session()
         except psycopg.Error as error:
+            self._note_silence(error)
             raise fault_of(error) from error
         encoded = values()
         try:
@@ -235,6 +243,7 @@ class Writer:
         except psycopg.Error as error:
             if session.is_broken:
                 self._drop()
+                self._note_silence(error)
                 raise OutcomeUnknown(f"the connection broke: {error}") from error
             if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
                 self._drop()  # a fail-over made it a standby: look for the primary next time
@@ -251,6 +260,10 @@ class Writer:
             self._drop()
             self._session = self._open_session()
         return self._session
+
+    def _note_silence(self, error: psycopg.Error) -> None:
+        if isinstance(error, NoAnswer | psycopg.errors.ConnectionTimeout):
+            self._silent_until = time.monotonic() + SILENT_S
 
     def _drop(self) -> None:
         if self._session is not None:

@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,7 +19,8 @@ from eventsourcing.persistence import OperationalError, ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
 from ledger.store import OutcomeUnknown, Recorder, VersionConflict, postgres_datastore, schema
-from ledger.store.recorder import ReadOnly
+from ledger.store.postgres import PostgresRecorder
+from ledger.store.recorder import ReadOnly, append_of
 from tests.postgres_server import OwnServer
 from tests.store.log import Account, event, in_threads, open_recorder, versions, whole_log
 from tests.store.wire import BREAKS, PERSISTED, Break, Wire
@@ -450,3 +453,47 @@ def test_a_crash_of_the_server_loses_nothing_that_was_acknowledged(
     assert account.append(recorder, ("after", 1)) is None
     assert len(whole_log(recorder)) == before + 1
     recorder.close()
+
+
+def test_after_a_server_gave_no_answer_nobody_else_waits_for_it(
+    durable_postgres_server: OwnServer,
+) -> None:
+    schema.upgrade(durable_postgres_server.admin_url)
+    with closing(open_recorder(durable_postgres_server.admin_url)) as recorder:
+        account = Account()
+        assert account.append(recorder, ("a", 1)) is None
+        with durable_postgres_server.hung():
+            first = account.append(recorder, ("a", 2))
+            second = account.append(recorder, ("b", 1))
+        assert type(first) is OutcomeUnknown
+        assert type(second) is OperationalError
+        assert "no answer" in str(second)
+        time.sleep(2 * postgres_datastore.SILENT_S)
+        assert account.append(recorder, ("c", 1)) is None
+        account.check(recorder)
+
+
+def test_of_appends_that_want_one_version_only_the_first_waits_for_the_turn(
+    postgres_url: str,
+) -> None:
+    """Each would wait as long, and whoever is in the batch as long as all of them together."""
+    schema.upgrade(postgres_url)
+    rivals = 3
+    with closing(open_recorder(postgres_url)) as recorder:
+        assert isinstance(recorder, PostgresRecorder)
+        writer = recorder.datastore.writer
+        calls: list[str] = []
+        call = writer.call
+
+        def counted(statement: Any, values: Any) -> Any:
+            calls.append(statement)
+            return call(statement, values)
+
+        writer.call = counted  # type: ignore[method-assign]
+        with psycopg.connect(postgres_url) as somebody:
+            somebody.execute("SELECT keyfold_take_turn()")
+            appends = [append_of([event("a", 1)], {}) for _ in range(rivals)]
+            outcomes = recorder._commit(appends)  # noqa: SLF001
+        assert [type(one) for one in outcomes] == [OperationalError] * rivals
+        assert len(calls) == 1
+        assert recorder._commit(appends[:1]) == [[1]]  # noqa: SLF001
