@@ -253,7 +253,8 @@ class _Holder:
         mend = "Let it take a seat: one is free." if free else "There is no seat free for it."
         if not mine:
             return Because(
-                f"Holder {self._holder} has never had a {at} seat, and was never refused one.",
+                f"Holder {self._holder} has never had a {at} seat,"
+                " and no refusal of one is on record.",
                 "seat_never_taken",
                 "seat_not_occupied",
                 [],

@@ -145,9 +145,7 @@ class Attempts(Struct, frozen=True):
         was wrong: it does not count, or it would last for as long as that clock was ahead.
         """
         old = self.sessions.get(name)
-        ends = [old.blocked_until if old else None]
-        if session.position > self.lifted:
-            ends.append(session.blocked_until)
+        ends = (old.blocked_until if old else None, session.block(self.lifted))
         begun = [end - SESSION_BLOCK for end in ends if end is not None]
         counted = [at for at in begun if abs(now - at) < SESSION_BLOCK]
         return min(max(counted), now) + SESSION_BLOCK if counted else None
@@ -165,9 +163,7 @@ class Attempts(Struct, frozen=True):
 
     def failures(self, name: str, session: Session) -> int:
         """Return how many tries of a session count that has failed once more now."""
-        count = 1
-        if session.blocked_until is None and session.position > self.lifted:
-            count += session.failures
+        count = 1 + session.failures(self.lifted)
         old = self.sessions.get(name)
         if old is not None and old.blocked_until is None:
             count += old.failures

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ledger.events import AnyOccurrence, Fact, Stream
 
@@ -52,16 +53,35 @@ class TryAccepted(Fact, frozen=True):
 
 
 class Session(Struct, frozen=True):
-    """What the lockout needs to know of a session.
+    """What the lockout needs to know of a session, over all accounts.
 
     Attributes:
-        failures: since it began, was last blocked or let go; the last of them at `position`.
-        blocked_until: by these failures; None while they are too few.
+        failed: positions of the last tries that failed, oldest first, at most five.
+        blocked_from, blocked_at: positions of the first and the last of the tries that began the
+            last block; 0 if there was none.
+        blocked_until: when that block ends.
+        carried: how many tries count besides those since the last block; they were recorded before
+            there were streams of sessions.
     """
 
-    failures: int = 0
+    failed: tuple[int, ...] = ()
+    blocked_from: int = 0
+    blocked_at: int = 0
     blocked_until: datetime | None = None
-    position: int = 0
+    carried: int = 0
+
+    def block(self, lifted: int) -> datetime | None:
+        """Return when the last block ends, for an account whose blocks were lifted at a position.
+
+        A block counts there if every try that began it came after.
+        """
+        return self.blocked_until if self.blocked_from > lifted else None
+
+    def failures(self, lifted: int) -> int:
+        """Return how many tries have failed since the last block that counts, and the lifting."""
+        since = self.blocked_at if self.blocked_from > lifted else lifted
+        carried = self.carried if lifted <= self.blocked_at else 0
+        return carried + sum(position > since for position in self.failed)
 
 
 # Fold
@@ -71,9 +91,15 @@ def fold(session: Session, events: Iterable[AnyOccurrence]) -> Session:
     for event in events:
         match event.fact:
             case TryFailed(failures=failures):
-                blocks = failures >= SESSION_FAILURES_MAX
-                until = event.occurred_at + SESSION_BLOCK if blocks else None
-                session = Session(failures, until, event.position)
+                failed = (*session.failed, event.position)[-SESSION_FAILURES_MAX:]
+                counted = sum(position > session.blocked_at for position in failed)
+                carried = max(session.carried, failures - counted)
+                # In all; or on an account where some count that others have had lifted.
+                if max(counted + carried, failures) >= SESSION_FAILURES_MAX:
+                    until = event.occurred_at + SESSION_BLOCK
+                    session = Session(failed, failed[0], event.position, until)
+                else:
+                    session = replace(session, failed=failed, carried=carried)
     return session
 
 

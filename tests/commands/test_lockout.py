@@ -233,6 +233,28 @@ def test_what_was_lifted_on_one_account_stays_blocked_on_another() -> None:
         fail(world)
     clear_attempts(world, stamp(), "acme", "asked to")
     assert blocked(world, NOON, account="beta") == 900
+    for _ in range(4):
+        fail(world)
+        assert blocked(world, NOON, account="beta") == 900
+    fail(world)
+    assert blocked(world, NOON) == 900
+
+
+def test_a_lifting_lets_nobody_try_more_often_on_other_accounts() -> None:
+    world = ports()
+    for _ in range(4):
+        fail(world)
+    clear_attempts(world, stamp(), "acme", "asked to")
+    fail(world)
+    assert blocked(world, NOON, account="beta") == 900
+    for _ in range(4):
+        fail(world)
+    assert blocked(world, NOON) == 900
+    later = NOON + timedelta(minutes=15)
+    for account in ("acme", "beta", "acme", "beta"):
+        fail(world, account=account, at=later)
+    fail(world, at=later)
+    assert blocked(world, later) == blocked(world, later, account="beta") == 900
 
 
 def test_a_block_lifted_before_sessions_were_counted_over_all_accounts() -> None:
