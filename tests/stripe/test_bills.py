@@ -685,3 +685,71 @@ def test_a_discount_of_the_customers_own_may_be_there_until_the_latest_invoice_i
 def test_a_discount_of_the_customers_own_shows_on_the_latest_invoice(api: Api) -> None:
     bought = subscription(items=[till(2, 1500)], **taxed(), latest_invoice="in_1")
     assert costs(told(api, bought, bill(line(2, 3000), total=1500, **off(1500)))) is None
+
+
+# What a change of a rule here would be seen by
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_several_invoices_the_newest_tells_what_is_taken_off(api: Api, turned: bool) -> None:
+    february = line(2, 3000, begins=NOON - 28 * DAY, ends=NOON)
+    made = {"id": "in_0", "created": seconds(NOON - 28 * DAY)}
+    invoices = [
+        bill(february, total=2700, **off(300), **made),
+        bill(line(2, 3000), total=2400, **off(600)),
+    ]
+    bought = subscription(items=[till(2, 1500)], discounts=["di_1"])
+    assert costs(told(api, *invoices[:: -1 if turned else 1], bought)) == 2400
+
+
+def test_a_period_that_ends_now_has_been_billed(api: Api) -> None:
+    told(api, subscription(items=[till(2, 1500)]), before())
+    for early, next_at in ((1, "2026-04-01T12:00:00.000000Z"), (0, None)):
+        at = (APRIL - timedelta(microseconds=early)).isoformat().replace("+00:00", "Z")
+        got = api.get("portal", f"/v1/accounts/acme/billing?as_of={at}").body
+        assert got["next_invoice_at"] == next_at
+
+
+def test_an_item_of_none_needs_no_line_in_a_preview(api: Api) -> None:
+    none = {**till(0, None, "price_add_on", billing_scheme="tiered"), "id": "si_add_on"}
+    view = read(api, bill(line(2, 3000)), till(2, 1500), none)
+    assert (view.total, [one.amount for one in view.lines]) == (3000, [3000, 0])
+
+
+def test_a_preview_with_a_line_of_no_amount_is_not_gone_by(api: Api) -> None:
+    odd = {**line(2, 3000), "amount": None}
+    whole = {"object": "list", "data": [odd], "has_more": False}
+    view = read(api, invoice(lines=whole, subtotal=4000, total=4000), latest_invoice=None)
+    assert (view.total, [one.amount for one in view.lines]) == (3000, [3000])
+
+
+def test_a_preview_from_before_the_price_was_changed_is_not_gone_by(api: Api) -> None:
+    view = read(api, bill(line(2, 2000, "price_before")), latest_invoice=None)
+    assert (view.total, [one.amount for one in view.lines]) == (3000, [3000])
+
+
+def test_tax_on_what_waits_for_the_next_invoice_is_not_in_a_preview_of_a_period(api: Api) -> None:
+    lines = [line(2, 3000, **taxes(600)), line(1, 700, proration=True, **taxes(140))]
+    view = read(api, bill(*lines, total=4440, total_taxes=taxes(740)["taxes"]))
+    assert [(one.kind, one.amount) for one in view.lines] == [("seats", 3000), ("tax", 600)]
+    assert view.total == 3600
+
+
+def test_what_a_total_has_beside_included_tax_is_no_tax(api: Api) -> None:
+    included = taxes(500, behaviour="inclusive")
+    view = read(api, bill(line(2, 3000, **included), total=3400, total_taxes=included["taxes"]))
+    assert [(one.kind, one.amount) for one in view.lines] == [("seats", 3000), ("other", 400)]
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        {"total": 4440, "total_taxes": taxes(740)["taxes"]},  # the other line's tax is not told
+        {"total": 4300, "total_taxes": taxes(600)["taxes"], **off(0)},
+        {"total": 4000, "total_taxes": taxes(600)["taxes"], **off(300)},  # nor whose discount it is
+    ],
+)
+def test_what_is_added_and_taken_off_is_told_by_line_or_not_at_all(api: Api, whole: Json) -> None:
+    lines = [line(2, 3000, **taxes(600)), line(1, 700, proration=True)]
+    view = read(api, bill(*lines, **whole))
+    assert view.total == (3600 if whole["total"] == 4300 else None)
