@@ -20,7 +20,6 @@ from commands.ports import Ports
 from ledger.book import Appended, Change, Dated
 from ledger.events import Fact, Sealed, Stamp, Stream
 from ledger.loaded import Loaded
-from ledger.store.recorder import VersionConflict
 from ledger.streams import stripe_customer, stripe_object
 from ledger.streams.account import ACCOUNT
 from ledger.streams.account_state import Account
@@ -165,7 +164,10 @@ class Draft:
         ]
 
     def append(self, stamp: Stamp, causation: str | None = None) -> Appended:
-        """Record everything; an account gets nothing of an object that went elsewhere meanwhile.
+        """Record everything, if nothing that was read for it has changed meanwhile.
+
+        So an account gets nothing of an object that has just left it, whether or not the move, or
+        this, is on record in the account's own stream.
 
         Args:
             causation: of what is recorded in all streams but the first.
@@ -173,18 +175,16 @@ class Draft:
         Raises:
             VersionConflict: a stream that this was decided on has moved.
         """
-        for name, loaded in self._loaded.items():
-            if loaded.stream is STRIPE_OBJECT and name not in self._facts:
-                now = self.ports.book.load(STRIPE_OBJECT, loaded.id)
-                if now.version != loaded.version:
-                    raise VersionConflict(name, loaded.version + 1, now.version)
         changes = [
-            Change(self._loaded[name], facts, causation if number else None)
+            Change(self._loaded[name], facts, causation if number else None, required=True)
             for number, (name, facts) in enumerate(self._facts.items())
         ]
-        if not changes:
+        if not any(change.facts for change in changes):
             return Appended(self.ports.book.head(), ())
-        return self.ports.book.append(stamp, *changes)
+        only_read = (one for name, one in self._loaded.items() if name not in self._facts)
+        return self.ports.book.append(
+            stamp, *changes, *(Change(one, (), required=True) for one in only_read)
+        )
 
 
 def settle(draft: Draft, report: StripeReport, names: Names) -> Settled:
