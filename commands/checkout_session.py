@@ -34,61 +34,95 @@ def checkout_of(started: StripePurchase) -> str:
     return started.fact.checkout
 
 
-def open_one(
-    buying: Buying, account: Loaded[Account], over: set[str], now: datetime
-) -> Started | None:
-    """Answer a Checkout for the product that is open and sells the same; no other is open then."""
-    known = account.state.stripe.purchases
-    for one in purchases.open_checkouts(known, buying.purchase.product, now):
-        if checkout_of(one) not in over:
-            handed_out = _hand_out(buying, account, one)
-            if handed_out is not None:
-                return handed_out
-            over.add(checkout_of(one))
-    return None
+def close_open(buying: Buying, account: Loaded[Account], over: set[str], now: datetime) -> bool:
+    """Let every Checkout for the product be over; return whether any might have been open.
 
+    Of one that was paid for its subscription is on record then.
 
-def _hand_out(buying: Buying, account: Loaded[Account], started: StripePurchase) -> Started | None:
-    """Answer a Checkout that is open and sells the same, so that nobody pays at two of them.
-
-    One that sells anything else of the product is expired: None. One that is paid for is None as
-    well, and its subscription is on record then.
+    Args:
+        over: Checkouts that are known to be over; added to here.
 
     Raises:
-        StripeUnavailable, StripeRefused, StripeKeyRefused: it may still be open; nothing was begun.
+        StripeUnavailable, StripeRefused, StripeKeyRefused: one may still be open.
     """
-    ports, stamp, stripe, purchase, *_ = buying
-    id = checkout_of(started)
+    its = _perhaps_open(buying, account, over, now)
+    for one in its:
+        _end(buying, _find(buying, one))
+        over.add(checkout_of(one))
+    return bool(its)
+
+
+def _perhaps_open(
+    buying: Buying, account: Loaded[Account], over: set[str], now: datetime
+) -> list[StripePurchase]:
+    known = account.state.stripe.purchases
+    its = purchases.open_checkouts(known, buying.purchase.product, now)
+    return [one for one in its if checkout_of(one) not in over]
+
+
+def _find(buying: Buying, started: StripePurchase) -> dict[str, Any] | None:
+    """Return a Checkout as Stripe has it; None for one of another Stripe account, or mode."""
     try:
-        session = stripe.checkout(id)
-        if session["status"] == "open" and started.fact.fingerprint == buying.wanted.fingerprint:
-            return Started(session["url"], None, None, purchase.seats, account.head, replayed=True)
-        if session["status"] == "open":
-            with contextlib.suppress(StripeRefused):  # it was paid for, or expired, just now
-                stripe.expire_checkout(id, f"keyfold-expire-{id}")
-            session = stripe.checkout(id)
+        return buying.stripe.checkout(checkout_of(started))
     except StripeRefused as refused:
         if not refused.is_missing:
             raise
-        return None  # of another Stripe account, or mode: nobody pays there for this one
+        return None
+
+
+def _sells_the_same(
+    buying: Buying, started: StripePurchase, session: dict[str, Any], customer: str | None
+) -> bool:
+    return (
+        session["status"] == "open"
+        and started.fact.fingerprint == buying.wanted.fingerprint
+        and session["customer"] == customer
+    )
+
+
+def _end(buying: Buying, session: dict[str, Any] | None) -> None:
+    """Let a Checkout be over; of one that was paid for, record the subscription."""
+    ports, stamp, stripe, *_ = buying
+    if session is None:
+        return  # nobody pays there for this account
+    if session["status"] == "open":
+        with contextlib.suppress(StripeRefused):  # it was paid for, or expired, just now
+            stripe.expire_checkout(session["id"])
+        session = stripe.checkout(session["id"])
     if session["status"] == "open":
         raise StripeUnavailable("a Checkout for the same product is open, and cannot be expired")
     if session["subscription"] is not None:
         record_retrieved(ports, stamp, stripe.subscription(session["subscription"]))
-    return None
 
 
 def begin_session(buying: Buying, account: Loaded[Account], over: set[str]) -> Started | None:
-    """Begin a Checkout; None if another for the same product was begun at the same time.
+    """Begin a Checkout, or return the one that is open and sells the same to the same customer.
 
     Args:
-        over: Checkouts that are known to be over; any other may be open.
+        over: Checkouts that are known to be over; any other may be open. Added to here.
+
+    Returns:
+        None where it has to be decided anew what is sold: a Checkout for the product was open that
+        sells something else, or was paid for; or another was begun at the same time.
+
+    Raises:
+        StripeUnavailable, StripeRefused, StripeKeyRefused: one may still be open; none was begun.
     """
     ports, stamp, stripe, purchase, _, wanted, _ = buying
     now = stamp.now
     hold_to_version(buying, account)
     customer = own_customer(ports, account, now)
     params = _session(buying, customer)
+    its = _perhaps_open(buying, account, over, now)
+    for one in its:
+        session = _find(buying, one)
+        if session is not None and _sells_the_same(buying, one, session, customer):
+            seats = purchase.seats
+            return Started(session["url"], None, None, seats, account.head, replayed=True)
+        _end(buying, session)
+        over.add(checkout_of(one))
+    if its:
+        return None
     try:
         session = _start(buying, account, params)
     except StripeRefused as refused:
@@ -128,7 +162,7 @@ def _start(buying: Buying, account: Loaded[Account], params: dict[str, Any]) -> 
 
 def _drop(stripe: StripeGateway, checkout: str) -> None:
     with contextlib.suppress(StripeFault):  # nobody has its address
-        stripe.expire_checkout(checkout, f"keyfold-expire-{checkout}")
+        stripe.expire_checkout(checkout)
 
 
 def _record(buying: Buying, fact: StripeCheckoutStarted, over: set[str]) -> int | None:

@@ -21,7 +21,7 @@ from commands.change_seats import (
     settle,
     settle_moved,
 )
-from commands.checkout_session import begin_session, open_one
+from commands.checkout_session import begin_session, close_open
 from commands.deciding import deciding
 from commands.gateways.stripe import StripeKeyRefused, StripeNotConfigured, StripeRefused
 from commands.ports import Ports
@@ -128,14 +128,12 @@ def _attempt(buying: Buying) -> Started:
     while True:
         account, mine = _load(buying)
         now = stamp.now
-        again = _again(buying, account, mine) or open_one(buying, account, over, now)
+        again = _again(buying, account, mine)
         if again is not None:
             return again
-        account = ports.book.load(ACCOUNT, purchase.account)  # a Checkout may have been paid for
         side = account.state.stripe
         place = _place(buying, account, looks, now)
-        is_new = place is None or place.item is None
-        if is_new and _looks_beside(buying, side, looked_at, sold_by, now):
+        if _asked_on_the_way(buying, account, place, looked_at, sold_by, over, now):
             continue
         if mine is not None and mine.under_way:
             id = mine.stripe_subscription
@@ -166,17 +164,46 @@ def _attempt(buying: Buying) -> Started:
         return _change(buying, asked.state.stripe.purchases[asked.version])
 
 
-def _looks_beside(
+def _asked_on_the_way(
     buying: Buying,
-    side: StripeSide,
+    account: Loaded[Account],
+    place: Place | None,
     looked_at: set[str],
     checkouts: dict[str, list[str]],
+    over: set[str],
+    now: datetime,
+) -> bool:
+    """Close what must not be bought as well, and hold the sale of something new against the rest.
+
+    Args:
+        place: where seats are to be added. Then nothing may be paid for at an open Checkout.
+        looked_at, checkouts, over: see `_looks_beside`.
+
+    Returns:
+        Whether Stripe was asked about anything: then the account is to be loaded again.
+
+    Raises:
+        SubscriptionNotChangeable, StripeUnavailable: as `_looks_beside`.
+    """
+    if place is not None and close_open(buying, account, over, now):
+        return True
+    is_new = place is None or place.item is None
+    return is_new and _looks_beside(buying, account, looked_at, checkouts, over, now)
+
+
+def _looks_beside(
+    buying: Buying,
+    account: Loaded[Account],
+    looked_at: set[str],
+    checkouts: dict[str, list[str]],
+    over: set[str],
     now: datetime,
 ) -> bool:
     """Hold the sale of something new against all that the account may have of it already.
 
     Args:
         looked_at, checkouts: what Stripe was asked already; added to here.
+        over: Checkouts that are over; those that are open yet are closed if nothing may be sold.
 
     Returns:
         Whether Stripe was asked how a subscription is: then the account is to be loaded again.
@@ -185,11 +212,16 @@ def _looks_beside(
         SubscriptionNotChangeable: it would be paid for twice.
         StripeUnavailable: no answer.
     """
-    if _look_at_unlisted(buying, side, looked_at, now):
-        return True
-    its = side.subscriptions.values()
-    purchases.refuse_beside_lost(its, side.mapped, buying.wanted, now)
-    _refuse_beside_bought(buying, side, checkouts, now)
+    side = account.state.stripe
+    try:
+        if _look_at_unlisted(buying, side, looked_at, now):
+            return True
+        its = side.subscriptions.values()
+        purchases.refuse_beside_lost(its, side.mapped, buying.wanted, now)
+        _refuse_beside_bought(buying, side, checkouts, now)
+    except SubscriptionNotChangeable:
+        close_open(buying, account, over, now)
+        raise
     return False
 
 
@@ -295,14 +327,16 @@ def _answer(
 def _again(
     buying: Buying, account: Loaded[Account], known: StripePurchase | None
 ) -> Started | None:
-    """Answer what the same request was answered before; None if something is still to be done."""
+    """Answer what the same request was answered before; None if something is still to be done.
+
+    A Checkout that is open is not looked at here: what the account has by now goes first.
+    """
     if known is None or known.under_way:
         return None
     if isinstance(known.fact, StripeSeatsAsked):
         return _answer(buying.purchase, known, account.head, replayed=True)
     session = buying.stripe.checkout(known.fact.checkout)
-    if session["status"] == "expired":
+    if session["status"] != "complete":
         return None
-    url = session["url"] or success_url(buying.purchase)
-    bought = session["subscription"]
+    url, bought = success_url(buying.purchase), session["subscription"]
     return Started(url, None, bought, known.fact.seats, account.head, replayed=True)

@@ -441,15 +441,17 @@ class StripeGateway:
         sessions = self.changing.v1.checkout.sessions
         return self._ask(lambda: retrieved(sessions.create(params, options))).object  # type: ignore[arg-type]
 
-    def expire_checkout(self, id: str, idempotency_key: str) -> None:
+    def expire_checkout(self, id: str) -> None:
         """Let a Checkout session be over, so that nobody can pay at it any more.
+
+        Each call has an idempotency key of the library's own, since twice is as good as once: under
+        one of ours a failure that Stripe keeps as the key's answer would leave it open.
 
         Raises:
             StripeRefused: it is over already, one way or the other.
         """
-        options: Any = {"idempotency_key": idempotency_key}
         sessions = self.patient.v1.checkout.sessions
-        self._ask(lambda: sessions.expire(id, {}, options))
+        self._ask(lambda: sessions.expire(id))
 
     def set_quantity(self, item: str, params: dict[str, Any], idempotency_key: str) -> None:
         """Change an item of a subscription."""

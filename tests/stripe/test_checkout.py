@@ -532,3 +532,112 @@ def test_what_does_not_fit_is_refused_before_stripe_is_asked(
 def test_without_a_key_for_stripe_nothing_is_bought() -> None:
     got = Shop(memory_api(), None).buy()  # type: ignore[arg-type]
     assert (got.status, got.code) == (503, "stripe_not_configured")
+
+
+# While a Checkout is open
+
+
+def status_of(it: Shop, got: Any) -> str:
+    status: str = it.stripe.get(f"{CHECKOUTS}/{session_of(got)}")["status"]
+    return status
+
+
+def begin_elsewhere(
+    it: Shop, lookup_key: str, *, metadata: bool = True, quantity: int = 1, deliver: bool = True
+) -> Any:
+    """Begin a subscription as in Stripe's dashboard."""
+    customer = it.stripe.post("/v1/customers", {})["id"]
+    (price,) = it.stripe.get("/v1/prices", {"lookup_keys": [lookup_key]})["data"]
+    asked: dict[str, Any] = {
+        "customer": customer,
+        "items": [{"price": price["id"], "quantity": quantity}],
+    }
+    asked |= {"metadata": {"keyfold_account": "acme"}} if metadata else {}
+    begun = it.stripe.post("/v1/subscriptions", asked)
+    if deliver:
+        it.deliver()
+    return begun
+
+
+@pytest.mark.parametrize("key", [None, "k-1"])
+@pytest.mark.parametrize(
+    "asked", [{}, {"product": "integrations", "tier": "growth"}], ids=["product", "tier"]
+)
+@pytest.mark.parametrize("linked", [False, True], ids=["named", "linked"])
+def test_who_got_a_subscription_while_a_checkout_was_open_is_added_to(
+    it: Shop, key: str | None, asked: dict[str, Any], *, linked: bool
+) -> None:
+    first = it.buy(key=key, **asked)
+    bought = "integrations_growth_month" if asked else "cloud_pos_month"
+    begun = begin_elsewhere(it, bought, metadata=not linked)
+    if linked:
+        body = {"customer": begun["customer"]}
+        assert it.api.put("portal", "/v1/accounts/acme/stripe-customer", body).status == 200
+    again = it.buy(key=key, **asked)
+    assert (again.body["changed"], again.body["seats"]) == ("quantity", 3)
+    assert again.body["stripe_subscription"] == begun["id"]
+    assert status_of(it, first) == "expired"
+    assert it.quantities(begun["id"]) == {bought: 3}
+
+
+def test_another_tier_is_added_to_what_began_while_its_checkout_was_open(it: Shop) -> None:
+    first = it.buy(product="integrations", tier="growth")
+    begun = begin_elsewhere(it, "integrations_starter_month")
+    again = it.buy(product="integrations", tier="growth")
+    assert (again.body["changed"], again.body["stripe_subscription"]) == ("item", begun["id"])
+    assert status_of(it, first) == "expired"
+
+
+def test_an_open_checkout_sells_no_other_interval_than_what_there_is_by_now(it: Shop) -> None:
+    first = it.buy()
+    begun = begin_elsewhere(it, "cloud_pos_year")
+    again = it.buy()
+    assert (again.status, again.pointers) == (422, ["/interval"])
+    assert begun["id"] in again.body["detail"]
+    assert status_of(it, first) == "expired"
+
+
+@pytest.mark.parametrize("seats", [5, 4])
+def test_an_open_checkout_sells_no_second_base_plan(seats: int) -> None:
+    with shop(parse(BILLED), BILLED_PRICES) as it:
+        first = it.buy(seats=5)
+        begin_elsewhere(it, next(iter(BILLED_PRICES)))
+        again = it.buy(seats=seats)
+        assert (again.status, again.code) == (409, "seats_follow_holders")
+        assert status_of(it, first) == "expired"
+
+
+def test_an_open_checkout_that_is_paid_before_it_can_be_expired_is_added_to_with_the_rest(
+    it: Shop,
+) -> None:
+    first = it.buy()
+    it.stripe.pay(session_of(first))  # and nothing is delivered
+    begun = begin_elsewhere(it, "cloud_pos_month", deliver=False)
+    it.stripe.post(f"/v1/subscriptions/{begun['id']}", {"metadata": {"keyfold_account": "acme"}})
+    assert it.buy(seats=1).body["changed"] == "quantity"
+    it.deliver()
+    assert it.seats() == 2 + 1 + 1
+
+
+def test_an_open_checkout_is_no_way_round_what_may_have_the_product(it: Shop) -> None:
+    first = it.buy()
+    bought = begin_elsewhere(it, "cloud_pos_month")
+    item = bought["items"]["data"][0]["id"]
+    product = it.stripe.post("/v1/products", {"name": "Unknown"})["id"]
+    other = it.stripe.post("/v1/prices", price(product, "unknown", "month", 900))["id"]
+    it.stripe.post(f"{ITEMS}/{item}", {"price": other})
+    it.deliver()
+    again = it.buy()
+    assert (again.status, again.code) == (409, "subscription_not_changeable")
+    assert status_of(it, first) == "expired"
+
+
+def test_an_open_checkout_of_another_customer_than_the_accounts_is_not_handed_out(
+    it: Shop,
+) -> None:
+    first = it.buy()
+    customer = it.stripe.post("/v1/customers", {})["id"]
+    it.api.put("portal", "/v1/accounts/acme/stripe-customer", {"customer": customer})
+    again = it.buy()
+    assert status_of(it, first) == "expired"
+    assert it.stripe.get(f"{CHECKOUTS}/{session_of(again)}")["customer"] == customer
