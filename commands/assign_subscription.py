@@ -10,7 +10,7 @@ from commands.deciding import deciding
 from commands.gateways.stripe import StripeRefused
 from commands.ports import Ports
 from commands.record_stripe_event import record_retrieved
-from commands.stripe_ownership import Draft, give, move
+from commands.stripe_ownership import Draft, give, give_up_elsewhere, move, reports_of, take_over
 from ledger.events import Stamp
 from ledger.limits import STRIPE_SUBSCRIPTION_ID
 from ledger.loaded import Loaded
@@ -49,7 +49,8 @@ def assign_subscription(
     """Give a subscription to an account, for good; its customer is linked to nobody by it.
 
     One that the ledger has not heard of is asked for at Stripe. The account's already: nothing is
-    recorded, unless Stripe has named other accounts for it, whose claims are settled by this.
+    recorded, unless Stripe has named other accounts for it, whose claims are settled by this, or
+    others have it on record as well, which give it up.
 
     Args:
         moved_from: whose it is known to be; needed to take it away from there.
@@ -80,8 +81,14 @@ def assign_subscription(
         account_stream.expect_version(loaded.version, expected_version)
         draft.put_first(loaded)
         known = draft.object(stripe_subscription)
-        holder = known.state.account or next(iter(ports.stripe_holders(stripe_subscription)), None)
-        if known.state.account == account and not known.state.claimed:
+        holders = [
+            one
+            for one in ports.stripe_holders(stripe_subscription)
+            if reports_of(draft.account(one).state, stripe_subscription)
+        ]
+        holder = known.state.account or next(iter(holders), None)
+        is_settled = known.state.account == account and not known.state.claimed
+        if is_settled and not set(holders) - {account}:
             return Assigned(loaded, stripe_subscription, None, 0, loaded.head)
         if holder not in (None, account, moved_from):
             raise StripeSubscriptionElsewhere
@@ -89,11 +96,15 @@ def assign_subscription(
             raise StripeSubscriptionNotFound
         sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
         evidence = Evidence("call", None)
+        # Others may have it on record as well; what was reported there goes along.
+        strays = give_up_elsewhere(draft, stripe_subscription, holder, holders)
         if holder in (None, account):
             give(draft, stripe_subscription, account, evidence, reason=sealed)
         else:
             draft.owners[stripe_subscription] = str(holder)
             move(draft, stripe_subscription, account, evidence, sealed)
+        for reports in strays.values():
+            take_over(draft, stripe_subscription, account, reports)
         position = draft.append(stamp).position
         return Assigned(
             ports.book.load(ACCOUNT, account),

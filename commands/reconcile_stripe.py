@@ -17,6 +17,7 @@ from commands.deciding import deciding
 from commands.gateways.stripe import Retrieved, StripeGateway, StripeNotConfigured, StripeRefused
 from commands.ports import Ports
 from commands.record_stripe_event import known_of, look, record_event, record_retrieved
+from commands.stripe_ownership import Draft, reunite
 from ledger.book import Change, Dated
 from ledger.events import Stamp
 from ledger.streams.account import ACCOUNT
@@ -70,6 +71,7 @@ def reconcile_stripe(
     open_subscriptions: Iterable[str],
     *,
     cut_invoices: Iterable[tuple[str, str]] = (),
+    held_elsewhere: Iterable[str] = (),
     dry_run: bool = False,
 ) -> Iterator[Drift]:
     """Answer everything that was missed, as it is found and recorded.
@@ -79,6 +81,7 @@ def reconcile_stripe(
             that it does not list.
         cut_invoices: account and id of those of which the ledger does not have all lines; looked at
             when the events are recorded.
+        held_elsewhere: subscriptions that others than their account have on record as well.
         dry_run: find only; nothing is recorded.
 
     Raises:
@@ -87,6 +90,8 @@ def reconcile_stripe(
     stripe = ports.stripe
     if stripe is None:
         raise StripeNotConfigured
+    for id in held_elsewhere:
+        yield from _held_elsewhere(ports, stamp, id, dry_run)
     yield from _events(ports, stamp, stripe, dry_run)
     listed = set()
     for found in stripe.subscriptions():
@@ -97,6 +102,20 @@ def reconcile_stripe(
             yield from _unlisted(ports, stamp, stripe, id, dry_run)
     for account, invoice in cut_invoices:
         yield _invoice(ports, stamp, stripe, account, invoice, dry_run)
+
+
+def _held_elsewhere(ports: Ports, stamp: Stamp, id: str, dry_run: bool) -> Iterator[Drift]:
+    def attempt() -> tuple[str | None, list[str]]:
+        draft = Draft(ports)
+        account, others = reunite(draft, id)
+        if others and not dry_run:
+            draft.append(stamp)
+        return account, others
+
+    account, others = deciding(attempt)
+    if others:
+        what = ", ".join(f"is {other}'s as well" for other in others)
+        yield Drift("subscription", id, account, what, None)
 
 
 def _events(ports: Ports, stamp: Stamp, stripe: StripeGateway, dry_run: bool) -> Iterator[Drift]:

@@ -301,7 +301,8 @@ def _on_record(draft: Draft, id: str, customer: str | None) -> str | None:
     for account in holders:
         if _holds(draft.account(account).state, id):
             # Also where its customer says whose it is: under another customer it was another's.
-            give_up_elsewhere(draft, id, account, holders)
+            for reports in give_up_elsewhere(draft, id, account, holders).values():
+                take_over(draft, id, account, reports)
             return account
     return draft.customer(customer).state.subscriptions.get(id) if customer is not None else None
 
@@ -311,20 +312,59 @@ def _holds(account: Account, id: str) -> bool:
     return not id.startswith("sub_") or id in side.subscriptions
 
 
-def give_up_elsewhere(draft: Draft, id: str, account: str, holders: Iterable[str]) -> list[str]:
-    """Let all accounts but one give a subscription up, as if it had never been theirs.
+def give_up_elsewhere(
+    draft: Draft, id: str, account: str | None, holders: Iterable[str]
+) -> dict[str, list[StripeReport]]:
+    """Let all accounts but one give a subscription up that is not theirs by the object's stream.
+
+    It is given up from when it was theirs last, if it ever was: what was reported on them since
+    should not have been.
 
     Returns:
-        Those that had it.
+        What is to be known of it elsewhere, by the account that had it.
     """
-    others = []
+    found = {}
     for other in holders:
         loaded = draft.account(other)
-        if other != account and id in loaded.state.stripe.subscriptions:
+        reports = reports_of(loaded.state, id)
+        if other != account and reports:
             fact = StripeSubscriptionGivenUp(stripe_subscription=id, account=account)
-            draft.add(loaded, Dated(fact, LONG_AGO))
-            others.append(other)
-    return others
+            draft.add(loaded, Dated(fact, draft.since(id) or LONG_AGO))
+            found[other] = reports
+    return found
+
+
+def take_over(draft: Draft, id: str, account: str, reports: Iterable[StripeReport]) -> None:
+    """Record on an account what was reported about a subscription on another one."""
+    reports = list(reports)
+    for report in reports:
+        draft.report(account, report)
+    for customer in _customers(reports):
+        _note_subscription(draft, customer, id, account)
+
+
+def reunite(draft: Draft, id: str) -> tuple[str | None, list[str]]:
+    """Let a subscription be on record with nobody but its account, with all that was reported.
+
+    Returns:
+        Its account, if it has one, and those that had it as well.
+    """
+    account = draft.owner(id)
+    if not draft.object(id).version:
+        account = _on_record(draft, id, None)
+        others = draft.loses(id)
+        if account is not None and others:
+            _own(draft, id, account, Evidence("record", None))
+        return account, others
+    strays = give_up_elsewhere(draft, id, account, draft.ports.stripe_holders(id))
+    for reports in strays.values():
+        for report in reports:
+            to = account or settle(draft, report, Names()).account
+            if to is not None:
+                take_over(draft, id, to, [report])
+            else:
+                wait(draft, report, Names())
+    return draft.owner(id), list(strays)
 
 
 def _may_link(draft: Draft, report: StripeReport, customer: str, account: str) -> bool:
@@ -463,10 +503,7 @@ def move(
     before = draft.owner(id)
     reports = give_up(draft, id, before, account) if before is not None else []
     _own(draft, id, account, evidence, reason)
-    for report in reports:
-        draft.report(account, report)
-    for customer in _customers(reports):
-        _note_subscription(draft, customer, id, account)
+    take_over(draft, id, account, reports)
 
 
 def release(draft: Draft, id: str, account: str) -> None:
@@ -486,19 +523,27 @@ def give_up(draft: Draft, id: str, account: str, to: str | None) -> list[StripeR
     that: so at any moment, in the past as well, one account has it, and not two.
     """
     loaded = draft.account(account)
-    side = loaded.state.stripe
-    subscription = side.subscriptions.get(id)
-    invoices = [one.told for one in side.invoices.values() if one.told.stripe_subscription == id]
-    if subscription is None and not invoices:
+    reports = reports_of(loaded.state, id)
+    if not reports:
         return []
-    reports: list[StripeReport] = []
-    if subscription is not None:
-        reports += reports_to_move(subscription, side.mapped)
-    invoices.sort(key=lambda one: (one.created, one.invoice))
-    since = max(min(map(occurred_at, reports or invoices)), draft.since(id) or LONG_AGO)
+    of_it = [one for one in reports if isinstance(one, StripeSubscriptionReported)]
+    since = max(min(map(occurred_at, of_it or reports)), draft.since(id) or LONG_AGO)
     draft.given_up[id] = since
     draft.add(loaded, Dated(StripeSubscriptionGivenUp(stripe_subscription=id, account=to), since))
-    return [*reports, *invoices]
+    return reports
+
+
+def reports_of(account: Account, id: str) -> list[StripeReport]:
+    """Return the reports that make a subscription, and its invoices, what they are in an account.
+
+    None where it has nothing of the subscription on record.
+    """
+    side = account.stripe
+    subscription = side.subscriptions.get(id)
+    invoices = [one.told for one in side.invoices.values() if one.told.stripe_subscription == id]
+    invoices.sort(key=lambda one: (one.created, one.invoice))
+    told = [] if subscription is None else reports_to_move(subscription, side.mapped)
+    return [*told, *invoices]
 
 
 def _customers(reports: Iterable[StripeReport]) -> Iterable[str]:

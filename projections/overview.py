@@ -19,7 +19,14 @@ from ledger.streams.account_state import Account
 from ledger.streams.stripe_object import STRIPE_OBJECT
 from projections.catch_up import Projection, read
 from projections.key_list import KEY_LIST
-from projections.overview_tables import REFUSALS, SEAT_LIST, STRIPE_CLAIMS, SUBSCRIPTION_LIST
+from projections.overview_tables import (
+    HELD_ELSEWHERE,
+    REFUSALS,
+    SEAT_LIST,
+    STRIPE_CLAIMS,
+    STRIPE_HELD,
+    SUBSCRIPTION_LIST,
+)
 from projections.stores.tables import Params, Row, Tables, to_moment, to_number
 from projections.stripe_list import Listed, list_stripe, stripe_list
 
@@ -117,7 +124,8 @@ class Claim(NamedTuple):
         account: whose it is; None while nobody knows.
         claimed_by: the account that it names; None where that was not kept.
         why: `claimed`, when the account has not got it because another one has; `unproven`, when
-            nothing but a `client_reference_id` names one, which anybody's browser can set.
+            nothing but a `client_reference_id` names one, which anybody's browser can set; `held`,
+            when the account has it on record though it is another one's.
         position: of the event that says so.
     """
 
@@ -180,8 +188,20 @@ def attention(book: Book, tables: Tables, catalog: Catalog, now: datetime) -> At
         items_missing=len(_items_missing(listed, stripe)),
         left_alone=dict(Counter(one.why for one in _left_alone(stripe, catalog, now))),
         lines_missing=len(_lines_missing(stripe)),
-        claims=dict(read(book, tables, STRIPE_CLAIMS, _CLAIMS_COUNT, {}).rows),
+        claims={
+            **dict(read(book, tables, STRIPE_CLAIMS, _CLAIMS_COUNT, {}).rows),
+            "held": len(held_elsewhere(book, tables)),
+        },
     )
+
+
+def held_elsewhere(book: Book, tables: Tables) -> list[Claim]:
+    """Return the Stripe subscriptions that others than their account have on record as well.
+
+    No program since the one that requires an object's stream in each append makes any.
+    """
+    rows = read(book, tables, STRIPE_HELD, HELD_ELSEWHERE, {}).rows
+    return [Claim(id, owner or None, holder, "held", at) for id, holder, owner, at in sorted(rows)]
 
 
 def overview(book: Book, tables: Tables, now: datetime, catalog: Catalog | None = None) -> Overview:
@@ -214,7 +234,8 @@ def overview(book: Book, tables: Tables, now: datetime, catalog: Catalog | None 
     ]
     keys = [KeyCount._make(row) for row in sorted(ask(KEY_LIST, _KEYS))]
     refusals = _refusals(ask(REFUSALS, _REFUSED))
-    claims = _claims(book, ask(STRIPE_CLAIMS, _CLAIMS))
+    held = held_elsewhere(book, tables)
+    claims = [*held, *_claims(book, ask(STRIPE_CLAIMS, _CLAIMS))][:LISTED_MAX]
     return Overview(
         at=now,
         position=min(positions),

@@ -1,7 +1,8 @@
 """The tables of the overview: what each event does to them.
 
 The list of subscriptions has those of keys that were not ended before their time; the list of seats
-those that are taken; that of claims the objects of Stripe that name an account which is not theirs.
+those that are taken; that of claims the objects of Stripe that name an account which is not theirs;
+that of holders on whose record each subscription of Stripe's is, and whose it is.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ from ledger.streams.account import (
     SubscriptionTerminated,
 )
 from ledger.streams.attempts import RedemptionRefused, SeatRefused
+from ledger.streams.stripe import (
+    StripeInvoiceReported,
+    StripeSubscriptionGivenUp,
+    StripeSubscriptionReported,
+)
 from ledger.streams.stripe_event import UNPROVEN, StripeEventReceived
 from ledger.streams.stripe_object import (
     StripeObjectClaimed,
@@ -100,6 +106,55 @@ def _claimed(event: AnyEvent) -> Writes:
     return Write(_CLAIM, [{**params, "position": event.position}])
 
 
+_HOLD: Final = """
+    INSERT INTO keyfold_stripe_held_1 (stripe_subscription, holder, account, position)
+    VALUES (:stripe_subscription, :holder, :account, :position)
+    ON CONFLICT (stripe_subscription, holder) DO UPDATE
+    SET account = excluded.account, position = excluded.position
+"""
+_GIVE_UP: Final = """
+    DELETE FROM keyfold_stripe_held_1
+    WHERE stripe_subscription = :stripe_subscription AND holder = :holder
+"""
+# Others than the account have it on record, or several have one that is nobody's in particular.
+HELD_ELSEWHERE: Final = """
+    SELECT held.stripe_subscription, held.account, owner.account, held.position
+    FROM keyfold_stripe_held_1 AS held
+    LEFT JOIN keyfold_stripe_held_1 AS owner
+        ON owner.stripe_subscription = held.stripe_subscription AND owner.holder = ''
+    WHERE held.holder <> '' AND (
+        owner.account <> held.account
+        OR (owner.account IS NULL AND EXISTS (
+            SELECT 1 FROM keyfold_stripe_held_1 AS other
+            WHERE other.stripe_subscription = held.stripe_subscription
+                AND other.holder <> '' AND other.holder <> held.holder
+        ))
+    )
+"""
+
+
+def _held(event: AnyEvent) -> Writes:
+    holder, sql = "", _HOLD
+    match event.fact:
+        case StripeObjectOwned(object=id, account=account) if id.startswith("sub_"):
+            pass
+        case StripeObjectReleased(object=id) if id.startswith("sub_"):
+            account = ""
+        case (
+            StripeSubscriptionReported(stripe_subscription=id)
+            | StripeInvoiceReported(stripe_subscription=str(id))
+        ) if event.stream.startswith("account-"):
+            holder = account = _account(event)
+        case StripeSubscriptionGivenUp(stripe_subscription=id):
+            holder, account, sql = _account(event), "", _GIVE_UP
+        case _:
+            return None
+    params: Params = {"stripe_subscription": id, "holder": holder}
+    if sql is _HOLD:
+        params = {**params, "account": account, "position": event.position}
+    return Write(sql, [params])
+
+
 def _account(event: AnyEvent) -> str:
     return event.stream.partition("-")[2]
 
@@ -120,6 +175,22 @@ STRIPE_CLAIMS: Final = Projection(
         {StripeObjectClaimed, StripeObjectOwned, StripeObjectReleased, StripeEventReceived}
     ),
     key=("object", "why", "claimed_by"),
+)
+STRIPE_HELD: Final = Projection(
+    name="stripe_held@1",
+    table="keyfold_stripe_held_1",
+    columns=("stripe_subscription", "holder", "account", "position"),
+    write=_held,
+    facts=frozenset(
+        {
+            StripeObjectOwned,
+            StripeObjectReleased,
+            StripeSubscriptionReported,
+            StripeInvoiceReported,
+            StripeSubscriptionGivenUp,
+        }
+    ),
+    key=("stripe_subscription", "holder"),
 )
 SEAT_LIST: Final = Projection(
     name="seat_list@1",

@@ -25,7 +25,14 @@ from ledger.store.holes import holes
 from projections import catch_up, tree
 from projections.catch_up import Projection
 from projections.key_list import KEY_LIST
-from projections.overview_tables import REFUSALS, SEAT_LIST, STRIPE_CLAIMS, SUBSCRIPTION_LIST
+from projections.overview_tables import (
+    HELD_ELSEWHERE,
+    REFUSALS,
+    SEAT_LIST,
+    STRIPE_CLAIMS,
+    STRIPE_HELD,
+    SUBSCRIPTION_LIST,
+)
 from projections.snapshots import SNAPSHOTS, wrong_snapshots
 from projections.stores import Reading, ScratchTables, Tables
 from projections.stores.tables import Row
@@ -36,7 +43,7 @@ from projections.token_list import TOKEN_LIST
 
 PROJECTIONS: Final = (
     KEY_LIST, TOKEN_LIST, STRIPE_LIST, TIMELINE, SUBSCRIPTION_LIST, SEAT_LIST, REFUSALS,
-    STRIPE_CLAIMS,
+    STRIPE_CLAIMS, STRIPE_HELD,
 )  # fmt: skip
 NAMES: Final = (*(projection.name for projection in PROJECTIONS), tree.TREE)
 EVENTS: Final = "keyfold_events"
@@ -100,6 +107,7 @@ def replay(book: Book, tables: Tables, on_events: Counted = lambda _: None) -> I
             catch_up.catch_up_all(book, rebuilt, sound, head, on_events)
             for one in PROJECTIONS:
                 yield from beyond.get(one.name) or _rows(book, tables, one, rebuilt)
+            yield from _held_elsewhere(rebuilt)
         yield from beyond.get(tree.TREE) or _tiles(book, tables, on_events)
         for wrong in wrong_snapshots(book):
             yield Finding(SNAPSHOTS, wrong.position, wrong.sentence)
@@ -149,6 +157,14 @@ def _told(difference: Difference) -> str:
         for name in rebuilt
         if live[name] != rebuilt[name]
     )
+
+
+def _held_elsewhere(rebuilt: Tables) -> Iterator[Finding]:
+    """Tell of subscriptions of Stripe's that others than their account have on record."""
+    for id, holder, account, position in sorted(rebuilt.read(HELD_ELSEWHERE, {})):
+        whose = f"though it is {account}'s" if account else "and it is nobody's"
+        sentence = f"{id} is on record with {holder}, {whose}: keyfold stripe reconcile mends it"
+        yield Finding(EVENTS, position, sentence)
 
 
 # The tree

@@ -210,7 +210,7 @@ class _AtStripe(Collector):
             "Objects of Stripe's that name an account which is not theirs, by why.",
             labels=("why",),
         )
-        for why in ("claimed", "unproven"):
+        for why in ("claimed", "held", "unproven"):
             objects.add_metric((why,), found.claims.get(why, 0))
         yield objects
         seats = GaugeMetricFamily(

@@ -14,17 +14,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commands.assign_subscription import assign_subscription
+from commands.gateways.stripe import StripeGateway
 from commands.link_customer import link_customer, unlink_customer
 from commands.ports import Ports
+from commands.reconcile_stripe import reconcile_stripe
 from commands.record_stripe_event import record_event
-from ledger.book import Appended, Book, Change
+from ledger.book import Appended, Book, Change, Dated
 from ledger.events import Stamp
 from ledger.refusals import Refusal
 from ledger.streams.account import ACCOUNT
 from ledger.streams.stripe_object import STRIPE_OBJECT
-from ledger.stripe_objects import read_event
+from ledger.stripe_objects import read_event, read_report
+from projections.account_at import Moment, account_at
+from projections.overview import held_elsewhere
+from projections.replaying import replay
 from tests.stripe.payloads import Json, changed, event, invoice, item, subscription
+from tests.stripe_server import StripeServer
+from tests.web.api import Api
 from tests.worlds import DAY, MINUTE, NOON, another_worker, ports, stamp
+from web.context import EXTENSION
 
 ACCOUNTS = ("acme", "beta", "gamma")
 Step = Callable[[Ports], None]
@@ -146,3 +154,114 @@ def test_after_any_history_one_account_has_the_subscription(
     before: list[str], late: str, early: str
 ) -> None:
     check(overtaken([STEPS[one] for one in before], STEPS[late], STEPS[early]))
+
+
+# Recorded before every append required whose the object is
+
+
+def twice(api: Api, late: Json | None = None) -> None:
+    """Put on record what a race left: the subscription is acme's, and beta has it too."""
+    world = api.ports
+    SOLD(world)
+    calling(assign_subscription, "acme", "sub_1", "Sold to them", moved_from="beta")(world)
+    created = event("customer.subscription.created", subscription(account=None))
+    if late is not None:
+        telling(late)(world)
+    for payload in (created, event("invoice.paid", invoice(), at=NOON)):
+        report = read_report(read_event(payload), world.catalog).report
+        assert report is not None
+        beta = world.book.load(ACCOUNT, "beta")
+        world.book.append(stamp(NOON + DAY), Change(beta, [Dated(report, NOON)]))
+
+
+def listed(api: Api) -> list[tuple[str, str | None, str | None]]:
+    """Return what the overview lists as held by the wrong account; the tables must agree."""
+    tables = api.app.extensions[EXTENSION].wiring.tables
+    told = [one.sentence for one in replay(api.ports.book, tables)]
+    found = [
+        (one["stripe_object"], one["account"], one["claimed_by"])
+        for one in api.get("admin", "/v1/overview").body["claims"]
+        if one["why"] == "held"
+    ]
+    figures = api.get("admin", "/metrics").raw.decode()
+    assert f'keyfold_stripe_objects_to_look_at{{why="held"}} {len(found):.1f}' in figures
+    assert told == [
+        f"{id} is on record with {holder}, though it is {account}'s: keyfold stripe reconcile"
+        " mends it"
+        for id, account, holder in found
+    ]
+    return found
+
+
+LATE = changed(four(None), at=NOON + 2 * MINUTE)
+
+
+def test_a_subscription_on_record_with_two_accounts_is_told_wherever_it_is_looked_for(
+    api: Api,
+) -> None:
+    assert listed(api) == []
+    twice(api, LATE)
+    assert holders(api.ports) == {"acme": 4, "beta": 2}
+    assert listed(api) == [("sub_1", "acme", "beta")]
+
+
+@pytest.mark.parametrize("late", [LATE, None])
+@pytest.mark.parametrize("account", ACCOUNTS)
+def test_to_assign_it_mends_it_for_all_time(api: Api, late: Json | None, account: str) -> None:
+    twice(api, late)
+    world = api.ports
+    moved_from = "acme" if account != "acme" else None
+    done = assign_subscription(world, stamp(NOON + DAY), account, "sub_1", "So it is", moved_from)
+    assert done.position == world.book.head()
+    assert holders(world) == {account: 4 if late else 2}
+    assert list(done.account.state.stripe.invoices) == ["in_1"]
+    assert listed(api) == []
+    for minutes in (-1, 0, 1, 2, 5, 24 * 60):
+        moment = Moment(NOON + DAY, as_of=NOON + minutes * MINUTE)
+        at = [account_at(world.book, one, moment).account.stripe for one in ACCOUNTS]
+        assert sum(bool(one.subscriptions) for one in at) <= 1
+    head = world.book.head()
+    assign_subscription(world, stamp(NOON + DAY), account, "sub_1", "So it is")
+    assert world.book.head() == head
+
+
+@pytest.mark.parametrize("late", [LATE, None])
+def test_reconciling_mends_it_once(api: Api, late: Json | None) -> None:
+    twice(api, late)
+    with StripeServer() as stripe:
+        world = api.ports._replace(stripe=StripeGateway(stripe.api_key, stripe.url))
+
+        def drift(*, dry_run: bool = False) -> list[tuple[str, str | None, str]]:
+            tables = api.app.extensions[EXTENSION].wiring.tables
+            found = [one.stripe_object for one in held_elsewhere(world.book, tables)]
+            told = reconcile_stripe(
+                world, stamp(NOON + DAY), (), held_elsewhere=found, dry_run=dry_run
+            )
+            return [(one.id, one.account, one.what) for one in told]
+
+        head = world.book.head()
+        assert drift(dry_run=True) == [("sub_1", "acme", "is beta's as well")]
+        assert world.book.head() == head
+        assert drift() == [("sub_1", "acme", "is beta's as well")]
+        assert holders(world) == {"acme": 4 if late else 2}
+        assert (drift(), listed(api)) == ([], [])
+
+
+def test_what_landed_on_an_account_that_it_had_been_taken_from_waits_again(api: Api) -> None:
+    world = api.ports
+    STEPS["linked to gamma"](world)
+    STEPS["created"](world)
+    STEPS["unlinked from gamma"](world)
+    report = read_report(read_event(LATE), world.catalog).report
+    assert report is not None
+    gamma = world.book.load(ACCOUNT, "gamma")
+    world.book.append(stamp(NOON + DAY), Change(gamma, [report]))
+    tables = api.app.extensions[EXTENSION].wiring.tables
+    assert [one.account for one in held_elsewhere(world.book, tables)] == [None]
+    with StripeServer() as stripe:
+        asking = world._replace(stripe=StripeGateway(stripe.api_key, stripe.url))
+        told = list(reconcile_stripe(asking, stamp(NOON + DAY), (), held_elsewhere=["sub_1"]))
+    assert [one.what for one in told] == ["is gamma's as well"]
+    assert (holders(world), listed(api)) == ({}, [])
+    calling(link_customer, "beta", "cus_1")(world)
+    assert holders(world) == {"beta": 4}

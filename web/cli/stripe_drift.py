@@ -10,6 +10,7 @@ from commands.map_prices import Mapped, PriceLookup, map_prices
 from commands.reconcile_stripe import Drift, reconcile_stripe
 from ledger.streams.account import ACCOUNT
 from ledger.streams.stripe import Meaning
+from projections.overview import held_elsewhere
 from projections.stripe_list import list_stripe
 from web.cli.examples import Exampled
 from web.cli.failures import Refused
@@ -35,7 +36,12 @@ def reconcile(dry_run: bool, as_json: bool) -> None:
     with opened() as work, progress("Reconciling", None) as on_drift:
         found = []
         drift = reconcile_stripe(
-            work.ports, work.stamp, _open(work), cut_invoices=_cut(work), dry_run=dry_run
+            work.ports,
+            work.stamp,
+            _open(work),
+            cut_invoices=_cut(work),
+            held_elsewhere=_held_elsewhere(work),
+            dry_run=dry_run,
         )
         for one in drift:
             found.append(one)
@@ -60,6 +66,12 @@ def _open(work: Opened) -> Iterator[str]:
         known = account.stripe.subscriptions.get(listed.stripe_subscription)
         if known is None or not known.told.is_end:
             yield listed.stripe_subscription
+
+
+def _held_elsewhere(work: Opened) -> list[str]:
+    """Return the Stripe subscriptions that others than their account have on record."""
+    found = held_elsewhere(work.ports.book, work.wiring.tables)
+    return list(dict.fromkeys(one.stripe_object for one in found))
 
 
 def _cut(work: Opened) -> Iterator[tuple[str, str]]:

@@ -235,7 +235,8 @@ class Claim(ma.Schema):
         required=True,
         metadata={
             "description": "`claimed`: another account has it. `unproven`: only a"
-            " `client_reference_id` names an account, which anybody's browser can set.",
+            " `client_reference_id` names an account, which anybody's browser can set. `held`: the"
+            " account has it on record though it is another one's.",
             "example": "claimed",
         },
     )
