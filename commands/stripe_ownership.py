@@ -39,6 +39,7 @@ from ledger.streams.stripe_object import (
     By,
     Evidence,
     StripeObject,
+    StripeObjectClaimed,
     StripeObjectOwned,
     StripeObjectReleased,
     StripeReportWaits,
@@ -194,43 +195,87 @@ def settle(draft: Draft, report: StripeReport, names: Names) -> Settled:
     customer = report.customer
     named, evidence, problems = _named(draft, report, names)
     owner = _known_owner(draft, ids[:1] if subscription else ids, customer)
-    if owner is not None and named is not None:
-        owner, problems = _held_against(draft, owner, _Owner(named, evidence), ids[:1], problems)
-    elif named is not None:
-        owner = _Owner(named, evidence)
-    elif owner is None and customer is not None and (linked := draft.link_of(customer)):
-        owner = _Owner(linked, Evidence("customer", report.created))
+    said = _Owner(named, evidence) if named is not None else _customers_word(draft, report, owner)
+    if owner is None:
+        owner = said
+    elif said is not None and (named is not None or subscription is not None):
+        owner, problems = _held_against(draft, owner, said, ids[:1], problems)
     if owner is None:
         return Settled(None, problems)
     account, evidence = owner
-    if customer is not None and named == account and _may_link(draft, report, customer, account):
-        link(draft, customer, account, "stripe")
     for id in ids:
         if draft.owner(id) is None:
             give(draft, id, account, evidence, customer)
+    if customer is not None and named == account and _may_link(draft, report, customer, account):
+        link(draft, customer, account, "stripe")
     if customer is not None and subscription is not None:
         _note_subscription(draft, customer, subscription, account)
     return Settled(account, problems)
 
 
+def _customers_word(draft: Draft, report: StripeReport, owner: _Owner | None) -> _Owner | None:
+    """Return whose a report is that names no account: by its customer, if that is linked.
+
+    Who had the customer, and kept the subscription when it was taken away, is not outdone by whom
+    it is linked to since.
+    """
+    if report.customer is None or (linked := draft.link_of(report.customer)) is None:
+        return None
+    if owner is not None and owner.account in draft.customer(report.customer).state.unlinked:
+        return None
+    return _Owner(linked, _by_customer(report))
+
+
+def _by_customer(report: StripeReport) -> Evidence:
+    return Evidence("customer", None if _is_creation(report) else report.created)
+
+
+def _is_creation(report: StripeReport) -> bool:
+    return getattr(report, "source", "").endswith("subscription.created")
+
+
 def _held_against(
-    draft: Draft, owner: _Owner, named: _Owner, ids: Iterable[str], problems: tuple[str, ...]
+    draft: Draft, owner: _Owner, said: _Owner, ids: Iterable[str], problems: tuple[str, ...]
 ) -> tuple[_Owner, tuple[str, ...]]:
-    """Return whose an object is that belongs to somebody, and names somebody."""
-    if owner.account == named.account:
-        if owner.evidence.by == "customer":
-            for id in ids:  # it would stay, should the customer be unlinked
-                _own(draft, id, *named)
-            return named, problems
-        return owner, problems
-    if named.evidence.beats(owner.evidence):
+    """Return whose an object is that belongs to somebody, and of which something else is said.
+
+    Of two accounts that are named outright the other one's claim is noted, whichever came first.
+    """
+    if owner.account == said.account:
+        evidence = owner.evidence.joined(said.evidence)
+        for id in ids if evidence != owner.evidence else ():
+            claimed = draft.object(id).state.claimed
+            _own(draft, id, owner.account, evidence)
+            _claim(draft, id, owner.account, claimed)
+        return _Owner(owner.account, evidence), problems
+    if _is_stronger(said, owner):
         for id in ids:
-            move(draft, id, *named)
-        return named, problems
+            claimed = draft.object(id).state.claimed
+            move(draft, id, *said)
+            named = (owner.account,) if owner.evidence.by != "customer" else ()
+            _claim(draft, id, said.account, (*claimed, *named))
+        return said, problems
+    if said.evidence.by == "customer":
+        return owner, problems
     for id in ids:
         known = draft.object(id)
-        draft.add(known, *stripe_object.claim(known.state, id, named.account))
+        draft.add(known, *stripe_object.claim(known.state, id, said.account))
     return owner, (*problems, CONFLICT)
+
+
+def _is_stronger(said: _Owner, owner: _Owner) -> bool:
+    """Tell whether a word moves an object; of two of one second one has to be chosen."""
+    if owner.evidence.is_final:
+        return False
+    return (*said.evidence.rank, said.account) < (*owner.evidence.rank, owner.account)
+
+
+def _claim(draft: Draft, id: str, account: str, claimed: Iterable[str]) -> None:
+    """Note that other accounts than the one that now has it were named for an object."""
+    known = draft.object(id)
+    for other in dict.fromkeys(claimed):
+        if other != account:
+            draft.add(known, StripeObjectClaimed(object=id, account=other))
 
 
 def wait(draft: Draft, report: StripeReport, names: Names) -> bool:
@@ -268,8 +313,7 @@ def _named(
         if names.account is None and names.claimed is not None and began != names.claimed:
             return None, evidence, (UNPROVEN,)
         return names.account or began, evidence, ()
-    creation = getattr(report, "source", "").endswith("subscription.created")
-    by: By = "created" if creation else "metadata"
+    by: By = "created" if _is_creation(report) else "metadata"
     return names.account, Evidence(by, report.created), ()
 
 
@@ -392,14 +436,18 @@ def link(draft: Draft, customer: str, account: str, by: Any, reason: Sealed | No
     draft.add(loaded, *(replace(fact, reason=reason) for fact in facts))
     draft.add(known, *facts)
     before = len(draft.taken)
-    evidence = Evidence("customer", None)
+    said: dict[str, Evidence] = {}
+    for one in known.state.waiting:
+        evidence = _by_customer(one.report)
+        for id in objects_of(one.report):
+            said[id] = min(said.get(id, evidence), evidence, key=lambda word: word.rank)
     for one in known.state.waiting:
         ids = objects_of(one.report)
         owner = next(filter(None, map(draft.owner, ids)), None) or account
         _take(draft, known, [one], owner, marked=False)
         for id in ids:
             if draft.owner(id) is None:
-                give(draft, id, owner, evidence, customer)
+                give(draft, id, owner, said[id], customer)
             subscription = getattr(one.report, "stripe_subscription", None)
             if id == subscription:
                 _note_subscription(draft, customer, id, owner)
@@ -438,7 +486,8 @@ def give(
             give(draft, other, account, evidence, customer)
         elif held != account:
             known_by = draft.object(other).state.evidence
-            if known_by is not None and evidence.beats(known_by):
+            outright = evidence.by != "customer"
+            if outright and known_by is not None and evidence.beats(known_by):
                 move(draft, other, account, evidence)
 
 

@@ -34,11 +34,12 @@ from ledger.streams.stripe_state import StripeSubscription, with_report
 
 # How an owner is known, the strongest first. What somebody said by a call, or what was on record
 # before this rule, is final. Then what was so when the object was made: its own metadata, the
-# Checkout that sold it. Metadata that came later are weaker than the customer's account, which the
-# subscription had before.
+# Checkout that sold it. Then whatever was said first: that it is the customer's, by a report that
+# names no account, or that it is another one's, by metadata. A creation without metadata comes
+# before all that was said later.
 By = Literal["call", "record", "created", "checkout", "customer", "metadata"]
 _RANKS: Final[dict[By, int]] = {
-    "call": 0, "record": 0, "created": 1, "checkout": 2, "customer": 3, "metadata": 4,
+    "call": 0, "record": 0, "created": 1, "checkout": 2, "customer": 3, "metadata": 3,
 }  # fmt: skip
 
 # Facts
@@ -110,22 +111,34 @@ class Waiting(Struct, frozen=True):
 
 
 class Evidence(NamedTuple):
-    """How an owner is known, and when it was said; the least is the strongest."""
+    """How an owner is known, and when it was said; None for what was so from the beginning."""
 
     by: By
     said_at: datetime | None
 
-    def beats(self, other: Evidence) -> bool:
-        """Tell whether an object moves to whom this names, away from whom the other one names.
+    @property
+    def rank(self) -> tuple[int, datetime]:
+        """Return what words are held against each other by; the least is the strongest."""
+        return _RANKS[self.by], self.said_at or LONG_AGO
 
-        Only what names an account outright moves anything: a customer is linked, and unlinked.
+    @property
+    def is_final(self) -> bool:
+        """Tell whether no word of Stripe's changes it."""
+        return _RANKS[self.by] == 0
+
+    def beats(self, other: Evidence) -> bool:
+        """Tell whether an object moves to whom this names, away from whom the other one names."""
+        return not other.is_final and self.rank < other.rank
+
+    def joined(self, other: Evidence) -> Evidence:
+        """Return how an owner is known that two words name.
+
+        That the account was named outright is kept: it stays should the customer be unlinked.
         """
-        if self.by == "customer" or _RANKS[other.by] == 0:
-            return False
-        return (_RANKS[self.by], self.said_at or LONG_AGO) < (
-            _RANKS[other.by],
-            other.said_at or LONG_AGO,
-        )
+        strong, weak = sorted((self, other), key=lambda one: one.rank)
+        if strong.by == "customer" and weak.by == "metadata":
+            return Evidence("metadata", strong.said_at)
+        return self if self.is_final else strong
 
 
 class StripeObject(Struct, frozen=True):
