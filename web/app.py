@@ -64,15 +64,7 @@ def create_app(
     # `//v1` is another page than `/v1`, and there is none: it is not redirected to one.
     app.url_map.merge_slashes = False
     app.url_map.converters["id"] = Id
-    app.extensions[EXTENSION] = Parts(
-        wiring,
-        Redactor(wiring.ports.catalog.prefixes, partial(checks.id_holds_code, wiring.ports)),
-        Metrics(),
-        UploadTries(),
-        position_wait_s,
-        head=Lately(wiring.ports.book.head),
-        attention=Lately(lambda: health.attention_now(wiring), attention_age_s),
-    )
+    app.extensions[EXTENSION] = parts_of(wiring, position_wait_s, attention_age_s)
     lifecycle.register(app)
     api = make_api(app)
     for module in (
@@ -86,3 +78,19 @@ def create_app(
     portal.register(app)
     console.register(app)
     return app
+
+
+def parts_of(wiring: Wiring, position_wait_s: float, attention_age_s: float) -> Parts:
+    """Return what an application has for its requests; nothing else of it depends on the wiring.
+
+    Only the catalog, the public URL and whether there is a test clock are in its pages, too.
+    """
+    return Parts(
+        wiring,
+        Redactor(wiring.ports.catalog.prefixes, partial(checks.id_holds_code, wiring.ports)),
+        Metrics(),
+        UploadTries(),
+        position_wait_s,
+        head=Lately(wiring.ports.book.head),
+        attention=Lately(lambda: health.attention_now(wiring), attention_age_s),
+    )

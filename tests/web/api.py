@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property, partial
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jsonschema_rs
+import msgspec
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.datastructures import Headers
@@ -39,7 +41,8 @@ from ledger.streams.token import ROLES
 from projections.stores import open_tables
 from projections.stripe_holders import stripe_holders
 from tests.worlds import NOON, SECRET, ports, stamp
-from web.app import create_app
+from web.app import create_app, parts_of
+from web.context import EXTENSION
 from web.settings import Settings, StripeSettings
 from web.wiring import Wiring, wire
 
@@ -270,15 +273,36 @@ def stored_api(database_url: str, stripe: StripeSettings = NO_STRIPE) -> Iterato
 
 
 def _api(wiring: Wiring, clock: TestClock, position_wait_s: float) -> Api:
-    app = create_app(wiring, position_wait_s=position_wait_s, attention_age_s=0)
-    document = json.loads(app.test_client().get("/openapi.json").data)
+    app, document = app_over(wiring, position_wait_s)
     return Api(app, document, wiring.ports, clock, tokens_of_all_roles(wiring.ports))
 
 
 def api_over(wiring: Wiring, other: Api) -> Api:
     """Return the API over other connections to a ledger, whose tokens `other` knows."""
-    app = create_app(wiring, position_wait_s=0.05)
-    return Api(app, other.document, wiring.ports, other.clock, other.tokens)
+    app, document = app_over(wiring, position_wait_s=0.05)
+    return Api(app, document, wiring.ports, other.clock, other.tokens)
+
+
+_apps: dict[bytes, tuple[Flask, dict[str, Any]]] = {}
+
+
+def app_over(wiring: Wiring, position_wait_s: float) -> tuple[Flask, dict[str, Any]]:
+    """Return an application with parts of its own, and its /openapi.json.
+
+    To register all routes takes longer than most tests, and makes the same for each: so they are
+    registered once, and each application is a copy with other parts.
+    """
+    settings = wiring.settings
+    is_test = settings.test_clock is not None
+    alike = msgspec.json.encode((wiring.ports.catalog, settings.public_url, is_test))
+    if alike not in _apps:
+        made = create_app(wiring)
+        _apps[alike] = made, json.loads(made.test_client().get("/openapi.json").data)
+    made, document = _apps[alike]
+    app = copy(made)
+    parts = parts_of(wiring, position_wait_s, attention_age_s=0)
+    app.extensions = {**made.extensions, EXTENSION: parts}
+    return app, document
 
 
 def tokens_of_all_roles(world: Ports) -> dict[str, str]:
