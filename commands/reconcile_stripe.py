@@ -3,7 +3,8 @@
 Stripe tries for three days to deliver an event, and lists its events for thirty. So first the
 events of the last thirty days that never came are recorded, as if they had; then every subscription
 is asked for, and where it is not as the ledger has it, the answer is recorded as a report of its
-own. At last the invoices of which lines were left out are asked for.
+own. At last the invoices are asked for of which lines were left out, and those that may have been
+paid since they were heard of last.
 """
 
 from __future__ import annotations
@@ -18,9 +19,7 @@ from commands.gateways.stripe import Retrieved, StripeGateway, StripeNotConfigur
 from commands.ports import Ports
 from commands.record_stripe_event import known_of, look, record_event, record_retrieved
 from commands.stripe_ownership import Draft, reunite
-from ledger.book import Change, Dated
 from ledger.events import Stamp
-from ledger.streams.account import ACCOUNT
 from ledger.streams.stripe import (
     RETRIEVED,
     StripeInvoiceReported,
@@ -46,6 +45,9 @@ from ledger.stripe_objects import (
 
 EVENTS_KEPT: Final = timedelta(days=30)
 PAGE: Final = 100
+# In which an invoice is compared: all that changes without its lines.
+COMPARED: Final = ("status", "total", "amount_due", "amount_paid", "amount_remaining")
+TELLS_LESS: Final = "Stripe tells less of it than before"
 
 
 class Drift(NamedTuple):
@@ -71,6 +73,7 @@ def reconcile_stripe(
     open_subscriptions: Iterable[str],
     *,
     cut_invoices: Iterable[tuple[str, str]] = (),
+    open_invoices: Iterable[tuple[str, str]] = (),
     held_elsewhere: Iterable[str] = (),
     dry_run: bool = False,
 ) -> Iterator[Drift]:
@@ -81,6 +84,7 @@ def reconcile_stripe(
             that it does not list.
         cut_invoices: account and id of those of which the ledger does not have all lines; looked at
             when the events are recorded.
+        open_invoices: account and id of those that may still be paid; looked at as late.
         held_elsewhere: subscriptions that others than their account have on record as well.
         dry_run: find only; nothing is recorded.
 
@@ -100,8 +104,13 @@ def reconcile_stripe(
     for id in open_subscriptions:
         if id not in listed:
             yield from _unlisted(ports, stamp, stripe, id, dry_run)
+    asked = set()
     for account, invoice in cut_invoices:
-        yield _invoice(ports, stamp, stripe, account, invoice, dry_run)
+        asked.add(invoice)
+        yield _cut_invoice(ports, stamp, stripe, account, invoice, dry_run)
+    for account, invoice in open_invoices:
+        if invoice not in asked:
+            yield from _open_invoice(ports, stamp, stripe, account, invoice, dry_run)
 
 
 def _held_elsewhere(ports: Ports, stamp: Stamp, id: str, dry_run: bool) -> Iterator[Drift]:
@@ -194,32 +203,64 @@ def _unlisted(
     yield from _subscription(ports, stamp, found, dry_run)
 
 
-def _invoice(
+def _cut_invoice(
     ports: Ports, stamp: Stamp, stripe: StripeGateway, account: str, id: str, dry_run: bool
 ) -> Drift:
-    try:
-        found = stripe.invoice(id, LINES_ASKED)
-    except StripeRefused as refused:
-        what = (
-            "Stripe knows nothing of it"
-            if refused.is_missing
-            else "Stripe does not list all its lines"
-        )
-        return Drift("invoice", id, account, what, None)
-    report = read_invoice(found.object, Origin(RETRIEVED, found.at, retrieved_at=stamp.now)).report
-    since = report.created if isinstance(report, StripeInvoiceReported) else None
+    report = _retrieved_invoice(stamp, stripe, id)
+    if isinstance(report, str):
+        return Drift("invoice", id, account, report, None)
 
     def attempt() -> Drift:
-        loaded = ports.book.load(ACCOUNT, account)
-        known = loaded.state.stripe.invoices.get(id)
-        if (
-            known is None
-            or not isinstance(report, StripeInvoiceReported)
-            or report.rank <= known.told.rank
-        ):
-            return Drift("invoice", id, account, "Stripe tells less of it than before", since)
+        draft = Draft(ports)
+        known = draft.account(account).state.stripe.invoices.get(id)
+        if known is None or report.rank <= known.told.rank:
+            return Drift("invoice", id, account, TELLS_LESS, report.created)
         if not dry_run and known.told.lacks_lines:
-            ports.book.append(stamp, Change(loaded, [Dated(report, report.created)]))
+            draft.report(account, report)
+            draft.append(stamp)
         return Drift("invoice", id, account, "lines", known.told.created)
 
     return deciding(attempt)
+
+
+def _open_invoice(
+    ports: Ports, stamp: Stamp, stripe: StripeGateway, account: str, id: str, dry_run: bool
+) -> Iterator[Drift]:
+    report = _retrieved_invoice(stamp, stripe, id)
+    if isinstance(report, str):
+        yield Drift("invoice", id, account, report, None)
+        return
+
+    def attempt() -> Drift | None:
+        draft = Draft(ports)
+        known = draft.account(account).state.stripe.invoices.get(id)
+        if known is None:
+            return None  # it has gone elsewhere with its subscription
+        what = [
+            name.replace("_", " ")
+            for name in COMPARED
+            if getattr(known.told, name) != getattr(report, name)
+        ]
+        if not what:
+            return None
+        if report.rank <= known.told.rank:
+            return Drift("invoice", id, account, TELLS_LESS, report.created)
+        if not dry_run:
+            draft.report(account, report)
+            draft.append(stamp)
+        return Drift("invoice", id, account, ", ".join(what), known.told.created)
+
+    found = deciding(attempt)
+    if found is not None:
+        yield found
+
+
+def _retrieved_invoice(stamp: Stamp, stripe: StripeGateway, id: str) -> StripeInvoiceReported | str:
+    """Return an invoice as Stripe has it now; in words why not, if it does not tell."""
+    try:
+        found = stripe.invoice(id, LINES_ASKED)
+    except StripeRefused as refused:
+        missing = "Stripe knows nothing of it"
+        return missing if refused.is_missing else "Stripe does not list all its lines"
+    report = read_invoice(found.object, Origin(RETRIEVED, found.at, retrieved_at=stamp.now)).report
+    return report if isinstance(report, StripeInvoiceReported) else TELLS_LESS

@@ -28,11 +28,13 @@ from ledger.loaded import Loaded
 from ledger.streams import stripe_object
 from ledger.streams.stripe import (
     RETRIEVED,
+    StripeChargeReported,
     StripeInvoiceReported,
     StripeReport,
     StripeSubscriptionReported,
 )
 from ledger.streams.stripe_event import STRIPE_EVENT, Outcome, StripeEventReceived
+from ledger.streams.stripe_object import STRIPE_OBJECT, objects_of
 from ledger.streams.stripe_state import (
     StripeSubscription,
     is_news,
@@ -46,6 +48,7 @@ from ledger.stripe_objects import (
     Origin,
     Read,
     StripeEvent,
+    read_invoice,
     read_report,
     read_subscription,
 )
@@ -71,12 +74,14 @@ class Recorded(NamedTuple):
 def record_event(ports: Ports, stamp: Stamp, event: StripeEvent, found_by: FoundBy) -> Recorded:
     """Record an event of Stripe's, once.
 
-    Stripe is asked only when the event contradicts another one of the same second, or does not tell
-    all items of a subscription or all lines of an invoice; if it does not answer then, the event is
-    recorded all the same, and `stripe reconcile` asks again for the subscription.
+    Stripe is asked only when the event contradicts another one of the same second, does not tell
+    all items of a subscription or all lines of an invoice, or is of a payment that is nobody's; if
+    it does not answer then, the event is recorded all the same, and `stripe reconcile` asks again
+    for the subscription.
     """
     read = _without_code(ports, read_report(event, ports.catalog))
     answers: dict[str, Retrieved | None] = {}
+    asked: set[str] = set()
 
     def attempt() -> Recorded:
         nonlocal read
@@ -84,7 +89,8 @@ def record_event(ports: Ports, stamp: Stamp, event: StripeEvent, found_by: Found
         if received.state is not None:
             known = received.state
             return Recorded(known.outcome, known.account, received.head, new=False)
-        read = _without_code(ports, _with_all_lines(ports, event, read))
+        read = _with_invoice(ports, _with_all_lines(ports, event, read), asked)
+        read = _without_code(ports, read)
         if read.report is None:
             outcome: Outcome = "not_understood" if read.wanted else "ignored"
             return _append(ports, stamp, event, received, found_by, outcome, read.problems)
@@ -219,6 +225,33 @@ def _with_all_lines(ports: Ports, event: StripeEvent, read: Read) -> Read:
         return read
     listed = {**event.data["lines"], "data": lines, "has_more": False}
     return read_report(event._replace(data={**event.data, "lines": listed}), ports.catalog)
+
+
+def _with_invoice(ports: Ports, read: Read, asked: set[str]) -> Read:
+    """Return a refund or a dispute with the subscription and customer of the invoice it is about.
+
+    Since 2025 neither names its invoice, nor an invoice what it was paid by. Stripe is asked once,
+    and only where the ledger does not know whose the payment is.
+    """
+    report = read.report
+    if not isinstance(report, StripeChargeReported) or report.payment_intent is None:
+        return read
+    known = (ports.book.load(STRIPE_OBJECT, id).state for id in objects_of(report))
+    if ports.stripe is None or report.payment_intent in asked or any(one.account for one in known):
+        return read
+    asked.add(report.payment_intent)
+    try:
+        found = ports.stripe.invoice_paid_by(report.payment_intent)
+    except (StripeUnavailable, StripeRefused, StripeKeyRefused):
+        return read
+    if found is None:
+        return read
+    invoice = read_invoice(found.object, Origin(RETRIEVED, found.at)).report
+    if not isinstance(invoice, StripeInvoiceReported):
+        return read
+    of = (invoice.stripe_subscription,) if invoice.stripe_subscription is not None else ()
+    customer = report.customer or invoice.customer
+    return read._replace(report=replace(report, customer=customer), payments=of)
 
 
 def _report(

@@ -59,7 +59,8 @@ class Names(NamedTuple):
     Attributes:
         account: that its metadata name.
         claimed: its `client_reference_id`, which whoever opens a Payment Link can set.
-        objects: further objects that it is about: the charge and the payment of an invoice.
+        objects: further objects that it is about: the charge and the payment of an invoice; the
+            subscription that a refund or a dispute is about.
     """
 
     account: str | None = None
@@ -204,7 +205,9 @@ def settle(draft: Draft, report: StripeReport, names: Names) -> Settled:
         return Settled(None, problems)
     account, evidence = owner
     for id in ids:
-        if draft.owner(id) is None:
+        # A refund or a dispute tells nothing of whose a subscription is.
+        is_told = not id.startswith("sub_") or id == subscription
+        if is_told and draft.owner(id) is None:
             give(draft, id, account, evidence, customer)
     if customer is not None and named == account and _may_link(draft, report, customer, account):
         link(draft, customer, account, "stripe")

@@ -96,7 +96,8 @@ class Read(NamedTuple):
         account: that the object's metadata name.
         wanted: whether it is of a type that is reported.
         claimed: a Checkout session's `client_reference_id`: a browser can set it to any account's.
-        payments: ids of the charge and the payment intent of an invoice or a session.
+        payments: ids of the charge and the payment intent of an invoice or a session; of a refund
+            or a dispute that of the subscription that was paid, if that is known.
     """
 
     report: StripeReport | None

@@ -298,6 +298,17 @@ class StripeGateway:
         whole = {**items, "data": [one.object for one in pages], "has_more": False}
         return found._replace(object={**found.object, "items": whole})
 
+    def invoice_paid_by(self, payment_intent: str) -> Retrieved | None:
+        """Return the invoice that a payment was for, if it was for one; asked in haste."""
+        params: Any = {
+            "payment": {"type": "payment_intent", "payment_intent": payment_intent},
+            "expand": ["data.invoice"],
+            "limit": 1,
+        }
+        found = self._ask(lambda: retrieved(self.hasty.v1.invoice_payments.list(params)))
+        data = found.object["data"]
+        return found._replace(object=data[0]["invoice"]) if data else None
+
     def invoice_lines(self, id: str, count: int) -> list[dict[str, Any]]:
         """Return the lines of an invoice, at most `count`; asked in haste."""
         list_page = self.hasty.v1.invoices.line_items.list

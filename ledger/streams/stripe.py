@@ -276,6 +276,11 @@ class StripeInvoiceReported(Fact, frozen=True):
         return LINES_CUT in self.problems
 
     @property
+    def is_settled(self) -> bool:
+        """Tell whether its status is its last one."""
+        return self.status in INVOICE_ENDS
+
+    @property
     def has_all_lines(self) -> bool:
         """Tell whether no line is missing: neither not told, nor one of too many to be kept."""
         return not self.lacks_lines and LINES_LEFT_OUT not in self.problems
@@ -291,6 +296,7 @@ class StripeInvoiceReported(Fact, frozen=True):
         )
 
 
+INVOICE_ENDS: Final = frozenset({"paid", "void"})
 _INVOICE_STEPS: Final = {"draft": 1, "open": 2, "uncollectible": 3, "paid": 4, "void": 4}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from copy import deepcopy
 from datetime import UTC, datetime
@@ -257,17 +258,7 @@ def test_the_command_prints_what_was_missed_and_exits_with_1(
     stripe: StripeServer, life: Life, tmp_path: Any
 ) -> None:
     life.live([Step("wait", days=1)])
-    clock = tmp_path / "clock"
-    clock.write_text(iso(stamp(stripe).now))
-    keyfold = Program(
-        tmp_path,
-        {
-            "KEYFOLD_TEST_CLOCK": str(clock),
-            "STRIPE_API_KEY": stripe.api_key,
-            "STRIPE_API_BASE": stripe.url,
-        },
-    )
-    keyfold.done("db", "upgrade")
+    keyfold = program(stripe, tmp_path)
     dry = keyfold.run("stripe", "reconcile", "--dry-run")
     assert dry.code == 1
     assert "nothing was recorded" in dry.err
@@ -309,3 +300,89 @@ def test_terms_that_were_not_kept_are_found_once(
     hear(world, stripe, heard)
     assert [kind for kind, _, _ in drift(world, stripe)] == ["subscription"]
     assert drift(world, stripe) == []
+
+
+PROGRAM_FAULTS = {"500": "stripe_unavailable", "wrong_key": "stripe_not_configured"}
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("fault", PROGRAM_FAULTS)
+def test_the_command_prints_what_it_recorded_before_stripe_failed(
+    stripe: StripeServer, life: Life, tmp_path: Any, fault: str, as_json: bool
+) -> None:
+    life.live([Step("wait", days=1)])
+    keyfold = program(stripe, tmp_path)
+    stripe.fail(fault, path="/v1/subscriptions")
+    arguments = ["stripe", "reconcile", *(["--json"] if as_json else [])]
+    failed = keyfold.run(*arguments)
+    assert (failed.code, failed.err.split(":")[0]) == (1, PROGRAM_FAULTS[fault])
+    assert life.subscriptions[0] in failed.out or "customer.subscription.created" in failed.out
+    if as_json:
+        told = json.loads(failed.out)
+        assert (told["dry_run"], told["complete"]) == (False, False)
+        assert {one["kind"] for one in told["drift"]} == {"event"}
+    again = keyfold.run(*arguments)
+    assert "as Stripe has it" not in again.out
+    stripe.mend()
+    assert keyfold.done("stripe", "reconcile").out == "the ledger is as Stripe has it\n"
+
+
+def program(stripe: StripeServer, tmp_path: Any) -> Program:
+    clock = tmp_path / "clock"
+    clock.write_text(iso(stamp(stripe).now))
+    keyfold = Program(
+        tmp_path,
+        {
+            "KEYFOLD_TEST_CLOCK": str(clock),
+            "STRIPE_API_KEY": stripe.api_key,
+            "STRIPE_API_BASE": stripe.url,
+        },
+    )
+    keyfold.done("db", "upgrade")
+    return keyfold
+
+
+def test_an_invoice_of_which_the_payment_was_missed_for_forty_days_is_found_once(
+    stripe: StripeServer, life: Life, world: Ports, tmp_path: Any
+) -> None:
+    life.live([Step("wait", days=1)])
+    paid = [one for one in stripe.events if one["type"].startswith("invoice.pa")]
+    dropped = {one["id"] for one in paid}
+    hear(world, stripe, [one for one in stripe.events if one["id"] not in dropped])
+    (invoice,) = world.book.load(ACCOUNT, "acme").state.stripe.invoices.values()
+    assert invoice.told.status == "open"
+    stripe.advance(days=40)
+    hear(world, stripe, [one for one in stripe.events if one["id"] not in dropped])
+    stripe.events.clear()
+    open_invoices = [("acme", invoice.told.invoice)]
+
+    def found(*, dry_run: bool = False) -> list[tuple[str, str | None, str]]:
+        told = reconcile_stripe(
+            world, stamp(stripe), (), open_invoices=open_invoices, dry_run=dry_run
+        )
+        return [(one.kind, one.account, one.what) for one in told if one.kind == "invoice"]
+
+    status = ("invoice", "acme", "status, amount paid, amount remaining")
+    head = world.book.head()
+    assert (found(dry_run=True), world.book.head()) == ([status], head)
+    assert found() == [status]
+    known = world.book.load(ACCOUNT, "acme").state.stripe.invoices[invoice.told.invoice]
+    assert (known.told.status, known.told.source) == ("paid", "retrieved")
+    assert found() == []
+
+
+def test_the_command_asks_for_invoices_that_are_open_on_record(
+    stripe: StripeServer, life: Life, tmp_path: Any
+) -> None:
+    life.live([Step("wait", days=1)])
+    dropped = {one["id"] for one in stripe.events if one["type"].startswith("invoice.pa")}
+    kept = tmp_path / "events.json"
+    kept.write_text(json.dumps([one for one in stripe.events if one["id"] not in dropped]))
+    keyfold = program(stripe, tmp_path)
+    keyfold.done("stripe", "import", str(kept))
+    stripe.events.clear()
+    first = keyfold.run("stripe", "reconcile")
+    assert "status, amount paid, amount remaining" in first.out
+    assert keyfold.done("stripe", "reconcile").out == "the ledger is as Stripe has it\n"
+    asked = [one for one in stripe.requests if one.path.startswith("/v1/invoices/")]
+    assert len(asked) == 1  # and no more: it is paid on record now

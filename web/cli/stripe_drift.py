@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import click
 
 from commands.map_prices import Mapped, PriceLookup, map_prices
 from commands.reconcile_stripe import Drift, reconcile_stripe
 from ledger.streams.account import ACCOUNT
-from ledger.streams.stripe import Meaning
+from ledger.streams.stripe import Meaning, StripeInvoiceReported
 from projections.overview import held_elsewhere
 from projections.stripe_list import list_stripe
 from web.cli.examples import Exampled
@@ -28,28 +28,31 @@ from web.times import iso_or_none
 @click.option("--dry-run", is_flag=True, help="Only tell; nothing is recorded.")
 @json_option
 def reconcile(dry_run: bool, as_json: bool) -> None:
-    """Compare all subscriptions, and the events of the last 30 days, with Stripe.
+    """Compare all subscriptions, open invoices and the events of the last 30 days with Stripe.
 
-    What was missed is recorded, as reports of its own, and printed. Exits with 1 when there was any
-    drift. Meant to run every day.
+    What was missed is recorded, as reports of its own, and printed, also when Stripe stops to
+    answer before the end. Exits with 1 when there was any drift. Meant to run every day.
     """
-    with opened() as work, progress("Reconciling", None) as on_drift:
-        found = []
-        drift = reconcile_stripe(
-            work.ports,
-            work.stamp,
-            _open(work),
-            cut_invoices=_cut(work),
-            held_elsewhere=_held_elsewhere(work),
-            dry_run=dry_run,
-        )
-        for one in drift:
-            found.append(one)
-            on_drift()
-    if as_json:
-        print_json({"dry_run": dry_run, "drift": [_written(one) for one in found]})
-    else:
-        _print_drift(found)
+    found: list[Drift] = []
+    try:
+        with opened() as work, progress("Reconciling", None) as on_drift:
+            drift = reconcile_stripe(
+                work.ports,
+                work.stamp,
+                _open(work),
+                cut_invoices=_invoices(work, lambda told: told.lacks_lines),
+                open_invoices=_invoices(work, lambda told: not told.is_settled),
+                held_elsewhere=_held_elsewhere(work),
+                dry_run=dry_run,
+            )
+            for one in drift:
+                found.append(one)
+                on_drift()
+    except BaseException:
+        if found:  # what is recorded by now will not be found again
+            _print(found, dry_run=dry_run, as_json=as_json, complete=False)
+        raise
+    _print(found, dry_run=dry_run, as_json=as_json, complete=True)
     if found:
         told = "1 thing differed" if len(found) == 1 else f"{len(found)} things differed"
         done = "nothing was recorded" if dry_run else "recorded now"
@@ -74,14 +77,25 @@ def _held_elsewhere(work: Opened) -> list[str]:
     return list(dict.fromkeys(one.stripe_object for one in found))
 
 
-def _cut(work: Opened) -> Iterator[tuple[str, str]]:
-    """Return account and id of the invoices of which the ledger does not have all lines."""
+def _invoices(
+    work: Opened, is_meant: Callable[[StripeInvoiceReported], bool]
+) -> Iterator[tuple[str, str]]:
+    """Return account and id of the invoices on record that are meant."""
     listed = list_stripe(work.ports.book, work.wiring.tables)
     for account in sorted({one.account for one in listed if one.account}):
         state = work.ports.book.load(ACCOUNT, account).state
         for id in sorted(state.stripe.invoices):
-            if state.stripe.invoices[id].told.lacks_lines:
+            if is_meant(state.stripe.invoices[id].told):
                 yield account, id
+
+
+def _print(found: list[Drift], *, dry_run: bool, as_json: bool, complete: bool) -> None:
+    """Print what was found; of a run that failed, what was found until then."""
+    if as_json:
+        drift = [_written(one) for one in found]
+        print_json({"dry_run": dry_run, "complete": complete, "drift": drift})
+    else:
+        _print_drift(found)
 
 
 def _written(one: Drift) -> dict[str, str | None]:
