@@ -51,6 +51,7 @@ StateT = TypeVar("StateT")
 _log = logging.getLogger("keyfold.ledger")
 
 CLOCK_TOLERANCE_S = 60  # as keyfold_refuse_clock has it
+CLOCKS_APART_S = 2 * CLOCK_TOLERANCE_S  # at most, of two that are each right
 APPEND_TRIES_MAX = 5
 APPEND_RETRY_S = 0.2
 APPEND_WITHIN_S = 4.0  # no try but one that has to find out what became of it begins after that
@@ -423,7 +424,7 @@ class Book(Application[str]):
         rows = self.store.read_positions([self.store.head()])
         times = [codec.decode(row).recorded_at for row in rows]
         latest = max([*times, *([latest] if (latest := self._cache.latest) else [])], default=now)
-        if (latest - now).total_seconds() <= CLOCK_TOLERANCE_S:
+        if (latest - now).total_seconds() <= CLOCKS_APART_S:
             return None
         return (
             f"the ledger is ahead of the clock: it holds an event of {latest:%Y-%m-%dT%H:%M:%SZ},"
@@ -432,7 +433,7 @@ class Book(Application[str]):
 
     def _tell_if_ahead(self, recorded_at: datetime, stamp: Stamp) -> None:
         """Log once that a stream is ahead of the clock."""
-        is_ahead = (recorded_at - stamp.now).total_seconds() > CLOCK_TOLERANCE_S
+        is_ahead = (recorded_at - stamp.now).total_seconds() > CLOCKS_APART_S
         if is_ahead and not (self._told_ahead or stamp.test_clock):
             self._told_ahead = True
             _log.warning(
@@ -460,10 +461,10 @@ def _unpacked(
 
 def _events(stamp: Stamp, change: Change) -> Iterator[AnyEvent]:
     # A stream's `recorded_at` never goes back, even after a clock that was wrong. What became true
-    # did so by the clock that it was decided on; but of clocks that are right within a minute none
+    # did so by the clock that it was decided on; but of clocks that are right to the minute none
     # puts what follows before what it follows.
     recorded_at = max(stamp.now, change.loaded.recorded_at or stamp.now)
-    is_right = (recorded_at - stamp.now).total_seconds() <= CLOCK_TOLERANCE_S
+    is_right = (recorded_at - stamp.now).total_seconds() <= CLOCKS_APART_S
     now = recorded_at if is_right else stamp.now
     for version, given in enumerate(change.facts, start=change.loaded.version + 1):
         dated = given if isinstance(given, Dated) else Dated(given, now)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import pytest
 
+from ledger.book import Book, Change, Dated
+from ledger.events import AnyOccurrence
+from ledger.streams.account import ACCOUNT, SeatOccupied
+from ledger.streams.account_state import Account
+from ledger.streams.stripe import StripeCustomerLinked
+from projections import account_over_time
 from projections.account_at import Moment
 from projections.seat_history import seat_history
 from tests.projections.telling import ACCOUNT_ID, asked, at, short, told
 from tests.projections.test_view_of_pools import TIERS
+from tests.worlds import NOON, stamp
 
 
 @dataclass(frozen=True)
@@ -248,3 +257,36 @@ def test_the_chart(chart: Chart) -> None:
         end=at(chart.end) if chart.end else None,
     )
     assert [(short(point.at), point.seats, point.used) for point in history.points] == chart.points
+
+
+def test_what_was_recorded_late_is_not_folded_anew_for_each_fact_of_the_time_it_is_about(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A customer is linked late: what Stripe had to say of years comes after years of seats."""
+    folded = 0
+
+    def counting(state: Account, events: Iterable[AnyOccurrence]) -> Account:
+        nonlocal folded
+        given = list(events)
+        folded += len(given)
+        return ACCOUNT.fold(state, given)
+
+    seats, reports = 200, 50
+    book = Book("memory:")
+    for number in range(seats):
+        taken = SeatOccupied(product="cloud_pos", tier=None, holder=f"h{number}", label=None)
+        moment = stamp(NOON + timedelta(minutes=number))
+        book.append(moment, Change(book.load(ACCOUNT, ACCOUNT_ID), [taken]))
+    late = [
+        Dated(
+            StripeCustomerLinked(customer=f"cus_{number}", account=ACCOUNT_ID, by="call"),
+            NOON - timedelta(days=1) + timedelta(minutes=number),
+        )
+        for number in range(reports)
+    ]
+    later = NOON + timedelta(days=1)
+    book.append(stamp(later), Change(book.load(ACCOUNT, ACCOUNT_ID), late))
+    monkeypatch.setattr(account_over_time, "ACCOUNT", replace(ACCOUNT, fold=counting))
+    points = seat_history(book, ACCOUNT_ID, Moment(later)).points
+    assert points[-1].used == seats
+    assert folded == seats + reports
