@@ -80,8 +80,13 @@ def hold_to_version(buying: Buying, account: Loaded[Account]) -> None:
     expected = buying.expected_version
     if expected is None or expected == account.version:
         return
-    since = buying.ports.book.facts_since(ACCOUNT, account.id, expected)
-    if not all(isinstance(one, StripeSubscriptionReported) and one.retrieved_at for one in since):
+    count = account.version - expected
+    since = buying.ports.book.facts_since(ACCOUNT, account.id, expected)[:count]
+    are_answers = (
+        isinstance(one, StripeSubscriptionReported) and one.retrieved_at for one in since
+    )
+    # A server that lags behind the one that the account was read from knows too few.
+    if len(since) != count or not all(are_answers):
         raise VersionMismatch(account.version)
 
 

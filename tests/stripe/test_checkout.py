@@ -12,7 +12,9 @@ import pytest
 from commands.gateways.stripe import Retrieved, StripeGateway
 from commands.purchase import Purchase
 from commands.start_checkout import start_checkout
+from ledger.book import Book
 from ledger.catalog import parse
+from ledger.events import Fact, Stream
 from ledger.refusals import VersionMismatch
 from ledger.streams.stripe import StripeCheckoutStarted, StripeSeatsAnswered, StripeSeatsAsked
 from tests.stripe.shop import BACK, CHECKOUTS, ITEMS, SUCCESS, Shop, price, shop
@@ -374,6 +376,27 @@ def test_two_purchases_on_one_version_are_one(it: Shop, seats: int) -> None:
     with pytest.raises(VersionMismatch):
         start_checkout(ports, stamp(NOON), purchase, expected_version=version)
     assert it.quantities(bought["id"]) == {"cloud_pos_month": 2 + seats}
+
+
+class LaggingBook(Book):
+    """A ledger whose past is asked of a server that has not got what was written last."""
+
+    def facts_since(self, stream: Stream[Any], id: str, version: int) -> list[Fact]:
+        return super().facts_since(stream, id, version)[:0]
+
+
+def test_what_happened_since_is_not_taken_for_nothing_when_a_server_lags(it: Shop) -> None:
+    bought = it.subscribe(seats=2)
+    version = it.version()
+    overtaken = Overtaken(it.stripe.api_key, it.stripe.url)
+    overtaken.overtake = lambda: it.api.sit("till-1")
+    book = LaggingBook("memory:")
+    book.store = it.api.ports.book.store
+    ports = it.api.ports._replace(stripe=overtaken, book=book)
+    purchase = Purchase("acme", "cloud_pos", None, 2, "month", SUCCESS, BACK)
+    with pytest.raises(VersionMismatch):
+        start_checkout(ports, stamp(NOON), purchase, expected_version=version)
+    assert it.quantities(bought["id"]) == {"cloud_pos_month": 2}
 
 
 # What is refused
