@@ -43,6 +43,7 @@ def clear_attempts(
         loaded, held = ports.book.load_all((ATTEMPTS, account), (ACCOUNT, account))
         expect_version(held.version, expected_version)
         sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
-        return ports.book.append(stamp, Change(loaded, attempts.lift(sealed))).position
+        unmoved = Change(held, (), required=expected_version is not None)
+        return ports.book.append(stamp, Change(loaded, attempts.lift(sealed)), unmoved).position
 
     return deciding(attempt)

@@ -134,7 +134,8 @@ def make_link(
             (PORTAL_SESSION, id), (SIGNING_KEYS, signing_keys.ID), (ACCOUNT, granted.account)
         )
         expect_version(held.version, expected_version)
-        appended = ports.book.append(stamp, Change(made, [fact]))
+        unmoved = Change(held, (), required=expected_version is not None)
+        appended = ports.book.append(stamp, Change(made, [fact]), unmoved)
         signed = signing.sign(signing_keys.keys(key, keys.state)[0], PURPOSE, link)
         return MadeLink(f"{id}.{signed}", appended.position)
 
@@ -251,7 +252,8 @@ def end_portal_sessions(
         expect_version(held.version, expected_version)
         sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
         fact = PortalSessionsEnded(account=account, reason=sealed)
-        return ports.book.append(stamp, Change(loaded, [fact])).position
+        unmoved = Change(held, (), required=expected_version is not None)
+        return ports.book.append(stamp, Change(loaded, [fact]), unmoved).position
 
     return deciding(attempt)
 

@@ -204,7 +204,9 @@ def redeem_key(
                 causation=tried.next_event,
                 refusal=examined.refusal.code,
             )
-            ports.book.append(stamp, *examined.changes, *answer)
+            # On a version that the caller has not seen it would be no try.
+            unmoved = Change(account, (), required=expected_version is not None)
+            ports.book.append(stamp, *examined.changes, *answer, unmoved)
             raise examined.refusal
         counts = _admit_again(ports, wanted, examined.now)
         return _redeem(ports, stamp, account, examined, asked, fingerprint, counts)

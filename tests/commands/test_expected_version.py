@@ -1,0 +1,143 @@
+"""A write on the version that was seen is refused when another goes in just before its append."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+from msgspec.structs import replace
+
+import commands
+from commands.assign_subscription import assign_subscription
+from commands.clear_attempts import clear_attempts
+from commands.issue_keys import issue_keys
+from commands.link_customer import link_customer, unlink_customer
+from commands.occupy_seat import Sitting, occupy_seat
+from commands.open_portal_session import Granted, end_portal_sessions, make_link
+from commands.ports import Ports
+from commands.record_stripe_event import record_event
+from commands.redeem_key import Try, redeem_key
+from commands.release_seat import release_seat
+from commands.terminate_subscription import terminate_subscription
+from ledger.refusals import VersionMismatch
+from ledger.streams.account import ACCOUNT
+from ledger.stripe_objects import read_event
+from tests.stripe import payloads
+from tests.worlds import POS_ORDER, SECRET, another_worker, issue, ports, stamp, watched
+
+KEY = SECRET.derive("portal links")
+# These ask Stripe; tests/stripe has them.
+OF_STRIPE = {"start_checkout", "open_stripe_portal"}
+
+
+class Seen(NamedTuple):
+    """What a caller has seen of `acme`.
+
+    Attributes:
+        code: of a key that nobody has redeemed.
+        subscription: that `acme` has, if any.
+    """
+
+    world: Ports
+    version: int
+    code: str
+    subscription: str
+
+
+Write = Callable[[Seen], object]
+
+
+def redeem(seen: Seen, code: str) -> object:
+    wanted = Try("acme", "s-1", code)
+    return redeem_key(seen.world, stamp(), wanted, expected_version=seen.version)
+
+
+WRITES: dict[str, Write] = {
+    "redeem_key": lambda seen: redeem(seen, seen.code),
+    "redeem_key with a wrong code": lambda seen: redeem(seen, "POS-AAAA-AAAA-AAAA"),
+    "clear_attempts": lambda seen: clear_attempts(
+        seen.world, stamp(), "acme", "by phone", expected_version=seen.version
+    ),
+    "make_link": lambda seen: make_link(
+        seen.world, KEY, stamp(), Granted("acme"), expected_version=seen.version
+    ),
+    "end_portal_sessions": lambda seen: end_portal_sessions(
+        seen.world, stamp(), "acme", "left", expected_version=seen.version
+    ),
+    "link_customer": lambda seen: link_customer(
+        seen.world, stamp(), "acme", "cus_2", expected_version=seen.version
+    ),
+    "assign_subscription": lambda seen: assign_subscription(
+        seen.world, stamp(), "acme", "sub_2", "sold", expected_version=seen.version
+    ),
+}
+WRITES_ON_SOMETHING: dict[str, Write] = {
+    "occupy_seat": lambda seen: occupy_seat(
+        seen.world,
+        stamp(),
+        Sitting("acme", "cloud_pos", None, "till-2"),
+        expected_version=seen.version,
+    ),
+    "release_seat": lambda seen: release_seat(
+        seen.world, stamp(), "acme", "cloud_pos", "till-1", expected_version=seen.version
+    ),
+    "terminate_subscription": lambda seen: terminate_subscription(
+        seen.world, stamp(), "acme", seen.subscription, "over", expected_version=seen.version
+    ),
+    "unlink_customer": lambda seen: unlink_customer(
+        seen.world, stamp(), "acme", "cus_1", "left", expected_version=seen.version
+    ),
+}
+CASES = [
+    *(pytest.param(write, False, id=f"{name}, nothing there") for name, write in WRITES.items()),
+    *(pytest.param(one, True, id=name) for name, one in (WRITES | WRITES_ON_SOMETHING).items()),
+]
+
+
+def test_every_command_that_takes_a_version_is_looked_at_here() -> None:
+    modules = [
+        importlib.import_module(f"commands.{one.name}")
+        for one in pkgutil.iter_modules(commands.__path__)
+    ]
+    found = {
+        name
+        for module in modules
+        for name, one in inspect.getmembers(module, inspect.isfunction)
+        if one.__module__ == module.__name__
+        and "expected_version" in inspect.signature(one).parameters
+    }
+    assert found == {name.partition(" ")[0] for name in WRITES | WRITES_ON_SOMETHING} | OF_STRIPE
+
+
+@pytest.mark.parametrize(("write", "has_something"), CASES)
+def test_a_write_on_a_version_that_is_over_by_its_append_is_refused_and_leaves_nothing(
+    write: Write, has_something: bool
+) -> None:
+    book, store = watched()
+    world, other = ports(book), another_worker(ports(book))
+    subscription = ""
+    if has_something:
+        subscription = redeem_key(other, stamp(), Try("acme", "s", issue(other).code)).subscription
+        occupy_seat(other, stamp(), Sitting("acme", "cloud_pos", None, "till-1"))
+        link_customer(other, stamp(), "acme", "cus_1")
+    waits = payloads.subscription(id="sub_2", account=None, customer=None)
+    created = payloads.event("customer.subscription.created", waits)
+    record_event(other, stamp(), read_event(created), "file")
+    order = issue_keys(other, stamp(), replace(POS_ORDER, count=2))
+    rivals, ours = (key.code for key in order.keys)
+    version = other.book.load(ACCOUNT, "acme").version
+    heads: list[int] = []
+
+    def rival() -> None:
+        redeem_key(other, stamp(), Try("acme", "s-2", rivals))
+        heads.append(other.book.head())
+
+    store.overtake = rival
+    with pytest.raises(VersionMismatch) as caught:
+        write(Seen(world, version, ours, subscription))
+    assert caught.value.version == version + 1
+    assert [other.book.head()] == heads
