@@ -99,10 +99,13 @@ def settle(
     if _mark_of(item) == mark(ports, account, asked):
         _close(ports, stamp, account, asked, "done")
         return "done"
-    if mine and _is_as_before(asked, item):
-        return None
-    if not mine and abs(stamp.now - asked.asked_at) <= UNDER_WAY_MAX:
-        raise LedgerBusy
+    if abs(stamp.now - asked.asked_at) <= UNDER_WAY_MAX:
+        if not mine:
+            raise LedgerBusy
+        if _is_as_before(asked, item):
+            return None
+    # It is not on its way any more. Asked for again it goes under another key: for a day Stripe may
+    # answer this one with the failure that it answered first.
     _close(ports, stamp, account, asked, "given_up")
     return "given_up"
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import msgspec
 
@@ -25,8 +25,10 @@ from ledger.refusals import FieldError, InvalidRequest, VersionMismatch
 from ledger.streams import stripe_purchases as purchases
 from ledger.streams.account_state import Account
 from ledger.streams.stripe import StripeCheckoutStarted
-from ledger.streams.stripe_purchases import StripePurchase
+from ledger.streams.stripe_purchases import UNDER_WAY_MAX, StripePurchase
 from ledger.stripe_objects import ACCOUNT_FIELD
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def checkout_of(started: StripePurchase) -> str:
@@ -153,8 +155,9 @@ def begin_session(buying: Buying, account: Loaded[Account], over: set[str]) -> S
 
 def _start(buying: Buying, account: Loaded[Account], params: dict[str, Any]) -> dict[str, Any]:
     # By the version: whoever asks for the same at the same time gets the same session, as does a
-    # repetition; once it is on record, Stripe must not answer with it again.
-    nonce = str(account.version)
+    # repetition; once it is on record, Stripe must not answer with it again. And by the time: for a
+    # day Stripe may answer a key with the failure that it answered first.
+    nonce = f"{account.version} {(buying.stamp.now - _EPOCH) // UNDER_WAY_MAX}"
     text = msgspec.json.encode(params).decode()
     key = codes.digest(buying.ports.request_key, "checkout", buying.purchase.account, nonce, text)
     return buying.stripe.start_checkout(params, f"keyfold-{key}")

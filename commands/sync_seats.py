@@ -1,9 +1,10 @@
 """Tell Stripe how many seats of an account to bill (`ledger.seat_sync`).
 
 A step is recorded before Stripe is called and again when it has answered. So whoever comes upon one
-without an answer, this process or another, now or after a crash, makes the same call under the same
-idempotency key, which Stripe carries out once; and of two who decide at once, one records its step,
-and the other finds it recorded.
+without an answer, this process or another, now or after a crash, first asks Stripe whether it has
+been done. If not, the same call is made under the same idempotency key while it may be on its way,
+and Stripe carries it out once; after that it is given up, and decided anew. Of two who decide at
+once, one records its step, and the other finds it recorded.
 """
 
 from __future__ import annotations
@@ -189,8 +190,8 @@ def _sync(work: _Work) -> Synced | None:
         unanswered = syncs.unanswered.get(work.product)
         if unanswered is not None:
             step = _carry_on(work, unanswered)
-            if step == "not_told":
-                left = Verdict("left_alone", why=step)
+            if isinstance(step, Verdict):
+                left = step
                 break
             steps += [step] if step else []
             looked = False
@@ -288,16 +289,19 @@ def _take(work: _Work, started: SeatSyncStarted) -> Step:
     return _synced(work, started, found, "answered")
 
 
-def _carry_on(work: _Work, unanswered: Unanswered) -> Step | Literal["not_told"] | None:
+def _carry_on(work: _Work, unanswered: Unanswered) -> Step | Verdict | None:
     """Bring a step to its end that was begun, by whomever; None to look once more.
 
     While Stripe does not tell how the subscription is, the step may have been done: it stays open.
+    So does one that is not right any more, as long as its call may be on its way. Either is told.
     """
     started = unanswered.started
     try:
         found = work.stripe.subscription(started.stripe_subscription, expand=("latest_invoice",))
     except StripeRefused as refused:
-        return _failed(work, started, refused.code) if refused.is_missing else "not_told"
+        if refused.is_missing:
+            return _failed(work, started, refused.code)
+        return Verdict("left_alone", why="not_told")
     record_retrieved(work.ports, work.now(), found)
     report = _report(work, found)
     if report is not None and _quantity(report, started) == started.wanted:
@@ -307,8 +311,14 @@ def _carry_on(work: _Work, unanswered: Unanswered) -> Step | Literal["not_told"]
     if not _agrees(work, started.stripe_subscription, found):
         return None  # done by another since we asked, it may be
     stands = _load(work)
-    why = seat_sync.given_up(unanswered, stands.standing, stands.at)
-    return _failed(work, started, why) if why else _take(work, started)
+    syncs = stands.loaded.state.seat_syncs
+    if syncs.unanswered.get(work.product) != unanswered:
+        return None  # answered meanwhile
+    what = seat_sync.carry_on(unanswered, stands.standing, syncs, stands.at)
+    if what == "under_way":
+        until = unanswered.at + seat_sync.UNDER_WAY_MAX
+        return Verdict("waiting", started.step, started.wanted, until, what)
+    return _take(work, started) if what == "again" else _failed(work, started, what)
 
 
 def _synced(

@@ -28,7 +28,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
+
+from msgspec.structs import replace
 
 from ledger.catalog import Catalog, Price, Product
 from ledger.streams.account_state import Account
@@ -46,8 +48,8 @@ QUIET_DEFAULT_S: Final = 60
 
 # So near to the end of a period nothing is written: Stripe's clock and ours are two.
 BOUNDARY: Final = timedelta(minutes=1)
-# Stripe remembers an idempotency key for a day.
-KEY_LIFE: Final = timedelta(hours=23)
+# Longer than all tries of one call to Stripe together take: then it is not on its way any more.
+UNDER_WAY_MAX: Final = timedelta(minutes=2)
 # What was refused is tried again after an hour, then after two, and so on up to a day.
 RETRY_FIRST: Final = timedelta(hours=1)
 RETRY_LONGEST: Final = timedelta(days=1)
@@ -61,7 +63,7 @@ Outcome = Literal["in_step", "due", "waiting", "left_alone", "unfinished"]
 Why = Literal[
     "", "quiet", "refused", "period_ends", "past_due", "unpaid", "paused", "unconfirmed",
     "metered", "no_period", "no_price", "missing", "not_told", "unsettled", "unknown_price",
-    "unknown_quantity",
+    "unknown_quantity", "under_way", "other_items",
 ]  # fmt: skip
 
 
@@ -77,6 +79,8 @@ class Standing(NamedTuple):
             nobody can say what is billed already.
         uncounted: ids of the subscriptions of which it is not known how many seats they provide, so
             that nobody can say how many are to be billed.
+        idle: a further item, or another subscription, bills units that no holder needs. Only `item`
+            is ever written to.
     """
 
     product: str
@@ -93,6 +97,7 @@ class Standing(NamedTuple):
     free: bool
     unknown: bool = False
     uncounted: tuple[str, ...] = ()
+    idle: bool = False
 
 
 class Verdict(NamedTuple):
@@ -168,7 +173,22 @@ def standing(account: Account, product: Product, now: datetime) -> Standing | No
         unknown=(item is None and bool(subscription.unmapped(mapped)))
         or _has_lost(account, product, now),
         uncounted=tuple(_uncounted(account, product, now)),
+        idle=any(
+            (one.quantity or 0) > 0 and provided - holders >= means.per_unit
+            for one, means in _billed_beside(account, product, item, now)
+        ),
     )
+
+
+def _billed_beside(
+    account: Account, product: Product, item: StripeItem | None, now: datetime
+) -> Iterator[tuple[StripeItem, Meaning]]:
+    """Return the items by which further seats are billed, beside the one that is written to."""
+    for one in account.stripe.subscriptions.values():
+        if one.status(now) in WRITABLE:
+            for other, means in _parts(one, product.id, account.stripe.mapped):
+                if means.per_unit and other.usage_type != "metered" and other is not item:
+                    yield other, means
 
 
 def _has_lost(account: Account, product: Product, now: datetime) -> bool:
@@ -281,7 +301,7 @@ def verdict(
         return Verdict("left_alone", why=left_alone)
     step, wanted = _step(standing)
     if step is None:
-        return Verdict("in_step")
+        return Verdict("left_alone", why="other_items") if standing.idle else Verdict("in_step")
     if standing.item is None and standing.price is None:
         return Verdict("left_alone", why="no_price")
     due, why = _due(standing, step, syncs, now, quiet, looked=looked)
@@ -340,6 +360,7 @@ def _due(
     # A wait that is longer than any can be was begun by a clock that was ahead: it is over.
     if (
         refused is not None
+        and refused.code not in GIVEN_UP
         and refused.started.step == step
         and now < retry_at(refused) <= now + RETRY_LONGEST
     ):
@@ -394,15 +415,25 @@ def start(
 
 
 GivenUp = Literal[
-    "period_over", "key_expired", "status_changed", "quantity_changed", "subscription_moved"
+    "period_over", "status_changed", "quantity_changed", "target_changed", "not_done",
+    "subscription_moved",
 ]  # fmt: skip
+# Of what was given up Stripe refused nothing; the key of a step was given up after a day once.
+GIVEN_UP: Final = frozenset({*get_args(GivenUp), "key_expired"})
 
 
-def given_up(unanswered: Unanswered, standing: Standing | None, now: datetime) -> GivenUp | None:
-    """Answer why a step that was begun must not be taken any more, if it must not.
+def carry_on(
+    unanswered: Unanswered, standing: Standing | None, syncs: SeatSyncs, now: datetime
+) -> GivenUp | Literal["again", "under_way"]:
+    """Return what becomes of a step that was begun, and that Stripe has not done.
 
     Args:
         standing: as Stripe has just said; its quantity is not the one that was wanted.
+
+    Returns:
+        `again` to make the same call under the same key, which may be on its way;
+        `under_way` to wait until it cannot be any more; or why the step is given up. What there is
+        to do is decided anew then, under a new key.
     """
     started = unanswered.started
     if standing is None or standing.subscription.id != started.stripe_subscription:
@@ -411,6 +442,13 @@ def given_up(unanswered: Unanswered, standing: Standing | None, now: datetime) -
         return "status_changed"
     if standing.period_start != started.period_start:
         return "period_over"
-    if now - unanswered.at > KEY_LIFE:
-        return "key_expired"
-    return None if standing.quantity == started.quantity else "quantity_changed"
+    others = replace(syncs, unanswered=syncs.unanswered.delete(started.product))
+    said = verdict(standing, others, now, None, looked=True)
+    is_due = said.outcome == "due" and (said.step, said.wanted) == (started.step, started.wanted)
+    is_due = is_due and standing.quantity == started.quantity
+    if abs(now - unanswered.at) <= UNDER_WAY_MAX:
+        return "again" if is_due else "under_way"
+    if standing.quantity != started.quantity:
+        return "quantity_changed"
+    # Under the same key Stripe may answer for a day with the failure that it answered first.
+    return "not_done" if is_due else "target_changed"

@@ -34,7 +34,7 @@ SOON: Final = timedelta(days=30)
 RECENT: Final = timedelta(days=30)
 # Why seats are left alone until somebody mends something; the other reasons pass by themselves.
 _TO_MEND: Final = frozenset(
-    {"unknown_price", "unknown_quantity", "no_price", "no_period", "metered"}
+    {"unknown_price", "unknown_quantity", "no_price", "no_period", "metered", "other_items"}
 )
 # So many are listed of what needs looking at; who has more has another problem first.
 LISTED_MAX: Final = 200
@@ -99,8 +99,8 @@ class LeftAlone(NamedTuple):
     """Billed seats of which Stripe is not told until somebody does something about it.
 
     Attributes:
-        why: `unknown_price`, `unknown_quantity`, `no_price`, `no_period` or `metered`
-            (docs/seat-sync.md).
+        why: `unknown_price`, `unknown_quantity`, `no_price`, `no_period`, `metered` or
+            `other_items` (docs/seat-sync.md).
     """
 
     account: str

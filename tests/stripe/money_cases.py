@@ -107,8 +107,10 @@ class Coupon:
     """A discount; the id is that of the discount.
 
     Attributes:
+        once: it is for one invoice.
         item: the item that it is for; None for all.
         hidden: of the customer, and so not told with the subscription.
+        end: from when on no invoice has it; None for ever.
     """
 
     id: str
@@ -117,6 +119,10 @@ class Coupon:
     once: bool
     item: str | None = None
     hidden: bool = False
+    end: datetime | None = None
+
+    def holds(self, at: datetime) -> bool:
+        return self.end is None or at < self.end
 
 
 @dataclass
@@ -216,7 +222,10 @@ class Case:
             percent = chance.choice([10, 33, 50, 100])
         item = chance.choice(subscription.items).id if percent and chance.random() < 0.25 else None
         amount = chance.choice([100, 500, 100000])
-        return Coupon(self._id("di"), percent, amount, chance.random() < 0.4, item)
+        duration = chance.choice(["forever", "forever", "once", "once", "repeating", "repeating"])
+        months = chance.choice([1, 2, 3]) if duration == "repeating" else None
+        end = later(self.now, MONTH, months) if months else None
+        return Coupon(self._id("di"), percent, amount, duration == "once", item, end=end)
 
     def _rate(self) -> Rate:
         self._adds = True
@@ -243,7 +252,8 @@ class Case:
             found.coupons.append(self._coupon(found))
         if chance.random() < 0.1:
             self._adds = True
-            found.coupons.append(Coupon(self._id("di"), 10, 0, once=False, hidden=True))
+            end = later(self.now, MONTH, 2) if chance.random() < 0.5 else None
+            found.coupons.append(Coupon(self._id("di"), 10, 0, once=False, hidden=True, end=end))
         if chance.random() < 0.35:
             found.rates, found.automatic = [self._rate()], chance.random() < 0.2
         return found
@@ -295,6 +305,7 @@ class Case:
 
     def _renew(self, one: Subscription) -> None:
         self.now = max(self.now, min(item.ends for item in one.items))
+        one.coupons = [coupon for coupon in one.coupons if coupon.holds(self.now)]
         over = [item for item in one.items if item.ends <= self.now]
         if one.trial_end is not None and one.trial_end <= self.now:
             one.status = "active"
@@ -346,11 +357,18 @@ class Case:
 
     # What Stripe reckons
 
-    def _reckon(self, one: Subscription, lines: list[Line]) -> tuple[int, int]:
-        """Take discounts off the lines and tax them; return what is added, and the total."""
+    def _reckon(
+        self, one: Subscription, lines: list[Line], at: datetime | None = None
+    ) -> tuple[int, int]:
+        """Take discounts off the lines and tax them; return what is added, and the total.
+
+        Args:
+            at: when they are billed; None for now.
+        """
         for line in lines:
             line.off, line.taxes = {}, []
-        for coupon in sorted(one.coupons, key=lambda coupon: coupon.item is None):
+        holding = [coupon for coupon in one.coupons if coupon.holds(at or self.now)]
+        for coupon in sorted(holding, key=lambda coupon: coupon.item is None):
             its = [line for line in lines if not line.proration]
             its = [line for line in its if coupon.item in {None, line.item}]
             left = [max(line.amount - sum(line.off.values()), 0) for line in its]
@@ -394,7 +412,8 @@ class Case:
                 if any(item.price.kind == "metered" for item in items):
                     found[place] = None
                     continue
-                total = self._reckon(one, [line for item in items for line in self._lines(item)])[1]
+                lines = [line for item in items for line in self._lines(item)]
+                total = self._reckon(one, lines, min(item.ends for item in items))[1]
                 before = found.get(place, 0)
                 found[place] = None if before is None else before + total
         return found
@@ -403,7 +422,7 @@ class Case:
 
     def told(self, one: Subscription, *, expanded: bool = False) -> Json:
         """Return a subscription as Stripe has it."""
-        shown = [coupon for coupon in one.coupons if not coupon.hidden]
+        shown = [one for one in one.coupons if not one.hidden and one.holds(self.now)]
 
         def discounts(item: str | None) -> list[Any]:
             its = [coupon for coupon in shown if coupon.item == item]
@@ -454,14 +473,17 @@ class Case:
         self.events.append(event("invoice.paid", told, at=self.now))
         one.coupons = [coupon for coupon in one.coupons if not coupon.once]
 
-    def invoice(self, one: Subscription, lines: list[Line], reason: str) -> Json:
+    def invoice(
+        self, one: Subscription, lines: list[Line], reason: str, at: datetime | None = None
+    ) -> Json:
         """Return an invoice of lines; a customer's credit lowers what is due, and nothing else."""
-        total = self._reckon(one, lines)[1]
+        total = self._reckon(one, lines, at)[1]
         off: dict[str, int] = {}
         for line in lines:
             for id, amount in line.off.items():
                 off[id] = off.get(id, 0) + amount
-        named = [coupon.id for coupon in one.coupons if coupon.item is None]
+        holding = [coupon for coupon in one.coupons if coupon.holds(at or self.now)]
+        named = [coupon.id for coupon in holding if coupon.item is None]
         told = [_told_line(self._id("il"), one, line) for line in lines]
         return {
             "id": self._id("in"),
@@ -494,7 +516,7 @@ class Case:
     def preview(self, one: Subscription) -> Json:
         """Return what Stripe previews of a whole period."""
         lines = [line for item in one.items for line in self._lines(item)]
-        return self.invoice(one, lines, "upcoming")
+        return self.invoice(one, lines, "upcoming", min(item.ends for item in one.items))
 
     def next_invoices(self) -> dict[Place, datetime | None]:
         """Return when the next invoice comes, by currency and interval."""

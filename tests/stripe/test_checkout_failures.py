@@ -79,6 +79,33 @@ def test_a_checkout_that_stripe_fails_is_started_once_when_it_is_asked_again(
     assert len(it.stripe.world.all("checkout.session")) == 1
 
 
+@pytest.mark.parametrize("kind", ["500", "500_kept", "cut", "applied_then_cut"])
+@pytest.mark.parametrize("key", ["k-1", None])
+def test_a_change_that_cannot_be_on_its_way_any_more_is_made_under_another_key(
+    it: Shop, kind: str, key: str | None
+) -> None:
+    bought = it.subscribe()
+    fail(it, kind, ITEMS)
+    assert it.buy(key=key).status == 503
+    it.stripe.mend()
+    it.api.clock.now += 3 * MINUTE
+    again = it.buy(key=key)
+    assert (again.status, again.body["seats"]) == (201, 4)
+    assert it.quantities(bought["id"]) == {"cloud_pos_month": 4}
+    keys = {one.idempotency_key for one in it.asked("POST", ITEMS)}
+    assert len(keys) == (1 if kind == "applied_then_cut" else 2)
+    assert len(it.invoices(bought["id"])) == 2
+
+
+def test_a_checkout_that_stripe_keeps_a_failure_of_is_started_under_another_key(it: Shop) -> None:
+    fail(it, "500_kept", CHECKOUTS)
+    assert it.buy(key="k-1").status == 503
+    it.stripe.mend()
+    it.api.clock.now += 3 * MINUTE
+    assert it.buy(key="k-1").status == 201
+    assert len(it.stripe.world.all("checkout.session")) == 1
+
+
 def test_an_answer_that_was_cut_off_once_is_asked_for_again_and_found(it: Shop) -> None:
     bought = it.subscribe()
     fail(it, "applied_then_cut", ITEMS, times=1, mid_answer=False)

@@ -242,6 +242,34 @@ def test_of_two_subscriptions_the_first_is_written_and_the_other_provides() -> N
     assert found.target == 10 - INCLUDED - (INCLUDED + 2)
 
 
+@pytest.mark.parametrize(
+    ("sold_to", "count", "why"),
+    [
+        ([(0, 2)], INCLUDED + 2, ""),
+        ([(0, 2)], INCLUDED + 1, "other_items"),
+        ([(0, 2)], 0, "other_items"),
+        ([(0, 0)], 0, ""),
+        ([(0,), (0, 2)], INCLUDED * 2 + 2, ""),
+        ([(0,), (0, 2)], INCLUDED * 2 + 1, "other_items"),
+    ],
+)
+def test_seats_that_another_item_bills_and_nobody_needs_are_not_in_step(
+    sold_to: list[tuple[int, ...]], count: int, why: str
+) -> None:
+    told = [
+        report(
+            item(f"si_base_{number}", BASE, 1),
+            *(item(f"si_{number}_{n}", SEAT, its) for n, its in enumerate(quantities)),
+            id=f"sub_{number}",
+            started_at=BEGIN + timedelta(days=number),
+        )
+        for number, quantities in enumerate(sold_to)
+    ]
+    found = standing(*told, *holders(count))
+    said = seat_sync.verdict(found, SeatSyncs(), NOW, None)
+    assert (said.outcome, said.why) == ("left_alone" if why else "in_step", why)
+
+
 def test_one_that_is_unpaid_does_not_keep_another_from_being_written() -> None:
     second = report(item("si_s2", SEAT, 2), id="sub_2", started_at=BEGIN + timedelta(days=1))
     assert standing(sold(0, status="unpaid"), second).subscription.id == "sub_2"
@@ -402,23 +430,42 @@ def test_only_what_was_refused_waits() -> None:
 # What is given up
 
 
+LATER = NOW + timedelta(minutes=3)
+SIX = holders(INCLUDED + 3)
+
+
 @pytest.mark.parametrize(
-    ("now", "later", "why"),
+    ("now", "later", "what"),
     [
-        (sold(1), NOW, None),
-        (sold(2), NOW, "quantity_changed"),
-        (sold(1, status="past_due"), NOW, "status_changed"),
-        (sold(1, id="sub_9"), NOW, "status_changed"),
-        (sold(1), NOW + timedelta(hours=24), "key_expired"),
-        (report(item("si_seat", SEAT, 1, period_start=END)), NOW, "period_over"),
+        ([sold(1), *SIX], NOW, "again"),
+        ([sold(1), *SIX], LATER, "not_done"),
+        ([sold(1), *SIX], NOW - timedelta(hours=1), "not_done"),
+        ([sold(1), *holders(INCLUDED)], NOW, "under_way"),
+        ([sold(1), *holders(INCLUDED)], LATER, "target_changed"),
+        ([sold(1), *holders(INCLUDED + 9)], LATER, "target_changed"),
+        ([sold(2), *SIX], NOW, "under_way"),
+        ([sold(2), *SIX], LATER, "quantity_changed"),
+        ([sold(1, status="past_due"), *SIX], NOW, "status_changed"),
+        ([sold(1, id="sub_9"), *SIX], NOW, "status_changed"),
+        ([report(item("si_seat", SEAT, 1, period_start=END)), *SIX], NOW, "period_over"),
     ],
 )
-def test_a_step_that_must_not_be_taken_any_more(
-    now: StripeSubscriptionReported, later: datetime, why: str | None
+def test_what_becomes_of_a_step_that_was_not_done(
+    now: list[Fact], later: datetime, what: str
 ) -> None:
     unanswered = Unanswered(STARTED, NOW)
-    assert seat_sync.given_up(unanswered, standing(now, at=NOW), later) == why
+    syncs = SeatSyncs(unanswered=SeatSyncs().unanswered.set(TEAM, unanswered))
+    assert seat_sync.carry_on(unanswered, standing(*now, at=NOW), syncs, later) == what
 
 
 def test_a_step_on_what_is_gone_is_given_up() -> None:
-    assert seat_sync.given_up(Unanswered(STARTED, NOW), None, NOW) == "status_changed"
+    said = seat_sync.carry_on(Unanswered(STARTED, NOW), None, SeatSyncs(), NOW)
+    assert said == "status_changed"
+
+
+def test_what_was_given_up_does_not_wait_as_what_stripe_refused() -> None:
+    soon = NOW + timedelta(minutes=30)
+    for code in ("not_done", "target_changed", "key_expired", "period_over"):
+        syncs = account(STARTED, replace(FAILED, code=code, card=False)).seat_syncs
+        found = standing(sold(1), *holders(INCLUDED + 3), at=soon)
+        assert seat_sync.verdict(found, syncs, soon, QUIET).outcome == "due"

@@ -110,7 +110,7 @@ def perform(
 ) -> Answer:
     """Answer a call; one that repeats an idempotency key gets the first answer again."""
     request_id = world.new_id("req")
-    asked = json.dumps([method, path, params], sort_keys=True, default=str)
+    asked = _asked(method, path, params)
     known = kept.get(key) if key and method == "POST" else None
     if known is not None and world.clock - known.at < DAY:
         if known.asked != asked:
@@ -144,6 +144,21 @@ def perform(
     if key and method == "POST":
         kept[key] = Kept(asked, result, world.clock)
     return result
+
+
+def fail_for_good(
+    world: World, kept: dict[str, Kept], method: str, path: str, params: Json, key: str | None
+) -> Answer:
+    """Answer 500 without doing anything, and keep that as the answer to an idempotency key."""
+    error = ApiError(500, "An unknown error occurred", kind="api_error")
+    result = Answer(500, error.answer(), world.new_id("req"))
+    if key and method == "POST":
+        kept.setdefault(key, Kept(_asked(method, path, params), result, world.clock))
+    return result
+
+
+def _asked(method: str, path: str, params: Json) -> str:
+    return json.dumps([method, path, params], sort_keys=True, default=str)
 
 
 def _all_seen(path: str, params: Params) -> None:

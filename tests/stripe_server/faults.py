@@ -11,6 +11,7 @@ KINDS = (
     "applied_then_cut",
     "429",
     "500",
+    "500_kept",
     "refused",
     "not_allowed",
     "wrong_key",
@@ -23,7 +24,8 @@ class Fault:
 
     Attributes:
         kind: "cut" reads the request and breaks off in the midst of the answer, without having done
-            anything; "applied_then_cut" does it, and then breaks off
+            anything; "applied_then_cut" does it, and then breaks off; "500_kept" does nothing, and is
+            what its idempotency key is answered from then on
         times: how many requests it befalls; None: all, until `mend`
         method: only requests of this method
         path: only requests whose path begins so

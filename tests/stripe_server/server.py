@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 import stripe as sdk
 
 from tests.stripe_server import checkout, cycles, refunds, routes
-from tests.stripe_server.calls import Answer, Kept, perform
+from tests.stripe_server.calls import Answer, Kept, fail_for_good, perform
 from tests.stripe_server.delivery import Delivery, in_disorder, post
 from tests.stripe_server.errors import ApiError, Json
 from tests.stripe_server.faults import KINDS, Fault
@@ -116,6 +116,11 @@ class StripeServer:
             answer = perform(self.world, self._kept, method, path, params, key, version)
             cycles.advance(self.world, self.clock)
         return answer
+
+    def fail_for_good(self, method: str, path: str, params: Json, key: str | None) -> Answer:
+        """Answer 500, now and whenever the idempotency key is used again."""
+        with self._lock:
+            return fail_for_good(self.world, self._kept, method, path, params, key)
 
     def _call(self, method: str, path: str, params: Json | None, key: str | None = None) -> Json:
         answer = self.perform(method, path, params or {}, key)

@@ -93,6 +93,10 @@ class Handler(BaseHTTPRequestHandler):
         if fault is not None and fault.kind == "cut":
             self._cut(mid_answer=fault.mid_answer)
             return
+        if fault is not None and fault.kind == "500_kept":
+            key = self.headers.get("Idempotency-Key")
+            self._send(stripe.fail_for_good(method, path, params, key))
+            return
         refusal = self._refusal(fault.kind if fault else "")
         answer = refusal or self._perform(method, path, params)
         if fault is not None and fault.kind == "applied_then_cut":
