@@ -49,8 +49,12 @@ _NOTICES: Final = {
 _UNKNOWN: Final[dict[Unknown, str]] = {
     "by_use": "Some of it is billed by use: what a period costs is known when it is over.",
     "not_told": (
-        "What a period costs is not known here: it depends on items, tiers, packages, discounts or"
-        " taxes that Stripe has not told."
+        "What a period costs is not known here: it depends on items, tiers, packages or taxes that"
+        " Stripe has not told."
+    ),
+    "discounted": (
+        "What the next period costs is not known here: there is a discount, and Stripe has not told"
+        " whether it is for that period, too."
     ),
 }
 _TOO_MANY: Final = (
@@ -156,10 +160,15 @@ class BillingView(NamedTuple):
 
 
 class About(NamedTuple):
-    """What is to be read from Stripe for a view, by Stripe's ids."""
+    """What is to be read from Stripe for a view, by Stripe's ids.
+
+    Attributes:
+        invoices: of those on record, the newest: as many as a view has.
+    """
 
     subscriptions: tuple[str, ...]
     customers: tuple[str, ...]
+    invoices: tuple[str, ...]
 
 
 class Live(NamedTuple):
@@ -197,7 +206,9 @@ def about(asked: AccountAt) -> About:
     shown = _shown(list(side.subscriptions.values()), at)
     customers = [one.customer for one in shown if one.customer is not None]
     return About(
-        tuple(one.id for one in shown), tuple(dict.fromkeys([*customers, *side.customers]))
+        tuple(one.id for one in shown),
+        tuple(dict.fromkeys([*customers, *side.customers])),
+        tuple(one.id for one in _known_invoices(asked)[:INVOICES_MAX]),
     )
 
 

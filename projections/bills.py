@@ -6,8 +6,9 @@
 
 An amount is only given where it follows from what Stripe has told. Stripe's own preview goes first.
 Without one, an item costs what its quantity makes of its unit amount, or what a line of an invoice
-had for the same price and quantity over a whole period. What else goes into a total (discounts,
-taxes that are added) is taken from the last invoice of a whole period, if all of it still holds.
+had for the same price and quantity over a whole period. Taxes that are added are taken from the
+last invoice of a whole period, if all of it still holds. With a discount there is no total: nothing
+on record says when it ends, and the next invoice may be without it.
 
 Items that are paid at different intervals are different bills, also of one subscription.
 
@@ -31,7 +32,7 @@ from ledger.streams.stripe import (
 )
 from ledger.streams.stripe_state import StripeInvoice, StripeSubscription
 
-Unknown = Literal["by_use", "not_told"]
+Unknown = Literal["by_use", "discounted", "not_told"]
 METERED: Final = "metered"
 # In a tiered price's bill, a line of one may be a tier's flat fee instead of a unit.
 _UNITS_MIN: Final = 2
@@ -283,9 +284,11 @@ def _reckoned(
     if latest is not None and all(told.invoice != latest for told in invoices):
         # A customer's own discount is not told with the subscription, but shows on that invoice.
         return found._replace(unknown="not_told")
-    last = _last(items, invoices)
-    if not _adds_or_takes_off(subscription, items, invoices):
+    if _is_discounted(subscription, items, invoices):
+        return found._replace(unknown="discounted")
+    if not _may_add_tax(items, invoices):
         return _totalled(found, _Sums((), 0))
+    last = _last(items, invoices)
     sums = _still_held(subscription, items, charges, last) if last else None
     return found._replace(unknown="not_told") if sums is None else _totalled(found, sums)
 
@@ -379,32 +382,34 @@ def _last(
     return None
 
 
-def _discounts(subscription: StripeSubscription, items: Sequence[StripeItem]) -> set[str | None]:
-    return {*subscription.told.discounts, *(id for item in items for id in item.discounts)}
-
-
-def _adds_or_takes_off(
+def _is_discounted(
     subscription: StripeSubscription,
     items: Sequence[StripeItem],
     invoices: Sequence[StripeInvoiceReported],
 ) -> bool:
-    """Tell whether a period may cost something else than its items do.
+    """Tell whether a discount may be taken off the next invoice, or was taken off the last.
 
-    A customer's own discount is not told with the subscription, but shows on its invoices; so does
-    tax in shapes that do not tell the rates.
+    A customer's own is not told with the subscription, but shows on its invoices.
     """
-    if _discounts(subscription, items) or not all(item.terms for item in items):
+    last = _newest(invoices)
+    told = subscription.told.discounts or any(item.discounts for item in items)
+    return bool(told or (last is not None and last.discounts))
+
+
+def _may_add_tax(items: Sequence[StripeItem], invoices: Sequence[StripeInvoiceReported]) -> bool:
+    """Tell whether tax may be added; in shapes that do not tell the rates it shows on invoices."""
+    taxes = {item.terms.tax if item.terms else None for item in items}
+    if "added" in taxes or not all(item.terms for item in items):
         return True
-    taxes = {item.terms.tax for item in items if item.terms}
-    if "added" in taxes:
-        return True
-    last = next((told for told in invoices if told.lines and told.status != "draft"), None)
-    if last is None:
+    last = _newest(invoices)
+    if last is None or None not in taxes:
         return False
     sums = _sums(last)
-    if sums is None:
-        return bool(last.discounts) or None in taxes
-    return bool(last.discounts) or (None in taxes and sums.tax != 0)
+    return sums is None or sums.tax != 0
+
+
+def _newest(invoices: Sequence[StripeInvoiceReported]) -> StripeInvoiceReported | None:
+    return next((told for told in invoices if told.lines and told.status != "draft"), None)
 
 
 def _still_held(
@@ -413,11 +418,7 @@ def _still_held(
     charges: Sequence[Charge],
     told: StripeInvoiceReported,
 ) -> _Sums | None:
-    """Return what an invoice adds and takes off, if it was for what there is now, and nothing else.
-
-    A discount for one invoice is spent by it: so it counts only where the subscription was reported
-    with it after the invoice was made.
-    """
+    """Return what an invoice adds, if it was for what there is now, and nothing else."""
     ids = {item.id for item in items}
     if any(line.proration or line.item not in ids for line in told.lines):
         return None
@@ -426,18 +427,9 @@ def _still_held(
         if charge.amount != _by_lines(subscription, charge.item, told):
             return None
     sums = _sums(told)
-    if sums is None or sums.other:
-        return None
-    taken = {id for id, _ in sums.discounts}
-    if taken != _discounts(subscription, items) or (taken and not _outlived(subscription, told)):
+    if sums is None or sums.other or sums.discounts:
         return None
     return sums if all(_taxed_alike(item, told) for item in items) else None
-
-
-def _outlived(subscription: StripeSubscription, told: StripeInvoiceReported) -> bool:
-    made, itemised = told.invoiced_at or told.created, subscription.itemised
-    said = min(subscription.told.created, (itemised or subscription.told).created)
-    return said > made if told.billing_reason == "subscription_create" else said >= made
 
 
 def _taxed_alike(item: StripeItem, told: StripeInvoiceReported) -> bool:
