@@ -444,6 +444,10 @@ class StripeGateway:
         params: Any = {"customer": customer, "limit": count}
         return self._ask_in_place(lambda: retrieved(self.hasty.v1.invoices.list(params)))
 
+    def invoice_in_haste(self, id: str) -> Retrieved:
+        """Return an invoice; of a long one the first lines."""
+        return self._ask_in_place(lambda: retrieved(self.hasty.v1.invoices.retrieve(id)))
+
     # Changing
 
     def start_checkout(self, params: dict[str, Any], idempotency_key: str) -> dict[str, Any]:
@@ -462,24 +466,26 @@ class StripeGateway:
             StripeRefused: it is over already, one way or the other.
         """
         sessions = self.patient.v1.checkout.sessions
-        self._ask(lambda: sessions.expire(id))
+        self._ask(lambda: retrieved(sessions.expire(id)))
 
     def set_quantity(self, item: str, params: dict[str, Any], idempotency_key: str) -> None:
         """Change an item of a subscription."""
         options: Any = {"idempotency_key": idempotency_key}
         items = self.changing.v1.subscription_items
-        self._ask(lambda: items.update(item, params, options))  # type: ignore[arg-type]
+        self._ask(lambda: retrieved(items.update(item, params, options)))  # type: ignore[arg-type]
 
     def add_item(self, params: dict[str, Any], idempotency_key: str) -> None:
         """Add an item to a subscription."""
         options: Any = {"idempotency_key": idempotency_key}
-        self._ask(lambda: self.changing.v1.subscription_items.create(params, options))  # type: ignore[arg-type]
+        items = self.changing.v1.subscription_items
+        self._ask(lambda: retrieved(items.create(params, options)))  # type: ignore[arg-type]
 
     def open_portal(self, params: dict[str, Any], idempotency_key: str) -> str:
         """Open the Customer Portal, and answer its address: a secret of the customer's."""
         options: Any = {"idempotency_key": idempotency_key}
         sessions = self.changing.v1.billing_portal.sessions
-        return str(self._ask(lambda: sessions.create(params, options)).url)  # type: ignore[arg-type]
+        found = self._ask(lambda: retrieved(sessions.create(params, options)))  # type: ignore[arg-type]
+        return str(found.object["url"])
 
     def set_billed_seats(self, change: SeatChange, idempotency_key: str) -> Retrieved:
         """Set how many of an item a subscription has; answers the subscription, with its invoice.
@@ -529,11 +535,27 @@ def _terms(price: dict[str, Any]) -> tuple[str | None, int | None, str | None]:
 
 
 def retrieved(answer: Any) -> Retrieved:
-    """Answer an object of the library's as plain JSON, and when Stripe said it."""
+    """Return an object of the library's as plain JSON, and when Stripe said it.
+
+    Raises:
+        StripeUnavailable: it is none of Stripe's objects; something before it answered, it may be.
+    """
+    if not _is_whole(answer):
+        raise StripeUnavailable("Stripe does not answer with one of its objects")
     at = answer.last_response.headers.get("Date")
     # Stripe dates its answers; a proxy that takes that away leaves us our own clock.
     moment = parsedate_to_datetime(at) if at else datetime.now(UTC).replace(microsecond=0)
     return Retrieved(answer.to_dict(for_json=True), moment)
+
+
+def _is_whole(answer: Any) -> bool:
+    """Tell whether an answer is an object of Stripe's: not null, a word, a list, or `{}`."""
+    if not hasattr(answer, "last_response") or not isinstance(getattr(answer, "object", None), str):
+        return False
+    if answer["object"] == "list":
+        its = getattr(answer, "data", None)
+        return isinstance(its, list) and all(hasattr(one, "to_dict") for one in its)
+    return answer["object"] == "invoice" or isinstance(getattr(answer, "id", None), str)
 
 
 def asking(ask: Callable[[], AnswerT]) -> AnswerT:

@@ -36,7 +36,7 @@ class BillingRead(NamedTuple):
     Attributes:
         subscriptions: by id, with their discounts and coupons.
         previews: by subscription; one that Stripe does not preview has none.
-        invoices: of all customers.
+        invoices: of all customers, and those that were wanted in any case.
     """
 
     subscriptions: dict[str, dict[str, Any]]
@@ -48,10 +48,15 @@ def read_billing(
     stripe: StripeGateway,
     subscriptions: Sequence[str],
     customers: Sequence[str],
+    known_invoices: Sequence[str],
     *,
     invoices: int,
 ) -> BillingRead:
     """Read subscriptions, what they cost, and the latest invoices of customers.
+
+    Args:
+        known_invoices: ids of those that are wanted in any case. A customer that pays for others as
+            well may have so many later ones that they are asked for one by one.
 
     Raises:
         TooMuchToRead: Stripe was not asked.
@@ -64,13 +69,19 @@ def read_billing(
     asks += [partial(_invoices, stripe, customer, invoices) for customer in customers]
     if len(asks) > ASKS_MAX:
         raise TooMuchToRead(f"{len(subscriptions)} subscriptions are too many to read at once")
+    ends_at = time.monotonic() + WITHIN_S
+    count = len(subscriptions)
     with stripe.place():
         found = in_time(asks, WITHIN_S)
-    count = len(subscriptions)
+        listed = [invoice for one in found[2 * count :] if one for invoice in one.object["data"]]
+        missing = [id for id in known_invoices if all(one["id"] != id for one in listed)]
+        more = in_time(
+            [partial(_invoice, stripe, id) for id in missing], ends_at - time.monotonic()
+        )
     return BillingRead(
         {id: one.object for id, one in zip(subscriptions, found, strict=False) if one},
         {id: one.object for id, one in zip(subscriptions, found[count:], strict=False) if one},
-        [invoice for one in found[2 * count :] if one for invoice in one.object["data"]],
+        [*listed, *(one.object for one in more if one)],
     )
 
 
@@ -140,6 +151,13 @@ def _invoices(stripe: StripeGateway, customer: str, count: int) -> Retrieved | N
     try:
         return stripe.invoices(customer, count)
     except StripeRefused:  # of a customer that was deleted
+        return None
+
+
+def _invoice(stripe: StripeGateway, id: str) -> Retrieved | None:
+    try:
+        return stripe.invoice_in_haste(id)
+    except StripeRefused:  # of another Stripe account, or mode
         return None
 
 

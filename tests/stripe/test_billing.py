@@ -158,19 +158,49 @@ def test_what_is_included_in_the_prices_is_not_added_again(it: Shop) -> None:
     assert (view["lines"], view["total"]) == ([line("base", 1, 4900)], 4900)
 
 
-def test_without_stripe_a_discount_and_tax_are_those_of_the_last_whole_period(it: Shop) -> None:
+def test_without_stripe_tax_is_that_of_the_last_whole_period(it: Shop) -> None:
     bought = it.subscribe(**SHOP, seats=5)
     rate = {"display_name": "VAT", "percentage": "20", "inclusive": "false"}
-    coupon = it.stripe.post("/v1/coupons", {"percent_off": 10, "duration": "forever"})
-    changes = {
-        "discounts": [{"coupon": coupon["id"]}],
-        "default_tax_rates": [it.stripe.post("/v1/tax_rates", rate)["id"]],
-    }
-    it.stripe.post(f"/v1/subscriptions/{bought['id']}", changes)
+    rates = {"default_tax_rates": [it.stripe.post("/v1/tax_rates", rate)["id"]]}
+    it.stripe.post(f"/v1/subscriptions/{bought['id']}", rates)
     moved(it, days=32)
     view = offline(it)
-    assert [one["kind"] for one in view["lines"]] == ["base", "seats", "discount", "tax"]
-    assert view["total"] == it.billing()["total"] == 7020
+    assert [one["kind"] for one in view["lines"]] == ["base", "seats", "tax"]
+    assert view["total"] == it.billing()["total"] == 7800
+
+
+@pytest.mark.parametrize("months", [1, 2, 3])
+@pytest.mark.parametrize(
+    "duration",
+    [
+        {"duration": "once"},
+        {"duration": "repeating", "duration_in_months": 2},
+        {"duration": "forever"},
+    ],
+    ids=lambda one: one["duration"],
+)
+def test_a_discount_that_may_end_is_never_taken_for_one_that_lasts(
+    capped: Shop, duration: Json, months: int
+) -> None:
+    coupon = capped.stripe.post("/v1/coupons", {"percent_off": 50, **duration})
+    customer = capped.stripe.post("/v1/customers", {})["id"]
+    (price,) = capped.stripe.get("/v1/prices", {"lookup_keys": ["cloud_pos_month"]})["data"]
+    asked = {
+        "customer": customer,
+        "items": [{"price": price["id"], "quantity": 2}],
+        "discounts": [{"coupon": coupon["id"]}],
+        "metadata": {"keyfold_account": "acme"},
+    }
+    bought = capped.stripe.post("/v1/subscriptions", asked)
+    capped.deliver()
+    for _ in range(months - 1):
+        moved(capped, days=31)
+    told, without = capped.billing(), offline(capped)
+    moved(capped, days=32)
+    paid = capped.invoices(bought["id"])[-1]
+    assert paid[1] == told["total"]
+    assert without["total"] in (None, told["total"])
+    assert without["notice"] or without["total"] is not None
 
 
 def test_without_stripe_the_answer_says_as_of_when_it_is(it: Shop) -> None:
@@ -384,3 +414,40 @@ def test_the_example_bills_as_it_says(
     view = it.billing()
     assert (view["total"], view["interval"]) == (total, interval)
     assert view["seats"] == {"included": 3, "total": max(users, 3), "used": 0}
+
+
+@pytest.mark.parametrize("kind", ["null", "list", "word", "empty"])
+@pytest.mark.parametrize(
+    "path", ["/v1/subscriptions/", "/v1/invoices/create_preview", "/v1/invoices"]
+)
+def test_an_answer_that_is_no_object_is_as_good_as_none(capped: Shop, kind: str, path: str) -> None:
+    capped.subscribe(seats=2)
+    without = figures(offline(capped))
+    capped.stripe.fail(kind, path=path)
+    view = capped.billing()
+    assert view["live"] is False
+    assert figures(view) == without
+    capped.stripe.mend()
+
+
+def test_an_accounts_own_invoice_has_its_page_however_many_others_the_customer_has(
+    capped: Shop,
+) -> None:
+    bought = capped.subscribe(seats=2)
+    (price,) = capped.stripe.get("/v1/prices", {"lookup_keys": ["integrations_growth_month"]})[
+        "data"
+    ]
+    for _ in range(12):
+        capped.stripe.advance(hours=1)
+        capped.stripe.post(
+            "/v1/subscriptions",
+            {
+                "customer": bought["customer"],
+                "items": [{"price": price["id"]}],
+                "metadata": {"keyfold_account": "beta"},
+            },
+        )
+    capped.deliver()
+    (own,) = capped.billing()["invoices"]
+    assert own["url"] is not None
+    assert len(capped.billing("beta")["invoices"]) == 10

@@ -106,6 +106,41 @@ def test_a_checkout_that_stripe_keeps_a_failure_of_is_started_under_another_key(
     assert len(it.stripe.world.all("checkout.session")) == 1
 
 
+@pytest.mark.parametrize("kind", ["null", "list", "word", "empty"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/v1/subscriptions"), ("POST", ITEMS), ("GET", CHECKOUTS)],
+    ids=str,
+)
+def test_an_answer_that_is_no_object_is_none_and_the_change_is_made_once(
+    it: Shop, kind: str, method: str, path: str
+) -> None:
+    bought = it.subscribe()
+    if path == CHECKOUTS:
+        it.buy(product="integrations", tier="growth")
+        it.stripe.fail(kind, method=method, path=path)
+        got = it.buy(product="integrations", tier="growth", seats=3)
+    else:
+        it.stripe.fail(kind, method=method, path=path)
+        got = it.buy(key="k-1")
+    assert (got.status, got.code) == (503, "stripe_unavailable")
+    it.stripe.mend()
+    assert it.buy(key="k-1").body["seats"] == 4
+    assert it.quantities(bought["id"]) == {"cloud_pos_month": 4}
+
+
+@pytest.mark.parametrize("kind", ["null", "list", "word", "empty"])
+@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/prices"), ("POST", CHECKOUTS)], ids=str)
+def test_a_checkout_that_stripe_answers_with_no_object_is_not_begun(
+    it: Shop, kind: str, method: str, path: str
+) -> None:
+    it.stripe.fail(kind, method=method, path=path)
+    got = it.buy()
+    assert (got.status, got.code) == (503, "stripe_unavailable")
+    assert it.facts(StripeCheckoutStarted) == []
+    assert it.portal().status != 500
+
+
 def test_an_answer_that_was_cut_off_once_is_asked_for_again_and_found(it: Shop) -> None:
     bought = it.subscribe()
     fail(it, "applied_then_cut", ITEMS, times=1, mid_answer=False)

@@ -15,7 +15,13 @@ KINDS = (
     "refused",
     "not_allowed",
     "wrong_key",
+    "null",
+    "list",
+    "word",
+    "empty",
 )
+# What is answered with 200 by something before Stripe.
+ODD: dict[str, object] = {"null": None, "list": [], "word": "x", "empty": {}}
 
 
 @dataclass
@@ -24,8 +30,9 @@ class Fault:
 
     Attributes:
         kind: "cut" reads the request and breaks off in the midst of the answer, without having done
-            anything; "applied_then_cut" does it, and then breaks off; "500_kept" does nothing, and is
-            what its idempotency key is answered from then on
+            anything; "applied_then_cut" does it, and then breaks off; "500_kept" does nothing, and
+            is what its idempotency key is answered from then on; those of `ODD` do it, and answer
+            with something else than the object
         times: how many requests it befalls; None: all, until `mend`
         method: only requests of this method
         path: only requests whose path begins so

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from tests.stripe_server.calls import Answer
 from tests.stripe_server.errors import ApiError, Json
+from tests.stripe_server.faults import ODD
 from tests.stripe_server.forms import decode
 from tests.stripe_server.shapes import ShapeDeviation
 
@@ -102,6 +103,9 @@ class Handler(BaseHTTPRequestHandler):
         if fault is not None and fault.kind == "applied_then_cut":
             self._cut(mid_answer=fault.mid_answer)
             return
+        if fault is not None and fault.kind in ODD:
+            odd: Any = ODD[fault.kind]
+            answer = answer._replace(body=odd)
         self._send(answer)
 
     def _perform(self, method: str, path: str, params: Json) -> Answer:
