@@ -6,8 +6,9 @@ Each check answers the field errors it found, so that a request is told all of t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from commands.ports import Ports
@@ -84,23 +85,33 @@ def without_codes(ports: Ports, value: str) -> str:
 
     Which those are is told as for `text_holds_code`, so what is returned is a text without codes.
     """
-    return codes.mask_possible(
-        value, ports.catalog.prefixes, lambda code: _any_key(ports, [ports.codes.key_id(code)])
-    )
+    return codes.mask_possible(value, ports.catalog.prefixes, partial(_known, ports))
+
+
+def any_known(ports: Ports, possible: Iterable[str]) -> bool:
+    """Tell whether the ledger has a key of any of these codes, with one look-up for all of them.
+
+    Of more than `POSSIBLE_CODES_MAX` it is not asked: somebody made them up, and they are refused.
+    """
+    distinct: set[str] = set()
+    for code in possible:
+        distinct.add(code)
+        if len(distinct) > POSSIBLE_CODES_MAX:
+            return True
+    return bool(_known(ports, distinct))
 
 
 def _has_key(ports: Ports, value: str) -> bool:
-    ids: set[str] = set()
-    for code in codes.possible_codes(value, ports.catalog.prefixes):
-        ids.add(ports.codes.key_id(code))
-        if len(ids) > POSSIBLE_CODES_MAX:
-            return True
-    return _any_key(ports, sorted(ids))
+    return any_known(ports, codes.possible_codes(value, ports.catalog.prefixes))
 
 
-def _any_key(ports: Ports, ids: Sequence[str]) -> bool:
-    known = ports.book.load_many(KEY, [key.stream_id(id) for id in ids]) if ids else {}
-    return any(found.version for found in known.values())
+def _known(ports: Ports, possible: Collection[str]) -> Collection[str]:
+    """Return those codes that the ledger has a key of; of very many, all."""
+    if not possible or len(possible) > POSSIBLE_CODES_MAX:
+        return possible
+    streams = {code: key.stream_id(ports.codes.key_id(code)) for code in possible}
+    found = ports.book.load_many(KEY, sorted(streams.values()))
+    return {code for code, stream in streams.items() if found[stream].version}
 
 
 def within(pointer: str, value: int, largest: int) -> list[FieldError]:

@@ -53,7 +53,9 @@ def occupy_seat(
         NotPermitted: by a session that may not manage the users by whom the product is billed.
         VersionMismatch, HolderInOtherTier, NoSeatAvailable: in this order.
     """
-    checks.refuse_if(_errors(ports, wanted))
+    errors = _errors(ports, wanted)
+    if errors != [FieldError("/label", checks.HOLDS_CODE)] or not _keeps_label(ports, wanted):
+        checks.refuse_if(errors)
     checks.permit_product(ports.catalog, stamp, wanted.product)
 
     def attempt() -> Occupied:
@@ -80,6 +82,14 @@ def occupy_seat(
         return Occupied(appended.loaded[0], seat is None, appended.position)
 
     return deciding(attempt, ports.book.lock(ACCOUNT, wanted.account))
+
+
+def _keeps_label(ports: Ports, wanted: Sitting) -> bool:
+    """Tell whether a holder sits there already, with this label: it was taken when it was given,
+    and refusing it now would only keep a program from saying again where its holder sits.
+    """
+    seat = ports.book.load(ACCOUNT, wanted.account).state.seat(wanted.product, wanted.holder)
+    return seat is not None and ports.texts.open(seat.label) == wanted.label
 
 
 def _label(ports: Ports, stamp: Stamp, wanted: Sitting, seat: Seat | None) -> Sealed | None:

@@ -21,7 +21,7 @@ import itertools
 import re
 import string
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -187,13 +187,10 @@ def whole_codes(prefixes: frozenset[str]) -> re.Pattern[str]:
 def holds_code(text: str, prefixes: frozenset[str]) -> bool:
     """Tell whether a text surely has a whole code in it, however it is spelled (`tidy`).
 
-    Surely: with dashes between its groups, or with a digit in it. A code of letters alone, without
-    dashes, looks like words (`POS Till Nord West`); see `possible_codes`.
+    Surely: with dashes between its groups, or in one piece with a digit in it. In other spellings a
+    code looks like words (`POS till 4477 Graz`); see `possible_codes`.
     """
-    tidied = tidy(text)
-    if any(match[1] in prefixes for match in _DASHED.finditer(tidied)):
-        return True
-    return any(not _letters_only(code) for code in possible_codes(text, prefixes))
+    return any(True for _ in _sure(tidy(text), prefixes))
 
 
 def possible_codes(text: str, prefixes: frozenset[str]) -> Iterator[str]:
@@ -204,29 +201,48 @@ def possible_codes(text: str, prefixes: frozenset[str]) -> Iterator[str]:
         yield "-".join(match.groups())
 
 
-def mask_possible(text: str, prefixes: frozenset[str], is_code: Callable[[str], bool]) -> str:
-    """Return the text in one spelling (`tidy`), with what may be codes masked; or, without any, as
-    it is.
+def mask_possible(
+    text: str, prefixes: frozenset[str], which: Callable[[list[str]], Collection[str]]
+) -> str:
+    """Return the text in one spelling (`tidy`), with the codes in it masked; or, without any, as it
+    is. No text that is returned has a code in it.
 
     Args:
-        is_code: tells of a code of letters alone without dashes, which may be words, whether it is
-            one. Any other is taken for one, so that nobody finds out which there are.
+        which: given what may be codes and may be words, all of a text at once, tells which of them
+            are codes. It is asked again when masking has brought others together.
     """
+    while (masked := _masked(text, prefixes, which)) != text:
+        text = masked
+    return text
+
+
+def _masked(
+    text: str, prefixes: frozenset[str], which: Callable[[list[str]], Collection[str]]
+) -> str:
     tidied = tidy(text)
+    sure = {(match.start(), match[1]) for match in _sure(tidied, prefixes)}
+    found = sorted(_possible(tidied, prefixes), key=re.Match.start)
+    codes = {match: "-".join(match.groups()) for match in found}
+    unsure = dict.fromkeys(
+        code for match, code in codes.items() if (match.start(), match[1]) not in sure
+    )
+    known = which(list(unsure)) if unsure else ()
     shown, end = "", 0
-    for match in sorted(_possible(tidied, prefixes), key=re.Match.start):
-        code = "-".join(match.groups())
-        sure = not _letters_only(code) or _DASHED.match(tidied, match.start()) is not None
-        if not sure and not is_code(code):
+    for match, code in codes.items():
+        start = match.start()
+        if (start, match[1]) not in sure and code not in known:
             continue
-        if match.start() >= end:
-            shown += tidied[end : match.start()] + mask(code)
+        if start >= end:
+            shown += tidied[end:start] + mask(code)
         end = max(end, match.end(4))
     return shown + tidied[end:] if end else text
 
 
-def _letters_only(code: str) -> bool:
-    return code.replace("-", "").isalpha()
+def _sure(tidied: str, prefixes: frozenset[str]) -> Iterator[re.Match[str]]:
+    yield from (match for match in _DASHED.finditer(tidied) if match[1] in prefixes)
+    for match in _PIECE.finditer(tidied):
+        if match[1] in prefixes and not match[2].isalpha():
+            yield match
 
 
 def _possible(tidied: str, prefixes: frozenset[str]) -> Iterator[re.Match[str]]:
@@ -241,4 +257,7 @@ def _possible_with(prefix: str) -> re.Pattern[str]:
 
 
 _DASHED = re.compile(r"(?=([A-Z]{2,8})(?: *-[- ]*[A-Z2-9]{4}){3})")
-_LOOSE = r"[^A-Z0-9]*([A-Z2-9]{4})"
+_PIECE = re.compile(r"(?<![A-Z0-9])([A-Z]{2,8})([A-Z2-9]{12})(?![A-Z0-9])")
+# Between two groups: what `parse` forgives, however much of it, or a little of anything else; but
+# not the dots of a masked code, whose last group would go together with the words after it.
+_LOOSE = r"(?:[- ]*|[^A-Z0-9•]{0,12})([A-Z2-9]{4})"

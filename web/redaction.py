@@ -92,7 +92,7 @@ class Redactor:
 
     def scrub_all(self, text: str) -> str:
         """Return the text with everything masked that may be a code, and tokens cut."""
-        return self.scrub(mask_possible(text, self._prefixes, lambda _code: True))
+        return self.scrub(mask_possible(text, self._prefixes, lambda codes: codes))
 
 
 def _unquoted(url: str) -> Iterator[str]:

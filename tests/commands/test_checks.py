@@ -8,6 +8,8 @@ from itertools import islice, product
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from commands import checks
@@ -25,9 +27,13 @@ from commands.release_seat import release_seat
 from commands.reveal_codes import reveal_codes
 from commands.revoke_key import revoke_key
 from commands.terminate_subscription import terminate_subscription
+from ledger import codes
+from ledger.book import Change
 from ledger.catalog import builtin
 from ledger.refusals import FieldError, InvalidRequest, SeatNotOccupied
-from tests.worlds import INT_ORDER, NOON, POS_ORDER, SECOND, ports, recorded, stamp
+from ledger.streams import account as account_stream
+from ledger.streams.account import SeatOccupied
+from tests.worlds import INT_ORDER, NOON, POS_ORDER, SECOND, issue, ports, recorded, stamp
 
 CATALOG = builtin()
 PRODUCTS = "must be one of cloud_pos, integrations"
@@ -328,6 +334,10 @@ def test_no_text_may_hold_a_whole_code(spell: Callable[[str], str], around: str)
         "INT 2024 plan 2025",
         "cus_NffrFeUfNV2Hib, in_1OqLsZ2eZvKYlo2CXkaFhQ1b",
         "0b4f2c7e-6f0e-4b57-9f5b-0f5dbb3f6a11",
+        "POS till 4477 Graz",
+        "POS-••••-••••-7K2M replaced",
+        "POS-••••-••••-7K2M: duplicate",
+        "POS-••••-••••-7K2M POS-••••-••••-8ABC both lost",
     ],
 )
 def test_words_and_ids_are_no_codes(text: str) -> None:
@@ -340,6 +350,57 @@ def test_a_code_that_nobody_issued_is_none_of_the_texts_business_unless_it_looks
     for text in ("POS-ABCD-EFGH-JKLM", "pos-2345-abcd-wxyz.", "POS2345ABCDWXYZ"):
         assert checks.text(world, "/note", text) == [FieldError("/note", checks.HOLDS_CODE)]
     assert checks.text(world, "/note", "POS ABCD EFGH JKLM") == []
+
+
+GAPS = st.text("-- –—−\t\u00a0\u3000", max_size=20)
+AROUND = st.sampled_from(["", "Sold ", "x", "22", ", by phone", " Wien", "• ", "POS ", "_"])
+UNSEEN = st.sampled_from(["", "\u200b", "\u00ad", "'", "”"])
+
+
+@pytest.fixture(scope="module")
+def keyed() -> tuple[Ports, list[str]]:
+    """Return a ledger with keys, and codes of two: one has a digit, one is of letters alone."""
+    world = ports()
+    keys = issue_keys(world, stamp(), replace(POS_ORDER, count=60)).keys
+    plain = next(one.code for one in keys if one.code.replace("-", "").isalpha())
+    return world, [keys[0].code, plain]
+
+
+@given(st.integers(0, 1), st.tuples(GAPS, GAPS, GAPS), AROUND, AROUND, UNSEEN, st.booleans())
+def test_a_code_of_ours_is_found_however_it_may_be_typed(
+    keyed: tuple[Ports, list[str]],
+    which: int,
+    gaps: tuple[str, str, str],
+    before: str,
+    after: str,
+    unseen: str,
+    lower: bool,
+) -> None:
+    world, codes_of_ours = keyed
+    code = codes_of_ours[which]
+    spelled = "".join(map("".join, zip(code.split("-"), [*gaps, ""], strict=True)))
+    spelled = spelled[:2] + unseen + (spelled.lower() if lower else spelled)[2:]
+    assert codes.parse(spelled, world.catalog.prefixes) == code
+    text = before + spelled + after
+    assert checks.text_holds_code(world, text)
+    masked = checks.without_codes(world, text)
+    assert not checks.text_holds_code(world, masked)
+    assert codes.mask(code) in masked
+
+
+def test_who_says_again_what_label_the_seat_has_keeps_it() -> None:
+    world = ports()
+    redeem_key(world, stamp(), Try("acme", "s", issue(world).code))
+    label = "Till POS-2345-ABCD-WXYZ"  # recorded when labels were not looked through for it
+    sealed = world.texts.seal("account-acme", label, NOON)
+    seated = SeatOccupied("cloud_pos", None, "till-1", sealed)
+    world.book.append(stamp(), Change(world.book.load(account_stream.ACCOUNT, "acme"), [seated]))
+    again = Sitting("acme", "cloud_pos", None, "till-1", label)
+    assert not occupy_seat(world, stamp(), again).created
+    for other in (again._replace(label=f"{label}!"), again._replace(holder="till-2")):
+        with pytest.raises(InvalidRequest) as caught:
+            occupy_seat(world, stamp(), other)
+        assert caught.value.errors == (FieldError("/label", checks.HOLDS_CODE),)
 
 
 CODE = "POS-2345-ABCD-WXYZ"
@@ -422,7 +483,9 @@ NAMES_OF_TILLS = {
     "POS-TILL-0012-MAIN": "POS-TILL-0012-MAIN",
     "pos-2345-abcd-wxyz": "POS-••••-••••-WXYZ",
     "Till POS2345ABCDWXYZ, north": "TILL POS-••••-••••-WXYZ, NORTH",
-    "POS-2345-ABCD-WXYZ POS 2345 ABCD WXYZ": "POS-••••-••••-WXYZ POS-••••-••••-WXYZ",
+    "POS-2345-ABCD-WXYZ POS 2345 ABCD WXYZ": "POS-••••-••••-WXYZ POS 2345 ABCD WXYZ",
+    "POS till 4477 Graz": "POS till 4477 Graz",
+    "POS-ABCD-EFGH-7K2M Wien Shop": "POS-••••-••••-7K2M WIEN SHOP",
 }
 
 

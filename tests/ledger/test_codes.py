@@ -11,11 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ledger import codes
-from ledger.codes import ALPHABET, CodeKeys, mask, parse, resembles_code
+from ledger.codes import (
+    ALPHABET,
+    CodeKeys,
+    holds_code,
+    mask,
+    mask_possible,
+    parse,
+    possible_codes,
+    resembles_code,
+)
 
 GOLDEN: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "golden" / "codes.json").read_text("utf-8")
@@ -281,6 +290,86 @@ def test_what_may_be_a_code_is_kept_out_of_urls(text: str) -> None:
 @pytest.mark.parametrize("text", ARE_NO_CODES)
 def test_ids_are_no_codes(text: str) -> None:
     assert not resembles_code(text)
+
+
+GROUPS = st.text(ALPHABET, min_size=4, max_size=4)
+# Texts that are made of what codes are made of, so that codes overlap, touch and stand in others.
+PIECES = st.one_of(
+    st.sampled_from(["POS", "INT", "pos", "POSX", "X", "•", "••••", "-", " - ", " ", "", "_", "."]),
+    GROUPS,
+    st.sampled_from(["ABCD", "7POS", "POSA", "2INT", "WXYZ"]),
+    st.builds(mask, st.builds("POS-{}-{}-{}".format, GROUPS, GROUPS, GROUPS)),
+)
+MADE_OF_CODES = st.lists(PIECES, max_size=30).map("".join) | st.text(max_size=80)
+SOME_PREFIXES = frozenset({"POS", "INT", "POSX"})
+
+
+@settings(max_examples=500)
+@given(MADE_OF_CODES, st.sampled_from([0, 1, 2, 3]))
+@example("POS-ABCD-EFGH-7POS-ABCD-EFGH-JKLM-NPQR-STUV-WXYZ", 0)
+@example("POSABCDEFGHPOSABCDEFGHJKL2", 1)
+@example("POSXABCDEFGHJKLM POSXABCDEFGHJKL2", 1)
+def test_no_code_is_left_in_a_masked_text(text: str, known: int) -> None:
+    def which(possible: list[str]) -> list[str]:
+        return [one for one in possible if known and sum(map(ord, one)) % known == 0]
+
+    masked = mask_possible(text, SOME_PREFIXES, which)
+    assert not holds_code(masked, SOME_PREFIXES)
+    assert not which(list(possible_codes(masked, SOME_PREFIXES)))
+    assert mask_possible(masked, SOME_PREFIXES, which) == masked
+
+
+EVERYDAY = [
+    "{} replaced",
+    "{} customer lost it",
+    "{} was returned",
+    "{} returned by the shop",
+    "{} lost card",
+    "{} not used",
+    "{}: duplicate",
+    "{} reissued, till broken",
+    "Customer says {} does not work",
+    "Code {} - sent to wrong mail",
+    "{} wrongly issued",
+    "{} refunded on 3 May",
+    "{} order cancelled",
+    "{} stolen",
+    "{} paid back",
+    "{}/{} swapped",
+    "{} {} both lost",
+]
+WORDS = st.from_regex(r"[a-z]{1,12}|[0-9]{1,4}", fullmatch=True).filter(
+    lambda word: not word.endswith(("pos", "int"))
+)
+SENTENCES = st.lists(WORDS, min_size=1, max_size=8).flatmap(
+    lambda words: st.sampled_from([" ", ", ", " - ", ". ", ": "]).map(lambda gap: gap.join(words))
+)
+
+
+@given(
+    st.sampled_from(EVERYDAY)
+    | st.builds("{1} {0} {2}".format, st.just("{}"), SENTENCES, SENTENCES),
+    GROUPS,
+)
+def test_a_masked_code_is_no_code_in_any_sentence(sentence: str, last: str) -> None:
+    text = sentence.replace("{}", f"POS-••••-••••-{last}")
+    assert not holds_code(text, PREFIXES)
+    assert not list(possible_codes(text.lower(), PREFIXES))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "POS till 4477 Graz",
+        "POS Shop 2nd till",
+        "POS TILL 2024 MAIN, at the door",
+        "International till 22 of 25",
+        "POS 2345 ABCD WXYZ",
+        "POS2345ABCDWXYZ2",
+    ],
+)
+def test_names_of_tills_and_shops_are_not_surely_codes(text: str) -> None:
+    assert not holds_code(text, PREFIXES)
 
 
 def test_a_digest_depends_on_every_part_and_on_where_parts_end() -> None:

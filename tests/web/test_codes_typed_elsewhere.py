@@ -26,6 +26,8 @@ SEATS = "/v1/accounts/acme/seats?product=cloud_pos"
         ("POS-TILL-0012-WEST", "POS-TILL-0012-WEST"),
         ("POS-TILL-NORD-WEST", "POS-••••-••••-WEST"),
         ("pos-2345-abcd-wxyz", "POS-••••-••••-WXYZ"),
+        ("POS-ABCD-EFGH-7K2M Wien Shop", "POS-••••-••••-7K2M WIEN SHOP"),
+        ("POS till 4477 Graz", "POS till 4477 Graz"),
         ("{code}", "POS-••••-••••-{last}"),
         ("Till {code}", "TILL POS-••••-••••-{last}"),
     ],
