@@ -21,7 +21,7 @@ from commands.gateways.stripe import (
     StripeUnavailable,
 )
 from commands.ports import Ports
-from commands.stripe_ownership import Draft, Names, dated, settle, wait
+from commands.stripe_ownership import Draft, Names, dated, own_payments, pay, settle, wait
 from ledger.book import Change, Dated
 from ledger.events import Stamp
 from ledger.loaded import Loaded
@@ -91,12 +91,17 @@ def record_event(ports: Ports, stamp: Stamp, event: StripeEvent, found_by: Found
             return Recorded(known.outcome, known.account, received.head, new=False)
         read = _with_invoice(ports, _with_all_lines(ports, event, read), asked)
         read = _without_code(ports, read)
+        if read.invoice is not None:
+            return _payment(ports, stamp, event, received, found_by, read, read.invoice)
         if read.report is None:
             outcome: Outcome = "not_understood" if read.wanted else "ignored"
             return _append(ports, stamp, event, received, found_by, outcome, read.problems)
         return _report(ports, stamp, event, received, found_by, read, read.report, answers)
 
-    return deciding(attempt)
+    recorded = deciding(attempt)
+    if read.invoice is not None and recorded.outcome == "waiting":
+        _pair(ports, stamp, read.invoice)
+    return recorded
 
 
 def record_retrieved(ports: Ports, stamp: Stamp, found: Retrieved) -> Recorded | None:
@@ -297,6 +302,41 @@ def _report(
     draft.add(received, Dated(fact, event.created), *alone)
     appended = draft.append(stamp, received.next_event)
     return Recorded(outcome, settled.account, appended.position, new=True)
+
+
+def _payment(
+    ports: Ports,
+    stamp: Stamp,
+    event: StripeEvent,
+    received: Loaded[StripeEventReceived | None],
+    found_by: FoundBy,
+    read: Read,
+    invoice: str,
+) -> Recorded:
+    """Record which payment an invoice was paid by."""
+    draft = Draft(ports)
+    draft.put_first(received)
+    account = pay(draft, invoice, read.payments, received)
+    outcome: Outcome = "reported" if account is not None else "waiting"
+    fact = _received(event, found_by, outcome, read.problems, account)
+    draft.add(received, Dated(fact, event.created))
+    appended = draft.append(stamp, received.next_event)
+    return Recorded(outcome, account, appended.position, new=True)
+
+
+def _pair(ports: Ports, stamp: Stamp, invoice: str) -> None:
+    """Look once more whose an invoice is, now that its stream keeps what it was paid by.
+
+    Which account has it was looked up in a table, which an invoice that was recorded at the same
+    time was not in. One that is recorded from now on finds what its stream keeps.
+    """
+
+    def attempt() -> None:
+        draft = Draft(ports)
+        own_payments(draft, invoice)
+        draft.append(stamp)
+
+    deciding(attempt)
 
 
 def _append(

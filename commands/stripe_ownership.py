@@ -27,13 +27,14 @@ from ledger.streams.stripe import (
     LONG_AGO,
     StripeCheckoutReported,
     StripeCustomerDeleted,
+    StripeInvoiceReported,
     StripeReport,
     StripeReportsTaken,
     StripeSubscriptionGivenUp,
     StripeSubscriptionReported,
 )
 from ledger.streams.stripe_customer import STRIPE_CUSTOMER, StripeCustomer
-from ledger.streams.stripe_event import UNPROVEN
+from ledger.streams.stripe_event import STRIPE_EVENT, UNPROVEN
 from ledger.streams.stripe_object import (
     STRIPE_OBJECT,
     By,
@@ -136,6 +137,8 @@ class Draft:
         since = [*filter(None, map(self.since, objects_of(report)[:1]))]
         at = max([at or occurred_at(report), *since])
         self.add(self.account(account), Dated(report, at, causation))
+        if isinstance(report, StripeInvoiceReported):
+            _own_payments(self, report.invoice, account)
 
     def since(self, id: str) -> datetime | None:
         """Return when an object was given up last, with what was decided here; None if never."""
@@ -297,6 +300,46 @@ def wait(draft: Draft, report: StripeReport, names: Names) -> bool:
             beside = tuple(other for other in ids if other != id)
             draft.add(known, StripeReportWaits(stream=place.name, version=version, beside=beside))
     return True
+
+
+def pay(draft: Draft, invoice: str, payments: tuple[str, ...], event: Loaded[Any]) -> str | None:
+    """Note that an invoice was paid by these payments; return whose it is.
+
+    Of an invoice that is not on record on an account, the invoice's stream keeps that.
+
+    Args:
+        event: the stream of the event that tells it, of which this is the first.
+    """
+    account = draft.owner(invoice) or _holder(draft, invoice)
+    if account is None:
+        waits = StripeReportWaits(stream=event.name, version=1, beside=payments)
+        draft.add(draft.object(invoice), waits)
+        return None
+    for id in payments:
+        if draft.owner(id) is None:
+            give(draft, id, account, Evidence("record", None))
+    return account
+
+
+def own_payments(draft: Draft, invoice: str) -> None:
+    """Let the payments of an invoice be whose it is by now, if that was not known before."""
+    account = _holder(draft, invoice)
+    if account is not None:
+        _own_payments(draft, invoice, account)
+
+
+def _own_payments(draft: Draft, invoice: str, account: str) -> None:
+    """Let the payments be an account's that were told of before it had their invoice."""
+    if draft.object(invoice).state.elsewhere and draft.owner(invoice) is None:
+        give(draft, invoice, account, Evidence("record", None))
+
+
+def _holder(draft: Draft, invoice: str) -> str | None:
+    """Return the account that has an invoice on record, by a table, and by its own stream."""
+    for account in draft.ports.stripe_holders(invoice):
+        if invoice in draft.account(account).state.stripe.invoices:
+            return account
+    return None
 
 
 # Steps
@@ -517,6 +560,9 @@ def _take_waiting(
         _take(draft, place, its, account)
     for waits in known.state.elsewhere:
         kind, _, id = waits.stream.partition("-")
+        if kind == STRIPE_EVENT.kind:
+            yield from waits.beside
+            continue
         other: Loaded[Any] = (
             draft.customer(id) if kind == STRIPE_CUSTOMER.kind else draft.object(id)
         )

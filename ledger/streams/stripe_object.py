@@ -1,6 +1,6 @@
 """One object of Stripe's and whose it is: a subscription, a Checkout session, a charge, a payment.
 
-Stream:    `stripe_object-<sub_… | cs_… | ch_… | pi_…>`
+Stream:    `stripe_object-<sub_… | cs_… | ch_… | pi_…>`; `in_…` while only its payment was told of
 Facts:     StripeObjectOwned, StripeObjectReleased, StripeObjectClaimed, StripeReportWaits; and
            what Stripe reported that names no customer, while nobody knows whose it is
 Invariant: an object belongs to one account at a time, under whichever customer it is reported.
@@ -87,7 +87,7 @@ class StripeReportWaits(Fact, frozen=True):
     """A report about this object waits in another stream to be told whose it is.
 
     Attributes:
-        stream, version: where it waits.
+        stream, version: where it waits; of an invoice, the event that told of its payments.
         beside: other objects that the report is about.
     """
 

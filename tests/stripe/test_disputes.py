@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,8 +18,12 @@ from ledger.events import Stamp
 from ledger.streams.stripe import StripeChargeReported
 from ledger.stripe_objects import read_event
 from tests.stripe.histories import Life, Step
+from tests.stripe.payloads import TAKING, Json, deliver, event, invoice, subscription
+from tests.stripe.test_overtaken import OvertakenBook
 from tests.stripe_server import StripeServer
-from tests.worlds import ports, recorded
+from tests.web.api import Api, memory_api
+from tests.worlds import DAY, MINUTE, NOON, ports, recorded
+from tests.worlds import stamp as at
 
 
 @pytest.fixture
@@ -55,8 +61,9 @@ def told_of(world: Ports, account: str = "acme") -> list[str]:
 
 @pytest.fixture
 def charge(stripe: StripeServer) -> str:
-    """Live through a first payment; return its charge."""
+    """Live through a payment, of which no `invoice_payment.paid` comes; return its charge."""
     Life(stripe).live([Step("subscribe", number=2), Step("wait", days=1)])
+    stripe.events[:] = [one for one in stripe.events if one["type"] != "invoice_payment.paid"]
     paid = [one for one in stripe.events if one["type"] == "charge.succeeded"]
     return str(paid[-1]["data"]["object"]["id"])
 
@@ -111,3 +118,60 @@ def test_a_payment_without_an_invoice_waits(stripe: StripeServer, world: Ports) 
         "created": stripe.clock, "data": {"object": of},
     }  # fmt: skip
     assert hear(world, stripe, [payload]) == ["waiting"]
+
+
+# By deliveries alone, without a key
+
+
+def paid_by(invoice: str = "in_1", payment: str = "pi_1") -> Json:
+    of = {
+        "id": "inpay_1", "object": "invoice_payment", "invoice": invoice, "status": "paid",
+        "payment": {"type": "payment_intent", "payment_intent": payment},
+    }  # fmt: skip
+    return event("invoice_payment.paid", of, at=NOON + MINUTE)
+
+
+def disputed() -> Json:
+    of = {"id": "du_1", "object": "dispute", "charge": "ch_1", "payment_intent": "pi_1"}
+    return event("charge.dispute.created", of, at=NOON + DAY)
+
+
+TOLD = {
+    "created": event("customer.subscription.created", subscription()),
+    "paid": event("invoice.paid", invoice(), at=NOON + MINUTE),
+    "by": paid_by(),
+    "disputed": disputed(),
+}
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations(TOLD)], ids="-".join)
+def test_an_invoices_payment_tells_whose_a_dispute_is_in_each_order(
+    api: Api, order: tuple[str, ...]
+) -> None:
+    for name in order:
+        assert deliver(api, TOLD[name]).status == 200
+    assert told_of(api.ports) == ["dispute"]
+    assert deliver(api, {**disputed(), "id": "evt_closed"}).body["outcome"] == "reported"
+
+
+def test_an_invoice_that_is_recorded_at_the_same_time_gets_its_payment() -> None:
+    for early, late in (("paid", "by"), ("by", "paid")):
+        api = memory_api(stripe=TAKING)
+        deliver(api, TOLD["created"])
+        book = OvertakenBook("memory:")
+        book.store = api.ports.book.store
+        world = api.ports._replace(book=book)
+
+        def go(name: str, world: Ports = api.ports) -> None:
+            record_event(world, at(NOON + DAY), read_event(TOLD[name]), "webhook")
+
+        book.between = partial(go, early)
+        go(late, world)
+        go("disputed")
+        assert told_of(api.ports) == ["dispute"]
+
+
+def test_a_payment_of_no_invoice_is_ignored(api: Api) -> None:
+    payload = paid_by()
+    payload["data"]["object"]["payment"] = {"type": "payment_record", "payment_record": "pr_1"}
+    assert deliver(api, payload).body["outcome"] == "ignored"
