@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.cli.program import Program
+from tests.losing import lose
 
 
 @pytest.fixture
@@ -20,17 +19,7 @@ def keyfold(tmp_path: Path) -> Program:
     for _ in range(4):
         keyfold.done("tokens", "create", "--role", "admin")
     (file,) = tmp_path.glob("*.db")
-    with closing(sqlite3.connect(file)) as connection:
-        triggers = connection.execute(
-            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?",
-            ("keyfold_events",),
-        ).fetchall()
-        for name, _ in triggers:
-            connection.execute(f"DROP TRIGGER {name}")
-        connection.execute("DELETE FROM keyfold_events WHERE rowid = 3")
-        for _, sql in triggers:
-            connection.execute(sql)
-        connection.commit()
+    lose(f"sqlite:///{file}", 3)
     return keyfold
 
 

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.web.api import POS, Api
+from tests.losing import lose
+from tests.web.api import POS, Api, stored_api
 
 TIMELINE = "/v1/timeline"
 OF_ACME = "/v1/accounts/acme/timeline"
@@ -261,3 +262,22 @@ def test_a_request_is_not_taken_for_a_thing_that_bears_its_id(any_api: Api) -> N
         assert found
         (asked_for,) = any_api.get("admin", f"{TIMELINE}?ref=request:{id}").body["items"]
         assert account in asked_for["refs"]
+
+
+def test_an_event_that_is_missing_is_left_out_and_the_log_names_it(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with stored_api(database_url) as api:
+        lived(api)
+        api.sit("till-2")
+        whole = api.get("admin", OF_ACME).body["items"]
+        gone = [one["position"] for one in whole[1:3]]
+        for position in gone:
+            lose(database_url, position)
+        for path in (OF_ACME, f"{TIMELINE}?ref=acme"):
+            caplog.clear()
+            got = api.get("admin", path)
+            assert got.status == 200, got.body
+            assert got.body["items"] == [whole[0], *whole[3:]]
+            missing = [one for one in caplog.messages if "is missing" in one]
+            assert [int(one.split()[1]) for one in missing] == sorted(gone)
