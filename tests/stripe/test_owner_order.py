@@ -164,6 +164,20 @@ def test_what_names_its_account_stays_when_the_customer_is_another_ones() -> Non
     assert holders(world) == {"zebra": 3}
 
 
+def test_a_link_that_somebody_makes_counts_for_what_is_told_after_it() -> None:
+    """It takes nothing from another account that has the subscription by then."""
+    for is_linked_first, owner in ((True, "yes"), (False, "xenon")):
+        world = linked(cus_2="xenon")
+        tell(world, updated(customer="cus_2"))
+        steps = [
+            lambda world=world: link_customer(world, stamp(NOON + DAY), "yes", "cus_1"),
+            lambda world=world: tell(world, created()),
+        ]
+        for step in steps if is_linked_first else steps[::-1]:
+            step()
+        assert holders(world) == {owner: 3}
+
+
 def test_which_of_two_subscriptions_links_their_customer_is_for_the_order_of_arrival() -> None:
     """A link is on record for people to see and to act on, so that it is never taken back."""
     both = [created("yes"), created("zebra", id="sub_2")]
