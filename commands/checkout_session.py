@@ -112,7 +112,6 @@ def begin_session(buying: Buying, account: Loaded[Account], over: set[str]) -> S
     """
     ports, stamp, stripe, purchase, _, wanted, _ = buying
     now = stamp.now
-    hold_to_version(buying, account)
     customer = own_customer(ports, account, now)
     params = _session(buying, customer)
     its = _perhaps_open(buying, account, over, now)
@@ -125,6 +124,7 @@ def begin_session(buying: Buying, account: Loaded[Account], over: set[str]) -> S
         over.add(checkout_of(one))
     if its:
         return None
+    hold_to_version(buying, account)
     try:
         session = _start(buying, account, params)
     except StripeRefused as refused:

@@ -185,7 +185,7 @@ def _billed_beside(
 ) -> Iterator[tuple[StripeItem, Meaning]]:
     """Return the items by which further seats are billed, beside the one that is written to."""
     for one in account.stripe.subscriptions.values():
-        if one.status(now) in WRITABLE:
+        if one.status(now) in _BY_PREFERENCE[0]:
             for other, means in _parts(one, product.id, account.stripe.mapped):
                 if means.per_unit and other.usage_type != "metered" and other is not item:
                     yield other, means

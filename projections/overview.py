@@ -17,6 +17,7 @@ from ledger.catalog import Catalog
 from ledger.streams.account import ACCOUNT
 from ledger.streams.account_state import Account
 from ledger.streams.stripe_object import STRIPE_OBJECT
+from ledger.streams.stripe_state import GIVING
 from projections.catch_up import Projection, read
 from projections.key_list import KEY_LIST
 from projections.overview_tables import (
@@ -116,6 +117,19 @@ class LinesMissing(NamedTuple):
     invoice: str
 
 
+class Doubled(NamedTuple):
+    """A product that an account pays for by more than one Stripe subscription.
+
+    Attributes:
+        stripe_subscriptions: in the order that they began.
+    """
+
+    account: str
+    product: str
+    tier: str | None
+    stripe_subscriptions: list[str]
+
+
 class Claim(NamedTuple):
     """An object of Stripe's that names an account which is not, or not yet, its own.
 
@@ -164,6 +178,7 @@ class Overview(NamedTuple):
     left_alone: list[LeftAlone]
     lines_missing: list[LinesMissing]
     claims: list[Claim]
+    doubled: list[Doubled]
 
 
 class Attention(NamedTuple):
@@ -175,6 +190,7 @@ class Attention(NamedTuple):
     left_alone: dict[str, int]
     lines_missing: int
     claims: dict[str, int]
+    doubled: int
 
 
 def attention(book: Book, tables: Tables, catalog: Catalog, now: datetime) -> Attention:
@@ -192,6 +208,7 @@ def attention(book: Book, tables: Tables, catalog: Catalog, now: datetime) -> At
             **dict(read(book, tables, STRIPE_CLAIMS, _CLAIMS_COUNT, {}).rows),
             "held": len(held_elsewhere(book, tables)),
         },
+        doubled=len(_doubled(stripe, now)),
     )
 
 
@@ -252,6 +269,7 @@ def overview(book: Book, tables: Tables, now: datetime, catalog: Catalog | None 
         left_alone=_left_alone(stripe, catalog, now)[:LISTED_MAX] if catalog else [],
         lines_missing=_lines_missing(stripe)[:LISTED_MAX],
         claims=claims,
+        doubled=_doubled(stripe, now)[:LISTED_MAX],
     )
 
 
@@ -343,6 +361,24 @@ def _left_alone(stripe: dict[str, Account], catalog: Catalog, now: datetime) -> 
             why = seat_sync.verdict(standing, account.seat_syncs, now, None).why
             if why in _TO_MEND:
                 found.append(LeftAlone(name, standing.product, standing.subscription.id, why))
+    return found
+
+
+def _doubled(stripe: dict[str, Account], now: datetime) -> list[Doubled]:
+    """Return what is paid for by several subscriptions at once: one may have been bought twice."""
+    found = []
+    for name, account in stripe.items():
+        by_place: dict[tuple[str, str | None], list[str]] = {}
+        its = account.stripe.subscriptions.values()
+        for one in sorted(its, key=lambda one: (one.started_at, one.id)):
+            if one.status(now) in GIVING:
+                for row in one.rows(account.stripe.mapped):
+                    by_place.setdefault((row.product, row.tier), []).append(one.id)
+        found += [
+            Doubled(name, *place, by_place[place])
+            for place in sorted(by_place, key=str)
+            if len(by_place[place]) > 1
+        ]
     return found
 
 

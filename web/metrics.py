@@ -197,6 +197,7 @@ class _AtStripe(Collector):
         subscriptions.add_metric(("unmapped",), found.unmapped)
         subscriptions.add_metric(("unconfirmed",), found.unconfirmed)
         subscriptions.add_metric(("items_missing",), found.items_missing)
+        subscriptions.add_metric(("doubled",), found.doubled)
         yield subscriptions
         invoices = GaugeMetricFamily(
             "keyfold_stripe_invoices_to_look_at",

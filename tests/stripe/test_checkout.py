@@ -603,6 +603,14 @@ def test_who_got_a_subscription_while_a_checkout_was_open_is_added_to(
     assert it.quantities(begun["id"]) == {bought: 3}
 
 
+def test_a_checkout_that_is_open_is_answered_again_though_it_moved_the_account(it: Shop) -> None:
+    version = it.version()
+    first = it.buy(key="k-1", version=version)
+    again = it.buy(key="k-1", version=version)
+    assert (again.status, again.body) == (201, first.body)
+    assert it.buy(key="k-2", version=version).code == "version_mismatch"
+
+
 def test_another_tier_is_added_to_what_began_while_its_checkout_was_open(it: Shop) -> None:
     first = it.buy(product="integrations", tier="growth")
     begun = begin_elsewhere(it, "integrations_starter_month")
@@ -664,3 +672,28 @@ def test_an_open_checkout_of_another_customer_than_the_accounts_is_not_handed_ou
     again = it.buy()
     assert status_of(it, first) == "expired"
     assert it.stripe.get(f"{CHECKOUTS}/{session_of(again)}")["customer"] == customer
+
+
+def test_what_is_paid_for_by_several_subscriptions_is_listed_and_counted(it: Shop) -> None:
+    def doubled() -> tuple[list[Any], bytes]:
+        name = b'keyfold_stripe_subscriptions_to_look_at{why="doubled"} '
+        count = it.api.get("admin", "/metrics").raw.partition(name)[2].partition(b"\n")[0]
+        return it.api.get("admin", "/v1/overview").body["doubled"], count
+
+    first = it.buy()
+    begun = begin_elsewhere(it, "cloud_pos_month")
+    begin_elsewhere(it, "integrations_growth_month")
+    assert doubled() == ([], b"0.0")
+    bought = it.pay(first)["subscription"]  # in the open tab
+    listed = [
+        {
+            "account": "acme",
+            "product": "cloud_pos",
+            "tier": None,
+            "stripe_subscriptions": sorted([begun["id"], bought]),
+        }
+    ]
+    assert doubled() == (listed, b"1.0")
+    it.stripe.delete(f"/v1/subscriptions/{begun['id']}")
+    it.deliver()
+    assert doubled() == ([], b"0.0")

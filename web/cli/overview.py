@@ -69,6 +69,14 @@ def _print(found: Overview) -> None:
         ["object", "belongs to", "names", "why", "position"],
         found.claims,
     )
+    _section(
+        "Paid for by several Stripe subscriptions",
+        ["account", "product", "tier", "Stripe subscriptions"],
+        [
+            [one.account, one.product, one.tier, ", ".join(one.stripe_subscriptions)]
+            for one in found.doubled
+        ],
+    )
     _section("Refused in the last 30 days", ["refusal", "key was", "tries"], found.refusals)
     click.echo(f"as of {text_of(found.at)}, position {found.position}")
 

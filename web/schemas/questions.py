@@ -225,6 +225,19 @@ class LinesMissing(ma.Schema):
     invoice = _text("in_1QKfLdB7WZ01zgkW")
 
 
+class Doubled(ma.Schema):
+    """A product that an account pays for by more than one Stripe subscription."""
+
+    account = _text("acme")
+    product = _text("integrations")
+    tier = _text("growth", null=True)
+    stripe_subscriptions = ma.fields.List(
+        ma.fields.String(),
+        required=True,
+        metadata={"description": "In the order that they began.", "example": ["sub_1", "sub_2"]},
+    )
+
+
 class Claim(ma.Schema):
     """An object of Stripe's that names an account which is not, or not yet, its own."""
 
@@ -265,3 +278,4 @@ class Overview(ma.Schema):
     left_alone = ma.fields.List(ma.fields.Nested(SeatsLeftAlone), required=True)
     lines_missing = ma.fields.List(ma.fields.Nested(LinesMissing), required=True)
     claims = ma.fields.List(ma.fields.Nested(Claim), required=True)
+    doubled = ma.fields.List(ma.fields.Nested(Doubled), required=True)
