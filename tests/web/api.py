@@ -300,6 +300,7 @@ def app_over(wiring: Wiring, position_wait_s: float) -> tuple[Flask, dict[str, A
         _apps[alike] = made, json.loads(made.test_client().get("/openapi.json").data)
     made, document = _apps[alike]
     app = copy(made)
+    app.view_functions = dict(made.view_functions)
     parts = parts_of(wiring, position_wait_s, attention_age_s=0)
     app.extensions = {**made.extensions, EXTENSION: parts}
     return app, document
