@@ -8,9 +8,11 @@ from commands import checks
 from commands.deciding import deciding
 from commands.issue_keys import IssuedKey, codes_of, masked_unless_open
 from commands.ports import Ports
+from commands.revoke_key import seal_reason
 from ledger import codes
 from ledger.book import Change
 from ledger.events import Stamp
+from ledger.loaded import Loaded
 from ledger.streams import batch, key
 from ledger.streams.batch import BATCH, KeysIssued
 from ledger.streams.key import KEY, Key, KeyIssued
@@ -73,16 +75,24 @@ def reveal_code(
     checks.refuse_if(checks.reason(ports, reason))
 
     def attempt() -> Revealed:
-        state = ports.book.load(KEY, key.stream_id(key_id)).state
+        known = ports.book.load(KEY, key.stream_id(key_id))
+        state = known.state
         issued = key.derivable(state, reseller).issued
         loaded = ports.book.load(BATCH, batch.stream_id(issued.batch))
-        sealed = ports.texts.seal(f"reseller-{issued.reseller}", reason, stamp.now)
+        sealed = seal_reason(ports, _newest(ports, known), reason, stamp)
         facts = batch.reveal_one(issued.key, sealed)
         appended = ports.book.append(stamp, Change(loaded, facts))
         keys = _with_successors(ports, _code_of(ports, issued), state, stamp)
         return Revealed(issued.batch, keys, appended.position)
 
     return deciding(attempt)
+
+
+def _newest(ports: Ports, one: Loaded[Key | None]) -> Loaded[Key | None]:
+    """Return the key that has taken a key's place; who has redeemed any of them has this one."""
+    while one.state is not None and one.state.replaced_by is not None:
+        one = ports.book.load(KEY, key.stream_id(one.state.replaced_by))
+    return one
 
 
 def _batch(ports: Ports, issued: KeysIssued, stamp: Stamp) -> list[IssuedKey]:
