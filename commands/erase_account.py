@@ -26,11 +26,12 @@ from ledger.book import Change
 from ledger.events import Fact, Sealed, Stamp, Stream
 from ledger.loaded import Loaded
 from ledger.streams import account as account_stream
-from ledger.streams import key
+from ledger.streams import batch, key
 from ledger.streams.account import ACCOUNT, SubscriptionActivated, SubscriptionKeyReissued
 from ledger.streams.account_state import Account
 from ledger.streams.attempts import ATTEMPTS
-from ledger.streams.key import KEY
+from ledger.streams.batch import BATCH
+from ledger.streams.key import KEY, KeyIssued
 from ledger.streams.portal_access import PORTAL_ACCESS
 from ledger.streams.stripe_object import STRIPE_OBJECT
 
@@ -64,18 +65,23 @@ def erase_account(ports: Ports, stamp: Stamp, account: str, reason: str) -> Eras
     owner = ACCOUNT.name(account)
 
     had_key = False
-    readable: set[str] = set()
+    seen = ports.book.load(ACCOUNT, account).version
+    facts = list(_facts(ports, account))
+    if not facts:
+        raise UnknownAccount
+    readable = _readable(ports, owner, facts)
 
     def attempt() -> Erased:
-        nonlocal had_key
+        nonlocal had_key, seen
         loaded: Loaded[Account] = ports.book.load(ACCOUNT, account)
-        facts = list(_facts(ports, account))
-        if not facts:
-            raise UnknownAccount
+        if loaded.version > seen:
+            # Only what came since: on a busy account all of it takes longer than until the next.
+            since = ports.book.facts_since(ACCOUNT, account, seen)
+            readable.update(_readable(ports, owner, since))
+            seen = loaded.version
         sealed = ports.texts.seal(f"erasure-{account}", reason, stamp.now)
         # Of texts that were sealed before a crash came between the two, their number in the
         # account's own stream is still known.
-        readable.update(_readable(ports, owner, facts))
         texts = max(len(readable), loaded.state.texts)
         had_key = ports.texts.destroy(owner) or had_key
         erased = account_stream.erase(loaded.state, owner, sealed, texts, had_key=had_key)
@@ -84,7 +90,7 @@ def erase_account(ports: Ports, stamp: Stamp, account: str, reason: str) -> Eras
         assert erased_at is not None
         return Erased(texts, erased_at, appended.position)
 
-    return deciding(attempt)
+    return deciding(attempt, ports.book.lock(ACCOUNT, account))
 
 
 def _readable(ports: Ports, owner: str, facts: Iterable[Fact]) -> set[str]:
@@ -97,10 +103,11 @@ def _readable(ports: Ports, owner: str, facts: Iterable[Fact]) -> set[str]:
 
 def _facts(ports: Ports, account: str) -> Iterator[Fact]:
     """Return the facts of every stream in which a text of the account may be: its own ones, and
-    those of the keys and Stripe subscriptions that it has or had.
+    those of the keys, their batches, and the Stripe subscriptions that it has or had.
     """
     keys: set[str] = set()
     objects: set[str] = set()
+    batches: set[str] = set()
     for event in ports.book.history(ACCOUNT, account)[1]:
         yield event.fact
         match event.fact:
@@ -115,4 +122,10 @@ def _facts(ports: Ports, account: str) -> Iterator[Fact]:
     ]
     for stream, ids in others:
         for id in ids:
-            yield from (event.fact for event in ports.book.history(stream, id)[1])
+            for event in ports.book.history(stream, id)[1]:
+                yield event.fact
+                if isinstance(event.fact, KeyIssued):
+                    batches.add(event.fact.batch)
+    for id in sorted(batches):
+        # Why a code was shown again is told in the batch.
+        yield from (event.fact for event in ports.book.history(BATCH, batch.stream_id(id))[1])

@@ -6,6 +6,7 @@ import base64
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import psycopg
@@ -25,9 +26,12 @@ from commands.record_stripe_event import record_event
 from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
+from commands.reveal_codes import reveal_code
 from commands.terminate_subscription import terminate_subscription
+from ledger.book import Book
 from ledger.events import Sealed, Stamp
 from ledger.refusals import InvalidRequest
+from ledger.store.recorder import StreamRow
 from ledger.streams.account import (
     ACCOUNT,
     AccountErased,
@@ -36,6 +40,7 @@ from ledger.streams.account import (
     SubscriptionTerminated,
 )
 from ledger.streams.attempts import BlockLifted
+from ledger.streams.batch import CodesRevealed
 from ledger.streams.key import KeyReissued
 from ledger.stripe_objects import read_event
 from projections.account_at import Moment, account_at
@@ -50,6 +55,7 @@ from tests.worlds import (
     MINUTE,
     NOON,
     POS_ORDER,
+    Watched,
     another_worker,
     issue,
     ports,
@@ -117,6 +123,52 @@ def test_why_its_key_was_reissued_and_its_block_lifted_is_gone_too(world: Ports)
     again = erase_account(world, stamp(LATER + DAY), "acme", REASON)
     assert (again.position, again.erased_at) == (head + 1, LATER + DAY)
     assert spoken()[:4] == [None] * 4
+
+
+def test_why_the_code_of_its_key_was_shown_again_is_gone_too(world: Ports) -> None:
+    key = issue(world)
+    second = reissue_key(world, stamp(), key.id, "lost in the mail")
+    reveal_code(world, stamp(), key.id, "the shop asked")
+    redeem_key(world, stamp(), Try("acme", "s-1", second.code))
+    third = reissue_key(world, stamp(), second.id, "Ms Smith gave it away")
+    for id in (key.id, second.id, third.id):
+        reveal_code(world, stamp(), id, "read out to Ms Smith")
+    erased = erase_account(world, stamp(LATER), "acme", REASON)
+    told = [one.fact.reason for one in recorded(world) if isinstance(one.fact, CodesRevealed)]
+    # The first was shown before anybody had redeemed it.
+    assert world.texts.open_all(told) == ["the shop asked", None, None, None]
+    assert erased.texts == 4
+
+
+class Busy(Watched):
+    """A recorder of an account whose seats change whenever its whole history is read."""
+
+    change: Callable[[], object] | None = None
+
+    def read_stream(
+        self, stream: str, after: int = 0, limit: int | None = None, seen: int = -1
+    ) -> tuple[int, list[StreamRow]]:
+        change, self.change = self.change, None
+        found = super().read_stream(stream, after, limit, seen)
+        if change and stream == "account-acme" and not after:
+            change()
+        self.change = change
+        return found
+
+
+def test_an_account_whose_seats_change_all_the_while_is_erased() -> None:
+    store = Busy()
+    book = Book("memory:", memo_streams=10_000)
+    book.store = store
+    world, other = ports(book), another_worker(ports(book))
+    inhabited(world)
+    sit(world, "Front desk")
+    numbers = count(1)
+    store.change = lambda: sit(other, f"Till {next(numbers)}", "till-2")
+    erased = erase_account(world, stamp(LATER), "acme", REASON)
+    store.change = None
+    assert erased.texts == next(numbers) > 1
+    assert not any(texts_of(world))
 
 
 def test_every_text_that_could_be_read_is_counted_in_whichever_stream_it_is(world: Ports) -> None:
