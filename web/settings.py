@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -230,15 +231,41 @@ def _wrong_value(given: Mapping[str, Any]) -> str | None:
     for name in LIBPQ_NUMBERS:
         if not re.fullmatch(r" *-?[0-9]{0,9} *", str(given.get(name) or "")):
             return f"look at {name}, which is a whole number"
-    # The rest libpq checks before it connects: here to a socket that is not there.
-    elsewhere = {**given, "host": str(Path(__file__)), "port": "1", "hostaddr": None}
-    tried = pq.PGconn.connect_start(conninfo.make_conninfo("", **elsewhere).encode())
+    # The rest libpq checks before it connects: here to a socket that is not there, since what would
+    # hold it is no folder.
+    encryption = given.get("gssencmode")
+    elsewhere = {
+        **given,
+        "host": "/dev/null/none",
+        "hostaddr": "",
+        "port": "1",
+        # No socket has it, a server may.
+        "gssencmode": "prefer" if encryption == "require" else encryption or "disable",
+    }
+    with _without_defaults():
+        tried = pq.PGconn.connect_start(conninfo.make_conninfo("", **elsewhere).encode())
     said = tried.error_message.decode("utf-8", "replace")
     tried.finish()
     if tried.status != pq.ConnStatus.BAD or said.startswith("connection to server"):
         return None
     named = re.search(r'invalid "?(\w+)"? value', said)
     return f"look at {named[1] if named else 'its parameters'}"
+
+
+@contextmanager
+def _without_defaults() -> Iterator[None]:
+    """Keep libpq from taking what an address does not say from the environment.
+
+    Threads must not be reading that: settings are read before there are any.
+    """
+    from psycopg import pq
+
+    names = [option.envvar.decode() for option in pq.Conninfo.get_defaults() if option.envvar]
+    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def _secret(text: str) -> Secret:

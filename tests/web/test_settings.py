@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from web import settings
 from web.clock import test_clock as clock_of
 from web.settings import FILE_BYTES_MAX, SettingError, read_file, read_settings
 
@@ -96,6 +101,7 @@ def test_a_sqlite_path_without_sense_is_refused() -> None:
         ("h/db?keepalives_idle=x", "look at keepalives_idle"),
         ("h/db?ssl_min_protocol_version=2", "look at ssl_min_protocol_version"),
         ("h/db?service=nowhere", "look at"),
+        ("h/db?gssencmode=never", "look at gssencmode"),
     ],
 )
 def test_a_postgresql_address_is_held_to_what_libpq_takes(rest: str, mend: str) -> None:
@@ -116,8 +122,56 @@ def test_a_postgresql_address_is_held_to_what_libpq_takes(rest: str, mend: str) 
         "h/db?sslmode=verify-full&sslrootcert=/etc/ssl/ca.pem",
         "h/db?application_name=keyfold&options=-c%20geqo%3Doff",
         "?host=h&user=u&keepalives=1&load_balance_hosts=random",
+        "h/db?gssencmode=require",
+        "h/db?sslmode=require&gssencmode=disable",
+        "h/db?sslrootcert=system",
     ],
 )
 def test_every_address_that_libpq_takes_is_taken(rest: str) -> None:
     url = f"postgresql://{rest}"
     assert read_settings({"KEYFOLD_DATABASE_URL": url}).database_url == url
+
+
+ENVIRONMENT = {
+    "PGSSLMODE": "bogus",
+    "PGTARGETSESSIONATTRS": "bogus",
+    "PGGSSENCMODE": "require",
+    "PGHOST": "x" * 200,
+    "PGPORT": "bogus",
+}
+
+
+def test_a_postgresql_address_is_looked_at_without_its_server_and_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        service = tmp_path / "services"
+        service.write_text(f"[here]\nhostaddr=127.0.0.1\nport={server.getsockname()[1]}\n")
+        named = {"PGHOSTADDR": "127.0.0.1", "PGSERVICEFILE": str(service), "PGSERVICE": "here"}
+        for name, value in {**ENVIRONMENT, **named}.items():
+            monkeypatch.setenv(name, value)
+        for rest in ("h/db", f"127.0.0.1:{server.getsockname()[1]}/db", "h/db?service=here"):
+            read_settings({"KEYFOLD_DATABASE_URL": f"postgresql://{rest}"})
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+def test_where_keyfold_is_installed_says_nothing_of_an_address(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 100) / "web"
+    deep.parent.mkdir()
+    shutil.copytree(Path(settings.__file__).parent, deep)
+    root = Path(settings.__file__).parents[1]
+    program = (
+        "from web import settings; print(settings.__file__);"
+        "settings.read_settings({'KEYFOLD_DATABASE_URL': 'postgresql://h/db'})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": f"{deep.parent}:{root}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str(deep / "settings.py")
