@@ -134,7 +134,7 @@ class Claim(NamedTuple):
     """An object of Stripe's that names an account which is not, or not yet, its own.
 
     Attributes:
-        stripe_object: a subscription, a Checkout session, a charge or a payment intent.
+        stripe_object: a subscription, or a Checkout session that has one or may get one.
         account: whose it is; None while nobody knows.
         claimed_by: the account that it names; None where that was not kept.
         why: `claimed`, when the account has not got it because another one has; `unproven`, when
@@ -427,11 +427,12 @@ _KEYS: Final = """
             AND redeem_by <= :now THEN 1 END)
     FROM keyfold_key_list_1 GROUP BY reseller
 """
+# Whoever opens a Payment Link can make what is unproven: it never crowds the others out.
 _CLAIMS: Final = """
-    SELECT object, claimed_by, why, position FROM keyfold_stripe_claims_1
-    ORDER BY position DESC LIMIT :limit
+    SELECT object, claimed_by, why, position FROM keyfold_stripe_claims_2
+    ORDER BY CASE why WHEN 'claimed' THEN 0 ELSE 1 END, position DESC LIMIT :limit
 """
-_CLAIMS_COUNT: Final = "SELECT why, COUNT(*) FROM keyfold_stripe_claims_1 GROUP BY why"
+_CLAIMS_COUNT: Final = "SELECT why, COUNT(*) FROM keyfold_stripe_claims_2 GROUP BY why"
 _REFUSED: Final = """
     SELECT refusal, found, COUNT(*) FROM keyfold_refusals_1
     WHERE recorded_at > :since AND recorded_at < :until GROUP BY refusal, found

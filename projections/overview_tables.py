@@ -1,8 +1,8 @@
 """The tables of the overview: what each event does to them.
 
 The list of subscriptions has those of keys that were not ended before their time; the list of seats
-those that are taken; that of claims the objects of Stripe that name an account which is not theirs;
-that of holders on whose record each subscription of Stripe's is, and whose it is.
+those that are taken; that of claims what names an account at Stripe that has not got it, and can be
+given to one; that of holders on whose record each subscription of Stripe's is, and whose it is.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ledger.streams.account import (
 )
 from ledger.streams.attempts import RedemptionRefused, SeatRefused
 from ledger.streams.stripe import (
+    StripeCheckoutReported,
     StripeInvoiceReported,
     StripeSubscriptionGivenUp,
     StripeSubscriptionReported,
@@ -84,17 +85,26 @@ def _refused(event: AnyEvent) -> Writes:
 
 
 _CLAIM: Final = """
-    INSERT INTO keyfold_stripe_claims_1 (object, why, claimed_by, position)
+    INSERT INTO keyfold_stripe_claims_2 (object, why, claimed_by, position)
     VALUES (:object, :why, :claimed_by, :position) ON CONFLICT (object, why, claimed_by) DO NOTHING
 """
-_SETTLE: Final = "DELETE FROM keyfold_stripe_claims_1 WHERE object = :object"
+_SETTLE: Final = "DELETE FROM keyfold_stripe_claims_2 WHERE object = :object"
+
+
+# A session that is over without a subscription: nothing that it was about can be assigned.
+_OVER: Final = frozenset({"complete", "expired"})
 
 
 def _claimed(event: AnyEvent) -> Writes:
     match event.fact:
-        case StripeObjectClaimed(object=object, account=account):
+        # Nobody can assign a session, a charge or a payment: they are only told of.
+        case StripeObjectClaimed(object=object, account=account) if object.startswith("sub_"):
             why, claimed_by = "claimed", account
         case StripeObjectOwned(object=object) | StripeObjectReleased(object=object):
+            return Write(_SETTLE, [{"object": object}])
+        case StripeCheckoutReported(checkout=object, stripe_subscription=None, status=status) if (
+            status in _OVER
+        ):
             return Write(_SETTLE, [{"object": object}])
         case StripeEventReceived(object=str(object), outcome="waiting" | "ownerless") as fact if (
             UNPROVEN in fact.problems
@@ -167,12 +177,18 @@ SUBSCRIPTION_LIST: Final = Projection(
     facts=frozenset({SubscriptionActivated, SubscriptionTerminated}),
 )
 STRIPE_CLAIMS: Final = Projection(
-    name="stripe_claims@1",
-    table="keyfold_stripe_claims_1",
+    name="stripe_claims@2",
+    table="keyfold_stripe_claims_2",
     columns=("object", "why", "claimed_by", "position"),
     write=_claimed,
     facts=frozenset(
-        {StripeObjectClaimed, StripeObjectOwned, StripeObjectReleased, StripeEventReceived}
+        {
+            StripeObjectClaimed,
+            StripeObjectOwned,
+            StripeObjectReleased,
+            StripeCheckoutReported,
+            StripeEventReceived,
+        }
     ),
     key=("object", "why", "claimed_by"),
 )

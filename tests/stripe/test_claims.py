@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 import pytest
 
 from commands.assign_subscription import assign_subscription
 from commands.link_customer import link_customer
 from commands.record_stripe_event import record_event
 from ledger.stripe_objects import read_event
+from projections import overview
 from projections.overview_tables import STRIPE_CLAIMS
 from projections.table_differences import differences
 from tests.console.desk import signed_in
@@ -26,7 +30,7 @@ def tell(api: Api, payload: Json) -> None:
     record_event(api.ports, stamp(NOON), read_event(payload), "webhook")
 
 
-def session(claimed: str = "acme") -> Json:
+def session(claimed: str = "acme", *, at: datetime = NOON + MINUTE, **more: Any) -> Json:
     of = {
         "id": "cs_1",
         "object": "checkout.session",
@@ -37,8 +41,9 @@ def session(claimed: str = "acme") -> Json:
         "payment_status": "paid",
         "status": "complete",
         "subscription": "sub_1",
+        **more,
     }
-    return event("checkout.session.completed", of, at=NOON + MINUTE)
+    return event("checkout.session.completed", of, at=at)
 
 
 def claims(api: Api) -> list[tuple[str, str | None, str | None, str]]:
@@ -85,3 +90,39 @@ def test_staff_may_say_that_it_stays_where_it_is(api: Api) -> None:
     assert len(claims(api)) == 1
     assign_subscription(api.ports, stamp(NOON), "acme", "sub_1", "theirs")
     assert claims(api) == []
+
+
+@pytest.mark.parametrize("customer", ["cus_1", None])
+@pytest.mark.parametrize("status", ["complete", "expired"])
+def test_a_session_that_is_over_without_a_subscription_is_nothing_to_look_at(
+    api: Api, customer: str | None, status: str
+) -> None:
+    sold: Json = {"customer": customer, "mode": "payment", "subscription": None}
+    tell(api, session(**sold, status="open"))
+    assert claims(api) == [("cs_1", None, None, "unproven")]
+    tell(api, session(**sold, status=status, at=NOON + 2 * MINUTE))
+    assert claims(api) == []
+
+
+def test_what_nobody_can_assign_is_nothing_to_look_at(api: Api) -> None:
+    for n, account in enumerate(("acme", "beta", "acme")):
+        named = {"metadata": {"keyfold_account": account}}
+        tell(api, session(account, subscription=None, at=NOON + n * MINUTE, **named))
+        charge = {
+            "id": "ch_1", "object": "charge", "amount": 100, "amount_refunded": 100 - n,
+            "currency": "eur", "customer": "cus_1", "payment_intent": "pi_1", **named,
+        }  # fmt: skip
+        tell(api, event("charge.refunded", charge, at=NOON + n * MINUTE))
+    assert claims(api) == []
+
+
+def test_references_that_prove_nothing_crowd_no_claim_out(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview, "LISTED_MAX", 2)
+    tell(api, event("customer.subscription.created", subscription(account="acme")))
+    tell(api, changed(subscription(account="beta"), at=NOON + MINUTE))
+    for n in range(3):
+        tell(api, session(id=f"cs_{n}", customer=None, subscription=f"sub_9{n}"))
+    found = api.get("admin", "/v1/overview").body["claims"]
+    assert [one["stripe_object"] for one in found] == ["sub_1", "cs_2"]

@@ -247,7 +247,7 @@ class Claim(ma.Schema):
     why = ma.fields.String(
         required=True,
         metadata={
-            "description": "`claimed`: another account has it. `unproven`: only a"
+            "description": "`claimed`: another account has the subscription. `unproven`: only a"
             " `client_reference_id` names an account, which anybody's browser can set. `held`: the"
             " account has it on record though it is another one's.",
             "example": "claimed",
