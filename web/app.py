@@ -87,7 +87,7 @@ def parts_of(wiring: Wiring, position_wait_s: float, attention_age_s: float) -> 
     """
     return Parts(
         wiring,
-        Redactor(wiring.ports.catalog.prefixes, partial(checks.id_holds_code, wiring.ports)),
+        Redactor(wiring.ports.catalog.prefixes, partial(checks.any_known, wiring.ports)),
         Metrics(),
         UploadTries(),
         position_wait_s,

@@ -29,7 +29,7 @@ _DASHES = 3  # that every code has
 _PARTS = re.compile("[/?&=;]")
 
 
-def _none_is(_text: str) -> bool:
+def _none_is(_codes: Iterable[str]) -> bool:
     return False
 
 
@@ -37,17 +37,17 @@ class Redactor:
     """Finds whole codes of the catalog's products, and access tokens, anywhere in a text."""
 
     def __init__(
-        self, prefixes: Iterable[str], holds_known: Callable[[str], bool] = _none_is
+        self, prefixes: Iterable[str], any_known: Callable[[Iterable[str]], bool] = _none_is
     ) -> None:
         """Begin.
 
         Args:
-            holds_known: tells whether a text has a code in it, in any spelling, that the ledger
-                has; it may read the ledger.
+            any_known: tells whether the ledger has any of these codes, or whether they are too
+                many to be looked up; it may read the ledger.
         """
         self._prefixes = frozenset(prefixes)
         self._code = whole_codes(self._prefixes)
-        self._holds_known = holds_known
+        self._any_known = any_known
 
     def holds_code(self, text: str) -> bool:
         """Tell whether a text has a whole code in it, with its dashes."""
@@ -65,11 +65,13 @@ class Redactor:
         """Tell whether a part of a URL has a code of the ledger in it, in whatever spelling.
 
         A part: of its path, or a name or value of its query; also percent-encoded. Most have
-        nothing that may be a code, and then the ledger is not asked.
+        nothing that may be a code, and then the ledger is not asked; else once, for all parts. One
+        that was made to have very many is taken to have one.
         """
         texts = filter(self.may_hold_code, _unquoted(url))
         parts = {part for text in texts for part in _PARTS.split(text)}
-        return any(self._holds_known(part) for part in parts if self.may_hold_code(part))
+        possible = {code for part in parts for code in possible_codes(part, self._prefixes)}
+        return bool(possible) and self._any_known(possible)
 
     def holds_secret(self, text: str, *, may_learn: bool = True) -> bool:
         """Tell whether a text has a whole code or a token in it, asking the ledger if need be.
@@ -80,7 +82,8 @@ class Redactor:
         """
         if self.holds_code(text) or self.holds_token(text):
             return True
-        return self.may_hold_code(text) and (not may_learn or self._holds_known(text))
+        possible = set(possible_codes(text, self._prefixes))
+        return bool(possible) and (not may_learn or self._any_known(possible))
 
     def holds_token(self, text: str) -> bool:
         """Tell whether a text has an access token in it."""

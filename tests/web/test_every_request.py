@@ -6,7 +6,8 @@ import io
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice, product
 from urllib.parse import quote
 
 import pytest
@@ -225,6 +226,30 @@ def test_codes_and_tokens_are_found_wherever_they_stand() -> None:
     assert not redactor.holds_code(f"{CODE}X")
     assert not redactor.holds_code("POS-ABCD-EFGH-7K2")
     assert not redactor.holds_code("ABC-ABCD-EFGH-7K2M")
+
+
+def test_the_ledger_is_asked_once_for_all_codes_that_an_address_may_have() -> None:
+    asked: list[set[str]] = []
+
+    def any_known(codes: Iterable[str]) -> bool:
+        asked.append(set(codes))
+        return False
+
+    redactor = Redactor({"POS", "INT"}, any_known)
+    words = ["".join(word) for word in islice(product("ABCDEF", repeat=12), 300)]
+    url = "/v1/timeline?" + "&".join(f"ref=POS{word}" for word in words)
+    assert not redactor.holds_known_code_quoted(url)
+    assert [len(codes) for codes in asked] == [300]
+    assert not redactor.holds_known_code_quoted("/v1/accounts/acme/seats?product=cloud_pos")
+    assert len(asked) == 1
+
+
+def test_an_address_that_was_made_to_have_very_many_codes_is_refused(shared: Api) -> None:
+    words = ["".join(word) for word in islice(product("ABCDEF", repeat=12), 201)]
+    for many, code in ((200, "invalid_request"), (201, "code_in_url")):
+        query = "&".join(f"ref=POS{word}" for word in words[:many])
+        got = shared.get("admin", f"/v1/timeline?{query}")
+        assert (got.status, got.code) == (422, code)
 
 
 # Logs
