@@ -399,7 +399,14 @@ class Book(Application[str]):
     def _from_snapshot(self, new: Loaded[StateT], packing: Packing[StateT]) -> Loaded[StateT]:
         head, snapshot, rows = self.store.snapshots.read(new.name, packing.shape)
         try:
-            known = _unpacked(new, snapshot, packing, head) if snapshot else new
+            known = new
+            if snapshot:
+                known = new._replace(
+                    state=packing.unpack(snapshot.state),
+                    version=snapshot.version,
+                    recorded_at=datetime.fromisoformat(snapshot.recorded_at),
+                    head=head,
+                )
         except (msgspec.DecodeError, ValueError):
             # It is damaged, which is for a replay to find; a reader folds the events.
             known = new
@@ -456,16 +463,6 @@ class Book(Application[str]):
         if self._marked is None and (first := self.store.read_from(0, 1)):
             self._marked = codec.decode(first[0]).test_clock
         return self._marked
-
-
-def _unpacked(
-    new: Loaded[StateT], snapshot: Snapshot, packing: Packing[StateT], head: int
-) -> Loaded[StateT]:
-    state = packing.unpack(snapshot.state)
-    recorded_at = datetime.fromisoformat(snapshot.recorded_at)
-    return new._replace(
-        state=state, version=snapshot.version, recorded_at=recorded_at, head=head, derived={}
-    )
 
 
 def _events(stamp: Stamp, change: Change) -> Iterator[AnyEvent]:

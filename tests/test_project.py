@@ -124,7 +124,6 @@ TO_BE_SPLIT = {
     "ledger/streams/stripe_state.py",
     "ledger/stripe_objects.py",
     "projections/billing.py",
-    "projections/bills.py",
 }
 
 
