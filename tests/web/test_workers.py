@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
 
@@ -28,19 +29,21 @@ def no_more_files() -> Iterator[None]:
 
 
 def test_one_that_cannot_be_started_is_tried_ever_more_seldom(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    tried: list[float] = []
     with socket.socket() as listener:
         workers = _Workers(listener, 1, 1, dict)  # type: ignore[arg-type]
-        workers._began[0] = time.monotonic() - 100  # noqa: SLF001 - the one before lived long
-        pauses = []
         with no_more_files():
-            for _ in range(10):
-                workers._start_at[0] = 0.0  # noqa: SLF001
+            for _ in range(400):
                 workers.start_due()
-                pauses.append(round(workers._start_at[0] - time.monotonic(), 1))  # noqa: SLF001
+                if len(caplog.messages) > len(tried):
+                    tried.append(now)
+                now += PAUSE_S
     assert workers.alive == {}
-    assert len(caplog.messages) == len(pauses)
+    pauses = [later - before for before, later in pairwise(tried)]
     assert sorted(pauses) == pauses
-    assert PAUSE_S_MAX / 2 < pauses[-1] <= PAUSE_S_MAX
     assert pauses[0] <= 2 * PAUSE_S
+    assert PAUSE_S_MAX / 2 < pauses[-1] <= PAUSE_S_MAX
