@@ -73,11 +73,15 @@ def id_holds_code(ports: Ports, value: str) -> bool:
     return found is not None or _has_key(ports, value)
 
 
-def text_holds_code(ports: Ports, value: str) -> bool:
+def text_holds_code(ports: Ports, value: str, reseller: str | None = None) -> bool:
     """Tell whether a text has a whole code in it: by its shape, or, where that is like words,
     because the ledger has such a key.
+
+    Args:
+        reseller: who asks; only its own keys count, so that it does not learn which others there
+            are. None for the vendor.
     """
-    return codes.holds_code(value, ports.catalog.prefixes) or _has_key(ports, value)
+    return codes.holds_code(value, ports.catalog.prefixes) or _has_key(ports, value, reseller)
 
 
 def without_codes(ports: Ports, value: str) -> str:
@@ -88,30 +92,38 @@ def without_codes(ports: Ports, value: str) -> str:
     return codes.mask_possible(value, ports.catalog.prefixes, partial(_known, ports))
 
 
-def any_known(ports: Ports, possible: Iterable[str]) -> bool:
+def any_known(ports: Ports, possible: Iterable[str], reseller: str | None = None) -> bool:
     """Tell whether the ledger has a key of any of these codes, with one look-up for all of them.
 
     Of more than `POSSIBLE_CODES_MAX` it is not asked: somebody made them up, and they are refused.
+
+    Args:
+        reseller: whose keys count; None for all.
     """
     distinct: set[str] = set()
     for code in possible:
         distinct.add(code)
         if len(distinct) > POSSIBLE_CODES_MAX:
             return True
-    return bool(_known(ports, distinct))
+    return bool(_known(ports, distinct, reseller))
 
 
-def _has_key(ports: Ports, value: str) -> bool:
-    return any_known(ports, codes.possible_codes(value, ports.catalog.prefixes))
+def _has_key(ports: Ports, value: str, reseller: str | None = None) -> bool:
+    return any_known(ports, codes.possible_codes(value, ports.catalog.prefixes), reseller)
 
 
-def _known(ports: Ports, possible: Collection[str]) -> Collection[str]:
+def _known(ports: Ports, possible: Collection[str], reseller: str | None = None) -> Collection[str]:
     """Return those codes that the ledger has a key of; of very many, all."""
     if not possible or len(possible) > POSSIBLE_CODES_MAX:
         return possible
     streams = {code: key.stream_id(ports.codes.key_id(code)) for code in possible}
     found = ports.book.load_many(KEY, sorted(streams.values()))
-    return {code for code, stream in streams.items() if found[stream].version}
+    counts = {
+        stream
+        for stream, loaded in found.items()
+        if loaded.state is not None and reseller in (None, loaded.state.issued.reseller)
+    }
+    return {code for code, stream in streams.items() if stream in counts}
 
 
 def within(pointer: str, value: int, largest: int) -> list[FieldError]:
@@ -121,11 +133,19 @@ def within(pointer: str, value: int, largest: int) -> list[FieldError]:
 
 
 def text(
-    ports: Ports, pointer: str, value: str | None, length_max: int = TEXT_LENGTH_MAX
+    ports: Ports,
+    pointer: str,
+    value: str | None,
+    length_max: int = TEXT_LENGTH_MAX,
+    *,
+    reseller: str | None = None,
 ) -> list[FieldError]:
     """Free text: readable, not blank, not too long, without an activation code; None is no text.
 
     A code in it would be readable for everybody who may read the text.
+
+    Args:
+        reseller: who asks, as for `text_holds_code`.
     """
     if value is None:
         return []
@@ -136,17 +156,17 @@ def text(
     character = unreadable(value)
     if character:
         return [FieldError(pointer, f"must not have the character {character}")]
-    if text_holds_code(ports, value):
+    if text_holds_code(ports, value, reseller):
         return [FieldError(pointer, HOLDS_CODE)]
     return []
 
 
-def reason(ports: Ports, value: str) -> list[FieldError]:
+def reason(ports: Ports, value: str, reseller: str | None = None) -> list[FieldError]:
     """Why something is done: every reason is a text, and none may be left out."""
-    return text(ports, "/reason", value)
+    return text(ports, "/reason", value, reseller=reseller)
 
 
-def name(ports: Ports, pointer: str, value: str) -> list[FieldError]:
+def name(ports: Ports, pointer: str, value: str, reseller: str | None = None) -> list[FieldError]:
     """A name such as a reseller's: a short text with no spaces around it.
 
     Names end up in tables that people open in a spreadsheet, which would run one that begins like
@@ -156,7 +176,7 @@ def name(ports: Ports, pointer: str, value: str) -> list[FieldError]:
         return [FieldError(pointer, "must not begin or end with a space")]
     if value.startswith(FORMULA_STARTS):
         return [FieldError(pointer, f"must not begin with {value[0]}")]
-    return text(ports, pointer, value, NAME_LENGTH_MAX)
+    return text(ports, pointer, value, NAME_LENGTH_MAX, reseller=reseller)
 
 
 def utc(pointer: str, at: datetime | None) -> datetime | None:

@@ -68,6 +68,7 @@ def issue_keys(
     *,
     idempotency_key: str | None = None,
     scope: str = "",
+    reseller: str | None = None,
     on_key: Callable[[], object] = lambda: None,
 ) -> Issued:
     """Issue keys: all of them in one commit, or none.
@@ -77,14 +78,15 @@ def issue_keys(
             masked when they are redeemed or revoked; that the others were shown is recorded, once
             an hour for each caller.
         scope: whose idempotency key it is; one caller's keys say nothing of another's.
+        reseller: who asks; None for the vendor.
         on_key: called once for each code derived, to show progress.
 
     Raises:
         InvalidRequest: fields that do not fit.
         IdempotencyKeyReused: another order was placed with it.
     """
-    if _errors_of_itself(ports, order):
-        checks.refuse_if(_errors(ports, order))
+    if _errors_of_itself(ports, order, reseller):
+        checks.refuse_if(_errors(ports, order, reseller))
     order = replace(order, redeem_by=checks.utc("/redeem_by", order.redeem_by))
     fingerprint = codes.digest(ports.request_key, msgspec.json.encode(order).decode())
     batch_id = _batch_id(ports, idempotency_key, scope)
@@ -94,7 +96,7 @@ def issue_keys(
         if loaded.state is not None and batch.is_order(loaded.state, fingerprint):
             return _again(ports, stamp, loaded)
         # Only now: the catalog may have changed since the order was carried out.
-        checks.refuse_if(_errors(ports, order))
+        checks.refuse_if(_errors(ports, order, reseller))
         intent = _intent(ports, stamp, order, batch_id, fingerprint)
         facts = batch.issue(loaded.state, intent)
         checks.refuse_if(_lapsed(order, stamp.now))
@@ -198,21 +200,21 @@ def _batch_id(ports: Ports, idempotency_key: str | None, scope: str) -> str:
     return "bat_" + codes.digest(ports.request_key, *chosen)
 
 
-def _errors(ports: Ports, order: Order) -> list[FieldError]:
+def _errors(ports: Ports, order: Order, reseller: str | None) -> list[FieldError]:
     return [
         *checks.product_and_tier(ports.catalog, order.product, order.tier),
-        *_errors_of_itself(ports, order),
+        *_errors_of_itself(ports, order, reseller),
     ]
 
 
-def _errors_of_itself(ports: Ports, order: Order) -> list[FieldError]:
+def _errors_of_itself(ports: Ports, order: Order, reseller: str | None) -> list[FieldError]:
     """Return what does not fit whatever the catalog says."""
     return [
         *checks.within("/seats", order.seats, SEATS_MAX),
         *checks.within("/months", order.months, MONTHS_MAX),
         *checks.within("/count", order.count, COUNT_MAX),
-        *checks.name(ports, "/reseller", order.reseller),
-        *checks.text(ports, "/note", order.note),
+        *checks.name(ports, "/reseller", order.reseller, reseller),
+        *checks.text(ports, "/note", order.note, reseller=reseller),
     ]
 
 

@@ -42,7 +42,7 @@ def reissue_key(
         InvalidRequest: no reason, or one that does not fit.
         KeyNotFound, KeyAlreadyRevoked, KeyLapsed, SubscriptionEnded: in this order.
     """
-    checks.refuse_if(checks.reason(ports, reason))
+    checks.refuse_if(checks.reason(ports, reason, reseller))
 
     def attempt() -> Reissued:
         loaded = ports.book.load(KEY, key.stream_id(key_id))

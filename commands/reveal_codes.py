@@ -42,7 +42,7 @@ def reveal_codes(
         InvalidRequest: no reason, or one that does not fit.
         BatchNotFound, CodesNotDerivable: in this order.
     """
-    checks.refuse_if(checks.reason(ports, reason))
+    checks.refuse_if(checks.reason(ports, reason, reseller))
 
     def attempt() -> Revealed:
         loaded = ports.book.load(BATCH, batch.stream_id(batch_id))
@@ -72,7 +72,7 @@ def reveal_code(
         KeyNotFound, CodesNotDerivable: in this order; the latter also of an imported key in whose
             place none was issued.
     """
-    checks.refuse_if(checks.reason(ports, reason))
+    checks.refuse_if(checks.reason(ports, reason, reseller))
 
     def attempt() -> Revealed:
         known = ports.book.load(KEY, key.stream_id(key_id))

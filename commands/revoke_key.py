@@ -31,7 +31,7 @@ def revoke_key(
         InvalidRequest: no reason, or one that does not fit.
         KeyNotFound, KeyAlreadyRedeemed: in this order.
     """
-    checks.refuse_if(checks.reason(ports, reason))
+    checks.refuse_if(checks.reason(ports, reason, reseller))
 
     def attempt() -> Revoked:
         loaded = ports.book.load(KEY, key.stream_id(key_id))

@@ -80,10 +80,14 @@ class Redactor:
             may_learn: whether who asks may find out which codes there are; for others, what may be
                 a code is one.
         """
-        if self.holds_code(text) or self.holds_token(text):
+        if self.holds_plain_secret(text):
             return True
         possible = set(possible_codes(text, self._prefixes))
         return bool(possible) and (not may_learn or self._any_known(possible))
+
+    def holds_plain_secret(self, text: str) -> bool:
+        """Tell whether a text has a whole code, with its dashes, or a token in it."""
+        return self.holds_code(text) or self.holds_token(text)
 
     def holds_token(self, text: str) -> bool:
         """Tell whether a text has an access token in it."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from commands.checks import HOLDS_CODE
+from tests.console.desk import signed_in
 from tests.web.api import OTHER_RESELLER, POS, RESELLER, Api, Got
 
 NEVER_ISSUED = "key_" + "a" * 26
@@ -101,3 +104,64 @@ def test_two_resellers_may_use_one_idempotency_key(api: Api) -> None:
     vendors = api.post("admin", "/v1/keys", POS, headers=sent)
     assert [got.status for got in (mine, theirs, vendors)] == [201, 201, 201]
     assert len({got.body["batch"] for got in (mine, theirs, vendors)}) == 3
+
+
+SPELLINGS: list[Callable[[str], str]] = [
+    lambda code: code.replace("-", " "),
+    lambda code: code.replace("-", "_").lower(),
+    lambda code: f"x{code.replace('-', '')}x",
+    lambda code: f"Sold {code.replace('-', '/')}, by phone",
+]
+
+
+@pytest.fixture
+def codes(api: Api) -> dict[str, str]:
+    """Return codes: of another reseller's keys and one's own, with a digit and of letters alone."""
+    found: dict[str, str] = {}
+    for whose, role, reseller in (("their", "admin", RESELLER), ("own", "other", OTHER_RESELLER)):
+        keys = api.post(role, "/v1/keys", {**POS, "reseller": reseller, "count": 100}).body["keys"]
+        for key in keys:
+            plain = key["code"].replace("-", "").isalpha()
+            found[f"{whose} plain" if plain else f"{whose} mixed"] = key["code"]
+    assert len(found) == 4
+    return found
+
+
+@pytest.mark.parametrize("spell", SPELLINGS)
+def test_no_text_tells_a_reseller_which_codes_others_have(
+    api: Api, codes: dict[str, str], spell: Callable[[str], str]
+) -> None:
+    order = {**POS, "reseller": OTHER_RESELLER}
+    batch = api.post("other", "/v1/keys", order).body["batch"]
+    desk = signed_in(api, "other")
+
+    def answers(code: str) -> list[object]:
+        text = spell(code)
+        key = api.post("other", "/v1/keys", order).body["keys"][0]["id"]
+        got = [
+            api.post("other", "/v1/keys", {**order, "note": text}),
+            api.post("other", f"/v1/batches/{batch}/reveal", {"reason": text}),
+            api.post("other", f"/v1/keys/{key}/reveal", {"reason": text}),
+            api.post("other", f"/v1/keys/{key}/revoke", {"reason": text}),
+            api.post("other", "/v1/keys", {**order, "tier": text}),
+            api.post("other", "/v1/timeline/search", {"ref": text}),
+        ]
+        told = [
+            (one.status, [error["detail"] for error in one.body.get("errors", [])]) for one in got
+        ]
+        told[-1] = (got[-1].status, got[-1].body.get("items"))
+        return [*told, desk.send(f"batches/{batch}/reveal", reason=text).status]
+
+    for kind in ("plain", "mixed"):
+        theirs = codes[f"their {kind}"]
+        nobodys = theirs[:4] + ("ABCD" if theirs[4:8] != "ABCD" else "EFGH") + theirs[8:]
+        assert answers(theirs) == answers(nobodys)
+        # Its own it knows, and would show to everybody who may read the text.
+        assert answers(codes[f"own {kind}"])[0] == (422, [HOLDS_CODE])
+
+
+def test_a_reseller_may_write_what_only_looks_like_a_code(api: Api) -> None:
+    order = {**POS, "reseller": OTHER_RESELLER, "note": "POS till 4477 Graz"}
+    assert api.post("other", "/v1/keys", order).status == 201
+    order = {**POS, "reseller": "POS till 4477 Graz"}
+    assert api.post("admin", "/v1/keys", order).status == 201

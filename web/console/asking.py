@@ -11,9 +11,10 @@ from typing import Final
 
 from flask import abort, request
 
+from commands.checks import text_holds_code
 from ledger.limits import ACCOUNT_ID, unreadable
 from ledger.refusals import FieldError, InvalidRequest
-from web.context import parts
+from web.context import caller, parts, ports
 from web.times import NotATime, parse_time
 
 REF_LENGTH_MAX: Final = 256
@@ -48,6 +49,11 @@ def sent(name: str, length_max: int = FIELD_LENGTH_MAX) -> str | None:
     return _fits(name, request.form.get(name, "").strip(), length_max)
 
 
+def holds_secret(text: str) -> bool:
+    """Tell whether a text has a code or a token in it; of codes, a reseller is told its own."""
+    return parts().redactor.holds_token(text) or text_holds_code(ports(), text, caller().reseller)
+
+
 def text(name: str) -> str:
     """Answer free text, which must not be a code or a token: it would be kept.
 
@@ -55,7 +61,7 @@ def text(name: str) -> str:
         InvalidRequest: it is, or holds one.
     """
     found = sent(name) or ""
-    if parts().redactor.holds_secret(found):
+    if holds_secret(found):
         raise InvalidRequest(FieldError(f"/{name}", "must not have a code or a token in it"))
     return found
 

@@ -26,7 +26,7 @@ from web.console import asking, shifts
 from web.console.refused import saying
 from web.console.showing import page
 from web.console.timelines import recent
-from web.context import parts, ports, stamp
+from web.context import ports, stamp
 from web.errors import REFUSED
 from web.pages import forms, rendering
 from web.pages.saying import Saying
@@ -55,6 +55,7 @@ def issue() -> Response:
             _asked_for(bound),
             idempotency_key=f"console {once}",
             scope=f"reseller {bound}" if bound is not None else "",
+            reseller=bound,
         )
     except Refusal as refusal:
         return _order(saying(refusal), once)
@@ -101,7 +102,6 @@ def _asked_for(bound: str | None) -> Order:
 
 
 def _order(said: Saying | None, once: str) -> Response:
-    redactor = parts().redactor
     filled = {name: request.form.get(name, "") for name in _FIELDS}
     return page(
         "order.html",
@@ -109,7 +109,9 @@ def _order(said: Saying | None, once: str) -> Response:
         said=said,
         once=once,
         # What must not be kept is not repeated either.
-        filled={n: "" if redactor.holds_secret(value) else value for n, value in filled.items()},
+        filled={
+            name: "" if asking.holds_secret(value) else value for name, value in filled.items()
+        },
         products=ports().catalog.products,
         bound=shifts.bound(),
     )

@@ -75,6 +75,7 @@ def issue_keys(headers: dict[str, Any], body: dict[str, Any]) -> Response:
         idempotency_key=headers["idempotency_key"],
         # One reseller's keys must neither meet nor reveal another's; all of the vendor's are one.
         scope=f"reseller {bound}" if bound is not None else "",
+        reseller=bound,
     )
     return reply(answers.issued(issued), 201, position=issued.position, replayed=issued.replayed)
 
