@@ -257,7 +257,9 @@ def extend(book: Book, tables: Tables, upto: int) -> None:
                 break
             # The server that is read may lag behind the one that told where the ledger is.
             if time.monotonic() > until:
-                raise TreeDamaged(f"the ledger lacks some of the positions {old + 1} to {new}")
+                raise TreeDamaged(
+                    f"the ledger does not have all of the positions {old + 1} to {new}"
+                )
             time.sleep(LAG_POLL_S)
         hashes = list(map(hash_row, rows))
 

@@ -40,11 +40,10 @@ def test_a_check_names_the_position_that_is_missing(
 
 
 @pytest.mark.parametrize("to", ["export.jsonl", "export.jsonl.gz", "-"])
-def test_an_export_with_a_hole_fails_and_says_what_is_missing(
+def test_an_export_with_a_hole_says_what_is_missing(
     keyfold: Program, tmp_path: Path, to: str
 ) -> None:
-    found = keyfold.run("audit", "export", to if to == "-" else str(tmp_path / to))
-    assert found.code == 1, found
+    found = keyfold.done("audit", "export", to if to == "-" else str(tmp_path / to))
     assert "position 3 is missing" in found.err
     assert "cannot be imported" in found.err
     assert "Traceback" not in found.err
@@ -66,16 +65,16 @@ def test_verifying_without_a_kept_checkpoint_says_what_it_cannot_know(
     whole.done("audit", "checkpoint", "-o", str(kept))
     whole.done("tokens", "create", "--role", "admin")
     blind, seeing = (
-        whole.done("audit", "verify", *given, *more).out
-        for given in ((), ("--checkpoint", str(kept)))
+        whole.done("audit", "verify", *given, *more) for given in ((), ("--checkpoint", str(kept)))
     )
     if more:
-        assert json.loads(blind)["kept_up_to"] == 0
-        assert json.loads(seeing)["kept_up_to"] == 1
+        assert json.loads(blind.out)["kept_up_to"] == 0
+        assert json.loads(seeing.out)["kept_up_to"] == 1
     else:
-        assert "cannot tell whether newer events are missing" in blind
-        assert "--checkpoint FILE" in blind
-        assert "cannot tell whether events after position 1 are missing" in seeing
+        assert "cannot tell whether newer events are missing" in blind.err
+        assert "--checkpoint FILE" in blind.err
+        assert "up to position 1" in seeing.out
+        assert seeing.err == ""
 
 
 def test_checking_the_tables_says_that_it_does_not_check_the_events(tmp_path: Path) -> None:

@@ -71,8 +71,8 @@ def export(file: str, first: int, last: int | None, compress: str | None, resume
     FILE gets its name when it is complete; until then it is FILE.part. With --resume it is carried
     on with, up to where it was meant to end when it was begun.
 
-    Exits with 1 when the ledger lacks events in between. FILE then holds what there is, and cannot
-    be imported.
+    When the ledger lacks events in between, notes say which. FILE then holds what there is, for
+    whoever has to find out why, and cannot be imported.
     """
     packed = packing.packing_named(file) if compress is None else PACKINGS.get(compress)
     with opened() as (_, ports, _), _refusing(file), _hinting(file):
@@ -87,12 +87,12 @@ def export(file: str, first: int, last: int | None, compress: str | None, resume
         ]
     click.echo(_told(header), err=file == STANDARD)
     for one in missing:
-        click.echo(f"position {one.position}: {one.sentence}", err=True)
+        click.echo(f"note: position {one.position}: {one.sentence}", err=True)
     if missing:
-        raise Refused(
-            "events_missing",
-            "The export has holes and cannot be imported: the ledger lacks events;"
-            " restore them from a backup or an earlier export",
+        click.echo(
+            "note: the export has holes and cannot be imported: the ledger lacks events; restore"
+            " them from a backup or an earlier export",
+            err=True,
         )
 
 

@@ -119,9 +119,10 @@ def verify(files: Sequence[str], vkeys: Sequence[str], as_json: bool) -> None:
         print_json({**_answer(verified), "kept_up_to": kept_up_to})
     else:
         _print_verified(verified)
-        _print_unknown(kept_up_to)
     if verified.findings:
         raise Refused("ledger_altered", "The ledger is not what it was")
+    if not (as_json or given):
+        _print_unknown()
 
 
 def _verified(wiring: Wiring, given: Sequence[Known]) -> Verified:
@@ -193,15 +194,13 @@ def _print_verified(verified: Verified) -> None:
     click.echo(f"checkpoints that agree: {verified.checkpoints}, up to position {verified.agreed}")
 
 
-def _print_unknown(kept_up_to: int) -> None:
-    """Say what this cannot know: whether the ledger is the newest there is."""
-    if kept_up_to:
-        told = f"cannot tell whether events after position {kept_up_to} are missing"
-        mend = "give a newer checkpoint that was kept elsewhere"
-    else:
-        told = "cannot tell whether newer events are missing"
-        mend = "give a checkpoint that was kept elsewhere: --checkpoint FILE"
-    click.echo(f"not checked: {told}; {mend}")
+def _print_unknown() -> None:
+    """Say what cannot be known without a checkpoint; with one, up to where it agrees is said."""
+    click.echo(
+        "not checked: cannot tell whether newer events are missing; give a checkpoint that was kept"
+        " elsewhere: --checkpoint FILE",
+        err=True,
+    )
 
 
 # Receipts
