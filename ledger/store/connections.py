@@ -63,12 +63,13 @@ def close_when_dropped(owner: object, connections: Sequence[Closable]) -> None:
     Python 3.13 warns of a SQLite connection that nobody has closed. Not at the end of the process:
     a forked child would close its parent's.
     """
-    weakref.finalize(owner, _close_each, connections).atexit = False
+    weakref.finalize(owner, _close_each, connections, os.getpid()).atexit = False
 
 
-def _close_each(connections: Sequence[Closable]) -> None:
-    for connection in connections:
-        connection.close()
+def _close_each(connections: Sequence[Closable], opened_by: int) -> None:
+    if os.getpid() == opened_by:
+        for connection in connections:
+            connection.close()
 
 
 class Connections(Generic[ConnectionT]):

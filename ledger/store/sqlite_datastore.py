@@ -76,13 +76,17 @@ def connect(path: str) -> sqlite3.Connection:
 def make(path: str) -> None:
     """Make an empty file that only its owner can read, unless there is one.
 
-    SQLite gives the files beside it (`-wal`, `-shm`) the same permissions.
+    SQLite gives the files beside it (`-wal`, `-shm`) the same permissions. One that is there is not
+    even opened: to close it would release the locks of all connections that this process has to it,
+    and another process would then put the log into the file beneath them.
 
     Raises:
         sqlite3.OperationalError: it cannot be made.
     """
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
     except OSError as error:
         raise sqlite3.OperationalError(f"unable to open database file: {error.strerror}") from error
 

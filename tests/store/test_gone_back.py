@@ -6,6 +6,8 @@ import fcntl
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -282,3 +284,21 @@ def test_an_older_database_under_the_same_name_is_answered_from(postgres_server:
         assert holders(book) == ["till-1"]
         assert "went back" in (book.store.lineage.notice or "")
     postgres_server.drop_database(name)
+
+
+def test_a_process_that_upgrades_its_own_ledger_keeps_its_locks(book: Book, file: Path) -> None:
+    """Else another one that leaves takes itself for the last, and removes the log beneath it."""
+    sits(book, "till-1")
+    schema.upgrade(f"sqlite:///{file}")
+    another = """if 1:
+        import sys
+        from contextlib import closing
+        from ledger.book import Book
+        with closing(Book(sys.argv[1])) as book:
+            assert book.head() == 1
+    """
+    subprocess.run([sys.executable, "-c", another, f"sqlite:///{file}"], check=True)
+    assert Path(f"{file}-wal").exists()
+    sits(book, "till-2")
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
