@@ -82,6 +82,7 @@ class ModelSubscription:
 class ModelAccount:
     subscriptions: dict[str, ModelSubscription] = field(default_factory=dict)
     holders: list[tuple[Pool, str]] = field(default_factory=list)  # who came first first
+    sat: dict[tuple[Pool, str], datetime] = field(default_factory=dict)
     failures: list[datetime] = field(default_factory=list)
 
     def seats(self, pool: Pool, at: datetime) -> int:
@@ -96,6 +97,7 @@ class ModelAccount:
 
     def licensed(self, pool: Pool, at: datetime) -> list[str]:
         sitting = [holder for where, holder in self.holders if where == pool]
+        sitting.sort(key=lambda holder: self.sat[pool, holder])
         return sitting[: self.seats(pool, at)]
 
 
@@ -241,6 +243,10 @@ class Machine(RuleBasedStateMachine):
         else:
             assert answer.created is True
             account.holders.append((pool, holder))
+            # By the clock, or by a later one that was right to the minute, too.
+            state = next(self.workers).book.load(ACCOUNT, account_id).state
+            account.sat[pool, holder] = state.seats[pool[0], holder].occupied_at
+            assert at <= account.sat[pool, holder] <= at + timedelta(minutes=2)
 
     @rule(name=NAME, pool=POOL, holder=HOLDER)
     def release_any(self, name: str, pool: Pool, holder: str) -> None:
