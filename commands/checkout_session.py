@@ -198,7 +198,7 @@ def _record(buying: Buying, fact: StripeCheckoutStarted, over: set[str]) -> int 
 
 
 def _session(buying: Buying, customer: str | None) -> dict[str, Any]:
-    """Answer the parameters of a Checkout session.
+    """Return the parameters of a Checkout session.
 
     Source: docs/stripe.md, "Buying".
     """

@@ -95,7 +95,7 @@ def success_url(purchase: Purchase) -> str:
 
 
 def priced(buying: Buying, *, base: bool) -> Priced:
-    """Answer the price that the catalog sells by, as Stripe knows it.
+    """Return the price that the catalog sells by, as Stripe knows it.
 
     Raises:
         InvalidRequest: the catalog has none, or Stripe does not know it; the message has the mend.

@@ -327,7 +327,7 @@ def _answer(
 def _again(
     buying: Buying, account: Loaded[Account], known: StripePurchase | None
 ) -> Started | None:
-    """Answer what the same request was answered before; None if something is still to be done.
+    """Return what the same request was answered before; None if something is still to be done.
 
     A Checkout that is open is not looked at here: what the account has by now goes first.
     """

@@ -77,7 +77,7 @@ def _compare(projection: Projection, live: Reading, rebuilt: Reading) -> Iterato
 
 
 def _rows(reading: Reading, projection: Projection, after: Row | None) -> list[Row]:
-    """Answer some rows of a table in the order of its primary key."""
+    """Return some rows of a table in the order of its primary key."""
     key = ", ".join(projection.key)
     where, params = "", {"limit": PAGE_ROWS}
     if after is not None:

@@ -313,7 +313,7 @@ def open_lines(name: str) -> Iterator[Iterator[bytes]]:
 
 
 def lines_of(name: str, file: IO[bytes] | gzip.GzipFile, most: int | None) -> Iterator[bytes]:
-    """Answer the lines of a file; of one that is unpacked no more than so many bytes."""
+    """Return the lines of a file; of one that is unpacked no more than so many bytes."""
     total = 0
     try:
         while line := file.readline(LINE_BYTES_MAX + 1):
@@ -814,7 +814,7 @@ class StripeSubscription:
 
 
 def counted(quantity: int | None) -> int:
-    """Answer how many of an item there are; none where that is not known."""
+    """Return how many of an item there are; none where that is not known."""
     return quantity if quantity is not None and quantity <= QUANTITY_MAX else 0
 
 

@@ -101,7 +101,7 @@ class StripeStory(Story):
         )
 
     def _history(self) -> StripeHistory:
-        """Answer what a subscription brings along that comes from another account."""
+        """Return what a subscription brings along that comes from another account."""
         prices = {
             price: KnownPrice(
                 (self._random.random() < 0.8, self._near() or self._at, False, LONG_AGO, "evt_1"),
