@@ -138,13 +138,16 @@ def validate_key(ports: Ports, stamp: Stamp, wanted: Try) -> Validated:
     read = _read(ports, wanted)
     _permit(ports, stamp, wanted, read)
 
+    counts = _counts(ports, wanted)
+
     def attempt() -> Validated:
-        tried, session, *keys = ports.book.load_all(*_counts(ports, wanted), *read.streams)
+        tried, session, *keys = ports.book.load_all(*counts, *read.streams)
         examined = _examine(_Counts(tried, session), keys, wanted, read, stamp.now, consuming=False)
         if isinstance(examined, _Failed):
             ports.book.append(stamp, *examined.changes)
             raise examined.refusal
-        _admit_again(ports, wanted, examined.now)
+        # Nothing is appended that could require it: look whether others have failed since.
+        _Counts(*ports.book.load_all(*counts)).admit(wanted, examined.now)
         expires_at = add_months(examined.now, examined.issued.months)
         return Validated(examined.issued, expires_at, examined.key.head)
 
@@ -182,9 +185,11 @@ def redeem_key(
         codes.digest(ports.request_key, "redemption", idempotency_key) if idempotency_key else None
     )
 
+    counted = _counts(ports, wanted)
+
     def attempt() -> Redeemed:
         tried, session, account, *others = ports.book.load_all(
-            *_counts(ports, wanted),
+            *counted,
             (ACCOUNT, wanted.account),
             *([(REQUEST, request_id)] if request_id else []),
             *read.streams,
@@ -208,7 +213,6 @@ def redeem_key(
             unmoved = Change(account, (), required=expected_version is not None)
             ports.book.append(stamp, *examined.changes, *answer, unmoved)
             raise examined.refusal
-        counts = _admit_again(ports, wanted, examined.now)
         return _redeem(ports, stamp, account, examined, asked, fingerprint, counts)
 
     return deciding(attempt, ports.book.lock(ACCOUNT, wanted.account))
@@ -239,7 +243,8 @@ def _redeem(
             subscription=subscription,
             account_version=account.version + len(activated),
         ),
-        # It holds only while no other try has failed meanwhile, or a block could have begun.
+        # It holds only while no other try has failed since these were read, or a block could have
+        # begun: many tries at once are decided on what each had read first.
         *(Change(one, (), required=True) for one in counts),
     )
     after: Loaded[Account] = appended.loaded[1]
@@ -250,17 +255,6 @@ def _counts(
     ports: Ports, wanted: Try
 ) -> tuple[tuple[Stream[Attempts], str], tuple[Stream[Session], str]]:
     return (ATTEMPTS, wanted.account), (SESSION, ports.codes.session_id(wanted.session))
-
-
-def _admit_again(ports: Ports, wanted: Try, now: datetime) -> _Counts:
-    """Look once more, after a code was found good, whether its session may try at all.
-
-    Many tries at once are decided on what each had read first: without this, one that is right
-    would be answered although five others have been recorded as wrong since.
-    """
-    counts = _Counts(*ports.book.load_all(*_counts(ports, wanted)))
-    counts.admit(wanted, now)
-    return counts
 
 
 def _read(ports: Ports, wanted: Try) -> _Read:

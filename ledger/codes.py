@@ -247,7 +247,8 @@ def _sure(tidied: str, prefixes: frozenset[str]) -> Iterator[re.Match[str]]:
 
 def _possible(tidied: str, prefixes: frozenset[str]) -> Iterator[re.Match[str]]:
     for prefix in sorted(prefixes):
-        yield from _possible_with(prefix).finditer(tidied)
+        if prefix in tidied:  # or the pattern would look ahead from everywhere for nothing
+            yield from _possible_with(prefix).finditer(tidied)
 
 
 @cache

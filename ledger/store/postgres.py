@@ -128,9 +128,9 @@ class PostgresRecorder(StreamReads):
     def _commit(self, appends: Sequence[Append]) -> list[Outcome]:
         """Commit a batch of appends; answer the outcome of each.
 
-        Two appends that want the same version cannot go into one call. The later one has lost if
-        the earlier is recorded; if not, it gets a call of its own. When the database fails, or
-        keeps a call waiting for too long, no other is begun: each would wait as long.
+        Two appends of which one takes what the other needs cannot go into one call. The later one
+        has lost if the earlier took it; if not, it gets a call of its own. When the database fails,
+        or keeps a call waiting for too long, no other is begun: each would wait as long.
         """
         outcomes: list[Outcome] = [[] for _ in appends]
         waiting = list(range(len(appends)))
@@ -154,7 +154,7 @@ class PostgresRecorder(StreamReads):
         return outcomes
 
     def _commit_together(self, appends: Sequence[Append]) -> list[Outcome]:
-        """Commit appends that want different versions, each all or nothing."""
+        """Commit appends that do not want each other's versions, each all or nothing."""
         try:
             if len(appends) == 1 and appends[0].size == 1 and not appends[0].required:
                 return [self._commit_event(appends[0])]
@@ -271,9 +271,14 @@ def _unnamed(required: Required) -> Entry:
     return Entry(required.stream, required.version + 1, "", b"")
 
 
-def _places(append: Append) -> set[tuple[str, int]]:
-    """Return the versions that an append takes, or needs to be free."""
-    return {entry[:2] for entry in (*append.entries, *map(_unnamed, append.required))}
+def _taken(append: Append) -> set[tuple[str, int]]:
+    """Return the versions that an append takes."""
+    return {entry[:2] for entry in append.entries}
+
+
+def _needed(append: Append) -> set[tuple[str, int]]:
+    """Return the versions that an append needs to be free: those it takes, and required ones."""
+    return _taken(append).union(entry[:2] for entry in map(_unnamed, append.required))
 
 
 def _clock(clock: float | None) -> bytes | None:
@@ -292,16 +297,21 @@ def _array(type: int, values: Sequence[bytes | None]) -> bytes:
 def _without_rivals(
     appends: Sequence[Append], waiting: Sequence[int]
 ) -> tuple[list[int], list[int]]:
-    """Split into those that want different versions, and the rest."""
+    """Split into those of which none takes a version that another one needs, and the rest.
+
+    Several may require the same version of a stream, which all find free.
+    """
     if len(waiting) == 1:
         return list(waiting), []
-    wanted: set[tuple[str, int]] = set()
+    all_taken: set[tuple[str, int]] = set()
+    all_needed: set[tuple[str, int]] = set()
     now: list[int] = []
     later: list[int] = []
     for n in waiting:
-        places = _places(appends[n])
-        if wanted.isdisjoint(places):
-            wanted |= places
+        taken, needed = _taken(appends[n]), _needed(appends[n])
+        if all_taken.isdisjoint(needed) and all_needed.isdisjoint(taken):
+            all_taken |= taken
+            all_needed |= needed
             now.append(n)
         else:
             later.append(n)
@@ -314,7 +324,7 @@ def _is_of_database(outcome: Outcome) -> bool:
 
 
 def _conflict(append: Append, recorded: dict[str, set[int]]) -> VersionConflict | None:
-    for stream, version in sorted(_places(append)):
+    for stream, version in sorted(_needed(append)):
         versions = recorded.get(stream, set())
         if version in versions:
             return VersionConflict(stream, version, max(versions))

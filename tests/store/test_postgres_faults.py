@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from ledger.store import OutcomeUnknown, Recorder, VersionConflict, postgres_datastore, schema
 from ledger.store.postgres import PostgresRecorder
-from ledger.store.recorder import ReadOnly, append_of
+from ledger.store.recorder import ReadOnly, Required, append_of
 from tests.postgres_server import OwnServer
 from tests.store.log import Account, event, in_threads, open_recorder, versions, whole_log
 from tests.store.wire import BREAKS, PERSISTED, Break, Wire
@@ -283,6 +283,26 @@ def test_appends_of_one_commit_that_want_the_same_version_are_told_apart(
     rows = session.execute("SELECT originator_id, xmin::text FROM keyfold_events").fetchall()
     transactions: dict[str, str] = dict(rows)
     assert transactions["x"] == transactions["y"] == transactions["w"] != transactions["first"]
+
+
+def test_appends_that_require_the_same_version_are_no_rivals_but_one_that_takes_it_is(
+    postgres_url: str,
+) -> None:
+    schema.upgrade(postgres_url)
+    with closing(open_recorder(postgres_url)) as recorder:
+        assert isinstance(recorder, PostgresRecorder)
+        held = {"required": [Required("shared", 0)]}
+        appends = [append_of([event(name, 1)], held) for name in ("a", "b", "c")]
+        appends.insert(1, append_of([event("shared", 1)], {}))
+        assert recorder._commit(appends) == [[1], [4], [2], [3]]  # noqa: SLF001
+        late = [append_of([event(name, 1)], held) for name in ("d", "e")]
+        conflicts = recorder._commit(late)  # noqa: SLF001
+        assert list(map(repr, conflicts)) == [repr(VersionConflict("shared", 1, 1))] * 2
+        with psycopg.connect(postgres_url) as session:
+            rows = session.execute("SELECT originator_id, xmin::text FROM keyfold_events")
+            transactions: dict[str, str] = dict(rows.fetchall())
+        assert transactions["a"] == transactions["b"] == transactions["c"]
+        assert transactions["shared"] != transactions["a"]
 
 
 # --- the server refuses ---------------------------------------------------------------------------
