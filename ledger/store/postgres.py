@@ -119,6 +119,9 @@ class PostgresRecorder(StreamReads):
                 self._commit, lambda append: append.size, BATCH_EVENTS_MAX
             )
         )
+        # The head as the last look found it; and again, if the one before had found the same. Only
+        # a guess at what to ask, so threads may write them as they come.
+        self._last_head = self._resting_head = -1
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> list[int]:
         """Record all of the events or none: see `Recorder.insert_events`."""
@@ -220,6 +223,15 @@ class PostgresRecorder(StreamReads):
                 head += append.size
         return outcomes
 
+    def _rests(self, seen: int) -> bool:
+        # To ask for the head alone costs a third less than to ask for a stream, too; but when it
+        # has moved it was asked for nothing. So that is done only while the ledger rests.
+        return seen == self._resting_head and self.head() == seen
+
+    def _note(self, head: int) -> None:
+        self._resting_head = head if head == self._last_head else -1
+        self._last_head = head
+
     def _read_stream(
         self, stream: str, after: int, limit: int | None
     ) -> tuple[int, list[StreamRow]]:
@@ -227,7 +239,9 @@ class PostgresRecorder(StreamReads):
             rows = self.datastore.read(_READ_STREAM, (stream, after))
         else:
             rows = self.datastore.read(_READ_STREAM_PAGE, (stream, after, limit))
-        return split_head(rows)
+        head, stream_rows = split_head(rows)
+        self._note(head)
+        return head, stream_rows
 
     def _read_streams(self, after: Mapping[str, int], most: int) -> tuple[int, list[Row]]:
         wanted = (
@@ -236,6 +250,7 @@ class PostgresRecorder(StreamReads):
             _bigint(most),
         )
         (_, _, head, _, _), *rows = self.datastore.read_encoded(_READ_STREAMS, wanted)
+        self._note(head)
         return head, list(map(Row._make, rows))
 
     def read_positions(self, positions: Sequence[int]) -> list[Row]:

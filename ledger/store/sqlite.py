@@ -23,7 +23,7 @@ from ledger.store.recorder import (
     replaced,
 )
 from ledger.store.snapshots import SqliteSnapshots
-from ledger.store.sqlite_datastore import SqliteDatastore, path_of
+from ledger.store.sqlite_datastore import Look, SqliteDatastore, path_of
 from ledger.store.stream_reads import StreamReads, split_head
 from ledger.store.text_keys import SqliteTextKeys
 
@@ -91,6 +91,7 @@ class SqliteRecorder(StreamReads):
                 self._commit, lambda append: append.size, BATCH_EVENTS_MAX
             )
         )
+        self._last: tuple[Look, int] | None = None  # the last look at the head, and what it found
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> list[int]:
         """Record all of the events or none: see `Recorder.insert_events`."""
@@ -128,18 +129,26 @@ class SqliteRecorder(StreamReads):
             for append in appends
         ]
 
+    def _rests(self, seen: int) -> bool:
+        last = self._last
+        return last is not None and last[1] == seen and not self.datastore.is_news(last[0])
+
     def _read_stream(
         self, stream: str, after: int, limit: int | None
     ) -> tuple[int, list[StreamRow]]:
         if limit is None:
-            rows = self.datastore.read(_READ_STREAM, (stream, after))
+            look, rows = self.datastore.look(_READ_STREAM, (stream, after))
         else:
-            rows = self.datastore.read(_READ_STREAM_PAGE, (stream, after, limit))
-        return split_head(rows)
+            look, rows = self.datastore.look(_READ_STREAM_PAGE, (stream, after, limit))
+        head, stream_rows = split_head(rows)
+        self._last = look, head
+        return head, stream_rows
 
     def _read_streams(self, after: Mapping[str, int], most: int) -> tuple[int, list[Row]]:
         wanted = json.dumps(dict(after))
-        (_, _, head, _, _), *rows = self.datastore.read(_READ_STREAMS, (wanted, most))
+        look, found = self.datastore.look(_READ_STREAMS, (wanted, most))
+        (_, _, head, _, _), *rows = found
+        self._last = look, head
         return head, list(map(Row._make, rows))
 
     def read_positions(self, positions: Sequence[int]) -> list[Row]:
@@ -154,7 +163,11 @@ class SqliteRecorder(StreamReads):
 
     def head(self) -> int:
         """See `Recorder.head`."""
-        ((head,),) = self.datastore.read(_HEAD)
+        last = self._last
+        if last is not None and not self.datastore.is_news(last[0]):
+            return last[1]
+        look, ((head,),) = self.datastore.look(_HEAD)
+        self._last = look, head
         return int(head)
 
     def clock(self) -> float | None:

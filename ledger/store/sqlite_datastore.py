@@ -292,6 +292,10 @@ class Sessions(NamedTuple):
     others: Connections[SideConnection]
 
 
+# When the database was read: in which files, and after which commit of theirs.
+Look = tuple[Files, bytes]
+
+
 class SqliteDatastore(sqlite.SQLiteDatastore):
     """The library's datastore over a file that is there, with a few connections in each process."""
 
@@ -376,8 +380,15 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
         Raises:
             PersistenceError: a fault, in the library's words.
         """
+        return self.look(statement, params)[1]
+
+    def look(
+        self, statement: str, params: Sequence[object] | Mapping[str, object] = ()
+    ) -> tuple[Look, list[tuple[Any, ...]]]:
+        """Do what `read` does, and say when it was."""
         while True:
             sessions = self._current()
+            at = sessions.files, sessions.files.committed()
             try:
                 rows = _rows(sessions.readers, statement, params)
             except (sqlite3.Error, persistence.InterfaceError) as error:
@@ -387,7 +398,12 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
                     raise fault_of(error, self.path) from error
                 raise
             sessions.files.note_log()
-            return rows
+            return at, rows
+
+    def is_news(self, since: Look) -> bool:
+        """Whether anything may have been committed since a look, by anybody."""
+        files, committed = since
+        return self._current().files is not files or not committed or files.committed() != committed
 
     def append(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do `work` on the connection that appends, in a transaction.

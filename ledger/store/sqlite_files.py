@@ -12,23 +12,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-Inode = tuple[int, int]
+from ledger.store.sqlite_log_index import Inode, LogIndex, log_index
 
 # The bytes that SQLite locks to read, and to put the log into the file when the last one leaves.
 _SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
 
 
-def _stat(path: str) -> os.stat_result | None:
-    try:
-        return os.stat(path)  # noqa: PTH116 - for every read, and a Path takes as long again
-    except OSError:
-        return None
-
-
 def _inode(path: str) -> Inode | None:
     """Return which file is under a path, None if none is."""
-    found = _stat(path)
-    return (found.st_dev, found.st_ino) if found else None
+    try:
+        found = os.stat(path)  # noqa: PTH116 - for every read, and a Path takes as long again
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class Files:
@@ -39,6 +35,7 @@ class Files:
         self._log = f"{path}-wal"
         self._opened = _inode(path)
         self._opened_log: Inode | None = None
+        self._index: LogIndex | None = None
         self._written_ns = 0
         self._kept: int | None = None
 
@@ -47,8 +44,11 @@ class Files:
         if self._opened is None:
             self._opened = _inode(self._path)
             return True
-        found = _stat(self._path)
-        if found is None or (found.st_dev, found.st_ino) != self._opened:
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - as above
+        except OSError:
+            return False
+        if (found.st_dev, found.st_ino) != self._opened:
             return False
         if self._opened_log is not None and _inode(self._log) != self._opened_log:
             return False
@@ -59,6 +59,11 @@ class Files:
         """Note which log there is: while a connection is open, SQLite makes no other one."""
         if self._opened_log is None:
             self._opened_log = _inode(self._log)
+            self._index = log_index(f"{self._path}-shm")
+
+    def committed(self) -> bytes:
+        """Return what is another after every commit; nothing while that cannot be told."""
+        return self._index.headers() if self._index is not None else b""
 
     @property
     def is_another(self) -> bool:
@@ -83,6 +88,7 @@ class Files:
 
     def let_go(self) -> None:
         """Let others have the file, when the connections to it are closed."""
+        self._index = None
         if self._kept is not None:
             os.close(self._kept)
             self._kept = None

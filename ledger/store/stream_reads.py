@@ -14,41 +14,27 @@ _VERSION = itemgetter(1)
 
 
 class StreamReads(LibraryReads):
-    """Reads streams, or only the head where it is likely that nothing is new.
-
-    To ask for the head alone costs a third less than to ask for a stream too, but when the head has
-    moved it was asked for nothing. So that is done only while the ledger rests: when what was read
-    last, by any thread, was found where this is expected to be.
-    """
-
-    def __init__(self) -> None:
-        # The head that the last read found unchanged. Only a guess at what to ask, so threads may
-        # write it as they come.
-        self._resting_head = -1
+    """Reads streams, or nothing of them where the head says that nothing is new."""
 
     def read_stream(
         self, stream: str, after: int = 0, limit: int | None = None, seen: int = -1
     ) -> tuple[int, list[StreamRow]]:
         """See `Recorder.read_stream`."""
-        if self._rests(seen):
+        if seen >= 0 and self._rests(seen):
             return seen, []
-        head, rows = self._read_stream(stream, after, limit)
-        self._resting_head = head if head == seen else -1
-        return head, rows
+        return self._read_stream(stream, after, limit)
 
     def read_streams(
         self, after: Mapping[str, int], most: int = EVERYTHING, seen: int = -1
     ) -> tuple[int, list[Row]]:
         """See `Recorder.read_streams`."""
-        if self._rests(seen):
+        if seen >= 0 and self._rests(seen):
             return seen, []
-        head, rows = self._read_streams(after, most)
-        if seen >= 0:
-            self._resting_head = head if head == seen else -1
-        return head, rows
+        return self._read_streams(after, most)
 
+    @abstractmethod
     def _rests(self, seen: int) -> bool:
-        return seen >= 0 and seen == self._resting_head and self.head() == seen
+        """Whether the head is where it was seen, if that costs less than to read."""
 
     @abstractmethod
     def _read_stream(
