@@ -21,10 +21,10 @@ from bench.measure import Effort, Measure, rates
 from bench.rounds import Contestant, Measured, Run, Work, crew, interleaved, threads
 from commands.issue_keys import Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
-from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key
+from commands.services import Ports
 from ledger.limits import SEATS_MAX
-from ledger.streams.account import ACCOUNT
+from ledger.streams.account.decisions import ACCOUNT
 
 LONGEST_WAIT_MS: Final = 300.0
 REDEMPTIONS_PER_S: Final = 4_000  # so many codes are issued for a second, which is more than we can

@@ -22,14 +22,15 @@ from bench.measure import FULL, QUICK, Effort, Measure
 from bench.rounds import Contestant, Run, interleaved, threads
 from commands.issue_keys import Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
-from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key
-from projections import catch_up, tree
-from projections.account_at import Moment, account_at
-from projections.key_list import KEY_LIST, KeyQuery, list_keys
-from projections.stores import Tables, open_tables
-from projections.subscriptions import subscriptions
-from projections.timeline import TIMELINE, Sight, TimelineQuery, timeline
+from commands.services import Ports
+from projections.audit import tree
+from projections.lists import catch_up
+from projections.lists.keys import KEY_LIST, KeyQuery, list_keys
+from projections.lists.stores import Tables, open_tables
+from projections.lists.timeline import TIMELINE, Sight, TimelineQuery, timeline
+from projections.views.account_at import Moment, account_at
+from projections.views.subscriptions import subscriptions
 
 SIZES_QUICK: Final = (5_000, 30_000)
 SIZES_FULL: Final = (10_000, 100_000, 1_000_000)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
-from commands.ports import Ports, code_keys
+from commands.services import Ports, code_keys
 from ledger import codec
 from ledger.book import Book
 from ledger.catalog import builtin
@@ -23,7 +23,7 @@ from ledger.events import Envelope, Stamp
 from ledger.sealing import Texts
 from ledger.secret import Secret
 from ledger.store import schema
-from ledger.streams.account import SeatOccupied
+from ledger.streams.account.decisions import SeatOccupied
 
 CLIENTS = 8
 SECRET = b"b" * 32  # of the ledgers to measure

@@ -23,7 +23,7 @@ from ledger import codec
 from ledger.book import Book
 from ledger.events import Envelope, Fact
 from ledger.months import add_months
-from ledger.streams.account import (
+from ledger.streams.account.decisions import (
     SeatOccupied,
     SeatReleased,
     SubscriptionActivated,
@@ -33,15 +33,15 @@ from ledger.streams.attempts import RedemptionRefused, SeatRefused
 from ledger.streams.batch import KeysIssued
 from ledger.streams.key import KeyIssued, KeyRedeemed, KeyReissued, KeyRevoked
 from ledger.streams.request import RedemptionAnswered
-from ledger.streams.stripe import (
+from ledger.streams.stripe_event import StripeEventReceived
+from ledger.streams.token import TokenCreated
+from ledger.stripe.facts import (
     Meaning,
     StripeCustomerLinked,
     StripeInvoiceReported,
     StripeItem,
     StripeSubscriptionReported,
 )
-from ledger.streams.stripe_event import StripeEventReceived
-from ledger.streams.token import TokenCreated
 
 BEGAN: Final = datetime(2026, 3, 1, 9, tzinfo=UTC)
 APPEND: Final = 1_000

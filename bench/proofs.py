@@ -26,10 +26,10 @@ from typing import Final, NamedTuple
 from bench.ledgers import Bench
 from bench.measure import Effort, Measure
 from ledger.book import Book
-from ledger.verifier import keyfold_verify
-from projections import tree, verifying
-from projections.exporting import blocks, plan
-from projections.stores import open_tables
+from ledger.proof.verifier import keyfold_verify
+from projections.audit import integrity, tree
+from projections.audit.export import blocks, plan
+from projections.lists.stores import open_tables
 
 PAGE: Final = 1_000
 MEMORY_MAX_MB: Final = 300
@@ -121,7 +121,7 @@ def extend(url: str) -> None:
 
 def verify(url: str) -> None:
     with closing(Book(url)) as book, closing(open_tables(url)) as tables:
-        found = verifying.verify(book, tables, [])
+        found = integrity.verify(book, tables, [])
         assert not found.findings
         assert found.hashed == found.events
 

@@ -21,14 +21,14 @@ from ledger.book import Book, Change
 from ledger.events import Fact
 from ledger.loaded import unwritten
 from ledger.months import add_months
-from ledger.streams.account import (
+from ledger.streams.account.decisions import (
     ACCOUNT,
     SeatOccupied,
     SeatReleased,
     SubscriptionActivated,
 )
-from projections.account_at import Moment, account_at
-from projections.subscriptions import subscriptions
+from projections.views.account_at import Moment, account_at
+from projections.views.subscriptions import subscriptions
 
 SIZES_FULL: Final = (10, 1_000, 100_000)
 SIZES_QUICK: Final = (10, 1_000, 10_000)

@@ -21,10 +21,11 @@ from bench import mixed
 from bench.ledgers import Bench, ledger, new_database
 from bench.measure import Effort, Measure
 from ledger import codec
-from projections import catch_up, tree
-from projections.catch_up import Page
-from projections.replaying import NAMES, PROJECTIONS, replay
-from projections.stores import open_tables
+from projections.audit import tree
+from projections.audit.rebuild import NAMES, PROJECTIONS, replay
+from projections.lists import catch_up
+from projections.lists.catch_up import Page
+from projections.lists.stores import open_tables
 
 GOAL: Final = 0.20
 PAGE: Final = 250  # what is made of more at a time leaves the processor's caches

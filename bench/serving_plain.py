@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from flask import Flask, Response, abort, request
 
 from bench.ledgers import open_raw
-from web.serving import serve_application
+from web.server.processes import serve_application
 
 VARIABLE: Final = "KEYFOLD_BENCH_PLAIN"
 LOOKED_UP: Final = "/looked-up"

@@ -36,9 +36,9 @@ from commands.give_access import create_token
 from ledger import codec
 from ledger.book import Book
 from ledger.events import Envelope, Fact
-from ledger.streams.account import SeatOccupied, SubscriptionActivated
-from web.settings import MEMO_STREAMS_DEFAULT, read_settings
-from web.wiring import wire
+from ledger.streams.account.decisions import SeatOccupied, SubscriptionActivated
+from web.app.services import wire
+from web.app.settings import MEMO_STREAMS_DEFAULT, read_settings
 
 START_GOAL: Final = 1.6
 MEMORY_GOAL: Final = 1.3
@@ -127,7 +127,7 @@ def _memory(url: str, accounts: int, memo: int) -> Measure:
 
 def _ask_all(accounts: int, memo: int) -> tuple[float, float, float]:
     """Ask this process for every account; answer its peak before, at the memo's size, and after."""
-    from web.app import create_app
+    from web.create_app import create_app
 
     wiring = wire(read_settings())
     with closing(wiring):

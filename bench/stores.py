@@ -39,7 +39,7 @@ from bench.rounds import Contestant, Run, interleaved, threads
 from ledger.book import Change
 from ledger.events import Stamp
 from ledger.loaded import unwritten
-from ledger.streams.account import ACCOUNT, SeatOccupied
+from ledger.streams.account.decisions import ACCOUNT, SeatOccupied
 
 # There are many of them, so each gets less time than others have; in short rounds, since a machine
 # that others use too drifts within a second.

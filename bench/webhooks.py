@@ -35,9 +35,9 @@ from bench.rounds import Contestant, Run, Work, crew, interleaved, threads
 from ledger.catalog import builtin
 from ledger.secret import Secret
 from tests.stripe.payloads import changed, item, subscription
-from web.app import create_app
-from web.settings import Settings, StripeSettings
-from web.wiring import wire
+from web.app.services import wire
+from web.app.settings import Settings, StripeSettings
+from web.create_app import create_app
 
 WHAT: Final = "an event of Stripe's taken"
 AGAINST: Final = "dj-stripe"

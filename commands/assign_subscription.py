@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from commands import checks
-from commands.deciding import deciding
+from commands import validation
 from commands.gateways.stripe import StripeRefused
-from commands.ports import Ports
 from commands.record_stripe_event import record_retrieved
+from commands.retry import deciding
+from commands.services import Ports
 from commands.stripe_ownership import Draft, give, give_up_elsewhere, move, reports_of, take_over
 from ledger.events import Stamp
 from ledger.limits import STRIPE_SUBSCRIPTION_ID
 from ledger.loaded import Loaded
 from ledger.refusals import FieldError, StripeSubscriptionElsewhere, StripeSubscriptionNotFound
-from ledger.streams import account as account_stream
-from ledger.streams.account import ACCOUNT
-from ledger.streams.account_state import Account
+from ledger.streams.account import decisions as account_stream
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.state import Account
 from ledger.streams.stripe_object import STRIPE_OBJECT, Evidence
 
 
@@ -60,12 +60,12 @@ def assign_subscription(
         VersionMismatch, StripeSubscriptionElsewhere, StripeSubscriptionNotFound: in this order.
         StripeUnavailable, StripeRefused, StripeKeyRefused: it had to be asked for.
     """
-    checks.refuse_if(
+    validation.refuse_if(
         [
-            *checks.account(account),
-            *checks.no_code(ports, "/account", account),
+            *validation.account(account),
+            *validation.no_code(ports, "/account", account),
             *_subscription(stripe_subscription),
-            *checks.reason(ports, reason),
+            *validation.reason(ports, reason),
         ]
     )
     held, known_before = ports.book.load_all(

@@ -1,7 +1,7 @@
 """Change the seats of a Stripe subscription that there is, once.
 
-What is asked for was recorded before (`ledger.streams.stripe_purchases`); here Stripe is asked, and
-its answer recorded.
+What is asked for was recorded before (`ledger.streams.account.purchases`); here Stripe is asked,
+and its answer recorded.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from commands.deciding import LedgerBusy, deciding
 from commands.gateways.stripe import (
     StripeGateway,
     StripeKeyRefused,
     StripeRefused,
     StripeUnavailable,
 )
-from commands.ports import Ports
 from commands.record_stripe_event import record_retrieved
+from commands.retry import LedgerBusy, deciding
+from commands.services import Ports
 from ledger import codes
 from ledger.book import Change
 from ledger.events import Stamp
 from ledger.loaded import Loaded
-from ledger.streams import stripe_purchases as purchases
-from ledger.streams.account import ACCOUNT
-from ledger.streams.account_state import Account
-from ledger.streams.stripe import (
+from ledger.streams.account import purchases
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.purchases import UNDER_WAY_MAX, StripePurchase
+from ledger.streams.account.state import Account
+from ledger.stripe.facts import (
     RETRIEVED,
     PurchaseOutcome,
     StripeSeatsAsked,
     StripeSubscriptionReported,
 )
-from ledger.streams.stripe_purchases import UNDER_WAY_MAX, StripePurchase
-from ledger.streams.stripe_state import StripeSubscription, with_report
-from ledger.stripe_objects import Origin, read_subscription
+from ledger.stripe.objects import Origin, read_subscription
+from ledger.stripe.subscriptions import StripeSubscription, with_report
 
 # On a Stripe item: the last change that this ledger made to it.
 MARK: Final = "keyfold_change"

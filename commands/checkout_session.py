@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import msgspec
 
-from commands.deciding import deciding
 from commands.gateways.stripe import (
     StripeFault,
     StripeGateway,
@@ -18,15 +17,16 @@ from commands.gateways.stripe import (
 from commands.open_stripe_portal import own_customer
 from commands.purchase import Buying, Started, hold_to_version, priced
 from commands.record_stripe_event import record_retrieved
+from commands.retry import deciding
 from commands.stripe_ownership import Draft, begin
 from ledger import codes
 from ledger.loaded import Loaded
 from ledger.refusals import FieldError, InvalidRequest, VersionMismatch
-from ledger.streams import stripe_purchases as purchases
-from ledger.streams.account_state import Account
-from ledger.streams.stripe import StripeCheckoutStarted
-from ledger.streams.stripe_purchases import UNDER_WAY_MAX, StripePurchase
-from ledger.stripe_objects import ACCOUNT_FIELD
+from ledger.streams.account import purchases
+from ledger.streams.account.purchases import UNDER_WAY_MAX, StripePurchase
+from ledger.streams.account.state import Account
+from ledger.stripe.facts import StripeCheckoutStarted
+from ledger.stripe.objects import ACCOUNT_FIELD
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from commands import checks
-from commands.deciding import deciding
-from commands.ports import Ports
+from commands import validation
+from commands.retry import deciding
+from commands.services import Ports
 from ledger.book import Change
 from ledger.events import Stamp
 from ledger.streams import attempts
-from ledger.streams.account import ACCOUNT, expect_version
+from ledger.streams.account.decisions import ACCOUNT, expect_version
 from ledger.streams.attempts import ATTEMPTS
 
 
@@ -31,11 +31,11 @@ def clear_attempts(
         InvalidRequest: no reason, or fields that do not fit.
         VersionMismatch: something was recorded since.
     """
-    checks.refuse_if(
+    validation.refuse_if(
         [
-            *checks.account(account),
-            *checks.no_code(ports, "/account", account),
-            *checks.reason(ports, reason),
+            *validation.account(account),
+            *validation.no_code(ports, "/account", account),
+            *validation.reason(ports, reason),
         ]
     )
 

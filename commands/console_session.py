@@ -6,8 +6,8 @@ import base64
 from datetime import timedelta
 from typing import Final, NamedTuple
 
-from commands.deciding import deciding
-from commands.ports import Ports
+from commands.retry import deciding
+from commands.services import Ports
 from ledger import signing
 from ledger.book import Change
 from ledger.events import Stamp

@@ -20,11 +20,11 @@ from typing import Final, NamedTuple
 
 from commands.issue_keys import Issued, Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
-from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.revoke_key import revoke_key
+from commands.services import Ports
 from commands.terminate_subscription import terminate_subscription
 from ledger import codes
 from ledger.events import Stamp

@@ -19,16 +19,16 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from commands import checks
-from commands.deciding import deciding
-from commands.ports import Ports
+from commands import validation
+from commands.retry import deciding
+from commands.services import Ports
 from ledger.book import Change
 from ledger.events import Fact, Sealed, Stamp, Stream
 from ledger.loaded import Loaded
-from ledger.streams import account as account_stream
 from ledger.streams import batch, key
-from ledger.streams.account import ACCOUNT, SubscriptionActivated, SubscriptionKeyReissued
-from ledger.streams.account_state import Account
+from ledger.streams.account import decisions as account_stream
+from ledger.streams.account.decisions import ACCOUNT, SubscriptionActivated, SubscriptionKeyReissued
+from ledger.streams.account.state import Account
 from ledger.streams.attempts import ATTEMPTS
 from ledger.streams.batch import BATCH
 from ledger.streams.key import KEY, KeyIssued
@@ -61,7 +61,7 @@ def erase_account(ports: Ports, stamp: Stamp, account: str, reason: str) -> Eras
         InvalidRequest: no reason, or fields that do not fit.
         UnknownAccount: nothing is recorded of it, so that its id may be a mistake.
     """
-    checks.refuse_if([*checks.account(account), *checks.reason(ports, reason)])
+    validation.refuse_if([*validation.account(account), *validation.reason(ports, reason)])
     owner = ACCOUNT.name(account)
 
     had_key = False

@@ -15,7 +15,7 @@ from eventsourcing.persistence import StoredEvent
 
 from commands import demo_story
 from commands.issue_keys import IssuedKey, issue_keys
-from commands.ports import Ports
+from commands.services import Ports
 from ledger.book import Book
 from ledger.events import Stamp
 from ledger.store import VersionConflict

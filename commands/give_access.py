@@ -6,9 +6,9 @@ import base64
 from datetime import datetime
 from typing import NamedTuple
 
-from commands import checks
-from commands.deciding import deciding
-from commands.ports import Ports
+from commands import validation
+from commands.retry import deciding
+from commands.services import Ports
 from ledger.book import Change
 from ledger.events import Stamp
 from ledger.loaded import Loaded
@@ -51,9 +51,12 @@ def create_token(
     Raises:
         InvalidRequest: fields that do not fit.
     """
-    expires_at = checks.utc("/expires_at", expires_at)
-    checks.refuse_if(
-        [*_errors(ports, stamp, role, reseller, expires_at), *checks.text(ports, "/reason", reason)]
+    expires_at = validation.utc("/expires_at", expires_at)
+    validation.refuse_if(
+        [
+            *_errors(ports, stamp, role, reseller, expires_at),
+            *validation.text(ports, "/reason", reason),
+        ]
     )
     known: Role = next(known for known in ROLES if known == role)
     secret = secret_of(ports.random_bytes(TOKEN_BYTES))
@@ -81,7 +84,7 @@ def revoke_token(ports: Ports, stamp: Stamp, id: str, reason: str | None = None)
         InvalidRequest: a reason that does not fit.
         TokenNotFound: never created.
     """
-    checks.refuse_if(checks.text(ports, "/reason", reason))
+    validation.refuse_if(validation.text(ports, "/reason", reason))
 
     def attempt() -> TakenBack:
         loaded = ports.book.load(TOKEN, token.stream_id(id))
@@ -99,7 +102,7 @@ def _errors(
     if role not in ROLES:
         errors.append(FieldError("/role", f"must be one of {', '.join(ROLES)}"))
     if reseller is not None:
-        errors += checks.name(ports, "/reseller", reseller)
+        errors += validation.name(ports, "/reseller", reseller)
     if expires_at is not None and expires_at <= stamp.now:
         errors.append(FieldError("/expires_at", "must be in the future"))
     return errors

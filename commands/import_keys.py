@@ -24,9 +24,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from commands import checks
-from commands.deciding import deciding
-from commands.ports import Ports
+from commands import validation
+from commands.retry import deciding
+from commands.services import Ports
 from ledger import codes
 from ledger.book import Change
 from ledger.events import Stamp
@@ -264,7 +264,7 @@ def _columns(fields: list[str] | None) -> list[str]:
         for column in COLUMNS
         if column not in columns
     ]
-    checks.refuse_if(errors)
+    validation.refuse_if(errors)
     return columns
 
 
@@ -281,7 +281,7 @@ def _checked(ports: Ports, number: int, fields: dict[str, str]) -> _Line | Refus
     masked = codes.mask(code)
     tier = fields["tier"] or None
     try:
-        checks.refuse_if(_errors(ports, code, fields, tier))
+        validation.refuse_if(_errors(ports, code, fields, tier))
         redeem_by = _redeem_by(fields["redeem_by"])
     except InvalidRequest as refusal:
         error = refusal.errors[0]
@@ -305,16 +305,16 @@ def _errors(
     product = ports.catalog.product(fields["product"])
     if product is not None and product.prefix != codes.prefix_of(code):
         yield FieldError("/product", f"has codes that begin with {product.prefix}-")
-    yield from checks.product_and_tier(ports.catalog, fields["product"], tier)
+    yield from validation.product_and_tier(ports.catalog, fields["product"], tier)
     yield from _number("/seats", fields["seats"], SEATS_MAX)
     yield from _number("/months", fields["months"], MONTHS_MAX)
-    yield from checks.name(ports, "/reseller", fields["reseller"])
+    yield from validation.name(ports, "/reseller", fields["reseller"])
 
 
 def _number(pointer: str, text: str, largest: int) -> list[FieldError]:
     if not re.fullmatch(r"[0-9]{1,9}", text):
         return [FieldError(pointer, f"must be a whole number from 1 to {largest}")]
-    return checks.within(pointer, int(text), largest)
+    return validation.within(pointer, int(text), largest)
 
 
 def _redeem_by(text: str) -> datetime | None:
@@ -333,4 +333,4 @@ def _redeem_by(text: str) -> datetime | None:
     except (ValueError, OverflowError):
         shape = "must be a day as 2027-12-31, or a moment as 2027-12-31T18:00:00Z"
         raise InvalidRequest(FieldError("/redeem_by", shape)) from None
-    return checks.utc("/redeem_by", at)
+    return validation.utc("/redeem_by", at)

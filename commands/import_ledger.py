@@ -24,14 +24,14 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from eventsourcing.persistence import DataError, IntegrityError
 
-from commands.ports import Ports
+from commands.services import Ports
 from ledger import codec
-from ledger.cloud_events import Header, NotAnExport, read_header, row_of, secret_name
 from ledger.codec import UnknownEvent
 from ledger.events import AnyEvent, Stream
-from ledger.proof import HASH_BYTES, Frontier, leaf_hash
-from ledger.store.filling import Filling, VersionOutOfTurn, filling
-from ledger.store.recorder import Row
+from ledger.proof.cloud_events import Header, NotAnExport, read_header, row_of, secret_name
+from ledger.proof.merkle import HASH_BYTES, Frontier, leaf_hash
+from ledger.store.bulk_load import Filling, VersionOutOfTurn, filling
+from ledger.store.contract import Row
 
 PAGE_EVENTS: Final = 2_000
 STREAMS_AT_ONCE: Final = 200

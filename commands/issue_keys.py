@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from commands import checks
-from commands.deciding import deciding
-from commands.ports import Ports
+from commands import validation
+from commands.retry import deciding
+from commands.services import Ports
 from ledger import codes
 from ledger.book import Change
 from ledger.events import Stamp
@@ -86,8 +86,8 @@ def issue_keys(
         IdempotencyKeyReused: another order was placed with it.
     """
     if _errors_of_itself(ports, order, reseller):
-        checks.refuse_if(_errors(ports, order, reseller))
-    order = replace(order, redeem_by=checks.utc("/redeem_by", order.redeem_by))
+        validation.refuse_if(_errors(ports, order, reseller))
+    order = replace(order, redeem_by=validation.utc("/redeem_by", order.redeem_by))
     fingerprint = codes.digest(ports.request_key, msgspec.json.encode(order).decode())
     batch_id = _batch_id(ports, idempotency_key, scope)
 
@@ -96,10 +96,10 @@ def issue_keys(
         if loaded.state is not None and batch.is_order(loaded.state, fingerprint):
             return _again(ports, stamp, loaded)
         # Only now: the catalog may have changed since the order was carried out.
-        checks.refuse_if(_errors(ports, order, reseller))
+        validation.refuse_if(_errors(ports, order, reseller))
         intent = _intent(ports, stamp, order, batch_id, fingerprint)
         facts = batch.issue(loaded.state, intent)
-        checks.refuse_if(_lapsed(order, stamp.now))
+        validation.refuse_if(_lapsed(order, stamp.now))
         keys = list(_derive(ports, intent, on_key))
         appended = ports.book.append(
             stamp,
@@ -202,7 +202,7 @@ def _batch_id(ports: Ports, idempotency_key: str | None, scope: str) -> str:
 
 def _errors(ports: Ports, order: Order, reseller: str | None) -> list[FieldError]:
     return [
-        *checks.product_and_tier(ports.catalog, order.product, order.tier),
+        *validation.product_and_tier(ports.catalog, order.product, order.tier),
         *_errors_of_itself(ports, order, reseller),
     ]
 
@@ -210,11 +210,11 @@ def _errors(ports: Ports, order: Order, reseller: str | None) -> list[FieldError
 def _errors_of_itself(ports: Ports, order: Order, reseller: str | None) -> list[FieldError]:
     """Return what does not fit whatever the catalog says."""
     return [
-        *checks.within("/seats", order.seats, SEATS_MAX),
-        *checks.within("/months", order.months, MONTHS_MAX),
-        *checks.within("/count", order.count, COUNT_MAX),
-        *checks.name(ports, "/reseller", order.reseller, reseller),
-        *checks.text(ports, "/note", order.note, reseller=reseller),
+        *validation.within("/seats", order.seats, SEATS_MAX),
+        *validation.within("/months", order.months, MONTHS_MAX),
+        *validation.within("/count", order.count, COUNT_MAX),
+        *validation.name(ports, "/reseller", order.reseller, reseller),
+        *validation.text(ports, "/note", order.note, reseller=reseller),
     ]
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from commands import checks
-from commands.deciding import deciding
-from commands.ports import Ports
+from commands import validation
+from commands.retry import deciding
+from commands.services import Ports
 from commands.stripe_ownership import Draft, link, release
 from ledger.events import Stamp
 from ledger.loaded import Loaded
 from ledger.refusals import FieldError
-from ledger.streams import account as account_stream
 from ledger.streams import stripe_customer
-from ledger.streams.account import ACCOUNT
-from ledger.streams.account_state import Account
-from ledger.streams.stripe import StripeCustomerUnlinked
+from ledger.streams.account import decisions as account_stream
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.state import Account
+from ledger.stripe.facts import StripeCustomerUnlinked
 
 CUSTOMER_ID = r"cus_[A-Za-z0-9_]{1,196}"
 
@@ -69,12 +69,12 @@ def link_customer(
         InvalidRequest: fields that do not fit.
         VersionMismatch, CustomerLinkedElsewhere: in this order.
     """
-    checks.refuse_if(
+    validation.refuse_if(
         [
-            *checks.account(account),
-            *checks.no_code(ports, "/account", account),
+            *validation.account(account),
+            *validation.no_code(ports, "/account", account),
             *_customer(customer),
-            *checks.text(ports, "/reason", reason),
+            *validation.text(ports, "/reason", reason),
         ]
     )
 
@@ -110,8 +110,8 @@ def unlink_customer(
         InvalidRequest: fields that do not fit.
         VersionMismatch, CustomerNotLinked: in this order.
     """
-    checks.refuse_if(
-        [*checks.account(account), *_customer(customer), *checks.reason(ports, reason)]
+    validation.refuse_if(
+        [*validation.account(account), *_customer(customer), *validation.reason(ports, reason)]
     )
 
     def attempt() -> Unlinked:

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from commands.deciding import deciding
 from commands.gateways.stripe import StripeKeyRefused, StripeRefused, StripeUnavailable
-from commands.ports import Ports
+from commands.retry import deciding
+from commands.services import Ports
 from ledger.book import Change
 from ledger.catalog import Catalog
 from ledger.events import Stamp
-from ledger.streams.account import ACCOUNT
-from ledger.streams.account_state import Account
-from ledger.streams.stripe import Meaning, StripeItem, StripePricesMapped
-from ledger.stripe_objects import meaning_of, meaning_of_price
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.state import Account
+from ledger.stripe.facts import Meaning, StripeItem, StripePricesMapped
+from ledger.stripe.objects import meaning_of, meaning_of_price
 
 
 class Mapped(NamedTuple):

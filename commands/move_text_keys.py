@@ -21,10 +21,10 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from commands.ports import Ports
-from ledger.cloud_events import secret_name
+from commands.services import Ports
+from ledger.proof.cloud_events import secret_name
 from ledger.store.text_key_rows import TextKey, text_keys
-from ledger.streams.account import ACCOUNT
+from ledger.streams.account.decisions import ACCOUNT
 
 FORMAT: Final = 1
 LEDGER: Final = "ledger"  # whose key only proves that the secret is the right one

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from commands import checks
-from commands.deciding import deciding
-from commands.ports import Ports
+from commands import validation
+from commands.retry import deciding
+from commands.services import Ports
 from ledger.book import Change
 from ledger.events import Sealed, Stamp
 from ledger.loaded import Loaded
 from ledger.refusals import FieldError, HolderInOtherTier, NoSeatAvailable
-from ledger.streams import account as account_stream
 from ledger.streams import attempts
-from ledger.streams.account import ACCOUNT
-from ledger.streams.account_state import Account, Seat
+from ledger.streams.account import decisions as account_stream
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.state import Account, Seat
 from ledger.streams.attempts import ATTEMPTS, SeatRefused
 
 
@@ -54,9 +54,9 @@ def occupy_seat(
         VersionMismatch, HolderInOtherTier, NoSeatAvailable: in this order.
     """
     errors = _errors(ports, wanted)
-    if errors != [FieldError("/label", checks.HOLDS_CODE)] or not _keeps_label(ports, wanted):
-        checks.refuse_if(errors)
-    checks.permit_product(ports.catalog, stamp, wanted.product)
+    if errors != [FieldError("/label", validation.HOLDS_CODE)] or not _keeps_label(ports, wanted):
+        validation.refuse_if(errors)
+    validation.permit_product(ports.catalog, stamp, wanted.product)
 
     def attempt() -> Occupied:
         loaded = ports.book.load(ACCOUNT, wanted.account, stamp.reached)
@@ -128,10 +128,10 @@ def _remember(
 
 def _errors(ports: Ports, wanted: Sitting) -> list[FieldError]:
     return [
-        *checks.account(wanted.account),
-        *checks.no_code(ports, "/account", wanted.account),
-        *checks.holder(wanted.holder),
-        *checks.no_code(ports, "/holder", wanted.holder),
-        *checks.product_and_tier(ports.catalog, wanted.product, wanted.tier),
-        *checks.text(ports, "/label", wanted.label),
+        *validation.account(wanted.account),
+        *validation.no_code(ports, "/account", wanted.account),
+        *validation.holder(wanted.holder),
+        *validation.no_code(ports, "/holder", wanted.holder),
+        *validation.product_and_tier(ports.catalog, wanted.product, wanted.tier),
+        *validation.text(ports, "/label", wanted.label),
     ]

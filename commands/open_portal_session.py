@@ -16,9 +16,9 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from commands import checks
-from commands.deciding import deciding
-from commands.ports import Ports
+from commands import validation
+from commands.retry import deciding
+from commands.services import Ports
 from ledger import signing
 from ledger.book import Change
 from ledger.catalog import Catalog
@@ -26,7 +26,7 @@ from ledger.events import Stamp
 from ledger.permissions import PERMISSIONS
 from ledger.refusals import FieldError
 from ledger.streams import portal_session, signing_keys, token
-from ledger.streams.account import ACCOUNT, expect_version
+from ledger.streams.account.decisions import ACCOUNT, expect_version
 from ledger.streams.portal_access import PORTAL_ACCESS, PortalSessionsEnded
 from ledger.streams.portal_session import PORTAL_SESSION, LinkInvalid, PortalLinkMade
 from ledger.streams.signing_keys import SIGNING_KEYS
@@ -115,7 +115,7 @@ def make_link(
         InvalidRequest: fields that do not fit.
         VersionMismatch: something was recorded since.
     """
-    checks.refuse_if(_errors(ports, granted))
+    validation.refuse_if(_errors(ports, granted))
     id = base64.b32encode(ports.random_bytes(ID_BYTES)).decode().rstrip("=").lower()
     secret = ports.random_bytes(SECRET_BYTES).hex()
     link = _Link(id, secret, granted.return_url, granted.display_name, granted.page)
@@ -239,11 +239,11 @@ def end_portal_sessions(
         InvalidRequest: fields that do not fit.
         VersionMismatch: something was recorded since.
     """
-    checks.refuse_if(
+    validation.refuse_if(
         [
-            *checks.account(account),
-            *checks.no_code(ports, "/account", account),
-            *checks.reason(ports, reason),
+            *validation.account(account),
+            *validation.no_code(ports, "/account", account),
+            *validation.reason(ports, reason),
         ]
     )
 
@@ -261,11 +261,11 @@ def end_portal_sessions(
 def _errors(ports: Ports, granted: Granted) -> list[FieldError]:
     unknown = sorted(set(granted.permissions).difference(PERMISSIONS))
     return [
-        *checks.account(granted.account),
-        *checks.no_code(ports, "/account", granted.account),
-        *checks.within("/minutes", granted.minutes, MINUTES_MAX),
+        *validation.account(granted.account),
+        *validation.no_code(ports, "/account", granted.account),
+        *validation.within("/minutes", granted.minutes, MINUTES_MAX),
         *([FieldError("/permissions", f"must be of {', '.join(PERMISSIONS)}")] if unknown else []),
-        *checks.text(ports, "/display_name", granted.display_name, DISPLAY_NAME_MAX),
+        *validation.text(ports, "/display_name", granted.display_name, DISPLAY_NAME_MAX),
         *_page(ports.catalog, granted.page),
     ]
 

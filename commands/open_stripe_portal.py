@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from commands import checks
+from commands import validation
 from commands.gateways.stripe import StripeNotConfigured, StripeRefused
-from commands.ports import Ports
+from commands.services import Ports
 from ledger.events import Stamp
 from ledger.loaded import Loaded
 from ledger.refusals import CustomerShared, NoStripeCustomer
-from ledger.streams.account import ACCOUNT, expect_version
-from ledger.streams.account_state import Account
+from ledger.streams.account.decisions import ACCOUNT, expect_version
+from ledger.streams.account.state import Account
 from ledger.streams.stripe_customer import STRIPE_CUSTOMER
-from ledger.streams.stripe_state import customer_of
+from ledger.stripe.subscriptions import customer_of
 
 NONCE_BYTES = 16
 
@@ -45,7 +45,7 @@ def open_stripe_portal(
         CustomerShared: it is another account's, or pays for others as well.
         StripeUnavailable, StripeRefused, StripeKeyRefused: no answer.
     """
-    checks.refuse_if(checks.account(account))
+    validation.refuse_if(validation.account(account))
     stamp.require("manage_billing")
     loaded = ports.book.load(ACCOUNT, account)
     expect_version(loaded.version, expected_version)

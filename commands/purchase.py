@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple, get_args
 
 from commands.gateways.stripe import StripeGateway
-from commands.ports import Ports
+from commands.services import Ports
 from ledger.catalog import Interval, Product
 from ledger.events import Stamp
 from ledger.loaded import Loaded
 from ledger.refusals import FieldError, InvalidRequest, VersionMismatch
-from ledger.streams.account import ACCOUNT
-from ledger.streams.account_state import Account
-from ledger.streams.stripe import StripeSubscriptionReported
-from ledger.streams.stripe_purchases import Priced, Wanted
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.purchases import Priced, Wanted
+from ledger.streams.account.state import Account
+from ledger.stripe.facts import StripeSubscriptionReported
 
 INTERVALS: Final[tuple[Interval, ...]] = get_args(Interval)
 # Stripe puts the session's id in its place when it sends the customer back.

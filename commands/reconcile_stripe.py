@@ -14,26 +14,15 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final, Literal, NamedTuple
 
-from commands.deciding import deciding
 from commands.gateways.stripe import Retrieved, StripeGateway, StripeNotConfigured, StripeRefused
-from commands.ports import Ports
 from commands.record_stripe_event import known_of, look, record_event, record_retrieved
+from commands.retry import deciding
+from commands.services import Ports
 from commands.stripe_ownership import Draft, reunite
 from ledger.events import Stamp
-from ledger.streams.stripe import (
-    RETRIEVED,
-    StripeInvoiceReported,
-    StripeSubscriptionReported,
-)
 from ledger.streams.stripe_event import STRIPE_EVENT
-from ledger.streams.stripe_state import (
-    StripeSubscription,
-    differing,
-    is_news,
-    tells_terms,
-    understood,
-)
-from ledger.stripe_objects import (
+from ledger.stripe.facts import RETRIEVED, StripeInvoiceReported, StripeSubscriptionReported
+from ledger.stripe.objects import (
     LINES_ASKED,
     NotAnEvent,
     Origin,
@@ -41,6 +30,13 @@ from ledger.stripe_objects import (
     read_event,
     read_invoice,
     read_report,
+)
+from ledger.stripe.subscriptions import (
+    StripeSubscription,
+    differing,
+    is_news,
+    tells_terms,
+    understood,
 )
 
 EVENTS_KEPT: Final = timedelta(days=30)

@@ -12,37 +12,30 @@ from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from commands import checks
-from commands.deciding import deciding
+from commands import validation
 from commands.gateways.stripe import (
     Retrieved,
     StripeKeyRefused,
     StripeRefused,
     StripeUnavailable,
 )
-from commands.ports import Ports
+from commands.retry import deciding
+from commands.services import Ports
 from commands.stripe_ownership import Draft, Names, dated, own_payments, pay, settle, wait
 from ledger.book import Change, Dated
 from ledger.events import Stamp
 from ledger.loaded import Loaded
 from ledger.streams import stripe_object
-from ledger.streams.stripe import (
+from ledger.streams.stripe_event import STRIPE_EVENT, Outcome, StripeEventReceived
+from ledger.streams.stripe_object import STRIPE_OBJECT, objects_of
+from ledger.stripe.facts import (
     RETRIEVED,
     StripeChargeReported,
     StripeInvoiceReported,
     StripeReport,
     StripeSubscriptionReported,
 )
-from ledger.streams.stripe_event import STRIPE_EVENT, Outcome, StripeEventReceived
-from ledger.streams.stripe_object import STRIPE_OBJECT, objects_of
-from ledger.streams.stripe_state import (
-    StripeSubscription,
-    is_news,
-    is_repetition,
-    is_tie,
-    with_known_meanings,
-)
-from ledger.stripe_objects import (
+from ledger.stripe.objects import (
     ACCOUNT_FIELD,
     LINES_ASKED,
     Origin,
@@ -51,6 +44,13 @@ from ledger.stripe_objects import (
     read_invoice,
     read_report,
     read_subscription,
+)
+from ledger.stripe.subscriptions import (
+    StripeSubscription,
+    is_news,
+    is_repetition,
+    is_tie,
+    with_known_meanings,
 )
 
 FoundBy = Literal["webhook", "file", "reconciling"]
@@ -169,7 +169,7 @@ def look(
 def _without_code(ports: Ports, read: Read) -> Read:
     """Return what was read, naming no account by an activation code: it would be kept as an id."""
     named = {f"metadata.{ACCOUNT_FIELD}": read.account, "client_reference_id": read.claimed}
-    bad = {path for path, id in named.items() if id and checks.id_holds_code(ports, id)}
+    bad = {path for path, id in named.items() if id and validation.id_holds_code(ports, id)}
     if not bad:
         return read
     problems = tuple(dict.fromkeys([*read.problems, *sorted(bad)]))

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from commands import checks
-from commands.deciding import deciding
-from commands.ports import Ports
+from commands import validation
+from commands.retry import deciding
+from commands.services import Ports
 from ledger import codes
 from ledger.book import Change
 from ledger.events import Stamp, Stream
@@ -29,10 +29,10 @@ from ledger.refusals import (
     WrongProduct,
     refusals,
 )
-from ledger.streams import account as account_stream
 from ledger.streams import attempts, key, request
-from ledger.streams.account import ACCOUNT
-from ledger.streams.account_state import Account
+from ledger.streams.account import decisions as account_stream
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.state import Account
 from ledger.streams.attempts import ATTEMPTS, Attempts, RedemptionRefused
 from ledger.streams.key import KEY, Key, KeyIssued
 from ledger.streams.request import REQUEST, RedemptionAnswered
@@ -134,7 +134,7 @@ def validate_key(ports: Ports, stamp: Stamp, wanted: Try) -> Validated:
         TooManyAttempts, InvalidKeyFormat, WrongProduct, KeyAlreadyYours, KeyNotAvailable: in this
             order.
     """
-    checks.refuse_if(_errors(ports, wanted))
+    validation.refuse_if(_errors(ports, wanted))
     read = _read(ports, wanted)
     _permit(ports, stamp, wanted, read)
 
@@ -177,7 +177,7 @@ def redeem_key(
         TooManyAttempts, InvalidKeyFormat, WrongProduct, KeyAlreadyYours, KeyNotAvailable: in this
             order.
     """
-    checks.refuse_if(_errors(ports, wanted))
+    validation.refuse_if(_errors(ports, wanted))
     read = _read(ports, wanted)
     _permit(ports, stamp, wanted, read)
     fingerprint = codes.digest(ports.request_key, msgspec.json.encode(wanted).decode())
@@ -270,7 +270,7 @@ def _permit(ports: Ports, stamp: Stamp, wanted: Try, read: _Read) -> None:
     of_code = ports.catalog.by_prefix(codes.prefix_of(read.code)) if read.code else None
     product = wanted.product or (of_code.id if of_code else None)
     if product is not None:
-        checks.permit_product(ports.catalog, stamp, product)
+        validation.permit_product(ports.catalog, stamp, product)
 
 
 def _examine(
@@ -354,9 +354,9 @@ def _replay(ports: Ports, answered: RedemptionAnswered) -> Redeemed:
 
 def _errors(ports: Ports, wanted: Try) -> list[FieldError]:
     return [
-        *checks.account(wanted.account),
-        *checks.no_code(ports, "/account", wanted.account),
-        *checks.session(wanted.session),
-        *checks.no_code(ports, "/session", wanted.session),
-        *(checks.product(ports.catalog, wanted.product) if wanted.product is not None else []),
+        *validation.account(wanted.account),
+        *validation.no_code(ports, "/account", wanted.account),
+        *validation.session(wanted.session),
+        *validation.no_code(ports, "/session", wanted.session),
+        *(validation.product(ports.catalog, wanted.product) if wanted.product is not None else []),
     ]

@@ -5,17 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from commands import checks
-from commands.deciding import deciding
-from commands.ports import Ports
+from commands import validation
+from commands.retry import deciding
 from commands.revoke_key import seal_reason
+from commands.services import Ports
 from ledger import codes
 from ledger.book import Change
 from ledger.events import Stamp
 from ledger.loaded import Loaded, unwritten
 from ledger.streams import key
-from ledger.streams.account import ACCOUNT, rename_key
-from ledger.streams.account_state import Account
+from ledger.streams.account.decisions import ACCOUNT, rename_key
+from ledger.streams.account.state import Account
 from ledger.streams.key import KEY, Key, KeyIssued
 
 
@@ -42,7 +42,7 @@ def reissue_key(
         InvalidRequest: no reason, or one that does not fit.
         KeyNotFound, KeyAlreadyRevoked, KeyLapsed, SubscriptionEnded: in this order.
     """
-    checks.refuse_if(checks.reason(ports, reason, reseller))
+    validation.refuse_if(validation.reason(ports, reason, reseller))
 
     def attempt() -> Reissued:
         loaded = ports.book.load(KEY, key.stream_id(key_id))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from commands import checks
-from commands.deciding import deciding
-from commands.ports import Ports
+from commands import validation
+from commands.retry import deciding
+from commands.services import Ports
 from ledger.book import Change
 from ledger.events import Stamp
 from ledger.loaded import Loaded
-from ledger.streams import account as account_stream
-from ledger.streams.account import ACCOUNT
-from ledger.streams.account_state import Account
+from ledger.streams.account import decisions as account_stream
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.state import Account
 
 
 class Released(NamedTuple):
@@ -40,10 +40,14 @@ def release_seat(
         NotPermitted: by a session that may not manage the users by whom the product is billed.
         VersionMismatch, SeatNotOccupied: in this order.
     """
-    checks.refuse_if(
-        [*checks.account(account), *checks.holder(holder), *checks.text(ports, "/reason", reason)]
+    validation.refuse_if(
+        [
+            *validation.account(account),
+            *validation.holder(holder),
+            *validation.text(ports, "/reason", reason),
+        ]
     )
-    checks.permit_product(ports.catalog, stamp, product)
+    validation.permit_product(ports.catalog, stamp, product)
 
     def attempt() -> Released:
         loaded = ports.book.load(ACCOUNT, account, stamp.reached)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from commands import checks
-from commands.deciding import deciding
+from commands import validation
 from commands.issue_keys import IssuedKey, codes_of, masked_unless_open
-from commands.ports import Ports
+from commands.retry import deciding
 from commands.revoke_key import seal_reason
+from commands.services import Ports
 from ledger import codes
 from ledger.book import Change
 from ledger.events import Stamp
@@ -42,7 +42,7 @@ def reveal_codes(
         InvalidRequest: no reason, or one that does not fit.
         BatchNotFound, CodesNotDerivable: in this order.
     """
-    checks.refuse_if(checks.reason(ports, reason, reseller))
+    validation.refuse_if(validation.reason(ports, reason, reseller))
 
     def attempt() -> Revealed:
         loaded = ports.book.load(BATCH, batch.stream_id(batch_id))
@@ -72,7 +72,7 @@ def reveal_code(
         KeyNotFound, CodesNotDerivable: in this order; the latter also of an imported key in whose
             place none was issued.
     """
-    checks.refuse_if(checks.reason(ports, reason, reseller))
+    validation.refuse_if(validation.reason(ports, reason, reseller))
 
     def attempt() -> Revealed:
         known = ports.book.load(KEY, key.stream_id(key_id))

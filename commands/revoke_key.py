@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from commands import checks
-from commands.deciding import deciding
-from commands.ports import Ports
+from commands import validation
+from commands.retry import deciding
+from commands.services import Ports
 from ledger.book import Change
 from ledger.events import Sealed, Stamp
 from ledger.loaded import Loaded
@@ -31,7 +31,7 @@ def revoke_key(
         InvalidRequest: no reason, or one that does not fit.
         KeyNotFound, KeyAlreadyRedeemed: in this order.
     """
-    checks.refuse_if(checks.reason(ports, reason, reseller))
+    validation.refuse_if(validation.reason(ports, reason, reseller))
 
     def attempt() -> Revoked:
         loaded = ports.book.load(KEY, key.stream_id(key_id))

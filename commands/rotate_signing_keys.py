@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from commands.deciding import deciding
-from commands.ports import Ports
+from commands.retry import deciding
+from commands.services import Ports
 from ledger.book import Change
 from ledger.events import Stamp
 from ledger.streams import signing_keys

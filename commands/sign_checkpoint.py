@@ -19,12 +19,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from ledger import notes
 from ledger.book import LAG_POLL_S, LAG_S
 from ledger.min_position import PositionNotReached, hold_to_min_position
-from ledger.notes import Checkpoint, NoteInvalid, SigningKey, VerifierKey
+from ledger.proof import notes
+from ledger.proof.notes import Checkpoint, NoteInvalid, SigningKey, VerifierKey
 from ledger.secret import Secret
-from ledger.store.recorder import ReadOnly
+from ledger.store.contract import ReadOnly
 from ledger.store.signed_checkpoints import SignedCheckpoint, SignedCheckpoints
 
 ORIGIN_CHARACTERS: Final = 16

@@ -12,7 +12,7 @@ from datetime import datetime
 
 import msgspec
 
-from commands import checks
+from commands import validation
 from commands.change_seats import (
     Look,
     carry_out,
@@ -22,9 +22,7 @@ from commands.change_seats import (
     settle_moved,
 )
 from commands.checkout_session import begin_session, close_open
-from commands.deciding import deciding
 from commands.gateways.stripe import StripeKeyRefused, StripeNotConfigured, StripeRefused
-from commands.ports import Ports
 from commands.purchase import (
     INTERVALS,
     Buying,
@@ -34,18 +32,20 @@ from commands.purchase import (
     priced,
     success_url,
 )
+from commands.retry import deciding
+from commands.services import Ports
 from ledger import codes
 from ledger.book import Change
 from ledger.events import Stamp
 from ledger.limits import SEATS_MAX
 from ledger.loaded import Loaded
 from ledger.refusals import UNKNOWN_ITEMS, FieldError, SubscriptionNotChangeable
-from ledger.streams import stripe_purchases as purchases
-from ledger.streams.account import ACCOUNT, expect_version
-from ledger.streams.account_state import Account
-from ledger.streams.stripe import StripeSeatsAsked
-from ledger.streams.stripe_purchases import Place, Priced, StripePurchase, Wanted
-from ledger.streams.stripe_side import StripeSide
+from ledger.streams.account import purchases
+from ledger.streams.account.decisions import ACCOUNT, expect_version
+from ledger.streams.account.purchases import Place, Priced, StripePurchase, Wanted
+from ledger.streams.account.state import Account
+from ledger.streams.account.stripe_state import StripeSide
+from ledger.stripe.facts import StripeSeatsAsked
 
 
 def start_checkout(
@@ -76,9 +76,9 @@ def start_checkout(
         StripeRefused, StripeKeyRefused: nothing was changed.
         LedgerBusy: another change of the same subscription is under way.
     """
-    checks.refuse_if(_errors(ports, purchase))
+    validation.refuse_if(_errors(ports, purchase))
     stamp.require("buy")
-    checks.permit_product(ports.catalog, stamp, purchase.product)
+    validation.permit_product(ports.catalog, stamp, purchase.product)
     wanted = _wanted(ports, purchase, idempotency_key)
     account = ports.book.load(ACCOUNT, purchase.account)
     mine = purchases.repeated(account.state.stripe.purchases, wanted)
@@ -95,10 +95,10 @@ def start_checkout(
 def _errors(ports: Ports, purchase: Purchase) -> list[FieldError]:
     known = purchase.interval in INTERVALS
     return [
-        *checks.account(purchase.account),
-        *checks.no_code(ports, "/account", purchase.account),
-        *checks.product_and_tier(ports.catalog, purchase.product, purchase.tier),
-        *checks.within("/seats", purchase.seats, SEATS_MAX),
+        *validation.account(purchase.account),
+        *validation.no_code(ports, "/account", purchase.account),
+        *validation.product_and_tier(ports.catalog, purchase.product, purchase.tier),
+        *validation.within("/seats", purchase.seats, SEATS_MAX),
         *([] if known else [FieldError("/interval", f"must be one of {', '.join(INTERVALS)}")]),
     ]
 

@@ -16,23 +16,13 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from commands.ports import Ports
+from commands.services import Ports
 from ledger.book import Appended, Change, Dated
 from ledger.events import Fact, Sealed, Stamp, Stream
 from ledger.loaded import Loaded
 from ledger.streams import stripe_customer, stripe_object
-from ledger.streams.account import ACCOUNT
-from ledger.streams.account_state import Account
-from ledger.streams.stripe import (
-    LONG_AGO,
-    StripeCheckoutReported,
-    StripeCustomerDeleted,
-    StripeInvoiceReported,
-    StripeReport,
-    StripeReportsTaken,
-    StripeSubscriptionGivenUp,
-    StripeSubscriptionReported,
-)
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.state import Account
 from ledger.streams.stripe_customer import STRIPE_CUSTOMER, StripeCustomer
 from ledger.streams.stripe_event import STRIPE_EVENT, UNPROVEN
 from ledger.streams.stripe_object import (
@@ -47,7 +37,17 @@ from ledger.streams.stripe_object import (
     Waiting,
     objects_of,
 )
-from ledger.streams.stripe_state import reports_to_move
+from ledger.stripe.facts import (
+    LONG_AGO,
+    StripeCheckoutReported,
+    StripeCustomerDeleted,
+    StripeInvoiceReported,
+    StripeReport,
+    StripeReportsTaken,
+    StripeSubscriptionGivenUp,
+    StripeSubscriptionReported,
+)
+from ledger.stripe.subscriptions import reports_to_move
 
 StateT = TypeVar("StateT")
 

@@ -1,4 +1,4 @@
-"""Tell Stripe how many seats of an account to bill (`ledger.seat_sync`).
+"""Tell Stripe how many seats of an account to bill (`ledger.streams.account.seat_sync`).
 
 A step is recorded before Stripe is called and again when it has answered. So whoever comes upon one
 without an answer, this process or another, now or after a crash, first asks Stripe whether it has
@@ -13,8 +13,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, Literal, NamedTuple
 
-from commands import checks
-from commands.deciding import deciding
+from commands import validation
 from commands.gateways.stripe import (
     Retrieved,
     SeatChange,
@@ -22,19 +21,20 @@ from commands.gateways.stripe import (
     StripeNotConfigured,
     StripeRefused,
 )
-from commands.ports import Ports
 from commands.record_stripe_event import add_retrieved, record_retrieved
+from commands.retry import deciding
+from commands.services import Ports
 from commands.stripe_ownership import Draft
-from ledger import seat_sync
 from ledger.book import Change
 from ledger.events import Fact, Stamp
 from ledger.loaded import Loaded
-from ledger.seat_sync import Outcome, Standing, Verdict, Why
-from ledger.store.recorder import VersionConflict
-from ledger.streams.account import ACCOUNT
-from ledger.streams.account_state import Account
-from ledger.streams.seat_syncs import Unanswered
-from ledger.streams.stripe import (
+from ledger.store.contract import VersionConflict
+from ledger.streams.account import seat_sync
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.seat_sync import Outcome, Standing, Verdict, Why
+from ledger.streams.account.seat_sync_state import Unanswered
+from ledger.streams.account.state import Account
+from ledger.stripe.facts import (
     RETRIEVED,
     SeatsSynced,
     SeatStep,
@@ -42,9 +42,9 @@ from ledger.streams.stripe import (
     SeatSyncStarted,
     StripeSubscriptionReported,
 )
-from ledger.streams.stripe_state import differing
-from ledger.stripe_fields import Told
-from ledger.stripe_objects import Origin, read_subscription
+from ledger.stripe.objects import Origin, read_subscription
+from ledger.stripe.reader import Told
+from ledger.stripe.subscriptions import differing
 
 # A rise takes two steps, and others may come between; whoever is left is met again.
 ROUNDS_MAX: Final = 8
@@ -104,7 +104,7 @@ def sync_seats(ports: Ports, now: Now, account: str, quiet: timedelta | None) ->
         StripeNotConfigured: there is no key for Stripe.
         StripeUnavailable, StripeKeyRefused: Stripe did not answer; the next call carries on.
     """
-    checks.refuse_if(checks.account(account))
+    validation.refuse_if(validation.account(account))
     if ports.stripe is None:
         raise StripeNotConfigured
     found = []
@@ -116,7 +116,7 @@ def sync_seats(ports: Ports, now: Now, account: str, quiet: timedelta | None) ->
 
 def seats_to_sync(ports: Ports, now: Now, account: str, quiet: timedelta | None) -> list[Synced]:
     """Answer what there is to do for an account by what the ledger knows; nothing is done."""
-    checks.refuse_if(checks.account(account))
+    validation.refuse_if(validation.account(account))
     loaded = ports.book.load(ACCOUNT, account)
     at = now().now
     found = []

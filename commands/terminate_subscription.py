@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from commands import checks
-from commands.deciding import deciding
-from commands.ports import Ports
+from commands import validation
+from commands.retry import deciding
+from commands.services import Ports
 from ledger.book import Change
 from ledger.events import Stamp
 from ledger.loaded import Loaded
-from ledger.streams import account as account_stream
-from ledger.streams.account import ACCOUNT
-from ledger.streams.account_state import Account
+from ledger.streams.account import decisions as account_stream
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.state import Account
 
 
 class Terminated(NamedTuple):
@@ -38,7 +38,7 @@ def terminate_subscription(
         InvalidRequest: no reason, or fields that do not fit.
         VersionMismatch, SubscriptionNotFound, SubscriptionEnded: in this order.
     """
-    checks.refuse_if([*checks.account(account), *checks.reason(ports, reason)])
+    validation.refuse_if([*validation.account(account), *validation.reason(ports, reason)])
 
     def attempt() -> Terminated:
         loaded = ports.book.load(ACCOUNT, account)

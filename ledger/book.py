@@ -35,7 +35,7 @@ from ledger.events import AnyEvent, AnyOccurrence, Envelope, Event, Fact, Packin
 from ledger.loaded import Loaded, unwritten
 from ledger.min_position import hold_to_min_position
 from ledger.store import Recorder, open_environment
-from ledger.store.recorder import (
+from ledger.store.contract import (
     ClockRefused,
     OutcomeUnknown,
     Required,

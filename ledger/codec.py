@@ -29,9 +29,9 @@ from ledger.events import (
     Packing,
     Stream,
 )
-from ledger.store.recorder import Row, StreamRow
-from ledger.streams import account_packing
-from ledger.streams.account import ACCOUNT
+from ledger.store.contract import Row, StreamRow
+from ledger.streams.account import snapshot
+from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS
 from ledger.streams.batch import BATCH
 from ledger.streams.console_session import CONSOLE_SESSION
@@ -53,7 +53,7 @@ STREAMS: tuple[Stream[Any], ...] = (
 )  # fmt: skip
 
 # Streams that may be long, of which snapshots are kept.
-PACKINGS: Mapping[str, Packing[Any]] = {ACCOUNT.kind: account_packing.PACKING}
+PACKINGS: Mapping[str, Packing[Any]] = {ACCOUNT.kind: snapshot.PACKING}
 
 FACTS: dict[str, type[Fact]] = {
     name: fact for stream in STREAMS for name, fact in stream.facts.items()

@@ -16,17 +16,17 @@ from typing import Any
 from commands.give_access import create_token
 from commands.issue_keys import Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
-from commands.ports import Ports
 from commands.record_stripe_event import record_event
 from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
 from commands.revoke_key import revoke_key
+from commands.services import Ports
 from commands.terminate_subscription import terminate_subscription
 from ledger.book import Book
 from ledger.events import Stamp
 from ledger.refusals import Refusal
 from ledger.store import schema
-from ledger.stripe_objects import read_event
+from ledger.stripe.objects import read_event
 from tests.stripe.payloads import event, invoice, item, seconds, subscription
 from tests.worlds import ports
 

@@ -22,7 +22,7 @@ import pytest
 from eventsourcing.persistence import StoredEvent
 
 from commands.issue_keys import IssuedKey, Order, issue_keys
-from commands.ports import Ports, code_keys
+from commands.services import Ports, code_keys
 from ledger import codec
 from ledger.book import Book
 from ledger.catalog import Catalog, builtin
@@ -30,8 +30,8 @@ from ledger.events import AnyEvent, Event, Fact, Stamp, Stream
 from ledger.refusals import Refusal
 from ledger.sealing import Texts
 from ledger.secret import Secret
+from ledger.store.contract import StreamRow
 from ledger.store.memory import MemoryRecorder
-from ledger.store.recorder import StreamRow
 
 StateT = TypeVar("StateT")
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from web import stripe_webhook
-from web.app import create_app
-from web.context import EXTENSION, Parts
-from web.logs import log_to_stderr
-from web.metrics import Metrics
+from web.api import stripe_webhook
+from web.app.context import EXTENSION, Parts
+from web.app.logs import log_to_stderr
+from web.app.metrics import Metrics
+from web.create_app import create_app
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -4,22 +4,28 @@
         name = "keyfold"
 
     book = Book(open_environment("sqlite:///keyfold.db"))
-    book.recorder          # a ledger.store.recorder.Recorder
+    book.recorder          # a ledger.store.contract.Recorder
 
 The tables are made by `ledger.store.schema.upgrade` alone; no recorder ever makes one.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
-from ledger.store.recorder import OutcomeUnknown, Recorder, Row, VersionConflict
+from ledger.store.contract import OutcomeUnknown, Recorder, Row, VersionConflict
 
 __all__ = ["OutcomeUnknown", "Recorder", "Row", "VersionConflict", "kind_of", "open_environment"]
 
 Kind = Literal["memory", "sqlite", "postgres"]
 
 DATABASE_URL = "KEYFOLD_DATABASE_URL"
+
+_MODULES: Final[dict[Kind, str]] = {
+    "memory": "ledger.store.memory",
+    "sqlite": "ledger.store.sqlite.recorder",
+    "postgres": "ledger.store.postgres.recorder",
+}
 
 
 def open_environment(database_url: str) -> dict[str, str]:
@@ -34,11 +40,11 @@ def open_environment(database_url: str) -> dict[str, str]:
     """
     kind = kind_of(database_url)
     if kind == "postgres":
-        from ledger.store.postgres_datastore import conninfo_of
+        from ledger.store.postgres.datastore import conninfo_of
 
         conninfo_of(database_url)
     return {
-        "PERSISTENCE_MODULE": f"ledger.store.{kind}",
+        "PERSISTENCE_MODULE": _MODULES[kind],
         DATABASE_URL: database_url,
         "ORIGINATOR_ID_TYPE": "text",
         "CREATE_TABLE": "n",

@@ -38,7 +38,7 @@ from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Generic, TypeVar
 
-from ledger.store.recorder import OutcomeUnknown
+from ledger.store.contract import OutcomeUnknown
 
 WorkT = TypeVar("WorkT")
 ResultT = TypeVar("ResultT")

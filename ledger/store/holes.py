@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any, Final, LiteralString, NamedTuple
 
-from ledger.store.recorder import Recorder
+from ledger.store.contract import Recorder
 
 HOLES_MAX: Final = 100
 

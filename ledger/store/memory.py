@@ -8,14 +8,14 @@ from typing import Any
 
 from eventsourcing.persistence import StoredEvent
 
-from ledger.store import library
+from ledger.store import eventsourcing_adapter
+from ledger.store.contract import EVERYTHING, Row, StreamRow, VersionConflict, entries_of, passed
 from ledger.store.lineage import Lineage
-from ledger.store.recorder import EVERYTHING, Row, StreamRow, VersionConflict, entries_of, passed
 from ledger.store.snapshots import MemorySnapshots
 from ledger.store.text_keys import MemoryTextKeys
 
 
-class MemoryRecorder(library.LibraryReads):
+class MemoryRecorder(eventsourcing_adapter.LibraryReads):
     """The recorder contract over a list of rows and an index of the streams."""
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class MemoryRecorder(library.LibraryReads):
         """Nothing to close: the events go with the recorder."""
 
 
-class Factory(library.LedgerFactory):
+class Factory(eventsourcing_adapter.LedgerFactory):
     """What the library finds through PERSISTENCE_MODULE."""
 
     def application_recorder(self) -> MemoryRecorder:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ledger.store import Kind, kind_of
-from ledger.store import sqlite_datastore as sqlite
+from ledger.store.sqlite import datastore as sqlite
 
 if TYPE_CHECKING:
     import psycopg
@@ -262,7 +262,7 @@ def _postgres_session(
     import psycopg
     from psycopg.rows import tuple_row
 
-    from ledger.store import postgres_datastore as postgres
+    from ledger.store.postgres import datastore as postgres
 
     try:
         with closing(

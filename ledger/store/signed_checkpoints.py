@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from threading import Lock
 from typing import TYPE_CHECKING, Final, LiteralString, NamedTuple, Protocol
 
-from ledger.store.recorder import Recorder
-from ledger.store.sqlite_datastore import SqliteDatastore
+from ledger.store.contract import Recorder
+from ledger.store.sqlite.datastore import SqliteDatastore
 
 if TYPE_CHECKING:
-    from ledger.store.postgres_datastore import PostgresDatastore
+    from ledger.store.postgres.datastore import PostgresDatastore
 
 PAGE: Final = 500
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple, Protocol
 
-from ledger.store.recorder import StreamRow
+from ledger.store.contract import StreamRow
 
 if TYPE_CHECKING:
     from ledger.store.memory import MemoryRecorder
-    from ledger.store.postgres_datastore import PostgresDatastore
-    from ledger.store.sqlite_datastore import SqliteDatastore
+    from ledger.store.postgres.datastore import PostgresDatastore
+    from ledger.store.sqlite.datastore import SqliteDatastore
 
 
 _VERSION = itemgetter(1)

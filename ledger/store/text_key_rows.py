@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 
-from ledger.store.recorder import Recorder
-from ledger.store.sqlite_datastore import SqliteDatastore
+from ledger.store.contract import Recorder
+from ledger.store.sqlite.datastore import SqliteDatastore
 
 if TYPE_CHECKING:
-    from ledger.store.postgres_datastore import PostgresDatastore
+    from ledger.store.postgres.datastore import PostgresDatastore
 
 PAGE_ROWS: Final = 1_000
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from eventsourcing.persistence import OperationalError
 
 if TYPE_CHECKING:
-    from ledger.store.postgres_datastore import PostgresDatastore
-    from ledger.store.sqlite_datastore import SqliteDatastore
+    from ledger.store.postgres.datastore import PostgresDatastore
+    from ledger.store.sqlite.datastore import SqliteDatastore
 
 
 class TextKeys(Protocol):

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final, LiteralString, Protocol
 
 from eventsourcing.persistence import PersistenceError
 
-from ledger.store.recorder import Recorder
-from ledger.store.sqlite_datastore import SqliteDatastore
+from ledger.store.contract import Recorder
+from ledger.store.sqlite.datastore import SqliteDatastore
 
 if TYPE_CHECKING:
-    from ledger.store.postgres_datastore import PostgresDatastore
+    from ledger.store.postgres.datastore import PostgresDatastore
 
 REMEMBERED_MAX: Final = 10_000
 

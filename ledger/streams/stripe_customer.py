@@ -21,14 +21,14 @@ from msgspec.structs import replace
 
 from ledger.events import AnyOccurrence, Fact, Stream
 from ledger.refusals import CustomerLinkedElsewhere, CustomerNotLinked
-from ledger.streams.stripe import (
+from ledger.streams.stripe_object import Waiting, without
+from ledger.stripe.facts import (
     REPORTS,
     StripeCustomerLinked,
     StripeCustomerUnlinked,
     StripeReport,
     StripeReportsTaken,
 )
-from ledger.streams.stripe_object import Waiting, without
 
 # Facts
 

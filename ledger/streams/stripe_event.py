@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from ledger.events import AnyOccurrence, Fact, Stream
-from ledger.streams.stripe import REPORTS
+from ledger.stripe.facts import REPORTS
 
 Outcome = Literal["reported", "waiting", "ownerless", "repeated", "ignored", "not_understood"]
 

@@ -20,7 +20,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ledger.events import AnyOccurrence, Fact, Sealed, Stream
-from ledger.streams.stripe import (
+from ledger.stripe.facts import (
     LONG_AGO,
     REPORTS,
     StripeChargeReported,
@@ -30,7 +30,7 @@ from ledger.streams.stripe import (
     StripeReportsTaken,
     StripeSubscriptionReported,
 )
-from ledger.streams.stripe_state import StripeSubscription, with_report
+from ledger.stripe.subscriptions import StripeSubscription, with_report
 
 # How an owner is known, the strongest first. What somebody said by a call, or what was on record
 # before this rule, is final. Then what was so when the object was made: its own metadata, the

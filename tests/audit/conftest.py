@@ -9,10 +9,10 @@ from random import Random
 
 import pytest
 
-from commands.ports import Ports
+from commands.services import Ports
 from ledger.book import Book
 from ledger.store import schema
-from projections.stores import Tables, open_tables
+from projections.lists.stores import Tables, open_tables
 from tests.audit.ledgers import exported, happens
 from tests.cli.program import Program
 from tests.web.api import Api, memory_api

@@ -19,31 +19,31 @@ from commands.erase_account import UnknownAccount, erase_account
 from commands.give_access import create_token, revoke_token
 from commands.issue_keys import IssuedKey, Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
-from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key, validate_key
 from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.reveal_codes import reveal_codes
 from commands.revoke_key import revoke_key
+from commands.services import Ports
 from commands.terminate_subscription import terminate_subscription
 from ledger.book import Book
 from ledger.events import Stamp
 from ledger.refusals import Refusal
 from ledger.store import schema
-from ledger.streams.account import ACCOUNT
-from projections.account_at import Moment, account_at
-from projections.billing import billing
-from projections.diff import diff
-from projections.entitlements import entitlements
-from projections.explain import explain_holder
-from projections.key_list import KeyQuery, list_keys
-from projections.seat_history import seat_history
-from projections.seats import seats
-from projections.stores import Tables
-from projections.stripe_list import list_stripe
-from projections.subscriptions import subscriptions
-from projections.timeline import Sight, TimelineQuery, timeline
-from projections.token_list import list_tokens
+from ledger.streams.account.decisions import ACCOUNT
+from projections.lists.keys import KeyQuery, list_keys
+from projections.lists.stores import Tables
+from projections.lists.stripe_subscriptions import list_stripe
+from projections.lists.timeline import Sight, TimelineQuery, timeline
+from projections.lists.tokens import list_tokens
+from projections.views.account_at import Moment, account_at
+from projections.views.billing import billing
+from projections.views.diff import diff
+from projections.views.entitlements import entitlements
+from projections.views.explain import explain_holder
+from projections.views.seat_history import seat_history
+from projections.views.seats import seats
+from projections.views.subscriptions import subscriptions
 from tests.worlds import NOON
 
 YEAR = timedelta(days=365)
@@ -231,6 +231,6 @@ class SqliteLedgers:
 
 def exported(book: Book) -> bytes:
     """Answer the whole ledger as a file."""
-    from projections.exporting import blocks, plan
+    from projections.audit.export import blocks, plan
 
     return b"".join(blocks(book, plan(book)))

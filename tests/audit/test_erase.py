@@ -21,18 +21,18 @@ from commands.issue_keys import issue_keys
 from commands.link_customer import link_customer, unlink_customer
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.open_portal_session import end_portal_sessions
-from commands.ports import Ports
 from commands.record_stripe_event import record_event
 from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.reveal_codes import reveal_code
+from commands.services import Ports
 from commands.terminate_subscription import terminate_subscription
 from ledger.book import Book
 from ledger.events import Sealed, Stamp
 from ledger.refusals import InvalidRequest
-from ledger.store.recorder import StreamRow
-from ledger.streams.account import (
+from ledger.store.contract import StreamRow
+from ledger.streams.account.decisions import (
     ACCOUNT,
     AccountErased,
     SeatOccupied,
@@ -42,9 +42,9 @@ from ledger.streams.account import (
 from ledger.streams.attempts import BlockLifted
 from ledger.streams.batch import CodesRevealed
 from ledger.streams.key import KeyReissued
-from ledger.stripe_objects import read_event
-from projections.account_at import Moment, account_at
-from projections.exporting import plan
+from ledger.stripe.objects import read_event
+from projections.audit.export import plan
+from projections.views.account_at import Moment, account_at
 from tests.audit.ledgers import exported
 from tests.cli.program import Program
 from tests.postgres_server import OwnServer

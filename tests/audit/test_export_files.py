@@ -16,7 +16,7 @@ import pytest
 
 from tests.cli.program import KEYFOLD, Program
 from tests.worlds import rows
-from web.cli import packing
+from web.cli import compressed_files
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -141,7 +141,7 @@ def test_what_cannot_be_written_is_told_in_a_line(filled: Program) -> None:
 
 def cut(file: Path, whole: bytes, part: float) -> None:
     """Leave of a file what an interruption would."""
-    packing.part_of(file).write_bytes(whole[: int(len(whole) * part)])
+    compressed_files.part_of(file).write_bytes(whole[: int(len(whole) * part)])
     file.unlink(missing_ok=True)
 
 
@@ -158,7 +158,7 @@ def test_an_export_that_was_interrupted_is_carried_on_with(
     said = filled.done("audit", "export", name, "--resume").out
     assert unpacked(file) == unpacked_export(filled)
     assert said == many.out
-    assert not packing.part_of(file).exists()
+    assert not compressed_files.part_of(file).exists()
 
 
 @each_format
@@ -180,7 +180,7 @@ def unpacked_of(content: bytes, file: Path) -> bytes:
 
 def test_without_resume_it_is_begun_again(filled: Program) -> None:
     file = filled.folder / "ledger.jsonl"
-    packing.part_of(file).write_bytes(b"something else")
+    compressed_files.part_of(file).write_bytes(b"something else")
     filled.done("audit", "export", file.name)
     assert file.read_bytes() == unpacked_export(filled)
 
@@ -194,7 +194,7 @@ def test_another_ledgers_export_is_not_carried_on_with(filled: Program, tmp_path
     other = another(tmp_path / "other")
     other.done("demo")
     other.done("audit", "export", "ledger.jsonl")
-    part = packing.part_of(filled.folder / "ledger.jsonl")
+    part = compressed_files.part_of(filled.folder / "ledger.jsonl")
     half = (other.folder / "ledger.jsonl").read_bytes()[:9000]
     part.write_bytes(half)
     ran = filled.run("audit", "export", "ledger.jsonl", "--resume")
@@ -204,7 +204,7 @@ def test_another_ledgers_export_is_not_carried_on_with(filled: Program, tmp_path
 
 
 def test_a_damaged_beginning_is_not_carried_on_with(filled: Program) -> None:
-    part = packing.part_of(filled.folder / "ledger.jsonl")
+    part = compressed_files.part_of(filled.folder / "ledger.jsonl")
     lines = unpacked_export(filled).splitlines(keepends=True)
     for damaged in (
         [*lines[:7], lines[8]],
@@ -226,7 +226,7 @@ def test_standard_output_cannot_be_carried_on_with(filled: Program) -> None:
 
 def test_two_do_not_write_the_same_file_at_once(filled: Program) -> None:
     file = filled.folder / "ledger.jsonl"
-    with packing.writing(file):
+    with compressed_files.writing(file):
         ran = filled.run("audit", "export", file.name)
     assert ran.code == 1
     assert ran.err == "file_busy: ledger.jsonl.part is being written by somebody else\n"

@@ -18,13 +18,13 @@ import pytest
 
 from commands.import_ledger import BadExport, Imported, NotProved, import_ledger
 from commands.occupy_seat import Sitting, occupy_seat
-from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key
+from commands.services import Ports
 from ledger.book import Book
-from ledger.proof import Frontier, leaf_hash
-from ledger.store.filling import Filling, LedgerNotEmpty, filling
-from ledger.store.postgres_datastore import APPENDING
-from ledger.store.recorder import Recorder, Row
+from ledger.proof.merkle import Frontier, leaf_hash
+from ledger.store.bulk_load import Filling, LedgerNotEmpty, filling
+from ledger.store.contract import Recorder, Row
+from ledger.store.postgres.datastore import APPENDING
 from tests.audit.ledgers import exported
 from tests.worlds import issue, ports, rows, stamp
 
@@ -313,7 +313,7 @@ def test_nobody_else_can_write_meanwhile(
     stored: Ports, database_url: str, whole: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ledger.book.APPEND_TRIES_MAX", 1)
-    monkeypatch.setattr("ledger.store.sqlite_datastore.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("ledger.store.sqlite.datastore.BUSY_TIMEOUT_S", 0.05)
     monkeypatch.setitem(APPENDING, "lock_timeout", "50ms")
     other = ports(Book(database_url), seed=1)
     lines = whole.splitlines(keepends=True)

@@ -14,9 +14,9 @@ import pytest
 from ledger import codec
 from ledger.book import Book
 from ledger.events import Envelope
-from ledger.store.filling import filling
-from ledger.store.recorder import Row
-from ledger.streams.account import SeatOccupied, SeatReleased
+from ledger.store.bulk_load import filling
+from ledger.store.contract import Row
+from ledger.streams.account.decisions import SeatOccupied, SeatReleased
 from tests.cli.program import Program
 from tests.worlds import NOON
 
@@ -96,7 +96,7 @@ def test_a_million_events_need_no_more_memory_than_a_few(tmp_path: Path) -> None
         "verifier": memory_of(
             old,
             *("ledger.jsonl.gz", "--checkpoint", "kept.txt", "--old", "ledger.jsonl.gz"),
-            module="ledger.verifier.keyfold_verify",
+            module="ledger.proof.verifier.keyfold_verify",
         ),
         "import": memory_of(new, "audit", "import", "../ledger.jsonl.zst"),
         "replay": memory_of(new, "replay", "--verify"),

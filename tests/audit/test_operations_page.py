@@ -15,7 +15,7 @@ import pytest
 from tests.cli.program import Program
 from tests.test_readme import lines_of, matches, run
 from tests.web.api import memory_api
-from web.cli.root import keyfold as root
+from web.cli.main import keyfold as root
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text("utf-8")

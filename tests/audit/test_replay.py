@@ -17,11 +17,11 @@ import psycopg
 import pytest
 
 import projections
-from commands.ports import Ports
-from projections import tree
-from projections.catch_up import Projection, catch_up
-from projections.replaying import NAMES, PROJECTIONS, EventUnreadable, Finding, replay
-from projections.stores import Tables
+from commands.services import Ports
+from projections.audit import tree
+from projections.audit.rebuild import NAMES, PROJECTIONS, EventUnreadable, Finding, replay
+from projections.lists.catch_up import Projection, catch_up
+from projections.lists.stores import Tables
 from tests.audit.ledgers import answers, happens, moments
 from tests.cli.program import Program
 from tests.cli.test_terminal import rest_of
@@ -43,7 +43,7 @@ def used(stored: Ports, tables: Tables) -> Ports:
 def test_every_table_that_there_is_is_replayed() -> None:
     found = {
         member
-        for module in pkgutil.iter_modules(projections.__path__, "projections.")
+        for module in pkgutil.walk_packages(projections.__path__, "projections.")
         for member in vars(importlib.import_module(module.name)).values()
         if isinstance(member, Projection)
     }
@@ -263,8 +263,8 @@ def test_a_finding_is_printed_before_what_comes_after_it_is_read(filled: Program
 
 _WITH_A_BAR = """
 import sys
-from web.cli import main, pace
-pace.SHOWN_AFTER_S = -1
+from web.cli import main, progress
+progress.SHOWN_AFTER_S = -1
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -16,11 +16,11 @@ import psycopg
 import pytest
 
 from commands.import_ledger import import_ledger
-from commands.ports import Ports
+from commands.services import Ports
 from ledger.book import Book
 from ledger.store import schema
-from projections.exporting import plan
-from projections.stores import Tables, open_tables
+from projections.audit.export import plan
+from projections.lists.stores import Tables, open_tables
 from tests.audit.ledgers import SqliteLedgers, answers, exported, happens, moments
 from tests.proof.stripe_stories import StripeStory
 from tests.worlds import ports

@@ -17,7 +17,7 @@ import pytest
 from tests.cli.program import PATIENCE_S, Program, Server, wait_until
 from tests.stripe.payloads import WEBHOOK_SECRET, changed, signature, subscription
 from tests.stripe.test_silent_stripe import Silent
-from web.clock import system_clock
+from web.app.clock import system_clock
 
 SEATS = "/v1/accounts/acme/seats/cloud_pos"
 SEAT = f"{SEATS}/till"

@@ -19,7 +19,7 @@ import pytest
 
 from tests.cli.program import PATIENCE_S, Program, Server, wait_until
 from tests.postgres_server import FAST, own_server
-from web.serving import HUNG_S
+from web.server.processes import HUNG_S
 
 
 def gone(pid: int) -> bool:

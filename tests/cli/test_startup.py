@@ -11,8 +11,8 @@ import click
 import pytest
 
 from tests.cli.program import PATIENCE_S, Program
-from web.cli.root import COMMANDS
-from web.cli.root import keyfold as root
+from web.cli.main import COMMANDS
+from web.cli.main import keyfold as root
 
 HEAVY = ("flask", "werkzeug", "marshmallow", "waitress", "rich", "psycopg", "prometheus_client")
 

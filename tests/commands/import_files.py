@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from commands.import_keys import Imported, import_keys
-from commands.ports import Ports
+from commands.services import Ports
 from ledger.streams.key import KEY, Key, stream_id
 from tests.worlds import NOON, stamp
 

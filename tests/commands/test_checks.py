@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from commands import checks
+from commands import validation
 from commands.clear_attempts import clear_attempts
 from commands.erase_account import erase_account
 from commands.give_access import create_token
@@ -20,19 +20,19 @@ from commands.issue_keys import Order, issue_keys
 from commands.link_customer import link_customer
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.open_portal_session import Granted, end_portal_sessions, make_link
-from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key, validate_key
 from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.reveal_codes import reveal_codes
 from commands.revoke_key import revoke_key
+from commands.services import Ports
 from commands.terminate_subscription import terminate_subscription
 from ledger import codes
 from ledger.book import Change
 from ledger.catalog import builtin
 from ledger.refusals import FieldError, InvalidRequest, SeatNotOccupied
-from ledger.streams import account as account_stream
-from ledger.streams.account import SeatOccupied
+from ledger.streams.account import decisions as account_stream
+from ledger.streams.account.decisions import SeatOccupied
 from tests.worlds import INT_ORDER, NOON, POS_ORDER, SECOND, issue, ports, recorded, stamp
 
 CATALOG = builtin()
@@ -261,11 +261,11 @@ def test_what_fits_is_carried_out(case: tuple[str, Callable[[Ports], object]]) -
 
 def test_times_are_brought_to_utc() -> None:
     rome = timezone(timedelta(hours=2))
-    read = checks.utc("/at", datetime(2026, 7, 1, 1, 30, tzinfo=rome))
+    read = validation.utc("/at", datetime(2026, 7, 1, 1, 30, tzinfo=rome))
     assert read == datetime(2026, 6, 30, 23, 30, tzinfo=UTC)
     assert read is not None
     assert read.tzinfo is UTC
-    assert checks.utc("/at", None) is None
+    assert validation.utc("/at", None) is None
 
 
 def texts(value: str) -> dict[str, Callable[[Ports], object]]:
@@ -318,7 +318,7 @@ def test_no_text_may_hold_a_whole_code(spell: Callable[[str], str], around: str)
         for field, command in texts(value).items():
             with pytest.raises(InvalidRequest) as caught:
                 command(world)
-            assert caught.value.errors == (FieldError(field.strip(), checks.HOLDS_CODE),)
+            assert caught.value.errors == (FieldError(field.strip(), validation.HOLDS_CODE),)
             assert key.code[-4:] not in str(caught.value)
     assert world.book.head() == head
 
@@ -342,14 +342,14 @@ def test_no_text_may_hold_a_whole_code(spell: Callable[[str], str], around: str)
 )
 def test_words_and_ids_are_no_codes(text: str) -> None:
     world = ports()
-    assert checks.text(world, "/note", text) == []
+    assert validation.text(world, "/note", text) == []
 
 
 def test_a_code_that_nobody_issued_is_none_of_the_texts_business_unless_it_looks_like_one() -> None:
     world = ports()
     for text in ("POS-ABCD-EFGH-JKLM", "pos-2345-abcd-wxyz.", "POS2345ABCDWXYZ"):
-        assert checks.text(world, "/note", text) == [FieldError("/note", checks.HOLDS_CODE)]
-    assert checks.text(world, "/note", "POS ABCD EFGH JKLM") == []
+        assert validation.text(world, "/note", text) == [FieldError("/note", validation.HOLDS_CODE)]
+    assert validation.text(world, "/note", "POS ABCD EFGH JKLM") == []
 
 
 GAPS = st.text("-- –—−\t\u00a0\u3000", max_size=20)
@@ -382,9 +382,9 @@ def test_a_code_of_ours_is_found_however_it_may_be_typed(
     spelled = spelled[:2] + unseen + (spelled.lower() if lower else spelled)[2:]
     assert codes.parse(spelled, world.catalog.prefixes) == code
     text = before + spelled + after
-    assert checks.text_holds_code(world, text)
-    masked = checks.without_codes(world, text)
-    assert not checks.text_holds_code(world, masked)
+    assert validation.text_holds_code(world, text)
+    masked = validation.without_codes(world, text)
+    assert not validation.text_holds_code(world, masked)
     assert codes.mask(code) in masked
 
 
@@ -400,7 +400,7 @@ def test_who_says_again_what_label_the_seat_has_keeps_it() -> None:
     for other in (again._replace(label=f"{label}!"), again._replace(holder="till-2")):
         with pytest.raises(InvalidRequest) as caught:
             occupy_seat(world, stamp(), other)
-        assert caught.value.errors == (FieldError("/label", checks.HOLDS_CODE),)
+        assert caught.value.errors == (FieldError("/label", validation.HOLDS_CODE),)
 
 
 CODE = "POS-2345-ABCD-WXYZ"
@@ -467,13 +467,13 @@ def test_no_id_that_would_be_recorded_may_be_a_code_of_ours_however_it_is_spelle
 def test_an_id_that_only_looks_like_such_a_spelling_is_taken(spell: Callable[[str], str]) -> None:
     world = ports()
     issue_keys(world, stamp(), POS_ORDER)
-    assert checks.no_code(world, "/holder", spell(CODE)) == []
+    assert validation.no_code(world, "/holder", spell(CODE)) == []
 
 
 def test_an_id_that_was_made_to_look_like_very_many_codes_is_not_looked_up() -> None:
     words = ["POS" + "".join(word) for word in islice(product("ABCDEF", repeat=12), 300)]
-    assert not checks.id_holds_code(ports(), ".".join(words[:200]))
-    assert checks.id_holds_code(ports(), ".".join(words))
+    assert not validation.id_holds_code(ports(), ".".join(words[:200]))
+    assert validation.id_holds_code(ports(), ".".join(words))
 
 
 NAMES_OF_TILLS = {
@@ -491,11 +491,13 @@ NAMES_OF_TILLS = {
 
 @pytest.mark.parametrize("name", NAMES_OF_TILLS)
 def test_what_may_be_a_code_in_a_name_that_cannot_be_changed_is_masked(name: str) -> None:
-    assert checks.without_codes(ports(), name) == NAMES_OF_TILLS[name]
+    assert validation.without_codes(ports(), name) == NAMES_OF_TILLS[name]
 
 
 def test_of_two_codes_that_overlap_neither_is_left() -> None:
-    assert not checks.text_holds_code(ports(), checks.without_codes(ports(), "POSPOS2345ABCDWXYZ"))
+    assert not validation.text_holds_code(
+        ports(), validation.without_codes(ports(), "POSPOS2345ABCDWXYZ")
+    )
 
 
 def test_a_code_of_letters_alone_is_masked_in_such_a_name_when_the_ledger_has_it() -> None:
@@ -503,7 +505,7 @@ def test_a_code_of_letters_alone_is_masked_in_such_a_name_when_the_ledger_has_it
     keys = issue_keys(world, stamp(), replace(POS_ORDER, count=60)).keys
     plain = next(one for one in keys if one.code.replace("-", "").isalpha())
     for spell in SPELLINGS:
-        assert checks.without_codes(world, spell(plain.code)).endswith(plain.masked)
+        assert validation.without_codes(world, spell(plain.code)).endswith(plain.masked)
 
 
 @pytest.mark.parametrize(
@@ -520,7 +522,7 @@ def test_a_code_of_letters_alone_is_masked_in_such_a_name_when_the_ledger_has_it
     ],
 )
 def test_ids_that_are_no_codes_are_taken(id: str) -> None:
-    assert checks.no_code(ports(), "/holder", id) == []
+    assert validation.no_code(ports(), "/holder", id) == []
 
 
 def test_who_sits_under_a_code_already_can_give_the_seat_back() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from commands import deciding as deciding_module
-from commands.deciding import TRIES_MAX, LedgerBusy, deciding
-from ledger.store.recorder import VersionConflict
+from commands import retry as deciding_module
+from commands.retry import TRIES_MAX, LedgerBusy, deciding
+from ledger.store.contract import VersionConflict
 
 
 class Attempt:
@@ -26,7 +26,7 @@ class Attempt:
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
-    monkeypatch.setattr("commands.deciding.time.sleep", slept.append)
+    monkeypatch.setattr("commands.retry.time.sleep", slept.append)
     return slept
 
 

@@ -18,14 +18,14 @@ from commands.issue_keys import issue_keys
 from commands.link_customer import link_customer, unlink_customer
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.open_portal_session import Granted, end_portal_sessions, make_link
-from commands.ports import Ports
 from commands.record_stripe_event import record_event
 from commands.redeem_key import Try, redeem_key
 from commands.release_seat import release_seat
+from commands.services import Ports
 from commands.terminate_subscription import terminate_subscription
 from ledger.refusals import VersionMismatch
-from ledger.streams.account import ACCOUNT
-from ledger.stripe_objects import read_event
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.stripe.objects import read_event
 from tests.stripe import payloads
 from tests.worlds import POS_ORDER, SECRET, another_worker, issue, ports, stamp, watched
 

@@ -8,7 +8,7 @@ from datetime import timedelta, timezone
 import pytest
 
 from commands.give_access import create_token, revoke_token
-from commands.ports import Ports
+from commands.services import Ports
 from ledger.refusals import TokenNotFound
 from ledger.streams.token import ROLES, TOKEN, TokenCreated, TokenRevoked, stream_id, token_id
 from tests.worlds import DAY, NOON, another_worker, happened, ports, recorded, stamp

@@ -10,9 +10,9 @@ import pytest
 
 from commands import import_keys as import_module
 from commands.import_keys import Imported, RefusedLine, import_keys
-from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key, validate_key
 from commands.reissue_key import reissue_key
+from commands.services import Ports
 from ledger.book import Book, LedgerUnavailable
 from ledger.refusals import KeyNotAvailable
 from ledger.store.memory import MemoryRecorder

@@ -9,8 +9,8 @@ import pytest
 
 from commands.import_keys import RefusedLine, import_keys
 from commands.issue_keys import issue_keys
-from commands.ports import Ports
 from commands.redeem_key import Try, validate_key
+from commands.services import Ports
 from ledger.refusals import FieldError, InvalidRequest, KeyNotAvailable
 from tests.commands.import_files import (
     CODE,

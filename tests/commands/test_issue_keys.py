@@ -10,11 +10,11 @@ import pytest
 from msgspec.structs import replace
 
 from commands.issue_keys import Issued, issue_keys
-from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
 from commands.reveal_codes import reveal_codes
 from commands.revoke_key import revoke_key
+from commands.services import Ports
 from ledger.refusals import FieldError, IdempotencyKeyReused, InvalidRequest, Refusal
 from ledger.streams.batch import CodesRevealed, KeysIssued
 from ledger.streams.key import KeyIssued

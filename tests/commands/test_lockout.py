@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from commands.clear_attempts import clear_attempts
-from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key, validate_key
+from commands.services import Ports
 from ledger.book import Change
 from ledger.refusals import InvalidKeyFormat, KeyNotAvailable, Refusal, TooManyAttempts
 from ledger.streams.attempts import ATTEMPTS, BlockLifted, RedemptionRefused

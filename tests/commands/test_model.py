@@ -27,22 +27,22 @@ from hypothesis.stateful import (
 
 from commands.issue_keys import Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
-from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key, validate_key
 from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.revoke_key import revoke_key
+from commands.services import Ports
 from commands.terminate_subscription import terminate_subscription
 from ledger.book import Book
 from ledger.loaded import Loaded
 from ledger.months import add_months
 from ledger.refusals import Refusal
 from ledger.store import schema
-from ledger.streams.account import ACCOUNT
+from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.key import KEY, stream_id
-from projections.account_at import Moment, account_at
-from projections.seats import seats
-from projections.subscriptions import subscriptions
+from projections.views.account_at import Moment, account_at
+from projections.views.seats import seats
+from projections.views.subscriptions import subscriptions
 from tests.worlds import DAY, NOON, another_book, ports, stamp
 
 Pool = tuple[str, str | None]

@@ -14,7 +14,7 @@ from commands.open_portal_session import (
     open_portal_session,
     session_of,
 )
-from commands.ports import Ports
+from commands.services import Ports
 from ledger import signing
 from ledger.refusals import FieldError, InvalidRequest
 from ledger.streams.portal_session import (

@@ -9,10 +9,10 @@ import pytest
 from commands.gateways.stripe import StripeNotConfigured
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.open_stripe_portal import open_stripe_portal
-from commands.ports import Ports
 from commands.purchase import Purchase
 from commands.redeem_key import Try, redeem_key, validate_key
 from commands.release_seat import release_seat
+from commands.services import Ports
 from commands.start_checkout import start_checkout
 from ledger.catalog import parse
 from ledger.events import Stamp

@@ -12,11 +12,11 @@ from msgspec.structs import replace
 
 from commands.issue_keys import IssuedKey
 from commands.occupy_seat import Sitting, occupy_seat
-from commands.ports import Ports
 from commands.redeem_key import Redeemed, Try, Validated, redeem_key, validate_key
 from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.revoke_key import revoke_key
+from commands.services import Ports
 from commands.terminate_subscription import terminate_subscription
 from ledger.book import Change
 from ledger.refusals import (
@@ -28,7 +28,7 @@ from ledger.refusals import (
     TooManyAttempts,
     WrongProduct,
 )
-from ledger.streams.account import ACCOUNT, SubscriptionActivated
+from ledger.streams.account.decisions import ACCOUNT, SubscriptionActivated
 from ledger.streams.attempts import RedemptionRefused
 from ledger.streams.key import KeyRedeemed
 from ledger.streams.request import RedemptionAnswered

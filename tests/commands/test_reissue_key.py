@@ -6,10 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from commands.issue_keys import IssuedKey
-from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
 from commands.revoke_key import revoke_key
+from commands.services import Ports
 from commands.terminate_subscription import terminate_subscription
 from ledger.refusals import (
     KeyAlreadyRevoked,
@@ -18,7 +18,7 @@ from ledger.refusals import (
     KeyNotFound,
     SubscriptionEnded,
 )
-from ledger.streams.account import ACCOUNT, SubscriptionKeyReissued
+from ledger.streams.account.decisions import ACCOUNT, SubscriptionKeyReissued
 from ledger.streams.key import KEY, KeyIssued, KeyRedeemed, KeyReissued, stream_id
 from tests.worlds import (
     DAY,

@@ -7,11 +7,11 @@ from msgspec.structs import replace
 
 from commands.import_keys import import_keys
 from commands.issue_keys import Issued, IssuedKey, issue_keys
-from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
 from commands.reveal_codes import reveal_code, reveal_codes
 from commands.revoke_key import revoke_key
+from commands.services import Ports
 from ledger.refusals import BatchNotFound, CodesNotDerivable, InvalidRequest, KeyNotFound
 from ledger.streams.batch import CodesRevealed
 from tests.worlds import (

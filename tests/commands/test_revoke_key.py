@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from commands.issue_keys import IssuedKey
-from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key
 from commands.revoke_key import revoke_key
+from commands.services import Ports
 from ledger.events import Sealed
 from ledger.refusals import KeyAlreadyRedeemed, KeyNotFound, Refusal
 from ledger.streams.key import KeyRevoked

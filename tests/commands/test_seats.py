@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from commands.occupy_seat import Occupied, Sitting, occupy_seat
-from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key
 from commands.release_seat import release_seat
+from commands.services import Ports
 from commands.terminate_subscription import terminate_subscription
 from ledger.events import Sealed
 from ledger.refusals import (
@@ -19,7 +19,7 @@ from ledger.refusals import (
     SeatNotOccupied,
     VersionMismatch,
 )
-from ledger.streams.account import ACCOUNT, SeatOccupied, SeatRelabelled, SeatReleased
+from ledger.streams.account.decisions import ACCOUNT, SeatOccupied, SeatRelabelled, SeatReleased
 from ledger.streams.attempts import SeatRefused
 from tests.worlds import (
     DAY,

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from commands.import_keys import import_keys
 from commands.issue_keys import issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
-from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key, validate_key
 from commands.reissue_key import reissue_key
 from commands.reveal_codes import reveal_codes
 from commands.revoke_key import revoke_key
+from commands.services import Ports
 from commands.terminate_subscription import terminate_subscription
 from ledger.refusals import Refusal
 from tests.worlds import INT_ORDER, POS_ORDER, issue, ports, stamp

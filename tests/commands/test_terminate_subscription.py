@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from commands.occupy_seat import Sitting, occupy_seat
-from commands.ports import Ports
 from commands.redeem_key import Redeemed, Try, redeem_key
+from commands.services import Ports
 from commands.terminate_subscription import terminate_subscription
 from ledger.refusals import (
     NoSeatAvailable,
@@ -14,7 +14,7 @@ from ledger.refusals import (
     SubscriptionNotFound,
     VersionMismatch,
 )
-from ledger.streams.account import SubscriptionTerminated
+from ledger.streams.account.decisions import SubscriptionTerminated
 from tests.worlds import DAY, NOON, another_worker, happened, issue, ports, recorded, stamp
 
 LATER = NOON + DAY

@@ -17,18 +17,18 @@ from hypothesis import strategies as st
 
 from commands.issue_keys import Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
-from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key
 from commands.release_seat import release_seat
+from commands.services import Ports
 from commands.terminate_subscription import terminate_subscription
 from ledger.refusals import KeyNotAvailable, Refusal, TooManyAttempts
-from ledger.streams.account import ACCOUNT
-from projections.account_at import Moment, account_at
-from projections.diff import diff
-from projections.explain import read_account
-from projections.seat_history import seat_history
-from projections.seats import seats
-from projections.subscriptions import subscriptions
+from ledger.streams.account.decisions import ACCOUNT
+from projections.views.account_at import Moment, account_at
+from projections.views.diff import diff
+from projections.views.explain import read_account
+from projections.views.seat_history import seat_history
+from projections.views.seats import seats
+from projections.views.subscriptions import subscriptions
 from tests.worlds import NOON, another_worker, ports, stamp
 
 YEARS_AHEAD = timedelta(days=800)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from commands.record_stripe_event import record_event
-from ledger.stripe_objects import read_event
+from ledger.stripe.objects import read_event
 from tests.console.desk import SECRETS, Desk, Seen, signed_in
 from tests.proof.auditors import Auditor
 from tests.stripe import payloads

@@ -8,7 +8,7 @@ from ledger.book import LedgerUnavailable
 from tests.console.desk import signed_in
 from tests.web.api import POS, Api, memory_api
 from tests.web.faults import failing
-from web.console.console import PAGES
+from web.console.routes import PAGES
 
 
 def test_every_page_is_shown_over_every_store(any_api: Api) -> None:

@@ -9,12 +9,12 @@ from urllib.parse import quote
 import pytest
 
 from ledger.book import Change, Dated
-from ledger.streams import account as account_stream
-from ledger.streams.account import ACCOUNT as ACCOUNT_STREAM
+from ledger.streams.account import decisions as account_stream
+from ledger.streams.account.decisions import ACCOUNT as ACCOUNT_STREAM
 from tests.console.desk import Desk, Seen, signed_in
 from tests.web.api import Api, memory_api
 from tests.worlds import DAY, NOON, stamp
-from web.console import accounts, moments, questions
+from web.console import accounts, questions, time_travel
 
 ACCOUNT = "accounts/acme"
 
@@ -165,7 +165,7 @@ def test_a_link_shows_the_same_for_ever(api: Api, desk: Desk) -> None:
 def test_the_moments_of_a_long_history_are_those_around_the_one_shown(
     api: Api, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moments, "MOMENTS_MAX", 2)
+    monkeypatch.setattr(time_travel, "MOMENTS_MAX", 2)
     last = desk.get(ACCOUNT)
     assert "Earlier moments" in last.text
     assert "Later moments" not in last.text

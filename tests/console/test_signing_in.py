@@ -12,8 +12,8 @@ from ledger.streams import token as tokens
 from tests.console.desk import Desk, signed_in, stranger
 from tests.web.api import Api, memory_api
 from tests.worlds import DAY, MINUTE, stamp
-from web.console import shifts
-from web.context import EXTENSION
+from web.app.context import EXTENSION
+from web.console import session
 
 
 @pytest.fixture
@@ -170,9 +170,9 @@ def test_a_cookie_signed_with_the_ledgers_own_secret_is_nobodys_session(api: Api
     (known,) = {e.stream for e in api.ports.book.follow(0) if e.stream.startswith("console_s")}
     assert known == f"console_session-{id}"
     for name, secret in ((id, "0" * 64), ("a" * 26, "0" * 64)):
-        shift = shifts.Shift(name, secret)
+        shift = session.Shift(name, secret)
         signed = signing.sign(
-            api.app.extensions[EXTENSION].wiring.cookie_key, shifts.PURPOSE, shift
+            api.app.extensions[EXTENSION].wiring.cookie_key, session.PURPOSE, shift
         )
         thief = stranger(api)
         thief.client.set_cookie("keyfold_console", f"{name}.{signed}")

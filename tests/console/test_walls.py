@@ -9,7 +9,7 @@ import pytest
 
 from tests.console.desk import SECRETS, Desk, signed_in
 from tests.web.api import OTHER_RESELLER, POS, RESELLER, Api, memory_api
-from web.console.console import PAGES
+from web.console.routes import PAGES
 
 NOTE = "For the fair in spring"
 LABEL = "Front desk of the fair"

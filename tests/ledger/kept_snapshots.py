@@ -14,10 +14,10 @@ from random import Random
 from typing import Any, NamedTuple
 
 from ledger import codec
-from ledger.store.recorder import Row
-from ledger.streams import account_packing
-from ledger.streams.account import ACCOUNT
-from ledger.streams.account_state import Account
+from ledger.store.contract import Row
+from ledger.streams.account import snapshot as account_packing
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.state import Account
 from tests.audit.ledgers import happens
 from tests.worlds import ports
 

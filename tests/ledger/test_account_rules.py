@@ -15,8 +15,8 @@ from ledger.refusals import (
     SubscriptionNotFound,
     VersionMismatch,
 )
-from ledger.streams import account
-from ledger.streams.account import (
+from ledger.streams.account import decisions
+from ledger.streams.account.decisions import (
     ACCOUNT,
     SeatOccupied,
     SeatRelabelled,
@@ -25,8 +25,8 @@ from ledger.streams.account import (
     SubscriptionKeyReissued,
     SubscriptionTerminated,
 )
-from ledger.streams.account_state import Account, Seat, Subscription
-from ledger.streams.stripe import (
+from ledger.streams.account.state import Account, Seat, Subscription
+from ledger.stripe.facts import (
     StripeCustomerLinked,
     StripeCustomerUnlinked,
     StripeSubscriptionGivenUp,
@@ -68,11 +68,11 @@ Rules = list[Rule[Account]]
 
 
 def let_in(state: Account) -> object:
-    return account.occupy(state, "cloud_pos", None, "till-9", LABEL, NOON + DAY)
+    return decisions.occupy(state, "cloud_pos", None, "till-9", LABEL, NOON + DAY)
 
 
 def let_in_growth(state: Account) -> object:
-    return account.occupy(state, "integrations", "growth", "shop", None, NOON + DAY)
+    return decisions.occupy(state, "integrations", "growth", "shop", None, NOON + DAY)
 
 
 TAKING: Rules = [
@@ -93,25 +93,25 @@ TAKING: Rules = [
     Rule(
         "one that sits there already keeps its seat, also when all are taken",
         FULL,
-        lambda a: account.occupy(a, "cloud_pos", None, "till-1", None, NOON),
+        lambda a: decisions.occupy(a, "cloud_pos", None, "till-1", None, NOON),
         [],
     ),
     Rule(
         "the same label again records nothing",
         [*ACTIVE, (NOON, replace(sits("till-1"), label=LABEL))],
-        lambda a: account.occupy(a, "cloud_pos", None, "till-1", LABEL, NOON),
+        lambda a: decisions.occupy(a, "cloud_pos", None, "till-1", LABEL, NOON),
         [],
     ),
     Rule(
         "no label leaves the label as it is",
         [*ACTIVE, (NOON, replace(sits("till-1"), label=LABEL))],
-        lambda a: account.occupy(a, "cloud_pos", None, "till-1", None, NOON),
+        lambda a: decisions.occupy(a, "cloud_pos", None, "till-1", None, NOON),
         [],
     ),
     Rule(
         "another label is recorded, and not a second seat",
         [*ACTIVE, (NOON, replace(sits("till-1"), label=LABEL))],
-        lambda a: account.occupy(a, "cloud_pos", None, "till-1", OTHER_LABEL, NOON),
+        lambda a: decisions.occupy(a, "cloud_pos", None, "till-1", OTHER_LABEL, NOON),
         [SeatRelabelled(product="cloud_pos", holder="till-1", label=OTHER_LABEL)],
     ),
     Rule(
@@ -135,13 +135,13 @@ TAKING: Rules = [
     Rule(
         "a subscription gives seats until just before its end",
         ACTIVE,
-        lambda a: account.occupy(a, "cloud_pos", None, "t", None, NOON + 31 * DAY - SECOND),
+        lambda a: decisions.occupy(a, "cloud_pos", None, "t", None, NOON + 31 * DAY - SECOND),
         [sits("t")],
     ),
     Rule(
         "a subscription that ran out gives none",
         ACTIVE,
-        lambda a: account.occupy(a, "cloud_pos", None, "t", None, NOON + 31 * DAY),
+        lambda a: decisions.occupy(a, "cloud_pos", None, "t", None, NOON + 31 * DAY),
         NoSeatAvailable(0, 0),
     ),
     Rule(
@@ -184,30 +184,30 @@ GIVING_BACK: Rules = [
     Rule(
         "a holder gives its seat back, of whichever tier it is",
         [(NOON, GROWTH), (NOON, sits("shop", "integrations", "growth"))],
-        lambda a: account.release(a, "integrations", "shop"),
+        lambda a: decisions.release(a, "integrations", "shop"),
         [SeatReleased(product="integrations", tier="growth", holder="shop")],
     ),
     Rule(
         "one that has none has nothing to give back",
         ACTIVE,
-        lambda a: account.release(a, "cloud_pos", "till-1"),
+        lambda a: decisions.release(a, "cloud_pos", "till-1"),
         SeatNotOccupied(),
     ),
     Rule(
         "a seat of another product is another seat",
         [(NOON, GROWTH), (NOON, sits("shop", "integrations", "growth"))],
-        lambda a: account.release(a, "cloud_pos", "shop"),
+        lambda a: decisions.release(a, "cloud_pos", "shop"),
         SeatNotOccupied(),
     ),
 ]
 
 
 def end(state: Account) -> object:
-    return account.terminate(state, "kfsub_pos", REASON, NOON + DAY)
+    return decisions.terminate(state, "kfsub_pos", REASON, NOON + DAY)
 
 
 def end_late(state: Account) -> object:
-    return account.terminate(state, "kfsub_pos", REASON, NOON + 31 * DAY)
+    return decisions.terminate(state, "kfsub_pos", REASON, NOON + 31 * DAY)
 
 
 ENDING: Rules = [
@@ -232,7 +232,7 @@ OTHERS: Rules = [
     Rule(
         "a redeemed key begins a subscription of so many calendar months",
         [],
-        lambda _: account.activate(replace(ISSUED, months=12), "kfsub_one", NOON),
+        lambda _: decisions.activate(replace(ISSUED, months=12), "kfsub_one", NOON),
         [
             SubscriptionActivated(
                 subscription="kfsub_one",
@@ -249,7 +249,7 @@ OTHERS: Rules = [
     Rule(
         "a replaced code renames the subscription",
         ACTIVE,
-        lambda _: account.rename_key("kfsub_pos", replace(ISSUED, key="key_two", masked="m")),
+        lambda _: decisions.rename_key("kfsub_pos", replace(ISSUED, key="key_two", masked="m")),
         [SubscriptionKeyReissued(subscription="kfsub_pos", key="key_two", masked="m")],
     ),
 ]
@@ -261,10 +261,10 @@ def test_the_rules_of_an_account(case: Rule[Account]) -> None:
 
 
 def test_a_version_that_was_seen_must_still_hold() -> None:
-    account.expect_version(3, None)
-    account.expect_version(3, 3)
+    decisions.expect_version(3, None)
+    decisions.expect_version(3, 3)
     with pytest.raises(VersionMismatch, match="the account is at version 3") as caught:
-        account.expect_version(3, 2)
+        decisions.expect_version(3, 2)
     assert caught.value.version == 3
 
 

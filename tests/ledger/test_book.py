@@ -16,9 +16,9 @@ from ledger.book import Book, Change, Dated, MixedClocks
 from ledger.events import Event, Fact
 from ledger.loaded import unwritten
 from ledger.store import schema
+from ledger.store.contract import Row, VersionConflict
 from ledger.store.memory import MemoryRecorder
-from ledger.store.recorder import Row, VersionConflict
-from ledger.streams.account import ACCOUNT, SeatOccupied, SeatReleased
+from ledger.streams.account.decisions import ACCOUNT, SeatOccupied, SeatReleased
 from ledger.streams.key import KEY, KeyRedeemed, KeyRevoked
 from ledger.streams.token import TOKEN, TokenRevoked
 from tests.ledger.test_key_rules import ISSUED

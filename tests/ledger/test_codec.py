@@ -16,8 +16,8 @@ from ledger import codec
 from ledger.book import Book, Change
 from ledger.codec import FACTS, STREAMS, UPCASTS, UnknownEvent, Upcast
 from ledger.events import AnyEvent, Envelope, Event, Fact
-from ledger.store.recorder import Row
-from ledger.streams.account import ACCOUNT, SeatOccupied
+from ledger.store.contract import Row
+from ledger.streams.account.decisions import ACCOUNT, SeatOccupied
 from ledger.streams.key import KeyRevoked
 from tests.ledger.facts import ANY_FACT, NAMES, TIMES
 from tests.worlds import NOON, stamp

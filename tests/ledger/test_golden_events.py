@@ -19,7 +19,7 @@ import pytest
 from ledger import codec
 from ledger.codec import FACTS, UPCASTS
 from ledger.events import AnyEvent, Envelope
-from ledger.store.recorder import Row
+from ledger.store.contract import Row
 
 FOLDER = Path(__file__).parents[1] / "golden" / "events"
 FILES = sorted(FOLDER.iterdir())

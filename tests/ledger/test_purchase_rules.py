@@ -19,11 +19,11 @@ from ledger.refusals import (
     SeatsFollowHolders,
     SubscriptionNotChangeable,
 )
-from ledger.streams import stripe_purchases as purchases
-from ledger.streams.stripe import Meaning, StripeSeatsAnswered, StripeSubscriptionReported
-from ledger.streams.stripe_purchases import Priced, Wanted
-from ledger.streams.stripe_state import StripeSubscription, with_report
-from ledger.stripe_objects import Origin, read_subscription
+from ledger.streams.account import purchases
+from ledger.streams.account.purchases import Priced, Wanted
+from ledger.stripe.facts import Meaning, StripeSeatsAnswered, StripeSubscriptionReported
+from ledger.stripe.objects import Origin, read_subscription
+from ledger.stripe.subscriptions import StripeSubscription, with_report
 from tests.stripe.payloads import item, subscription
 from tests.worlds import DAY, MINUTE, NOON, event
 

@@ -17,11 +17,11 @@ from ledger.book import SNAPSHOT_EVENTS, Book, Change
 from ledger.events import AnyEvent, Fact, Stamp
 from ledger.loaded import Loaded, unwritten
 from ledger.store import schema
-from ledger.streams import account_packing
-from ledger.streams.account import ACCOUNT, SeatOccupied, SeatReleased
-from ledger.streams.account_packing import pack, unpack
+from ledger.streams.account import snapshot
+from ledger.streams.account.decisions import ACCOUNT, SeatOccupied, SeatReleased
+from ledger.streams.account.snapshot import pack, unpack
 from ledger.streams.attempts import ATTEMPTS
-from projections.snapshots import wrong_snapshots
+from projections.audit.snapshots import wrong_snapshots
 from tests.audit.ledgers import happens
 from tests.ledger import kept_snapshots
 from tests.ledger.kept_snapshots import golden_names, golden_row
@@ -37,7 +37,7 @@ def test_a_snapshot_of_this_shape_that_was_kept_before_is_what_the_events_make_t
     """When this fails: raise SHAPE, and remake the file, as tests/ledger/kept_snapshots.py says."""
     shape, snapshots = kept_snapshots.read()
 
-    assert shape == account_packing.SHAPE
+    assert shape == snapshot.SHAPE
     for kept in snapshots:
         assert unpack(kept.snapshot) == kept.folded()
 
@@ -137,7 +137,7 @@ def test_one_is_kept_of_a_long_account_and_used_by_the_next_process(book: Book) 
     comes_and_goes(book, "acme", 5, after=SNAPSHOT_EVENTS)
 
     assert another_book(book).load(ACCOUNT, "acme") == folded(book, "acme")
-    assert len(book.store.snapshots.read("account-acme", account_packing.SHAPE).rows) == 5
+    assert len(book.store.snapshots.read("account-acme", snapshot.SHAPE).rows) == 5
     assert kept(book) == [("account-acme", SNAPSHOT_EVENTS)]
 
 
@@ -176,7 +176,7 @@ def test_one_that_cannot_be_read_is_passed_over(book: Book) -> None:
     comes_and_goes(book, "acme", SNAPSHOT_EVENTS)
     another_book(book).load(ACCOUNT, "acme")
     ((stream, good),) = book.store.snapshots.streams("", 1)
-    bad = good._replace(shape=account_packing.SHAPE + 1)
+    bad = good._replace(shape=snapshot.SHAPE + 1)
     for state in (b"", b"\x93", pack(ACCOUNT.initial)[:-1]):
         book.store.snapshots.keep(stream, bad)  # another shape, so that the next one is taken
         book.store.snapshots.keep(stream, good._replace(state=state))
@@ -214,7 +214,7 @@ def test_what_is_not_what_the_events_say_is_found(book: Book) -> None:
         (good._replace(version=good.version + 7), "is not at that position"),
         (good._replace(position=good.position + 1), "is not at that position"),
     ):
-        book.store.snapshots.keep(stream, good._replace(shape=account_packing.SHAPE + 1))
+        book.store.snapshots.keep(stream, good._replace(shape=snapshot.SHAPE + 1))
         assert list(wrong_snapshots(book)) == [], "another release's are passed over"
         book.store.snapshots.keep(stream, wrong)
         (found,) = wrong_snapshots(book)

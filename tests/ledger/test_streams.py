@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 
 from ledger.codec import STREAMS
 from ledger.events import Fact, Stream
-from ledger.streams import stripe
-from ledger.streams.account import ACCOUNT
-from ledger.streams.account_state import Account
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.state import Account
+from ledger.stripe import facts
 from tests.ledger.facts import any_history
 
 # What Stripe reports is recorded in whichever stream it belongs to, as soon as that is known.
 SHARED = {
     member
-    for _, member in inspect.getmembers(stripe, inspect.isclass)
-    if issubclass(member, Fact) and member.__module__ == stripe.__name__
+    for _, member in inspect.getmembers(facts, inspect.isclass)
+    if issubclass(member, Fact) and member.__module__ == facts.__name__
 }
 
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from web.pages.certificates import Certificate, read
+from web.portal.certificates import Certificate, read
 
 DAY: Final = timedelta(days=1)
 

@@ -14,7 +14,7 @@ from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.mofile import read_mo, write_mo
 from babel.messages.pofile import read_po
 
-from web.pages.languages import LANGUAGES
+from web.html.languages import LANGUAGES
 
 WEB = Path(__file__).parents[2] / "web"
 FOLDER = WEB / "translations"

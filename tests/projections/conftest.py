@@ -10,7 +10,7 @@ import pytest
 
 from ledger.book import Book
 from ledger.store import schema
-from projections.stores import Tables, open_tables
+from projections.lists.stores import Tables, open_tables
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from projections.stores import Filling, Reading, Tables, Work
-from projections.stores.tables import Params, Row
+from projections.lists.stores import Filling, Reading, Tables, Work
+from projections.lists.stores.tables import Params, Row
 
 
 class Faulty:

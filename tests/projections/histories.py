@@ -12,10 +12,10 @@ from ledger.book import Book, Change, Dated
 from ledger.catalog import builtin
 from ledger.events import Fact, Stamp
 from ledger.refusals import Refusal
-from ledger.streams import account as rules
-from ledger.streams.account import ACCOUNT
-from ledger.streams.account_state import Account
-from projections.account_at import AccountAt, Moment, account_at
+from ledger.streams.account import decisions as rules
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.state import Account
+from projections.views.account_at import AccountAt, Moment, account_at
 from tests.projections.telling import ACCOUNT_ID, at, issued
 
 CATALOG = builtin()

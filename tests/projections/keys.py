@@ -12,8 +12,8 @@ from ledger.streams import key as rules
 from ledger.streams import token as token_rules
 from ledger.streams.key import KEY, KeyIssued
 from ledger.streams.token import TOKEN
-from projections.account_at import Moment
-from projections.key_list import KeyQuery, KeyView, key_view
+from projections.lists.keys import KeyQuery, KeyView, key_view
+from projections.views.account_at import Moment
 
 
 def stamp(now: datetime) -> Stamp:

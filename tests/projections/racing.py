@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
-from commands.deciding import deciding
+from commands.retry import deciding
 from ledger.book import Book
-from projections import catch_up
-from projections.key_list import KeyQuery, list_keys
-from projections.stores import Tables, open_tables
+from projections.lists import catch_up
+from projections.lists.keys import KeyQuery, list_keys
+from projections.lists.stores import Tables, open_tables
 from tests.projections.faulty import Faulty
 from tests.projections.keys import issue, redeem
 from tests.projections.telling import asked, at

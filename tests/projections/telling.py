@@ -21,11 +21,11 @@ from datetime import UTC, datetime
 
 from ledger.book import Book, Change, Dated
 from ledger.events import Fact, Sealed, Stamp
-from ledger.streams import account as rules
-from ledger.streams.account import ACCOUNT
-from ledger.streams.account_state import Account
+from ledger.streams.account import decisions as rules
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.state import Account
 from ledger.streams.key import KeyIssued
-from projections.account_at import Moment
+from projections.views.account_at import Moment
 
 ACCOUNT_ID = "acme"
 PREFIXES = {"cloud_pos": "POS", "integrations": "INT"}

@@ -13,14 +13,15 @@ from ledger.book import Book
 from ledger.events import AnyEvent
 from ledger.store import Row as StoredRow
 from ledger.streams.key import KeyIssued
-from projections import catch_up, table_differences
-from projections.catch_up import Projection, Write
-from projections.key_list import KEY_LIST, KeyQuery, list_keys
-from projections.replaying import PROJECTIONS
-from projections.stores import Tables, open_tables
-from projections.stores.tables import Params, Row
-from projections.table_differences import Difference, differences
-from projections.token_list import TOKEN_LIST, list_tokens
+from projections.audit import table_differences
+from projections.audit.rebuild import PROJECTIONS
+from projections.audit.table_differences import Difference, differences
+from projections.lists import catch_up
+from projections.lists.catch_up import Projection, Write
+from projections.lists.keys import KEY_LIST, KeyQuery, list_keys
+from projections.lists.stores import Tables, open_tables
+from projections.lists.stores.tables import Params, Row
+from projections.lists.tokens import TOKEN_LIST, list_tokens
 from tests.audit.ledgers import happens
 from tests.projections.faulty import Faulty
 from tests.projections.keys import create_token, issue, redeem, reissue, revoke_token

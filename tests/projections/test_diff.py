@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from projections.account_at import Moment
-from projections.diff import Diff, applied, diff, picture
+from projections.views.account_at import Moment
+from projections.views.diff import Diff, applied, diff, picture
 from tests.projections.histories import CATALOG, STEPS, Told, asked_at, happened, moments, recorded
 from tests.projections.telling import ACCOUNT_ID, at, told
 

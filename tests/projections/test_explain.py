@@ -11,11 +11,11 @@ import pytest
 
 from commands.issue_keys import IssuedKey, Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
-from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key, validate_key
 from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.revoke_key import revoke_key
+from commands.services import Ports
 from commands.terminate_subscription import terminate_subscription
 from ledger.events import Stamp
 from ledger.refusals import (
@@ -28,10 +28,10 @@ from ledger.refusals import (
     WrongProduct,
 )
 from ledger.streams.attempts import SeatRefused
-from projections.account_at import Moment
-from projections.explain import Explanation, explain_holder
-from projections.explain_code import Asked, explain_code
-from projections.wording import title
+from projections.text.formatting import title
+from projections.views.account_at import Moment
+from projections.views.explain import Explanation, explain_holder
+from projections.views.explain_code import Asked, explain_code
 from tests.projections.telling import ACCOUNT_ID, at, told
 from tests.worlds import DAY, MINUTE, NOON, ports, recorded, stamp
 

@@ -10,13 +10,13 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.streams.account import SeatOccupied
-from ledger.streams.account_state import Account
-from projections.account_at import AccountAt, Moment
-from projections.entitlements import entitlements
-from projections.seat_history import seat_history
-from projections.seats import seat, seats
-from projections.subscriptions import SubscriptionRow, subscriptions
+from ledger.streams.account.decisions import SeatOccupied
+from ledger.streams.account.state import Account
+from projections.views.account_at import AccountAt, Moment
+from projections.views.entitlements import entitlements
+from projections.views.seat_history import seat_history
+from projections.views.seats import seat, seats
+from projections.views.subscriptions import SubscriptionRow, subscriptions
 from tests.projections.histories import (
     CATALOG,
     JUMPING_STEPS,

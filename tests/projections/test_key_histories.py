@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from ledger.book import Book
 from ledger.refusals import Refusal
 from ledger.streams.token import TOKEN
-from projections import catch_up
-from projections.account_at import Moment
-from projections.catch_up import Projection
-from projections.key_list import KEY_LIST, KeyQuery, KeyView, list_keys
-from projections.stores import Tables, open_tables
-from projections.stores.tables import Row
-from projections.table_differences import differences
-from projections.token_list import TOKEN_LIST, list_tokens
+from projections.audit.table_differences import differences
+from projections.lists import catch_up
+from projections.lists.catch_up import Projection
+from projections.lists.keys import KEY_LIST, KeyQuery, KeyView, list_keys
+from projections.lists.stores import Tables, open_tables
+from projections.lists.stores.tables import Row
+from projections.lists.tokens import TOKEN_LIST, list_tokens
+from projections.views.account_at import Moment
 from tests.projections.keys import (
     create_token,
     issue,

@@ -6,8 +6,8 @@ from typing import get_args
 
 from ledger.book import Book
 from ledger.streams.key import KEY, Status
-from projections.key_list import KeyPage, KeyQuery, KeyView, key_view, list_keys
-from projections.stores import Tables
+from projections.lists.keys import KeyPage, KeyQuery, KeyView, key_view, list_keys
+from projections.lists.stores import Tables
 from tests.projections.keys import issue, keys_by_loading, redeem, reissue, revoke
 from tests.projections.telling import asked, at
 

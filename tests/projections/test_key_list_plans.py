@@ -14,10 +14,10 @@ import pytest
 
 from ledger.book import Book
 from ledger.store import schema
-from projections.account_at import Moment
-from projections.key_list import KeyQuery, list_keys
-from projections.stores import Filling, Reading, Tables, Work, open_tables
-from projections.stores.tables import Params, Row
+from projections.lists.keys import KeyQuery, list_keys
+from projections.lists.stores import Filling, Reading, Tables, Work, open_tables
+from projections.lists.stores.tables import Params, Row
+from projections.views.account_at import Moment
 from tests.projections.telling import asked
 
 KEYS = 20_000

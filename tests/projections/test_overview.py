@@ -9,16 +9,16 @@ from random import Random
 import pytest
 
 from commands.demo_story import tell
-from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key
+from commands.services import Ports
 from commands.terminate_subscription import terminate_subscription
 from ledger.book import Book
-from ledger.streams.account import ACCOUNT
-from ledger.streams.account_state import Account
-from projections.overview import overview
-from projections.overview_tables import REFUSALS, SEAT_LIST, SUBSCRIPTION_LIST
-from projections.stores import Tables
-from projections.table_differences import differences
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.state import Account
+from projections.audit.table_differences import differences
+from projections.lists.overview import overview
+from projections.lists.overview_tables import REFUSALS, SEAT_LIST, SUBSCRIPTION_LIST
+from projections.lists.stores import Tables
 from tests.audit.ledgers import happens
 from tests.worlds import DAY, MINUTE, NOON, POS_ORDER, issue, ports, stamp
 

@@ -10,10 +10,10 @@ from contextlib import closing, contextmanager
 import pytest
 
 from ledger.book import Book
-from projections import catch_up
-from projections.key_list import KEY_LIST
-from projections.stores import Tables, open_tables
-from projections.table_differences import differences
+from projections.audit.table_differences import differences
+from projections.lists import catch_up
+from projections.lists.keys import KEY_LIST
+from projections.lists.stores import Tables, open_tables
 from tests.projections.keys import issue
 from tests.projections.racing import (
     KEYS_EACH,

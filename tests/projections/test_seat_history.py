@@ -10,12 +10,12 @@ import pytest
 
 from ledger.book import Book, Change, Dated
 from ledger.events import AnyOccurrence
-from ledger.streams.account import ACCOUNT, SeatOccupied
-from ledger.streams.account_state import Account
-from ledger.streams.stripe import StripeCustomerLinked
-from projections import account_over_time
-from projections.account_at import Moment
-from projections.seat_history import seat_history
+from ledger.streams.account.decisions import ACCOUNT, SeatOccupied
+from ledger.streams.account.state import Account
+from ledger.stripe.facts import StripeCustomerLinked
+from projections.views import account_over_time
+from projections.views.account_at import Moment
+from projections.views.seat_history import seat_history
 from tests.projections.telling import ACCOUNT_ID, asked, at, short, told
 from tests.projections.test_view_of_pools import TIERS
 from tests.worlds import NOON, stamp

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from ledger.catalog import Catalog
-from projections.account_at import Moment, account_at
-from projections.seats import seat, seats
+from projections.views.account_at import Moment, account_at
+from projections.views.seats import seat, seats
 from tests.projections.telling import ACCOUNT_ID, asked, short, told
 from tests.projections.test_view_of_catalogs import ONE_TIER, ONLY_POS
 from tests.projections.test_view_of_pools import LONGER_GOES, TIERS, TWO_KEYS

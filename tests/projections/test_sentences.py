@@ -11,10 +11,10 @@ from ledger.catalog import builtin
 from ledger.codec import FACTS
 from ledger.events import AnyEvent
 from ledger.money import written
-from ledger.store.recorder import Row
-from projections.references import FIELDS, Reference, meanings, references
-from projections.sentences import sentence
-from projections.wording import Names, about, counted, day, seats
+from ledger.store.contract import Row
+from projections.lists.references import FIELDS, Reference, meanings, references
+from projections.text.event_descriptions import sentence
+from projections.text.formatting import Names, about, counted, day, seats
 from tests.ledger.test_golden_events import load
 from tests.worlds import DAY, MINUTE, NOON, SECOND
 

@@ -15,9 +15,9 @@ from eventsourcing.persistence import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.stores import Tables, open_tables
-from projections.stores.postgres import COPY_ROWS_MIN
-from projections.stores.tables import Params, Row, statement, to_moment, to_number
+from projections.lists.stores import Tables, open_tables
+from projections.lists.stores.postgres import COPY_ROWS_MIN
+from projections.lists.stores.tables import Params, Row, statement, to_moment, to_number
 
 INSERT = "INSERT INTO keyfold_projections (projection, position) VALUES (:name, :position)"
 SELECT = "SELECT position FROM keyfold_projections WHERE projection = :name"

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 
 from ledger.book import Book
-from projections.account_at import Moment
-from projections.seats import seats
-from projections.stores import open_tables
-from projections.subscriptions import subscriptions
-from projections.timeline import Sight, TimelineQuery, timeline
+from projections.lists.stores import open_tables
+from projections.lists.timeline import Sight, TimelineQuery, timeline
+from projections.views.account_at import Moment
+from projections.views.seats import seats
+from projections.views.subscriptions import subscriptions
 from tests.projections.histories import (
     CATALOG,
     STEPS,

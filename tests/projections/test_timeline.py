@@ -15,21 +15,21 @@ from commands.erase_account import erase_account
 from commands.give_access import create_token
 from commands.issue_keys import Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
-from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.revoke_key import revoke_key
+from commands.services import Ports
 from commands.terminate_subscription import terminate_subscription
 from ledger.book import Book
 from ledger.refusals import KeyNotAvailable
 from ledger.store import schema
-from projections import catch_up
-from projections.references import references
-from projections.stores import Tables, open_tables
-from projections.stores.tables import Row
-from projections.table_differences import Difference, differences
-from projections.timeline import TIMELINE, Entry, Sight, TimelineQuery, timeline
+from projections.audit.table_differences import Difference, differences
+from projections.lists import catch_up
+from projections.lists.references import references
+from projections.lists.stores import Tables, open_tables
+from projections.lists.stores.tables import Row
+from projections.lists.timeline import TIMELINE, Entry, Sight, TimelineQuery, timeline
 from tests.projections.telling import tell as line
 from tests.projections.test_key_list_plans import Explaining
 from tests.worlds import DAY, NOON, issue, ports, recorded, stamp

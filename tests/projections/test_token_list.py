@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ledger.book import Book
 from ledger.streams.token import TOKEN, Token
-from projections.stores import Tables
-from projections.token_list import TokenPage, list_tokens
+from projections.lists.stores import Tables
+from projections.lists.tokens import TokenPage, list_tokens
 from tests.projections.keys import create_token, revoke_token
 from tests.projections.telling import at
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from commands.occupy_seat import Sitting, occupy_seat
 from ledger.book import Book
 from ledger.refusals import NoSeatAvailable
-from projections.whatif import Policy, PolicyError, WhatIf, parse, what_if
+from projections.views.whatif import Policy, PolicyError, WhatIf, parse, what_if
 from tests.projections.histories import STEPS, Told, happened, recorded
 from tests.projections.telling import at, short, told
 from tests.worlds import ports, stamp

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ledger.catalog import Catalog, builtin
-from projections.account_at import Moment, account_at
-from projections.subscriptions import subscriptions
+from projections.views.account_at import Moment, account_at
+from projections.views.subscriptions import subscriptions
 from tests.projections.telling import ACCOUNT_ID, short, told
 
 Json = dict[str, Any]

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ledger.verifier import keyfold_verify
+from ledger.proof.verifier import keyfold_verify
 
 
 class Said(NamedTuple):

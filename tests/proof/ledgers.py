@@ -13,14 +13,14 @@ from datetime import UTC, datetime, timedelta
 from eventsourcing.persistence import StoredEvent
 
 from commands.sign_checkpoint import Signing, Standing, sign_checkpoint
-from ledger import notes
 from ledger.book import Book
-from ledger.notes import Checkpoint, SigningKey
-from ledger.proof import Frontier, leaf_hash
+from ledger.proof import notes
+from ledger.proof.merkle import Frontier, leaf_hash
+from ledger.proof.notes import Checkpoint, SigningKey
 from ledger.store.signed_checkpoints import signed_checkpoints
-from projections import tree, verifying
-from projections.stores import Tables, open_tables
-from projections.verifying import Finding, Known, Verified
+from projections.audit import integrity, tree
+from projections.audit.integrity import Finding, Known, Verified
+from projections.lists.stores import Tables, open_tables
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ORIGIN = "keyfold/7tq3bd5xw4a6bl7m"
@@ -57,12 +57,12 @@ class Ledger:
     def verify(self, *known: Known) -> Verified:
         """Hold the ledger against its tree, what it has signed, and further checkpoints."""
         of_its_own = list(
-            verifying.remembered(self.signing.signed, self.signing.origin, self.signing.verifiers)
+            integrity.remembered(self.signing.signed, self.signing.origin, self.signing.verifiers)
         )
-        found = verifying.verify(
+        found = integrity.verify(
             self.book,
             self.tables,
-            verifying.by_size(sorted(known), [one for one in of_its_own if isinstance(one, Known)]),
+            integrity.by_size(sorted(known), [one for one in of_its_own if isinstance(one, Known)]),
         )
         changed = [one for one in of_its_own if isinstance(one, Finding)]
         return found._replace(findings=[*changed, *found.findings])

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 
 from ledger.book import Change, Dated
 from ledger.events import Fact
-from ledger.streams.account import ACCOUNT, SeatOccupied
-from ledger.streams.stripe import (
+from ledger.streams.account.decisions import ACCOUNT, SeatOccupied
+from ledger.stripe.facts import (
     LONG_AGO,
     Billed,
     KnownPrice,

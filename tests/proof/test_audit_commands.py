@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger import notes
-from ledger.verifier import keyfold_verify
+from ledger.proof import notes
+from ledger.proof.verifier import keyfold_verify
 from tests.cli.program import Program, Ran
 from tests.proof.attacks import attacker
 from tests.proof.auditors import environment

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import differences
-from ledger.differences import Difference, compare
+from ledger.proof import differences
+from ledger.proof.differences import Difference, compare
 
 
 def hashes(word: str) -> list[bytes]:

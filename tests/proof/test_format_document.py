@@ -12,10 +12,10 @@ import pytest
 from eventsourcing.persistence import StoredEvent
 
 from commands.sign_checkpoint import signing_of
-from ledger.proof import leaf_bytes
+from ledger.proof.merkle import leaf_bytes
+from ledger.proof.verifier import keyfold_verify
 from ledger.secret import Secret
-from ledger.verifier import keyfold_verify
-from projections import receipts, tree
+from projections.audit import receipts, tree
 from tests.proof.auditors import Auditor
 from tests.proof.ledgers import Ledger, opened
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ledger.store import schema
-from projections import tree
-from projections.exporting import blocks, plan
+from projections.audit import tree
+from projections.audit.export import blocks, plan
 from tests.proof.auditors import Auditor
 from tests.proof.ledgers import Ledger, opened
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scitt_cose import merkle as theirs  # type: ignore[import-untyped]
 
-from ledger.proof import (
+from ledger.proof.merkle import (
     EMPTY_ROOT,
     Frontier,
     Span,

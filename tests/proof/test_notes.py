@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import notes
-from ledger.notes import Checkpoint, NoteInvalid, SigningKey
+from ledger.proof import notes
+from ledger.proof.notes import Checkpoint, NoteInvalid, SigningKey
 
 # Published values. The first is the example of C2SP signed-note, the others are the test cases of
 # golang.org/x/mod/sumdb/note: text, signatures, and keys, one of them with its private part.

@@ -10,15 +10,15 @@ import pytest
 from scitt_cose import merkle as theirs  # type: ignore[import-untyped]
 
 from commands.occupy_seat import Sitting, occupy_seat
-from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
 from commands.revoke_key import revoke_key
-from ledger.cloud_events import line_of, row_of
-from ledger.proof import leaf_bytes
+from commands.services import Ports
+from ledger.proof.cloud_events import line_of, row_of
+from ledger.proof.merkle import leaf_bytes
 from ledger.store import Row
-from projections import receipts
-from projections.tree import TreeDamaged
+from projections.audit import receipts
+from projections.audit.tree import TreeDamaged
 from tests.proof.attacks import attacker
 from tests.proof.auditors import Auditor
 from tests.proof.ledgers import KEY, NEXT_KEY, NOON, Ledger, opened

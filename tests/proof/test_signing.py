@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import pytest
 
 from commands.sign_checkpoint import CannotSign, Signing, hold_to_signed, sign_checkpoint
-from ledger import notes
-from ledger.notes import Checkpoint, SigningKey
-from ledger.proof import EMPTY_ROOT
+from ledger.proof import notes
+from ledger.proof.merkle import EMPTY_ROOT
+from ledger.proof.notes import Checkpoint, SigningKey
 from ledger.store.signed_checkpoints import (
     SignedCheckpoint,
     SignedCheckpoints,
     signed_checkpoints,
 )
-from projections import tree
+from projections.audit import tree
 from tests.proof.attacks import Attacker, attacker
 from tests.proof.ledgers import KEY, NEXT_KEY, NOON, ORIGIN, Ledger, checkpoint_of, opened
 from tests.worlds import rows

@@ -10,12 +10,13 @@ from contextlib import closing
 import pytest
 from eventsourcing.persistence import OperationalError
 
-from ledger.proof import EMPTY_ROOT, verify_consistency, verify_inclusion
-from ledger.store.recorder import Row
-from projections import catch_up, tree
-from projections.stores import Tables, open_tables
-from projections.stores import tables as kept
-from projections.tree import Tile, TreeDamaged
+from ledger.proof.merkle import EMPTY_ROOT, verify_consistency, verify_inclusion
+from ledger.store.contract import Row
+from projections.audit import tree
+from projections.audit.tree import Tile, TreeDamaged
+from projections.lists import catch_up
+from projections.lists.stores import Tables, open_tables
+from projections.lists.stores import tables as kept
 from tests.projections.faulty import Faulty
 from tests.proof.ledgers import Ledger, frontier, leaf, opened
 

@@ -17,22 +17,22 @@ from random import Random
 import pytest
 from eventsourcing.persistence import StoredEvent
 
-from ledger import notes
 from ledger.book import Book
 from ledger.catalog import builtin
-from ledger.notes import SigningKey
+from ledger.proof import notes
+from ledger.proof.notes import SigningKey
+from ledger.proof.verifier import keyfold_verify
 from ledger.store import schema
-from ledger.verifier import keyfold_verify
-from projections import tree
-from projections.account_at import account_at
-from projections.exporting import blocks, plan
-from projections.subscriptions import subscriptions
+from projections.audit import tree
+from projections.audit.export import blocks, plan
+from projections.views.account_at import account_at
+from projections.views.subscriptions import subscriptions
 from tests.audit.ledgers import ACCOUNTS, happens, moments
 from tests.proof.attacks import FORGED, Attacker, attacker
 from tests.proof.auditors import Auditor, environment
 from tests.proof.ledgers import KEY, NEXT_KEY, ORIGIN, Ledger, checkpoint_of, opened, state
 from tests.worlds import ports, rows
-from web import answers
+from web.api import answers
 
 EVENTS = 40
 SIGNED = 30

@@ -16,11 +16,11 @@ from msgspec.structs import replace
 
 from ledger.book import Book, Change
 from ledger.catalog import builtin
-from ledger.streams.account import ACCOUNT
-from ledger.verifier import keyfold_verify
-from projections.account_at import account_at
-from projections.exporting import blocks, plan
-from projections.subscriptions import subscriptions
+from ledger.proof.verifier import keyfold_verify
+from ledger.streams.account.decisions import ACCOUNT
+from projections.audit.export import blocks, plan
+from projections.views.account_at import account_at
+from projections.views.subscriptions import subscriptions
 from tests.audit.ledgers import ACCOUNTS, moments
 from tests.proof.auditors import Auditor
 from tests.proof.ledgers import opened
@@ -28,7 +28,7 @@ from tests.proof.stripe_stories import StripeStory
 from tests.stripe.payloads import TAKING, changed, deliver, subscription
 from tests.web.api import memory_api
 from tests.worlds import NOON, SECOND, ports, stamp
-from web import answers
+from web.api import answers
 
 ROOT = Path(__file__).parents[2]
 

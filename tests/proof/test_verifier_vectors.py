@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scitt_cose import merkle as theirs  # type: ignore[import-untyped]
 
-from ledger.verifier import keyfold_verify
-from ledger.verifier.keyfold_verify import Tree, Wrong
+from ledger.proof.verifier import keyfold_verify
+from ledger.proof.verifier.keyfold_verify import Tree, Wrong
 from tests.proof.test_merkle import (
     ENTRIES,
     INCLUSIONS,

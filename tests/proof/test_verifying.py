@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ledger import notes
-from ledger.notes import Checkpoint
+from ledger.proof import notes
+from ledger.proof.notes import Checkpoint
 from ledger.store.signed_checkpoints import SignedCheckpoint
-from projections import tree, verifying
-from projections.verifying import Known
+from projections.audit import integrity, tree
+from projections.audit.integrity import Known
 from tests.proof.attacks import FORGED, Attacker, attacker
 from tests.proof.ledgers import NEXT_KEY, ORIGIN, Ledger, checkpoint_of, known
 from tests.worlds import rows
@@ -290,7 +290,7 @@ def test_what_is_signed_meanwhile_does_not_look_like_events_that_are_gone(
         ledger.add(2)
         yield known(ledger.checkpoint())
 
-    found = verifying.verify(ledger.book, ledger.tables, signed_meanwhile())
+    found = integrity.verify(ledger.book, ledger.tables, signed_meanwhile())
     assert (found.events, found.findings) == (5, [])
 
 
@@ -302,7 +302,7 @@ def test_what_is_signed_while_checkpoints_are_read_does_not_either(ledger: Ledge
             ledger.add(2)
             yield known(ledger.checkpoint())
 
-    found = verifying.verify(ledger.book, ledger.tables, signed_meanwhile())
+    found = integrity.verify(ledger.book, ledger.tables, signed_meanwhile())
     assert (found.events, found.findings) == (5, [])
 
 
@@ -317,5 +317,5 @@ def test_verifying_changes_nothing(stored: Ledger) -> None:
 def test_whoever_waits_is_told_how_far_it_has_come(ledger: Ledger) -> None:
     ledger.add(2_500)
     counted: list[int] = []
-    verifying.verify(ledger.book, ledger.tables, [], counted.append)
+    integrity.verify(ledger.book, ledger.tables, [], counted.append)
     assert counted == [1000, 1000, 500]

@@ -22,13 +22,13 @@ from commands.issue_keys import Order, issue_keys
 from commands.redeem_key import Try, redeem_key
 from ledger.refusals import Refusal
 from ledger.store import schema
-from ledger.streams.account import ACCOUNT, SeatOccupied, SubscriptionActivated
+from ledger.streams.account.decisions import ACCOUNT, SeatOccupied, SubscriptionActivated
 from ledger.streams.attempts import RedemptionRefused
 from ledger.streams.batch import KeysIssued
 from ledger.streams.key import KeyIssued, KeyRedeemed
 from ledger.streams.session import TryFailed
-from web.settings import read_settings
-from web.wiring import Wiring, wire
+from web.app.services import Wiring, wire
+from web.app.settings import read_settings
 
 PROCESSES = 8
 ROOT = Path(__file__).parents[2]

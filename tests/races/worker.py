@@ -15,8 +15,8 @@ from commands.issue_keys import Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key
 from ledger.refusals import Refusal
-from web.settings import read_settings
-from web.wiring import Wiring, wire
+from web.app.services import Wiring, wire
+from web.app.settings import read_settings
 
 HOLDERS_EACH = 10
 

@@ -27,7 +27,7 @@ from eventsourcing.persistence import (
 from eventsourcing.utils import Environment
 
 from ledger.store import OutcomeUnknown, Recorder, Row, open_environment
-from ledger.store.recorder import rows_of
+from ledger.store.contract import rows_of
 
 NAME = "test.noted@1"
 

@@ -13,8 +13,8 @@ from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 from psycopg.conninfo import conninfo_to_dict
 
 from ledger.store import Recorder, VersionConflict, schema
-from ledger.store.postgres_datastore import PostgresDatastore as OurPostgresDatastore
-from ledger.store.sqlite_datastore import SqliteDatastore, path_of
+from ledger.store.postgres.datastore import PostgresDatastore as OurPostgresDatastore
+from ledger.store.sqlite.datastore import SqliteDatastore, path_of
 from tests.store.log import event, fill, open_recorder, whole_log
 
 # --- SQLite ---------------------------------------------------------------------------------------

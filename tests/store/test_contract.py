@@ -1,4 +1,4 @@
-"""What `ledger.store.recorder.Recorder` promises, on all three stores."""
+"""What `ledger.store.contract.Recorder` promises, on all three stores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from eventsourcing.persistence import (
 )
 
 from ledger.store import Recorder, Row, VersionConflict
-from ledger.store.recorder import Required
+from ledger.store.contract import Required
 from tests.store.log import (
     NAME,
     Account,

@@ -11,17 +11,17 @@ import pytest
 from eventsourcing.persistence import PersistenceError
 
 from commands.occupy_seat import Sitting, occupy_seat
-from commands.ports import Ports
 from commands.redeem_key import Try, redeem_key
+from commands.services import Ports
 from ledger.book import Book, Change, LedgerUnavailable
 from ledger.events import AnyEvent
 from ledger.refusals import NoSeatAvailable
 from ledger.store.holes import holes
-from ledger.streams.account import ACCOUNT, SeatOccupied
-from projections import tree
-from projections.catch_up import catch_up, read
-from projections.stores import open_tables
-from projections.timeline import TIMELINE
+from ledger.streams.account.decisions import ACCOUNT, SeatOccupied
+from projections.audit import tree
+from projections.lists.catch_up import catch_up, read
+from projections.lists.stores import open_tables
+from projections.lists.timeline import TIMELINE
 from tests.pairs import PATIENCE_S, Pair, wait_until
 from tests.worlds import issue, ports, stamp
 

@@ -6,7 +6,7 @@ import pytest
 from eventsourcing.persistence import IntegrityError
 
 from ledger.store import Recorder, Row
-from ledger.store.filling import filling
+from ledger.store.bulk_load import filling
 from ledger.store.holes import holes
 from tests.store.log import NAME
 

@@ -22,14 +22,14 @@ from psycopg import sql
 
 from ledger.book import Book, Change, ClockWrong, LedgerUnavailable
 from ledger.store import schema
+from ledger.store.contract import VersionConflict
 from ledger.store.holes import holes
-from ledger.store.recorder import VersionConflict
-from ledger.store.sqlite_datastore import settle
-from ledger.store.sqlite_files import Files
-from ledger.streams.account import ACCOUNT, SeatOccupied
-from projections.catch_up import read
-from projections.key_list import KEY_LIST
-from projections.stores import open_tables
+from ledger.store.sqlite.datastore import settle
+from ledger.store.sqlite.files import Files
+from ledger.streams.account.decisions import ACCOUNT, SeatOccupied
+from projections.lists.catch_up import read
+from projections.lists.keys import KEY_LIST
+from projections.lists.stores import open_tables
 from tests.postgres_server import Server
 from tests.worlds import NOON, stamp
 

@@ -8,7 +8,7 @@ import pytest
 from eventsourcing.persistence import NotSupportedError
 
 from ledger.store import kind_of, open_environment
-from ledger.store.sqlite_datastore import path_of
+from ledger.store.sqlite.datastore import path_of
 from tests.store.log import Ledger, event, open_recorder
 
 

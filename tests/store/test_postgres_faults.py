@@ -18,9 +18,10 @@ import pytest
 from eventsourcing.persistence import OperationalError, ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
-from ledger.store import OutcomeUnknown, Recorder, VersionConflict, postgres_datastore, schema
-from ledger.store.postgres import PostgresRecorder
-from ledger.store.recorder import ReadOnly, Required, append_of
+from ledger.store import OutcomeUnknown, Recorder, VersionConflict, schema
+from ledger.store.contract import ReadOnly, Required, append_of
+from ledger.store.postgres import datastore
+from ledger.store.postgres.recorder import PostgresRecorder
 from tests.postgres_server import OwnServer
 from tests.store.log import Account, event, in_threads, open_recorder, versions, whole_log
 from tests.store.wire import BREAKS, PERSISTED, Break, Wire
@@ -314,7 +315,7 @@ def test_who_waits_too_long_for_the_turn_has_recorded_nothing(
     session: psycopg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(postgres_datastore.APPENDING, "lock_timeout", "100ms")
+    monkeypatch.setitem(datastore.APPENDING, "lock_timeout", "100ms")
     terminate(session)
     with session.transaction():
         session.execute("SELECT keyfold_take_turn()")
@@ -432,8 +433,8 @@ def test_commits_are_durable_also_where_the_database_would_not_wait(
     recorder: Recorder, session: psycopg.Connection
 ) -> None:
     url = recorder.datastore.conninfo  # type: ignore[attr-defined]
-    careless = postgres_datastore.connect(
-        f"{url} options='-c synchronous_commit=off'", postgres_datastore.APPENDING, None
+    careless = datastore.connect(
+        f"{url} options='-c synchronous_commit=off'", datastore.APPENDING, None
     )
     ((setting,),) = careless.execute("SELECT current_setting('synchronous_commit')")
     careless.close()
@@ -488,7 +489,7 @@ def test_after_a_server_gave_no_answer_nobody_else_waits_for_it(
         assert type(first) is OutcomeUnknown
         assert type(second) is OperationalError
         assert "no answer" in str(second)
-        time.sleep(2 * postgres_datastore.SILENT_S)
+        time.sleep(2 * datastore.SILENT_S)
         assert account.append(recorder, ("c", 1)) is None
         account.check(recorder)
 

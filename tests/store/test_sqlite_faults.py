@@ -19,8 +19,9 @@ from typing import Any, ClassVar
 import pytest
 from eventsourcing.persistence import OperationalError
 
-from ledger.store import OutcomeUnknown, Recorder, schema, sqlite_datastore
-from ledger.store.sqlite_datastore import path_of
+from ledger.store import OutcomeUnknown, Recorder, schema
+from ledger.store.sqlite import datastore
+from ledger.store.sqlite.datastore import path_of
 from tests.store.log import Account, event, open_recorder, versions
 from tests.store.processes import in_processes
 
@@ -211,7 +212,7 @@ def test_a_disk_that_fails_during_the_commit_leaves_the_outcome_unknown(
 def test_who_waits_too_long_for_the_lock_has_recorded_nothing(
     sqlite: Recorder, sqlite_url: str, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_datastore, "BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(datastore, "BUSY_TIMEOUT_S", 0.1)
     with another_program(sqlite_url) as other:
         other.execute("BEGIN IMMEDIATE")
         refused = account.append(sqlite, ("new", 1))

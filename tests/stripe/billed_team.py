@@ -20,17 +20,17 @@ from typing import Any
 
 from commands.gateways.stripe import StripeGateway
 from commands.occupy_seat import Sitting, occupy_seat
-from commands.ports import Ports
 from commands.record_stripe_event import record_event
 from commands.release_seat import release_seat
+from commands.services import Ports
 from commands.sync_seats import Synced, sync_seats
 from ledger.book import Book
 from ledger.catalog import Catalog, parse
 from ledger.events import Fact, Stamp
-from ledger.seat_sync import QUIET_DEFAULT_S
-from ledger.streams.account import ACCOUNT
-from ledger.streams.account_state import Account
-from ledger.stripe_objects import read_event
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.seat_sync import QUIET_DEFAULT_S
+from ledger.streams.account.state import Account
+from ledger.stripe.objects import read_event
 from tests.cli.program import Program
 from tests.stripe_server import Settings, StripeServer
 from tests.worlds import ports, stamp

@@ -19,7 +19,7 @@ import stripe
 
 from tests.web.api import Api, Got
 from tests.worlds import DAY, NOON
-from web.settings import StripeSettings
+from web.app.settings import StripeSettings
 
 Json = dict[str, Any]
 

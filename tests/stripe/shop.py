@@ -15,13 +15,13 @@ from typing import Any
 
 from ledger.catalog import Catalog, builtin
 from ledger.events import Fact
-from ledger.streams.account import ACCOUNT
-from ledger.streams.account_state import Account
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.state import Account
 from tests.stripe.payloads import WEBHOOK_SECRET, Json, deliver
 from tests.stripe_server import StripeServer
 from tests.web.api import Api, Got, memory_api
 from tests.worlds import NOON
-from web.settings import StripeSettings
+from web.app.settings import StripeSettings
 
 BACK = "http://127.0.0.1:8000/docs"
 SUCCESS = f"{BACK}?session_id={{CHECKOUT_SESSION_ID}}"

@@ -10,11 +10,11 @@ import pytest
 from msgspec.structs import replace
 
 from ledger.catalog import builtin
-from ledger.streams.account import ACCOUNT
-from projections import billing as billed
-from projections.account_at import Moment, account_at
-from projections.billing import BillingView, Live
-from projections.bills import bills_of
+from ledger.streams.account.decisions import ACCOUNT
+from projections.views import billing as billed
+from projections.views.account_at import Moment, account_at
+from projections.views.billing import BillingView, Live
+from projections.views.bills import bills_of
 from tests.stripe.payloads import (
     TAKING,
     Json,

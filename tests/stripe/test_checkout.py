@@ -16,7 +16,7 @@ from ledger.book import Book
 from ledger.catalog import parse
 from ledger.events import Fact, Stream
 from ledger.refusals import VersionMismatch
-from ledger.streams.stripe import StripeCheckoutStarted, StripeSeatsAnswered, StripeSeatsAsked
+from ledger.stripe.facts import StripeCheckoutStarted, StripeSeatsAnswered, StripeSeatsAsked
 from tests.stripe.shop import BACK, CHECKOUTS, ITEMS, SUCCESS, Shop, price, shop
 from tests.web.api import memory_api
 from tests.worlds import MINUTE, NOON, stamp

@@ -10,15 +10,15 @@ import pytest
 from commands.assign_subscription import assign_subscription
 from commands.link_customer import link_customer
 from commands.record_stripe_event import record_event
-from ledger.stripe_objects import read_event
-from projections import overview
-from projections.overview_tables import STRIPE_CLAIMS
-from projections.table_differences import differences
+from ledger.stripe.objects import read_event
+from projections.audit.table_differences import differences
+from projections.lists import overview
+from projections.lists.overview_tables import STRIPE_CLAIMS
 from tests.console.desk import signed_in
 from tests.stripe.payloads import Json, changed, event, subscription
 from tests.web.api import Api, memory_api
 from tests.worlds import MINUTE, NOON, stamp
-from web.context import EXTENSION
+from web.app.context import EXTENSION
 
 
 @pytest.fixture

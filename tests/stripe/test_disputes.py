@@ -12,11 +12,11 @@ import pytest
 
 from commands.gateways.stripe import StripeGateway
 from commands.link_customer import link_customer
-from commands.ports import Ports
 from commands.record_stripe_event import record_event
+from commands.services import Ports
 from ledger.events import Stamp
-from ledger.streams.stripe import StripeChargeReported
-from ledger.stripe_objects import read_event
+from ledger.stripe.facts import StripeChargeReported
+from ledger.stripe.objects import read_event
 from tests.stripe.histories import Life, Step
 from tests.stripe.payloads import TAKING, Json, deliver, event, invoice, subscription
 from tests.stripe.test_overtaken import OvertakenBook

@@ -16,13 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from commands.gateways.stripe import StripeGateway
-from commands.ports import Ports
 from commands.reconcile_stripe import Drift, reconcile_stripe
 from commands.record_stripe_event import record_event
+from commands.services import Ports
 from ledger.events import Stamp
-from ledger.stripe_objects import read_event
-from projections.account_at import Moment, account_at
-from projections.subscriptions import SubscriptionRow, subscriptions
+from ledger.stripe.objects import read_event
+from projections.views.account_at import Moment, account_at
+from projections.views.subscriptions import SubscriptionRow, subscriptions
 from tests.stripe.histories import ACCOUNT, STEPS, VERSIONS, Life, Step
 from tests.stripe_server import StripeServer, in_disorder
 from tests.worlds import ports

@@ -11,7 +11,7 @@ import pytest
 from tests.cli.program import Program
 from tests.stripe.payloads import TEST_KEY, changed, event, item, subscription
 from tests.worlds import NOON
-from web.times import iso
+from web.app.times import iso
 
 SUBSCRIBED = changed(subscription(), id="evt_1")
 IGNORED = event("payout.paid", {"id": "po_1", "object": "payout"}, id="evt_2")

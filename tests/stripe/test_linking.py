@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ledger.streams.stripe import StripeCustomerLinked, StripeSubscriptionReported
+from ledger.stripe.facts import StripeCustomerLinked, StripeSubscriptionReported
 from tests.stripe.payloads import Json, changed, deliver, ended, event, invoice, panel, subscription
 from tests.web.api import Api
 from tests.worlds import DAY, MINUTE, NOON, recorded

@@ -9,7 +9,7 @@ import pytest
 from commands.gateways.stripe import StripeGateway, StripeKeyRefused
 from commands.reconcile_stripe import reconcile_stripe
 from commands.record_stripe_event import record_event
-from ledger.stripe_objects import read_event
+from ledger.stripe.objects import read_event
 from tests.stripe.payloads import Json, changed, deliver, event
 from tests.stripe.shop import CHECKOUTS, Shop, shop
 from tests.stripe_server import StripeServer

@@ -10,10 +10,10 @@ import pytest
 
 from commands.record_stripe_event import record_event
 from ledger.catalog import builtin
-from ledger.stripe_objects import read_event
-from projections import billing as billed
-from projections.account_at import Moment, account_at
-from projections.billing import BillingView, Live
+from ledger.stripe.objects import read_event
+from projections.views import billing as billed
+from projections.views.account_at import Moment, account_at
+from projections.views.billing import BillingView, Live
 from tests.stripe.money_cases import Case
 from tests.worlds import ports, stamp
 

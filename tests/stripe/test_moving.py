@@ -15,16 +15,16 @@ from commands.gateways.stripe import Retrieved, SeatChange, StripeGateway, Strip
 from commands.link_customer import link_customer, unlink_customer
 from commands.map_prices import map_prices
 from commands.occupy_seat import Sitting, occupy_seat
-from commands.ports import Ports
 from commands.record_stripe_event import record_event
+from commands.services import Ports
 from commands.sync_seats import sync_seats
 from ledger.book import Book
 from ledger.catalog import builtin, parse
-from ledger.streams.account import ACCOUNT
-from ledger.streams.stripe import SeatsSynced, SeatSyncFailed, StripeSeatsAnswered
-from ledger.stripe_objects import read_event
-from projections.account_at import Moment, account_at
-from projections.subscriptions import subscriptions
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.stripe.facts import SeatsSynced, SeatSyncFailed, StripeSeatsAnswered
+from ledger.stripe.objects import read_event
+from projections.views.account_at import Moment, account_at
+from projections.views.subscriptions import subscriptions
 from tests.proof.auditors import Auditor
 from tests.proof.test_verifier_stripe import export
 from tests.stripe.billed_team import ACME, TEAM, billed_team
@@ -32,7 +32,7 @@ from tests.stripe.payloads import Json, changed, event, invoice
 from tests.stripe.shop import shop
 from tests.stripe.test_price_meaning import PRICE, TWICE, of
 from tests.worlds import DAY, NOON, ports, stamp
-from web import answers
+from web.api import answers
 
 NOW = NOON + 9 * DAY
 # By its id a price is mapped without asking Stripe which key it has now.

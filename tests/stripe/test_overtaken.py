@@ -16,23 +16,23 @@ from hypothesis import strategies as st
 from commands.assign_subscription import assign_subscription
 from commands.gateways.stripe import StripeGateway
 from commands.link_customer import link_customer, unlink_customer
-from commands.ports import Ports
 from commands.reconcile_stripe import reconcile_stripe
 from commands.record_stripe_event import record_event
+from commands.services import Ports
 from ledger.book import Appended, Book, Change, Dated
 from ledger.events import Stamp
 from ledger.refusals import Refusal
-from ledger.streams.account import ACCOUNT
+from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.stripe_object import STRIPE_OBJECT
-from ledger.stripe_objects import read_event, read_report
-from projections.account_at import Moment, account_at
-from projections.overview import held_elsewhere
-from projections.replaying import replay
+from ledger.stripe.objects import read_event, read_report
+from projections.audit.rebuild import replay
+from projections.lists.overview import held_elsewhere
+from projections.views.account_at import Moment, account_at
 from tests.stripe.payloads import Json, changed, event, invoice, item, subscription
 from tests.stripe_server import StripeServer
 from tests.web.api import Api
 from tests.worlds import DAY, MINUTE, NOON, another_worker, ports, stamp
-from web.context import EXTENSION
+from web.app.context import EXTENSION
 
 ACCOUNTS = ("acme", "beta", "gamma")
 Step = Callable[[Ports], None]

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commands.link_customer import link_customer, unlink_customer
-from commands.ports import Ports
 from commands.record_stripe_event import record_event
-from ledger.streams.account import ACCOUNT
+from commands.services import Ports
+from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.stripe_customer import STRIPE_CUSTOMER
 from ledger.streams.stripe_object import STRIPE_OBJECT
-from ledger.stripe_objects import read_event
+from ledger.stripe.objects import read_event
 from tests.stripe.payloads import Json, changed, event, invoice, item, subscription
 from tests.worlds import DAY, MINUTE, NOON, ports, stamp
 

@@ -12,19 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commands.deciding import deciding
 from commands.link_customer import link_customer
-from commands.ports import Ports
 from commands.record_stripe_event import record_event
+from commands.retry import deciding
+from commands.services import Ports
 from commands.stripe_ownership import CONFLICT, Draft, begin
 from ledger.book import Change
 from ledger.refusals import CustomerLinkedElsewhere
-from ledger.streams.account import ACCOUNT
-from ledger.streams.stripe import StripeCheckoutStarted, StripeSubscriptionReported
+from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.stripe_customer import STRIPE_CUSTOMER, StripeSubscriptionAssigned
 from ledger.streams.stripe_event import UNPROVEN
 from ledger.streams.stripe_object import STRIPE_OBJECT
-from ledger.stripe_objects import read_event, read_report
+from ledger.stripe.facts import StripeCheckoutStarted, StripeSubscriptionReported
+from ledger.stripe.objects import read_event, read_report
 from tests.stripe.payloads import Json, changed, event, invoice, item, subscription
 from tests.worlds import DAY, MINUTE, NOON, ports, stamp
 

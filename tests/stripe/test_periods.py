@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ledger.streams.stripe import StripeItem
-from ledger.streams.stripe_state import StripeSubscription, with_report
-from ledger.stripe_objects import Origin, read_subscription
+from ledger.stripe.facts import StripeItem
+from ledger.stripe.objects import Origin, read_subscription
+from ledger.stripe.subscriptions import StripeSubscription, with_report
 from tests.stripe.payloads import Json, changed, deliver, event, item, panel, seconds, subscription
 from tests.stripe.test_price_meaning import told
 from tests.web.api import Api

@@ -9,22 +9,22 @@ import pytest
 
 from commands.gateways.stripe import StripeGateway
 from commands.map_prices import map_prices
-from commands.ports import Ports
 from commands.record_stripe_event import record_event
+from commands.services import Ports
 from ledger.catalog import Catalog, parse
 from ledger.refusals import UNKNOWN_PRICE, SubscriptionNotChangeable
-from ledger.seat_sync import standings, verdict
-from ledger.streams.account import ACCOUNT
-from ledger.streams.stripe import StripeSubscriptionReported
-from ledger.streams.stripe_state import StripeSubscription, with_report
-from ledger.stripe_objects import Origin, read_event, read_subscription
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.seat_sync import standings, verdict
+from ledger.stripe.facts import StripeSubscriptionReported
+from ledger.stripe.objects import Origin, read_event, read_subscription
+from ledger.stripe.subscriptions import StripeSubscription, with_report
 from tests.stripe.billed_team import ACME, INCLUDED, billed_team, catalog
 from tests.stripe.payloads import Json, changed, deliver, item, panel, subscription
 from tests.stripe.shop import shop
 from tests.stripe_server import StripeServer
 from tests.web.api import Api
 from tests.worlds import DAY, NOON, ports, stamp
-from web.pages.stripe_words import refused
+from web.html.stripe_texts import refused
 
 TWICE = """
 [[products]]

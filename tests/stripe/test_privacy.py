@@ -28,7 +28,7 @@ from tests.stripe.payloads import (
     subscription,
 )
 from tests.test_stolen_database import left_behind
-from web.clock import system_clock
+from web.app.clock import system_clock
 
 Json = dict[str, Any]
 

@@ -17,22 +17,22 @@ from commands.gateways.stripe import (
     StripeUnavailable,
 )
 from commands.link_customer import link_customer
-from commands.ports import Ports
 from commands.reconcile_stripe import Drift, reconcile_stripe
 from commands.record_stripe_event import record_event
+from commands.services import Ports
 from ledger.book import Change
 from ledger.events import Stamp
-from ledger.streams.account import ACCOUNT
-from ledger.streams.stripe import StripeSubscriptionReported
+from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.stripe_event import STRIPE_EVENT
-from ledger.stripe_objects import read_event
-from projections.account_at import Moment, account_at
-from projections.subscriptions import subscriptions
+from ledger.stripe.facts import StripeSubscriptionReported
+from ledger.stripe.objects import read_event
+from projections.views.account_at import Moment, account_at
+from projections.views.subscriptions import subscriptions
 from tests.cli.program import Program
 from tests.stripe.histories import Life, Step
 from tests.stripe_server import StripeServer
 from tests.worlds import ports, recorded
-from web.times import iso
+from web.app.times import iso
 
 SUBSCRIBE = Step("subscribe", number=2)
 

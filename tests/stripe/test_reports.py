@@ -25,7 +25,7 @@ from tests.stripe.payloads import (
 )
 from tests.web.api import Api
 from tests.worlds import DAY, MINUTE, NOON, SECOND
-from web.times import iso
+from web.app.times import iso
 
 MONTH = 30 * DAY
 

@@ -9,15 +9,15 @@ import pytest
 
 from commands.issue_keys import Order, issue_keys
 from commands.redeem_key import Try, redeem_key
-from ledger.streams.account import ACCOUNT
-from ledger.streams.stripe import (
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.stripe.facts import (
     SeatsSynced,
     SeatSyncFailed,
     SeatSyncStarted,
     StripeSubscriptionReported,
 )
-from projections.account_at import Moment, account_at
-from projections.seats import seat as seat_view
+from projections.views.account_at import Moment, account_at
+from projections.views.seats import seat as seat_view
 from tests.stripe.billed_team import (
     ACME,
     BASE_AMOUNT,

@@ -24,12 +24,12 @@ from commands.gateways.stripe import (
 )
 from commands.record_stripe_event import record_event
 from commands.sync_seats import Synced, sync_seats
-from ledger import seat_sync
 from ledger.book import Book
 from ledger.store import schema
-from ledger.streams.account import ACCOUNT
-from ledger.streams.stripe import SeatsSynced, SeatSyncFailed, SeatSyncStarted
-from ledger.stripe_objects import read_event
+from ledger.streams.account import seat_sync
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.stripe.facts import SeatsSynced, SeatSyncFailed, SeatSyncStarted
+from ledger.stripe.objects import read_event
 from tests.cli.program import KEYFOLD, wait_until
 from tests.stripe.billed_team import (
     ACME,

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ledger.book import Book
-from ledger.streams.account import ACCOUNT
-from ledger.streams.stripe import SeatsSynced, SeatSyncStarted
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.stripe.facts import SeatsSynced, SeatSyncStarted
 from tests.cli.program import Program, wait_until
 from tests.stripe.billed_team import (
     ACME,

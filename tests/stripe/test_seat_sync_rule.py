@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from ledger import seat_sync
 from ledger.catalog import parse
 from ledger.events import Fact
-from ledger.seat_sync import Standing, Verdict
-from ledger.streams.account import ACCOUNT, SeatOccupied
-from ledger.streams.account_state import Account
-from ledger.streams.seat_syncs import SeatSyncs, Unanswered
-from ledger.streams.stripe import (
+from ledger.streams.account import seat_sync
+from ledger.streams.account.decisions import ACCOUNT, SeatOccupied
+from ledger.streams.account.seat_sync import Standing, Verdict
+from ledger.streams.account.seat_sync_state import SeatSyncs, Unanswered
+from ledger.streams.account.state import Account
+from ledger.stripe.facts import (
     Meaning,
     SeatsSynced,
     SeatSyncFailed,
@@ -30,7 +30,7 @@ from ledger.streams.stripe import (
     StripePricesMapped,
     StripeSubscriptionReported,
 )
-from ledger.streams.stripe_state import differing, is_news
+from ledger.stripe.subscriptions import differing, is_news
 from tests.stripe.billed_team import CATALOG, INCLUDED, TEAM
 from tests.worlds import folded, rows
 

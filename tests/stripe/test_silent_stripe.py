@@ -28,10 +28,10 @@ from tests.stripe.payloads import WEBHOOK_SECRET, changed, signature, subscripti
 from tests.stripe_server.server import StripeServer
 from tests.web.api import PUBLIC_URL
 from tests.worlds import SECRET
-from web.app import create_app
-from web.settings import Settings, StripeSettings
-from web.shares import webhooks_of
-from web.wiring import Wiring, wire
+from web.app.services import Wiring, wire
+from web.app.settings import Settings, StripeSettings
+from web.app.thread_shares import webhooks_of
+from web.create_app import create_app
 
 
 class Silent:

@@ -13,7 +13,7 @@ from tests.stripe.shop import PRICES, Shop, price, shop
 from tests.stripe.test_checkout import BILLED, BILLED_PRICES
 from tests.stripe.test_stripe_portal import shared
 from tests.web.api import Got, memory_api
-from web.errors import KINDS
+from web.app.errors import KINDS
 
 REASON = {"reason": "Because"}
 

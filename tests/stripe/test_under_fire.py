@@ -16,7 +16,7 @@ import pytest
 
 from tests.cli.program import Program, wait_until
 from tests.stripe.payloads import WEBHOOK_SECRET, changed, signature, subscription
-from web.clock import system_clock
+from web.app.clock import system_clock
 
 DELIVERIES = 200
 TRIES = 20

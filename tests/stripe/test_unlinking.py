@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ledger.streams.stripe import StripeCustomerUnlinked
+from ledger.stripe.facts import StripeCustomerUnlinked
 from tests.stripe.payloads import Json, changed, deliver, event, invoice, panel, subscription
 from tests.stripe.shop import Shop, shop
 from tests.web.api import Api, Got

@@ -31,20 +31,20 @@ from werkzeug.exceptions import HTTPException
 
 from commands.gateways.stripe import StripeGateway
 from commands.give_access import create_token
-from commands.ports import Ports
+from commands.services import Ports
 from commands.sign_checkpoint import signing_of
 from ledger.catalog import Catalog
 from ledger.store import schema
 from ledger.store.signed_checkpoints import signed_checkpoints
 from ledger.store.token_uses import NotedUses, token_uses
 from ledger.streams.token import ROLES
-from projections.stores import open_tables
-from projections.stripe_holders import stripe_holders
+from projections.lists.stores import open_tables
+from projections.lists.stripe_holders import stripe_holders
 from tests.worlds import NOON, SECRET, ports, stamp
-from web.app import create_app, parts_of
-from web.context import EXTENSION
-from web.settings import Settings, StripeSettings
-from web.wiring import Wiring, wire
+from web.app.context import EXTENSION
+from web.app.services import Wiring, wire
+from web.app.settings import Settings, StripeSettings
+from web.create_app import create_app, parts_of
 
 PROBLEM = "application/problem+json"
 NO_STRIPE = StripeSettings()

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.web.api import POS, Api
-from web.lean import HOSTS_REMEMBERED
-from web.lifecycle import ADDRESS_BYTES_MAX
+from web.app.flask_app import HOSTS_REMEMBERED
+from web.app.request_hooks import ADDRESS_BYTES_MAX
 
 EVIL = {"Host": "evil.example"}
 NULS = [

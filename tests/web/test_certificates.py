@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ledger.limits import HOLDER_ID, TEXT_LENGTH_MAX, unreadable
 from tests.pages import certificates as files
-from web.pages import certificates
-from web.pages.certificates import (
+from web.portal import certificates
+from web.portal.certificates import (
     Chain,
     Empty,
     NoCertificate,

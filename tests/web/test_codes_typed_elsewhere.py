@@ -9,7 +9,7 @@ import pytest
 
 from commands.issue_keys import issue_keys
 from commands.record_stripe_event import record_event
-from ledger.stripe_objects import read_event
+from ledger.stripe.objects import read_event
 from tests.pages import certificates as files
 from tests.stripe import payloads
 from tests.web.api import memory_api

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands import checks
+from commands import validation
 from ledger.catalog import builtin, parse
 from tests.web.api import Api, memory_api
 from tests.web.test_access import ROUTES
 from tests.worlds import ports
-from web.errors import KINDS
+from web.app.errors import KINDS
 
 METHODS = ("get", "post", "put", "delete")
 DOCUMENTED = [route for route in ROUTES if route.rule not in {"/openapi.json", "/docs"}]
@@ -150,8 +150,8 @@ def test_texts_and_names_are_documented_as_they_are_taken(text: str) -> None:
     fields = DOCUMENT["components"]["schemas"]["IssueKeys"]["properties"]
     world = ports()
     for name, errors in {
-        "note": checks.text(world, "/note", text),
-        "reseller": checks.name(world, "/reseller", text),
+        "note": validation.text(world, "/note", text),
+        "reseller": validation.name(world, "/reseller", text),
     }.items():
         taken = not errors
         assert jsonschema_rs.validator_for(fields[name]).is_valid(text) == taken, (name, errors)

@@ -15,8 +15,8 @@ from eventsourcing.persistence import OperationalError
 
 from tests.web.api import POS, Api, memory_api
 from tests.web.faults import failing
-from web.logs import JsonLines
-from web.redaction import Redactor
+from web.app.logs import JsonLines
+from web.app.redaction import Redactor
 
 CODE = "POS-ABCD-EFGH-7K2M"
 TOKEN = "kf_" + "a" * 40

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from tests.cli.program import PATIENCE_S, wait_until
-from web.lately import Lately
+from web.app.last_known import Lately
 
 
 def test_an_answer_is_known_once_it_came_and_fresh_when_it_came_now() -> None:

@@ -16,11 +16,11 @@ from marshmallow import fields
 
 from tests.cli.program import PATIENCE_S, ROOT
 from tests.web.api import Api
-from web.auth import TokenIds
-from web.lean import HOSTS_REMEMBERED, LeanFlask
-from web.logs import Line, Stderr
-from web.reading import of_query
-from web.schemas.fields import Shape
+from web.api.schemas.fields import Shape
+from web.app.auth import TokenIds
+from web.app.flask_app import HOSTS_REMEMBERED, LeanFlask
+from web.app.logs import Line, Stderr
+from web.app.request_parsing import of_query
 
 HOSTS = ("Licences.example:80", "licences.example", "bücher.example", "[::1]:8000", "a b", "", None)
 PATHS = ("/keys/till-1", "//keys", "/keys/\xc3\xa4", "/keys/\xff", "")
@@ -129,7 +129,7 @@ def test_a_view_that_is_kept_is_of_its_own_question(api: Api) -> None:
 def test_a_forked_process_does_not_give_out_its_parents_request_ids() -> None:
     script = """
 import os, sys
-from web.lifecycle import new_request_id
+from web.app.request_hooks import new_request_id
 child = os.fork()
 print(new_request_id(), flush=True)
 if not child:
@@ -161,7 +161,7 @@ def test_what_cannot_be_logged_is_reported_and_breaks_nothing(
 def test_standard_error_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
     script = """
 import logging, os
-from web.logs import log_to_stderr
+from web.app.logs import log_to_stderr
 log_to_stderr()
 os.close(2)
 logging.getLogger("keyfold.access").info("request")

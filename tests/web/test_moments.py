@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.web.api import Api, memory_api
-from web.times import NotATime, iso, parse_time
+from web.app.times import NotATime, iso, parse_time
 
 ACCOUNT = "/v1/accounts/acme"
 A_SEAT_TAKEN = "as_of=2026-03-02T12:00:00Z"

@@ -26,10 +26,10 @@ from ledger.streams import token as tokens
 from tests.pages import certificates as files
 from tests.web.api import PUBLIC_URL, Api, memory_api
 from tests.worlds import NOON, stamp
-from web.context import EXTENSION
-from web.pages import visits
-from web.settings import read_settings
-from web.upload_tries import TRIES_MAX, TooManyUploads, UploadTries
+from web.app.context import EXTENSION
+from web.app.settings import read_settings
+from web.app.upload_limit import TRIES_MAX, TooManyUploads, UploadTries
+from web.portal import session as visits
 
 COOKIE = "keyfold_visit"
 FIELD = re.compile(r'name="form_token" value="(\w+)"')

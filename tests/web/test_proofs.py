@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from ledger import notes
-from ledger.proof import Frontier, verify_consistency, verify_inclusion
+from ledger.proof import notes
+from ledger.proof.merkle import Frontier, verify_consistency, verify_inclusion
 from ledger.store.signed_checkpoints import SignedCheckpoint
-from projections import tree
+from projections.audit import tree
 from tests.proof.attacks import Attacker, attacker
 from tests.web.api import Api, Got, stored_api
 from tests.worlds import rows
-from web.context import EXTENSION, Parts
-from web.wiring import Wiring
+from web.app.context import EXTENSION, Parts
+from web.app.services import Wiring
 
 
 def wiring(api: Api) -> Wiring:

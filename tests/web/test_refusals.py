@@ -12,15 +12,15 @@ from eventsourcing.persistence import InterfaceError, OperationalError
 from ledger.book import Change
 from ledger.loaded import unwritten
 from ledger.refusals import refusals
-from ledger.store.recorder import VersionConflict
+from ledger.store.contract import VersionConflict
 from ledger.store.signed_checkpoints import SignedCheckpoint
 from ledger.streams.batch import BATCH, KeysImported
 from tests.stripe import test_stripe_refusals
 from tests.web.api import INT, POS, Api, Got
 from tests.web.faults import failing
 from tests.worlds import stamp
-from web.context import EXTENSION, Parts
-from web.errors import KINDS, REFUSED
+from web.app.context import EXTENSION, Parts
+from web.app.errors import KINDS, REFUSED
 
 REASON = {"reason": "Because"}
 NO_KEY = "key_" + "a" * 26

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from commands.checks import HOLDS_CODE
+from commands.validation import HOLDS_CODE
 from tests.console.desk import signed_in
 from tests.web.api import OTHER_RESELLER, POS, RESELLER, Api, Got
 

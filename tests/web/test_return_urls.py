@@ -7,8 +7,8 @@ import pytest
 from ledger.catalog import builtin
 from ledger.refusals import InvalidRequest
 from tests.worlds import SECRET
-from web import return_urls
-from web.settings import SettingError, Settings, read_settings
+from web.app import return_urls
+from web.app.settings import SettingError, Settings, read_settings
 
 SETTINGS = Settings(
     "memory:",

@@ -122,7 +122,7 @@ def test_importing_the_application_opens_nothing(tmp_path: Path) -> None:
 
 def test_an_application_that_cannot_be_made_says_which_setting_is_wrong(tmp_path: Path) -> None:
     script = """
-from web.settings import SettingError
+from web.app.settings import SettingError
 try:
     from web.wsgi import app
 except SettingError as error:

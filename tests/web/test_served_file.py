@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli.program import Program, Server
 from tests.web.api import stored_api
-from web import health
+from web.api import health
 
 ORDER = {"product": "cloud_pos", "seats": 1, "months": 1, "reseller": "Northwind"}
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from web import settings
-from web.clock import test_clock as clock_of
-from web.settings import FILE_BYTES_MAX, SettingError, read_file, read_settings
+from web.app import settings
+from web.app.clock import test_clock as clock_of
+from web.app.settings import FILE_BYTES_MAX, SettingError, read_file, read_settings
 
 WITH_FILES = ("KEYFOLD_CATALOG", "KEYFOLD_ENV_FILE")
 
@@ -160,10 +160,10 @@ def test_a_postgresql_address_is_looked_at_without_its_server_and_the_environmen
 def test_where_keyfold_is_installed_says_nothing_of_an_address(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 100) / "web"
     deep.parent.mkdir()
-    shutil.copytree(Path(settings.__file__).parent, deep)
-    root = Path(settings.__file__).parents[1]
+    shutil.copytree(Path(settings.__file__).parents[1], deep)
+    root = Path(settings.__file__).parents[2]
     program = (
-        "from web import settings; print(settings.__file__);"
+        "from web.app import settings; print(settings.__file__);"
         "settings.read_settings({'KEYFOLD_DATABASE_URL': 'postgresql://h/db'})"
     )
     done = subprocess.run(
@@ -174,4 +174,4 @@ def test_where_keyfold_is_installed_says_nothing_of_an_address(tmp_path: Path) -
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == str(deep / "settings.py")
+    assert done.stdout.strip() == str(deep / "app" / "settings.py")

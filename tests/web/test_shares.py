@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from web.shares import Share, half_of, share_of
+from web.app.thread_shares import Share, half_of, share_of
 
 SEAT = "/v1/accounts/acme/seats/cloud_pos/till"
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.cli.program import PATIENCE_S, Program, Server, wait_until
-from web.http_server import CONNECTIONS_MAX, REQUEST_S
+from web.server.http_server import CONNECTIONS_MAX, REQUEST_S
 
 MIB = 1024 * 1024
 OPEN = ("/webhooks/stripe", "/portal/open", "/console/sign-in")

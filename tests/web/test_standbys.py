@@ -14,9 +14,9 @@ import pytest
 from tests.pairs import Pair, wait_until
 from tests.web.api import Api, Got, api_over, stored_api
 from tests.worlds import SECRET, ports
-from web.context import EXTENSION
-from web.settings import Settings
-from web.wiring import wire
+from web.app.context import EXTENSION
+from web.app.services import wire
+from web.app.settings import Settings
 
 
 class World(NamedTuple):

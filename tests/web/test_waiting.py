@@ -9,9 +9,9 @@ import pytest
 
 from tests.cli.program import wait_until
 from tests.web.api import Api, memory_api
-from web import waiting
-from web.operations import AHEAD_MAX
-from web.shares import WAITING_MAX
+from web.api.operations import AHEAD_MAX
+from web.app import waiting
+from web.app.thread_shares import WAITING_MAX
 
 PATH = "/v1/accounts/acme/subscriptions?min_position="
 # Longer than the test may take: who waits for this long has failed it.

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import pytest
 
-from web.serving import PAUSE_S, PAUSE_S_MAX, _Workers
+from web.server.processes import PAUSE_S, PAUSE_S_MAX, _Workers
 
 
 @contextmanager

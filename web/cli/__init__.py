@@ -7,6 +7,6 @@ A command imports what it needs when it is called, and no sooner: HTTP, tables a
 cost more than most commands do.
 """
 
-from web.cli.root import main
+from web.cli.main import main
 
 __all__ = ["main"]

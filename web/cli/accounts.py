@@ -6,18 +6,18 @@ from datetime import datetime
 
 import click
 
-from commands import checks
+from commands import validation
 from ledger.refusals import FieldError, InvalidRequest
-from projections import entitlements as entitlements_projection
-from projections import seat_history as seat_history_projection
-from projections import subscriptions as subscriptions_projection
-from projections.account_at import Moment, account_at
-from projections.subscriptions import ProductView, SubscriptionsView
-from web import answers
+from projections.views import entitlements as entitlements_projection
+from projections.views import seat_history as seat_history_projection
+from projections.views import subscriptions as subscriptions_projection
+from projections.views.account_at import Moment, account_at
+from projections.views.subscriptions import ProductView, SubscriptionsView
+from web.api import answers
+from web.cli.context import hold_to_pools, opened
 from web.cli.examples import Exampled
-from web.cli.opening import hold_to_pools, opened
 from web.cli.options import TIME, json_option, moment_options
-from web.cli.printing import print_json, print_table, text_of
+from web.cli.output import print_json, print_table, text_of
 
 
 @click.command(
@@ -44,7 +44,7 @@ def subscriptions(
 
     A later time shows what will be if nothing more happens.
     """
-    checks.refuse_if(checks.account(account))
+    validation.refuse_if(validation.account(account))
     with opened() as (_, ports, stamp):
         asked = account_at(ports.book, account, Moment(stamp.now, as_of, known_at))
         view = subscriptions_projection.subscriptions(asked, ports.catalog, ended=ended)
@@ -102,7 +102,7 @@ def entitlements(
     account: str, as_of: datetime | None, known_at: datetime | None, as_json: bool
 ) -> None:
     """Show what ACCOUNT may use of each product and tier, within which limits, and until when."""
-    checks.refuse_if(checks.account(account))
+    validation.refuse_if(validation.account(account))
     with opened() as (_, ports, stamp):
         asked = account_at(ports.book, account, Moment(stamp.now, as_of, known_at))
         view = entitlements_projection.entitlements(asked, ports.catalog)
@@ -146,7 +146,7 @@ def seat_history(
     as_json: bool,
 ) -> None:
     """Show how ACCOUNT's seats and holders went up and down: each line holds until the next."""
-    checks.refuse_if(checks.account(account))
+    validation.refuse_if(validation.account(account))
     with opened() as (_, ports, stamp):
         asked = account_at(ports.book, account, Moment(stamp.now, as_of, known_at))
         hold_to_pools(ports, asked, product, tier)

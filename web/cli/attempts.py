@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from commands.clear_attempts import clear_attempts
+from web.cli.context import opened
 from web.cli.examples import Exampled
-from web.cli.opening import opened
 
 
 @click.group()

@@ -11,19 +11,19 @@ from typing import Final
 import click
 
 from commands.import_ledger import BadExport, Imported, NotProved, import_ledger
-from commands.ports import Ports
+from commands.services import Ports
 from ledger.book import Book
-from ledger.cloud_events import Header, NotAnExport, read_header, secret_name
-from ledger.store.filling import LedgerNotEmpty
+from ledger.proof.cloud_events import Header, NotAnExport, read_header, secret_name
+from ledger.store.bulk_load import LedgerNotEmpty
 from ledger.store.holes import holes
-from projections import exporting
-from projections.exporting import LedgerChanged, NoSuchRange, OtherExport
-from web.cli import packing
+from projections.audit import export as exporting
+from projections.audit.export import LedgerChanged, NoSuchRange, OtherExport
+from web.cli import compressed_files
+from web.cli.compressed_files import PACKINGS, STANDARD, Busy, Packing, Part, Unreadable
+from web.cli.context import opened
+from web.cli.errors import Refused
 from web.cli.examples import Exampled
-from web.cli.failures import Refused
-from web.cli.opening import opened
-from web.cli.pace import OnEvents, pace
-from web.cli.packing import PACKINGS, STANDARD, Busy, Packing, Part, Unreadable
+from web.cli.progress import OnEvents, pace
 
 PLAIN: Final = "none"
 UNCHANGED: Final = "nothing was changed"
@@ -74,7 +74,7 @@ def export(file: str, first: int, last: int | None, compress: str | None, resume
     When the ledger lacks events in between, notes say which. FILE then holds what there is, for
     whoever has to find out why, and cannot be imported.
     """
-    packed = packing.packing_named(file) if compress is None else PACKINGS.get(compress)
+    packed = compressed_files.packing_named(file) if compress is None else PACKINGS.get(compress)
     with opened() as (_, ports, _), _refusing(file), _hinting(file):
         if file == STANDARD:
             if resume:
@@ -115,10 +115,12 @@ def _to_standard_output(
 def _to_file(
     ports: Ports, file: Path, first: int, last: int | None, packed: Packing | None, *, resume: bool
 ) -> Header:
-    part = packing.find_part(file, packed) if resume else None
+    part = compressed_files.find_part(file, packed) if resume else None
     begun = read_header(part.first) if part is not None and part.first else None
     header = _plan(ports, first, begun.last if begun and last is None else last)
-    with packing.writing(file, carry_on_at=part.length if part is not None else 0) as write:
+    with compressed_files.writing(
+        file, carry_on_at=part.length if part is not None else 0
+    ) as write:
         _write(ports.book, header, write, packed, part)
     return header
 
@@ -160,7 +162,7 @@ def _hinting(file: str) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, OSError):
-        if file != STANDARD and packing.part_of(Path(file)).exists():
+        if file != STANDARD and compressed_files.part_of(Path(file)).exists():
             click.echo(
                 f"interrupted: carry on with: keyfold audit export {file} --resume", err=True
             )
@@ -232,7 +234,7 @@ def import_(file: str) -> None:
     with (
         opened() as (_, ports, _),
         _refusing(file),
-        packing.reading(file) as lines,
+        compressed_files.reading(file) as lines,
         pace("Importing") as on_events,
     ):
         imported = import_ledger(ports, lines, on_events=on_events)

@@ -11,22 +11,23 @@ from typing import IO, Any, Final
 
 import click
 
-from commands.ports import Ports
+from commands.services import Ports
 from commands.sign_checkpoint import CannotSign, Signing
-from ledger import codes, notes
-from ledger.notes import NoteInvalid, VerifierKey
+from ledger import codes
+from ledger.proof import notes
+from ledger.proof.notes import NoteInvalid, VerifierKey
 from ledger.store import Row
-from projections import receipts, verifying
-from projections.tree import TreeDamaged
-from projections.verifying import Finding, Known, Verified
-from web import proving
+from projections.audit import integrity, receipts
+from projections.audit.integrity import Finding, Known, Verified
+from projections.audit.tree import TreeDamaged
+from web.app import checkpoints
+from web.app.services import Wiring
+from web.cli.context import opened
+from web.cli.errors import Refused
 from web.cli.examples import Exampled
-from web.cli.failures import Refused
-from web.cli.opening import opened
 from web.cli.options import json_option
-from web.cli.pace import pace
-from web.cli.printing import print_json
-from web.wiring import Wiring
+from web.cli.output import print_json
+from web.cli.progress import pace
 
 STANDARD: Final = "-"
 POSITION_DIGITS_MAX: Final = 18
@@ -59,7 +60,7 @@ def checkpoint(file: IO[str]) -> None:
     the ledger contradicts one that was signed before.
     """
     with opened() as (wiring, _, stamp), _refusing():
-        note = proving.sign_checkpoint(wiring, stamp.now)
+        note = checkpoints.sign_checkpoint(wiring, stamp.now)
     file.write(note)
 
 
@@ -130,14 +131,14 @@ def _verified(wiring: Wiring, given: Sequence[Known]) -> Verified:
     changed: list[Finding] = []
     with pace("Verifying") as on_events:
         head = book.head()
-        known = verifying.by_size(sorted(given), _unchanged(wiring.signing, changed))
-        found = verifying.verify(book, wiring.tables, known, lambda events: on_events(events, head))
+        known = integrity.by_size(sorted(given), _unchanged(wiring.signing, changed))
+        found = integrity.verify(book, wiring.tables, known, lambda events: on_events(events, head))
     return found._replace(findings=[*changed, *found.findings])
 
 
 def _unchanged(signing: Signing, changed: list[Finding]) -> Iterator[Known]:
     """Answer what is remembered of checkpoints that were signed, and put aside what is not."""
-    for one in verifying.remembered(signing.signed, signing.origin, signing.verifiers):
+    for one in integrity.remembered(signing.signed, signing.origin, signing.verifiers):
         if isinstance(one, Known):
             yield one
         else:
@@ -177,7 +178,7 @@ def _parsed(vkeys: Sequence[str]) -> list[VerifierKey]:
 def _answer(verified: Verified) -> dict[str, Any]:
     return {
         "events": verified.events,
-        "root": proving.to_base64(verified.root),
+        "root": checkpoints.to_base64(verified.root),
         "hashed": verified.hashed,
         "agreed": verified.agreed,
         "checkpoints": verified.checkpoints,
@@ -189,7 +190,7 @@ def _answer(verified: Verified) -> dict[str, Any]:
 def _print_verified(verified: Verified) -> None:
     for finding in verified.findings:
         click.echo(finding.sentence)
-    click.echo(f"verified {verified.events} events, root {proving.to_base64(verified.root)}")
+    click.echo(f"verified {verified.events} events, root {checkpoints.to_base64(verified.root)}")
     click.echo(f"{verified.hashed} of them had been hashed before")
     click.echo(f"checkpoints that agree: {verified.checkpoints}, up to position {verified.agreed}")
 
@@ -229,7 +230,7 @@ def prove(ref: str, file: IO[str]) -> None:
         row = _row(ports, asked)
         if row is None:
             raise Refused("event_not_found", f"There is no event of {_shown(asked)} in the ledger")
-        note = proving.sign_checkpoint(wiring, stamp.now)
+        note = checkpoints.sign_checkpoint(wiring, stamp.now)
         written = receipts.receipt(ports.book, wiring.tables, row, note)
     file.write(written)
 
@@ -264,7 +265,7 @@ def verifier(file: IO[str]) -> None:
     It is one file for Python 3.11, written to be read; for signatures it needs the package
     `cryptography`.
     """
-    program = resources.files("ledger.verifier") / VERIFIER
+    program = resources.files("ledger.proof.verifier") / VERIFIER
     file.write(program.read_text("utf-8"))
 
 

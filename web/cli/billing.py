@@ -6,16 +6,16 @@ from datetime import datetime
 
 import click
 
-from commands import checks
+from commands import validation
 from ledger.money import written
-from projections.account_at import Moment, account_at
-from projections.billing import BillingView, interval_name
-from web import answers
-from web.billing import read_view
+from projections.views.account_at import Moment, account_at
+from projections.views.billing import BillingView, interval_name
+from web.api import answers
+from web.app.billing import read_view
+from web.cli.context import opened
 from web.cli.examples import Exampled
-from web.cli.opening import opened
 from web.cli.options import json_option, moment_options
-from web.cli.printing import Cell, print_json, print_table, text_of
+from web.cli.output import Cell, print_json, print_table, text_of
 
 
 @click.command(cls=Exampled, examples=("keyfold billing acme", "keyfold billing acme --json"))
@@ -27,7 +27,7 @@ def billing(account: str, as_of: datetime | None, known_at: datetime | None, as_
 
     Read from Stripe, or, when it does not answer within 5 s, from what it has reported.
     """
-    checks.refuse_if(checks.account(account))
+    validation.refuse_if(validation.account(account))
     with opened() as (_, ports, stamp):
         asked = account_at(ports.book, account, Moment(stamp.now, as_of, known_at))
         view = read_view(ports, asked, stamp.request_id)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from web.app.settings import read_settings
 from web.cli.examples import ExampledGroup
-from web.settings import read_settings
 
 
 @click.group(cls=ExampledGroup)
@@ -24,7 +24,7 @@ def upgrade() -> None:
     SQLite the ledger's files are taken from all but their owner.
     """
     from ledger.store import schema
-    from web.private_files import keep_to_owner
+    from web.app.private_files import keep_to_owner
 
     url = read_settings().database_url
     for step in schema.upgrade(url):

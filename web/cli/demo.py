@@ -7,13 +7,13 @@ import contextlib
 import click
 
 from commands.fill_demo import LedgerNotEmpty, NoDemoProducts
-from web import demo as demonstration
-from web.cli.failures import Refused
-from web.cli.opening import OPERATOR, new_request_id
+from web.app.services import Wiring, wire
+from web.app.settings import read_settings
+from web.cli.context import OPERATOR, new_request_id
+from web.cli.errors import Refused
 from web.cli.serve import address_options, crew_options, say_listening
-from web.demo import NotTheDemo, Tour
-from web.settings import read_settings
-from web.wiring import Wiring, wire
+from web.server import demo as demonstration
+from web.server.demo import NotTheDemo, Tour
 
 
 @click.command()
@@ -38,7 +38,7 @@ def demo(serving: bool, host: str, port: int, workers: int, threads: int) -> Non
             _fill(wiring)
             return
         tour = _carry_on(wiring)
-    from web.serving import serve
+    from web.server.processes import serve
 
     def on_ready(url: str) -> None:
         say_listening(url)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from commands.erase_account import UnknownAccount, erase_account
+from web.app.times import iso
+from web.cli.context import opened
+from web.cli.errors import Refused
 from web.cli.examples import Exampled
-from web.cli.failures import Refused
-from web.cli.opening import opened
 from web.cli.options import json_option
-from web.cli.printing import print_json, short_time
-from web.times import iso
+from web.cli.output import print_json, short_time
 
 
 @click.command(

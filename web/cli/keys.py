@@ -13,25 +13,25 @@ import click
 
 from commands.import_keys import Imported, import_keys
 from commands.issue_keys import IssuedKey, Order, issue_keys
-from commands.ports import Ports
 from commands.reissue_key import reissue_key
 from commands.reveal_codes import reveal_code, reveal_codes
 from commands.revoke_key import revoke_key
+from commands.services import Ports
 from ledger import codes
 from ledger.limits import COUNT_MAX, IDEMPOTENCY_KEY
 from ledger.refusals import InvalidKeyFormat
 from ledger.streams import key
 from ledger.streams.key import KEY, Status
-from projections.account_at import Moment
-from projections.key_list import KeyPage, KeyQuery, KeyView, key_view, list_keys
-from web import answers
-from web.answers import Answer
+from projections.lists.keys import KeyPage, KeyQuery, KeyView, key_view, list_keys
+from projections.views.account_at import Moment
+from web.api import answers
+from web.api.answers import Answer
+from web.app.services import Wiring
+from web.cli.context import OPERATOR, opened
+from web.cli.errors import REFUSED
 from web.cli.examples import Exampled, ExampledGroup
-from web.cli.failures import REFUSED
-from web.cli.opening import OPERATOR, opened
 from web.cli.options import TIME, json_option, reason_option
-from web.cli.printing import NOTHING, print_json, print_table, progress, text_of
-from web.wiring import Wiring
+from web.cli.output import NOTHING, print_json, print_table, progress, text_of
 
 PAGE_KEYS: Final = 500
 

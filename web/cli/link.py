@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from commands.link_customer import link_customer, unlink_customer
+from web.cli.context import opened
 from web.cli.examples import Exampled
-from web.cli.opening import opened
 from web.cli.options import json_option
-from web.cli.printing import print_json
+from web.cli.output import print_json
 
 
 @click.command(cls=Exampled, examples=("keyfold link acme cus_QXg1o8vcGmoR32",))

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from web.times import NotATime, parse_time
+from web.app.times import NotATime, parse_time
 
 F = TypeVar("F", bound=Callable[..., Any])
 

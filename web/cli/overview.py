@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import click
 
-from projections.overview import Overview, overview
-from web import telling
-from web.cli.opening import opened
+from projections.lists.overview import Overview, overview
+from web.api import telling
+from web.cli.context import opened
 from web.cli.options import json_option
-from web.cli.printing import Cell, print_json, print_table, text_of
+from web.cli.output import Cell, print_json, print_table, text_of
 
 
 @click.command("overview", short_help="How things stand over all accounts.")

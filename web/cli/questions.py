@@ -7,17 +7,17 @@ from datetime import datetime
 
 import click
 
-from commands import checks
+from commands import validation
 from ledger.refusals import FieldError, InvalidRequest
-from projections.account_at import Moment, account_at
-from projections.diff import diff
-from projections.explain import Explanation, explain_holder
-from projections.explain_code import Asked, explain_code
-from web import telling
+from projections.views.account_at import Moment, account_at
+from projections.views.diff import diff
+from projections.views.explain import Explanation, explain_holder
+from projections.views.explain_code import Asked, explain_code
+from web.api import telling
+from web.cli.context import hold_to_pools, opened
 from web.cli.examples import Exampled
-from web.cli.opening import hold_to_pools, opened
 from web.cli.options import TIME, json_option, moment_options
-from web.cli.printing import is_terminal, print_json, print_table, text_of
+from web.cli.output import is_terminal, print_json, print_table, text_of
 
 CODE: int = 1
 HOLDER: int = 2
@@ -47,7 +47,7 @@ def diff_(
     as_json: bool,
 ) -> None:
     """Show what of ACCOUNT became different between two moments, and which events did it."""
-    checks.refuse_if(checks.account(account))
+    validation.refuse_if(validation.account(account))
     if end is not None and start > end:
         raise InvalidRequest(FieldError("/from", "must not be after the end"))
     with opened() as (_, ports, stamp):
@@ -95,13 +95,13 @@ def explain(
     Name a product and a holder, or a code. Other users of this machine can see a program's
     arguments: with `-` the code is read from standard input instead.
     """
-    checks.refuse_if(checks.account(account))
+    validation.refuse_if(validation.account(account))
     if len(what) not in (CODE, HOLDER):
         raise click.UsageError("name a product and a holder, or a code")
     with opened() as (_, ports, stamp):
         moment = Moment(stamp.now, as_of, known_at)
         if len(what) == HOLDER:
-            checks.refuse_if(checks.holder(what[1]))
+            validation.refuse_if(validation.holder(what[1]))
             hold_to_pools(ports, account_at(ports.book, account, moment), what[0])
             found = explain_holder(ports.book, account, moment, ports.catalog, *what)
         else:

@@ -9,12 +9,12 @@ from pathlib import Path
 import click
 import msgspec
 
-from projections.replaying import NAMES, EventUnreadable, Finding, replay
+from projections.audit.rebuild import NAMES, EventUnreadable, Finding, replay
+from web.cli.context import opened
+from web.cli.errors import Refused
 from web.cli.examples import Exampled
-from web.cli.failures import Refused
-from web.cli.opening import opened
 from web.cli.options import json_option
-from web.cli.pace import pace
+from web.cli.progress import pace
 from web.cli.whatif import print_what_if
 
 

@@ -6,18 +6,18 @@ from datetime import datetime
 
 import click
 
-from commands import checks
+from commands import validation
 from commands.occupy_seat import Sitting, occupy_seat
-from commands.ports import Ports
 from commands.release_seat import release_seat
-from projections import seats as projection
-from projections.account_at import AccountAt, Moment, account_at
-from web import answers
-from web.answers import Answer
+from commands.services import Ports
+from projections.views import seats as projection
+from projections.views.account_at import AccountAt, Moment, account_at
+from web.api import answers
+from web.api.answers import Answer
+from web.cli.context import hold_to_pools, opened
 from web.cli.examples import Exampled, ExampledGroup
-from web.cli.opening import hold_to_pools, opened
 from web.cli.options import json_option, moment_options
-from web.cli.printing import print_json, print_table
+from web.cli.output import print_json, print_table
 
 
 @click.group(cls=ExampledGroup)
@@ -38,7 +38,7 @@ def list_(
     as_json: bool,
 ) -> None:
     """List the seats that ACCOUNT's holders have, and how its pools stand."""
-    checks.refuse_if(checks.account(account))
+    validation.refuse_if(validation.account(account))
     with opened() as (_, ports, stamp):
         asked = account_at(ports.book, account, Moment(stamp.now, as_of, known_at))
         hold_to_pools(ports, asked, product)

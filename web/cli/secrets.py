@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from commands.rotate_signing_keys import rotate_signing_keys
+from web.cli.context import opened
 from web.cli.examples import Exampled, ExampledGroup
-from web.cli.opening import opened
 from web.cli.options import json_option
-from web.cli.printing import print_json
+from web.cli.output import print_json
 
 
 @click.group(

@@ -10,10 +10,10 @@ from typing import Any, Final, TypeVar
 import click
 from eventsourcing.persistence import PersistenceError
 
+from web.app.logs import log_to_stderr
+from web.app.services import wire
+from web.app.settings import read_settings
 from web.cli.examples import Exampled
-from web.logs import log_to_stderr
-from web.settings import read_settings
-from web.wiring import wire
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -80,9 +80,9 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
     is answering, for up to 30 seconds. A worker that dies is replaced. Logs are lines of JSON on
     standard error, with no path, query or body in them.
     """
-    from ledger.store import sqlite_datastore
-    from web import serving
-    from web.private_files import open_to_others
+    from ledger.store.sqlite import datastore
+    from web.app.private_files import open_to_others
+    from web.server import processes
 
     # A wrong setting is told here, in one line, and not by each worker. A database that does not
     # answer is waited for: it may come back sooner than somebody who would start us again.
@@ -97,10 +97,10 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
             mode,
         )
     try:
-        serving.serve(host, port, workers=workers, threads=threads, on_ready=say_listening)
+        processes.serve(host, port, workers=workers, threads=threads, on_ready=say_listening)
     finally:
         # The workers are gone; what they left in the log belongs to the file.
-        sqlite_datastore.settle(settings.database_url)
+        datastore.settle(settings.database_url)
 
 
 def say_listening(url: str) -> None:

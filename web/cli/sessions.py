@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from commands.open_portal_session import end_portal_sessions
+from web.cli.context import opened
 from web.cli.examples import Exampled
-from web.cli.opening import opened
 
 
 @click.group()

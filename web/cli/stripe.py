@@ -10,16 +10,16 @@ import click
 
 from commands.gateways.stripe import StripeNotConfigured
 from commands.sync_seats import Step, Synced, seats_to_sync, sync_seats
+from web.app.times import iso_or_none
+from web.cli.context import OPERATOR, opened
+from web.cli.errors import REFUSED
 from web.cli.examples import Exampled, ExampledGroup
-from web.cli.failures import REFUSED
-from web.cli.opening import OPERATOR, opened
 from web.cli.options import json_option
-from web.cli.printing import print_json, print_table, progress
+from web.cli.output import print_json, print_table, progress
 from web.cli.stripe_assign import assign
 from web.cli.stripe_drift import reconcile, remap
 from web.cli.stripe_files import import_
-from web.seat_sync_loop import billed_accounts
-from web.times import iso_or_none
+from web.server.seat_sync_loop import billed_accounts
 
 
 @click.group(cls=ExampledGroup)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from commands.assign_subscription import assign_subscription
+from web.cli.context import opened
 from web.cli.examples import Exampled
-from web.cli.opening import opened
 from web.cli.options import json_option
-from web.cli.printing import print_json
+from web.cli.output import print_json
 
 
 @click.command(

@@ -8,16 +8,16 @@ import click
 
 from commands.map_prices import Mapped, PriceLookup, map_prices
 from commands.reconcile_stripe import Drift, reconcile_stripe
-from ledger.streams.account import ACCOUNT
-from ledger.streams.stripe import Meaning, StripeInvoiceReported
-from projections.overview import held_elsewhere
-from projections.stripe_list import list_stripe
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.stripe.facts import Meaning, StripeInvoiceReported
+from projections.lists.overview import held_elsewhere
+from projections.lists.stripe_subscriptions import list_stripe
+from web.app.times import iso_or_none
+from web.cli.context import Opened, opened
+from web.cli.errors import Refused
 from web.cli.examples import Exampled
-from web.cli.failures import Refused
-from web.cli.opening import Opened, opened
 from web.cli.options import json_option
-from web.cli.printing import NOTHING, print_json, print_table, progress, short_time
-from web.times import iso_or_none
+from web.cli.output import NOTHING, print_json, print_table, progress, short_time
 
 
 @click.command(

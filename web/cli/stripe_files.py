@@ -13,14 +13,14 @@ from typing import IO, Any, NamedTuple
 import click
 
 from commands.record_stripe_event import record_event
-from ledger.stripe_objects import NotAnEvent, StripeEvent, read_event
+from ledger.stripe.objects import NotAnEvent, StripeEvent, read_event
+from web.app.errors import Problem
+from web.app.request_parsing import read_json
+from web.cli.context import Opened, opened
+from web.cli.errors import REFUSED
 from web.cli.examples import Exampled
-from web.cli.failures import REFUSED
-from web.cli.opening import Opened, opened
 from web.cli.options import json_option
-from web.cli.printing import print_json, progress
-from web.errors import Problem
-from web.reading import read_json
+from web.cli.output import print_json, progress
 
 
 class _Told(NamedTuple):

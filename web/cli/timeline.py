@@ -10,16 +10,16 @@ from typing import Final
 
 import click
 
-from commands.checks import FORMULA_STARTS
-from projections.timeline import Entry, Sight, TimelinePage, TimelineQuery, timeline
-from web import telling
+from commands.validation import FORMULA_STARTS
+from projections.lists.timeline import Entry, Sight, TimelinePage, TimelineQuery, timeline
+from web.api import telling
+from web.app.references import known_ref
+from web.app.services import Wiring
+from web.app.times import iso
+from web.cli.context import opened
 from web.cli.examples import Exampled
-from web.cli.opening import opened
 from web.cli.options import TIME, json_option
-from web.cli.printing import is_terminal, print_json, progress, text_of
-from web.refs import known_ref
-from web.times import iso
-from web.wiring import Wiring
+from web.cli.output import is_terminal, print_json, progress, text_of
 
 PAGE_ENTRIES: Final = 500
 LIMIT_DEFAULT: Final = 50

@@ -10,14 +10,14 @@ import click
 
 from commands.give_access import create_token, revoke_token
 from ledger.streams.token import ROLES, Token
-from projections.token_list import list_tokens
-from web.answers import Answer
+from projections.lists.tokens import list_tokens
+from web.api.answers import Answer
+from web.app.services import Wiring
+from web.app.times import iso, iso_or_none
+from web.cli.context import opened
 from web.cli.examples import Exampled, ExampledGroup
-from web.cli.opening import opened
 from web.cli.options import json_option
-from web.cli.printing import is_terminal, print_json, print_table
-from web.times import iso, iso_or_none
-from web.wiring import Wiring
+from web.cli.output import is_terminal, print_json, print_table
 
 DAYS_MAX: Final = 3650
 PAGE_TOKENS: Final = 500

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from projections.whatif import Policy, PolicyError, WhatIf, parse, what_if
-from projections.wording import about, counted
-from web import telling
-from web.cli.failures import Refused
-from web.cli.opening import opened
-from web.cli.pace import pace
-from web.cli.printing import print_json, print_table
+from projections.text.formatting import about, counted
+from projections.views.whatif import Policy, PolicyError, WhatIf, parse, what_if
+from web.api import telling
+from web.cli.context import opened
+from web.cli.errors import Refused
+from web.cli.output import print_json, print_table
+from web.cli.progress import pace
 
 
 def print_what_if(file: Path, *, as_json: bool) -> None:

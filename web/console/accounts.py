@@ -12,21 +12,21 @@ from typing import Final, NamedTuple
 
 from flask import Response, request, url_for
 
-from ledger.streams.account import ACCOUNT
-from projections import seats as seated
-from projections import subscriptions as subscribed
-from projections.account_at import AccountAt, Moment, account_at
-from projections.seats import SeatsView, SeatView
-from projections.subscriptions import SubscriptionsView
-from projections.wording import ERASED, NOT_SHOWN
-from web.console import asking, moments, shifts
-from web.console.moments import Asked
-from web.console.showing import page
-from web.console.timelines import KINDS, listing
-from web.context import ports, stamp
-from web.pages.saying import Saying
-from web.times import iso
-from web.v1.timeline import sight
+from ledger.streams.account.decisions import ACCOUNT
+from projections.text.formatting import ERASED, NOT_SHOWN
+from projections.views import seats as seated
+from projections.views import subscriptions as subscribed
+from projections.views.account_at import AccountAt, Moment, account_at
+from projections.views.seats import SeatsView, SeatView
+from projections.views.subscriptions import SubscriptionsView
+from web.api.timeline import sight
+from web.app.context import ports, stamp
+from web.app.times import iso
+from web.console import form_fields, session, time_travel
+from web.console.rendering import page
+from web.console.time_travel import Asked
+from web.console.timeline import KINDS, listing
+from web.html.flash import Saying
 
 # So many seats of a product are listed; an account with more is looked at by holder.
 SITTING_MAX: Final = 200
@@ -58,15 +58,15 @@ class State(NamedTuple):
 
 def show_account(account: str) -> Response:
     """Show an account, at the moment that the address asks for; to htmx only its state."""
-    account = asking.account_id(account)
+    account = form_fields.account_id(account)
     if "HX-Request" in request.headers:
-        return page("state.html", state=state(account, moments.asked()), may=shifts.may)
+        return page("state.html", state=state(account, time_travel.asked()), may=session.may)
     return show(account, _done(request.args.get("done")))
 
 
 def show(account: str, said: Saying | None) -> Response:
     """Show an account's page, with what came of a form that was sent from it."""
-    wanted = moments.asked()
+    wanted = time_travel.asked()
     _, events = ports().book.history(ACCOUNT, account)
     return page(
         "account.html",
@@ -74,12 +74,12 @@ def show(account: str, said: Saying | None) -> Response:
         said=said,
         account=account,
         state=state(account, wanted),
-        choices=moments.choices(events, wanted.moment.as_of),
+        choices=time_travel.choices(events, wanted.moment.as_of),
         products=list(products(account_at(ports().book, account, wanted.moment))),
-        listing=listing(asking.asked("ref"), account),
+        listing=listing(form_fields.asked("ref"), account),
         kinds=KINDS,
         linked=account_at(ports().book, account, Moment(stamp().now)).account.stripe.customers,
-        may=shifts.may,
+        may=session.may,
     )
 
 

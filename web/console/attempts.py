@@ -12,11 +12,12 @@ from ledger.limits import ACCOUNT_ID
 from ledger.refusals import FieldError, InvalidRequest
 from ledger.streams.attempts import ATTEMPTS
 from ledger.streams.session import SESSION
-from projections.timeline import TimelineQuery
-from web.console import asking, shifts
-from web.console.showing import page
-from web.console.timelines import listed
-from web.context import ports, stamp
+from projections.lists.timeline import TimelineQuery
+from web.app.context import ports, stamp
+from web.console import form_fields
+from web.console import session as shifts
+from web.console.rendering import page
+from web.console.timeline import listed
 
 EVENTS: Final = {"codes": "attempts.redemption_refused", "seats": "attempts.seat_refused"}
 SESSIONS_MAX: Final = 20
@@ -31,8 +32,8 @@ class Block(NamedTuple):
 
 def show_attempts() -> Response:
     """List refused tries: of codes or of seats, of all accounts or of one."""
-    what = asking.asked("what") or "codes"
-    account = asking.asked("account")
+    what = form_fields.asked("what") or "codes"
+    account = form_fields.asked("account")
     if what not in EVENTS:
         raise InvalidRequest(FieldError("/what", f"must be one of {', '.join(EVENTS)}"))
     if account is not None and not re.fullmatch(ACCOUNT_ID, account):

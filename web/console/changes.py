@@ -11,18 +11,18 @@ from commands.open_portal_session import end_portal_sessions
 from commands.release_seat import release_seat
 from commands.terminate_subscription import terminate_subscription
 from ledger.refusals import Refusal, SeatNotOccupied
-from web.console import accounts, asking
-from web.console.refused import saying
-from web.context import ports, stamp
-from web.pages.rendering import see
+from web.app.context import ports, stamp
+from web.console import accounts, form_fields
+from web.console.refusal_messages import saying
+from web.html.rendering import see
 
 
 def release(account: str) -> Response:
     """Give a holder's seat back."""
-    account = asking.account_id(account)
+    account = form_fields.account_id(account)
     try:
-        product, holder = asking.sent("product") or "", asking.sent("holder") or ""
-        release_seat(ports(), stamp(), account, product, holder, asking.reason())
+        product, holder = form_fields.sent("product") or "", form_fields.sent("holder") or ""
+        release_seat(ports(), stamp(), account, product, holder, form_fields.reason())
     except SeatNotOccupied:
         return _see(account, "gone")
     except Refusal as refusal:
@@ -32,10 +32,10 @@ def release(account: str) -> Response:
 
 def terminate(account: str) -> Response:
     """End a subscription before its time."""
-    account = asking.account_id(account)
+    account = form_fields.account_id(account)
     try:
-        subscription = asking.sent("subscription") or ""
-        terminate_subscription(ports(), stamp(), account, subscription, asking.reason())
+        subscription = form_fields.sent("subscription") or ""
+        terminate_subscription(ports(), stamp(), account, subscription, form_fields.reason())
     except Refusal as refusal:
         return accounts.show(account, saying(refusal))
     return _see(account, "terminated")
@@ -43,9 +43,9 @@ def terminate(account: str) -> Response:
 
 def link(account: str) -> Response:
     """Link a customer of Stripe's."""
-    account = asking.account_id(account)
+    account = form_fields.account_id(account)
     try:
-        link_customer(ports(), stamp(), account, asking.text("customer"), asking.reason())
+        link_customer(ports(), stamp(), account, form_fields.text("customer"), form_fields.reason())
     except Refusal as refusal:
         return accounts.show(account, saying(refusal))
     return _see(account, "linked")
@@ -53,9 +53,11 @@ def link(account: str) -> Response:
 
 def unlink(account: str) -> Response:
     """Take a customer of Stripe's away."""
-    account = asking.account_id(account)
+    account = form_fields.account_id(account)
     try:
-        unlink_customer(ports(), stamp(), account, asking.text("customer"), asking.reason())
+        unlink_customer(
+            ports(), stamp(), account, form_fields.text("customer"), form_fields.reason()
+        )
     except Refusal as refusal:
         return accounts.show(account, saying(refusal))
     return _see(account, "unlinked")
@@ -63,10 +65,15 @@ def unlink(account: str) -> Response:
 
 def assign(account: str) -> Response:
     """Give a subscription of Stripe's to the account."""
-    account = asking.account_id(account)
+    account = form_fields.account_id(account)
     try:
-        subscription, moved_from = asking.text("stripe_subscription"), asking.text("from") or None
-        assign_subscription(ports(), stamp(), account, subscription, asking.reason(), moved_from)
+        subscription, moved_from = (
+            form_fields.text("stripe_subscription"),
+            form_fields.text("from") or None,
+        )
+        assign_subscription(
+            ports(), stamp(), account, subscription, form_fields.reason(), moved_from
+        )
     except Refusal as refusal:
         return accounts.show(account, saying(refusal))
     return _see(account, "assigned")
@@ -74,9 +81,9 @@ def assign(account: str) -> Response:
 
 def end_sessions(account: str) -> Response:
     """End every session of the account's customers, and take unopened links back."""
-    account = asking.account_id(account)
+    account = form_fields.account_id(account)
     try:
-        end_portal_sessions(ports(), stamp(), account, asking.reason())
+        end_portal_sessions(ports(), stamp(), account, form_fields.reason())
     except Refusal as refusal:
         return accounts.show(account, saying(refusal))
     return _see(account, "ended")
@@ -84,9 +91,9 @@ def end_sessions(account: str) -> Response:
 
 def let_try_again(account: str) -> Response:
     """Lift the blocks of an account and its sessions after too many failed tries."""
-    account = asking.account_id(account)
+    account = form_fields.account_id(account)
     try:
-        clear_attempts(ports(), stamp(), account, asking.reason())
+        clear_attempts(ports(), stamp(), account, form_fields.reason())
     except Refusal as refusal:
         return accounts.show(account, saying(refusal))
     return _see(account, "cleared")

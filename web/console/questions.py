@@ -7,19 +7,19 @@ from typing import Final
 from flask import Response, request
 
 from ledger.refusals import FieldError, InvalidRequest, Refusal
-from projections.account_at import Moment, account_at
-from projections.diff import Diff, diff
-from projections.explain import Explanation, explain_holder
-from projections.explain_code import Asked, explain_code
-from web import telling
-from web.answers import Answer
-from web.console import accounts, asking
-from web.console.refused import saying
-from web.console.showing import page
-from web.console.timelines import Told, at_positions, tell
-from web.context import ports, stamp
-from web.v1.accounts import hold_to_pools
-from web.v1.timeline import sight
+from projections.views.account_at import Moment, account_at
+from projections.views.diff import Diff, diff
+from projections.views.explain import Explanation, explain_holder
+from projections.views.explain_code import Asked, explain_code
+from web.api import telling
+from web.api.accounts import hold_to_pools
+from web.api.answers import Answer
+from web.api.timeline import sight
+from web.app.context import ports, stamp
+from web.console import accounts, form_fields
+from web.console.refusal_messages import saying
+from web.console.rendering import page
+from web.console.timeline import Told, at_positions, tell
 
 # So many differences are told; between moments so far apart, nobody reads more.
 LINES_MAX: Final = 200
@@ -27,10 +27,10 @@ LINES_MAX: Final = 200
 
 def show_diff(account: str) -> Response:
     """Show what became different between two moments of an account."""
-    account = asking.account_id(account)
-    start = asking.moment("from", asking.asked("from"))
-    end = asking.moment("to", asking.asked("to"))
-    known_at = asking.moment("known_at", asking.asked("known_at"))
+    account = form_fields.account_id(account)
+    start = form_fields.moment("from", form_fields.asked("from"))
+    end = form_fields.moment("to", form_fields.asked("to"))
+    known_at = form_fields.moment("known_at", form_fields.asked("known_at"))
     if start is None:
         raise InvalidRequest(FieldError("/from", "is missing"))
     if end is not None and start > end:
@@ -50,7 +50,7 @@ def show_diff(account: str) -> Response:
 
 def explain(account: str) -> Response:
     """Explain a holder, a seat or a code; it is asked in a form, since it may hold a code."""
-    account = asking.account_id(account)
+    account = form_fields.account_id(account)
     try:
         found = _explained(account)
     except Refusal as refusal:
@@ -65,7 +65,7 @@ def explain(account: str) -> Response:
         because=because,
         products=products,
         product=product,
-        holder=asking.sent("holder"),
+        holder=form_fields.sent("holder"),
         as_of=found.moment.as_of,
     )
 
@@ -76,9 +76,11 @@ def _explained(account: str) -> Explanation:
     Raises:
         InvalidRequest: neither a holder nor a code, or a time that is none.
     """
-    product, holder, code = (asking.sent(name) for name in ("product", "holder", "code"))
-    as_of = asking.moment("as_of", asking.sent("as_of"))
-    moment = Moment(stamp().now, as_of, asking.moment("known_at", asking.sent("known_at")))
+    product, holder, code = (form_fields.sent(name) for name in ("product", "holder", "code"))
+    as_of = form_fields.moment("as_of", form_fields.sent("as_of"))
+    moment = Moment(
+        stamp().now, as_of, form_fields.moment("known_at", form_fields.sent("known_at"))
+    )
     book, catalog = ports().book, ports().catalog
     if code is not None:
         wanted = Asked(code, None, None)

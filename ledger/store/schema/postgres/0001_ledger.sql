@@ -1,4 +1,4 @@
--- The ledger itself. Positions and versions are the only order there is: see ledger/store/recorder.py.
+-- The ledger itself. Positions and versions are the only order there is: see ledger/store/contract.py.
 
 CREATE TABLE keyfold_events (
     originator_id text COLLATE "C" NOT NULL,  -- "C": no upgrade of the system's locales can unsort the index
@@ -12,7 +12,7 @@ CREATE TABLE keyfold_events (
 );
 
 -- Append-only, also for a session that sets session_replication_role. The table's owner can still
--- disable the trigger: against that there are checkpoints (ledger/proof.py), not triggers.
+-- disable the trigger: against that there are checkpoints (ledger/proof/merkle.py), not triggers.
 
 CREATE FUNCTION keyfold_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

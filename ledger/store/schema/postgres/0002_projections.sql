@@ -1,4 +1,4 @@
--- Lists across streams: filled from the ledger when they are read (projections/catch_up.py), and
+-- Lists across streams: filled from the ledger when they are read (projections/lists/catch_up.py), and
 -- disposable. A table's name ends with its version. Times are microseconds since 1970, UTC.
 
 CREATE TABLE keyfold_projections (

@@ -1,5 +1,5 @@
 -- Every Stripe subscription that Stripe has reported, and whose it is: where reconciling, mapping
--- prices again and billing seats begin to look (projections/stripe_list.py). Disposable.
+-- prices again and billing seats begin to look (projections/lists/stripe_subscriptions.py). Disposable.
 
 CREATE TABLE keyfold_stripe_list_1 (
     position bigint PRIMARY KEY,  -- of the event that first named it

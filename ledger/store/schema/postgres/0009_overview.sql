@@ -1,5 +1,5 @@
 -- oldest program: 8
--- What the overview tells over all accounts, anew (projections/overview_tables.py). Disposable. In the list
+-- What the overview tells over all accounts, anew (projections/lists/overview_tables.py). Disposable. In the list
 -- of subscriptions before, one that was ended by a clock that was ahead had not ended yet.
 
 CREATE TABLE keyfold_subscription_list_2 (

@@ -1,4 +1,4 @@
--- The ledger itself. Positions and versions are the only order there is: see ledger/store/recorder.py.
+-- The ledger itself. Positions and versions are the only order there is: see ledger/store/contract.py.
 
 CREATE TABLE keyfold_events (
     rowid INTEGER PRIMARY KEY,  -- the position; the library's recorder reads it by this name
@@ -10,7 +10,7 @@ CREATE TABLE keyfold_events (
 );
 
 -- Append-only. Who owns the file can still drop a trigger or edit the bytes: against that there are
--- checkpoints (ledger/proof.py), not triggers.
+-- checkpoints (ledger/proof/merkle.py), not triggers.
 
 CREATE TRIGGER keyfold_events_refuse_update BEFORE UPDATE ON keyfold_events BEGIN
     SELECT RAISE(ABORT, 'keyfold_events is append-only: UPDATE is refused');

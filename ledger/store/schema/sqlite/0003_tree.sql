@@ -1,6 +1,6 @@
 -- The ledger's Merkle tree, in tiles of up to 256 hashes (C2SP tlog-tiles): at level 0 the leaves, at
 -- each level above the roots of the full tiles below. Filled from the ledger when it is read
--- (projections/tree.py, projection tree@1), and disposable.
+-- (projections/audit/tree.py, projection tree@1), and disposable.
 
 CREATE TABLE keyfold_tree_1 (
     level INTEGER NOT NULL,

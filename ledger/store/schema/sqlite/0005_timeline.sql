@@ -1,5 +1,5 @@
 -- The timeline: for everything that an event names, where the events are that name it, and what a
--- question may narrow them down by (projections/timeline.py). Disposable.
+-- question may narrow them down by (projections/lists/timeline.py). Disposable.
 
 CREATE TABLE keyfold_timeline_1 (
     ref TEXT NOT NULL,             -- its kind and itself, e.g. holder:till-1
@@ -12,7 +12,7 @@ CREATE TABLE keyfold_timeline_1 (
     PRIMARY KEY (ref, position)
 ) WITHOUT ROWID;
 
--- What the overview counts over all accounts (projections/overview.py). Disposable.
+-- What the overview counts over all accounts (projections/lists/overview.py). Disposable.
 
 CREATE TABLE keyfold_subscription_list_1 (
     position INTEGER PRIMARY KEY,  -- of the event that activated it

@@ -1,6 +1,6 @@
 -- oldest program: 8
 -- Which accounts have a subscription of Stripe's on record, and whose it is by its own stream
--- (projections/overview_tables.py). Disposable.
+-- (projections/lists/overview_tables.py). Disposable.
 
 CREATE TABLE keyfold_stripe_held_1 (
     stripe_subscription TEXT NOT NULL,

@@ -1,5 +1,5 @@
 -- oldest program: 8
--- What names an account at Stripe and can be given to one, anew (projections/overview_tables.py). Disposable.
+-- What names an account at Stripe and can be given to one, anew (projections/lists/overview_tables.py). Disposable.
 -- The table before also has objects that nobody can give to an account.
 
 CREATE TABLE keyfold_stripe_claims_2 (

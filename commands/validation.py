@@ -1,0 +1,233 @@
+"""What a command holds its input against before it looks at the ledger.
+
+Each check answers the field errors it found, so that a request is told all of them at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+from commands.services import Ports
+from ledger import codes
+from ledger.catalog import Catalog, Product
+from ledger.events import Stamp
+from ledger.limits import (
+    ACCOUNT_ID,
+    HOLDER_ID,
+    NAME_LENGTH_MAX,
+    SESSION_ID,
+    TEXT_LENGTH_MAX,
+    unreadable,
+)
+from ledger.refusals import FieldError, InvalidRequest
+from ledger.streams import key
+from ledger.streams.key import KEY
+
+IS_CODE = "must not hold an activation code"
+HOLDS_CODE = "must not hold an activation code: name the key by its id or its masked code"
+# As many are looked up for one text; one that may have more has been made to.
+POSSIBLE_CODES_MAX: Final = 200
+# What makes a spreadsheet take a cell for a formula; some read the full-width forms, too.
+FORMULA_STARTS = tuple("=+-@＝＋－＠")
+
+
+def refuse_if(errors: Iterable[FieldError]) -> None:
+    """Raise InvalidRequest when there are any errors."""
+    found = tuple(errors)
+    if found:
+        raise InvalidRequest(*found)
+
+
+def account(value: str) -> list[FieldError]:
+    return _matches("/account", value, ACCOUNT_ID)
+
+
+def holder(value: str) -> list[FieldError]:
+    return _matches("/holder", value, HOLDER_ID)
+
+
+def session(value: str) -> list[FieldError]:
+    return _matches("/session", value, SESSION_ID)
+
+
+def no_code(ports: Ports, pointer: str, value: str) -> list[FieldError]:
+    """Hold an id that would be recorded to having no whole code in it, however it is spelled.
+
+    The ledger shows ids to everybody who may see the account. What is recorded under such an id
+    already can be read, given back and erased.
+    """
+    return [FieldError(pointer, IS_CODE)] if id_holds_code(ports, value) else []
+
+
+def id_holds_code(ports: Ports, value: str) -> bool:
+    """Tell whether an id, or a part of an address, has a whole code in it, however it is spelled.
+
+    With dashes its shape is enough; ids may look like any other spelling, and then what tells is
+    whether the ledger has such a key. Whoever must not learn that must not be told the answer.
+    """
+    found = codes.whole_codes(ports.catalog.prefixes).search(value)
+    return found is not None or _has_key(ports, value)
+
+
+def text_holds_code(ports: Ports, value: str, reseller: str | None = None) -> bool:
+    """Tell whether a text has a whole code in it: by its shape, or, where that is like words,
+    because the ledger has such a key.
+
+    Args:
+        reseller: who asks; only its own keys count, so that it does not learn which others there
+            are. None for the vendor.
+    """
+    return codes.holds_code(value, ports.catalog.prefixes) or _has_key(ports, value, reseller)
+
+
+def without_codes(ports: Ports, value: str) -> str:
+    """Return a text that its writer cannot change, with the codes in it masked.
+
+    Which those are is told as for `text_holds_code`, so what is returned is a text without codes.
+    """
+    return codes.mask_possible(value, ports.catalog.prefixes, partial(_known, ports))
+
+
+def any_known(ports: Ports, possible: Iterable[str], reseller: str | None = None) -> bool:
+    """Tell whether the ledger has a key of any of these codes, with one look-up for all of them.
+
+    Of more than `POSSIBLE_CODES_MAX` it is not asked: somebody made them up, and they are refused.
+
+    Args:
+        reseller: whose keys count; None for all.
+    """
+    distinct: set[str] = set()
+    for code in possible:
+        distinct.add(code)
+        if len(distinct) > POSSIBLE_CODES_MAX:
+            return True
+    return bool(_known(ports, distinct, reseller))
+
+
+def _has_key(ports: Ports, value: str, reseller: str | None = None) -> bool:
+    return any_known(ports, codes.possible_codes(value, ports.catalog.prefixes), reseller)
+
+
+def _known(ports: Ports, possible: Collection[str], reseller: str | None = None) -> Collection[str]:
+    """Return those codes that the ledger has a key of; of very many, all."""
+    if not possible or len(possible) > POSSIBLE_CODES_MAX:
+        return possible
+    streams = {code: key.stream_id(ports.codes.key_id(code)) for code in possible}
+    found = ports.book.load_many(KEY, sorted(streams.values()))
+    counts = {
+        stream
+        for stream, loaded in found.items()
+        if loaded.state is not None and reseller in (None, loaded.state.issued.reseller)
+    }
+    return {code for code, stream in streams.items() if stream in counts}
+
+
+def within(pointer: str, value: int, largest: int) -> list[FieldError]:
+    if 1 <= value <= largest:
+        return []
+    return [FieldError(pointer, f"must be from 1 to {largest}, not {value}")]
+
+
+def text(
+    ports: Ports,
+    pointer: str,
+    value: str | None,
+    length_max: int = TEXT_LENGTH_MAX,
+    *,
+    reseller: str | None = None,
+) -> list[FieldError]:
+    """Free text: readable, not blank, not too long, without an activation code; None is no text.
+
+    A code in it would be readable for everybody who may read the text.
+
+    Args:
+        reseller: who asks, as for `text_holds_code`.
+    """
+    if value is None:
+        return []
+    if not value.strip():
+        return [FieldError(pointer, "must not be blank")]
+    if len(value) > length_max:
+        return [FieldError(pointer, f"must have at most {length_max} characters")]
+    character = unreadable(value)
+    if character:
+        return [FieldError(pointer, f"must not have the character {character}")]
+    if text_holds_code(ports, value, reseller):
+        return [FieldError(pointer, HOLDS_CODE)]
+    return []
+
+
+def reason(ports: Ports, value: str, reseller: str | None = None) -> list[FieldError]:
+    """Why something is done: every reason is a text, and none may be left out."""
+    return text(ports, "/reason", value, reseller=reseller)
+
+
+def name(ports: Ports, pointer: str, value: str, reseller: str | None = None) -> list[FieldError]:
+    """A name such as a reseller's: a short text with no spaces around it.
+
+    Names end up in tables that people open in a spreadsheet, which would run one that begins like
+    a formula.
+    """
+    if value != value.strip():
+        return [FieldError(pointer, "must not begin or end with a space")]
+    if value.startswith(FORMULA_STARTS):
+        return [FieldError(pointer, f"must not begin with {value[0]}")]
+    return text(ports, pointer, value, NAME_LENGTH_MAX, reseller=reseller)
+
+
+def utc(pointer: str, at: datetime | None) -> datetime | None:
+    """Answer a moment in UTC, as the ledger holds all of them; None stays None.
+
+    Raises:
+        InvalidRequest: without a zone, nobody knows which moment it is; or UTC has no such year.
+    """
+    if at is None:
+        return None
+    if at.tzinfo is None:
+        raise InvalidRequest(FieldError(pointer, "must name its zone, as 2026-03-01T09:00:00Z"))
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise InvalidRequest(FieldError(pointer, "must be in the years 1 to 9999, UTC")) from None
+
+
+def product(catalog: Catalog, value: str, pointer: str = "/product") -> list[FieldError]:
+    if catalog.product(value):
+        return []
+    known = ", ".join(product.id for product in catalog.products)
+    return [FieldError(pointer, f"must be one of {known}")]
+
+
+def tier(product: Product, value: str | None) -> list[FieldError]:
+    known = ", ".join(tier.id for tier in product.tiers)
+    if value is None:
+        return [FieldError("/tier", f"is missing: one of {known}")] if product.tiers else []
+    if not product.tiers:
+        return [FieldError("/tier", f"must be left out: {product.id} has no tiers")]
+    return [] if product.tier(value) else [FieldError("/tier", f"must be one of {known}")]
+
+
+def product_and_tier(catalog: Catalog, id: str, tier_id: str | None) -> list[FieldError]:
+    found = catalog.product(id)
+    return tier(found, tier_id) if found else product(catalog, id)
+
+
+def _matches(pointer: str, value: str, pattern: str) -> list[FieldError]:
+    if re.fullmatch(pattern, value):
+        return []
+    return [FieldError(pointer, f"must match {pattern}")]
+
+
+def permit_product(catalog: Catalog, stamp: Stamp, product: str) -> None:
+    """Go on only if who asks may use a product: one that is billed by its users needs more.
+
+    Raises:
+        NotPermitted: it is billed so, and a session without `manage_users` asks.
+    """
+    found = catalog.product(product)
+    if found is not None and found.billed:
+        stamp.require("manage_users")

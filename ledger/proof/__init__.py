@@ -1,0 +1,1 @@
+"""Proof: the Merkle tree, signed notes, the export's form, and the auditors' program."""

@@ -1,0 +1,507 @@
+"""Connections to a SQLite file: one that appends, a few that read, a few for side tables.
+
+The file must be there: only `ledger.store.schema.upgrade` makes one. The journal is a write-ahead
+log, so that readers never wait for a writer, and every commit is on the disk when it is answered.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from threading import RLock
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote
+
+from eventsourcing import persistence, sqlite
+
+from ledger.store.connections import Connections, PerProcess, close_when_dropped
+from ledger.store.contract import Append, OutcomeUnknown, replaced
+from ledger.store.lineage import Lineage, Mark
+from ledger.store.sqlite.files import Files
+
+T = TypeVar("T")
+
+CONNECTIONS_MAX = 6  # of each kind, in each process
+PATIENCE_S = 10.0
+BUSY_TIMEOUT_S = 5.0
+PAUSE_S = 0.0003
+QUICK_TRIES = 3
+LONG_PAUSE_S = 0.004
+LONG_WAIT_S = 0.1
+
+_FAULTS: tuple[tuple[type[sqlite3.Error], type[persistence.PersistenceError]], ...] = (
+    (sqlite3.InterfaceError, persistence.InterfaceError),
+    (sqlite3.OperationalError, persistence.OperationalError),
+    (sqlite3.DataError, persistence.DataError),
+    (sqlite3.IntegrityError, persistence.IntegrityError),
+    (sqlite3.InternalError, persistence.InternalError),
+    (sqlite3.ProgrammingError, persistence.ProgrammingError),
+    (sqlite3.NotSupportedError, persistence.NotSupportedError),
+)
+
+
+def path_of(database_url: str) -> str:
+    """Answer the absolute path that `sqlite:///PATH` means from the present working folder."""
+    return str(Path(database_url.removeprefix("sqlite:///")).absolute())
+
+
+def connect(path: str) -> sqlite3.Connection:
+    """Open a file that is there in autocommit, for any thread.
+
+    `synchronous=FULL` and `fullfsync` mean: on the disk when a commit returns.
+
+    Raises:
+        sqlite3.OperationalError: it is not there, or cannot be opened.
+    """
+    connection = sqlite3.connect(
+        f"file:{quote(path)}?mode=rw",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA fullfsync=ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def make(path: str) -> None:
+    """Make an empty file that only its owner can read, unless there is one.
+
+    SQLite gives the files beside it (`-wal`, `-shm`) the same permissions. One that is there is not
+    even opened: to close it would release the locks of all connections that this process has to it,
+    and another process would then put the log into the file beneath them.
+
+    Raises:
+        sqlite3.OperationalError: it cannot be made.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise sqlite3.OperationalError(f"unable to open database file: {error.strerror}") from error
+
+
+def settle(database_url: str) -> None:
+    """Put all of the log into the file, so that the file by itself is the whole ledger.
+
+    For when everybody has left; while others are at work it does what can be done without waiting.
+    An address of another kind of database is passed over.
+    """
+    if not database_url.startswith("sqlite:"):
+        return
+    with suppress(sqlite3.Error), closing(connect(path_of(database_url))) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Have the file written through a log, so that readers never wait; it stays so."""
+    patiently(connection, "PRAGMA journal_mode=WAL")
+
+
+def patiently(
+    connection: sqlite3.Connection, statement: str, params: Sequence[object] = ()
+) -> sqlite3.Cursor:
+    """Execute a statement that must wait until others have written.
+
+    Most writes are over in a moment, so it asks again in a moment. Those who still find another at
+    work are many, and to change from one process to the next costs more than a commit; so now it
+    asks seldom, and each gets to commit several times in a row. But who has waited for long asks
+    often. (SQLite itself asks ever more seldom: a process that appends without rest takes the lock
+    back in the middle of such a pause, and the others wait for seconds.)
+
+    Raises:
+        sqlite3.OperationalError: the others have not finished in time, or any other fault.
+    """
+    tries, began_at = 0, 0.0
+    while True:
+        try:
+            return connection.execute(statement, params)
+        except sqlite3.OperationalError as error:
+            now = time.monotonic()
+            began_at = began_at or now
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or now - began_at > BUSY_TIMEOUT_S:
+                raise
+        tries += 1
+        asks_seldom = tries > QUICK_TRIES and now - began_at < LONG_WAIT_S
+        time.sleep(LONG_PAUSE_S if asks_seldom else PAUSE_S)
+
+
+def _connect_reader(path: str) -> sqlite3.Connection:
+    connection = connect(path)
+    connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def fault_of(error: sqlite3.Error, path: str) -> persistence.PersistenceError:
+    """Say a fault of the driver in the library's words, with the driver's as its cause."""
+    kind: type[persistence.PersistenceError] = persistence.DatabaseError
+    for theirs, ours in _FAULTS:
+        if isinstance(error, theirs):
+            kind = ours
+            break
+    hint = ""
+    if not Path(path).exists() or "no such table" in str(error):
+        hint = "; is there no ledger yet? run: keyfold db upgrade"
+    fault = kind(f"{error} ({path}){hint}")
+    fault.__cause__ = error
+    return fault
+
+
+class SideConnection(sqlite.SQLiteConnection):
+    """The library's connection, with rows that are read by name."""
+
+    def __init__(self, path: str) -> None:
+        connection = connect(path)
+        connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
+        connection.row_factory = sqlite3.Row
+        super().__init__(connection, max_age=None)
+
+    def begin(self, *, is_writer: bool) -> None:
+        """Begin a transaction."""
+        if not is_writer:
+            self._sqlite_conn.execute("BEGIN")
+            return
+        self._sqlite_conn.execute("PRAGMA busy_timeout=0")
+        try:
+            patiently(self._sqlite_conn, "BEGIN IMMEDIATE")
+        finally:
+            self._sqlite_conn.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is between transactions."""
+        return not self._sqlite_conn.in_transaction
+
+
+class Writer:
+    """The one connection of a process that appends; used by one thread at a time."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._closed = False
+
+    def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do `work` in a transaction, commit it, and answer what it answered.
+
+        Raises:
+            OutcomeUnknown: the disk failed in the middle of the commit.
+            sqlite3.Error, or what `work` raised: certainly nothing was changed.
+        """
+        connection = self._connection or self._open()
+        patiently(connection, "BEGIN IMMEDIATE")
+        try:
+            result = work(connection)
+            _commit(connection)
+        except BaseException:
+            if connection.in_transaction:
+                connection.rollback()
+            raise
+        return result
+
+    def insert(self, statement: str, params: Sequence[object]) -> int:
+        """Insert one row in a transaction of its own, and answer its rowid.
+
+        To have the statement begin and commit by itself saves two others.
+
+        Raises:
+            OutcomeUnknown, sqlite3.Error: as `transact` does.
+        """
+        connection = self._connection or self._open()
+        try:
+            return patiently(connection, statement, params).lastrowid or 0
+        except sqlite3.OperationalError as error:
+            _doubt_the_disk(error)
+            raise
+
+    def _open(self) -> sqlite3.Connection:
+        if self._closed:
+            raise persistence.InterfaceError("the store has been closed")
+        connection = connect(self._path)
+        use_write_ahead_log(connection)  # a restored copy may have lost it
+        connection.execute("PRAGMA busy_timeout=0")
+        self._connection = connection
+        close_when_dropped(self, [connection])
+        return connection
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed for good."""
+        return self._closed
+
+    def close(self) -> None:
+        """Close the connection for good."""
+        self._closed = True
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _commit(connection: sqlite3.Connection) -> None:
+    try:
+        connection.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        _doubt_the_disk(error)
+        raise
+
+
+def _doubt_the_disk(error: sqlite3.OperationalError) -> None:
+    """Raise OutcomeUnknown if a commit failed in the one way after which the events may be there.
+
+    The last write of a commit is the mark that makes it one. If the disk fails to confirm it, the
+    mark may yet be found there after a crash.
+    """
+    if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR:
+        raise OutcomeUnknown(f"the disk failed during the commit: {error}") from error
+
+
+_LOG_GONE = (
+    "the ledger's log (-wal) was removed while the file was open, or an older copy was put over it:"
+    " stop every Keyfold, put the file in place, and start again"
+)
+_LOOK_BACK = """
+    SELECT coalesce(max(rowid), 0), (SELECT state FROM keyfold_events WHERE rowid = ?)
+    FROM keyfold_events
+"""
+
+
+class Sessions(NamedTuple):
+    """The connections of one process.
+
+    Attributes:
+        files: that they have open.
+        writer: appends to the ledger.
+        readers: the ledger's own reads.
+        others: side tables.
+    """
+
+    files: Files
+    writer: Writer
+    readers: Connections[sqlite3.Connection]
+    others: Connections[SideConnection]
+
+
+# When the database was read: in which files, and after which commit of theirs.
+Look = tuple[Files, bytes]
+
+
+class SqliteDatastore(sqlite.SQLiteDatastore):
+    """The library's datastore over a file that is there, with a few connections in each process."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, originator_id_type="text")
+        del self.pool  # never used: the sessions take its place
+        self.path = path
+        self.lineage = Lineage()
+        self._replacing = RLock()
+        self._sessions = PerProcess(self._make_sessions)
+
+    def _make_sessions(self) -> Sessions:
+        def idle(connection: sqlite3.Connection) -> bool:
+            return not connection.in_transaction
+
+        def reader() -> sqlite3.Connection:
+            return _connect_reader(self.path)
+
+        return Sessions(
+            Files(self.path),
+            Writer(self.path),
+            Connections(reader, idle, CONNECTIONS_MAX, PATIENCE_S),
+            Connections(
+                lambda: SideConnection(self.path),
+                lambda side: side.is_idle,
+                CONNECTIONS_MAX,
+                PATIENCE_S,
+            ),
+        )
+
+    def _current(self) -> Sessions:
+        """Return the connections to the file that is under the path now.
+
+        Raises:
+            OperationalError: there was one, and now there is none; or its log is gone.
+        """
+        sessions = self._sessions()
+        if sessions.writer.is_closed or sessions.files.are_there():
+            return sessions
+        return self._reopened(sessions)
+
+    def _reopened(self, stale: Sessions) -> Sessions:
+        with self._replacing:
+            sessions = self._sessions()
+            if sessions is not stale and sessions.files.are_there():
+                return sessions
+            mark = self.lineage.mark
+            if not sessions.files.is_another:
+                # Connections of this file share what they know of its log, in the whole process.
+                if sessions.files.keep_from_log():
+                    self.lineage.begin(_LOG_GONE)
+                raise persistence.OperationalError(_LOG_GONE)
+            sessions.files.put_log_aside()
+            _close(sessions)
+            self._sessions.replace(self._make_sessions())
+            if not Path(self.path).exists():
+                self.lineage.begin("the ledger's file was removed")
+                raise persistence.OperationalError(
+                    f"the ledger's file is gone ({self.path}): put it back; it is used again then"
+                )
+            self.lineage.begin("another file is under the ledger's path")
+            self._hold_to(mark)
+            return self._sessions()
+
+    def look_back(self) -> None:
+        """See `Recorder.look_back`."""
+        self._hold_to(self.lineage.mark)
+
+    def _hold_to(self, mark: Mark) -> None:
+        if mark.position:
+            ((head, state),) = self.read(_LOOK_BACK, (mark.position,))
+            if state != mark.state:
+                self.lineage.went_back(mark, head)
+
+    def read(
+        self, statement: str, params: Sequence[object] | Mapping[str, object] = ()
+    ) -> list[tuple[Any, ...]]:
+        """Run one reading statement: one snapshot.
+
+        A statement with `?` takes a sequence, one with `:name` a mapping.
+
+        Raises:
+            PersistenceError: a fault, in the library's words.
+        """
+        return self.look(statement, params)[1]
+
+    def look(
+        self, statement: str, params: Sequence[object] | Mapping[str, object] = ()
+    ) -> tuple[Look, list[tuple[Any, ...]]]:
+        """Do what `read` does, and say when it was."""
+        while True:
+            sessions = self._current()
+            at = sessions.files, sessions.files.committed()
+            try:
+                rows = _rows(sessions.readers, statement, params)
+            except (sqlite3.Error, persistence.InterfaceError) as error:
+                if sessions is not self._sessions():
+                    continue  # another thread has found another file under the path
+                if isinstance(error, sqlite3.Error):
+                    raise fault_of(error, self.path) from error
+                raise
+            sessions.files.note_log()
+            return at, rows
+
+    def is_news(self, since: Look) -> bool:
+        """Whether anything may have been committed since a look, by anybody."""
+        files, committed = since
+        return self._current().files is not files or not committed or files.committed() != committed
+
+    def append(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do `work` on the connection that appends, in a transaction.
+
+        Raises:
+            OutcomeUnknown: the disk failed in the middle of the commit.
+            PersistenceError: any other fault; certainly nothing was changed.
+        """
+        sessions = self._current()
+        try:
+            done = sessions.writer.transact(work)
+        except sqlite3.Error as error:
+            self._confirm(sessions)
+            raise fault_of(error, self.path) from error
+        self._confirm(sessions)
+        return done
+
+    def _confirm(self, sessions: Sessions) -> None:
+        """Refuse to call recorded what was written to a file that is no longer the ledger's.
+
+        Raises:
+            OutcomeUnknown: another file is under the path by now.
+        """
+        if not sessions.files.are_there() or sessions is not self._sessions():
+            raise OutcomeUnknown("the ledger's file was replaced during the commit")
+        sessions.files.note_log()
+
+    def append_row(self, statement: str, append: Append) -> int:
+        """Insert one row on the connection that appends, and answer its rowid.
+
+        Raises:
+            LedgerReplaced: the append was decided on an earlier generation.
+            OutcomeUnknown, PersistenceError: as `append` does.
+        """
+        sessions = self._current()
+        if append.generation not in (None, self.lineage.generation):
+            raise replaced(append)
+        try:
+            place = sessions.writer.insert(statement, append.entries[0])
+        except sqlite3.Error as error:
+            self._confirm(sessions)
+            raise fault_of(error, self.path) from error
+        self._confirm(sessions)
+        return place
+
+    @contextmanager
+    def get_connection(self, *, commit: bool = False) -> Iterator[sqlite.SQLiteConnection]:
+        """Lend a connection for side tables, in autocommit."""
+        with self._faults(), self._current().others.lend() as connection:
+            yield connection
+
+    @contextmanager
+    def transaction(self, *, commit: bool) -> Iterator[sqlite.SQLiteCursor]:
+        """Lend a cursor for side tables inside a transaction, which takes the write lock first.
+
+        Without `commit` it takes no lock, and is rolled back.
+        """
+        sessions = self._current()
+        with self._faults(), sessions.others.lend() as connection:
+            connection.begin(is_writer=commit)
+            try:
+                cursor = connection.cursor()
+                with cursor:
+                    yield cursor
+                if commit:
+                    connection.commit()
+            finally:
+                connection.rollback()
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Say faults of the driver in the library's words, with the driver's as their cause."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise fault_of(error, self.path) from error
+
+    def close(self) -> None:
+        """Close what this process has opened."""
+        sessions = self._sessions.made()
+        if sessions is not None:
+            _close(sessions)
+
+
+def _rows(
+    readers: Connections[sqlite3.Connection],
+    statement: str,
+    params: Sequence[object] | Mapping[str, object],
+) -> list[tuple[Any, ...]]:
+    connection = readers.take()
+    try:
+        return connection.execute(statement, params).fetchall()
+    finally:
+        readers.give_back(connection)
+
+
+def _close(sessions: Sessions) -> None:
+    sessions.writer.close()
+    sessions.readers.close()
+    sessions.others.close()
+    sessions.files.let_go()

@@ -1,0 +1,1 @@
+"""Stripe's objects: read, put into facts, and ranked against each other. Pure."""

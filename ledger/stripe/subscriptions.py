@@ -1,0 +1,561 @@
+"""What follows from all that Stripe reported together.
+
+Invariant: a Stripe subscription's state is a function of the *set* of its reports: in whatever
+           order they come, and however often, it is the same.
+Source:    docs/stripe.md, "What may be relied on".
+
+Stripe promises no order, may send an event twice, and writes times in whole seconds. So a report is
+never applied to the state before it; the reports are ranked, and the one that ranks highest is the
+state. The rank of a report, the most important first:
+
+    an end is final             whatever else was said, before or after
+    a status beats none         a report without one is a piece of a report
+    a creation comes first      Stripe may date an `updated` before its `created`
+    the later second wins
+    a look beats a message      what was asked of Stripe in a second that an event names, too
+    the later look, then the greater event id, so that there is always one order
+
+Where two messages of one second contradict each other, nothing tells which came last: whoever
+records the second of them asks Stripe, and appends the answer as a report of its own (`is_tie`).
+
+What a price means is no matter of the last report: see `ledger.stripe.price_meanings`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ledger import pool
+from ledger.codes import letters
+from ledger.limits import QUANTITY_MAX
+from ledger.stripe.facts import (
+    LONG_AGO,
+    Billed,
+    KnownPrice,
+    Meaning,
+    StripeHistory,
+    StripeInvoiceReported,
+    StripeItem,
+    StripeSubscriptionReported,
+    StripeTerms,
+)
+from ledger.stripe.price_meanings import has_lost, with_prices_of
+
+# For so long does Stripe try again to deliver an event.
+SILENCE_MAX: Final = timedelta(days=3)
+_LATEST: Final = datetime.max.replace(tzinfo=UTC)
+
+GIVING: Final = frozenset({"active", "trialing", "past_due"})
+# In which an item's quantity has been billed for its period.
+BILLED: Final = frozenset({"active", "past_due", "unpaid"})
+
+# State
+
+
+class StripeRow(Struct, frozen=True, gc=False):
+    """What a Stripe subscription has of one product and tier.
+
+    Attributes:
+        seats: that it provides while it gives any.
+        expires_at: when the subscription ends, else when the first of its items' periods does;
+            None when Stripe did not say.
+        period_end: when the first of its items' running periods ends.
+    """
+
+    product: str
+    tier: str | None
+    seats: int
+    billed: bool
+    expires_at: datetime | None
+    period_end: datetime | None = None
+
+
+class StripeSubscription(Struct, frozen=True):
+    """A Stripe subscription, as all its reports make it.
+
+    Attributes:
+        told: the report that ranks highest.
+        itemised: the one that ranks highest among those that tell the items; None if none does.
+        position: of the first event that reported it.
+        billed: by item.
+        prices: what each price means that ever meant something, by its id.
+        remapped: prices that were given another meaning on record.
+    """
+
+    id: str
+    told: StripeSubscriptionReported
+    itemised: StripeSubscriptionReported | None
+    position: int
+    billed: dict[str, Billed] = {}
+    prices: dict[str, KnownPrice] = {}
+    remapped: dict[str, Meaning] = {}
+
+    @property
+    def subscription(self) -> str:
+        """Our id for it."""
+        return subscription_id(self.id)
+
+    @property
+    def items(self) -> tuple[StripeItem, ...]:
+        """The items as they were told last, each with what its price means in this subscription."""
+        told = (self.itemised.items if self.itemised else None) or ()
+        return tuple(self._understood(item) for item in told)
+
+    def _understood(self, item: StripeItem) -> StripeItem:
+        meaning, quantity = self.meaning_of(item), item.quantity
+        if quantity is not None and quantity > QUANTITY_MAX:
+            quantity = None  # it was recorded before there was a greatest one
+        if (meaning, quantity) == (item.meaning, item.quantity):
+            return item
+        return replace(item, meaning=meaning, quantity=quantity)
+
+    def meaning_of(self, item: StripeItem) -> Meaning | None:
+        """Return what an item's price means here; None if nothing is known of it."""
+        if item.price is None:
+            return item.meaning
+        known = self.prices.get(item.price)
+        return self.remapped.get(item.price) or (known.meaning if known else None)
+
+    @property
+    def lacks_items(self) -> bool:
+        """Tell whether its last report did not tell all items, so that they may have changed."""
+        return self.told.items is None and not self.told.is_end
+
+    @property
+    def material(self) -> Material:
+        return material(self.told, self.items)
+
+    @property
+    def customer(self) -> str | None:
+        return self.told.customer
+
+    @property
+    def started_at(self) -> datetime:
+        return self.told.started_at or self.told.created
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When it ended, or is going to, if an end is known."""
+        if self.told.is_end:
+            return self.told.ended_at or self.told.canceled_at or self.told.created
+        if self.told.cancel_at is not None:
+            return self.told.cancel_at
+        return self.period_end if self.told.cancel_at_period_end else None
+
+    def has_ended(self, at: datetime) -> bool:
+        return self.ends_at is not None and self.ends_at <= at
+
+    @property
+    def period_end(self) -> datetime | None:
+        """When the first of its items' periods ends."""
+        ends = [item.period_end for item in self.items if item.period_end is not None]
+        return min(ends, default=None)
+
+    @property
+    def renews(self) -> bool:
+        return not self.told.is_end and self.ends_at is None
+
+    def status(self, at: datetime, row: StripeRow | None = None) -> str:
+        """Answer what it is at a moment, as Stripe calls it, or:
+
+        `canceled` also when an announced end has come, and `unconfirmed` when a period ended more
+        than three days before, and Stripe has not said what came of it, whatever end was announced.
+
+        Args:
+            row: to answer for one of its rows, whose period may be another than that of the rest.
+        """
+        if self.ends_at is not None and at >= self.ends_at:
+            return "canceled"
+        status = self.told.status or "unknown"
+        period_end = self.period_end if row is None else row.period_end
+        if status in GIVING and period_end is not None and at - period_end > SILENCE_MAX:
+            return "unconfirmed"
+        return status
+
+    def steps(self) -> set[datetime]:
+        """Answer the moments at which its status changes by the mere passing of time."""
+        found = {self.started_at}
+        end = self.ends_at
+        if end is not None:
+            found.add(end)
+        # What would come after the last year there is, or after the end, never comes.
+        last = _LATEST if end is None else end
+        for item in self.items:
+            period_end = item.period_end
+            if period_end is not None and last - period_end > SILENCE_MAX:
+                found.add(period_end + SILENCE_MAX + timedelta(microseconds=1))
+        return found
+
+    def meanings(
+        self, mapped: Mapping[str, Meaning]
+    ) -> Iterator[tuple[StripeItem, Meaning | None]]:
+        """Return the items, each with what its price gives.
+
+        Args:
+            mapped: meanings of prices for the whole account, for one that has none here.
+        """
+        for item in self.items:
+            yield item, item.meaning or mapped.get(item.price or "")
+
+    def has_lost(
+        self,
+        product: str,
+        tier: str | None,
+        mapped: Mapping[str, Meaning],
+        *,
+        needs_base: bool = False,
+    ) -> bool:
+        """Tell whether an item that means nothing stands where one of a product and tier was.
+
+        Then nobody can say how much of the product the subscription has.
+
+        Args:
+            needs_base: the product is sold on top of a base plan.
+        """
+        now = list(self.meanings(mapped))
+        place = product, tier
+        return has_lost(now, self.prices, self.remapped, place, needs_base=needs_base)
+
+    def rows(self, mapped: Mapping[str, Meaning]) -> list[StripeRow]:
+        """Answer what it has, by product and tier, in the order of its items."""
+        parts: dict[tuple[str, str | None], list[tuple[StripeItem, Meaning]]] = {}
+        for item, meaning in self.meanings(mapped):
+            if meaning is not None:
+                parts.setdefault((meaning.product, meaning.tier), []).append((item, meaning))
+        return [self._row(place, its) for place, its in parts.items()]
+
+    def _row(
+        self, place: tuple[str, str | None], its: list[tuple[StripeItem, Meaning]]
+    ) -> StripeRow:
+        ends = [item.period_end for item, _ in its if item.period_end is not None]
+        first = min(ends, default=None)
+        last = self.ends_at
+        return StripeRow(
+            *place,
+            seats=sum(m.included + m.per_unit * (item.quantity or 0) for item, m in its),
+            billed=any(meaning.billed for _, meaning in its),
+            expires_at=last if last is not None else first,
+            period_end=first,
+        )
+
+    def unmapped(self, mapped: Mapping[str, Meaning]) -> list[str]:
+        """Answer its prices that mean nothing."""
+        return [item.price or "?" for item, meaning in self.meanings(mapped) if meaning is None]
+
+    def provides(self, mapped: Mapping[str, Meaning], at: datetime) -> Iterator[pool.Row]:
+        """Answer what it gives at a moment."""
+        if at < self.started_at:
+            return
+        for row in self.rows(mapped):
+            if self.status(at, row) not in GIVING:
+                continue
+            yield pool.Row(
+                self.subscription,
+                row.product,
+                row.tier,
+                row.seats,
+                renews=self.renews,
+                started_at=self.started_at,
+                expires_at=row.expires_at,
+                open=row.billed,
+            )
+
+
+class Material(NamedTuple):
+    """What reports are held against each other by: all that access and money follow from.
+
+    Attributes:
+        items: id, price, quantity and end of the period of each, in order.
+        amounts: by item, its price's unit amount, currency, and what else its amount depends on.
+        discounts: ids of those of the subscription, and of its items by item.
+    """
+
+    status: str | None
+    items: tuple[tuple[str, str, int, datetime], ...]
+    amounts: tuple[tuple[str, ...], ...]
+    discounts: tuple[tuple[str, tuple[str, ...]], ...]
+    currency: str | None
+    customer: str | None
+    trial_end: datetime | None
+    cancel_at: datetime | None
+    cancel_at_period_end: bool
+    ended_at: datetime | None
+    pause: str | None
+
+
+def material(report: StripeSubscriptionReported, items: Iterable[StripeItem]) -> Material:
+    """Answer what counts in a report, with the items that are known."""
+    items = tuple(items)
+    discounts = (("", report.discounts), *((one.id or "", one.discounts) for one in items))
+    return Material(
+        report.status,
+        tuple(
+            sorted(
+                (one.id or "", one.price or "", _quantity(one), one.period_end or LONG_AGO)
+                for one in items
+            )
+        ),
+        tuple(sorted(_amount(one) for one in items)),
+        tuple(sorted((id, tuple(sorted(its))) for id, its in discounts if its)),
+        report.currency,
+        report.customer,
+        report.trial_end,
+        report.cancel_at,
+        report.cancel_at_period_end,
+        report.ended_at,
+        report.pause_behavior,
+    )
+
+
+def _quantity(item: StripeItem) -> int:
+    """Return a quantity to compare; one that is not known is none that could be."""
+    return -1 if item.quantity is None else item.quantity
+
+
+def _amount(item: StripeItem) -> tuple[str, ...]:
+    terms = item.terms or StripeTerms()
+    what = (item.id, item.unit_amount, item.currency, terms.scheme, terms.divide_by, terms.rounding)
+    return (*(str(one or "") for one in what), terms.tax or "", *sorted(terms.tax_rates))
+
+
+class StripeInvoice(Struct, frozen=True, gc=False):
+    """An invoice, as all its reports make it."""
+
+    told: StripeInvoiceReported
+
+    @property
+    def invoiced_at(self) -> datetime:
+        return self.told.invoiced_at or self.told.created
+
+
+def customer_of(
+    linked: Sequence[str],
+    subscriptions: Iterable[StripeSubscription],
+    at: datetime,
+    deleted: Container[str] = (),
+) -> str | None:
+    """Answer which of its customers an account is to Stripe; None when it has none.
+
+    The linked one that has a subscription that has not ended; else whoever has one; else the one
+    that was linked last; else whoever had a subscription. Of several, by the newest subscription.
+
+    Args:
+        deleted: customers that Stripe holds nothing more about, and that are therefore none.
+    """
+    linked = [one for one in linked if one not in deleted]
+    its = sorted(
+        (one for one in subscriptions if one.customer is not None and one.customer not in deleted),
+        key=lambda one: (not one.has_ended(at), one.customer in linked, one.started_at, one.id),
+    )
+    newest = its[-1] if its else None
+    if newest is not None and (not linked or not newest.has_ended(at)):
+        return newest.customer
+    return linked[-1] if linked else None
+
+
+def subscription_id(stripe_subscription: str) -> str:
+    """Answer our id for a Stripe subscription; the same one for ever, and no secret."""
+    digest = hashlib.sha256(b"keyfold stripe subscription\0" + stripe_subscription.encode())
+    return f"kfsub_{letters(digest.digest())}"
+
+
+# Fold
+
+
+def with_report(
+    known: StripeSubscription | None, report: StripeSubscriptionReported, position: int
+) -> StripeSubscription:
+    """Answer a subscription with one more report, whatever came before it."""
+    billed = _billed(known.billed if known else {}, report)
+    prices = with_prices_of(known.prices if known else {}, report)
+    remapped = known.remapped if known else {}
+    if report.history is not None:
+        remapped = {**remapped, **report.history.remapped}
+        report = replace(report, history=None)
+    itemised = report if report.items is not None else None
+    if known is None:
+        id = report.stripe_subscription
+        return StripeSubscription(id, report, itemised, position, billed, prices, remapped)
+    told = max(known.told, report, key=lambda one: one.rank)
+    if itemised is None or known.itemised is None:
+        itemised = itemised or known.itemised
+    else:
+        itemised = max(known.itemised, itemised, key=lambda one: (one.is_end, one.order))
+    return replace(
+        known,
+        told=told,
+        itemised=itemised,
+        position=min(known.position, position),
+        billed=billed,
+        prices=prices,
+        remapped=remapped,
+    )
+
+
+def with_mapping(known: StripeSubscription, meanings: Mapping[str, Meaning]) -> StripeSubscription:
+    """Return a subscription whose prices were given these meanings on record."""
+    its = {*known.prices, *(item.price for item in known.items)}
+    found = {price: meaning for price, meaning in meanings.items() if price in its}
+    return replace(known, remapped={**known.remapped, **found}) if found else known
+
+
+def _billed(known: dict[str, Billed], report: StripeSubscriptionReported) -> dict[str, Billed]:
+    found = dict(known)
+    for id, before in (report.history.billed if report.history else {}).items():
+        found[id] = max(found.get(id, before), before)
+    if report.status not in BILLED:
+        return found
+    for item in report.items or ():
+        if item.id is None or item.quantity is None or item.period_start is None:
+            continue
+        if item.quantity > QUANTITY_MAX:
+            continue
+        said = Billed(item.period_start, item.quantity)
+        found[item.id] = max(found.get(item.id, said), said)
+    return found
+
+
+def with_invoice(known: StripeInvoice | None, report: StripeInvoiceReported) -> StripeInvoice:
+    """Answer an invoice with one more report, whatever came before it."""
+    if known is not None and known.told.rank >= report.rank:
+        return known
+    return StripeInvoice(report)
+
+
+# Decisions
+
+
+def reports_to_move(
+    known: StripeSubscription, mapped: Mapping[str, Meaning]
+) -> list[StripeSubscriptionReported]:
+    """Return the reports that make a subscription's state where nothing else of it is on record.
+
+    Args:
+        mapped: meanings of prices for the whole account that it leaves.
+    """
+    only_there = {
+        item.price: meaning
+        for item, meaning in known.meanings(mapped)
+        if item.meaning is None and item.price is not None and meaning is not None
+    }
+    history = StripeHistory(known.prices, {**only_there, **known.remapped}, known.billed)
+    told, itemised = known.told, known.itemised
+    reports = [told] if itemised is None or itemised == told else [itemised, told]
+    return [replace(one, history=history) for one in reports]
+
+
+def with_known_meanings(
+    known: StripeSubscription | None, report: StripeSubscriptionReported
+) -> StripeSubscriptionReported:
+    """Return a report in which no price has another meaning than it had, since the catalog changed.
+
+    A price that was found by another key or product than now is left as it was read: which of the
+    two counts is for the fold, which knows the order of the reports.
+    """
+    if known is None or report.items is None:
+        return report
+    items = tuple(_with_known_meaning(known, item) for item in report.items)
+    return replace(report, items=items) if items != report.items else report
+
+
+def _with_known_meaning(known: StripeSubscription, item: StripeItem) -> StripeItem:
+    before = known.prices.get(item.price or "")
+    if before is None or item.meaning is None:
+        return item
+    if (before.lookup_key, before.stripe_product) != (item.lookup_key, item.stripe_product):
+        return item
+    return replace(item, meaning=known.meaning_of(item))
+
+
+def differing(known: StripeSubscription | None, report: StripeSubscriptionReported) -> list[str]:
+    """Answer in what a report contradicts the state, as names of `Material`; all of no state."""
+    if known is None:
+        return list(Material._fields)
+    had, told = known.items, known.items if report.items is None else report.items
+    ours = material(known.told, _with_terms_of(had, told))
+    theirs = material(report, _with_terms_of(told, had))
+    return [
+        name
+        for name, one, other in zip(Material._fields, ours, theirs, strict=True)
+        if one != other
+    ]
+
+
+def _with_terms_of(
+    items: tuple[StripeItem, ...], others: tuple[StripeItem, ...]
+) -> tuple[StripeItem, ...]:
+    """Return items with terms of others where they have none: what is not told contradicts nothing.
+
+    Old shapes do not tell whether tax is taken, and a price that comes by its id alone, nothing.
+    """
+    known = {(one.id, one.price): one for one in others}
+    return tuple(_with_terms(one, known.get((one.id, one.price))) for one in items)
+
+
+def _with_terms(item: StripeItem, other: StripeItem | None) -> StripeItem:
+    if other is None or other.terms is None:
+        return item
+    if item.terms is None:
+        return replace(
+            item, terms=other.terms, unit_amount=other.unit_amount, currency=other.currency
+        )
+    if item.terms.tax is None:
+        terms = replace(item.terms, tax=other.terms.tax, tax_rates=other.terms.tax_rates)
+        return replace(item, terms=terms)
+    return item
+
+
+def tells_terms(known: StripeSubscription, report: StripeSubscriptionReported) -> bool:
+    """Tell whether a report has terms of an item that had none."""
+    without = {(one.id, one.price) for one in known.items if one.terms is None}
+    return any(one.terms and (one.id, one.price) in without for one in report.items or ())
+
+
+def is_tie(known: StripeSubscription | None, report: StripeSubscriptionReported) -> bool:
+    """Tell whether a report contradicts the state, and nothing tells which of the two came last."""
+    if known is None or known.told.is_end or report.is_end:
+        return False
+    return _second(known.told) == _second(report) and bool(differing(known, report))
+
+
+def _second(report: StripeSubscriptionReported) -> tuple[object, ...]:
+    """Answer what of its rank is no matter of chance."""
+    ended, has_status, (not_created, created, *_) = report.rank
+    return ended, has_status, not_created, created
+
+
+def is_repetition(known: StripeSubscription | None, report: StripeSubscriptionReported) -> bool:
+    """Tell whether another event has told the very same, to the last field that is kept."""
+    return known is not None and replace(known.told, stripe_event=report.stripe_event) == report
+
+
+def is_news(known: StripeSubscription | None, report: StripeSubscriptionReported) -> bool:
+    """Tell whether a report changes the state, or tells at last what was missing in it.
+
+    Old shapes do not tell a price's key and metadata, and an event not all items; a look at Stripe
+    does.
+    """
+    if known is None:
+        return True
+    return report.rank > known.told.rank and (
+        bool(differing(known, report))
+        or bool(understood(known, report))
+        or tells_terms(known, report)
+        or (known.lacks_items and report.items is not None)
+    )
+
+
+def understood(known: StripeSubscription, report: StripeSubscriptionReported) -> list[str]:
+    """Answer the prices that mean something in a report, and meant nothing so far."""
+    without = {item.price for item in known.items if item.meaning is None}
+    return [
+        item.price
+        for item in report.items or ()
+        if item.meaning is not None and item.price is not None and item.price in without
+    ]

@@ -1,0 +1,1 @@
+"""Is the ledger what it was: the tree, verification, rebuilding, export and receipts."""

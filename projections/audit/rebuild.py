@@ -1,0 +1,213 @@
+"""Every table rebuilt from position zero beside the live one, and what differs.
+
+    live     key_list@1   … 1205 1206 1207      the rows that questions are answered from
+    rebuilt  key_list@1   … 1205 1206           the rows that the events make: 1207 should not be
+
+A table is nothing but its events in order, so a row that differs was changed by somebody, or made
+by a Keyfold with a mistake. Live tables stay in use meanwhile; nothing in them is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
+from typing import Final, NamedTuple
+
+import msgspec
+
+from ledger import codec
+from ledger.book import Book
+from ledger.codec import UnknownEvent
+from ledger.store.holes import holes
+from projections.audit import tree
+from projections.audit.snapshots import SNAPSHOTS, wrong_snapshots
+from projections.audit.table_differences import Difference, differences
+from projections.lists import catch_up
+from projections.lists.catch_up import Projection
+from projections.lists.keys import KEY_LIST
+from projections.lists.overview_tables import (
+    HELD_ELSEWHERE,
+    REFUSALS,
+    SEAT_LIST,
+    STRIPE_CLAIMS,
+    STRIPE_HELD,
+    SUBSCRIPTION_LIST,
+)
+from projections.lists.stores import Reading, ScratchTables, Tables
+from projections.lists.stores.tables import Row
+from projections.lists.stripe_subscriptions import STRIPE_LIST
+from projections.lists.timeline import TIMELINE
+from projections.lists.tokens import TOKEN_LIST
+
+PROJECTIONS: Final = (
+    KEY_LIST, TOKEN_LIST, STRIPE_LIST, TIMELINE, SUBSCRIPTION_LIST, SEAT_LIST, REFUSALS,
+    STRIPE_CLAIMS, STRIPE_HELD,
+)  # fmt: skip
+NAMES: Final = (*(projection.name for projection in PROJECTIONS), tree.TREE)
+EVENTS: Final = "keyfold_events"
+STEP_EVENTS: Final = 10_000
+PAGE_TILES: Final = 64
+
+Counted = Callable[[int], object]
+
+
+class Finding(NamedTuple):
+    """Something in a table that is not what the ledger says.
+
+    Attributes:
+        position: of the row, or the first that it is about.
+        sentence: what is wrong, for people.
+    """
+
+    table: str
+    position: int
+    sentence: str
+
+
+class EventUnreadable(Exception):
+    """The ledger holds an event that cannot be read, so nothing can be rebuilt.
+
+    Attributes:
+        position: the event's.
+    """
+
+    def __init__(self, position: int) -> None:
+        super().__init__(f"the event at position {position} cannot be read")
+        self.position = position
+
+
+def replay(book: Book, tables: Tables, on_events: Counted = lambda _: None) -> Iterator[Finding]:
+    """Answer everything in every table that is not what the ledger says, table by table.
+
+    What the ledger itself lacks comes first: holes in its positions and in its streams' versions.
+
+    The snapshots of long streams come last: each stream that has one is folded from its start.
+    All lists are rebuilt at once, so that each event is read and decoded once.
+
+    Args:
+        on_events: called with how many more events were applied; every table applies each of them.
+
+    Raises:
+        EventUnreadable: an event has been changed, or is a later Keyfold's.
+    """
+    found = holes(book.store)
+    for hole in found:
+        yield Finding(EVENTS, hole.position, hole.sentence)
+    if any(not hole.stream for hole in found):
+        return  # nothing can be rebuilt from positions that are not there
+    try:
+        with closing(ScratchTables()) as rebuilt:
+            beyond = _beyond(book, tables)
+            sound = [one for one in PROJECTIONS if one.name not in beyond]
+            head = book.head()
+            # Only what is rebuilt counts: what the live tables have to catch up with is no replay.
+            catch_up.catch_up_all(book, tables, sound, head)
+            catch_up.catch_up_all(book, rebuilt, sound, head, on_events)
+            for one in PROJECTIONS:
+                yield from beyond.get(one.name) or _rows(book, tables, one, rebuilt)
+            yield from _held_elsewhere(rebuilt)
+        yield from beyond.get(tree.TREE) or _tiles(book, tables, on_events)
+        for wrong in wrong_snapshots(book):
+            yield Finding(SNAPSHOTS, wrong.position, wrong.sentence)
+    except (UnknownEvent, msgspec.DecodeError, UnicodeDecodeError):
+        raise EventUnreadable(_first_unreadable(book)) from None
+
+
+def _beyond(book: Book, tables: Tables) -> dict[str, list[Finding]]:
+    """Answer which tables hold events that the ledger has not; they cannot be compared then."""
+    found = {}
+    for name in NAMES:
+        reached, head = catch_up.reached(tables, name), book.head()
+        if reached > head:
+            sentence = f"holds events up to position {reached}, but the ledger ends at {head}"
+            found[name] = [Finding(name, head + 1, sentence)]
+    return found
+
+
+def _first_unreadable(book: Book) -> int:
+    after = 0
+    while rows := book.store.read_from(after, STEP_EVENTS):
+        for row in rows:
+            try:
+                codec.decode(row)
+            except (UnknownEvent, msgspec.DecodeError, UnicodeDecodeError):
+                return row.position
+        after = rows[-1].position
+    raise AssertionError("all events can be read")
+
+
+# Lists
+
+
+def _rows(book: Book, tables: Tables, projection: Projection, rebuilt: Tables) -> Iterator[Finding]:
+    for one in differences(book, tables, projection, rebuilt):
+        yield Finding(one.projection, one.position, _told(one))
+
+
+def _told(difference: Difference) -> str:
+    live, rebuilt = difference.live, difference.rebuilt
+    if live is None:
+        return "is missing"
+    if rebuilt is None:
+        return "should not be there"
+    return "; ".join(
+        f"{name} is {live[name]!r} and should be {rebuilt[name]!r}"
+        for name in rebuilt
+        if live[name] != rebuilt[name]
+    )
+
+
+def _held_elsewhere(rebuilt: Tables) -> Iterator[Finding]:
+    """Tell of subscriptions of Stripe's that others than their account have on record."""
+    for id, holder, account, position in sorted(rebuilt.read(HELD_ELSEWHERE, {})):
+        whose = f"though it is {account}'s" if account else "and it is nobody's"
+        sentence = f"{id} is on record with {holder}, {whose}: keyfold stripe reconcile mends it"
+        yield Finding(EVENTS, position, sentence)
+
+
+# The tree
+
+_REACHED = "SELECT position FROM keyfold_projections WHERE projection = :projection"
+_TILES = """
+    SELECT level, number, hashes FROM keyfold_tree_1
+    WHERE level > :level OR (level = :level AND number > :number)
+    ORDER BY level, number LIMIT :limit
+"""
+
+
+def _tiles(book: Book, tables: Tables, on_events: Counted) -> Iterator[Finding]:
+    try:
+        tree.extend(book, tables, book.head())
+    except tree.TreeDamaged as error:
+        yield Finding(tree.TREE, tree.reached(tables) + 1, str(error))
+        return
+    with tables.snapshot() as live, closing(ScratchTables()) as scratch:
+        ((upto,),) = live.execute(_REACHED, {"projection": tree.TREE})
+        for step in range(0, upto, STEP_EVENTS):
+            reached = min(step + STEP_EVENTS, upto)
+            tree.extend(book, scratch, reached)
+            on_events(reached - step)
+        with scratch.snapshot() as rebuilt:
+            yield from _compared(_tiles_of(live), _tiles_of(rebuilt))
+
+
+def _tiles_of(reading: Reading) -> Iterator[Row]:
+    level, number = -1, -1
+    while page := reading.execute(_TILES, {"level": level, "number": number, "limit": PAGE_TILES}):
+        yield from page
+        level, number, _ = page[-1]
+
+
+def _compared(live: Iterator[Row], rebuilt: Iterator[Row]) -> Iterator[Finding]:
+    place = itemgetter(0, 1)
+    sides = merge(
+        ((*row, "live") for row in live), ((*row, "rebuilt") for row in rebuilt), key=place
+    )
+    for (level, number), rows in groupby(sides, key=place):
+        found = {side: bytes(hashes) for _, _, hashes, side in rows}
+        if found.get("live") != found.get("rebuilt"):
+            first = number * tree.TILE_HASHES ** (level + 1) + 1
+            yield Finding(tree.TREE, first, f"tile {number} of level {level} differs")

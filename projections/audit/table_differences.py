@@ -1,0 +1,118 @@
+"""A table held against one that is rebuilt from position zero."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from heapq import merge
+from itertools import groupby
+from typing import Any, Final, NamedTuple
+
+from ledger.book import Book
+from projections.lists.catch_up import BOOKMARK, Projection, catch_up, in_key_order, reached
+from projections.lists.stores import ScratchTables
+from projections.lists.stores.tables import Reading, Row, Tables, Value
+
+PAGE_ROWS: Final = 1_000
+
+
+class Difference(NamedTuple):
+    """A row that is not what the ledger says.
+
+    Attributes:
+        position: of the event that made the row.
+        key: the row's, as the projection's primary key has it.
+        live: the row as it is, None if there is none.
+        rebuilt: the row as it should be, None if there should be none.
+    """
+
+    projection: str
+    position: int
+    key: Row
+    live: dict[str, Value] | None
+    rebuilt: dict[str, Value] | None
+
+
+def differences(
+    book: Book, tables: Tables, projection: Projection, rebuilt: Tables | None = None
+) -> Iterator[Difference]:
+    """Hold a table against one rebuilt from position zero, and answer every row that differs.
+
+    Readers and writers go on meanwhile: what is compared is the table as it was at one moment.
+
+    Args:
+        rebuilt: tables of the caller's own, where it has been rebuilt up to some position already.
+    """
+    catch_up(book, tables, projection, book.head())
+    with ExitStack() as stack:
+        live = stack.enter_context(tables.snapshot())
+        bookmark = live.execute(BOOKMARK, {"projection": projection.name})
+        upto = bookmark[0][0] if bookmark else 0
+        if rebuilt is None or reached(rebuilt, projection.name) > upto:
+            rebuilt = stack.enter_context(closing(ScratchTables()))
+        catch_up(book, rebuilt, projection, upto)
+        anew = stack.enter_context(rebuilt.snapshot())
+        yield from _compare(projection, live, anew)
+
+
+def _compare(projection: Projection, live: Reading, rebuilt: Reading) -> Iterator[Difference]:
+    """Compare all rows of a table in the order of its primary key, page by page."""
+    key = in_key_order(projection)
+    after: Row | None = None
+    while True:
+        left, right = (_rows(reading, projection, after) for reading in (live, rebuilt))
+        if not (left or right):
+            return
+        if left != right:
+            # So far both sides are known.
+            ends = [_place(key, page[-1]) for page in (left, right) if len(page) == PAGE_ROWS]
+            end = min(ends, default=None)
+            left, right = (_upto(page, key, end) for page in (left, right))
+            yield from _differing(projection, left, right)
+            if end is None:
+                return
+            after = end
+        else:
+            after = _place(key, left[-1])
+
+
+def _rows(reading: Reading, projection: Projection, after: Row | None) -> list[Row]:
+    """Return some rows of a table in the order of its primary key."""
+    key = ", ".join(projection.key)
+    where, params = "", {"limit": PAGE_ROWS}
+    if after is not None:
+        places = ", ".join(f":{column}" for column in projection.key)
+        where = f"WHERE ({key}) > ({places})"
+        params |= zip(projection.key, after, strict=True)
+    return reading.execute(
+        f"SELECT {', '.join(projection.columns)} FROM {projection.table} {where}"  # noqa: S608 - all are ours
+        f" ORDER BY {key} LIMIT :limit",
+        params,
+    )
+
+
+def _place(key: Callable[[Row], Any], row: Row) -> Row:
+    found = key(row)
+    return found if isinstance(found, tuple) else (found,)
+
+
+def _upto(rows: list[Row], key: Callable[[Row], Any], end: Row | None) -> list[Row]:
+    return rows if end is None else [row for row in rows if _place(key, row) <= end]
+
+
+def _differing(projection: Projection, live: list[Row], rebuilt: list[Row]) -> Iterator[Difference]:
+    in_order = in_key_order(projection)
+    position = projection.columns.index("position")
+
+    def key(side: tuple[str, Row]) -> Row:
+        return _place(in_order, side[1])
+
+    sides = merge((("live", row) for row in live), (("rebuilt", row) for row in rebuilt), key=key)
+    for of, rows in groupby(sides, key=key):
+        found: dict[str, Row] = dict(rows)
+        if found.get("live") != found.get("rebuilt"):
+            at = (found.get("rebuilt") or found["live"])[position]
+            told = {
+                side: dict(zip(projection.columns, row, strict=True)) for side, row in found.items()
+            }
+            yield Difference(projection.name, at, of, told.get("live"), told.get("rebuilt"))

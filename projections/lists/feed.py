@@ -1,0 +1,59 @@
+"""The feed: the ledger's events in order, from a position on, with a wait for those to come.
+
+Positions have no gaps and grow in the order of the commits, so a reader that asks again with the
+position of the last event it was given misses nothing and gets nothing twice, whatever happens to
+it or to us in between. The place is the reader's to keep; nothing of it is kept here.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final, NamedTuple
+
+from ledger.book import LAG_S, Book
+from ledger.min_position import hold_to_min_position
+from ledger.store.contract import Row
+
+PAUSE_MIN_S: Final = 0.005
+PAUSE_MAX_S: Final = 0.1
+PAUSE_GROWTH: Final = 1.5
+
+
+class FeedPage(NamedTuple):
+    """Some events in order, exactly as stored; none when the wait was in vain.
+
+    Attributes:
+        position: the ledger's head when they were read.
+        next: the position of the last of them, when more had come already; None at the end.
+    """
+
+    rows: list[Row]
+    position: int
+    next: int | None
+
+
+def read_feed(book: Book, after: int, limit: int, *, wait_s: float = 0) -> FeedPage:
+    """Answer the events after a position, at most `limit`; wait for the first if there is none.
+
+    Args:
+        wait_s: how long to wait at most; who waits asks the database in pauses of up to a tenth of
+            a second.
+    """
+    deadline = time.monotonic() + wait_s
+    pause = PAUSE_MIN_S
+    head = book.head()
+    # Where the server that is read lags behind the one that told of the head, events are to come.
+    lags_until = time.monotonic() + LAG_S if head > after else 0.0
+    while not (rows := book.store.read_from(after, limit)):
+        left = max(deadline, lags_until) - time.monotonic()
+        if left <= 0:
+            break
+        time.sleep(min(pause, left))
+        pause = min(pause * PAUSE_GROWTH, PAUSE_MAX_S)
+    last = rows[-1].position if rows else after
+    if len(rows) == limit:
+        head = max(book.head(), last)
+    else:
+        head = last if rows else min(head, after)
+        hold_to_min_position(head)
+    return FeedPage(rows, head, last if rows and head > last else None)

@@ -1,0 +1,321 @@
+"""The list of keys: one row a key, newest first.
+
+    position  id      masked              product    reseller  issued_at   redeemed_by  …
+        1207  key_q…  POS-••••-••••-7K2M  cloud_pos  north     2026-03-01  acme
+        1206  key_c…  POS-••••-••••-W3AA  cloud_pos  north     2026-03-01
+
+A key's facts occur when they are recorded, so a list as of a moment with what was known at another
+holds what was recorded by the earlier of the two. One time differs: a redeemed key's new code shows
+when the old one was redeemed, before it was issued itself; it is in no list from before its issue.
+A key's status is never stored, since it lapses with no event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from ledger.book import Book
+from ledger.events import AnyEvent
+from ledger.streams.key import Key, KeyIssued, KeyRedeemed, KeyReissued, KeyRevoked, Status
+from projections.lists.catch_up import Projection, Write, Writes, read
+from projections.lists.stores.tables import Params, Row, Tables, Value, to_moment, to_number
+from projections.views.account_at import Moment
+
+
+class KeyView(NamedTuple):
+    """One key, as it was at the moment asked about; times are None for what had not happened.
+
+    Attributes:
+        redeemed_by, subscription: the account that redeemed it, and what it got.
+        replaced_by, replaces: the keys before and after it, when its code was reissued.
+    """
+
+    id: str
+    masked: str
+    product: str
+    tier: str | None
+    seats: int
+    months: int
+    reseller: str
+    batch: str
+    status: Status
+    issued_at: datetime
+    redeem_by: datetime | None
+    redeemed_at: datetime | None
+    redeemed_by: str | None
+    subscription: str | None
+    revoked_at: datetime | None
+    replaced_by: str | None
+    replaces: str | None
+
+
+class KeyQuery(NamedTuple):
+    """Which keys to list; None for any."""
+
+    status: Status | None = None
+    product: str | None = None
+    reseller: str | None = None
+    batch: str | None = None
+    redeemed_by: str | None = None
+
+
+class KeyPage(NamedTuple):
+    """Some keys, newest first.
+
+    Attributes:
+        next: where the next page goes on (`after`); None when there is none.
+        position: of the last event that the answer takes into account.
+    """
+
+    keys: list[KeyView]
+    next: int | None
+    moment: Moment
+    position: int
+
+
+def key_view(key: Key, at: datetime) -> KeyView:
+    """Answer one key from its loaded stream, the same as the list shows it."""
+    issued = key.issued
+    return KeyView(
+        id=issued.key,
+        masked=issued.masked,
+        product=issued.product,
+        tier=issued.tier,
+        seats=issued.seats,
+        months=issued.months,
+        reseller=issued.reseller,
+        batch=issued.batch,
+        status=key.status(at),
+        issued_at=key.issued_at,
+        redeem_by=issued.redeem_by,
+        redeemed_at=key.redeemed_at,
+        redeemed_by=key.redeemed_by,
+        subscription=key.subscription,
+        revoked_at=key.revoked_at,
+        replaced_by=key.replaced_by,
+        replaces=issued.replaces,
+    )
+
+
+def list_keys(
+    book: Book,
+    tables: Tables,
+    query: KeyQuery,
+    moment: Moment,
+    *,
+    after: int | None = None,
+    limit: int,
+) -> KeyPage:
+    """Answer a page of the keys that fit a query at a moment, with everything recorded so far.
+
+    Keys that are issued while somebody turns pages change none of the later ones.
+
+    Args:
+        after: the `next` of the page before; None for the first.
+    """
+    select, params = _select(query, moment, after, limit + 1)
+    caught = read(book, tables, KEY_LIST, select, params)
+    found = sorted(map(_Row._make, caught.rows), reverse=True)
+    shown = found[:limit]
+    following = shown[-1].position if len(found) > limit else None
+    return KeyPage([_view(row, moment) for row in shown], following, moment, caught.position)
+
+
+class _Row(NamedTuple):
+    """A row of the table; its columns in order."""
+
+    position: int
+    id: str
+    masked: str
+    product: str
+    tier: str | None
+    seats: int
+    months: int
+    reseller: str
+    batch: str
+    batch_index: int
+    issued_at: int
+    redeem_by: int | None
+    redeemed_at: int | None
+    redeemed_by: str | None
+    subscription: str | None
+    revoked_at: int | None
+    replaced_by: str | None
+    replaces: str | None
+
+
+# Asking
+
+
+def _cutoff(moment: Moment) -> datetime | None:
+    """Answer up to when a key's facts count; None when all do."""
+    return min((at for at in (moment.as_of, moment.known_at) if at is not None), default=None)
+
+
+def _select(query: KeyQuery, moment: Moment, after: int | None, limit: int) -> tuple[str, Params]:
+    cutoff = _cutoff(moment)
+    conditions = " AND ".join(_conditions(query, after, timed=cutoff is not None)) or "1 = 1"
+    select = (
+        f"SELECT {', '.join(_Row._fields)} FROM keyfold_key_list_1 WHERE {conditions}"  # noqa: S608 - all are ours
+        " ORDER BY position DESC LIMIT :limit"
+    )
+    params: dict[str, Value] = {
+        "product": query.product,
+        "reseller": query.reseller,
+        "batch": query.batch,
+        "redeemed_by": query.redeemed_by,
+        "after": after,
+        "limit": limit,
+        "at": to_number(moment.at),
+        "cutoff": to_number(cutoff),
+    }
+    return select, params
+
+
+def _conditions(query: KeyQuery, after: int | None, *, timed: bool) -> Iterator[str]:
+    # Written so that each index's own condition follows from the question's, on both databases.
+    if query.product is not None:
+        yield "product = :product"
+    if query.reseller is not None:
+        yield "reseller = :reseller"
+    if query.batch is not None:
+        yield "batch = :batch"
+    if query.redeemed_by is not None:
+        yield f"redeemed_by = :redeemed_by AND {_happened('redeemed_at', timed)}"
+    if query.status is not None:
+        yield from _having(query.status, timed)
+    if timed:
+        yield "issued_at <= :cutoff"
+    if after is not None:
+        yield "position < :after"
+
+
+def _having(status: Status, timed: bool) -> Iterator[str]:
+    if status == "revoked":
+        yield _happened("revoked_at", timed)
+        return
+    yield _not_yet("revoked_at", timed)
+    match status:
+        case "redeemed":
+            yield _happened("redeemed_at", timed)
+        case "issued":
+            yield _not_yet("redeemed_at", timed)
+            yield "(redeem_by IS NULL OR redeem_by > :at)"
+        case "lapsed":
+            yield _not_yet("redeemed_at", timed)
+            yield "redeem_by <= :at"
+
+
+def _happened(column: str, timed: bool) -> str:
+    return f"{column} <= :cutoff" if timed else f"{column} IS NOT NULL"
+
+
+def _not_yet(column: str, timed: bool) -> str:
+    return f"({column} IS NULL OR {column} > :cutoff)" if timed else f"{column} IS NULL"
+
+
+def _view(row: _Row, moment: Moment) -> KeyView:
+    cutoff = _cutoff(moment)
+    redeemed, revoked = _by(row.redeemed_at, cutoff), _by(row.revoked_at, cutoff)
+    return KeyView(
+        id=row.id,
+        masked=row.masked,
+        product=row.product,
+        tier=row.tier,
+        seats=row.seats,
+        months=row.months,
+        reseller=row.reseller,
+        batch=row.batch,
+        status=_status(row, moment.at, redeemed, revoked),
+        issued_at=to_moment(row.issued_at),
+        redeem_by=to_moment(row.redeem_by),
+        redeemed_at=to_moment(row.redeemed_at) if redeemed else None,
+        redeemed_by=row.redeemed_by if redeemed else None,
+        subscription=row.subscription if redeemed else None,
+        revoked_at=to_moment(row.revoked_at) if revoked else None,
+        replaced_by=row.replaced_by if revoked else None,
+        replaces=row.replaces,
+    )
+
+
+def _status(row: _Row, at: datetime, redeemed: bool, revoked: bool) -> Status:
+    if revoked:
+        return "revoked"
+    if redeemed:
+        return "redeemed"
+    return "lapsed" if row.redeem_by is not None and to_number(at) >= row.redeem_by else "issued"
+
+
+def _by(number: int | None, cutoff: datetime | None) -> bool:
+    """Tell whether something had happened by the cutoff."""
+    return number is not None and (cutoff is None or number <= to_number(cutoff))
+
+
+# Filling
+
+_REDEEM = """
+    UPDATE keyfold_key_list_1
+    SET redeemed_at = :redeemed_at, redeemed_by = :redeemed_by, subscription = :subscription
+    WHERE id = :id
+"""
+_REVOKE = """
+    UPDATE keyfold_key_list_1 SET revoked_at = :revoked_at, replaced_by = :replaced_by
+    WHERE id = :id
+"""
+
+
+def _write(event: AnyEvent) -> Writes:
+    fact, at = event.fact, to_number(event.recorded_at)
+    if isinstance(fact, KeyIssued):
+        return [_inserted(fact, event.position, at)]
+    id = event.stream.replace("key-", "key_", 1)
+    match fact:
+        case KeyRedeemed():
+            redeemed: Params = {
+                "id": id,
+                "redeemed_at": to_number(fact.redeemed_at) if fact.redeemed_at else at,
+                "redeemed_by": fact.account,
+                "subscription": fact.subscription,
+            }
+            return Write(_REDEEM, [redeemed], (id, "redeemed"))
+        case KeyRevoked():
+            revoked: Params = {"id": id, "revoked_at": at, "replaced_by": None}
+            return Write(_REVOKE, [revoked], (id, "revoked"))
+        case KeyReissued(replaced_by=replaced_by):
+            replaced: Params = {"id": id, "revoked_at": at, "replaced_by": replaced_by}
+            return Write(_REVOKE, [replaced], (id, "revoked"))
+    return None
+
+
+def _inserted(fact: KeyIssued, position: int, at: int) -> Row:
+    return _Row(
+        position=position,
+        id=fact.key,
+        masked=fact.masked,
+        product=fact.product,
+        tier=fact.tier,
+        seats=fact.seats,
+        months=fact.months,
+        reseller=fact.reseller,
+        batch=fact.batch,
+        batch_index=fact.index,
+        issued_at=at,
+        redeem_by=to_number(fact.redeem_by),
+        redeemed_at=None,
+        redeemed_by=None,
+        subscription=None,
+        revoked_at=None,
+        replaced_by=None,
+        replaces=fact.replaces,
+    )
+
+
+KEY_LIST = Projection(
+    name="key_list@1",
+    table="keyfold_key_list_1",
+    columns=_Row._fields,
+    write=_write,
+    facts=frozenset({KeyIssued, KeyRedeemed, KeyRevoked, KeyReissued}),
+)

@@ -1,0 +1,225 @@
+"""The tables of the overview: what each event does to them.
+
+The list of subscriptions has those of keys that were not ended before their time; the list of seats
+those that are taken; that of claims what names an account at Stripe that has not got it, and can be
+given to one; that of holders on whose record each subscription of Stripe's is, and whose it is.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ledger.events import AnyEvent
+from ledger.streams.account.decisions import (
+    SeatOccupied,
+    SeatReleased,
+    SubscriptionActivated,
+    SubscriptionTerminated,
+)
+from ledger.streams.attempts import RedemptionRefused, SeatRefused
+from ledger.streams.stripe_event import UNPROVEN, StripeEventReceived
+from ledger.streams.stripe_object import (
+    StripeObjectClaimed,
+    StripeObjectOwned,
+    StripeObjectReleased,
+)
+from ledger.stripe.facts import (
+    StripeCheckoutReported,
+    StripeInvoiceReported,
+    StripeSubscriptionGivenUp,
+    StripeSubscriptionReported,
+)
+from projections.lists.catch_up import Projection, Write, Writes
+from projections.lists.stores.tables import Params, to_number
+
+# Whoever asks for now gets everything that is recorded: it has ended, whatever time was written.
+_TERMINATE: Final = "DELETE FROM keyfold_subscription_list_2 WHERE id = :id"
+
+
+def _subscribed(event: AnyEvent) -> Writes:
+    match event.fact:
+        case SubscriptionActivated() as fact:
+            started_at, ends_at = to_number(event.occurred_at), to_number(fact.expires_at)
+            id, account, tier = fact.subscription, _account(event), fact.tier
+            place = event.position, id, account, fact.product, tier
+            return [(*place, fact.seats, started_at, ends_at)]
+        case SubscriptionTerminated(subscription=id):
+            return Write(_TERMINATE, [{"id": id}])
+    return None
+
+
+_OCCUPY: Final = """
+    INSERT INTO keyfold_seat_list_1 (account, product, holder, tier, position)
+    VALUES (:account, :product, :holder, :tier, :position)
+    ON CONFLICT (account, product, holder) DO UPDATE
+    SET tier = excluded.tier, position = excluded.position
+"""
+_RELEASE: Final = """
+    DELETE FROM keyfold_seat_list_1
+    WHERE account = :account AND product = :product AND holder = :holder
+"""
+
+
+def _seated(event: AnyEvent) -> Writes:
+    fact = event.fact
+    if not isinstance(fact, SeatOccupied | SeatReleased):
+        return None
+    account, product, holder = _account(event), fact.product, fact.holder
+    params: Params = {
+        "account": account,
+        "product": product,
+        "holder": holder,
+        "tier": fact.tier,
+        "position": event.position,
+    }
+    sql = _OCCUPY if type(fact) is SeatOccupied else _RELEASE
+    return Write(sql, [params], (account, product, holder))
+
+
+def _refused(event: AnyEvent) -> Writes:
+    fact = event.fact
+    if not isinstance(fact, RedemptionRefused | SeatRefused):
+        return None
+    found = fact.found if isinstance(fact, RedemptionRefused) else None
+    return [(event.position, fact.refusal, found, to_number(event.occurred_at))]
+
+
+_CLAIM: Final = """
+    INSERT INTO keyfold_stripe_claims_2 (object, why, claimed_by, position)
+    VALUES (:object, :why, :claimed_by, :position) ON CONFLICT (object, why, claimed_by) DO NOTHING
+"""
+_SETTLE: Final = "DELETE FROM keyfold_stripe_claims_2 WHERE object = :object"
+
+
+# A session that is over without a subscription: nothing that it was about can be assigned.
+_OVER: Final = frozenset({"complete", "expired"})
+
+
+def _claimed(event: AnyEvent) -> Writes:
+    match event.fact:
+        # Nobody can assign a session, a charge or a payment: they are only told of.
+        case StripeObjectClaimed(object=object, account=account) if object.startswith("sub_"):
+            why, claimed_by = "claimed", account
+        case StripeObjectOwned(object=object) | StripeObjectReleased(object=object):
+            return Write(_SETTLE, [{"object": object}])
+        case StripeCheckoutReported(checkout=object, stripe_subscription=None, status=status) if (
+            status in _OVER
+        ):
+            return Write(_SETTLE, [{"object": object}])
+        case StripeEventReceived(object=str(object), outcome="waiting" | "ownerless") as fact if (
+            UNPROVEN in fact.problems
+        ):
+            why, claimed_by = "unproven", ""
+        case _:
+            return None
+    params: Params = {"object": object, "why": why, "claimed_by": claimed_by}
+    return Write(_CLAIM, [{**params, "position": event.position}])
+
+
+_HOLD: Final = """
+    INSERT INTO keyfold_stripe_held_1 (stripe_subscription, holder, account, position)
+    VALUES (:stripe_subscription, :holder, :account, :position)
+    ON CONFLICT (stripe_subscription, holder) DO UPDATE
+    SET account = excluded.account, position = excluded.position
+"""
+_GIVE_UP: Final = """
+    DELETE FROM keyfold_stripe_held_1
+    WHERE stripe_subscription = :stripe_subscription AND holder = :holder
+"""
+# Others than the account have it on record, or several have one that is nobody's in particular.
+HELD_ELSEWHERE: Final = """
+    SELECT held.stripe_subscription, held.account, owner.account, held.position
+    FROM keyfold_stripe_held_1 AS held
+    LEFT JOIN keyfold_stripe_held_1 AS owner
+        ON owner.stripe_subscription = held.stripe_subscription AND owner.holder = ''
+    WHERE held.holder <> '' AND (
+        owner.account <> held.account
+        OR (owner.account IS NULL AND EXISTS (
+            SELECT 1 FROM keyfold_stripe_held_1 AS other
+            WHERE other.stripe_subscription = held.stripe_subscription
+                AND other.holder <> '' AND other.holder <> held.holder
+        ))
+    )
+"""
+
+
+def _held(event: AnyEvent) -> Writes:
+    holder, sql = "", _HOLD
+    match event.fact:
+        case StripeObjectOwned(object=id, account=account) if id.startswith("sub_"):
+            pass
+        case StripeObjectReleased(object=id) if id.startswith("sub_"):
+            account = ""
+        case (
+            StripeSubscriptionReported(stripe_subscription=id)
+            | StripeInvoiceReported(stripe_subscription=str(id))
+        ) if event.stream.startswith("account-"):
+            holder = account = _account(event)
+        case StripeSubscriptionGivenUp(stripe_subscription=id):
+            holder, account, sql = _account(event), "", _GIVE_UP
+        case _:
+            return None
+    params: Params = {"stripe_subscription": id, "holder": holder}
+    if sql is _HOLD:
+        params = {**params, "account": account, "position": event.position}
+    return Write(sql, [params])
+
+
+def _account(event: AnyEvent) -> str:
+    return event.stream.partition("-")[2]
+
+
+SUBSCRIPTION_LIST: Final = Projection(
+    name="subscription_list@2",
+    table="keyfold_subscription_list_2",
+    columns=("position", "id", "account", "product", "tier", "seats", "started_at", "ends_at"),
+    write=_subscribed,
+    facts=frozenset({SubscriptionActivated, SubscriptionTerminated}),
+)
+STRIPE_CLAIMS: Final = Projection(
+    name="stripe_claims@2",
+    table="keyfold_stripe_claims_2",
+    columns=("object", "why", "claimed_by", "position"),
+    write=_claimed,
+    facts=frozenset(
+        {
+            StripeObjectClaimed,
+            StripeObjectOwned,
+            StripeObjectReleased,
+            StripeCheckoutReported,
+            StripeEventReceived,
+        }
+    ),
+    key=("object", "why", "claimed_by"),
+)
+STRIPE_HELD: Final = Projection(
+    name="stripe_held@1",
+    table="keyfold_stripe_held_1",
+    columns=("stripe_subscription", "holder", "account", "position"),
+    write=_held,
+    facts=frozenset(
+        {
+            StripeObjectOwned,
+            StripeObjectReleased,
+            StripeSubscriptionReported,
+            StripeInvoiceReported,
+            StripeSubscriptionGivenUp,
+        }
+    ),
+    key=("stripe_subscription", "holder"),
+)
+SEAT_LIST: Final = Projection(
+    name="seat_list@1",
+    table="keyfold_seat_list_1",
+    columns=("account", "product", "holder", "tier", "position"),
+    write=_seated,
+    facts=frozenset({SeatOccupied, SeatReleased}),
+    key=("account", "product", "holder"),
+)
+REFUSALS: Final = Projection(
+    name="refusals@1",
+    table="keyfold_refusals_1",
+    columns=("position", "refusal", "found", "recorded_at"),
+    write=_refused,
+    facts=frozenset({RedemptionRefused, SeatRefused}),
+)

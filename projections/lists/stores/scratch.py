@@ -1,0 +1,77 @@
+"""Tables that go with their process: of a ledger in memory, and of a rebuilding."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import RLock
+
+from ledger.store import schema
+from ledger.store.connections import close_when_dropped
+from projections.lists.stores.tables import Params, Row, insertion
+
+CACHE_KB = 64 * 1024  # what is more is spilled
+
+
+class ScratchTables:
+    """Tables in a SQLite database without a name: in memory, and spilled to disk when large.
+
+    There is one connection, which threads take in turn. A forked child must not go on with it.
+    """
+
+    position_column = None
+
+    def __init__(self) -> None:
+        self._turn = RLock()
+        self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        close_when_dropped(self, [self._connection])
+        self._connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
+        self._connection.execute("PRAGMA journal_mode=MEMORY")
+        for step in schema.steps("sqlite"):
+            self._connection.executescript(step.sql)
+
+    @contextmanager
+    def transaction(self) -> Iterator[ScratchTables]:
+        """See `Tables.transaction`."""
+        with self._turn:
+            self._connection.execute("BEGIN")
+            try:
+                yield self
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.rollback()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[ScratchTables]:
+        """See `Tables.snapshot`; here, others wait for its end."""
+        with self._turn:
+            yield self
+
+    def execute(self, sql: str, params: Params) -> list[Row]:
+        """See `Work.execute`."""
+        return self._connection.execute(sql, params).fetchall()
+
+    def execute_many(self, sql: str, params: Sequence[Params]) -> None:
+        """See `Work.execute_many`."""
+        self._connection.executemany(sql, params)
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """See `Work.insert`."""
+        self._connection.executemany(insertion(table, tuple(columns), "?"), rows)
+
+    @contextmanager
+    def filling(self) -> Iterator[ScratchTables]:
+        """See `Tables.filling`."""
+        yield self
+
+    def read(self, sql: str, params: Params) -> list[Row]:
+        """See `Tables.read`."""
+        with self._turn:
+            return self.execute(sql, params)
+
+    def close(self) -> None:
+        """See `Tables.close`."""
+        with self._turn:
+            self._connection.close()

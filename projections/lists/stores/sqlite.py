@@ -1,0 +1,125 @@
+"""Tables in the ledger's SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Final, LiteralString
+
+from eventsourcing.sqlite import SQLiteCursor
+
+from ledger.store.sqlite.datastore import SideConnection, SqliteDatastore, path_of
+from projections.lists.stores.tables import Params, Row, insertion, statement
+
+# SQLite's own are for a connection that reads and writes a little.
+CACHE_KB: Final = 2_000
+LOG_PAGES: Final = 1_000
+FILLING_CACHE_KB: Final = 64 * 1024
+# After so many transactions the log is put into the file: that takes a while, but keeps nobody
+# waiting, as it would inside of a commit.
+FILLING_CHECKPOINT: Final = 4
+
+
+class SqliteTables:
+    """Tables in a file that `ledger.store.schema.upgrade` has made."""
+
+    position_column = "rowid"
+
+    def __init__(self, database_url: str) -> None:
+        self._datastore = SqliteDatastore(path_of(database_url))
+
+    @contextmanager
+    def transaction(self) -> Iterator[_Transaction]:
+        """See `Tables.transaction`; the file's one write lock is taken before the first statement.
+
+        To take it later would fail at once when another has written since the first read.
+        """
+        with self._datastore.transaction(commit=True) as cursor:
+            yield _Transaction(cursor)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[_Transaction]:
+        """See `Tables.snapshot`."""
+        with self._datastore.transaction(commit=False) as cursor:
+            yield _Transaction(cursor)
+
+    def read(self, sql: str, params: Params) -> list[Row]:
+        """See `Tables.read`."""
+        asked = statement(sql, "?")
+        return self._datastore.read(asked.sql, asked.values(params))
+
+    @contextmanager
+    def filling(self) -> Iterator[_Filling]:
+        """See `Tables.filling`.
+
+        Rows go to places all over the tables. With more of the file in memory, and a longer log,
+        what changes in one transaction after the other is read and put back into the file once.
+        """
+        with self._datastore.get_connection() as connection:
+            assert isinstance(connection, SideConnection)
+            _execute(connection, f"PRAGMA cache_size=-{FILLING_CACHE_KB}")
+            _execute(connection, "PRAGMA wal_autocheckpoint=0")
+            try:
+                yield _Filling(connection)
+            finally:
+                _execute(connection, f"PRAGMA cache_size=-{CACHE_KB}")
+                _execute(connection, f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
+                # Whoever appends next would have to do it.
+                _checkpoint(connection)
+
+    def close(self) -> None:
+        """See `Tables.close`."""
+        self._datastore.close()
+
+
+class _Filling:
+    """One connection, for transactions one after the other."""
+
+    def __init__(self, connection: SideConnection) -> None:
+        self._connection = connection
+        self._transactions = 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[_Transaction]:
+        """See `Tables.transaction`."""
+        if self._transactions == FILLING_CHECKPOINT:
+            _checkpoint(self._connection)
+            self._transactions = 0
+        self._transactions += 1
+        self._connection.begin(is_writer=True)
+        try:
+            cursor = self._connection.cursor()
+            with cursor:
+                yield _Transaction(cursor)
+            self._connection.commit()
+        finally:
+            self._connection.rollback()
+
+
+class _Transaction:
+    def __init__(self, cursor: SQLiteCursor) -> None:
+        self._cursor = cursor
+
+    def execute(self, sql: str, params: Params) -> list[Row]:
+        asked = statement(sql, "?")
+        self._cursor.execute(asked.sql, asked.values(params))
+        return [tuple(row) for row in self._cursor.fetchall()]
+
+    def execute_many(self, sql: str, params: Sequence[Params]) -> None:
+        asked = statement(sql, "?")
+        self._cursor.executemany(asked.sql, [asked.values(one) for one in params])
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        self._cursor.executemany(insertion(table, tuple(columns), "?"), rows)
+
+
+def _checkpoint(connection: SideConnection) -> None:
+    """Put the log into the file, as far as no reader needs it; if it cannot be now, then later."""
+    with suppress(sqlite3.Error):
+        _execute(connection, "PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def _execute(connection: SideConnection, sql: LiteralString) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)

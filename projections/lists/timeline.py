@@ -1,0 +1,425 @@
+"""The timeline: events as people read them, newest first, found by anything that they name.
+
+    position  event                    summary
+        1207  account.seat_released@1  Holder till-1 gave its Cloud POS seat back, by portal
+        1203  account.seat_occupied@1  Holder till-1 (“Front desk”) took a Cloud POS seat, by portal
+
+The table has one row for each event and each thing that it names (`projections.lists.references`),
+so that a page costs the same however long the ledger is. It holds ids, names of events and times;
+what happened is read from the ledger. A text that may mean several things, since an account and a
+holder may bear the same id, is looked up as all of them.
+
+Who reads sees what that reader may (`Sight`): free text or not, another reseller's keys never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from string import ascii_lowercase
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from ledger.book import Book
+from ledger.catalog import Catalog
+from ledger.events import AnyEvent, Sealed
+from ledger.sealing import Texts
+from ledger.streams import key as keys
+from ledger.streams import token as tokens
+from ledger.streams.account.decisions import SubscriptionTerminated
+from ledger.streams.attempts import RedemptionRefused
+from ledger.streams.key import KEY, KeyIssued
+from ledger.streams.token import TOKEN, Token
+from projections.lists.catch_up import Caught, Projection, Write, read
+from projections.lists.references import EVERYTHING, Reference, meanings, named, seat_of
+from projections.lists.stores.tables import Params, Row, Tables, Value, to_number
+from projections.text.event_descriptions import sentence
+from projections.text.formatting import ERASED, NOT_SHOWN, Names, Opened
+
+# So many keys are looked at that show alike.
+KEYS_MAX: Final = 20
+# Kinds of things that a reseller may look its own keys and batches up by.
+_FOR_RESELLERS: Final = frozenset({"key", "masked", "batch"})
+# Kinds of those who ask for things and are named by what they asked for.
+_ACTORS: Final = frozenset({"token", "visit"})
+
+
+class Sight(NamedTuple):
+    """What a reader may see.
+
+    Attributes:
+        texts: what opens free text; None for a reader who may see none.
+        found: whether to tell why a code was not available; the portal must not learn it, lest it
+            could tell a guessed code that was redeemed from one that there never was.
+        reseller: of a reader who sees nothing but that reseller's keys and batches.
+        staffs_texts: whether to open what staff wrote: their reasons and notes, which are for
+            themselves; the portal's reader sees labels and what the portal itself said.
+    """
+
+    texts: Texts | None
+    found: bool = True
+    reseller: str | None = None
+    staffs_texts: bool = True
+
+
+class TimelineQuery(NamedTuple):
+    """Which events; None for any.
+
+    Attributes:
+        ref: what they name; None for all of the account, or of the whole ledger.
+        account: whose they are.
+        event: what happened, with or without the version of its shape.
+        actor: who asked for them.
+        start, end: recorded from the one moment on, and before the other.
+        as_of, known_at: occurred, and recorded, by then.
+    """
+
+    ref: str | None = None
+    account: str | None = None
+    event: str | None = None
+    actor: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    as_of: datetime | None = None
+    known_at: datetime | None = None
+
+
+class Entry(NamedTuple):
+    """An event as people read it.
+
+    Attributes:
+        actor_role: what the actor's token stands for; None for one that is no token.
+        data: the fact as JSON has it, free text opened, or words in its place.
+    """
+
+    event: AnyEvent
+    actor_role: str | None
+    summary: str
+    refs: list[str]
+    data: dict[str, Any]
+
+
+class TimelinePage(NamedTuple):
+    """Some entries, newest first.
+
+    Attributes:
+        next: where the next page goes on (`after`); None when there is none.
+        position: of the last event that the answer takes into account.
+    """
+
+    entries: list[Entry]
+    next: int | None
+    position: int
+
+
+def timeline(
+    book: Book,
+    tables: Tables,
+    catalog: Catalog,
+    query: TimelineQuery,
+    sight: Sight,
+    *,
+    after: int | None = None,
+    limit: int,
+) -> TimelinePage:
+    """Answer a page of the timeline, with everything recorded so far.
+
+    Args:
+        after: the `next` of the page before; None for the first.
+    """
+    refs = _looked_up(query, sight)
+    refs += _of_masked(book, tables, refs)
+    refs = _without_requests(book, tables, refs)
+    if not refs:
+        return TimelinePage([], None, book.head())
+    select, params = _select(query, [str(ref) for ref in refs], sight, after, limit + 1)
+    caught: Caught = read(book, tables, TIMELINE, select, params)
+    found = sorted({row[0] for row in caught.rows}, reverse=True)[: limit + 1]
+    shown = found[:limit]
+    following = shown[-1] if len(found) > limit else None
+    events = _events(book, shown)
+    return TimelinePage(entries(book, catalog, events, sight), following, caught.position)
+
+
+def entries(book: Book, catalog: Catalog, events: Sequence[AnyEvent], sight: Sight) -> list[Entry]:
+    """Tell events as a reader may see them, in the order given."""
+    seen = [_as_seen(event, sight) for event in events]
+    actors = _actors(book, {event.actor for event in seen})
+    names = Names(catalog, _issued(book, seen), actors, _opened(sight, seen, actors))
+    return [
+        Entry(
+            event,
+            names.actors.get(event.actor),
+            sentence(event, names),
+            _shown_refs(event),
+            _data(event, names.texts),
+        )
+        for event in seen
+    ]
+
+
+# Asking
+
+
+def _looked_up(query: TimelineQuery, sight: Sight) -> list[Reference]:
+    """Answer the references whose rows are to be read; none when there can be no rows."""
+    found = [Reference("account", query.account)] if query.account is not None else []
+    if query.ref is not None:
+        found = [_within(one, query.account) for one in meanings(query.ref)]
+    elif query.account is None:
+        return [_of_actor(query.actor) or EVERYTHING]
+    if sight.reseller is not None:
+        found = [one for one in found if one.kind in _FOR_RESELLERS]
+    return found
+
+
+def _of_actor(actor: str | None) -> Reference | None:
+    """Answer the reference that all events of an actor name; None when there is none.
+
+    A token and a visit are named by whatever they asked for. To read those rows saves passing over
+    everything that others did since. That these are the actor's remains a condition: some tell of a
+    token that somebody else made.
+    """
+    if actor is None:
+        return None
+    found = meanings(actor)[0]
+    return found if found.kind in _ACTORS and found.id == actor else None
+
+
+_ISSUED: Final = """
+    SELECT position FROM keyfold_timeline_1 WHERE ref = :ref AND event = 'key.issued'
+    ORDER BY position DESC LIMIT :limit
+"""
+
+
+def _of_masked(book: Book, tables: Tables, refs: Sequence[Reference]) -> list[Reference]:
+    """Answer the keys that a masked code may be of: what happened to them does not name it."""
+    found: list[Reference] = []
+    for ref in refs:
+        if ref.kind == "masked":
+            params: Params = {"ref": str(ref), "limit": KEYS_MAX}
+            positions = [row[0] for row in read(book, tables, TIMELINE, _ISSUED, params).rows]
+            issued = (event.fact for event in _events(book, positions))
+            found += [Reference("key", one.key) for one in issued if isinstance(one, KeyIssued)]
+    return found
+
+
+def _without_requests(book: Book, tables: Tables, refs: list[Reference]) -> list[Reference]:
+    """Leave the request out if something else bears the same id.
+
+    Callers of the API choose the ids of their requests. One that was called like an account must
+    not be shown among what happened to that.
+    """
+    things = [one for one in refs if one.kind != "request"]
+    if len(things) in (0, len(refs)):
+        return refs
+    if {one.id for one in refs if one.kind == "request"}.isdisjoint(one.id for one in things):
+        return refs
+    params: Params = {f"ref_{ascii_lowercase[n]}": str(one) for n, one in enumerate(things)}
+    parts = [f"SELECT position FROM keyfold_timeline_1 WHERE ref = :{name}" for name in params]  # noqa: S608
+    select = f"SELECT position FROM ({' UNION ALL '.join(parts)}) AS things LIMIT 1"  # noqa: S608
+    return things if read(book, tables, TIMELINE, select, params).rows else refs
+
+
+def _within(one: Reference, account: str | None) -> Reference:
+    """Answer a holder of one account, when only that one is asked about."""
+    return seat_of(account, one.id) if one.kind == "holder" and account is not None else one
+
+
+def _select(
+    query: TimelineQuery, refs: Sequence[str], sight: Sight, after: int | None, limit: int
+) -> tuple[str, Params]:
+    params: dict[str, Value] = {
+        "event": query.event and query.event.partition("@")[0],
+        "actor": query.actor,
+        "reseller": sight.reseller,
+        "starts": to_number(query.start),
+        "ends": to_number(query.end),
+        "as_of": to_number(query.as_of),
+        "known_at": to_number(query.known_at),
+        "account": f"account:{query.account}",
+        "after": after,
+        "limit": limit,
+    }
+    conditions = " AND ".join(["", *_conditions(query, sight, after)])
+    parts = []
+    for number, ref in enumerate(refs):
+        name = f"ref_{ascii_lowercase[number]}"
+        params[name] = ref
+        # Each reads its own range of the primary key, backwards, and no more of it than the page.
+        parts.append(
+            "SELECT * FROM (SELECT timeline.position FROM keyfold_timeline_1 AS timeline"  # noqa: S608
+            f" WHERE timeline.ref = :{name}{conditions}"
+            f" ORDER BY timeline.position DESC LIMIT :limit) AS of_{name}"
+        )
+    return " UNION ALL ".join(parts), params
+
+
+def _conditions(query: TimelineQuery, sight: Sight, after: int | None) -> Iterator[str]:
+    for wanted, condition in (
+        (query.event, "timeline.event = :event"),
+        (query.actor, "timeline.actor = :actor"),
+        (sight.reseller, "timeline.reseller = :reseller"),
+        (query.start, "timeline.recorded_at >= :starts"),
+        (query.end, "timeline.recorded_at < :ends"),
+        (query.as_of, "timeline.occurred_at <= :as_of"),
+        (query.known_at, "timeline.recorded_at <= :known_at"),
+        (after, "timeline.position < :after"),
+    ):
+        if wanted is not None:
+            yield condition
+    if query.account is not None and query.ref is not None:
+        yield (
+            "EXISTS (SELECT 1 FROM keyfold_timeline_1 AS whose"
+            " WHERE whose.ref = :account AND whose.position = timeline.position)"
+        )
+
+
+def _events(book: Book, positions: Sequence[int]) -> list[AnyEvent]:
+    """Answer the events at some positions, newest first."""
+    return book.events_at(positions)[::-1]
+
+
+# Telling
+
+
+def _as_seen(event: AnyEvent, sight: Sight) -> AnyEvent:
+    """Answer an event without what its reader must not learn."""
+    fact = event.fact
+    if sight.found or not isinstance(fact, RedemptionRefused) or fact.found is None:
+        return event
+    hidden = msgspec.structs.replace(fact, found=NOT_SHOWN, key_version=None)
+    return msgspec.structs.replace(event, fact=hidden)
+
+
+def _issued(book: Book, events: Iterable[AnyEvent]) -> dict[str, KeyIssued]:
+    """Answer the keys that the events are about, as they were issued."""
+    wanted: set[str] = set()
+    for event in events:
+        fact = event.fact
+        if event.stream.startswith("key-"):
+            wanted.add(keys.stream_id(event.stream.replace("key-", "key_", 1)))
+            wanted |= {keys.stream_id(id) for id in _others(event)}
+        elif isinstance(fact, SubscriptionTerminated):
+            wanted.add(fact.subscription.removeprefix("kfsub_"))
+    loaded = book.load_many(KEY, sorted(wanted)) if wanted else {}
+    return {one.state.issued.key: one.state.issued for one in loaded.values() if one.state}
+
+
+def _others(event: AnyEvent) -> list[str]:
+    named = (getattr(event.fact, field, None) for field in ("replaces", "replaced_by"))
+    return [id for id in named if isinstance(id, str)]
+
+
+def _actors(book: Book, ids: Iterable[str]) -> dict[str, str]:
+    wanted = [(TOKEN, tokens.stream_id(id)) for id in sorted(ids) if id.startswith("kft_")]
+    loaded = book.load_all(*wanted) if wanted else ()
+    known: Iterator[Token] = (one.state for one in loaded if one.state is not None)
+    return {
+        token.id: f"reseller {token.reseller}" if token.reseller else token.role for token in known
+    }
+
+
+def _opened(sight: Sight, events: Iterable[AnyEvent], actors: Mapping[str, str]) -> Opened:
+    if sight.texts is None:
+        return None
+    sealed: list[Sealed] = []
+    hidden: dict[Sealed, str] = {}
+    for event in events:
+        is_staffs = not sight.staffs_texts and not _is_portals(event.actor, actors)
+        for name, one in _sealed(event):
+            if is_staffs and name != "label":
+                hidden[one] = NOT_SHOWN
+            else:
+                sealed.append(one)
+    opened = zip(sealed, sight.texts.open_all(sealed), strict=True)
+    return hidden | {one: text for one, text in opened if text is not None}
+
+
+def _is_portals(actor: str, actors: Mapping[str, str]) -> bool:
+    """Tell whether the portal asked for something, or one of its customers on the pages."""
+    return actor.startswith("kfp_") or actors.get(actor) == "portal"
+
+
+def _sealed(event: AnyEvent) -> list[tuple[str, Sealed]]:
+    values = ((name, getattr(event.fact, name)) for name in type(event.fact).__struct_fields__)
+    return [(name, value) for name, value in values if isinstance(value, Sealed)]
+
+
+def _shown_refs(event: AnyEvent) -> list[str]:
+    """Answer what else may be looked up; the holder of one account is the holder, for readers."""
+    found = (text.partition(":") for text in named(event))
+    return list(dict.fromkeys(id for kind, _, id in found if kind != "seat"))
+
+
+def _data(event: AnyEvent, opened: Opened) -> dict[str, Any]:
+    fact = event.fact
+    data: dict[str, Any] = {}
+    for name in type(fact).__struct_fields__:
+        value = getattr(fact, name)
+        if isinstance(value, Sealed):
+            data[name] = _text(value, opened)
+        else:
+            data[name] = msgspec.to_builtins(value, builtin_types=(datetime,))
+    return data
+
+
+def _text(sealed: Sealed, opened: Opened) -> str:
+    return NOT_SHOWN if opened is None else opened.get(sealed, ERASED)
+
+
+# Filling
+
+# A later event of a key or a batch does not say whose it is: the one that issued it did.
+_INSERT_OWNED = """
+    INSERT INTO keyfold_timeline_1 (
+        ref, position, event, actor, reseller, recorded_at, occurred_at
+    ) VALUES (
+        :ref, :position, :event, :actor, (
+            SELECT issued.reseller FROM keyfold_timeline_1 AS issued
+            WHERE issued.ref = :owner AND issued.position < :position
+            AND issued.reseller IS NOT NULL ORDER BY issued.position LIMIT 1
+        ), :recorded_at, :occurred_at
+    )
+"""
+_ALL = str(EVERYTHING)
+
+
+def _write(event: AnyEvent) -> list[Row] | Write:
+    refs = named(event)
+    owner = refs[0]
+    refs.append(_ALL)
+    name, actor, position = _event(event.name), event.actor, event.position
+    occurred_at = recorded_at = to_number(event.recorded_at)
+    if event.occurred_at != event.recorded_at:
+        occurred_at = to_number(event.occurred_at)
+    reseller = None
+    if event.stream.startswith(("key-", "batch-")):
+        reseller = getattr(event.fact, "reseller", None)
+        if reseller is None:
+            row: Params = {
+                "position": position,
+                "event": name,
+                "actor": actor,
+                "owner": owner,
+                "recorded_at": recorded_at,
+                "occurred_at": occurred_at,
+            }
+            return Write(_INSERT_OWNED, [{**row, "ref": ref} for ref in refs])
+    return [(ref, position, name, actor, reseller, recorded_at, occurred_at) for ref in refs]
+
+
+@cache
+def _event(name: str) -> str:
+    return name.partition("@")[0]
+
+
+TIMELINE: Final = Projection(
+    name="timeline@1",
+    table="keyfold_timeline_1",
+    columns=("ref", "position", "event", "actor", "reseller", "recorded_at", "occurred_at"),
+    write=_write,
+    key=("ref", "position"),
+)

@@ -1,0 +1,307 @@
+"""An event as one sentence that a person understands.
+
+    Key POS-••••-••••-7K2M redeemed: 5 Cloud POS seats until 21 Nov 2027, by portal
+    Holder till-3 refused a Cloud POS seat: No seat is free (2 of 2 taken), by portal
+    Key POS-••••-••••-7K2M revoked, by admin: “Ordered one too many”
+
+What happened first, then who did it, then in their own words why, for readers who may see that.
+Products go by their names of the catalog; codes are masked, whoever reads.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from ledger.events import AnyEvent, Fact, Sealed
+from ledger.months import add_months
+from ledger.streams.account.decisions import (
+    AccountErased,
+    SeatOccupied,
+    SeatRelabelled,
+    SeatReleased,
+    SubscriptionActivated,
+    SubscriptionKeyReissued,
+    SubscriptionTerminated,
+)
+from ledger.streams.attempts import (
+    BlockLifted,
+    RedemptionAccepted,
+    RedemptionRefused,
+    SeatRefused,
+)
+from ledger.streams.batch import CodesRevealed, KeysImported, KeysIssued
+from ledger.streams.console_session import ConsoleSessionEnded, ConsoleSessionOpened
+from ledger.streams.key import KeyIssued, KeyRedeemed, KeyReissued, KeyRevoked
+from ledger.streams.portal_access import PortalSessionsEnded
+from ledger.streams.portal_session import (
+    PortalLinkMade,
+    PortalSessionEnded,
+    PortalSessionOpened,
+)
+from ledger.streams.request import RedemptionAnswered
+from ledger.streams.session import TryAccepted, TryFailed
+from ledger.streams.sign_ins import ConsoleSignInRefused
+from ledger.streams.signing_keys import SigningKeysRotated
+from ledger.streams.stripe_object import StripeObjectOwned
+from ledger.streams.token import TokenCreated, TokenRevoked
+from ledger.stripe.facts import (
+    StripeCustomerLinked,
+    StripeCustomerUnlinked,
+    StripeSubscriptionGivenUp,
+)
+from projections.text.formatting import (
+    NOT_SHOWN,
+    Names,
+    a_seat,
+    about,
+    counted,
+    day,
+    minute,
+    place,
+    quoted,
+    seats,
+    title,
+    who,
+)
+from projections.text.stripe_descriptions import stripe_sentence
+
+# What is recorded so much after it happened was learnt late.
+LATE: Final = timedelta(minutes=5)
+
+_FOUND: Final = {
+    "unknown": "there is no such key",
+    "redeemed": "it is redeemed already",
+    "revoked": "it was revoked",
+    "lapsed": "it was not redeemed in time",
+    NOT_SHOWN: "",
+}
+
+
+def sentence(event: AnyEvent, names: Names) -> str:
+    """Tell an event in one sentence."""
+    said = f"{_what(event, names)}, by {who(names.actors, event.actor)}"
+    late = event.recorded_at - event.occurred_at
+    if late >= LATE:
+        said += f"; true since {minute(event.occurred_at)}, learnt {about(late)} later"
+    why = quoted(names.texts, _why(event.fact))
+    return f"{said}: {why}" if why else said
+
+
+def refused_key(fact: RedemptionRefused) -> str:
+    """Tell why a code was refused, as much as the fact says of it."""
+    found = _FOUND.get(fact.found or "", fact.found)
+    return f"{title(fact.refusal)} ({found})" if found else title(fact.refusal)
+
+
+def refused_seat(fact: SeatRefused, names: Names) -> str:
+    """Tell why a seat was refused."""
+    if fact.refusal == "holder_in_other_tier":
+        sits_in = place(names.catalog, fact.product, fact.sits_in)
+        return f"{title(fact.refusal)} (it sits in {sits_in})"
+    return f"{title(fact.refusal)} ({fact.used} of {fact.seats} taken)"
+
+
+def key_by_id(names: Names, id: str) -> str:
+    """Answer a key's masked code; the id of one that is not known stands for itself."""
+    known = names.keys.get(id)
+    return known.masked if known else id
+
+
+def _what(event: AnyEvent, names: Names) -> str:
+    kind, _, id = event.stream.partition("-")
+    match kind:
+        case "key":
+            return _of_key(event, f"key_{id}", names)
+        case "batch":
+            return _of_batch(event.fact, f"bat_{id}", names)
+        case "account":
+            return _of_account(event, names)
+        case "attempts" | "session":
+            return _of_attempts(event.fact, names)
+        case _:
+            return _of_access(event.fact, event.stream, names)
+
+
+def _why(fact: Fact) -> Sealed | None:
+    match fact:
+        case KeysIssued(note=why):
+            return why
+        case (
+            CodesRevealed(reason=why) | KeyRevoked(reason=why) | KeyReissued(reason=why)
+            | SubscriptionTerminated(reason=why) | AccountErased(reason=why)
+            | SeatReleased(reason=why) | StripeCustomerLinked(reason=why)
+            | StripeCustomerUnlinked(reason=why) | StripeSubscriptionGivenUp(reason=why)
+            | StripeObjectOwned(reason=why)
+            | TokenCreated(reason=why) | TokenRevoked(reason=why) | PortalSessionsEnded(reason=why)
+            | BlockLifted(reason=why)
+        ):  # fmt: skip
+            return why
+    return None
+
+
+# Keys
+
+
+def _of_key(event: AnyEvent, id: str, names: Names) -> str:
+    fact, key = event.fact, f"Key {key_by_id(names, id)}"
+    issued = names.keys.get(id)
+    match fact:
+        case KeyIssued():
+            what = f"{_gives(fact, names)} for {counted(fact.months, 'month')}"
+            if fact.replaces:
+                return f"{key} given in place of {key_by_id(names, fact.replaces)}: {what}"
+            until = f", to be redeemed before {minute(fact.redeem_by)}" if fact.redeem_by else ""
+            return f"{key} issued to {fact.reseller}: {what}{until}"
+        case KeyRedeemed(account=account, redeemed_at=None):
+            if issued is None:
+                return f"{key} redeemed on account {account}"
+            until = day(add_months(event.occurred_at, issued.months))
+            return f"{key} redeemed on account {account}: {_gives(issued, names)} until {until}"
+        case KeyRedeemed(account=account):
+            return f"{key} took over the subscription of account {account}"
+        case KeyRevoked():
+            return f"{key} revoked"
+        case KeyReissued(replaced_by=successor):
+            return f"{key} replaced by {key_by_id(names, successor)}: the old code works no more"
+    return type(fact).__name__
+
+
+def _gives(issued: KeyIssued, names: Names) -> str:
+    return seats(names.catalog, issued.seats, issued.product, issued.tier)
+
+
+def _of_batch(fact: Fact, batch: str, names: Names) -> str:
+    match fact:
+        case KeysIssued():
+            each = seats(names.catalog, fact.seats, fact.product, fact.tier)
+            keys, months = counted(fact.count, "key"), counted(fact.months, "month")
+            return f"{keys} issued to {fact.reseller}: {each} for {months} each"
+        case KeysImported(count=count):
+            return f"{counted(count, 'code')} issued elsewhere taken in as batch {batch}"
+        case CodesRevealed(key=str(key)):
+            return f"Code of key {key_by_id(names, key)} shown again"
+        case CodesRevealed():
+            return f"Codes of batch {batch} shown again"
+    return type(fact).__name__
+
+
+# Accounts
+
+
+def _of_account(event: AnyEvent, names: Names) -> str:
+    fact = event.fact
+    match fact:
+        case SubscriptionActivated():
+            given = seats(names.catalog, fact.seats, fact.product, fact.tier)
+            return f"Key {fact.masked} redeemed: {given} until {day(fact.expires_at)}"
+        case SubscriptionKeyReissued(masked=masked):
+            return f"Subscription goes on under the new code {masked}"
+        case SubscriptionTerminated(subscription=subscription):
+            return _terminated(subscription, names)
+        case SeatOccupied():
+            taken = a_seat(names.catalog, fact.product, fact.tier)
+            return f"{_holder(fact, names)} took {taken}"
+        case SeatRelabelled(label=None):
+            return f"Holder {fact.holder} has no label any more"
+        case SeatRelabelled():
+            label = quoted(names.texts, fact.label) or "another label"
+            return f"Holder {fact.holder} is now known as {label}"
+        case SeatReleased():
+            at = place(names.catalog, fact.product, fact.tier)
+            return f"Holder {fact.holder} gave its {at} seat back"
+        case AccountErased(texts=texts):
+            return f"Free text of the account erased, for ever: {counted(texts, 'text')}"
+    return stripe_sentence(fact, names.catalog)
+
+
+def _holder(fact: SeatOccupied, names: Names) -> str:
+    label = quoted(names.texts, fact.label)
+    return f"Holder {fact.holder} ({label.strip('()')})" if label else f"Holder {fact.holder}"
+
+
+def _terminated(subscription: str, names: Names) -> str:
+    # A subscription of a key bears the digest of the key that first gave it.
+    key = names.keys.get(subscription.replace("kfsub_", "key_", 1))
+    if key is None:
+        return f"Subscription {subscription} terminated before its time"
+    return (
+        f"Subscription of key {key.masked} terminated before its time: {_gives(key, names)} ended"
+    )
+
+
+def _of_attempts(fact: Fact, names: Names) -> str:
+    match fact:
+        case RedemptionRefused():
+            code = f"Key {fact.masked}" if fact.masked else "A text that is no code"
+            tried = "redeemed" if fact.consuming else "tried"
+            return f"{code} could not be {tried}: {refused_key(fact)}; session {fact.session}"
+        case SeatRefused():
+            wanted = a_seat(names.catalog, fact.product, fact.tier)
+            return f"Holder {fact.holder} refused {wanted}: {refused_seat(fact, names)}"
+        case RedemptionAccepted():
+            return f"A try in session {fact.session} was right after others had failed"
+        case BlockLifted():
+            return "Tries of codes let go on: what had failed before counts no more"
+        case TryFailed():
+            tries = counted(fact.failures, "try", "tries")
+            return f"A session's failed tries counted, over all accounts: {tries}"
+        case TryAccepted():
+            return "A session's try was right after others had failed"
+    return type(fact).__name__
+
+
+# Access
+
+
+def _of_access(fact: Fact, stream: str, names: Names) -> str:
+    match fact:
+        case TokenCreated():
+            bound = f" of {fact.reseller}" if fact.reseller else ""
+            until = f" until {minute(fact.expires_at)}" if fact.expires_at else ""
+            return f"Access given: token {fact.token} of role {fact.role}{bound}{until}"
+        case TokenRevoked():
+            return f"Access taken back: token {stream.replace('token-', 'kft_', 1)}"
+        case RedemptionAnswered(refusal=str() as refusal):
+            return f"A redemption that may be repeated was refused: {title(refusal)}"
+        case RedemptionAnswered(account=account):
+            return f"A redemption that may be repeated was carried out on account {account}"
+    return _of_sessions(fact) or stripe_sentence(fact, names.catalog)
+
+
+def _of_sessions(fact: Fact) -> str | None:
+    match fact:
+        case PortalSessionOpened():
+            return f"Hosted pages of account {fact.account} opened until {minute(fact.expires_at)}"
+        case PortalLinkMade():
+            until = minute(fact.expires_at)
+            return f"Link to the hosted pages of account {fact.account} made, valid until {until}"
+        case PortalSessionEnded():
+            return f"Hosted pages of account {fact.account} left"
+        case PortalSessionsEnded():
+            return f"All sessions on the hosted pages of account {fact.account} ended"
+        case ConsoleSessionOpened():
+            return (
+                f"Signed in at the console with token {fact.token}, until {minute(fact.expires_at)}"
+            )
+        case ConsoleSessionEnded():
+            return f"Signed out at the console, of token {fact.token}"
+        case ConsoleSignInRefused():
+            return _refused_sign_in(fact)
+        case SigningKeysRotated():
+            old = "the last one is" if fact.keep_previous else "none before it is"
+            return f"Links and cookies are signed with a new key; {old} still taken"
+    return None
+
+
+_SIGN_IN_PROBLEMS: Final = {
+    "unknown_token": "nobody's token",
+    "revoked_token": "a revoked token",
+    "expired_token": "an expired token",
+    "portal_token": "a token of role portal",
+}
+
+
+def _refused_sign_in(fact: ConsoleSignInRefused) -> str:
+    which = f" ({fact.token})" if fact.token else ""
+    return f"Sign-in at the console refused: {_SIGN_IN_PROBLEMS[fact.problem]}{which}"

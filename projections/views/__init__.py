@@ -1,0 +1,1 @@
+"""Questions about one account, folded from its events."""

@@ -1,0 +1,330 @@
+"""What became different between two moments of an account, and which events did it.
+
+    2026-03-01 … 2026-09-01
+      Key POS-••••-••••-AAAA expired: 5 Cloud POS seats                       because of position 12
+      Holder till-3 may work no more: more hold seats than there are          because of position 12
+      Cloud POS: seats 8 → 3, over 0 → 1                                      because of position 12
+
+An account at a moment is drawn as a *picture*: each subscription, each taken seat and each pool by
+itself. A difference is one of these things that is not what it was; the picture of the one moment
+with all differences applied is that of the other. What only time did is put down to the event that
+said when it would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from ledger.book import Book
+from ledger.catalog import Catalog
+from ledger.events import AnyEvent
+from ledger.streams.account.decisions import ACCOUNT, AccountErased, SeatOccupied, SeatReleased
+from ledger.streams.account.state import Account
+from ledger.stripe.facts import StripePricesMapped, StripeSubscriptionReported
+from ledger.stripe.subscriptions import StripeSubscription, subscription_id
+from projections.text.formatting import a_seat, day, place
+from projections.text.formatting import seats as so_many
+from projections.views.account_at import AccountAt, Moment
+from projections.views.seats import seats
+
+# A thing's kind and what it is known by; and what there is to know of it.
+Thing = tuple[str, ...]
+Fields = dict[str, Any]
+Picture = Mapping[Thing, Fields]
+
+
+class Difference(NamedTuple):
+    """A thing that is not what it was.
+
+    Attributes:
+        thing: `subscription`, its id, product and tier; `seat`, product and holder; or `pool`,
+            product and tier. A tier that there is not is an empty text.
+        was, now: what there is to know of it; None when there was no such thing.
+        positions: of the events that did it, in order.
+    """
+
+    thing: Thing
+    was: Fields | None
+    now: Fields | None
+    summary: str
+    positions: list[int]
+
+
+class Diff(NamedTuple):
+    account: str
+    start: datetime
+    end: datetime
+    known_at: datetime
+    position: int
+    version: int
+    differences: list[Difference]
+
+
+def diff(
+    book: Book,
+    id: str,
+    catalog: Catalog,
+    start: datetime,
+    end: datetime | None,
+    *,
+    now: datetime,
+    known_at: datetime | None = None,
+) -> Diff:
+    """Answer what is different at `end` from what was at `start`.
+
+    Args:
+        end: now, if left out; a later moment shows what will be if nothing more happens.
+        known_at: use only what had been recorded by then.
+    """
+    head, events = book.history(ACCOUNT, id)
+    before, after = Moment(now, start, known_at), Moment(now, end, known_at)
+    was, is_ = (_at(id, events, moment, head) for moment in (before, after))
+    changed = [event for event in events if before.covers(event) != after.covers(event)]
+    found = differences(was, is_, changed, catalog)
+    return Diff(id, start, end or now, known_at or now, head, len(events), found)
+
+
+def picture(asked: AccountAt, catalog: Catalog) -> Picture:
+    """Draw an account at a moment."""
+    found = dict(_subscriptions(asked.account, asked.moment.at))
+    view = seats(asked, catalog)
+    for seat in view.seats:
+        fields = seat._asdict()
+        found["seat", fields.pop("product"), fields.pop("holder")] = fields
+    for total in view.totals:
+        if total.seats or total.used:
+            standing = {"seats": total.seats, "used": total.used, "over": total.over}
+            found["pool", total.product, total.tier or ""] = standing
+    return found
+
+
+def applied(was: Picture, differences: Iterable[Difference]) -> Picture:
+    """Answer the picture that differences make of another."""
+    now = dict(was)
+    for one in differences:
+        if one.now is None:
+            del now[one.thing]
+        else:
+            now[one.thing] = one.now
+    return now
+
+
+def differences(
+    was: AccountAt, is_: AccountAt, changed: list[AnyEvent], catalog: Catalog
+) -> list[Difference]:
+    """Answer what is different between an account at two moments.
+
+    Args:
+        changed: the events that count at the one moment, and not at the other.
+    """
+    before, after = picture(was, catalog), picture(is_, catalog)
+    things = [thing for thing in {**after, **before} if before.get(thing) != after.get(thing)]
+    causes = _Causes(is_.account, was.account, changed, things)
+    order = {"subscription": 0, "seat": 1, "pool": 2}
+    return [
+        Difference(
+            thing,
+            before.get(thing),
+            after.get(thing),
+            _told(thing, before.get(thing), after.get(thing), catalog),
+            causes.of(thing, before.get(thing), after.get(thing)),
+        )
+        for thing in sorted(things, key=lambda thing: (order[thing[0]], thing))
+    ]
+
+
+# Drawing
+
+
+def _at(id: str, events: list[AnyEvent], moment: Moment, head: int) -> AccountAt:
+    account = ACCOUNT.fold(ACCOUNT.initial, filter(moment.covers, events))
+    return AccountAt(id, account, moment, head, len(events))
+
+
+def _subscriptions(account: Account, at: datetime) -> Iterator[tuple[Thing, Fields]]:
+    for one in account.subscriptions.values():
+        yield (
+            ("subscription", one.id, one.product, one.tier or ""),
+            {
+                "seats": one.seats,
+                "source": "activation_key",
+                "known_by": one.masked,
+                "status": one.status(at),
+                "gives": one.status(at) == "active",
+                "started_at": one.started_at,
+                "expires_at": one.expires_at,
+            },
+        )
+    for stripe in account.stripe.subscriptions.values():
+        yield from _of_stripe(account, stripe, at)
+
+
+def _of_stripe(
+    account: Account, one: StripeSubscription, at: datetime
+) -> Iterator[tuple[Thing, Fields]]:
+    giving = {(row.product, row.tier) for row in one.provides(account.stripe.mapped, at)}
+    for row in one.rows(account.stripe.mapped):
+        yield (
+            ("subscription", one.subscription, row.product, row.tier or ""),
+            {
+                "seats": row.seats,
+                "source": "stripe",
+                "known_by": one.id,
+                "status": one.status(at, row),
+                "gives": (row.product, row.tier) in giving,
+                "started_at": one.started_at,
+                "expires_at": row.expires_at,
+            },
+        )
+
+
+# Causes
+
+
+class _Causes:
+    """Which events made which thing different."""
+
+    def __init__(
+        self, now: Account, was: Account, changed: list[AnyEvent], things: list[Thing]
+    ) -> None:
+        self._began = _began(was) | _began(now)
+        self._changed = changed
+        self._things = things
+
+    def of(self, thing: Thing, was: Fields | None, now: Fields | None) -> list[int]:
+        kind, *_ = thing
+        if kind == "subscription":
+            found = self._of_subscription(thing)
+        elif kind == "pool":
+            found = self._of_pool(thing[1], thing[2])
+        else:
+            found = self._of_seat(thing, was, now)
+        return sorted(found)
+
+    def _of_subscription(self, thing: Thing) -> set[int]:
+        found = {e.position for e in self._changed if thing[1] in _subscriptions_of(e)}
+        mapped = {e.position for e in self._changed if isinstance(e.fact, StripePricesMapped)}
+        # Time alone has changed it: as the event said that began it.
+        return found or mapped or {self._began[thing[1]]}
+
+    def _of_seat(self, thing: Thing, was: Fields | None, now: Fields | None) -> set[int]:
+        _, product, holder = thing
+        own = {
+            event.position
+            for event in self._changed
+            if getattr(event.fact, "holder", None) == holder
+            and getattr(event.fact, "product", None) == product
+        }
+        if was is None or now is None:
+            return own
+        if was["label"] != now["label"]:
+            own |= {e.position for e in self._changed if isinstance(e.fact, AccountErased)}
+        derived = ("licensed", "subscription", "reason")
+        if any(was[name] != now[name] for name in derived):
+            own |= self._of_pool(product, now["tier"] or "")
+        return own
+
+    def _of_pool(self, product: str, tier: str) -> set[int]:
+        rows = [
+            thing
+            for thing in self._things
+            if thing[0] == "subscription" and thing[2:] == (product, tier)
+        ]
+        sat = {
+            event.position
+            for event in self._changed
+            if isinstance(event.fact, SeatOccupied | SeatReleased)
+            and (event.fact.product, event.fact.tier or "") == (product, tier)
+        }
+        return sat.union(*(self._of_subscription(row) for row in rows))
+
+
+def _began(account: Account) -> dict[str, int]:
+    keyed = {one.id: one.position for one in account.subscriptions.values()}
+    stripe = {one.subscription: one.position for one in account.stripe.subscriptions.values()}
+    return keyed | stripe
+
+
+def _subscriptions_of(event: AnyEvent) -> set[str]:
+    """Answer which subscriptions of ours an event is about."""
+    if isinstance(event.fact, StripeSubscriptionReported):
+        return {subscription_id(event.fact.stripe_subscription)}
+    named = getattr(event.fact, "subscription", None)
+    return {named} if isinstance(named, str) else set()
+
+
+# Telling
+
+
+def _told(thing: Thing, was: Fields | None, now: Fields | None, catalog: Catalog) -> str:
+    kind, *names = thing
+    match kind:
+        case "subscription":
+            return _of_row(names[1], names[2] or None, was, now, catalog)
+        case "seat":
+            return _of_holder(names[0], names[1], was, now, catalog)
+        case _:
+            return _of_standing(place(catalog, names[0], names[1] or None), was, now)
+
+
+def _of_row(
+    product: str, tier: str | None, was: Fields | None, now: Fields | None, catalog: Catalog
+) -> str:
+    fields = now or was or {}
+    kind = "Key" if fields["source"] == "activation_key" else "Stripe subscription"
+    name = f"{kind} {fields['known_by']}"
+    given = so_many(catalog, fields["seats"], product, tier)
+    until = f" until {day(fields['expires_at'])}" if fields["expires_at"] else ""
+    if was is None:
+        gives = "gives" if fields["gives"] else f"is {fields['status']}:"
+        return f"{name} {gives} {given}{until}"
+    if now is None:
+        return f"{name} gives no {place(catalog, product, tier)} seats any more"
+    if was["status"] != now["status"]:
+        return f"{name} is {now['status']}, was {was['status']}: {given}"
+    return f"{name}: {_changes(was, now, ('seats', 'known_by', 'expires_at', 'gives'))}"
+
+
+def _of_holder(
+    product: str, holder: str, was: Fields | None, now: Fields | None, catalog: Catalog
+) -> str:
+    tier = (now or was or {})["tier"]
+    at = place(catalog, product, tier)
+    if was is None:
+        may = "" if now and now["licensed"] else ", and may not work"
+        return f"Holder {holder} has {a_seat(catalog, product, tier)}{may}"
+    if now is None:
+        return f"Holder {holder} has no {at} seat any more"
+    if was["licensed"] != now["licensed"]:
+        if now["licensed"]:
+            return f"Holder {holder} may work again in {at}"
+        return f"Holder {holder} may not work any more in {at}: {UNLICENSED[now['reason']]}"
+    changed = _changes(was, now, ("tier", "occupied_at", "subscription", "reason"))
+    return f"Holder {holder} in {at}: {changed or 'another label'}"
+
+
+UNLICENSED = {
+    "over": "more hold seats than there are, and it came late",
+    "no_active_subscription": "nothing active provides seats",
+}
+
+
+def _of_standing(at: str, was: Fields | None, now: Fields | None) -> str:
+    none = {"seats": 0, "used": 0, "over": 0}
+    return f"{at}: {_changes(was or none, now or none, tuple(none))}"
+
+
+def _changes(was: Fields, now: Fields, names: tuple[str, ...]) -> str:
+    return ", ".join(
+        f"{name.replace('_', ' ')} {_short(was[name])} → {_short(now[name])}"
+        for name in names
+        if was[name] != now[name]
+    )
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, datetime):
+        return day(value)
+    return "none" if value is None else str(value)

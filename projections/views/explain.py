@@ -1,0 +1,306 @@
+"""Why may this holder work, or not? The rule that decided, what it read, and what would help.
+
+    Holder till-6 may not work: 6 hold 2 Cloud POS seats, and it came in 6th.
+      rule    over
+      facts   Key POS-••••-••••-BBBB gives 2 Cloud POS seats until 24 May 2027
+              Key POS-••••-••••-AAAA gave 5 Cloud POS seats until it expired on 9 Nov 2026
+      mend    It may work again once there are 4 more seats …
+
+The last that happened to the holder counts: a refusal after its last coming and going, or how it
+sits. `projections.views.explain_code` does the same for a code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from ledger.book import Book
+from ledger.catalog import Catalog
+from ledger.events import AnyEvent
+from ledger.pool import Filled
+from ledger.streams.account.decisions import ACCOUNT, SeatOccupied, SeatReleased
+from ledger.streams.account.state import Account, Seat
+from ledger.streams.attempts import ATTEMPTS, SeatRefused
+from projections.text.formatting import a_seat, counted, minute, place, title
+from projections.views.account_at import AccountAt, Moment
+from projections.views.seat_sources import Provided, earlier, giving, next_loss
+
+HOLDERS_MAX: Final = 20
+
+
+class Explanation(NamedTuple):
+    """Why something is as it is.
+
+    Attributes:
+        answer: in a sentence or two.
+        rule: what decided, e.g. `over` or `key_revoked`.
+        code: of the refusal, or the reason that a seat is not licensed; None when all is well.
+        facts: what the rule read, each a sentence.
+        positions: of the events that made these facts, in order.
+        mend: what would make it work; None when nothing is needed.
+    """
+
+    account: str
+    moment: Moment
+    position: int
+    version: int
+    answer: str
+    rule: str
+    code: str | None
+    facts: list[str]
+    positions: list[int]
+    mend: str | None
+
+
+class Because(NamedTuple):
+    """An explanation's own part."""
+
+    answer: str
+    rule: str
+    code: str | None
+    facts: Sequence[str]
+    positions: Iterable[int]
+    mend: str | None
+
+
+def explain_holder(
+    book: Book, id: str, moment: Moment, catalog: Catalog, product: str, holder: str
+) -> Explanation:
+    """Explain why a holder may work, may not, was refused a seat, or has none."""
+    asked, events = read_account(book, id, moment)
+    tries = read_tries(book, id, asked.moment)
+    mine = [e for e in events if _is(e.fact, product, holder, SeatOccupied, SeatReleased)]
+    refused = [e for e in tries if _is(e.fact, product, holder, SeatRefused)]
+    last = max((e.position for e in mine), default=0)
+    seat = asked.account.seat(product, holder)
+    of = _Holder(asked, events, catalog, product, holder)
+    if refused and refused[-1].position > last:
+        because = of.refused(refused[-1], seat)
+    elif seat is not None:
+        because = of.sitting(seat)
+    else:
+        because = of.gone(mine)
+    return explained(asked, because)
+
+
+def explained(asked: AccountAt, because: Because) -> Explanation:
+    """Put an explanation together; one about the future says so."""
+    answer = because.answer
+    if asked.moment.at > asked.moment.now:
+        answer = f"On {minute(asked.moment.at)}, if nothing more happens: {answer}"
+    return Explanation(
+        asked.id,
+        asked.moment,
+        asked.position,
+        asked.version,
+        answer,
+        because.rule,
+        because.code,
+        list(because.facts),
+        sorted(set(because.positions)),
+        because.mend,
+    )
+
+
+def read_account(book: Book, id: str, moment: Moment) -> tuple[AccountAt, list[AnyEvent]]:
+    """Answer an account at a moment, and the events that count at it."""
+    head, events = book.history(ACCOUNT, id)
+    covered = [event for event in events if moment.covers(event)]
+    account = ACCOUNT.fold(ACCOUNT.initial, covered)
+    return AccountAt(id, account, moment, head, len(events)), covered
+
+
+def read_tries(book: Book, id: str, moment: Moment) -> list[AnyEvent]:
+    """Answer what an account had tried and was refused, in order."""
+    _, events = book.history(ATTEMPTS, id)
+    return [event for event in events if moment.covers(event)]
+
+
+class _Holder:
+    """One holder of one product, and what there is to say of it."""
+
+    def __init__(
+        self,
+        asked: AccountAt,
+        events: list[AnyEvent],
+        catalog: Catalog,
+        product: str,
+        holder: str,
+    ) -> None:
+        self._asked = asked
+        self._account = asked.account
+        self._at = asked.moment.at
+        self._events = events
+        self._catalog = catalog
+        self._product = product
+        self._holder = holder
+
+    # Refused
+
+    def refused(self, event: AnyEvent, seat: Seat | None) -> Because:
+        fact = event.fact
+        assert isinstance(fact, SeatRefused)
+        wanted = a_seat(self._catalog, self._product, fact.tier)
+        when = minute(event.occurred_at)
+        begun = f"Holder {self._holder} was refused {wanted} on {when}: {title(fact.refusal)}"
+        if seat is not None:
+            return self._refused_beside(event, fact, seat, begun)
+        if fact.refusal == "holder_in_other_tier":
+            return self._left_since(event, fact, begun)
+        # As it was decided on: the account's stream as it stood then.
+        then = [e for e in self._events if e.version <= fact.account_version]
+        account = ACCOUNT.fold(ACCOUNT.initial, then)
+        rows = self._rows(account, fact.tier, event.occurred_at)
+        holders = account.holders(self._product, fact.tier)
+        answer = f"{begun}, since {fact.used} of {fact.seats} seats were taken."
+        room = self._pool(fact.tier).has_room
+        if room:
+            answer += " One is free now."
+        return Because(
+            answer,
+            fact.refusal,
+            fact.refusal,
+            [*(row.sentence for row in rows), *self._sitters(holders)],
+            [event.position, *_positions(rows), *(one.position for one in holders)],
+            "Let it take a seat: one is free now." if room else self._more_seats(fact.tier, 1),
+        )
+
+    def _refused_beside(
+        self, event: AnyEvent, fact: SeatRefused, seat: Seat, begun: str
+    ) -> Because:
+        sits = self.sitting(seat)
+        there = place(self._catalog, self._product, seat.tier)
+        return Because(
+            f"{begun}: it sits in {there}. {sits.answer}",
+            fact.refusal,
+            fact.refusal,
+            [f"Holder {self._holder} took its seat on {minute(seat.occupied_at)}", *sits.facts],
+            [event.position, seat.position, *sits.positions],
+            f"Give its {there} seat back first; then it can take another.",
+        )
+
+    def _left_since(self, event: AnyEvent, fact: SeatRefused, begun: str) -> Because:
+        there = place(self._catalog, self._product, fact.sits_in)
+        return Because(
+            f"{begun}: it sat in {there} then.",
+            fact.refusal,
+            fact.refusal,
+            [f"Holder {self._holder} has no seat any more"],
+            [event.position],
+            "Let it take a seat: it has none now.",
+        )
+
+    # Sitting
+
+    def sitting(self, seat: Seat) -> Because:
+        filled = self._pool(seat.tier)
+        rank = sum(one.order < seat.order for one in self._account.holders(seat.product, seat.tier))
+        rows = self._rows(self._account, seat.tier, self._at)
+        row = filled.row_at(rank)
+        at = place(self._catalog, seat.product, seat.tier)
+        came = f"it came in {_ordinal(rank + 1)} of {filled.used}"
+        if row is None:
+            return self._over(seat, filled, rank, rows)
+        (against,) = (one for one in rows if one.subscription == row.subscription)
+        loss = next_loss(self._catalog, self._account, seat.product, seat.tier, self._at)
+        return Because(
+            f"Holder {self._holder} may work in {at}: {came}, and counts against {against.name}.",
+            "licensed",
+            None,
+            [*(one.sentence for one in rows), *([loss.sentence] if loss else [])],
+            [seat.position, *_positions(rows), *(loss.positions if loss else ())],
+            None,
+        )
+
+    def _over(self, seat: Seat, filled: Filled, rank: int, rows: list[Provided]) -> Because:
+        at = place(self._catalog, seat.product, seat.tier)
+        facts = [one.sentence for one in rows]
+        positions = [seat.position, *_positions(rows)]
+        missing = rank + 1 - filled.seats
+        if not filled.seats:
+            return Because(
+                f"Holder {self._holder} may not work: nothing active provides {at} seats.",
+                "no_active_subscription",
+                "no_active_subscription",
+                facts or [f"The account has never had {at} seats"],
+                positions,
+                self._more_seats(seat.tier, missing),
+            )
+        came = f"it came in {_ordinal(rank + 1)}"
+        return Because(
+            f"Holder {self._holder} may not work: {filled.used} hold"
+            f" {counted(filled.seats, f'{at} seat')}, and {came}.",
+            "over",
+            "over",
+            facts,
+            positions,
+            f"It may work again once {counted(missing, 'holder')} who came before it"
+            f" {'gives' if missing == 1 else 'give'} a seat back."
+            f" {self._more_seats(seat.tier, missing)}",
+        )
+
+    # Gone
+
+    def gone(self, mine: list[AnyEvent]) -> Because:
+        at = place(self._catalog, self._product, None)
+        free = [
+            tier
+            for product, tier in self._account.places()
+            if product == self._product and self._pool(tier).has_room
+        ]
+        mend = "Let it take a seat: one is free." if free else "There is no seat free for it."
+        if not mine:
+            return Because(
+                f"Holder {self._holder} has never had a {at} seat,"
+                " and no refusal of one is on record.",
+                "seat_never_taken",
+                "seat_not_occupied",
+                [],
+                [],
+                mend,
+            )
+        left = mine[-1]
+        return Because(
+            f"Holder {self._holder} gave its {at} seat back on {minute(left.occurred_at)}.",
+            "seat_released",
+            "seat_not_occupied",
+            [f"Holder {self._holder} gave its seat back in request {left.request_id}"],
+            [left.position],
+            mend,
+        )
+
+    def _pool(self, tier: str | None) -> Filled:
+        return self._account.pool(self._product, tier, self._at)
+
+    def _rows(self, account: Account, tier: str | None, at: datetime) -> list[Provided]:
+        asked = (self._catalog, account, self._events, self._product, tier, at)
+        return [*giving(*asked), *earlier(*asked)]
+
+    def _sitters(self, holders: list[Seat]) -> list[str]:
+        shown = [f"Holder {one.holder} has a seat" for one in holders[:HOLDERS_MAX]]
+        more = len(holders) - len(shown)
+        return [*shown, f"{counted(more, 'more holder')} have one"] if more else shown
+
+    def _more_seats(self, tier: str | None, missing: int) -> str:
+        at = place(self._catalog, self._product, tier)
+        return f"Redeem another key or buy seats: {counted(missing, f'more {at} seat')} would do."
+
+
+def _is(fact: object, product: str, holder: str, *kinds: type) -> bool:
+    return (
+        isinstance(fact, kinds)
+        and getattr(fact, "product", None) == product
+        and getattr(fact, "holder", None) == holder
+    )
+
+
+def _positions(rows: Iterable[Provided]) -> list[int]:
+    return [position for row in rows for position in row.positions]
+
+
+def _ordinal(number: int) -> str:
+    if number % 100 in (11, 12, 13):
+        return f"{number}th"
+    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"

@@ -1,0 +1,320 @@
+"""Why does this code not work, or work no more? (`projections.views.explain`)
+
+    Key POS-••••-••••-7K2M was revoked on 3 Mar 2026.
+      rule    key_revoked
+      mend    Ask the reseller for another code …
+
+The rules are looked at in the order in which a try is refused: the lockout, the shape, the
+product, the key. A try that a lockout refused is not on record, so while one lasts, what refused
+the last try before it is told as well. The code itself is in no sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from ledger import codes
+from ledger.book import Book
+from ledger.catalog import Catalog
+from ledger.codes import CodeKeys
+from ledger.events import AnyEvent
+from ledger.streams import key as keys
+from ledger.streams.attempts import (
+    ACCOUNT_FAILURES_MAX,
+    ATTEMPTS,
+    RedemptionRefused,
+)
+from ledger.streams.key import KEY, Key
+from ledger.streams.session import SESSION, SESSION_FAILURES_MAX, Session
+from projections.text.event_descriptions import refused_key
+from projections.text.formatting import counted, day, minute, place, seats, title
+from projections.views.account_at import AccountAt, Moment
+from projections.views.explain import Because, Explanation, explained, read_account, read_tries
+
+PARTS: Final = 4
+AVAILABLE: Final = "key_not_available"
+
+
+class Asked(NamedTuple):
+    """A code, and where it was tried.
+
+    Attributes:
+        session: in which it was tried; None for whichever.
+        product: that it was wanted for; None for that of the last try.
+    """
+
+    text: str
+    session: str | None = None
+    product: str | None = None
+
+
+def explain_code(
+    book: Book, id: str, moment: Moment, catalog: Catalog, code_keys: CodeKeys, asked: Asked
+) -> Explanation:
+    """Explain why an account is refused a code, or why what it gave has ended."""
+    account, _ = read_account(book, id, moment)
+    tries = read_tries(book, id, account.moment)
+    code = codes.parse(asked.text, catalog.prefixes)
+    key_id = code_keys.key_id(code) if code else None
+    own = [event for event in tries if _tried(event) and _fact(event).key == key_id]
+    is_own = key_id is not None and _redeemed_by(book, key_id, account) == account.id
+    because = _by_shape(catalog, asked, code, [] if is_own else own)
+    because = because or _by_key(book, account, catalog, key_id)
+    blocked = _blocked(book, account, tries, code_keys, asked.session)
+    if blocked is not None:
+        said = f"{blocked.answer} As for the code: {because.answer}"
+        because = Because(
+            said,
+            blocked.rule,
+            blocked.code,
+            [*blocked.facts, *because.facts],
+            [*blocked.positions, *because.positions],
+            blocked.mend,
+        )
+    return explained(account, _with_last_try(because, own))
+
+
+def _redeemed_by(book: Book, key_id: str, account: AccountAt) -> str | None:
+    """Return who has redeemed a key, as of the moment asked about."""
+    _, history = book.history(KEY, keys.stream_id(key_id))
+    key = KEY.fold(KEY.initial, [event for event in history if account.moment.covers(event)])
+    return key.redeemed_by if key else None
+
+
+# The lockout
+
+
+def _blocked(
+    book: Book,
+    account: AccountAt,
+    tries: list[AnyEvent],
+    code_keys: CodeKeys,
+    session: str | None,
+) -> Because | None:
+    at = account.moment.at
+    state = ATTEMPTS.fold(ATTEMPTS.initial, tries)
+    failed = [event for event in tries if _tried(event)]
+    until = state.account_block(at)
+    if until is not None:
+        last = failed[-ACCOUNT_FAILURES_MAX:]
+        whose, rule = "The account", "account_blocked"
+        fact = f"{ACCOUNT_FAILURES_MAX} tries failed within a day, the first of them on"
+    else:
+        sessions = {*state.sessions, *state.recent_sessions} if session is None else {session}
+        ends = {
+            name: state.session_block(name, _session(book, account, code_keys, name), at)
+            for name in sessions
+        }
+        found = [(end, name) for name, end in ends.items() if end is not None]
+        if not found:
+            return None
+        until, name = max(found)
+        last = [e for e in failed if _fact(e).session == name][-SESSION_FAILURES_MAX:]
+        whose, rule = f"Session {name}", "session_blocked"
+        fact = f"{SESSION_FAILURES_MAX} tries failed in session {name}, the first of them on"
+    if len(last) >= SESSION_FAILURES_MAX:
+        facts = [f"{fact} {minute(last[0].occurred_at)}"]
+    else:
+        facts = [f"{SESSION_FAILURES_MAX} tries failed in {whose}, some of them on other accounts"]
+    return Because(
+        f"{whose} is blocked until {minute(until)}: {title('too_many_attempts')}.",
+        rule,
+        "too_many_attempts",
+        facts,
+        [event.position for event in last],
+        f"Wait until {minute(until)}; a try before that is not looked at, and does not count.",
+    )
+
+
+def _session(book: Book, account: AccountAt, code_keys: CodeKeys, name: str) -> Session:
+    _, history = book.history(SESSION, code_keys.session_id(name))
+    covered = [event for event in history if account.moment.covers(event)]
+    return SESSION.fold(SESSION.initial, covered)
+
+
+def _with_last_try(because: Because, own: list[AnyEvent]) -> Because:
+    if not own:
+        return because
+    last = own[-1]
+    said = (
+        f"The last try of it, on {minute(last.occurred_at)} in session {_fact(last).session},"
+        f" was refused: {refused_key(_fact(last))}"
+    )
+    return because._replace(
+        facts=[*because.facts, said], positions=[*because.positions, last.position]
+    )
+
+
+# The shape, and the product
+
+
+def _by_shape(
+    catalog: Catalog, asked: Asked, code: str | None, own: list[AnyEvent]
+) -> Because | None:
+    if code is None:
+        return Because(
+            f"{title('invalid_key_format')}: this is no activation code.",
+            "invalid_key_format",
+            "invalid_key_format",
+            _flaws(catalog, asked.text),
+            [],
+            "Type it as it was sent: PREFIX-XXXX-XXXX-XXXX, letters and the digits 2 to 9.",
+        )
+    wanted = asked.product
+    if wanted is None and own and _fact(own[-1]).refusal == "wrong_product":
+        wanted = _fact(own[-1]).product
+    of = catalog.by_prefix(codes.prefix_of(code))
+    if wanted is None or of is None or of.id == wanted:
+        return None
+    here = place(catalog, wanted, None)
+    return Because(
+        f"{title('wrong_product')}: key {codes.mask(code)} is for {of.name}, and was tried for"
+        f" {here}.",
+        "wrong_product",
+        "wrong_product",
+        [f"Codes that begin with {of.prefix} are for {of.name}"],
+        [],
+        f"Activate it where {of.name} keys are activated.",
+    )
+
+
+def _flaws(catalog: Catalog, text: str) -> list[str]:
+    """Tell what is wrong with a text, and nothing of the text."""
+    tidy = codes.tidy(text)
+    found = []
+    if {"0", "1"} & set(tidy):
+        found.append("It has a 0 or a 1, which no code has")
+    parts = [part for part in re.split("[- ]+", tidy) if part]
+    if len(parts) not in (1, PARTS):  # without dashes and spaces it is one
+        found.append("It does not have four parts with dashes between them")
+    prefix = parts[0] if parts else ""
+    if prefix.isalpha() and prefix not in catalog.prefixes:
+        found.append(f"No product's codes begin like that: they begin with {_known(catalog)}")
+    return found or ["Its parts have other lengths or characters than a code's"]
+
+
+def _known(catalog: Catalog) -> str:
+    return ", ".join(sorted(catalog.prefixes))
+
+
+# The key
+
+
+def _by_key(book: Book, account: AccountAt, catalog: Catalog, key_id: str | None) -> Because:
+    assert key_id is not None, "a text that is no code has been told so"
+    _, history = book.history(KEY, keys.stream_id(key_id))
+    events = [event for event in history if account.moment.covers(event)]
+    key = KEY.fold(KEY.initial, events)
+    positions = [event.position for event in events]
+    if key is None:
+        return Because(
+            "There is no such key: nobody issued this code.",
+            "key_unknown",
+            AVAILABLE,
+            [],
+            positions,
+            "Hold it against what the reseller sent, letter by letter.",
+        )
+    name, at = f"Key {key.issued.masked}", account.moment.at
+    gives = seats(catalog, key.issued.seats, key.issued.product, key.issued.tier)
+    given = f"It was issued to {key.issued.reseller} on {day(key.issued_at)}: {gives}"
+    match key.status(at):
+        case "revoked":
+            because = _revoked(book, key, name)
+        case "redeemed":
+            because = _redeemed(account, key, name)
+        case "lapsed":
+            assert key.issued.redeem_by
+            because = Because(
+                f"{name} was not redeemed before {minute(key.issued.redeem_by)}, and has lapsed.",
+                "key_lapsed",
+                AVAILABLE,
+                [],
+                [],
+                "Ask the reseller for another key.",
+            )
+        case "issued":
+            months = counted(key.issued.months, "month")
+            because = Because(
+                f"{name} can be redeemed: it gives {gives} for {months}.",
+                "key_available",
+                None,
+                [],
+                [],
+                None,
+            )
+    if key.redeemed_by == account.id:
+        because = because._replace(code="key_already_yours")
+    return because._replace(
+        facts=[given, *because.facts], positions=[*positions, *because.positions]
+    )
+
+
+def _revoked(book: Book, key: Key, name: str) -> Because:
+    assert key.revoked_at
+    when = minute(key.revoked_at)
+    if key.replaced_by is None:
+        return Because(
+            f"{name} was revoked on {when}.",
+            "key_revoked",
+            AVAILABLE,
+            [],
+            [],
+            "Ask the reseller for another key: a revoked one works no more.",
+        )
+    new = book.load(KEY, keys.stream_id(key.replaced_by)).state
+    masked = new.issued.masked if new else key.replaced_by
+    return Because(
+        f"{name} was replaced by {masked} on {when}: the old code works no more.",
+        "key_replaced",
+        AVAILABLE,
+        [],
+        [],
+        f"Use the new code, {masked}; who has it can have it shown again.",
+    )
+
+
+def _redeemed(account: AccountAt, key: Key, name: str) -> Because:
+    assert key.redeemed_at
+    when = minute(key.redeemed_at)
+    if key.redeemed_by != account.id:
+        return Because(
+            f"{name} was redeemed on account {key.redeemed_by} on {when}, and works once.",
+            "key_redeemed",
+            AVAILABLE,
+            [],
+            [],
+            "If that was a mistake, terminate the subscription there and issue another key.",
+        )
+    found = account.account.subscriptions.get(key.subscription or "")
+    status = found.status(account.moment.at) if found else "active"
+    if found is None or status == "active":
+        until = f": its seats last until {day(found.expires_at)}" if found else ""
+        return Because(
+            f"{name} was redeemed on this very account on {when}, and works once{until}.",
+            "key_redeemed",
+            AVAILABLE,
+            [],
+            [found.position] if found else [],
+            "Nothing needs to be done for its seats; for more, redeem another key.",
+        )
+    ended = "expired" if status == "expired" else "was terminated"
+    return Because(
+        f"{name} was redeemed on this account on {when}; what it gave {ended} on"
+        f" {day(found.ended_at)}.",
+        f"subscription_{status}",
+        AVAILABLE,
+        [],
+        [found.position],
+        "Redeem another key.",
+    )
+
+
+def _tried(event: AnyEvent) -> bool:
+    return isinstance(event.fact, RedemptionRefused)
+
+
+def _fact(event: AnyEvent) -> RedemptionRefused:
+    assert isinstance(event.fact, RedemptionRefused)
+    return event.fact

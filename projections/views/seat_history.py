@@ -1,0 +1,106 @@
+"""Seat history: seats against used, as a step chart.
+
+A point says how things stood from its moment on, until the next point. Steps come from events and
+from the mere passing of time, when a row starts or ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from ledger.book import Book
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.state import Account
+from projections.views.account_at import Moment
+from projections.views.account_over_time import account_over_time
+
+
+class Point(NamedTuple):
+    """`seats` and `used` from `at` on."""
+
+    at: datetime
+    seats: int
+    used: int
+
+
+class SeatHistory(NamedTuple):
+    """The steps in `[start, end]`, oldest first; the first point stands at `start` itself."""
+
+    account: str
+    moment: Moment
+    position: int
+    version: int
+    start: datetime | None
+    end: datetime
+    points: list[Point]
+
+
+def seat_history(
+    book: Book,
+    id: str,
+    moment: Moment,
+    *,
+    product: str | None = None,
+    tier: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> SeatHistory:
+    """Answer how an account's seats and holders went up and down.
+
+    Args:
+        product, tier: of these only; None for all of them together.
+        start: from here on; None for the account's first event.
+        end: up to here; None for the moment asked about.
+    """
+    head, events = book.history(ACCOUNT, id)
+    upto = end or moment.at
+    states = account_over_time(filter(moment.covers, events), moment.at)
+    steps = (
+        Point(at, *_standing(account, product, tier, at)) for at, account in _states(states, upto)
+    )
+    points = _changes(steps, start)
+    return SeatHistory(id, moment, head, len(events), start, upto, points)
+
+
+def _states(
+    states: Iterable[tuple[datetime, Account]], upto: datetime
+) -> Iterator[tuple[datetime, Account]]:
+    """Yield every moment at which anything may have stepped, with the account at it."""
+    changes = list(states)
+    nexts: list[datetime | None] = [at for at, _ in changes[1:]]
+    for (at, account), following in zip(changes, [*nexts, None], strict=False):
+        if at > upto:
+            return
+        yield at, account
+        last = upto if following is None or following > upto else following
+        for end in _ends(account, after=at, upto=last, closed=following != last):
+            yield end, account
+
+
+def _ends(account: Account, after: datetime, upto: datetime, *, closed: bool) -> list[datetime]:
+    return sorted(
+        end for end in account.steps() if after < end and (end < upto or (closed and end == upto))
+    )
+
+
+def _standing(
+    account: Account, product: str | None, tier: str | None, at: datetime
+) -> tuple[int, int]:
+    def wanted(of_product: str, of_tier: str | None) -> bool:
+        return product in (None, of_product) and tier in (None, of_tier)
+
+    seats = sum(row.seats for row in account.rows(at) if wanted(row.product, row.tier))
+    used = sum(count for (p, t), count in account.used.items() if wanted(p, t))
+    return seats, used
+
+
+def _changes(steps: Iterable[Point], start: datetime | None) -> list[Point]:
+    points = [] if start is None else [Point(start, 0, 0)]
+    for step in steps:
+        if start is not None and step.at <= start:
+            points = [step._replace(at=start)]
+        elif not points or (step.seats, step.used) != (points[-1].seats, points[-1].used):
+            points.append(step)
+    return points

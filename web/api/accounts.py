@@ -1,0 +1,179 @@
+"""What an account has: subscriptions, entitlements, seat history."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from flask import Response
+
+from commands.clear_attempts import clear_attempts as clear
+from commands.terminate_subscription import terminate_subscription as terminate
+from ledger.refusals import (
+    FieldError,
+    InvalidRequest,
+    SubscriptionEnded,
+    SubscriptionNotFound,
+    VersionMismatch,
+)
+from ledger.streams.account.state import Account
+from projections.views import entitlements as entitled
+from projections.views import seat_history as history
+from projections.views import subscriptions as subscribed
+from projections.views.account_at import AccountAt, Moment, account_at
+from projections.views.seats import pools
+from projections.views.subscriptions import ProductView, SubscriptionsView
+from web.api import answers
+from web.api.operations import Answered, Operations
+from web.api.schemas import requests, responses
+from web.app.auth import ADMIN, AUDITOR, PORTAL, SUPPORT, only
+from web.app.context import ports, stamp
+from web.app.responses import nothing, reply
+
+blp = Operations(
+    "accounts",
+    __name__,
+    url_prefix="/v1",
+    description="What accounts have, now or as of a moment.",
+)
+
+_PRODUCTS: Final = "products in JSON"
+READERS = only(ADMIN, PORTAL, SUPPORT, AUDITOR)
+
+
+@blp.operation(
+    "GET",
+    "/accounts/<account>/subscriptions",
+    access=READERS,
+    query=requests.SubscriptionsQuery,
+    answers={200: Answered(responses.Subscriptions, "Every product of the catalog.", ("ETag",))},
+)
+def list_subscriptions(account: str, query: dict[str, Any]) -> Response:
+    """Show an account's subscriptions, by product and tier."""
+    found = read_account(account, query)
+    view = subscribed.subscriptions(found, ports().catalog, ended=query["all"])
+    return reply(_written_once(found, view), version=view.version)
+
+
+@blp.operation(
+    "GET",
+    "/accounts/<account>/entitlements",
+    access=READERS,
+    query=requests.AccountQuery,
+    answers={200: Answered(responses.Entitlements, "By product and tier.", ("ETag",))},
+)
+def list_entitlements(account: str, query: dict[str, Any]) -> Response:
+    """Show what an account may use, and until when."""
+    view = entitled.entitlements(read_account(account, query), ports().catalog)
+    return reply(answers.entitlements(view), version=view.version)
+
+
+@blp.operation(
+    "GET",
+    "/accounts/<account>/seat-history",
+    access=READERS,
+    query=requests.HistoryQuery,
+    answers={200: Answered(responses.SeatHistory, "The steps, oldest first.", ("ETag",))},
+)
+def get_seat_history(account: str, query: dict[str, Any]) -> Response:
+    """Show how an account's seats and holders went up and down."""
+    product, tier = query.get("product"), query.get("tier")
+    start, end = query.get("start"), query.get("end")
+    found = read_account(account, query)
+    if product is not None:
+        hold_to_pools(found.account, product, tier)
+    elif tier is not None:
+        raise InvalidRequest(FieldError("/tier", "needs a product"))
+    if start is not None and start > (end or found.moment.at):
+        raise InvalidRequest(FieldError("/from", "must not be after the end"))
+    view = history.seat_history(
+        ports().book, account, found.moment, product=product, tier=tier, start=start, end=end
+    )
+    return reply(answers.seat_history(view, product, tier), version=view.version)
+
+
+@blp.operation(
+    "POST",
+    "/accounts/<account>/subscriptions/<subscription>/terminate",
+    access=only(ADMIN),
+    headers=requests.IfMatch,
+    body=requests.Reasoned,
+    answers={
+        200: Answered(responses.OneSubscription, "The subscription.", ("Keyfold-Position", "ETag"))
+    },
+    refusals=(VersionMismatch, SubscriptionNotFound, SubscriptionEnded),
+)
+def terminate_subscription(
+    account: str, subscription: str, headers: dict[str, Any], body: dict[str, Any]
+) -> Response:
+    """End a subscription before its time.
+
+    Its seats are gone at once; nobody is thrown out, but holders without a seat are not licensed.
+    One that was terminated already stays as it is.
+    """
+    ended = terminate(ports(), stamp(), account, subscription, body["reason"], **headers)
+    at = stamp().now
+    return reply(
+        one_subscription(ended.account.state, subscription, at),
+        position=ended.position,
+        version=ended.account.version,
+    )
+
+
+def read_account(account: str, query: dict[str, Any]) -> AccountAt:
+    """Answer an account at the moment that a query asks about."""
+    asked_for = Moment(stamp().now, query.get("as_of"), query.get("known_at"))
+    # Who asks was looked up in the ledger: that the account is as new as that is new enough.
+    return account_at(ports().book, account, asked_for, stamp().reached)
+
+
+def _written_once(found: AccountAt, view: SubscriptionsView) -> answers.Answer:
+    """Answer the view with its products as JSON that is kept as long as they are what is shown."""
+    kept: tuple[list[ProductView], msgspec.Raw] | None = None
+    if found.derived is not None:
+        kept = found.derived.get(_PRODUCTS)
+    if kept is None or kept[0] is not view.products:
+        kept = view.products, msgspec.Raw(msgspec.json.encode(answers.products(view)))
+        if found.derived is not None:
+            found.derived[_PRODUCTS] = kept
+    return {**answers.of_account(view.account, view.moment, view.position), "products": kept[1]}
+
+
+def one_subscription(account: Account, id: str, at: datetime) -> answers.Answer:
+    product = ports().catalog.product(account.subscriptions[id].product)
+    return {"subscription": answers.subscription(subscribed.row_of(account, product, id, at))}
+
+
+def hold_to_pools(account: Account, product: str, tier: str | None) -> None:
+    """Hold a product and a tier, if any, to what the catalog or the account has.
+
+    Raises:
+        InvalidRequest: neither has them.
+    """
+    known = pools(account, ports().catalog)
+    products = list(dict.fromkeys(id for id, _ in known))
+    if product not in products:
+        raise InvalidRequest(FieldError("/product", f"must be one of {', '.join(products)}"))
+    tiers = [id for of, id in known if of == product and id is not None]
+    if tier is not None and tier not in tiers:
+        one_of = f"must be one of {', '.join(tiers)}" if tiers else "must be left out"
+        raise InvalidRequest(FieldError("/tier", one_of))
+
+
+@blp.operation(
+    "POST",
+    "/accounts/<account>/attempts/clear",
+    access=only(SUPPORT, ADMIN),
+    headers=requests.IfMatch,
+    body=requests.Reasoned,
+    answers={204: Answered(None, "The account and its sessions may try.", ("Keyfold-Position",))},
+    refusals=(VersionMismatch,),
+)
+def clear_attempts(account: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
+    """Let an account try codes again.
+
+    Failed tries so far, in all of its sessions, count no more for this account. Recorded with the
+    reason, also when nothing was blocked.
+    """
+    return nothing(position=clear(ports(), stamp(), account, body["reason"], **headers))

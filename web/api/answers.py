@@ -1,0 +1,201 @@
+"""What projections and commands answer, as the JSON that is sent: plain dictionaries.
+
+The command line prints the same with `--json`. web/api/schemas/responses.py documents them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from web.app.times import iso, iso_or_none
+
+if TYPE_CHECKING:
+    # The command line writes answers too, and most commands need few of these.
+    from commands.issue_keys import Issued, IssuedKey
+    from commands.redeem_key import Validated
+    from commands.reissue_key import Reissued
+    from commands.reveal_codes import Revealed
+    from ledger.catalog import Catalog
+    from projections.lists.keys import KeyPage, KeyView
+    from projections.views.account_at import Moment
+    from projections.views.billing import BillingView
+    from projections.views.entitlements import Entitlement, EntitlementsView
+    from projections.views.seat_history import SeatHistory
+    from projections.views.seats import SeatsView, SeatView
+    from projections.views.subscriptions import ProductView, SubscriptionRow, SubscriptionsView
+
+Answer = dict[str, Any]
+
+
+# Keys
+
+
+def issued(batch: Issued) -> Answer:
+    return {"batch": batch.batch, "keys": _codes(batch.keys)}
+
+
+def revealed(batch: Revealed) -> Answer:
+    return {"keys": _codes(batch.keys)}
+
+
+def reissued(key: Reissued) -> Answer:
+    return {"id": key.id, "code": key.code, "masked": key.masked}
+
+
+def key(view: KeyView) -> Answer:
+    return _written(view._asdict())
+
+
+def keys(page: KeyPage, following: str | None) -> Answer:
+    return {"items": [key(view) for view in page.keys], "next": following}
+
+
+def validated(found: Validated, catalog: Catalog) -> Answer:
+    product = catalog.product(found.issued.product)
+    return {
+        "product": found.issued.product,
+        "product_name": product.name if product else found.issued.product,
+        "tier": found.issued.tier,
+        "tier_name": product.tier_name(found.issued.tier) if product else found.issued.tier,
+        "seats": found.issued.seats,
+        "months": found.issued.months,
+        "expires_if_activated_now": iso(found.expires_if_activated_now),
+    }
+
+
+def _codes(issued_keys: Iterable[IssuedKey]) -> list[Answer]:
+    return [{"id": id, "code": code, "masked": masked} for id, code, masked in issued_keys]
+
+
+# Accounts
+
+
+def of_account(account: str, moment: Moment, position: int) -> Answer:
+    """What every answer about an account begins with."""
+    at, known = moment.at, moment.known
+    as_of = iso(at)
+    return {
+        "account": account,
+        "as_of": as_of,
+        "known_at": as_of if known is at else iso(known),
+        "position": position,
+    }
+
+
+def subscriptions(view: SubscriptionsView) -> Answer:
+    return {
+        **of_account(view.account, view.moment, view.position),
+        "products": products(view),
+    }
+
+
+def products(view: SubscriptionsView) -> list[Answer]:
+    return [_product(product) for product in view.products]
+
+
+def subscription(row: SubscriptionRow) -> Answer:
+    return _written(row._asdict())
+
+
+def seat(view: SeatView, label: str | None) -> Answer:
+    return {
+        "product": view.product,
+        "tier": view.tier,
+        "holder": view.holder,
+        "label": label,
+        "occupied_at": iso(view.occupied_at),
+        "licensed": view.licensed,
+        "subscription": view.subscription,
+        "reason": view.reason,
+    }
+
+
+def no_seat(product: str, holder: str) -> Answer:
+    """Return the answer about a holder without a seat: it may not work, and why."""
+    return {
+        "product": product,
+        "tier": None,
+        "holder": holder,
+        "label": None,
+        "occupied_at": None,
+        "licensed": False,
+        "subscription": None,
+        "reason": "no_seat",
+    }
+
+
+def seats(
+    view: SeatsView, shown: Sequence[SeatView], labels: Sequence[str | None], following: str | None
+) -> Answer:
+    """Answer some of the seats, with their labels opened, and all of the totals."""
+    return {
+        **of_account(view.account, view.moment, view.position),
+        "items": [seat(one, label) for one, label in zip(shown, labels, strict=True)],
+        "next": following,
+        "totals": [total._asdict() for total in view.totals],
+    }
+
+
+def entitlements(view: EntitlementsView) -> Answer:
+    return {
+        **of_account(view.account, view.moment, view.position),
+        "entitlements": [_entitlement(one) for one in view.entitlements],
+    }
+
+
+def billing(view: BillingView) -> Answer:
+    return {
+        **of_account(view.account, view.moment, view.position),
+        "status": view.status,
+        "live": view.live,
+        "fetched_at": iso(view.fetched_at),
+        "currency": view.currency,
+        "interval": view.interval,
+        "seats": view.seats._asdict(),
+        "lines": [line._asdict() for line in view.lines],
+        "total": view.total,
+        "totals": [_written(total._asdict()) for total in view.totals],
+        "next_invoice_at": iso_or_none(view.next_invoice_at),
+        "invoices": [_written(invoice._asdict()) for invoice in view.invoices],
+        "can_manage": view.can_manage,
+        "notice": view.notice,
+    }
+
+
+def seat_history(view: SeatHistory, product: str | None, tier: str | None) -> Answer:
+    """Answer the step chart of one product or tier, or of all together."""
+    start = view.start or (view.points[0].at if view.points else None)
+    return {
+        **of_account(view.account, view.moment, view.position),
+        "product": product,
+        "tier": tier,
+        "from": iso_or_none(start),
+        "to": iso(view.end),
+        "points": [
+            {"at": iso(point.at), "seats": point.seats, "used": point.used} for point in view.points
+        ],
+    }
+
+
+def _product(view: ProductView) -> Answer:
+    return {
+        "product": view.product,
+        "name": view.name,
+        "seats": view.seats,
+        "used": view.used,
+        "over": view.over,
+        "rows": [subscription(row) for row in view.rows],
+    }
+
+
+def _entitlement(one: Entitlement) -> Answer:
+    return _written(one._asdict())
+
+
+def _written(fields: Answer) -> Answer:
+    """Answer the fields with every time written out."""
+    return {
+        name: iso(value) if isinstance(value, datetime) else value for name, value in fields.items()
+    }

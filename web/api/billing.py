@@ -1,0 +1,139 @@
+"""Billing: buy seats at Stripe, open Stripe's own pages, see what is paid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+
+from commands.open_stripe_portal import open_stripe_portal as open_portal
+from commands.purchase import Purchase
+from commands.start_checkout import start_checkout as start
+from ledger.refusals import (
+    CustomerShared,
+    IdempotencyKeyReused,
+    NoStripeCustomer,
+    SeatsFollowHolders,
+    SubscriptionNotChangeable,
+    VersionMismatch,
+)
+from web.api import answers
+from web.api.accounts import READERS, read_account
+from web.api.operations import Answered, Operations
+from web.api.schemas import billing as schemas
+from web.api.schemas import requests
+from web.app import return_urls
+from web.app.auth import ADMIN, PORTAL, only
+from web.app.billing import billing_view
+from web.app.context import parts, ports, stamp
+from web.app.errors import PAYMENT_FAILED, STRIPE_NOT_CONFIGURED, STRIPE_REFUSED, STRIPE_UNAVAILABLE
+from web.app.responses import reply
+
+blp = Operations(
+    "billing",
+    __name__,
+    url_prefix="/v1",
+    description="What accounts buy at Stripe, and pay.",
+)
+
+_FAULTS = (STRIPE_NOT_CONFIGURED, STRIPE_UNAVAILABLE, STRIPE_REFUSED)
+
+
+@blp.operation(
+    "POST",
+    "/accounts/<account>/checkout",
+    access=only(PORTAL, ADMIN),
+    headers=requests.RepeatableWrite,
+    body=schemas.BuySeats,
+    answers={
+        201: Answered(
+            schemas.Bought,
+            "Where to send the customer.",
+            ("Keyfold-Position", "Idempotency-Replayed"),
+        )
+    },
+    refusals=(IdempotencyKeyReused, VersionMismatch, SubscriptionNotChangeable, SeatsFollowHolders),
+    problems=(*_FAULTS, PAYMENT_FAILED),
+)
+def start_checkout(account: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
+    """Buy seats: at Stripe Checkout, or on the subscription that there is.
+
+    The first purchase of a product is made at Stripe Checkout: send the customer to `url`. An
+    account that has a subscription of the product that has not ended gets no second one: its
+    quantity is raised (`changed: quantity`), or an item is added to it for another tier
+    (`changed: item`), and the rest of the period is charged at once; `url` is then `success_url`. A
+    payment that does not go through changes nothing. Of several subscriptions one that can be
+    changed is taken, that has the tier, is paid as often, renews, and is the newest, in this order.
+
+    A subscription that is neither `active` nor `trialing`, or whose collection is paused, is
+    refused; so is an `interval` other than the subscription's. The seats of a product that is
+    billed by its holders cannot be added to: they follow the holders.
+
+    `{CHECKOUT_SESSION_ID}` in `success_url` is filled in by Stripe; without a Checkout it is left
+    out. Without an `Idempotency-Key`, a request is the same as another that asks for the same while
+    that is under way. A Checkout for the same product that is still open is answered again if it
+    sells the same, and is expired if not: there are never two that could be paid.
+
+    With `If-Match`, nothing is bought unless the account is as it was read, but for what Stripe
+    itself answers on the way. A request that is repeated with its `Idempotency-Key` is answered as
+    before, whatever its `If-Match`.
+    """
+    settings = parts().wiring.settings
+    return_urls.check(settings, "/success_url", body["success_url"])
+    return_urls.check(settings, "/cancel_url", body["cancel_url"])
+    started = start(ports(), stamp(), Purchase(account, **body), **headers)
+    return reply(
+        {
+            "url": started.url,
+            "changed": started.changed,
+            "stripe_subscription": started.stripe_subscription,
+            "seats": started.seats,
+        },
+        201,
+        position=started.position,
+        replayed=started.replayed,
+    )
+
+
+@blp.operation(
+    "POST",
+    "/accounts/<account>/stripe-portal",
+    access=only(PORTAL, ADMIN),
+    headers=requests.IfMatch,
+    body=schemas.OpenPortal,
+    answers={
+        201: Answered(schemas.StripePortal, "Where to send the customer.", ("Keyfold-Position",))
+    },
+    refusals=(VersionMismatch, NoStripeCustomer, CustomerShared),
+    problems=_FAULTS,
+)
+def open_stripe_portal(account: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
+    """Open Stripe's Customer Portal: the card, the invoices, the end of a subscription.
+
+    For the account's linked customer, of several the one with a subscription that has not ended; or
+    for the customer of its newest subscription. Only for a customer that is linked to the account,
+    or all of whose subscriptions are its own: one that pays for others as well is refused.
+    """
+    return_urls.check(parts().wiring.settings, "/return_url", body["return_url"])
+    url = open_portal(ports(), stamp(), account, body["return_url"], **headers)
+    return reply({"url": url}, 201, position=ports().book.head())
+
+
+@blp.operation(
+    "GET",
+    "/accounts/<account>/billing",
+    access=READERS,
+    query=requests.AccountQuery,
+    answers={200: Answered(schemas.Billing, "What is paid, and when next.", ("ETag",))},
+)
+def get_billing(account: str, query: dict[str, Any]) -> Response:
+    """Show what an account pays, for what, and when next.
+
+    Read from Stripe; when it cannot be reached within 5 s, from what it has reported (`live` is
+    false, `fetched_at` says as of when). With `as_of` or `known_at` always from the ledger. Of an
+    account with several subscriptions that have not ended, `lines` and `totals` are of all of them,
+    and `status` is that of the one that needs the most attention. An amount that does not follow
+    from what Stripe has told is null, and `notice` says so.
+    """
+    view = billing_view(read_account(account, query))
+    return reply(answers.billing(view), version=view.version)

@@ -1,0 +1,72 @@
+"""The ledger itself, event by event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from flask import Response
+
+from ledger.min_position import PositionNotReached
+from ledger.proof import cloud_events
+from projections.lists.feed import read_feed
+from web.api.operations import Answered, Operations
+from web.api.schemas import feed
+from web.app import waiting
+from web.app.auth import ADMIN, AUDITOR, only
+from web.app.context import ports
+from web.app.responses import reply
+
+# A worker that is told to stop has 30 seconds to finish what it is answering.
+WAIT_MAX_S: Final = 25
+
+blp = Operations(
+    "events", __name__, url_prefix="/v1", description="The ledger itself, event by event."
+)
+
+
+@blp.operation(
+    "GET",
+    "/events",
+    access=only(AUDITOR, ADMIN),
+    query=feed.EventsQuery,
+    answers={200: Answered(feed.Events, "Events, the oldest first.")},
+)
+def list_events(query: dict[str, Any]) -> Response:
+    """Follow the ledger.
+
+    Every event from a position on, in order, as CloudEvents 1.0. Who asks again after the `id` of
+    the last event it was given misses none and gets none twice. A wait lasts 25 seconds at most,
+    and not at all when too many wait already. To be after the ledger's end means that the ledger is
+    not the one that was followed, or behind it: that is answered at once with 503
+    `position_not_reached`.
+    """
+    after = query["after"]
+    _refuse_beyond(after, ports().book.head())
+    with _allowed(query["wait"]) as wait_s:
+        page = read_feed(ports().book, after, query["limit"], wait_s=wait_s)
+    # Once more: a reader may have been sent to a standby that lags behind the one before.
+    _refuse_beyond(after, page.position)
+    return reply(
+        {
+            "items": [cloud_events.fed(row) for row in page.rows],
+            "next": str(page.next) if page.next else None,
+            "position": page.position,
+        }
+    )
+
+
+def _refuse_beyond(after: int, head: int) -> None:
+    if after > head:
+        raise PositionNotReached(head)
+
+
+@contextmanager
+def _allowed(wait_s: int) -> Iterator[float]:
+    """Answer how long this request may wait."""
+    if not wait_s:
+        yield 0
+        return
+    with waiting.place() as may_wait:
+        yield min(wait_s, WAIT_MAX_S) if may_wait else 0

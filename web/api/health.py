@@ -1,0 +1,106 @@
+"""Is it up, is it ready, and how is it doing: for whatever looks after the process."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from eventsourcing.persistence import PersistenceError
+from flask import Response
+
+from ledger.book import CLOCK_TOLERANCE_S
+from ledger.store import schema
+from projections.lists.overview import Attention, attention
+from web.api.operations import Answered, Operations
+from web.api.schemas import responses
+from web.app import checkpoints, metrics
+from web.app.auth import ADMIN, AUDITOR, EVERYBODY, Access, from_loopback
+from web.app.clock import system_clock
+from web.app.context import parts, ports
+from web.app.errors import ALTERED, unavailable
+from web.app.responses import reply
+from web.app.services import Wiring
+
+blp = Operations("service", __name__, description="For whatever looks after the process.")
+
+# A scrape usually has ten seconds.
+FIGURES_S: Final = 2.0
+
+_FIGURES = Access(frozenset({ADMIN, AUDITOR}), without_token=from_loopback)
+
+
+@blp.operation(
+    "GET",
+    "/healthz",
+    access=EVERYBODY,
+    answers={200: Answered(responses.Healthy, "The process answers.")},
+)
+def get_health() -> Response:
+    """Tell whether the process answers."""
+    return reply({"status": "ok"})
+
+
+@blp.operation(
+    "GET",
+    "/readyz",
+    access=EVERYBODY,
+    answers={200: Answered(responses.Ready, "The ledger can be used.")},
+    problems=(ALTERED,),
+)
+def get_readiness() -> Response:
+    """Tell whether the ledger can be used.
+
+    It can when the database answers, its tables are those of this version, its clock and this
+    machine's are less than a minute apart, and the ledger does not contradict a checkpoint that it
+    once signed. `notices` tell what does not keep it from being used, and wants to be looked at.
+    """
+    wiring, book = parts().wiring, ports().book
+    try:
+        schema.check(wiring.settings.database_url)
+        position = book.head()
+        checkpoints.hold_to_signed(wiring)
+        if wrong := clock_fault(wiring):
+            return unavailable(wrong)
+        notices = [book.store.lineage.notice, book.ahead_of(wiring.clock())]
+        told = [notice for notice in notices if notice]
+        return reply({"status": "ready", "position": position, "notices": told})
+    except schema.SchemaUnfit:
+        return unavailable("the tables are not those of this Keyfold: see `keyfold db check`")
+    except PersistenceError:
+        notice = book.store.lineage.notice
+        return unavailable("the database does not answer" + (f"; {notice}" if notice else ""))
+
+
+def clock_fault(wiring: Wiring) -> str | None:
+    """Return what is wrong with this machine's clock, by the database's own; None if nothing."""
+    theirs = wiring.ports.book.store.clock() if wiring.clock is system_clock else None
+    if theirs is None:
+        return None
+    ahead = round(wiring.clock().timestamp() - theirs)
+    if abs(ahead) <= CLOCK_TOLERANCE_S:
+        return None
+    how = "ahead of" if ahead > 0 else "behind"
+    return f"this machine's clock is {abs(ahead)} s {how} the database's: nothing is recorded"
+
+
+@blp.operation(
+    "GET",
+    "/metrics",
+    access=_FIGURES,
+    answers={200: Answered(None, "Figures in Prometheus' text format.")},
+)
+def get_metrics() -> Response:
+    """Show figures for Prometheus.
+
+    From this machine itself no token is needed, unless a proxy passed the request on. While the
+    database does not answer, `keyfold_ledger_up` is 0, and of the ledger is told what was known.
+    """
+    known = parts()
+    up = known.head.is_fresh(FIGURES_S)
+    known.attention.is_fresh(FIGURES_S if up else 0)
+    page = known.metrics.page(known.head.known, known.attention.known, answers=up)
+    return Response(page, content_type=metrics.CONTENT_TYPE)
+
+
+def attention_now(wiring: Wiring) -> Attention:
+    """Return what needs looking at, all accounts taken together."""
+    return attention(wiring.ports.book, wiring.tables, wiring.ports.catalog, wiring.clock())

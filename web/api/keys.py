@@ -1,0 +1,213 @@
+"""Keys and batches: issue, look up, reveal, revoke, reissue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+
+from commands.issue_keys import Order
+from commands.issue_keys import issue_keys as issue
+from commands.reissue_key import reissue_key as reissue
+from commands.reveal_codes import reveal_code
+from commands.reveal_codes import reveal_codes as reveal
+from commands.revoke_key import revoke_key as revoke
+from ledger.loaded import Loaded
+from ledger.refusals import (
+    BatchNotFound,
+    CodesNotDerivable,
+    IdempotencyKeyReused,
+    KeyAlreadyRedeemed,
+    KeyAlreadyRevoked,
+    KeyLapsed,
+    KeyNotFound,
+    SubscriptionEnded,
+)
+from ledger.streams import key as key_stream
+from ledger.streams.key import KEY, Key
+from projections.lists import keys
+from projections.lists.keys import KeyQuery, key_view
+from projections.views.account_at import Moment
+from web.api import answers
+from web.api.operations import Answered, Operations
+from web.api.schemas import requests, responses
+from web.app import cursors
+from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT, only
+from web.app.context import caller, parts, ports, stamp
+from web.app.errors import FORBIDDEN, Problem
+from web.app.responses import reply
+
+blp = Operations("keys", __name__, url_prefix="/v1", description="Activation keys and batches.")
+
+_READERS = only(ADMIN, RESELLER, SUPPORT, AUDITOR)
+_OWNERS = only(ADMIN, RESELLER)
+
+
+@blp.operation(
+    "POST",
+    "/keys",
+    access=_OWNERS,
+    headers=requests.Repeatable,
+    body=requests.IssueKeys,
+    answers={
+        201: Answered(
+            responses.IssuedKeys,
+            "The keys, with their codes.",
+            ("Keyfold-Position", "Idempotency-Replayed"),
+        )
+    },
+    refusals=(IdempotencyKeyReused,),
+)
+def issue_keys(headers: dict[str, Any], body: dict[str, Any]) -> Response:
+    """Issue keys.
+
+    All of them in one commit, or none. The codes are not stored: they are derived, and can be
+    revealed again. An order that is repeated with its Idempotency-Key answers with the same keys,
+    so that a lost answer loses nothing: codes that are open come whole, which is recorded as a
+    reveal, once an hour for each caller; those that were redeemed or revoked meanwhile come masked.
+    """
+    bound = caller().reseller
+    if bound is not None and body["reseller"] != bound:
+        raise Problem(FORBIDDEN, "this token issues keys for its own reseller only")
+    issued = issue(
+        ports(),
+        stamp(),
+        Order(**body),
+        idempotency_key=headers["idempotency_key"],
+        # One reseller's keys must neither meet nor reveal another's; all of the vendor's are one.
+        scope=f"reseller {bound}" if bound is not None else "",
+        reseller=bound,
+    )
+    return reply(answers.issued(issued), 201, position=issued.position, replayed=issued.replayed)
+
+
+@blp.operation(
+    "GET",
+    "/keys",
+    access=_READERS,
+    query=requests.KeysQuery,
+    answers={200: Answered(responses.Keys, "Keys, the newest first.", ("Keyfold-Position",))},
+)
+def list_keys(query: dict[str, Any]) -> Response:
+    """List keys.
+
+    A reseller sees its own. The list can be read as of a moment, like an account.
+    """
+    limit, cursor = query.pop("limit"), query.pop("cursor", None)
+    of = ("keys", caller().reseller, sorted(query.items()))
+    after = cursors.read(ports().request_key, of, cursor)
+    asked_for = Moment(stamp().now, query.pop("as_of", None), query.pop("known_at", None))
+    bound = caller().reseller
+    if bound is not None and query.setdefault("reseller", bound) != bound:
+        return reply({"items": [], "next": None}, position=ports().book.head())
+    page = keys.list_keys(
+        ports().book,
+        parts().wiring.tables,
+        KeyQuery(**query),
+        asked_for,
+        after=after,
+        limit=limit,
+    )
+    following = None
+    if page.next is not None:
+        following = cursors.write(ports().request_key, of, page.next)
+    return reply(answers.keys(page, following), position=page.position)
+
+
+@blp.operation(
+    "GET",
+    "/keys/<id:key>",
+    access=_READERS,
+    query=requests.ReadQuery,
+    answers={200: Answered(responses.Key, "The key.")},
+    refusals=(KeyNotFound,),
+)
+def get_key(key: str) -> Response:
+    """Show a key."""
+    loaded = ports().book.load(KEY, key_stream.stream_id(key))
+    key_stream.owned(loaded.state, caller().reseller)
+    return reply(_key(loaded))
+
+
+def _key(loaded: Loaded[Key | None]) -> answers.Answer:
+    assert loaded.state
+    return answers.key(key_view(loaded.state, stamp().now))
+
+
+@blp.operation(
+    "POST",
+    "/keys/<id:key>/revoke",
+    access=_OWNERS,
+    body=requests.Reasoned,
+    answers={200: Answered(responses.Key, "The key.", ("Keyfold-Position",))},
+    refusals=(KeyNotFound, KeyAlreadyRedeemed),
+)
+def revoke_key(key: str, body: dict[str, Any]) -> Response:
+    """Revoke a key before anybody redeems it.
+
+    One that is revoked already stays as it is.
+    """
+    revoked = revoke(ports(), stamp(), key, body["reason"], reseller=caller().reseller)
+    return reply(_key(revoked.key), position=revoked.position)
+
+
+@blp.operation(
+    "POST",
+    "/keys/<id:key>/reissue",
+    access=only(ADMIN, RESELLER, SUPPORT),
+    body=requests.Reasoned,
+    answers={201: Answered(responses.IssuedKey, "The new key.", ("Keyfold-Position",))},
+    refusals=(KeyNotFound, KeyAlreadyRevoked, KeyLapsed, SubscriptionEnded),
+)
+def reissue_key(key: str, body: dict[str, Any]) -> Response:
+    """Give a key's holder a new code.
+
+    The old one stops working in the same commit. The subscription of a redeemed key stays as it is,
+    and shows the new masked code; when it has ended, no new code is given.
+    """
+    reissued = reissue(ports(), stamp(), key, body["reason"], reseller=caller().reseller)
+    return reply(answers.reissued(reissued), 201, position=reissued.position)
+
+
+@blp.operation(
+    "POST",
+    "/keys/<id:key>/reveal",
+    access=_OWNERS,
+    body=requests.Reasoned,
+    answers={
+        200: Answered(
+            responses.RevealedKeys,
+            "The key, and after it those that were given in its place.",
+            ("Keyfold-Position",),
+        )
+    },
+    refusals=(KeyNotFound, CodesNotDerivable),
+)
+def reveal_key(key: str, body: dict[str, Any]) -> Response:
+    """Show a key's code again.
+
+    That it was shown is recorded. After a key that was reissued come those that were given in its
+    place, also when the code of the first was issued elsewhere: that one is known to nobody here,
+    and comes masked, as do the codes of keys that were revoked or redeemed.
+    """
+    revealed = reveal_code(ports(), stamp(), key, body["reason"], reseller=caller().reseller)
+    return reply(answers.revealed(revealed), position=revealed.position)
+
+
+@blp.operation(
+    "POST",
+    "/batches/<batch>/reveal",
+    access=_OWNERS,
+    body=requests.Reasoned,
+    answers={200: Answered(responses.RevealedKeys, "The keys.", ("Keyfold-Position",))},
+    refusals=(BatchNotFound, CodesNotDerivable),
+)
+def reveal_codes(batch: str, body: dict[str, Any]) -> Response:
+    """Show a batch's codes again.
+
+    That they were shown is recorded. The codes of keys that were revoked or redeemed since come
+    masked; after a key that was reissued come those that were given in its place. Imported codes
+    cannot be shown; what was given in place of one can, by its key.
+    """
+    revealed = reveal(ports(), stamp(), batch, body["reason"], reseller=caller().reseller)
+    return reply(answers.revealed(revealed), position=revealed.position)

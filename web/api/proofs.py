@@ -1,0 +1,158 @@
+"""Checkpoints, and proofs that need no trust in whoever gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from flask import Response
+
+from ledger.min_position import hold_to_min_position
+from ledger.refusals import FieldError, InvalidRequest, KeyNotFound
+from projections.audit import tree
+from web.api.operations import Answered, Operations
+from web.api.schemas import proofs
+from web.api.schemas.requests import ReadQuery
+from web.app import checkpoints
+from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT, only
+from web.app.checkpoints import to_base64
+from web.app.context import caller, parts, ports, stamp
+from web.app.errors import ALTERED
+from web.app.responses import file, reply, text
+
+blp = Operations(
+    "proofs",
+    __name__,
+    url_prefix="/v1",
+    description="Checkpoints, and proofs that need no trust in whoever gives them.",
+)
+
+READERS = only(ADMIN, AUDITOR, SUPPORT)
+
+
+@blp.operation(
+    "GET",
+    "/checkpoint",
+    access=READERS,
+    query=ReadQuery,
+    answers={200: Answered(None, "A checkpoint: C2SP tlog-checkpoint.")},
+    problems=(ALTERED,),
+)
+def get_checkpoint() -> Response:
+    """Sign how the ledger stands now.
+
+    A few lines of text: the ledger's name, how many events it has, the root of their tree
+    (RFC 9162), and Ed25519 signatures. Whoever keeps them can show later that nothing in those
+    events was changed, and that none is missing.
+    """
+    return text(checkpoints.sign_checkpoint(parts().wiring, stamp().now))
+
+
+@blp.operation(
+    "GET",
+    "/checkpoint/keys",
+    access=READERS,
+    answers={200: Answered(proofs.CheckpointKeys, "The keys.")},
+)
+def list_checkpoint_keys() -> Response:
+    """Show what signatures of checkpoints are checked with.
+
+    Compare them with a copy that came to you by another way.
+    """
+    signing = parts().wiring.signing
+    return reply({"origin": signing.origin, "keys": [key.vkey for key in signing.verifiers]})
+
+
+@blp.operation(
+    "GET",
+    "/proofs/inclusion",
+    access=READERS,
+    query=proofs.InclusionQuery,
+    answers={200: Answered(proofs.InclusionProof, "The proof.")},
+    problems=(ALTERED,),
+)
+def get_inclusion_proof(query: dict[str, Any]) -> Response:
+    """Prove that an event is in the ledger.
+
+    The hashes lead from the event to the root of the tree, which a checkpoint of the same size has.
+    """
+    position, size = query["position"], _size(query.get("size"), "/size")
+    if position > size:
+        raise InvalidRequest(FieldError("/position", f"must be at most {size}, the tree's size"))
+    proof = tree.inclusion(ports().book, parts().wiring.tables, position, size)
+    return reply(
+        {
+            "position": position,
+            "leaf_index": position - 1,
+            "size": size,
+            "leaf_hash": to_base64(proof.leaf),
+            "audit_path": _all_to_base64(proof.hashes),
+            "root_hash": to_base64(proof.root),
+        }
+    )
+
+
+@blp.operation(
+    "GET",
+    "/proofs/consistency",
+    access=READERS,
+    query=proofs.ConsistencyQuery,
+    answers={200: Answered(proofs.ConsistencyProof, "The proof.")},
+    problems=(ALTERED,),
+)
+def get_consistency_proof(query: dict[str, Any]) -> Response:
+    """Prove that the ledger begins with what it was before.
+
+    The hashes lead from the root of the smaller tree to that of the larger one: nothing in the
+    first events was changed, and none was put between them or taken away.
+    """
+    old, new = query["old"], _size(query.get("new"), "/to")
+    if old > new:
+        raise InvalidRequest(FieldError("/from", f"must be at most {new}, the larger tree's size"))
+    proof = tree.consistency(ports().book, parts().wiring.tables, old, new)
+    return reply(
+        {
+            "from": old,
+            "to": new,
+            "from_root_hash": to_base64(proof.old_root),
+            "to_root_hash": to_base64(proof.new_root),
+            "consistency": _all_to_base64(proof.hashes),
+        }
+    )
+
+
+@blp.operation(
+    "GET",
+    "/keys/<id:key>/receipt",
+    access=only(ADMIN, AUDITOR, SUPPORT, RESELLER),
+    query=ReadQuery,
+    answers={
+        200: Answered(None, "The receipt: C2SP tlog-proof.", headers=("Content-Disposition",))
+    },
+    refusals=(KeyNotFound,),
+    problems=(ALTERED,),
+)
+def get_key_receipt(key: str) -> Response:
+    """Write a receipt of a key.
+
+    One small file that proves itself offline: the event that redeemed the key, or its last one if
+    nobody did; the proof that it is in the ledger; and a checkpoint of the ledger as it is now.
+    A reseller gets those of its own keys.
+    """
+    receipt = checkpoints.key_receipt(parts().wiring, key, caller().reseller, stamp().now)
+    return file(receipt, f"{key}.tlog-proof")
+
+
+def _size(asked: int | None, pointer: str) -> int:
+    """Answer the size of a tree that the ledger has."""
+    if asked is None:
+        return tree.whole(ports().book, parts().wiring.tables)
+    head = ports().book.head()
+    if asked > head:
+        raise InvalidRequest(FieldError(pointer, f"must be at most {head}, the ledger's head"))
+    hold_to_min_position(asked)
+    return asked
+
+
+def _all_to_base64(values: Iterable[bytes]) -> list[str]:
+    return [to_base64(value) for value in values]

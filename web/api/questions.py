@@ -1,0 +1,105 @@
+"""Questions of support: what became different, and why something is as it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+
+from ledger.refusals import FieldError, InvalidRequest
+from projections.lists.overview import overview
+from projections.views.account_at import Moment
+from projections.views.diff import diff
+from projections.views.explain import explain_holder
+from projections.views.explain_code import Asked, explain_code
+from web.api import telling
+from web.api.accounts import READERS, hold_to_pools, read_account
+from web.api.operations import Answered, Operations
+from web.api.schemas import questions as schemas
+from web.api.schemas import requests
+from web.api.timeline import sight
+from web.app.auth import ADMIN, AUDITOR, PORTAL, SUPPORT, only
+from web.app.context import caller, parts, ports, stamp
+from web.app.errors import FORBIDDEN, Problem
+from web.app.responses import reply
+
+blp = Operations(
+    "questions",
+    __name__,
+    url_prefix="/v1",
+    description="What became different, and why something is as it is.",
+)
+
+
+@blp.operation(
+    "GET",
+    "/accounts/<account>/diff",
+    access=READERS,
+    query=schemas.DiffQuery,
+    answers={200: Answered(schemas.Diff, "What is different, and which events did it.", ("ETag",))},
+)
+def get_diff(account: str, query: dict[str, Any]) -> Response:
+    """Tell what became different between two moments.
+
+    `was` with every item applied is what is now. What only time did is put down to the event that
+    said when it would.
+    """
+    start, end = query["start"], query.get("end")
+    if end is not None and start > end:
+        raise InvalidRequest(FieldError("/from", "must not be after the end"))
+    found = diff(
+        ports().book,
+        account,
+        ports().catalog,
+        start,
+        end,
+        now=stamp().now,
+        known_at=query.get("known_at"),
+    )
+    return reply(telling.diff(found, sight().texts), version=found.version)
+
+
+@blp.operation(
+    "GET",
+    "/overview",
+    access=only(ADMIN, SUPPORT, AUDITOR),
+    query=requests.ReadQuery,
+    answers={200: Answered(schemas.Overview, "How things stand now.")},
+)
+def get_overview() -> Response:
+    """Tell how things stand over all accounts.
+
+    Seats and keys in numbers, tries that were refused in the last 30 days, and what somebody should
+    look at: what ends within 30 days, accounts with more holders than seats, and Stripe
+    subscriptions with prices that mean nothing, whose items are not all known, of whose billed
+    seats Stripe is not told, or of which Stripe has not been heard.
+    """
+    found = overview(ports().book, parts().wiring.tables, stamp().now, ports().catalog)
+    return reply(telling.overview(found))
+
+
+@blp.operation(
+    "POST",
+    "/accounts/<account>/explain",
+    access=READERS,
+    query=requests.AccountQuery,
+    body=schemas.Explain,
+    answers={200: Answered(schemas.Explanation, "The rule, its facts, and the mend.", ("ETag",))},
+)
+def explain(account: str, query: dict[str, Any], body: dict[str, Any]) -> Response:
+    """Explain why a seat or a code was refused, or stopped working.
+
+    With a later `as_of` it tells what will be, and because of what. To the portal it explains
+    holders only: what a code is that it refused is not for it to learn.
+    """
+    moment = Moment(stamp().now, query.get("as_of"), query.get("known_at"))
+    book, catalog = ports().book, ports().catalog
+    if body["code"] is None:
+        hold_to_pools(read_account(account, query).account, body["product"], None)
+        found = explain_holder(book, account, moment, catalog, body["product"], body["holder"])
+    elif caller().role == PORTAL:
+        raise Problem(FORBIDDEN, "codes are not explained to tokens of role portal")
+    else:
+        wanted = Asked(body["code"], body["session"], body["product"])
+        found = explain_code(book, account, moment, catalog, ports().codes, wanted)
+    return reply(telling.explanation(found), version=found.version)

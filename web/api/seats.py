@@ -1,0 +1,173 @@
+"""Seats: take one, give it back, see who sits where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flask import Response
+
+from commands.occupy_seat import Sitting
+from commands.occupy_seat import occupy_seat as occupy
+from commands.release_seat import release_seat as release
+from ledger.refusals import (
+    HolderInOtherTier,
+    NoSeatAvailable,
+    ProductNotFound,
+    SeatNotOccupied,
+    VersionMismatch,
+)
+from projections.text.formatting import NOT_SHOWN
+from projections.views import seats as seated
+from projections.views.account_at import AccountAt, Moment, account_at
+from projections.views.seats import SeatView
+from web.api import answers
+from web.api.accounts import READERS, hold_to_pools, read_account
+from web.api.operations import Answered, Operations
+from web.api.schemas import requests, responses
+from web.api.timeline import sight
+from web.app import cursors
+from web.app.auth import ADMIN, PORTAL, SUPPORT, only
+from web.app.context import ports, stamp
+from web.app.responses import nothing, reply
+from web.app.times import iso
+
+blp = Operations(
+    "seats",
+    __name__,
+    url_prefix="/v1",
+    description="Who sits on an account's seats.",
+)
+
+_AFTER_WRITE = ("Keyfold-Position", "ETag")
+
+
+@blp.operation(
+    "GET",
+    "/accounts/<account>/seats",
+    access=READERS,
+    query=requests.SeatsQuery,
+    answers={200: Answered(responses.Seats, "Taken seats, who came first first.", ("ETag",))},
+)
+def list_seats(account: str, query: dict[str, Any]) -> Response:
+    """List an account's taken seats, and how each product and tier stands."""
+    limit, cursor = query.pop("limit"), query.pop("cursor", None)
+    of = ("seats", account, sorted(query.items()))
+    after = cursors.read(ports().request_key, of, cursor)
+    found = read_account(account, query)
+    product = query.get("product")
+    if product is not None:
+        hold_to_pools(found.account, product, None)
+    view = seated.seats(found, ports().catalog, product)
+    places = _places(found)
+    following = [one for one in view.seats if after is None or places(one) > tuple(after)]
+    shown = following[:limit]
+    more = None
+    if len(following) > limit:
+        more = cursors.write(ports().request_key, of, places(shown[-1]))
+    return reply(answers.seats(view, shown, _labels(shown), more), version=view.version)
+
+
+def _places(found: AccountAt) -> Callable[[SeatView], tuple[Any, ...]]:
+    """Answer what tells a seat's place in the list: its pool's, then who came first.
+
+    It is told of the seat itself, so that the next page goes on where this one ended, also when a
+    seat of either was taken or given back meanwhile.
+    """
+    pools = {pool: n for n, pool in enumerate(seated.pools(found.account, ports().catalog))}
+
+    def place(view: SeatView) -> tuple[Any, ...]:
+        seat = found.account.seat(view.product, view.holder)
+        assert seat
+        return pools[view.product, view.tier], iso(seat.occupied_at), seat.version
+
+    return place
+
+
+@blp.operation(
+    "GET",
+    "/accounts/<account>/seats/<product>/<holder>",
+    access=READERS,
+    query=requests.AccountQuery,
+    answers={200: Answered(responses.Seat, "The seat.", ("ETag",))},
+    refusals=(ProductNotFound,),
+)
+def get_seat(account: str, product: str, holder: str, query: dict[str, Any]) -> Response:
+    """Show a holder's seat: may this one work right now?
+
+    A holder without a seat may not: `licensed` is false, and `reason` is `no_seat`.
+    """
+    found = read_account(account, query)
+    if product not in {id for id, _ in seated.pools(found.account, ports().catalog)}:
+        raise ProductNotFound
+    return _seat(found, product, holder)
+
+
+@blp.operation(
+    "PUT",
+    "/accounts/<account>/seats/<product>/<holder>",
+    access=only(PORTAL, ADMIN),
+    headers=requests.IfMatch,
+    body=requests.TakeSeat,
+    body_required=False,
+    answers={
+        201: Answered(responses.Seat, "The seat, newly taken.", _AFTER_WRITE),
+        200: Answered(responses.Seat, "The seat; this holder sits there already.", _AFTER_WRITE),
+    },
+    refusals=(VersionMismatch, HolderInOtherTier, NoSeatAvailable),
+)
+def occupy_seat(
+    account: str, product: str, holder: str, headers: dict[str, Any], body: dict[str, Any]
+) -> Response:
+    """Let a holder take a seat.
+
+    One that sits there already keeps it, with the new label if there is one. Without a seat free
+    nobody is let in.
+    """
+    wanted = Sitting(account, product, body["tier"], holder, body["label"])
+    taken = occupy(ports(), stamp(), wanted, **headers)
+    now = stamp().now
+    found = AccountAt(
+        account, taken.account.state, Moment(now), taken.position, taken.account.version
+    )
+    return _seat(found, product, holder, 201 if taken.created else 200, position=taken.position)
+
+
+@blp.operation(
+    "DELETE",
+    "/accounts/<account>/seats/<product>/<holder>",
+    access=only(PORTAL, SUPPORT, ADMIN),
+    headers=requests.IfMatch,
+    answers={204: Answered(None, "The seat is free.", _AFTER_WRITE)},
+    refusals=(VersionMismatch, SeatNotOccupied),
+)
+def release_seat(account: str, product: str, holder: str, headers: dict[str, Any]) -> Response:
+    """Give a holder's seat back."""
+    try:
+        released = release(ports(), stamp(), account, product, holder, **headers)
+    except SeatNotOccupied:
+        # A product that nobody has heard of is a mistake to be told of, not a free seat.
+        found = account_at(ports().book, account, Moment(stamp().now))
+        hold_to_pools(found.account, product, None)
+        raise
+    return nothing(position=released.position, version=released.account.version)
+
+
+def _seat(
+    found: AccountAt, product: str, holder: str, status: int = 200, *, position: int | None = None
+) -> Response:
+    view = seated.seat(found, product, holder)
+    (label,) = _labels([view]) if view else [None]
+    answer = {
+        **answers.of_account(found.id, found.moment, found.position),
+        **(answers.seat(view, label) if view else answers.no_seat(product, holder)),
+    }
+    return reply(answer, status, position=position, version=found.version)
+
+
+def _labels(views: Sequence[SeatView]) -> list[str | None]:
+    """Return the seats' labels as the caller may see them, by the timeline's rule."""
+    texts = sight().texts
+    if texts is None:
+        return [NOT_SHOWN if one.label else None for one in views]
+    return texts.open_all(one.label for one in views)

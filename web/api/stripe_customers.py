@@ -1,0 +1,131 @@
+"""Which customer of Stripe's an account is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+
+from commands.assign_subscription import assign_subscription as assign
+from commands.link_customer import link_customer as link
+from commands.link_customer import unlink_customer as unlink
+from ledger.refusals import (
+    CustomerLinkedElsewhere,
+    CustomerNotLinked,
+    StripeSubscriptionElsewhere,
+    StripeSubscriptionNotFound,
+    VersionMismatch,
+)
+from web.api.operations import Answered, Operations
+from web.api.schemas import requests
+from web.api.schemas import stripe as schemas
+from web.app.auth import ADMIN, PORTAL, SUPPORT, only
+from web.app.context import ports, stamp
+from web.app.errors import STRIPE_NOT_CONFIGURED, STRIPE_REFUSED, STRIPE_UNAVAILABLE
+from web.app.responses import reply
+
+blp = Operations(
+    "stripe_customers",
+    __name__,
+    url_prefix="/v1",
+    description="Which customer of Stripe's an account is.",
+)
+
+
+@blp.operation(
+    "PUT",
+    "/accounts/<account>/stripe-customer",
+    access=only(ADMIN, PORTAL, SUPPORT),
+    headers=requests.IfMatch,
+    body=schemas.LinkCustomer,
+    answers={200: Answered(schemas.Linked, "It is linked.", ("Keyfold-Position", "ETag"))},
+    refusals=(VersionMismatch, CustomerLinkedElsewhere),
+)
+def link_stripe_customer(account: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
+    """Link a Stripe customer to an account.
+
+    What Stripe had said about the customer before is the account's in the same commit. A customer
+    is linked to one account at a time; an account may have several. Linked already: nothing
+    changes.
+    """
+    linked = link(ports(), stamp(), account, body["customer"], body["reason"], **headers)
+    return reply(
+        {"account": account, "customer": linked.customer, "applied": linked.applied},
+        position=linked.position,
+        version=linked.account.version,
+    )
+
+
+@blp.operation(
+    "DELETE",
+    "/accounts/<account>/stripe-customer",
+    access=only(ADMIN, SUPPORT),
+    headers=requests.IfMatch,
+    body=schemas.UnlinkCustomer,
+    answers={200: Answered(schemas.Unlinked, "It is unlinked.", ("Keyfold-Position", "ETag"))},
+    refusals=(VersionMismatch, CustomerNotLinked),
+)
+def unlink_stripe_customer(account: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
+    """Take a Stripe customer away from an account.
+
+    Subscriptions that the account has by the link alone go with it (`released`): they give no seats
+    until an object of Stripe, a link or a call says whose they are. Those that name the account in
+    their metadata, were bought at a Checkout of the account's, were assigned to it, or were
+    recorded before the ledger noted how it knew, stay (`kept`). No object of Stripe links the
+    customer to this account again: only a call does.
+    """
+    done = unlink(ports(), stamp(), account, body["customer"], body["reason"], **headers)
+    return reply(
+        {
+            "account": account,
+            "customer": done.customer,
+            "released": done.released,
+            "kept": done.kept,
+        },
+        position=done.position,
+        version=done.account.version,
+    )
+
+
+@blp.operation(
+    "PUT",
+    "/accounts/<account>/stripe-subscriptions/<stripe_subscription>",
+    access=only(ADMIN, SUPPORT),
+    headers=requests.IfMatch,
+    body=schemas.AssignSubscription,
+    answers={
+        200: Answered(
+            schemas.AssignedSubscription, "It is the account's.", ("Keyfold-Position", "ETag")
+        )
+    },
+    refusals=(VersionMismatch, StripeSubscriptionElsewhere, StripeSubscriptionNotFound),
+    problems=(STRIPE_NOT_CONFIGURED, STRIPE_UNAVAILABLE, STRIPE_REFUSED),
+)
+def assign_stripe_subscription(
+    account: str, stripe_subscription: str, headers: dict[str, Any], body: dict[str, Any]
+) -> Response:
+    """Give a Stripe subscription to an account.
+
+    For one that nothing tells whose it is: without a customer, without metadata. One that the
+    ledger has not heard of is asked for at Stripe. One that is another account's is refused unless
+    `from` names that account: then the seats move. Its customer is linked to nobody by this.
+    """
+    done = assign(
+        ports(),
+        stamp(),
+        account,
+        stripe_subscription,
+        body["reason"],
+        body["moved_from"],
+        **headers,
+    )
+    return reply(
+        {
+            "account": account,
+            "stripe_subscription": done.stripe_subscription,
+            "from": done.moved_from,
+            "applied": done.applied,
+        },
+        position=done.position,
+        version=done.account.version,
+    )

@@ -1,0 +1,1 @@
+"""What every request works with: settings, the process's services, hooks, errors, access."""

@@ -1,0 +1,152 @@
+"""Who may come in, and how far: bearer tokens and their roles.
+
+Every page says which roles it is for (`Access`); one that says nothing lets nobody in. A token is
+looked up in the ledger at each request, so that one which is revoked lets nobody in from then on.
+
+Source: RFC 6750.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from flask import Request
+
+from ledger.limits import ACCOUNT_ID
+from ledger.loaded import Loaded
+from ledger.streams.token import Role, Token, token_id
+from projections.access import look_up
+from web.app.context import Caller, parts, ports
+from web.app.errors import FORBIDDEN, UNAUTHENTICATED, Problem
+
+PORTAL: Final[Role] = "portal"
+RESELLER: Final[Role] = "reseller"
+SUPPORT: Final[Role] = "support"
+AUDITOR: Final[Role] = "auditor"
+ADMIN: Final[Role] = "admin"
+
+IDS_REMEMBERED: Final = 10_000
+CHALLENGE: Final = 'Bearer realm="keyfold"'
+
+_ACCOUNT = re.compile(ACCOUNT_ID)
+_BEARER = re.compile(r"bearer +(?P<secret>[\x21-\x7e]{1,200}) *", re.IGNORECASE)
+# Set by proxies; a request that has one did not come from this machine, whoever passed it on.
+_PROXIED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+
+
+def never(_request: Request) -> bool:
+    return False
+
+
+class Access(NamedTuple):
+    """Whom a page is for.
+
+    Attributes:
+        roles: whose tokens open it.
+        without_token: tells whether a request needs no token at all.
+    """
+
+    roles: frozenset[Role]
+    without_token: Callable[[Request], bool] = never
+
+
+def only(*roles: Role) -> Access:
+    return Access(frozenset(roles))
+
+
+def from_loopback(request: Request) -> bool:
+    """Tell whether a request was made on this machine, and not passed on by a proxy on it."""
+    if any(name in request.headers for name in _PROXIED):
+        return False
+    # nginx with nothing but `proxy_pass` sets none of them, but speaks HTTP/1.0; others pass on
+    # the Host that their client has named.
+    if request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
+        return False
+    host = request.host.rpartition(":")[0] if request.host[-1:] != "]" else request.host
+    host = (host or request.host).strip("[]")
+    return _is_loopback(request.remote_addr or "") and (host == "localhost" or _is_loopback(host))
+
+
+def _is_loopback(text: str) -> bool:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+EVERYBODY: Final = Access(frozenset(), lambda _request: True)
+NOBODY: Final = Access(frozenset())
+
+
+def let_in(
+    request: Request, access: Access, now: datetime
+) -> tuple[Caller, int] | tuple[None, None]:
+    """Answer who asks, and where the ledger was seen to be; None for who needs no token here.
+
+    Raises:
+        Problem: no or no valid token (401), or a role that this page is not for (403).
+    """
+    if access.without_token(request):
+        return None, None
+    caller, reached = _caller(request, now)
+    if caller.role not in access.roles:
+        raise Problem(FORBIDDEN, f"this is not for tokens of role {caller.role}")
+    return caller, reached
+
+
+def _caller(request: Request, now: datetime) -> tuple[Caller, int]:
+    given = request.environ.get("HTTP_AUTHORIZATION")
+    if given is None:
+        detail = "send a token as `Authorization: Bearer kf_…`"
+        raise Problem(UNAUTHENTICATED, detail, {"WWW-Authenticate": CHALLENGE})
+    sent = _BEARER.fullmatch(given)
+    found = _look_up(sent["secret"], now, _account(request)) if sent else None
+    if found is None or found.state is None:
+        challenge = f'{CHALLENGE}, error="invalid_token"'
+        detail = "this token is unknown, revoked or expired"
+        raise Problem(UNAUTHENTICATED, detail, {"WWW-Authenticate": challenge})
+    token = found.state
+    parts().wiring.token_uses.note(token.id, now)
+    return Caller(token.id, token.role, token.reseller), found.head
+
+
+def _account(request: Request) -> str | None:
+    """Answer the account whose page it is, if it is one's."""
+    account = (request.view_args or {}).get("account")
+    return account if account is not None and _ACCOUNT.fullmatch(account) else None
+
+
+def _look_up(secret: str, now: datetime, account: str | None) -> Loaded[Token | None] | None:
+    found = ports()
+    return look_up(found.book, _ids.of(found.token_key, secret), now, account)
+
+
+class TokenIds:
+    """The ids of tokens that were sent lately, each of which takes a while to work out.
+
+    The tokens themselves are not kept, but what BLAKE2b makes of them with the key.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.known: dict[bytes, str] = {}
+
+    def of(self, token_key: bytes, secret: str) -> str:
+        seen = hashlib.blake2b(secret.encode(), key=token_key, digest_size=32).digest()
+        id = self.known.get(seen)
+        if id is None:
+            id = token_id(token_key, secret)
+            if len(self.known) >= self._most:
+                self.known.clear()
+            self.known[seen] = id
+        return id
+
+
+_ids = TokenIds(IDS_REMEMBERED)

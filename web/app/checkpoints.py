@@ -1,0 +1,64 @@
+"""Checkpoints of this process's ledger, with its tree and what it signs with."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+
+from commands import sign_checkpoint as signing
+from commands.sign_checkpoint import Standing
+from ledger.refusals import KeyNotFound
+from ledger.streams import key as key_stream
+from ledger.streams.key import KEY
+from projections.audit import receipts, tree
+from web.app.services import Wiring
+
+
+def sign_checkpoint(wiring: Wiring, now: datetime) -> str:
+    """Answer a signed checkpoint of the whole ledger.
+
+    Raises:
+        CannotSign: it contradicts one that was signed.
+        TreeDamaged: its tree has not what it should have.
+    """
+    return signing.sign_checkpoint(wiring.signing, lambda: _standing(wiring), now)
+
+
+def key_receipt(wiring: Wiring, key: str, reseller: str | None, now: datetime) -> str:
+    """Answer a receipt of a key's redemption, or of its last event if nobody redeemed it.
+
+    Args:
+        reseller: who asks, if it may see its own keys only.
+
+    Raises:
+        KeyNotFound: never issued, or another reseller's.
+        CannotSign: the ledger contradicts a checkpoint that was signed.
+        TreeDamaged: its tree has not what it should have, or the event was changed.
+    """
+    book = wiring.ports.book
+    key_stream.owned(book.load(KEY, key_stream.stream_id(key)).state, reseller)
+    row = receipts.event_of_key(book, key)
+    if row is None:
+        raise KeyNotFound
+    return receipts.receipt(book, wiring.tables, row, sign_checkpoint(wiring, now))
+
+
+def hold_to_signed(wiring: Wiring) -> None:
+    """Hold the ledger against the last checkpoint that it signed.
+
+    Raises:
+        CannotSign: it contradicts it.
+        TreeDamaged: its tree has not what it should have.
+    """
+    signing.hold_to_signed(wiring.signing, lambda: _standing(wiring))
+
+
+def to_base64(value: bytes) -> str:
+    """Answer a hash as it is written everywhere."""
+    return base64.b64encode(value).decode("ascii")
+
+
+def _standing(wiring: Wiring) -> Standing:
+    book, tables = wiring.ports.book, wiring.tables
+    reached = tree.reached(tables)  # before the head: the tree never is ahead of it
+    return Standing(reached, book.head(), lambda size: tree.root(book, tables, size))

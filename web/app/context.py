@@ -1,0 +1,91 @@
+"""What a request works with: the process's parts, who asks, and when.
+
+Nothing here is looked up twice: the clock is read once, when the request comes in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from flask import Request, current_app, g, request
+
+from commands.services import Ports
+from ledger.events import Stamp
+from ledger.streams.token import Role
+from projections.lists.overview import Attention
+from web.app.last_known import Lately
+from web.app.metrics import Metrics
+from web.app.redaction import Redactor
+from web.app.services import Wiring
+from web.app.upload_limit import UploadTries
+
+if TYPE_CHECKING:
+    from flask.ctx import _AppCtxGlobals
+
+EXTENSION = "keyfold"
+
+
+class Parts(NamedTuple):
+    """What one application has for all of its requests.
+
+    Attributes:
+        upload_tries: of the customers' sessions, in this process.
+        position_wait_s: how long a read with `min_position` waits for the ledger to get there.
+        head, attention: where the ledger is and what needs looking at, for figures, which must not
+            wait for the database.
+    """
+
+    wiring: Wiring
+    redactor: Redactor
+    metrics: Metrics
+    upload_tries: UploadTries
+    position_wait_s: float
+    head: Lately[int]
+    attention: Lately[Attention]
+
+
+class Caller(NamedTuple):
+    """Who asks, by the token that was sent.
+
+    Attributes:
+        id: the token's, `kft_…`.
+        reseller: the one name that a token of role `reseller` is bound to; None for the others.
+    """
+
+    id: str
+    role: Role
+    reseller: str | None
+
+
+def parts() -> Parts:
+    return cast(Parts, current_app.extensions[EXTENSION])
+
+
+def ports() -> Ports:
+    return parts().wiring.ports
+
+
+def this_request() -> Request:
+    """Answer the request itself, for who looks at it often: its proxy finds it anew each time."""
+    found: Request = request._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001
+    return found
+
+
+def this_g() -> _AppCtxGlobals:
+    """Answer what is remembered of the request; as `this_request`."""
+    found: _AppCtxGlobals = g._get_current_object()  # noqa: SLF001
+    return found
+
+
+def request_id() -> str:
+    return cast(str, g.request_id)
+
+
+def stamp() -> Stamp:
+    """Answer who asks, in which request, and when: see `Stamp`."""
+    return cast(Stamp, g.stamp)
+
+
+def caller() -> Caller:
+    """Answer who asks, in a request that let nobody in without a token."""
+    return cast(Caller, g.caller)

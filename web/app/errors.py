@@ -1,0 +1,317 @@
+"""Every "no" over HTTP: which status it has, and the problem that is answered (RFC 9457).
+
+    {"type": "/docs#no_seat_available", "title": "No seat is free", "status": 409,
+     "detail": "3 of 3 seats are taken.", "instance": "/v1/accounts/acme/seats/cloud_pos/till-4",
+     "code": "no_seat_available", "request_id": "req_…", "seats": 3, "used": 3}
+
+`code` is stable; `type` is where /docs explains it. What a problem repeats of the request is looked
+through for codes and tokens first.
+
+Source: RFC 9457.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+from eventsourcing.persistence import InterfaceError, OperationalError
+from flask import Flask, Response, current_app, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from commands.gateways.stripe import (
+    StripeKeyRefused,
+    StripeNotConfigured,
+    StripeRefused,
+    StripeUnavailable,
+)
+from commands.retry import LedgerBusy
+from commands.sign_checkpoint import CannotSign
+from ledger import refusals
+from ledger.book import LedgerUnavailable
+from ledger.min_position import PositionNotReached
+from ledger.refusals import FieldError, InvalidRequest, Refusal
+from projections.audit.tree import TreeDamaged
+from web.app.context import parts, request_id
+from web.app.times import iso
+
+CONTENT_TYPE: Final = "application/problem+json"
+RETRY_AFTER_S: Final = 1
+SET_UP_S: Final = 300
+ALTERED_RETRY_AFTER_S: Final = 60
+# In an environ: the code that the server wants the request refused with.
+REFUSED_BY_SERVER: Final = "keyfold.refused"
+ERRORS_MAX: Final = 50
+PAGES: Final = "keyfold.problem_pages"
+TEXT_LENGTH_MAX: Final = 500
+
+REFUSED: Final[Mapping[type[Refusal], int]] = {
+    refusals.InvalidRequest: 422,
+    refusals.TooManyAttempts: 429,
+    refusals.InvalidKeyFormat: 422,
+    refusals.WrongProduct: 422,
+    refusals.KeyAlreadyYours: 409,
+    refusals.KeyNotAvailable: 409,
+    refusals.IdempotencyKeyReused: 422,
+    refusals.KeyNotFound: 404,
+    refusals.KeyAlreadyRedeemed: 409,
+    refusals.KeyAlreadyRevoked: 409,
+    refusals.KeyLapsed: 409,
+    refusals.BatchNotFound: 404,
+    refusals.CodesNotDerivable: 409,
+    refusals.VersionMismatch: 412,
+    refusals.HolderInOtherTier: 409,
+    refusals.NoSeatAvailable: 409,
+    refusals.ProductNotFound: 404,
+    refusals.SeatNotOccupied: 404,
+    refusals.SubscriptionNotFound: 404,
+    refusals.SubscriptionEnded: 409,
+    refusals.ManagedInStripe: 409,
+    refusals.CustomerLinkedElsewhere: 409,
+    refusals.CustomerNotLinked: 409,
+    refusals.StripeSubscriptionElsewhere: 409,
+    refusals.StripeSubscriptionNotFound: 404,
+    refusals.SubscriptionNotChangeable: 409,
+    refusals.SeatsFollowHolders: 409,
+    refusals.NoStripeCustomer: 409,
+    refusals.CustomerShared: 409,
+    refusals.TokenNotFound: 404,
+}
+
+
+class Kind(NamedTuple):
+    """One kind of problem."""
+
+    code: str
+    status: int
+    title: str
+
+
+# Answers a problem with a page for people, and with these headers.
+Page = Callable[[Kind, Mapping[str, str]], Response]
+
+MALFORMED = Kind("malformed_request", 400, "The request cannot be read")
+UNAUTHENTICATED = Kind("unauthenticated", 401, "A valid token is needed")
+FORBIDDEN = Kind("forbidden", 403, "This token may not do that")
+NOT_FOUND = Kind("not_found", 404, "There is no such page")
+METHOD_NOT_ALLOWED = Kind("method_not_allowed", 405, "This method is not for this page")
+TOO_LARGE = Kind("payload_too_large", 413, "The body is too large")
+UNSUPPORTED = Kind("unsupported_media_type", 415, "The body is of another type")
+CODE_IN_URL = Kind("code_in_url", 422, "An activation code must not be in a URL")
+INTERNAL_ERROR = Kind("internal_error", 500, "Something went wrong on our side")
+POSITION_NOT_REACHED = Kind("position_not_reached", 503, "The ledger has not got there yet")
+UNAVAILABLE = Kind("ledger_unavailable", 503, "The ledger cannot be reached")
+BUSY = Kind("ledger_busy", 503, "Too many are writing to the same place")
+WEBHOOK_REFUSED = Kind("webhook_refused", 400, "This delivery is not taken")
+STRIPE_NOT_CONFIGURED = Kind("stripe_not_configured", 503, "Stripe is not set up")
+STRIPE_UNAVAILABLE = Kind("stripe_unavailable", 503, "Stripe cannot be reached")
+STRIPE_REFUSED = Kind("stripe_refused", 502, "Stripe refuses the call")
+PAYMENT_FAILED = Kind("payment_failed", 402, "The payment did not go through")
+OVERLOADED = Kind("overloaded", 503, "Too much is asked at once")
+ALTERED = Kind("ledger_altered", 503, "The ledger is not what it was")
+
+_OURS = (
+    MALFORMED, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, TOO_LARGE, UNSUPPORTED,
+    CODE_IN_URL, INTERNAL_ERROR, POSITION_NOT_REACHED, UNAVAILABLE, BUSY, OVERLOADED, ALTERED,
+    WEBHOOK_REFUSED, STRIPE_NOT_CONFIGURED, STRIPE_UNAVAILABLE, STRIPE_REFUSED, PAYMENT_FAILED,
+)  # fmt: skip
+
+
+def kind_of(refusal: type[Refusal]) -> Kind:
+    return Kind(refusal.code, REFUSED[refusal], refusal.__new__(refusal).title)
+
+
+KINDS: Final[Mapping[str, Kind]] = {kind.code: kind for kind in (*map(kind_of, REFUSED), *_OURS)}
+_BY_STATUS: Final = {
+    kind.status: kind
+    for kind in (MALFORMED, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, TOO_LARGE, UNSUPPORTED)
+}
+
+_log = logging.getLogger("keyfold.errors")
+
+
+class Problem(Exception):
+    """The request is answered with a problem that is none of the ledger's refusals."""
+
+    def __init__(self, kind: Kind, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.headers = headers or {}
+
+
+def register(app: Flask) -> None:
+    """Let the application answer everything that is raised with a problem."""
+    app.register_error_handler(Refusal, _refused)
+    app.register_error_handler(Problem, _problem)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(LedgerBusy, _busy)
+    for contradiction in (CannotSign, TreeDamaged):
+        app.register_error_handler(contradiction, altered)
+    for fault in (LedgerUnavailable, OperationalError, InterfaceError):
+        app.register_error_handler(fault, _unavailable)
+    app.register_error_handler(PositionNotReached, _not_reached)
+    app.register_error_handler(StripeNotConfigured, _stripe_not_configured)
+    app.register_error_handler(StripeKeyRefused, _stripe_key_refused)
+    app.register_error_handler(StripeUnavailable, _stripe_unavailable)
+    app.register_error_handler(StripeRefused, _stripe_refused)
+    app.register_error_handler(Exception, _broken)
+
+
+def show_as_pages(app: Flask, folder: str, page: Page) -> None:
+    """Let problems with paths in a folder be answered with pages for people."""
+    app.extensions.setdefault(PAGES, {})[folder] = page
+
+
+def _refused(refusal: Refusal) -> Response:
+    headers = {"Idempotency-Replayed": "true"} if refusal.replayed else {}
+    members: dict[str, Any] = {}
+    errors: Sequence[FieldError] = ()
+    detail = str(refusal)
+    match refusal:
+        case InvalidRequest():
+            errors = refusal.errors
+            detail = "; ".join(f"{error.pointer} {error.detail}" for error in errors)
+        case refusals.TooManyAttempts():
+            headers["Retry-After"] = str(refusal.retry_after_s)
+        case refusals.KeyAlreadyYours():
+            members = {
+                "subscription": refusal.subscription,
+                "activated_at": iso(refusal.activated_at),
+            }
+        case refusals.NoSeatAvailable():
+            members = {"seats": refusal.seats, "used": refusal.used}
+        case refusals.HolderInOtherTier():
+            members = {"tier": refusal.tier}
+        case refusals.VersionMismatch():
+            members = {"version": refusal.version}
+    kind = KINDS[refusal.code]
+    return _answer(kind, detail or kind.title, headers, errors, members)
+
+
+def _problem(problem: Problem) -> Response:
+    return _answer(problem.kind, problem.detail, problem.headers)
+
+
+def _http(error: HTTPException) -> Response:
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        return _answer(METHOD_NOT_ALLOWED, f"Allowed: {allowed}", {"Allow": allowed})
+    if error.code == TOO_LARGE.status:
+        return _answer(TOO_LARGE, "a body has at most 1 MiB")
+    kind = _BY_STATUS.get(error.code or 0, MALFORMED)
+    return _answer(kind, kind.title)
+
+
+def _busy(_error: LedgerBusy) -> Response:
+    return _answer(BUSY, "nothing was recorded: try again", {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _not_reached(error: PositionNotReached) -> Response:
+    return _answer(POSITION_NOT_REACHED, str(error), {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _unavailable(error: Exception) -> Response:
+    _log.warning("ledger unavailable: %s", _outline(error), extra={"request_id": request_id()})
+    return unavailable("the database does not answer: try again")
+
+
+def unavailable(detail: str) -> Response:
+    """Answer that the ledger cannot be reached now."""
+    return _answer(UNAVAILABLE, detail, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def altered(error: Exception) -> Response:
+    """Answer that the ledger contradicts what was hashed or signed of it."""
+    _log.error("ledger altered: %s", error, extra={"request_id": request_id()})
+    return _answer(ALTERED, str(error), {"Retry-After": str(ALTERED_RETRY_AFTER_S)})
+
+
+def _stripe_not_configured(_error: StripeNotConfigured) -> Response:
+    return stripe_not_configured("set STRIPE_API_KEY")
+
+
+def _stripe_key_refused(error: StripeKeyRefused) -> Response:
+    _log.error("%s", error, extra={"request_id": request_id()})
+    return stripe_not_configured("Stripe does not take the key in STRIPE_API_KEY")
+
+
+def stripe_not_configured(detail: str) -> Response:
+    """Answer that somebody has to set Stripe up first."""
+    return _answer(STRIPE_NOT_CONFIGURED, detail, {"Retry-After": str(SET_UP_S)})
+
+
+def _stripe_unavailable(error: StripeUnavailable) -> Response:
+    _log.warning("%s", error, extra={"request_id": request_id()})
+    return _answer(
+        STRIPE_UNAVAILABLE, "nothing is half done: try again", {"Retry-After": str(RETRY_AFTER_S)}
+    )
+
+
+def _stripe_refused(error: StripeRefused) -> Response:
+    _log.warning("Stripe refuses a call: %s", error, extra={"request_id": request_id()})
+    if error.card:
+        return _answer(PAYMENT_FAILED, f"Stripe says {error.code}: nothing was changed")
+    return _answer(STRIPE_REFUSED, f"Stripe says {error}: nothing was changed")
+
+
+def _broken(error: Exception) -> Response:
+    _log.error("unexpected %s", _outline(error), extra={"request_id": request_id()})
+    return _answer(INTERNAL_ERROR, "it is in the log under this request_id")
+
+
+def _outline(error: BaseException) -> str:
+    """Answer an exception in one line: its types and places.
+
+    Not its message, which may repeat what was sent.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    places = " > ".join(f"{frame.filename}:{frame.lineno}:{frame.name}" for frame in frames)
+    cause = error.__cause__ or error.__context__
+    return f"{type(error).__name__} at {places}" + (f" from {_outline(cause)}" if cause else "")
+
+
+def _answer(
+    kind: Kind,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    errors: Sequence[FieldError] = (),
+    members: Mapping[str, Any] | None = None,
+) -> Response:
+    parts().metrics.refused(kind.code)
+    pages: Mapping[str, Page] = current_app.extensions.get(PAGES, {})
+    page = pages.get(request.path.split("/")[1])
+    if page is not None:
+        return page(kind, headers or {})
+    problem = {
+        "type": f"/docs#{kind.code}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": _sendable(detail[:1].upper() + detail[1:].removesuffix(".") + "."),
+        "instance": quote(_path(kind), safe="/:@!$&'()*+,;=~"),
+        "code": kind.code,
+        "request_id": request_id(),
+        **(members or {}),
+    }
+    if errors:
+        problem["errors"] = [
+            {"pointer": _sendable(error.pointer), "detail": _sendable(error.detail)}
+            for error in errors[:ERRORS_MAX]
+        ]
+    body = msgspec.json.encode(problem)
+    return Response(body, kind.status, headers=headers, content_type=CONTENT_TYPE)
+
+
+def _path(kind: Kind) -> str:
+    path = request.path
+    return _sendable(parts().redactor.scrub_all(path) if kind is CODE_IN_URL else path)
+
+
+def _sendable(text: str) -> str:
+    """Answer a text without secrets, not endless, and without halves of surrogate pairs."""
+    text = parts().redactor.scrub(text.encode("utf-8", "replace").decode("utf-8"))
+    return text if len(text) <= TEXT_LENGTH_MAX else text[:TEXT_LENGTH_MAX] + "…"

@@ -1,0 +1,224 @@
+"""Figures for Prometheus.
+
+They are each process's own. Workers of `keyfold serve` tell each other theirs
+(`web.server.worker_board`), so that any of them answers for all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+    values,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+from projections.lists.overview import Attention
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+# Never files that are mapped into memory, whatever the environment says: on a full disk they kill.
+values.ValueClass = values.MutexValue
+
+_CREATED = "_created"
+_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"})
+_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class Metrics:
+    """Counts requests and refusals of one application."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "keyfold_http_requests",
+            "Requests answered.",
+            ("method", "route", "status"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "keyfold_http_request_seconds",
+            "Time from a request to its answer.",
+            ("method", "route"),
+            buckets=_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._problems = Counter(
+            "keyfold_problems",
+            "Requests answered with a problem, by its code.",
+            ("code",),
+            registry=self._registry,
+        )
+        self._stripe_events = Counter(
+            "keyfold_stripe_events",
+            "Events taken from Stripe, by what became of them.",
+            ("outcome",),
+            registry=self._registry,
+        )
+        # By method, route and status, all of which are few: looking them up by label takes longer.
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._process: ProcessCollector | None = ProcessCollector(registry=self._registry)
+        self._of_others: Callable[[], Mapping[str, float]] = dict
+
+    def share(self, of_others: Callable[[], Mapping[str, float]]) -> None:
+        """Answer for other processes from now on, whose figures are added to ours.
+
+        What is said of this process itself is left out then.
+        """
+        if self._process is not None:
+            self._registry.unregister(self._process)
+            self._process = None
+        self._of_others = of_others
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one request; methods that are none of ours count together."""
+        method = method if method in _METHODS else "other"
+        found = self._known.get((method, route, status))
+        if found is None:
+            found = self._known[method, route, status] = (
+                self._requests.labels(method, route, str(status)),
+                self._seconds.labels(method, route),
+            )
+        count, took = found
+        count.inc()
+        took.observe(seconds)
+
+    def heard_of_stripe(self, outcome: str) -> None:
+        self._stripe_events.labels(outcome).inc()
+
+    def refused(self, code: str) -> None:
+        self._problems.labels(code).inc()
+
+    def page(
+        self,
+        position: int | None,
+        attention: Attention | None = None,
+        *,
+        answers: bool = True,
+    ) -> bytes:
+        """Return all figures in Prometheus' text format.
+
+        Args:
+            position: the ledger's head, as far as that is known.
+            answers: whether the database answers.
+            attention: what needs looking at; None where that is not known.
+        """
+        head = CollectorRegistry()
+        head.register(_Head(position, answers=answers))
+        if attention is not None:
+            head.register(_AtStripe(attention))
+        together = CollectorRegistry()
+        together.register(_Together(self._registry, self._of_others()))
+        return generate_latest(together) + generate_latest(head)
+
+    def figures(self) -> dict[str, float]:
+        """Return what this process has counted, by what it is and its labels."""
+        return {
+            _key(family.name, sample): sample.value
+            for family in self._registry.collect()
+            for sample in family.samples
+            if not sample.name.endswith(_CREATED)
+        }
+
+
+def _key(family: str, sample: Sample) -> str:
+    return json.dumps([family, sample.name, sorted(sample.labels.items())])
+
+
+class _Together(Collector):
+    """A registry, with the figures of others added to those of the same name and labels."""
+
+    def __init__(self, registry: CollectorRegistry, others: Mapping[str, float]) -> None:
+        self._registry = registry
+        self._others = others
+
+    def collect(self) -> Iterator[Metric]:
+        left = dict(self._others)
+        families = list(self._registry.collect())
+        for family in families:
+            family.samples = [
+                sample._replace(value=sample.value + left.pop(_key(family.name, sample), 0.0))
+                for sample in family.samples
+            ]
+        known = {family.name: family for family in families}
+        for key, value in left.items():
+            name, sample, labels = json.loads(key)
+            if name in known:
+                known[name].add_sample(sample, dict(labels), value)
+        for family in families:
+            family.samples.sort(key=lambda sample: _order(sample.labels))
+        yield from families
+
+
+def _order(labels: Mapping[str, str]) -> list[tuple[str, str]]:
+    return sorted(one for one in labels.items() if one[0] != "le")
+
+
+class _Head(Collector):
+    """The ledger's head: known to whoever is asked, and no process's own."""
+
+    def __init__(self, position: int | None, *, answers: bool) -> None:
+        self._position = position
+        self._answers = answers
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "keyfold_ledger_up", "Whether the database answers.", value=float(self._answers)
+        )
+        if self._position is None:
+            return
+        yield GaugeMetricFamily(
+            "keyfold_ledger_position", "Last position of the ledger.", value=self._position
+        )
+
+
+class _AtStripe(Collector):
+    """What needs looking at among Stripe's subscriptions and invoices, as the ledger has them."""
+
+    def __init__(self, attention: Attention) -> None:
+        self._attention = attention
+
+    def collect(self) -> Iterator[Metric]:
+        found = self._attention
+        subscriptions = GaugeMetricFamily(
+            "keyfold_stripe_subscriptions_to_look_at",
+            "Stripe subscriptions that need looking at, by why.",
+            labels=("why",),
+        )
+        subscriptions.add_metric(("unmapped",), found.unmapped)
+        subscriptions.add_metric(("unconfirmed",), found.unconfirmed)
+        subscriptions.add_metric(("items_missing",), found.items_missing)
+        subscriptions.add_metric(("doubled",), found.doubled)
+        yield subscriptions
+        invoices = GaugeMetricFamily(
+            "keyfold_stripe_invoices_to_look_at",
+            "Stripe invoices that need looking at, by why.",
+            labels=("why",),
+        )
+        invoices.add_metric(("lines_missing",), found.lines_missing)
+        yield invoices
+        objects = GaugeMetricFamily(
+            "keyfold_stripe_objects_to_look_at",
+            "Objects of Stripe's that name an account which is not theirs, by why.",
+            labels=("why",),
+        )
+        for why in ("claimed", "held", "unproven"):
+            objects.add_metric((why,), found.claims.get(why, 0))
+        yield objects
+        seats = GaugeMetricFamily(
+            "keyfold_seat_sync_left_alone",
+            "Accounts' products whose billed seats Stripe is not told of, by why.",
+            labels=("why",),
+        )
+        for why in sorted({"unknown_price", *found.left_alone}):
+            seats.add_metric((why,), found.left_alone.get(why, 0))
+        yield seats

@@ -1,0 +1,178 @@
+"""What happens before and after every request, whichever page it is for."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import re
+import string
+import time
+from typing import TYPE_CHECKING, Final
+
+from flask import Flask, Request, Response, current_app
+from werkzeug.exceptions import NotFound
+
+from ledger.events import Stamp
+from ledger.limits import REQUEST_ID
+from ledger.refusals import FieldError, InvalidRequest
+from web.app.auth import EVERYBODY, NOBODY, RESELLER, Access, let_in
+from web.app.context import parts, this_g, this_request
+from web.app.errors import (
+    CODE_IN_URL,
+    KINDS,
+    MALFORMED,
+    OVERLOADED,
+    REFUSED_BY_SERVER,
+    RETRY_AFTER_S,
+    TOO_LARGE,
+    Problem,
+)
+from web.app.logs import Line
+
+if TYPE_CHECKING:
+    from flask.ctx import _AppCtxGlobals
+
+# Unless a page has its own.
+_HEADERS = [
+    (name.lower(), name, value)
+    for name, value in {
+        "Cache-Control": "no-store",
+        "Server": "keyfold",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    }.items()
+]
+# What the server had to refuse, and has us answer.
+_WHY = {
+    TOO_LARGE.code: "a body has at most 1 MiB",
+    OVERLOADED.code: "nothing was looked at: try again",
+}
+_IN_A_BODY = "send it in a body; this one may be in a log by now"
+_UNMATCHED = "(none)"
+# Who asks for pages is no program of the vendor's: its requests are not named by the caller, who
+# could have them found under any name.
+_PAGES: Final = {"portal", "console"}
+ID_LENGTH: Final = 26
+ADDRESS_BYTES_MAX: Final = 16_384
+HAS_NUL: Final = "must not hold a NUL character"
+# A year, as the preload lists ask for; other hosts of the same domain are not ours to speak for.
+HSTS: Final = "max-age=31536000"
+# From any byte to a letter or digit; 32 of them, so that each is as likely as the others.
+_LETTERS = (string.ascii_lowercase + "234567").encode() * 8
+
+_REQUEST_ID = re.compile(REQUEST_ID)
+# Ids tell requests apart and hide nothing, so the system is not asked for each, which would let
+# another thread in. But a forked process must not give out its parent's.
+_random = random.Random()  # noqa: S311
+os.register_at_fork(after_in_child=_random.seed)
+_log = logging.getLogger("keyfold.access")
+
+
+def register(app: Flask) -> None:
+    app.before_request(_begin)
+    app.after_request(_finish)
+
+
+def _begin() -> None:
+    begun = this_g()
+    begun.started = time.perf_counter()
+    app, sent = parts(), this_request()
+    named = _named_by_caller(sent)
+    id = named or new_request_id()
+    if app.redactor.may_hold_code(id):
+        id = new_request_id()
+    begun.request_id = id
+    if refused := sent.environ.get(REFUSED_BY_SERVER):
+        raise Problem(KINDS[refused], _WHY[refused], {"Retry-After": str(RETRY_AFTER_S)})
+    _hold_to_address(sent)
+    url = f"{sent.path}?{sent.query_string.decode('utf-8', 'replace')}"
+    if app.redactor.holds_code_quoted(url):
+        raise Problem(CODE_IN_URL, _IN_A_BODY)
+    if sent.url_rule is None or sent.method == "OPTIONS":
+        return
+    now = app.wiring.clock()
+    caller, reached = let_in(sent, _access(sent), now)
+    if caller is not None and caller.role != RESELLER:
+        # A reseller must not find out which codes there are of others.
+        if app.redactor.holds_known_code_quoted(url):
+            raise Problem(CODE_IN_URL, _IN_A_BODY)
+        if named is not None and id != named and not app.redactor.holds_secret(named):
+            begun.request_id = id = named
+    begun.stamp = app.wiring.stamp(caller.id if caller else "", id, now, reached)
+    begun.caller = caller
+
+
+def _named_by_caller(sent: Request) -> str | None:
+    """Return the id that the caller gave the request; None when it did not, or may not."""
+    id: str = sent.environ.get("HTTP_X_REQUEST_ID", "")
+    if sent.path.lstrip("/").partition("/")[0] in _PAGES or not _REQUEST_ID.fullmatch(id):
+        return None
+    return None if parts().redactor.holds_token(id) else id
+
+
+def _hold_to_address(sent: Request) -> None:
+    """Refuse an address that no page of ours has, before anything is made of it.
+
+    Raises:
+        InvalidRequest: a field in it holds a NUL, which PostgreSQL takes in no text.
+        Problem: it is too long, or holds a NUL anywhere else.
+        NotFound: it begins with two slashes: Werkzeug would take them for one.
+    """
+    path, query = sent.environ.get("PATH_INFO", ""), sent.environ.get("QUERY_STRING", "")
+    if len(path) + len(query) > ADDRESS_BYTES_MAX:
+        raise Problem(MALFORMED, f"the address is longer than {ADDRESS_BYTES_MAX} bytes")
+    if "\0" in path or "\0" in query or "%00" in query:
+        fields = [*(sent.view_args or {}).items(), *sent.args.items(multi=True)]
+        bad = dict.fromkeys(name for name, value in fields if "\0" in f"{name}{value}")
+        if bad and path.startswith("/v1/"):
+            raise InvalidRequest(*(FieldError(f"/{name}", HAS_NUL) for name in bad))
+        raise Problem(MALFORMED, "the address has a NUL character (%00)")
+    if path.startswith("//"):
+        sent.url_rule = None
+        raise NotFound
+
+
+def new_request_id() -> str:
+    return "req_" + _random.randbytes(ID_LENGTH).translate(_LETTERS).decode()
+
+
+def _access(sent: Request) -> Access:
+    if sent.endpoint == "static":
+        return EVERYBODY
+    view = current_app.view_functions[sent.endpoint or ""]
+    return getattr(view, "access", NOBODY)
+
+
+def _finish(response: Response) -> Response:
+    begun = this_g()
+    headers = response.headers
+    set_already = {name.lower() for name, _ in headers}
+    headers.add("X-Request-Id", begun.request_id)
+    if parts().wiring.settings.is_https:
+        headers.add("Strict-Transport-Security", HSTS)
+    for lowered, name, value in _HEADERS:
+        if lowered not in set_already:
+            headers.add(name, value)
+    _record(this_request(), begun, response.status_code)
+    return response
+
+
+def _record(sent: Request, begun: _AppCtxGlobals, status: int) -> None:
+    """Count the request, and log it by its route, never by its path, which may name people."""
+    seconds = time.perf_counter() - begun.started
+    route = sent.url_rule.rule if sent.url_rule else _UNMATCHED
+    parts().metrics.answered(sent.method, route, status, seconds)
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    stamp: Stamp | None = begun.get("stamp")
+    fields = {
+        "method": sent.method,
+        "route": route,
+        "status": status,
+        "ms": round(seconds * 1000, 2),
+        "request_id": begun.request_id,
+        "actor": stamp.actor if stamp else "",
+    }
+    _log.handle(Line(_log.name, "request", fields))

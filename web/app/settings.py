@@ -1,0 +1,393 @@
+"""Settings: environment variables, each also readable from the file that KEYFOLD_ENV_FILE names.
+
+What is set in the environment wins over the file. docs/settings.md describes every variable.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from ledger import permissions
+from ledger.catalog import Catalog, CatalogError, builtin, parse
+from ledger.permissions import PERMISSIONS, Permission
+from ledger.secret import Secret
+from ledger.store.sqlite.datastore import path_of
+from ledger.streams.account.seat_sync import QUIET_DEFAULT_S
+from web.app.return_urls import origin
+
+DATABASE_URL_DEFAULT = "sqlite:///keyfold.db"
+PUBLIC_URL_DEFAULT = "http://127.0.0.1:8000"
+MEMO_STREAMS_DEFAULT = 10_000
+SEAT_SYNC_QUIET_S_MAX = 600
+WEBHOOK_SECRETS_MAX = 2
+FILE_BYTES_MAX = 1024 * 1024
+DIGITS_MAX = 9
+SHOWN_LENGTH_MAX = 40
+
+LAST_PORT = 65535
+LIBPQ_NUMBERS = (
+    "connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count",
+    "tcp_user_timeout",
+)  # fmt: skip
+
+_PRINTABLE = re.compile(r"[\x21-\x7e]+")
+
+
+class SettingError(Exception):
+    """A setting is missing or wrong; the message is one line that names it and the mend."""
+
+    def __init__(self, variable: str, problem: str) -> None:
+        super().__init__(f"{variable} {problem}")
+        self.variable = variable
+
+
+class StripeSettings(NamedTuple):
+    """What Stripe is reached with.
+
+    Attributes:
+        api_key: None when nothing is asked of Stripe.
+        webhook_secrets: what deliveries are signed with; two while one replaces the other, none
+            when no deliveries are taken.
+        api_base: where Stripe is, if not where it always is.
+    """
+
+    api_key: str | None = None
+    webhook_secrets: tuple[str, ...] = ()
+    api_base: str | None = None
+
+
+class Settings(NamedTuple):
+    """The settings as the program uses them.
+
+    Attributes:
+        secret: None when it is to be read from the file beside a SQLite database.
+        test_clock: the file that holds the time, or None for the real clock.
+        memo_streams: how many streams' states a process remembers.
+        checkpoint_secrets: what the keys are derived from that sign checkpoints; none for `secret`.
+        return_origins: where customers may be sent, beside the public URL's own origin.
+        portal_permissions: of links to the hosted pages that are asked for without any.
+        seat_sync_quiet_s: for how long seats must not have moved before Stripe is told of them.
+    """
+
+    database_url: str
+    secret: Secret | None
+    catalog: Catalog
+    public_url: str
+    test_clock: Path | None
+    memo_streams: int
+    checkpoint_secrets: tuple[Secret, ...] = ()
+    stripe: StripeSettings = StripeSettings()
+    return_origins: tuple[str, ...] = ()
+    seat_sync_quiet_s: int = QUIET_DEFAULT_S
+    portal_permissions: tuple[Permission, ...] = permissions.DEFAULT
+
+    @property
+    def is_https(self) -> bool:
+        """Whether the links that are handed out are https."""
+        return self.public_url.lower().startswith("https:")
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read and check every setting.
+
+    Raises:
+        SettingError: for the first one that is wrong.
+    """
+    values = {**_env_file(environ), **environ}
+    secret = values.get("KEYFOLD_SECRET")
+    test_clock = values.get("KEYFOLD_TEST_CLOCK")
+    return Settings(
+        database_url=_database_url(values.get("KEYFOLD_DATABASE_URL") or DATABASE_URL_DEFAULT),
+        secret=_secret(secret) if secret else None,
+        catalog=_catalog(values.get("KEYFOLD_CATALOG")),
+        public_url=_public_url(values.get("KEYFOLD_PUBLIC_URL") or PUBLIC_URL_DEFAULT),
+        test_clock=Path(test_clock) if test_clock else None,
+        memo_streams=_memo_streams(values.get("KEYFOLD_MEMO_STREAMS")),
+        checkpoint_secrets=_checkpoint_secrets(values.get("KEYFOLD_CHECKPOINT_SECRETS")),
+        stripe=StripeSettings(
+            api_key=_stripe_key(values.get("STRIPE_API_KEY")),
+            webhook_secrets=_webhook_secrets(values.get("STRIPE_WEBHOOK_SECRET")),
+            api_base=_stripe_base(values.get("STRIPE_API_BASE")),
+        ),
+        return_origins=_return_origins(values.get("KEYFOLD_RETURN_URLS")),
+        seat_sync_quiet_s=_seat_sync_quiet_s(values.get("KEYFOLD_SEAT_SYNC_QUIET_S")),
+        portal_permissions=_portal_permissions(values.get("KEYFOLD_PORTAL_PERMISSIONS")),
+    )
+
+
+def read_file(variable: str, file: Path) -> str:
+    """Read a file that a setting names, or that stands for one.
+
+    It must be a regular file: a device may have no end, and a pipe may never have a beginning.
+
+    Raises:
+        SettingError: it is no such file, is too large, cannot be read or is no text.
+    """
+    try:
+        # Without O_NONBLOCK to open a pipe would wait for its writer.
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise SettingError(variable, f"must name a regular file; this is none: {file}")
+            with os.fdopen(descriptor, "rb", closefd=False) as opened:
+                content = opened.read(FILE_BYTES_MAX + 1)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise SettingError(variable, f"cannot be read: {error.strerror}: {file}") from None
+    except ValueError:
+        raise SettingError(variable, "must name a file; no path has a NUL") from None
+    if len(content) > FILE_BYTES_MAX:
+        raise SettingError(variable, f"must name a file of up to {FILE_BYTES_MAX} bytes: {file}")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise SettingError(variable, f"must name a text in UTF-8: {file}") from None
+
+
+def _env_file(environ: Mapping[str, str]) -> dict[str, str]:
+    name = environ.get("KEYFOLD_ENV_FILE")
+    if not name:
+        return {}
+    text = read_file("KEYFOLD_ENV_FILE", Path(name))
+    if "\0" in text:
+        raise SettingError("KEYFOLD_ENV_FILE", f"must name a text of lines NAME=VALUE: {name}")
+    # Only here: most starts have no such file, and pay nothing for reading one.
+    from dotenv import dotenv_values
+
+    values = dotenv_values(stream=StringIO(text))
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _database_url(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite" and rest.startswith("/") and rest.strip("/"):
+        _hold_to_file(Path(path_of(url)))
+        return url
+    if scheme in ("postgresql", "postgres") and rest:
+        _hold_to_libpq(url)
+        return url
+    raise SettingError(
+        "KEYFOLD_DATABASE_URL",
+        "must be sqlite:///PATH (four slashes for an absolute path) or postgresql://…",
+    )
+
+
+def _hold_to_file(file: Path) -> None:
+    """Hold what stands where a SQLite database is to be, if anything does, to being a file."""
+    try:
+        mode = file.stat().st_mode
+    except OSError:
+        return  # none yet, or one that cannot be reached: who opens it says so
+    except ValueError:
+        raise SettingError("KEYFOLD_DATABASE_URL", "must name a file; no path has a NUL") from None
+    if not stat.S_ISREG(mode):
+        raise SettingError(
+            "KEYFOLD_DATABASE_URL", f"must name a regular file; this is none: {file}"
+        )
+
+
+def _hold_to_libpq(url: str) -> None:
+    # Only here: with SQLite nothing of psycopg is needed.
+    from psycopg import ProgrammingError, conninfo
+
+    try:
+        given = conninfo.conninfo_to_dict(url)
+    except (ProgrammingError, ValueError) as error:
+        # What libpq says may quote the password, but for a parameter's name.
+        named = re.search(r'invalid URI query parameter: ("[^"]{1,100}")', str(error))
+        what = f"it knows no parameter {named[1]}" if named else "look at its percent-encoding"
+        raise SettingError(
+            "KEYFOLD_DATABASE_URL", f"is no address that PostgreSQL's libpq can read: {what}"
+        ) from None
+    wrong = _wrong_value(given)
+    if wrong:
+        raise SettingError(
+            "KEYFOLD_DATABASE_URL",
+            f"has a value that PostgreSQL's libpq does not take: {wrong}",
+        )
+
+
+def _wrong_value(given: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the values of an address, which libpq looks at only when it
+    connects; None for nothing. Nothing is asked of a server.
+    """
+    from psycopg import conninfo, pq
+
+    ports = str(given.get("port") or "").split(",")
+    hosts = str(given.get("hostaddr") or given.get("host") or "").split(",")
+    if any(port and (_whole(port) or LAST_PORT + 1) > LAST_PORT for port in ports):
+        return f"look at the port, which is a number from 1 to {LAST_PORT}"
+    if len(ports) not in (1, len(hosts)):
+        return "look at the ports: give one for all hosts, or one for each"
+    for name in LIBPQ_NUMBERS:
+        if not re.fullmatch(r" *-?[0-9]{0,9} *", str(given.get(name) or "")):
+            return f"look at {name}, which is a whole number"
+    # The rest libpq checks before it connects: here to a socket that is not there, since what would
+    # hold it is no folder.
+    encryption = given.get("gssencmode")
+    elsewhere = {
+        **given,
+        "host": "/dev/null/none",
+        "hostaddr": "",
+        "port": "1",
+        # No socket has it, a server may.
+        "gssencmode": "prefer" if encryption == "require" else encryption or "disable",
+    }
+    with _without_defaults():
+        tried = pq.PGconn.connect_start(conninfo.make_conninfo("", **elsewhere).encode())
+    said = tried.error_message.decode("utf-8", "replace")
+    tried.finish()
+    if tried.status != pq.ConnStatus.BAD or said.startswith("connection to server"):
+        return None
+    named = re.search(r'invalid "?(\w+)"? value', said)
+    return f"look at {named[1] if named else 'its parameters'}"
+
+
+@contextmanager
+def _without_defaults() -> Iterator[None]:
+    """Keep libpq from taking what an address does not say from the environment.
+
+    Threads must not be reading that: settings are read before there are any.
+    """
+    from psycopg import pq
+
+    names = [option.envvar.decode() for option in pq.Conninfo.get_defaults() if option.envvar]
+    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+def _secret(text: str) -> Secret:
+    try:
+        return Secret.from_base64(text)
+    except ValueError as error:
+        raise SettingError(
+            "KEYFOLD_SECRET", f"{error}: give 32 random bytes or more, in base64"
+        ) from None
+
+
+def _checkpoint_secrets(texts: str | None) -> tuple[Secret, ...]:
+    if not texts:
+        return ()
+    try:
+        return tuple(Secret.from_base64(text) for text in texts.split(","))
+    except ValueError as error:
+        raise SettingError(
+            "KEYFOLD_CHECKPOINT_SECRETS",
+            f"{error}: give 32 random bytes or more, in base64; for a rotation the new ones and the"
+            " old ones, split by a comma",
+        ) from None
+
+
+def _catalog(name: str | None) -> Catalog:
+    if not name:
+        return builtin()
+    try:
+        return parse(read_file("KEYFOLD_CATALOG", Path(name)))
+    except CatalogError as error:
+        raise SettingError("KEYFOLD_CATALOG", f"is no catalog: {name}: {error}") from None
+
+
+def _public_url(url: str) -> str:
+    found = origin(url)
+    if found is None or (parts := urlsplit(url)).query or parts.fragment:
+        raise SettingError("KEYFOLD_PUBLIC_URL", "must be an address like https://licences.example")
+    return found + parts.path.rstrip("/")
+
+
+def _return_origins(text: str | None) -> tuple[str, ...]:
+    origins = []
+    for one in text.split(",") if text else ():
+        found = origin(one.strip())
+        if found is None or urlsplit(one.strip()).path not in ("", "/"):
+            raise SettingError(
+                "KEYFOLD_RETURN_URLS",
+                "must hold addresses like https://portal.example, split by commas, not"
+                f" {_shown(one)}",
+            )
+        origins.append(found)
+    return tuple(origins)
+
+
+def _memo_streams(text: str | None) -> int:
+    if not text:
+        return MEMO_STREAMS_DEFAULT
+    number = _whole(text)
+    if number is None or number < 1:
+        raise SettingError(
+            "KEYFOLD_MEMO_STREAMS", f"must be a whole number from 1, not {_shown(text)}"
+        )
+    return number
+
+
+def _seat_sync_quiet_s(text: str | None) -> int:
+    if not text:
+        return QUIET_DEFAULT_S
+    number = _whole(text)
+    if number is None or number > SEAT_SYNC_QUIET_S_MAX:
+        raise SettingError(
+            "KEYFOLD_SEAT_SYNC_QUIET_S",
+            f"must be a whole number of seconds up to {SEAT_SYNC_QUIET_S_MAX}, not {_shown(text)}",
+        )
+    return number
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) <= DIGITS_MAX else None
+
+
+def _shown(text: str) -> str:
+    """Return a value as a message can show it: in quotes, and cut when it is long."""
+    return repr(text if len(text) <= SHOWN_LENGTH_MAX else f"{text[:SHOWN_LENGTH_MAX]}…")
+
+
+def _portal_permissions(text: str | None) -> tuple[Permission, ...]:
+    if text is None:
+        return permissions.DEFAULT
+    wanted = {one.strip() for one in text.split(",")} - {""}
+    unknown = sorted(wanted.difference(PERMISSIONS))
+    if unknown:
+        raise SettingError(
+            "KEYFOLD_PORTAL_PERMISSIONS",
+            f"must hold {', '.join(PERMISSIONS)}, split by commas, or nothing; not {unknown[0]!r}",
+        )
+    return tuple(one for one in PERMISSIONS if one in wanted)
+
+
+def _stripe_key(key: str | None) -> str | None:
+    if not key:
+        return None
+    if key.startswith("pk_") or not _PRINTABLE.fullmatch(key):
+        raise SettingError("STRIPE_API_KEY", "must be a secret or restricted key: sk_… or rk_…")
+    return key
+
+
+def _webhook_secrets(texts: str | None) -> tuple[str, ...]:
+    if not texts:
+        return ()
+    secrets = tuple(text.strip() for text in texts.split(","))
+    if len(secrets) > WEBHOOK_SECRETS_MAX or not all(map(_PRINTABLE.fullmatch, secrets)):
+        raise SettingError(
+            "STRIPE_WEBHOOK_SECRET",
+            "must be one signing secret (whsec_…), or two split by a comma for a rotation",
+        )
+    return secrets
+
+
+def _stripe_base(url: str | None) -> str | None:
+    if not url:
+        return None
+    if origin(url) is None:
+        raise SettingError("STRIPE_API_BASE", "must be an address like https://api.stripe.com")
+    return url.rstrip("/")

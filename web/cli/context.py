@@ -1,0 +1,71 @@
+"""The ledger, opened for one command."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, NamedTuple
+
+from commands import validation
+from commands.services import Ports
+from ledger.events import Stamp
+from ledger.refusals import FieldError
+from projections.views import seats as projected
+from projections.views.account_at import AccountAt
+from web.app.services import Wiring, wire
+from web.app.settings import read_settings
+
+OPERATOR: Final = "operator"
+REQUEST_ID_CHARACTERS: Final = 26
+
+
+class Opened(NamedTuple):
+    """What a command works with.
+
+    Attributes:
+        stamp: of this one call: the clock is read once.
+    """
+
+    wiring: Wiring
+    ports: Ports
+    stamp: Stamp
+
+
+@contextmanager
+def opened() -> Iterator[Opened]:
+    """Open the ledger that the settings name, and close it afterwards.
+
+    Raises:
+        SettingError: a setting, the schema or the secret will not do.
+    """
+    wiring = wire(read_settings())
+    try:
+        yield Opened(wiring, wiring.ports, wiring.stamp(OPERATOR, new_request_id()))
+    finally:
+        wiring.close()
+
+
+def hold_to_pools(
+    ports: Ports, asked: AccountAt, product: str | None, tier: str | None = None
+) -> None:
+    """Hold a product and a tier that were asked for to what the catalog or the account has.
+
+    Raises:
+        InvalidRequest: neither has it, or a tier of no product.
+    """
+    if product is None:
+        validation.refuse_if([FieldError("/tier", "needs a product")] if tier else [])
+        return
+    pools = projected.pools(asked.account, ports.catalog)
+    tiers = {of_tier for of_product, of_tier in pools if of_product == product}
+    if not tiers:
+        validation.refuse_if(validation.product(ports.catalog, product))
+    if tier is not None and tier not in tiers:
+        validation.refuse_if(validation.product_and_tier(ports.catalog, product, tier))
+
+
+def new_request_id() -> str:
+    digits = base64.b32encode(secrets.token_bytes(17)).decode().lower()
+    return "req_" + digits[:REQUEST_ID_CHARACTERS]

@@ -1,0 +1,117 @@
+"""What forms and addresses of the console say, read strictly.
+
+A field that does not fit is told like the API tells it, by an InvalidRequest with its name.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Final
+
+from flask import abort, request
+
+from commands.validation import text_holds_code
+from ledger.limits import ACCOUNT_ID, unreadable
+from ledger.refusals import FieldError, InvalidRequest
+from web.app.context import caller, parts, ports
+from web.app.times import NotATime, parse_time
+
+REF_LENGTH_MAX: Final = 256
+FIELD_LENGTH_MAX: Final = 1000
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
+# What a browser's own field for a time sends: no zone, and seconds only if there are any.
+_FIELD: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?P<seconds>:\d\d(\.\d{1,6})?)?")
+
+
+def account_id(value: str) -> str:
+    """Answer a path's account; one that no account can have has no page."""
+    if not re.fullmatch(ACCOUNT_ID, value):
+        abort(404)
+    return value
+
+
+def asked(name: str) -> str | None:
+    """Answer a parameter of the address, if there is any.
+
+    Raises:
+        InvalidRequest: too long, or not to be read.
+    """
+    return _fits(name, request.args.get(name, "").strip())
+
+
+def sent(name: str, length_max: int = FIELD_LENGTH_MAX) -> str | None:
+    """Answer a field of a form, if it was filled in.
+
+    Raises:
+        InvalidRequest: too long, or not to be read.
+    """
+    return _fits(name, request.form.get(name, "").strip(), length_max)
+
+
+def holds_secret(text: str) -> bool:
+    """Tell whether a text has a code or a token in it; of codes, a reseller is told its own."""
+    return parts().redactor.holds_token(text) or text_holds_code(ports(), text, caller().reseller)
+
+
+def text(name: str) -> str:
+    """Answer free text, which must not be a code or a token: it would be kept.
+
+    Raises:
+        InvalidRequest: it is, or holds one.
+    """
+    found = sent(name) or ""
+    if holds_secret(found):
+        raise InvalidRequest(FieldError(f"/{name}", "must not have a code or a token in it"))
+    return found
+
+
+def reason() -> str:
+    """Answer why something is done; at the console nothing is done without one.
+
+    Raises:
+        InvalidRequest: there is none, or it holds what must not be kept.
+    """
+    found = text("reason")
+    if not found:
+        raise InvalidRequest(FieldError("/reason", "is missing"))
+    return found
+
+
+def number(name: str) -> int:
+    """Answer a whole number.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    found = sent(name) or ""
+    if not _NUMBER.fullmatch(found):
+        raise InvalidRequest(FieldError(f"/{name}", "must be a whole number"))
+    return int(found)
+
+
+def moment(name: str, value: str | None) -> datetime | None:
+    """Read a time: as RFC 3339 has it, or of a field for times, which are UTC.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    if value is None:
+        return None
+    field = _FIELD.fullmatch(value)
+    if field:
+        value += "Z" if field["seconds"] else ":00Z"
+    try:
+        return parse_time(value)
+    except NotATime as error:
+        raise InvalidRequest(FieldError(f"/{name}", str(error))) from None
+
+
+def _fits(name: str, value: str, length_max: int = REF_LENGTH_MAX) -> str | None:
+    if len(value) > length_max:
+        detail = f"must have at most {length_max} characters"
+        raise InvalidRequest(FieldError(f"/{name}", detail))
+    character = unreadable(value)
+    if character:
+        raise InvalidRequest(FieldError(f"/{name}", f"must not have the character {character}"))
+    return value or None

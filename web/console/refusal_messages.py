@@ -1,0 +1,43 @@
+"""What the console says of a refusal: the sentence that it bears, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ledger import refusals
+from ledger.refusals import InvalidRequest, Refusal
+from web.app.errors import REFUSED
+from web.html.flash import Saying
+
+_ADVICE: Final[dict[type[Refusal], str]] = {
+    refusals.KeyAlreadyRedeemed: "Terminate the subscription that it gave, on its account's page.",
+    refusals.KeyAlreadyRevoked: "Where another code took its place, reissue the key of that one.",
+    refusals.KeyLapsed: "Issue another key.",
+    refusals.CodesNotDerivable: "Whoever issued them has them.",
+    refusals.SeatNotOccupied: "Somebody may have given it back meanwhile.",
+    refusals.SubscriptionEnded: "There is nothing left to end.",
+    refusals.ManagedInStripe: "Cancel it in Stripe's dashboard.",
+    refusals.CustomerLinkedElsewhere: "Look for the customer to see whose it is.",
+    refusals.CustomerNotLinked: "Somebody may have unlinked it meanwhile.",
+    refusals.StripeSubscriptionElsewhere: "Look whose it is, and name that account as well.",
+    refusals.StripeSubscriptionNotFound: "Look at its id in Stripe's dashboard.",
+    refusals.IdempotencyKeyReused: "This form was sent before with other values: open it anew.",
+}
+
+
+def saying(refusal: Refusal) -> Saying:
+    """Answer a message for a refusal; nothing was changed."""
+    advice: Sequence[str]
+    if isinstance(refusal, InvalidRequest):
+        advice = [f"{_label(one.pointer)} {one.detail}." for one in refusal.errors]
+    else:
+        known = _ADVICE.get(type(refusal))
+        advice = [known] if known else []
+    return Saying("bad", f"{refusal.title}. Nothing was changed.", advice, REFUSED[type(refusal)])
+
+
+def _label(pointer: str) -> str:
+    # An order keeps its reason as its note.
+    name = "reason" if pointer == "/note" else pointer.strip("/")
+    return name.replace("_", " ").capitalize()

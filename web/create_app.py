@@ -1,0 +1,99 @@
+"""The application: parts put in, pages registered, and what holds for every request."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from flask import Flask
+
+from commands import validation
+from web.api import (
+    accounts,
+    billing,
+    codes,
+    docs_page,
+    events,
+    health,
+    keys,
+    portal_sessions,
+    proofs,
+    questions,
+    seats,
+    stripe_customers,
+    stripe_webhook,
+    timeline,
+)
+from web.api.openapi import document, make_api
+from web.api.operations import Id
+from web.app import errors, request_hooks
+from web.app.context import EXTENSION, Parts
+from web.app.flask_app import LeanFlask
+from web.app.last_known import Lately
+from web.app.metrics import Metrics
+from web.app.redaction import Redactor
+from web.app.request_parsing import BODY_BYTES_MAX
+from web.app.services import Wiring, wire
+from web.app.settings import read_settings
+from web.app.upload_limit import UploadTries
+from web.console import routes as console
+from web.portal import routes as portal
+
+POSITION_WAIT_S: Final = 2.0
+ATTENTION_AGE_S: Final = 60.0
+
+
+def create_app(
+    wiring: Wiring | None = None,
+    *,
+    position_wait_s: float = POSITION_WAIT_S,
+    attention_age_s: float = ATTENTION_AGE_S,
+) -> Flask:
+    """Make the application of one process; it must not go through a fork.
+
+    Args:
+        wiring: the process's parts; as the settings have it, if left out.
+        position_wait_s: how long a read with `min_position` waits.
+        attention_age_s: how old what needs looking at may be in the figures. It is found out by
+            folding each account that has something at Stripe.
+
+    Raises:
+        SettingError: a setting, the schema or the secret will not do.
+    """
+    wiring = wiring or wire(read_settings(), for_persons=True)
+    app = LeanFlask("web")
+    # One byte more than a body may have: Flask cuts one off there whose length was not told before.
+    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX + 1
+    # `//v1` is another page than `/v1`, and there is none: it is not redirected to one.
+    app.url_map.merge_slashes = False
+    app.url_map.converters["id"] = Id
+    app.extensions[EXTENSION] = parts_of(wiring, position_wait_s, attention_age_s)
+    request_hooks.register(app)
+    api = make_api(app)
+    for module in (
+        keys, codes, accounts, seats, timeline, questions, portal_sessions, events, proofs,
+        stripe_customers, billing, stripe_webhook, health,
+    ):  # fmt: skip
+        api.register_blueprint(module.blp)
+    errors.register(app)
+    spec = document(api, wiring.ports.catalog, wiring.settings.public_url)
+    docs_page.register(app, spec, test_clock=wiring.settings.test_clock is not None)
+    console.register(app)
+    portal.register(app)
+    return app
+
+
+def parts_of(wiring: Wiring, position_wait_s: float, attention_age_s: float) -> Parts:
+    """Return what an application has for its requests; nothing else of it depends on the wiring.
+
+    Only the catalog, the public URL and whether there is a test clock are in its pages, too.
+    """
+    return Parts(
+        wiring,
+        Redactor(wiring.ports.catalog.prefixes, partial(validation.any_known, wiring.ports)),
+        Metrics(),
+        UploadTries(),
+        position_wait_s,
+        head=Lately(wiring.ports.book.head),
+        attention=Lately(lambda: health.attention_now(wiring), attention_age_s),
+    )

@@ -1,0 +1,1 @@
+"""What the hosted pages and the console share: CSRF, cookies, flash messages, rendering."""

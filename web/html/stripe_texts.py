@@ -1,0 +1,170 @@
+"""What Stripe does and says, in the words of the pages."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from babel import Locale
+from babel.numbers import parse_pattern
+
+from commands.gateways.stripe import (
+    StripeFault,
+    StripeNotConfigured,
+    StripeRefused,
+    StripeUnavailable,
+)
+from ledger.money import decimal, decimals
+from ledger.refusals import (
+    UNKNOWN_PRICE,
+    CustomerShared,
+    InvalidRequest,
+    NoStripeCustomer,
+    Refusal,
+    SeatsFollowHolders,
+    SubscriptionNotChangeable,
+)
+from web.html.flash import Saying, Tone
+from web.html.languages import current
+from web.html.languages import gettext as _
+from web.html.languages import lazy_gettext as _l
+
+ENDED: Final = frozenset({"none", "canceled", "incomplete_expired"})
+
+
+class Badge(NamedTuple):
+    """What is shown for Stripe's word, in the reader's language, and how it looks."""
+
+    text: object
+    tone: Tone
+
+
+_BADGES: Final = {
+    "active": Badge(_l("Active"), "good"),
+    "trialing": Badge(_l("Trial"), "good"),
+    "past_due": Badge(_l("Past Due"), "bad"),
+    "unpaid": Badge(_l("Unpaid"), "bad"),
+    "incomplete": Badge(_l("Incomplete"), "warn"),
+    "paused": Badge(_l("Paused"), "warn"),
+    "unconfirmed": Badge(_l("Unconfirmed"), "warn"),
+    "canceled": Badge(_l("Canceled"), "bad"),
+    "incomplete_expired": Badge(_l("Expired"), "bad"),
+    "none": Badge(_l("Inactive"), "warn"),
+}
+
+
+def money(amount: int | None, currency: str | None) -> str:
+    """Show an amount in minor units as people of the reader's language write it.
+
+    With Stripe's decimals, which are not always those that the language has for the currency.
+    """
+    if amount is None or currency is None:
+        return "–"
+    code, locale = currency.upper(), Locale.parse(current())
+    pattern = parse_pattern(locale.currency_formats["standard"].pattern)
+    pattern.frac_prec = (decimals(code), decimals(code))
+    shown = pattern.apply(decimal(amount, code), locale, currency=code, currency_digits=False)
+    return str(shown)
+
+
+def badge(status: str) -> Badge:
+    """Answer how Stripe's word is shown; one that is new to us as it is."""
+    return _BADGES.get(status, Badge(status, "warn"))
+
+
+def notice(status: str) -> Saying | None:
+    """Answer what the reader of the Billing page is asked to do, if anything."""
+    match status:
+        case "past_due" | "unpaid" | "incomplete":
+            return Saying(
+                "bad",
+                _("Open the portal and update the card."),
+                [
+                    _(
+                        "A failed renewal usually just means an expired or declined card, and"
+                        " access is restored once payment goes through."
+                    )
+                ],
+            )
+        case "paused":
+            return Saying("warn", _("The subscription is paused."), [])
+        case "unconfirmed":
+            return Saying(
+                "warn",
+                _("Stripe has not confirmed the renewal yet."),
+                [_("Until it does, its seats may not be used.")],
+            )
+    return None
+
+
+def refused(problem: Refusal | StripeFault | StripeNotConfigured) -> Saying:
+    """Answer why nothing was bought or opened, and what to do."""
+    match problem:
+        case InvalidRequest():
+            return Saying(
+                "bad",
+                _("This cannot be bought like that."),
+                [_("Choose how many seats, and how often to pay; not everything is for sale.")],
+                422,
+            )
+        case SubscriptionNotChangeable(state=state) if state == UNKNOWN_PRICE:
+            return Saying(
+                "bad",
+                _("Your subscription cannot be changed here at present."),
+                [
+                    _(
+                        "You need do nothing in Stripe. Our support has to set up the price you"
+                        " pay: please write to us."
+                    )
+                ],
+                409,
+            )
+        case SubscriptionNotChangeable():
+            return Saying(
+                "bad",
+                _("Your subscription cannot be changed now."),
+                [_("Open Stripe by Manage in Stripe and settle what is open there first.")],
+                409,
+            )
+        case SeatsFollowHolders():
+            return Saying(
+                "warn",
+                _("Seats of this product are not bought beforehand."),
+                [_("Each further one is billed from when it is added.")],
+                409,
+            )
+        case CustomerShared():
+            return Saying(
+                "warn",
+                _("Your subscriptions are paid for by a customer that is not yours alone."),
+                [_("Ask us: we can say who manages them in Stripe.")],
+                409,
+            )
+        case NoStripeCustomer():
+            return Saying(
+                "warn",
+                _("There is nothing to manage in Stripe yet."),
+                [_("Buy a subscription first; it is managed there from then on.")],
+                409,
+            )
+        case StripeRefused(card=True):
+            return Saying(
+                "bad",
+                _("The payment did not go through, and nothing was changed."),
+                [_("Open Stripe by Manage in Stripe and update the card.")],
+                402,
+            )
+        case StripeUnavailable():
+            return Saying(
+                "bad",
+                _("Stripe cannot be reached."),
+                [_("Nothing is bought twice: try again in a moment.")],
+                503,
+            )
+        case StripeFault() | StripeNotConfigured():
+            return Saying(
+                "bad",
+                _("Buying is not possible here at the moment."),
+                [_("Nothing was changed. Ask us, or activate a key of your reseller.")],
+                503,
+            )
+    raise problem

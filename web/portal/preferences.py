@@ -1,0 +1,23 @@
+"""What a reader has chosen: the language."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from flask import Response, request, url_for
+
+from web.html import cookies, languages
+from web.html.rendering import see
+
+_KEPT_S: Final = 365 * 24 * 3600
+_PATH: Final = re.compile(r"/portal/[a-z_/]{0,100}")
+
+
+def choose_language() -> Response:
+    """Remember the language that the reader has chosen, and go back to the page."""
+    code, back = request.form.get("language", ""), request.form.get("back", "")
+    response = see(back if _PATH.fullmatch(back) else url_for("portal.show_first"))
+    if code in languages.LANGUAGES:
+        cookies.put(response, languages.COOKIE, code, _KEPT_S)
+    return response

@@ -1,0 +1,70 @@
+"""The Subscriptions page: every active plan of the account, wherever it came from.
+
+Source: the guide "Subscriptions".
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from flask import Response, url_for
+
+from ledger.catalog import Product
+from projections.views import subscriptions as subscribed
+from projections.views.account_at import AccountAt, Moment, account_at
+from projections.views.subscriptions import ProductView
+from web.app.context import ports, stamp
+from web.html.flash import Saying
+from web.html.rendering import page, see
+from web.portal import texts
+from web.portal.session import visit
+
+
+class Panel(NamedTuple):
+    """What is shown of one product.
+
+    Attributes:
+        tiers: whether the rows have tiers to tell them apart.
+        shop: where more is bought; None for who may not, or for a product that left the catalog.
+    """
+
+    view: ProductView
+    words: texts.Words
+    tiers: bool
+    shop: str | None
+
+
+def show_first() -> Response:
+    """Lead to the page that a customer sees first."""
+    return see(url_for("portal.show_subscriptions"))
+
+
+def show_subscriptions() -> Response:
+    """Show a panel for each product, and in it a row for each subscription and tier."""
+    return show(None)
+
+
+def show(said: Saying | None) -> Response:
+    """Show the page, with what came of a form that was sent from it."""
+    view = subscribed.subscriptions(account_now(), ports().catalog)
+    panels = [_panel(one) for one in view.products]
+    return page("subscriptions.html", said.status if said else 200, said=said, panels=panels)
+
+
+def account_now() -> AccountAt:
+    """Answer the visit's account as it is."""
+    return account_at(ports().book, visit().account, Moment(stamp().now))
+
+
+def may_buy(product: Product) -> bool:
+    """Tell whether the session may buy a product, or raise what there is of it."""
+    return visit().may("manage_users" if product.billed else "buy")
+
+
+def _panel(view: ProductView) -> Panel:
+    product = ports().catalog.product(view.product)
+    closed = product is None or not may_buy(product)
+    shop = None if closed else url_for("portal.show_shop", product=view.product)
+    named = product or Product(id=view.product, name=view.name, prefix="", seat="seat")
+    tiers = any(row.tier is not None for row in view.rows)
+    return Panel(view, texts.words(named), tiers, shop)

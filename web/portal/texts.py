@@ -1,0 +1,133 @@
+"""What the pages call a product, its seats and its pages.
+
+The built-in catalog's products are called as their guides call them; a product of another catalog
+by its own name, and by what takes its seats.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from flask import url_for
+
+from ledger.catalog import Catalog, Product
+from web.html.languages import gettext as _
+from web.portal.session import Visit
+
+CERTIFICATE: Final = "certificate"
+CONNECTION: Final = "connection"
+
+
+class Words(NamedTuple):
+    """What one product's pages are called.
+
+    Attributes:
+        section: the part of the menu that its page is in.
+        manager: the page on which seats are taken and given back.
+        buy: the page on which it is bought.
+        buy_plan: what the button says when there is nothing yet.
+        holders: what takes the seats, in the plural.
+        add, remove: what the buttons say.
+        full: what to do when no seat is free.
+    """
+
+    section: str
+    manager: str
+    buy: str
+    buy_plan: str
+    holders: str
+    add: str
+    remove: str
+    full: str
+
+
+class Entry(NamedTuple):
+    """One line of the menu."""
+
+    title: str
+    url: str
+
+
+class Section(NamedTuple):
+    title: str
+    entries: list[Entry]
+
+
+def words(product: Product) -> Words:
+    """Answer what a product's pages are called, in the reader's language."""
+    of_seat = _words_of_seat(product.seat)
+    match product.id:
+        case "cloud_pos":
+            names = _("POS"), _("POS Manager"), _("Buy POS License"), _("Buy Cloud POS Plan")
+        case "integrations":
+            names = (
+                _("Integrations"),
+                _("Integrations"),
+                _("Buy Integration License"),
+                _("Buy Integration Plan"),
+            )
+        case _:
+            names = (
+                product.name,
+                _("Users") if product.seat == "user" else product.name,
+                _("Buy %(product)s License", product=product.name),
+                _("Buy %(product)s Plan", product=product.name),
+            )
+    return Words(*names, *of_seat)
+
+
+def _words_of_seat(seat: str) -> tuple[str, str, str, str]:
+    match seat:
+        case "certificate":
+            return (
+                _("Certificates"),
+                _("Add certificate"),
+                _("Remove certificate"),
+                _("Remove a certificate before adding a new one."),
+            )
+        case "connection":
+            return (
+                _("Connections"),
+                _("Add connection"),
+                _("Remove connection"),
+                _("Remove a connection before adding a new one."),
+            )
+        case "user":
+            return (
+                _("Users"),
+                _("Add user"),
+                _("Deactivate user"),
+                _("Deactivate a user before adding a new one."),
+            )
+        case _:
+            return (
+                _("Seats taken"),
+                _("Add"),
+                _("Remove"),
+                _("Remove one before adding a new one."),
+            )
+
+
+def sections(catalog: Catalog, visit: Visit) -> list[Section]:
+    """Answer the menu: what there is for everybody, and for this visit."""
+    billing = Section(_("Billing"), [Entry(_("Subscriptions"), _page("show_subscriptions"))])
+    settings = Section(_("Settings"), [])
+    managing = []
+    for product in catalog.products:
+        if product.billed and not visit.may("manage_users"):
+            continue
+        named = words(product)
+        if visit.may("buy"):
+            billing.entries.append(Entry(named.buy, _page("show_shop", product)))
+        manager = Entry(named.manager, _page("show_manager", product))
+        if product.billed:
+            settings.entries.append(manager)
+        else:
+            managing.append(Section(named.section, [manager]))
+    if visit.may("manage_users"):
+        settings.entries.append(Entry(_("Billing"), _page("show_billing")))
+    return [one for one in (billing, *managing, settings) if one.entries]
+
+
+def _page(view: str, product: Product | None = None) -> str:
+    return url_for(f"portal.{view}", product=product.id if product else None)

@@ -1,0 +1,1 @@
+"""Serving: the processes, their HTTP server, and what runs beside requests."""

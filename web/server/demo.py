@@ -1,0 +1,121 @@
+"""The demonstration: a filled ledger, a token to it, and lines to paste."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from commands.demo_story import BAKERY, POS
+from commands.fill_demo import fill_demo, is_demo, spare_key
+from commands.give_access import create_token
+from commands.open_portal_session import MINUTES_MAX, Granted, make_link
+from ledger.events import Stamp
+from ledger.permissions import PERMISSIONS
+from ledger.store import schema
+from projections.access import valid_token
+from web.app.services import Wiring
+from web.app.settings import Settings
+
+TOKEN_FILE: Final = "keyfold.demo-token"
+TOKEN_DAYS: Final = 1
+
+
+class NotTheDemo(Exception):
+    """The ledger holds events that are not the demonstration's."""
+
+
+class Tour(NamedTuple):
+    """What a visitor needs.
+
+    Attributes:
+        code: of a key that nobody has redeemed.
+        link: opens the hosted pages as an account's customer, once.
+    """
+
+    token: str
+    code: str
+    link: str
+
+
+def prepare(settings: Settings) -> None:
+    """Make the tables on SQLite; elsewhere `keyfold db upgrade` is asked for, as always."""
+    if settings.database_url.startswith("sqlite:"):
+        schema.upgrade(settings.database_url)
+
+
+def fill(wiring: Wiring, stamp: Stamp) -> int:
+    """Fill the ledger, which must be empty; answers its position."""
+    return fill_demo(wiring.ports, stamp.now, test_clock=stamp.test_clock)
+
+
+def carry_on(wiring: Wiring, stamp: Stamp) -> Tour:
+    """Fill the ledger if it is empty, and answer what a visitor needs to go on with it.
+
+    Raises:
+        NotTheDemo: it began in another way.
+    """
+    if not wiring.ports.book.head():
+        fill(wiring, stamp)
+    if not is_demo(wiring.ports):
+        raise NotTheDemo
+    granted = Granted(BAKERY, PERMISSIONS, minutes=MINUTES_MAX)
+    return Tour(
+        _token(wiring, stamp),
+        spare_key(wiring.ports, stamp).code,
+        make_link(wiring.ports, wiring.link_key, stamp, granted).text,
+    )
+
+
+def curl_lines(url: str, tour: Tour) -> list[str]:
+    """Answer three requests that a shell can be given as they are."""
+    seats = f"{url}/v1/accounts/{BAKERY}"
+    body = {"code": tour.code, "account": BAKERY, "session": "demo"}
+    return [
+        _curl(tour.token, f"{seats}/subscriptions"),
+        _curl(tour.token, f"{url}/v1/keys/redeem", msgspec.json.encode(body).decode()),
+        _curl(tour.token, f"{seats}/seats/{POS}/till-6"),
+    ]
+
+
+def portal_link(url: str, tour: Tour) -> str:
+    """Answer where a browser opens the customer's pages."""
+    return f"{url}/portal/open?link={tour.link}"
+
+
+def _curl(token: str, url: str, body: str | None = None) -> str:
+    words = ["curl", "-sS", "-w", r"\n", "-H", f"Authorization: Bearer {token}"]
+    if body is not None:
+        words += ["-H", "Content-Type: application/json", "-d", body]
+    return shlex.join([*words, url])
+
+
+def _token(wiring: Wiring, stamp: Stamp) -> str:
+    """Answer an admin's token: kept beside a SQLite ledger, for a day on any other."""
+    if not wiring.settings.database_url.startswith("sqlite:"):
+        end = stamp.now + timedelta(days=TOKEN_DAYS)
+        return create_token(wiring.ports, stamp, "admin", expires_at=end).secret
+    file = token_file(wiring.settings.database_url)
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        kept = file.read_text("ascii").strip()
+        if valid_token(wiring.ports.book, wiring.ports.token_key, kept, stamp.now):
+            return kept
+    secret = create_token(wiring.ports, stamp, "admin").secret
+    _keep(file, secret)
+    return secret
+
+
+def token_file(database_url: str) -> Path:
+    return Path(database_url.removeprefix("sqlite:///")).parent / TOKEN_FILE
+
+
+def _keep(file: Path, secret: str) -> None:
+    draft = file.with_name(f"{file.name}.{os.getpid()}")
+    draft.touch(0o600)
+    draft.write_text(secret + "\n")
+    draft.replace(file)

@@ -1,0 +1,445 @@
+"""HTTP for one process: waitress, with bounds on what clients and slow requests can take.
+
+waitress reads a request with its body on one thread and hands it to another only when it is whole,
+so a client that is slow holds a connection and no thread. What this adds:
+
+* A request has to be whole within `REQUEST_S`, plus a second for each `BYTES_PER_S` that came;
+  else it is answered 408. An answer has to be taken as quickly.
+* A body over 1 MiB is read to its end, up to `DISCARDED_MAX`, and thrown away: then the application
+  answers 413, as it does everywhere else. Of a larger one no more is read.
+* Connections, and what is buffered for all of them, are bounded; the idlest make room. Nothing
+  goes into temporary files.
+* Each kind of request has a share of the threads (`web.app.thread_shares`, `Threads`), so that none
+  can hold all of them; what has waited too long for one is refused with 503.
+
+Nothing of a request is logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
+
+from waitress import utilities, wasyncore
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask, WSGITask
+
+from web.app.errors import OVERLOADED, REFUSED_BY_SERVER, TOO_LARGE
+from web.app.request_parsing import BODY_BYTES_MAX
+from web.app.thread_shares import Share, half_of, share_of
+from web.server.processes import BACKLOG
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+REQUEST_S: Final = 10.0
+BYTES_PER_S: Final = 8 * 1024
+ANSWER_S: Final = 30.0
+IDLE_S: Final = 60
+HEADERS_MAX: Final = 32 * 1024
+DISCARDED_MAX: Final = 16 * 1024 * 1024
+BUFFERED_MAX: Final = 128 * 1024 * 1024
+CONNECTIONS_MAX: Final = 2_000
+WAITING_S: Final = 4.0
+WAITING_MAX: Final = 64  # for each thread
+TICK_S: Final = 1.0
+_ALWAYS: Final[frozenset[Share]] = frozenset({"health", "refusal"})  # however long they waited
+
+_log = logging.getLogger("keyfold.server")
+
+
+class RequestTimeout(utilities.Error):  # type: ignore[misc]
+    """A request that is not whole yet."""
+
+    code = 408
+    reason = "Request Timeout"
+
+
+class Parser(HTTPRequestParser):  # type: ignore[misc]
+    """A request on its way in.
+
+    Attributes:
+        began: when its first bytes came.
+        refused: the code that the application is to refuse it with.
+    """
+
+    error: Any
+    completed: bool
+    expect_continue: bool
+    connection_close: bool
+    content_length: int
+    header_bytes_received: int
+    body_bytes_received: int
+    headers: dict[str, str]
+    path: str
+    query: str
+    command: str
+
+    def __init__(self, adj: Adjustments) -> None:
+        super().__init__(adj)
+        self.began = time.monotonic()
+        self.refused = ""
+
+    def received(self, data: bytes) -> int:
+        consumed = int(super().received(data))
+        if isinstance(self.error, utilities.RequestEntityTooLarge):
+            self._discard()
+        return consumed
+
+    def _discard(self) -> None:
+        """Read a body on without keeping it, as far as that is worth it."""
+        self.error = None
+        self.refused = TOO_LARGE.code
+        body: Any = self.body_rcv
+        body.buf = _Nothing()
+        read_on = (
+            self.content_length <= DISCARDED_MAX
+            and self.body_bytes_received <= DISCARDED_MAX
+            and not self.expect_continue
+        )
+        self.expect_continue = False
+        self.completed = not read_on or body.completed or body.error is not None
+        if not read_on or body.error is not None:
+            self.connection_close = True
+            self.headers["CONNECTION"] = "close"
+
+    @property
+    def is_late(self) -> bool:
+        came = self.header_bytes_received + self.body_bytes_received
+        return time.monotonic() - self.began > REQUEST_S + came / BYTES_PER_S
+
+    @property
+    def share(self) -> Share:
+        """Which threads it is for."""
+        if self.refused == OVERLOADED.code or self.error:
+            return "refusal"
+        return share_of(self.command, self.path, self.query)
+
+
+class _Nothing:
+    """Takes a body and keeps nothing of it."""
+
+    def append(self, data: bytes) -> None:
+        """Forget it."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def getfile(self) -> Any:
+        import io
+
+        return io.BytesIO()
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Task(WSGITask):  # type: ignore[misc]
+    """One request and its answer."""
+
+    request: Parser
+    response_headers: list[tuple[str, str]]
+
+    def get_environment(self) -> WSGIEnvironment:
+        environ: WSGIEnvironment = super().get_environment()
+        environ["PATH_INFO"] = self.request.path  # `//v1` is another page than `/v1`
+        if self.request.refused:
+            environ[REFUSED_BY_SERVER] = self.request.refused
+            environ["CONTENT_LENGTH"] = "0"
+        return environ
+
+    def build_response_header(self) -> bytes:
+        # waitress names the server itself, and would add itself as a proxy to another's name.
+        self.response_headers = [one for one in self.response_headers if one[0] != "Server"]
+        if self.request.connection_close or self.channel.server.is_draining:
+            self.request.headers["CONNECTION"] = "close"
+        built: bytes = super().build_response_header()
+        return built
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]
+    """One connection."""
+
+    task_class = Task
+    error_task_class = ErrorTask
+    parser_class = Parser
+
+    requests: list[Parser]
+    request: Parser | None
+    requests_lock: threading.Lock
+    total_outbufs_len: int
+    last_activity: float
+    will_close: bool
+    answering_since = 0.0
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes are kept for it."""
+        requests = [*self.requests, *([self.request] if self.request else [])]
+        return int(self.total_outbufs_len) + sum(one.body_bytes_received for one in requests)
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self.requests or self.request or self.total_outbufs_len)
+
+    def refuse_late(self) -> None:
+        """Answer 408 to a request that is not whole in time; close on who takes no answer."""
+        if self.total_outbufs_len and not self.requests:
+            now = time.monotonic()
+            self.answering_since = self.answering_since or now
+            if now - self.answering_since > ANSWER_S + self.total_outbufs_len / BYTES_PER_S:
+                self.will_close = True
+            return
+        self.answering_since = 0.0
+        with self.requests_lock:
+            late = self.request
+            if late is None or not late.is_late:
+                return
+            late.error = RequestTimeout("send the whole request sooner")
+            late.completed, late.expect_continue = True, False
+            self.request = None
+            self.requests.append(late)
+            if len(self.requests) == 1:
+                self.server.add_task(self)
+
+    def overload(self) -> None:
+        """Have the request that is first refused, since it has waited for too long."""
+        if self.requests:
+            self.requests[0].refused = OVERLOADED.code
+
+
+class _Waiting(NamedTuple):
+    since: float
+    channel: Channel
+
+
+class Threads:
+    """The threads that answer, and what waits for one.
+
+    Attributes:
+        oldest_s: how long the request that has been worked on the longest has taken.
+
+    Args:
+        count: threads for all but `health`, `metrics` and `refusal`, which have one each. There is
+            one more for each request that may wait for events, so that those who do take none
+            from the others; one for reads that call nobody; and one for `seat` alone.
+    """
+
+    def __init__(self, count: int) -> None:
+        # A quarter is kept free of changes, half of what may ask Stripe.
+        self._most: dict[Share, int] = {"change": count - count // 4, "page": max(1, count // 2)}
+        self._waiting_max = WAITING_MAX * count
+        self._waiting: dict[Share, deque[_Waiting]] = {share: deque() for share in get_args(Share)}
+        self._running: Counter[Share] = Counter()
+        self._busy: dict[int, float] = {}
+        self._lock = threading.Lock()
+        self._free: dict[tuple[Share, ...], threading.Condition] = {}
+        self._stopped = False
+        self._threads: list[threading.Thread] = []
+        self._start(("health",), 1)
+        self._start(("metrics",), 1)
+        self._start(("refusal",), 1)
+        self._start(("seat",), 1)
+        self._start(("seat", "read"), 1)
+        self._start(("seat", "read", "wait", "page", "change"), count + half_of(count))
+
+    def _start(self, shares: tuple[Share, ...], count: int) -> None:
+        self._free[shares] = threading.Condition(self._lock)
+        for number in range(count):
+            name = f"{'-'.join(shares)}-{number}"
+            thread = threading.Thread(target=self._run, args=(shares,), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def add_task(self, channel: Channel) -> None:
+        """Have a request answered when there is a thread for it, or refused when it waits long."""
+        with self._lock:
+            share = channel.requests[0].share
+            if share not in _ALWAYS and len(self._waiting[share]) >= self._waiting_max:
+                channel.overload()
+                share = "refusal"
+            self._waiting[share].append(_Waiting(time.monotonic(), channel))
+            self._wake(share)
+
+    def refuse_late(self) -> None:
+        """Have what has waited for too long refused."""
+        too_old = time.monotonic() - WAITING_S
+        with self._lock:
+            for share, waiting in self._waiting.items():
+                while share not in _ALWAYS and waiting and waiting[0].since < too_old:
+                    late = waiting.popleft()
+                    late.channel.overload()
+                    self._waiting["refusal"].append(late)
+                    self._wake("refusal")
+
+    @property
+    def oldest_s(self) -> float:
+        began = min(list(self._busy.values()), default=None)
+        return 0.0 if began is None else time.monotonic() - began
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._busy and not any(self._waiting.values())
+
+    def _wake(self, share: Share) -> None:
+        for shares, free in self._free.items():
+            if share in shares:
+                free.notify()
+
+    def _run(self, shares: tuple[Share, ...]) -> None:
+        me = threading.get_ident()
+        while True:
+            with self._lock:
+                while (taken := self._take(shares)) is None:
+                    if self._stopped:
+                        return
+                    self._free[shares].wait()
+                share, channel = taken
+                self._running[share] += 1
+                self._busy[me] = time.monotonic()
+            try:
+                channel.service()
+            except Exception as error:  # a thread that ends would be missing for ever
+                _log.error("a connection broke: %s", type(error).__name__)
+                channel.will_close = True
+            with self._lock:
+                del self._busy[me]
+                self._running[share] -= 1
+                if share in self._most and self._waiting[share]:
+                    self._wake(share)
+
+    def _take(self, shares: tuple[Share, ...]) -> tuple[Share, Channel] | None:
+        """Take what has waited the longest of what may be begun now."""
+        found: Share | None = None
+        for share in shares:
+            waiting = self._waiting[share]
+            most = self._most.get(share)
+            if not waiting or (most is not None and self._running[share] >= most):
+                continue
+            if found is None or waiting[0].since < self._waiting[found][0].since:
+                found = share
+        return None if found is None else (found, self._waiting[found].popleft().channel)
+
+    def stop(self) -> None:
+        """Let the threads end that have nothing to do."""
+        with self._lock:
+            self._stopped = True
+            for free in self._free.values():
+                free.notify_all()
+
+
+class Server(TcpWSGIServer):  # type: ignore[misc]
+    """Serves one application at a socket that listens already.
+
+    Args:
+        tick: called once in a while by the thread that reads requests.
+    """
+
+    channel_class = Channel
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        listener: socket.socket,
+        threads: int,
+        tick: Callable[[], object] = lambda: None,
+    ) -> None:
+        adjustments = Adjustments(
+            ident="keyfold",
+            sockets=[listener],
+            backlog=BACKLOG,
+            connection_limit=_connections_max(),
+            cleanup_interval=TICK_S,
+            channel_timeout=IDLE_S,
+            asyncore_use_poll=True,
+            max_request_header_size=HEADERS_MAX,
+            max_request_body_size=BODY_BYTES_MAX + 1,
+            # Beyond these it would use temporary files.
+            inbuf_overflow=2 * DISCARDED_MAX,
+            outbuf_overflow=2 * BUFFERED_MAX,
+            outbuf_high_watermark=BUFFERED_MAX,
+            log_socket_errors=False,
+            # Nobody may believe them; but that there are any tells that a proxy passed it on.
+            clear_untrusted_proxy_headers=False,
+        )
+        # What it has to say names paths.
+        utilities.logger.disabled = utilities.queue_logger.disabled = True
+        self.is_draining = False
+        self.threads = Threads(threads)
+        self._tick = tick
+        super().__init__(
+            application,
+            {},
+            _sock=listener,
+            dispatcher=self.threads,
+            adj=adjustments,
+            sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
+            bind_socket=False,
+        )
+
+    def maintenance(self, now: float) -> None:
+        """Look after connections; the loop calls this every `TICK_S`."""
+        super().maintenance(now)
+        channels = list(self.active_channels.values())
+        for channel in channels:
+            channel.refuse_late()
+        if len(channels) > self.adj.connection_limit * 0.9:
+            idle = [one for one in channels if one.is_idle or one.request]
+            idle.sort(key=lambda one: one.last_activity)
+            for channel in idle[: len(channels) // 10]:
+                channel.will_close = True
+        over = sum(one.buffered for one in channels) - BUFFERED_MAX
+        for channel in sorted(channels, key=lambda one: -one.buffered) if over > 0 else ():
+            if over > 0 and not channel.requests:
+                over -= channel.buffered
+                channel.will_close = True
+        self.threads.refuse_late()
+        self._tick()
+
+    def readable(self) -> bool:
+        accepts = super().readable()
+        return bool(accepts) and not self.is_draining
+
+    def handle_error(self) -> None:
+        """Go on after a fault of one connection's."""
+
+    def run(self) -> None:
+        """Serve until `drain` was called and all is answered."""
+        while not (self.is_draining and self._is_drained()):
+            wasyncore.poll2(TICK_S, self._map)
+        self.threads.stop()
+
+    def drain(self) -> None:
+        """Take no more connections, and have `run` return once all is answered.
+
+        A signal handler may call this.
+        """
+        self.is_draining = True
+        self.accepting = False
+        self.pull_trigger()
+
+    def _is_drained(self) -> bool:
+        for channel in list(self.active_channels.values()):
+            if channel.is_idle:
+                channel.handle_close()
+        return not self.active_channels and self.threads.is_idle
+
+
+def _connections_max() -> int:
+    """Return how many connections may be open; files are for the database as well."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS_MAX * 2
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return min(CONNECTIONS_MAX, soft // 2)

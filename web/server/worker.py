@@ -1,0 +1,208 @@
+"""One worker process: it makes the application, serves it, and says that it is well.
+
+While the application cannot be made, since the database does not answer or a setting will not do,
+`/healthz` is answered 200 and all else 503, and it is tried again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+
+from web.app import waiting
+from web.app.logs import log_to_stderr
+from web.app.thread_shares import half_of
+from web.server.http_server import Server
+from web.server.processes import INTERRUPTS, STOP_S
+from web.server.worker_board import Board
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from web.app.metrics import Metrics
+
+STUCK_S: Final = 120.0
+TRY_AGAIN_S: Final = 1.0
+TRY_AGAIN_S_MAX: Final = 15.0
+FIGURES_S: Final = 0.5
+
+_log = logging.getLogger("keyfold.server")
+
+
+class Duty(NamedTuple):
+    """What a worker is told.
+
+    Attributes:
+        listener: the socket that all workers take connections from.
+        board: with a place for each worker.
+        number: which of them is this one's.
+        make: makes the application.
+    """
+
+    listener: socket.socket
+    threads: int
+    board: Board
+    number: int
+    make: Callable[[], WSGIApplication]
+
+
+def work(duty: Duty) -> None:
+    """Serve until SIGTERM, or until the first process is gone; then finish what is under way."""
+    log_to_stderr()
+    sys.excepthook = _complain
+    place = duty.board.places[duty.number]
+    waiting.allow(half_of(duty.threads))
+    application = _Application(duty)
+
+    def tick() -> None:
+        # A process whose threads all hang is not well, however well its loop may be.
+        if server.threads.oldest_s < STUCK_S:
+            place.beat()
+
+    server = Server(application, duty.listener, duty.threads, tick)
+
+    def stop(*_: object) -> None:
+        # It may come again while this runs, so no lock is taken here.
+        if not server.is_draining:
+            signal.alarm(int(STOP_S))  # it ends the process
+            server.drain()
+
+    place.beat()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    application.try_to_make()
+    threading.Thread(target=application.go_on, daemon=True).start()
+    server.run()
+    application.tell_figures()
+    # Threads that wait for what will not come must not hold the process up.
+    os._exit(0)
+
+
+class _Page(NamedTuple):
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+class _Application:
+    """The application, and what is answered until there is one."""
+
+    def __init__(self, duty: Duty) -> None:
+        self._duty = duty
+        self._made: WSGIApplication | None = None
+        self._tell: Callable[[], object] = lambda: None
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if self._made is not None:
+            return self._made(environ, start_response)
+        if environ["PATH_INFO"] == "/healthz":
+            return _answer(start_response, "200 OK", "application/json", {"status": "ok"})
+        if environ["PATH_INFO"] == "/metrics" and (page := self._figures(environ)):
+            start_response("200 OK", page.headers)
+            return [page.body]
+        problem = {
+            "type": "/docs#ledger_unavailable",
+            "title": "The ledger cannot be reached",
+            "status": 503,
+            "detail": "The server is starting: the log says what it waits for.",
+            "code": "ledger_unavailable",
+        }
+        return _answer(
+            start_response, "503 Service Unavailable", "application/problem+json", problem
+        )
+
+    def _figures(self, environ: WSGIEnvironment) -> _Page | None:
+        """Return what is known without the ledger, to whom that is told without a token."""
+        # Not by the first process, which only imports this module.
+        from flask import Request
+
+        from web.app.auth import from_loopback
+        from web.app.metrics import CONTENT_TYPE, Metrics
+
+        if not from_loopback(Request(environ)):
+            return None
+        metrics = Metrics()
+        metrics.share(lambda: self._duty.board.of_others(self._duty.number))
+        body = metrics.page(None, answers=False)
+        headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))]
+        return _Page([*headers, ("Cache-Control", "no-store")], body)
+
+    def try_to_make(self) -> None:
+        """Make it, if that can be done now."""
+        try:
+            made = self._duty.make()
+        except Exception as error:  # whatever it is may be mended meanwhile
+            _log.warning("cannot serve yet: %s", _why(error))
+            return
+        self._share_figures(made)
+        self._made = made
+
+    def go_on(self) -> NoReturn:
+        """Try again until it is made, and from then on tell its figures."""
+        pause_s = TRY_AGAIN_S
+        while self._made is None:
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, TRY_AGAIN_S_MAX)
+            self.try_to_make()
+        while True:
+            time.sleep(FIGURES_S)
+            self.tell_figures()
+
+    def _share_figures(self, made: Any) -> None:
+        duty = self._duty
+        metrics: Metrics | None = getattr(made, "metrics", None)
+        if metrics is None:
+            return
+        if duty.board.is_shared:
+            metrics.share(lambda: duty.board.of_others(duty.number))
+        self._tell = lambda: duty.board.places[duty.number].write(metrics.figures())
+
+    def tell_figures(self) -> None:
+        """Write down what was counted, for the other workers."""
+        self._tell()
+
+
+def _answer(
+    start_response: StartResponse, status: str, type_: str, content: object
+) -> Iterable[bytes]:
+    body = json.dumps(content).encode()
+    headers = [("Content-Type", type_), ("Content-Length", str(len(body)))]
+    headers.append(("Cache-Control", "no-store"))
+    if not status.startswith("2"):
+        headers.append(("Retry-After", "1"))
+    start_response(status, headers)
+    return [body]
+
+
+def _why(error: Exception) -> str:
+    from web.app.settings import SettingError
+
+    # What other errors say may hold an address with a password.
+    return str(error) if isinstance(error, SettingError) else type(error).__name__
+
+
+def _complain(kind: type[BaseException], error: BaseException, _traceback: object) -> None:
+    """Log what ends the process as one line."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
+    _log.error("a worker fails: %s at %s", kind.__name__, place)
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
