@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ledger.store import Recorder, schema
-from ledger.store.sqlite import SqliteRecorder
+from ledger.store.sqlite.recorder import SqliteRecorder
 from tests.store.log import event, open_recorder
 
 # SQLite locks this byte of the index for as long as a process has the file open.
