@@ -16,13 +16,13 @@ from typing import Final, NamedTuple
 
 from eventsourcing.persistence import StoredEvent
 
-from bench.ledgers import CLIENTS, STATE, Bench, open_ports, open_raw, stamp
+from bench.ledgers import CLIENTS, STATE, Bench, context, open_raw, open_services
 from bench.measure import Effort, Measure, rates
 from bench.rounds import Contestant, Measured, Run, Work, crew, interleaved, threads
 from commands.issue_keys import Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key
-from commands.services import Ports
+from commands.services import Services
 from ledger.limits import SEATS_MAX
 from ledger.streams.account.decisions import ACCOUNT
 
@@ -82,7 +82,7 @@ def _append(bench: Bench, effort: Effort, shape: Shape) -> Iterator[Measure]:
 def _occupies(bench: Bench, effort: Effort) -> Measure:
     """Each client fills an account of its own, one seat after another."""
     accounts = [
-        _account_with_seats(bench.ports, f"occupy-{client}")
+        _account_with_seats(bench.services, f"occupy-{client}")
         for client in range(COMMANDS.processes * COMMANDS.clients)
     ]
     found = _race(bench, effort, COMMANDS, partial(_occupying, bench.url, accounts), _raw(bench))
@@ -94,7 +94,7 @@ def _occupies(bench: Bench, effort: Effort) -> Measure:
 
 def _hot_account(bench: Bench, effort: Effort) -> Iterator[Measure]:
     """All clients fill one account; nobody may be refused a seat that there is."""
-    account = _account_with_seats(bench.ports, "hot")
+    account = _account_with_seats(bench.services, "hot")
     occupy = _occupying(bench.url, [account] * CLIENTS)
     answered = itertools.count()
 
@@ -109,14 +109,14 @@ def _hot_account(bench: Bench, effort: Effort) -> Iterator[Measure]:
     )
     what = f"occupy_seat, {CLIENTS} threads, one hot account"
     yield rates(what, "one client on it", found["ours"], found["raw"], 0.80)
-    taken = bench.ports.book.load(ACCOUNT, account).state
+    taken = bench.services.book.load(ACCOUNT, account).state
     assert len(taken.seats) == next(answered), "each has the seat it got"
 
 
 def _redeems(bench: Bench, effort: Effort) -> Iterator[Measure]:
     for shape in (Shape(1, 1, {}), COMMANDS):
         clients = shape.processes * shape.clients
-        codes = _codes(bench.ports, int(effort.rounds * effort.seconds * REDEMPTIONS_PER_S))
+        codes = _codes(bench.services, int(effort.rounds * effort.seconds * REDEMPTIONS_PER_S))
         each = [codes[client::clients] for client in range(clients)]
         raw = partial(_inserting, bench.url, 2)
         found = _race(bench, effort, shape, partial(_redeeming, bench.url, each), raw)
@@ -160,7 +160,7 @@ def _inserting(url: str, rows: int) -> Work:
 
 
 def _appending(url: str) -> Work:
-    store = open_ports(url).book.store
+    store = open_services(url).book.store
     fresh = _fresh("bench")
 
     def append(client: int) -> None:
@@ -170,23 +170,23 @@ def _appending(url: str) -> Work:
 
 
 def _occupying(url: str, accounts: Sequence[str]) -> Work:
-    ports = open_ports(url)
+    services = open_services(url)
     fresh = _fresh("till")
 
     def occupy(client: int) -> None:
         wanted = Sitting(accounts[client], "cloud_pos", None, fresh(client))
-        occupy_seat(ports, stamp(), wanted)
+        occupy_seat(services, context(), wanted)
 
     return occupy
 
 
 def _redeeming(url: str, codes: Sequence[Sequence[str]]) -> Work:
-    ports = open_ports(url)
+    services = open_services(url)
     left = [iter(each) for each in codes]
     fresh = _fresh("redeem")
 
     def redeem(client: int) -> None:
-        redeem_key(ports, stamp(), Try(fresh(client), "s", next(left[client])))
+        redeem_key(services, context(), Try(fresh(client), "s", next(left[client])))
 
     return redeem
 
@@ -198,16 +198,16 @@ def _fresh(kind: str) -> Callable[[int], str]:
     return lambda client: f"{kind}-{process}-{client}-{next(number)}"
 
 
-def _account_with_seats(ports: Ports, account: str) -> str:
+def _account_with_seats(services: Services, account: str) -> str:
     order = Order("cloud_pos", None, seats=SEATS_MAX, months=12, count=1, reseller="bench")
-    code = issue_keys(ports, stamp(), order).keys[0].code
-    redeem_key(ports, stamp(), Try(account, "s", code))
+    code = issue_keys(services, context(), order).keys[0].code
+    redeem_key(services, context(), Try(account, "s", code))
     return account
 
 
-def _codes(ports: Ports, needed: int) -> list[str]:
+def _codes(services: Services, needed: int) -> list[str]:
     codes: list[str] = []
     while len(codes) < needed:
         order = Order("cloud_pos", None, seats=5, months=12, count=1000, reseller="bench")
-        codes += [key.code for key in issue_keys(ports, stamp(), order).keys]
+        codes += [key.code for key in issue_keys(services, context(), order).keys]
     return codes

@@ -17,18 +17,18 @@ from typing import Final, NamedTuple
 from eventsourcing.persistence import StoredEvent
 
 from bench import mixed
-from bench.ledgers import STATE, Bench, ledger, new_database, stamp
+from bench.ledgers import STATE, Bench, context, ledger, new_database
 from bench.measure import FULL, QUICK, Effort, Measure
 from bench.rounds import Contestant, Run, interleaved, threads
 from commands.issue_keys import Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key
-from commands.services import Ports
+from commands.services import Services
 from projections.audit import tree
 from projections.lists import catch_up
 from projections.lists.keys import KEY_LIST, KeyQuery, list_keys
 from projections.lists.stores import Tables, open_tables
-from projections.lists.timeline import TIMELINE, Sight, TimelineQuery, timeline
+from projections.lists.timeline import TIMELINE, TimelineQuery, Visibility, timeline
 from projections.views.account_at import Moment, account_at
 from projections.views.subscriptions import subscriptions
 
@@ -51,8 +51,8 @@ class Ledger(NamedTuple):
     tables: Tables
 
     @property
-    def ports(self) -> Ports:
-        return self.bench.ports
+    def services(self) -> Services:
+        return self.bench.services
 
 
 class Point(NamedTuple):
@@ -110,7 +110,7 @@ def grown(ledgers: list[Ledger], effort: Effort) -> Iterator[Growth]:
 
 def _catch_up(ledger: Ledger) -> float:
     """Bring the tables that are asked up to the ledger's head; answer the timeline's seconds."""
-    book, head = ledger.ports.book, ledger.ports.book.head()
+    book, head = ledger.services.book, ledger.services.book.head()
     began = time.perf_counter()
     catch_up.catch_up(book, ledger.tables, TIMELINE, head)
     took = time.perf_counter() - began
@@ -144,8 +144,8 @@ def _filled(url: str, events: int) -> Iterator[Ledger]:
         closing(open_tables(own)) as tables,
     ):
         for stretch in range(STRETCHES):
-            mixed.fill(bench.ports.book, events * (stretch + 1) // STRETCHES)
-            bench.ports.book.store.insert_events(list(_asked_about(stretch)))
+            mixed.fill(bench.services.book, events * (stretch + 1) // STRETCHES)
+            bench.services.book.store.insert_events(list(_asked_about(stretch)))
         yield Ledger(events, bench, tables)
 
 
@@ -169,43 +169,45 @@ def _in_turn() -> Iterator[str]:
 
 def _append(ledger: Ledger) -> Callable[[], object]:
     numbers = itertools.count()
-    store = ledger.ports.book.store
+    store = ledger.services.book.store
     name = "account.seat_occupied@1"
     return lambda: store.insert_events([StoredEvent(f"grown-{next(numbers)}", 1, name, STATE)])
 
 
 def _occupy(ledger: Ledger) -> Callable[[], object]:
-    ports, numbers = ledger.ports, itertools.count()
+    services, numbers = ledger.services, itertools.count()
     order = Order("cloud_pos", None, seats=100_000, months=12, count=1, reseller="bench")
-    redeem_key(ports, stamp(), Try("grown", "s", issue_keys(ports, stamp(), order).keys[0].code))
+    redeem_key(
+        services, context(), Try("grown", "s", issue_keys(services, context(), order).keys[0].code)
+    )
     return lambda: occupy_seat(
-        ports, stamp(), Sitting("grown", "cloud_pos", None, f"till-{next(numbers)}")
+        services, context(), Sitting("grown", "cloud_pos", None, f"till-{next(numbers)}")
     )
 
 
 def _redeem(ledger: Ledger) -> Callable[[], object]:
-    ports, numbers = ledger.ports, itertools.count()
+    services, numbers = ledger.services, itertools.count()
     order = Order("cloud_pos", None, seats=5, months=12, count=1_000, reseller="bench")
 
     def codes() -> Iterator[str]:
         while True:
-            yield from [key.code for key in issue_keys(ports, stamp(), order).keys]
+            yield from [key.code for key in issue_keys(services, context(), order).keys]
 
     left = codes()
-    return lambda: redeem_key(ports, stamp(), Try(f"redeem-{next(numbers)}", "s", next(left)))
+    return lambda: redeem_key(services, context(), Try(f"redeem-{next(numbers)}", "s", next(left)))
 
 
 def _view(ledger: Ledger) -> Callable[[], object]:
     turn = _in_turn()
-    book, catalog = ledger.ports.book, ledger.ports.catalog
-    return lambda: subscriptions(account_at(book, next(turn), Moment(stamp().now)), catalog)
+    book, catalog = ledger.services.book, ledger.services.catalog
+    return lambda: subscriptions(account_at(book, next(turn), Moment(context().now)), catalog)
 
 
 def _history(ledger: Ledger) -> Callable[[], object]:
     """As of a moment that is past: folded from the events, whatever is remembered."""
     turn = _in_turn()
-    book, catalog = ledger.ports.book, ledger.ports.catalog
-    then = Moment(stamp().now, as_of=stamp().now)
+    book, catalog = ledger.services.book, ledger.services.catalog
+    then = Moment(context().now, as_of=context().now)
     return lambda: subscriptions(account_at(book, next(turn), then), catalog)
 
 
@@ -219,30 +221,32 @@ def _everything(ledger: Ledger) -> Callable[[], object]:
 
 
 def _asking(ledger: Ledger, query: TimelineQuery) -> Callable[[], object]:
-    ports, tables = ledger.ports, ledger.tables
-    return lambda: timeline(ports.book, tables, ports.catalog, query, Sight(None), limit=PAGE)
+    services, tables = ledger.services, ledger.tables
+    return lambda: timeline(
+        services.book, tables, services.catalog, query, Visibility(None), limit=PAGE
+    )
 
 
 def _timeline(ledger: Ledger) -> Callable[[], object]:
     turn = _in_turn()
-    ports, tables = ledger.ports, ledger.tables
+    services, tables = ledger.services, ledger.tables
     return lambda: timeline(
-        ports.book,
+        services.book,
         tables,
-        ports.catalog,
+        services.catalog,
         TimelineQuery(account=next(turn)),
-        Sight(None),
+        Visibility(None),
         limit=PAGE,
     )
 
 
 def _keys(ledger: Ledger) -> Callable[[], object]:
-    query, book, tables = KeyQuery(reseller="north"), ledger.ports.book, ledger.tables
-    return lambda: list_keys(book, tables, query, Moment(stamp().now), limit=PAGE)
+    query, book, tables = KeyQuery(reseller="north"), ledger.services.book, ledger.tables
+    return lambda: list_keys(book, tables, query, Moment(context().now), limit=PAGE)
 
 
 def _proof(ledger: Ledger) -> Callable[[], object]:
-    places, book, tables = random.Random(7), ledger.ports.book, ledger.tables
+    places, book, tables = random.Random(7), ledger.services.book, ledger.tables
     return lambda: tree.inclusion(book, tables, places.randint(1, ledger.events), ledger.events)
 
 

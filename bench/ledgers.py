@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
-from commands.services import Ports, code_keys
+from commands.services import Services, code_keys
 from ledger import codec
 from ledger.book import Book
 from ledger.catalog import builtin
-from ledger.events import Envelope, Stamp
+from ledger.events import Envelope, RequestContext
 from ledger.sealing import Texts
 from ledger.secret import Secret
 from ledger.store import schema
@@ -49,13 +49,13 @@ class Bench(NamedTuple):
     """
 
     name: str
-    ports: Ports
+    services: Services
     raw: Any
 
     @property
     def url(self) -> str:
         """The address of the ledger's database."""
-        return str(self.ports.book.env["KEYFOLD_DATABASE_URL"])
+        return str(self.services.book.env["KEYFOLD_DATABASE_URL"])
 
 
 class RawPostgres:
@@ -144,12 +144,12 @@ def open_raw(url: str) -> RawPostgres | RawSqlite:
     return RawPostgres(url)
 
 
-def open_ports(database_url: str) -> Ports:
+def open_services(database_url: str) -> Services:
     """Make an empty ledger and answer what commands work with."""
     schema.upgrade(database_url)
     book = Book(database_url)
     secret = Secret(SECRET)
-    return Ports(
+    return Services(
         book=book,
         catalog=builtin(),
         codes=code_keys(secret),
@@ -176,13 +176,13 @@ def new_database(url: str) -> Iterator[str]:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
 
 
-def stamp() -> Stamp:
-    return Stamp(datetime.now(UTC), "operator", "req_bench")
+def context() -> RequestContext:
+    return RequestContext(datetime.now(UTC), "operator", "req_bench")
 
 
 @contextmanager
 def ledger(url: str) -> Iterator[Bench]:
     """Make an empty ledger in a database to measure."""
-    ports = open_ports(url)
-    yield Bench("SQLite" if url.startswith("sqlite:") else "PostgreSQL", ports, open_raw(url))
-    ports.book.close()
+    services = open_services(url)
+    yield Bench("SQLite" if url.startswith("sqlite:") else "PostgreSQL", services, open_raw(url))
+    services.book.close()

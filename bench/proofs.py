@@ -46,8 +46,8 @@ class Spent(NamedTuple):
 
 def measures(bench: Bench, _effort: Effort) -> Iterator[Measure]:
     """Measure the proofs of one ledger."""
-    url = bench.ports.book.env["KEYFOLD_DATABASE_URL"]
-    events = bench.ports.book.head()
+    url = bench.services.book.env["KEYFOLD_DATABASE_URL"]
+    events = bench.services.book.head()
     with tempfile.TemporaryDirectory(prefix="keyfold-bench-") as folder:
         file = str(Path(folder) / "ledger.jsonl")
         reading = _spend("read", url)
@@ -58,7 +58,7 @@ def measures(bench: Bench, _effort: Effort) -> Iterator[Measure]:
             ("the verifier, over the export", 20, "check", (file,)),
         ):
             yield from _costs(what, _spend(work, *arguments), reading, events, goal)
-    yield _inclusion(bench.ports.book, url, events)
+    yield _inclusion(bench.services.book, url, events)
 
 
 def _costs(what: str, spent: Spent, reading: Spent, events: int, goal: float) -> Iterator[Measure]:

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from bench.ledgers import Bench, stamp
+from bench.ledgers import Bench, context
 from bench.measure import FULL, Effort, Measure
 from bench.rounds import Contestant, interleaved, threads
 from ledger import codec
 from ledger.book import Book, Change
 from ledger.events import Fact
-from ledger.loaded import unwritten
+from ledger.loaded import empty_stream
 from ledger.months import add_months
 from ledger.streams.account.decisions import (
     ACCOUNT,
@@ -47,7 +47,7 @@ def measures(bench: Bench, effort: Effort) -> Iterator[Measure]:
     """Measure one ledger."""
     sizes = SIZES_QUICK if effort.events < FULL.events else SIZES_FULL
     for size in sizes:
-        account_of(bench.ports.book, f"view-{size}", size)
+        account_of(bench.services.book, f"view-{size}", size)
     for size in sizes:
         yield _view(bench, effort, size)
     yield _cold_view(bench, effort, sizes[-1])
@@ -56,7 +56,7 @@ def measures(bench: Bench, effort: Effort) -> Iterator[Measure]:
 
 
 def _view(bench: Bench, effort: Effort, size: int) -> Measure:
-    book, catalog = bench.ports.book, bench.ports.catalog
+    book, catalog = bench.services.book, bench.services.catalog
     account = f"view-{size}"
 
     def ours(_: int) -> None:
@@ -71,7 +71,7 @@ def _view(bench: Bench, effort: Effort, size: int) -> Measure:
 
 def _cold_view(bench: Bench, effort: Effort, size: int) -> Measure:
     """A book that remembers one account is asked for two in turn; its connections are open."""
-    catalog = bench.ports.catalog
+    catalog = bench.services.catalog
     book = Book(bench.url, memo_streams=1)
     accounts = [account_of(book, f"cold-{name}-{size}", size) for name in ("one", "other")]
     for account in accounts:
@@ -115,10 +115,10 @@ def _slower(
 
 
 def _cold_fold(bench: Bench, effort: Effort) -> Measure:
-    account = account_of(bench.ports.book, "fold", FOLDED)
+    account = account_of(bench.services.book, "fold", FOLDED)
 
     def ours() -> None:
-        _, occurred = bench.ports.book.occurrences(ACCOUNT, account)
+        _, occurred = bench.services.book.occurrences(ACCOUNT, account)
         ACCOUNT.fold(ACCOUNT.initial, occurred)
 
     def raw() -> None:
@@ -137,7 +137,7 @@ def _cold_fold(bench: Bench, effort: Effort) -> Measure:
 
 def _replay(bench: Bench, effort: Effort) -> Measure:
     """Read the whole ledger by position and fold all of it, as one account's, page by page."""
-    book = bench.ports.book
+    book = bench.services.book
     events = REPLAYED_QUICK if effort.events < FULL.events else REPLAYED_FULL
     first = book.head()
     account_of(book, "replay", events)
@@ -192,8 +192,8 @@ TILLS: Final = 40
 
 def account_of(book: Book, account: str, events: int) -> str:
     """Make an account of so many events: three keys' subscriptions, and forty tills come and go."""
-    now = stamp()
-    loaded = unwritten(ACCOUNT, account)
+    now = context()
+    loaded = empty_stream(ACCOUNT, account)
     for first in range(0, events, PAGE):
         numbers = range(first, min(first + PAGE, events))
         facts = [_fact(account, number, now.now) for number in numbers]

@@ -37,10 +37,10 @@ AGAINST: Final = "raw fetch of the rows"
 
 def measures(bench: Bench, effort: Effort) -> Iterator[Measure]:
     """Measure replaying on one kind of database."""
-    mixed.fill(bench.ports.book, effort.events)
+    mixed.fill(bench.services.book, effort.events)
     yield _folds(bench, effort.events)
     with new_database(bench.url) as url, ledger(url) as smaller:
-        mixed.fill(smaller.ports.book, effort.events // FEWER)
+        mixed.fill(smaller.services.book, effort.events // FEWER)
         yield from _tables(smaller, effort.events // FEWER)
 
 
@@ -59,7 +59,7 @@ def _folds(bench: Bench, events: int) -> Measure:
 
 
 def _fold(bench: Bench, after: int, upto: int) -> None:
-    store = bench.ports.book.store
+    store = bench.services.book.store
     for start in range(after, upto, PAGE):
         rows = store.read_from(start, PAGE, upto)
         hashes = list(map(tree.hash_row, rows))
@@ -78,7 +78,7 @@ def _fetch(bench: Bench, after: int, upto: int) -> None:
 
 
 def _tables(bench: Bench, events: int) -> Iterator[Measure]:
-    book = bench.ports.book
+    book = bench.services.book
     raw = _took(lambda: _fetch(bench, 0, events))
     with closing(open_tables(bench.url)) as tables:
         for one in PROJECTIONS:
@@ -94,7 +94,7 @@ def _tables(bench: Bench, events: int) -> Iterator[Measure]:
 
 def _verify(bench: Bench) -> None:
     with closing(open_tables(bench.url)) as tables:
-        assert not list(replay(bench.ports.book, tables))
+        assert not list(replay(bench.services.book, tables))
 
 
 def _took(work: Callable[[], object]) -> float:

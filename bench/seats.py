@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Final, NamedTuple
 
-from bench.ledgers import CLIENTS, Bench, new_database, open_ports, stamp
+from bench.ledgers import CLIENTS, Bench, context, new_database, open_services
 from bench.measure import Effort, Measure
 from bench.programs import NotRun, beside, not_run, program, python
 from bench.rounds import Contestant, Run, Work, crew, interleaved
@@ -90,17 +90,19 @@ def _sides(stack: ExitStack, url: str, accounts: Accounts) -> Iterator[Side]:
 
 
 def _ours(url: str, accounts: Sequence[str]) -> Work:
-    ports = open_ports(url)
+    services = open_services(url)
     for account in accounts:
         order = Order(
             product="cloud_pos", tier=None, seats=SEATS_MAX, months=12, count=1, reseller="bench"
         )
-        code = issue_keys(ports, stamp(), order).keys[0].code
-        redeem_key(ports, stamp(), Try(account, "s", code))
+        code = issue_keys(services, context(), order).keys[0].code
+        redeem_key(services, context(), Try(account, "s", code))
     numbers = itertools.count()
 
     def work(client: int) -> None:
         account = accounts[client % len(accounts)]
-        occupy_seat(ports, stamp(), Sitting(account, "cloud_pos", None, f"till-{next(numbers)}"))
+        occupy_seat(
+            services, context(), Sitting(account, "cloud_pos", None, f"till-{next(numbers)}")
+        )
 
     return work

@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import IO, Final, NamedTuple
 
 from bench import load
-from bench.ledgers import SECRET, Bench, stamp
+from bench.ledgers import SECRET, Bench, context
 from bench.load import Answers, Job, Load
 from bench.measure import Effort, Measure
 from bench.serving_plain import LOOKED_UP, Answer, Plain
@@ -101,7 +101,7 @@ class Run(NamedTuple):
 
 def measures(bench: Bench, effort: Effort) -> Iterator[Measure]:
     """Measure one ledger."""
-    token = create_token(bench.ports, stamp(), "admin").secret
+    token = create_token(bench.services, context(), "admin").secret
     _fill(bench)
     show, take = (request.replace("{token}", token) for request in (_SHOW, _TAKE))
     with ExitStack() as stack:
@@ -228,8 +228,8 @@ def _fill(bench: Bench) -> None:
     order = Order(
         product="cloud_pos", tier=None, seats=SEATS, months=12, count=ACCOUNTS, reseller="bench"
     )
-    for number, key in enumerate(issue_keys(bench.ports, stamp(), order).keys):
-        redeem_key(bench.ports, stamp(), Try(f"http-{number}", "s", key.code))
+    for number, key in enumerate(issue_keys(bench.services, context(), order).keys):
+        redeem_key(bench.services, context(), Try(f"http-{number}", "s", key.code))
 
 
 # The servers

@@ -60,7 +60,7 @@ def measures(bench: Bench, effort: Effort) -> Iterator[Measure]:
     accounts = max(ACCOUNTS_QUICK, effort.events // EVENTS)
     if bench.name != "SQLite":  # a start reads one account, and the large ledger takes long to fill
         accounts = ACCOUNTS_QUICK
-    _fill(bench.ports.book, accounts)
+    _fill(bench.services.book, accounts)
     yield _start(bench, effort)
     if bench.name == "SQLite":
         quick = accounts == ACCOUNTS_QUICK
@@ -78,7 +78,7 @@ def _start(bench: Bench, effort: Effort) -> Measure:
     took: list[tuple[float, float]] = [(ours(), imports()) for _ in range(effort.repeats)]
     mine, theirs = (statistics.median(one) for one in zip(*took, strict=True))
     return Measure(
-        f"`keyfold subscriptions`, ledger of {bench.ports.book.head():,} events",
+        f"`keyfold subscriptions`, ledger of {bench.services.book.head():,} events",
         "import flask, psycopg",
         mine / theirs,
         START_GOAL,
@@ -131,7 +131,9 @@ def _ask_all(accounts: int, memo: int) -> tuple[float, float, float]:
 
     wiring = wire(read_settings())
     with closing(wiring):
-        token = create_token(wiring.ports, wiring.stamp("operator", "req_bench"), "admin").secret
+        token = create_token(
+            wiring.services, wiring.request_context("operator", "req_bench"), "admin"
+        ).secret
         app = create_app(wiring)
         peaks = [_peak_mb()]
         for number in range(accounts):

@@ -37,8 +37,8 @@ from bench.measure import Effort, Measure, rates
 from bench.programs import NotRun, not_run, program, python
 from bench.rounds import Contestant, Run, interleaved, threads
 from ledger.book import Change
-from ledger.events import Stamp
-from ledger.loaded import unwritten
+from ledger.events import RequestContext
+from ledger.loaded import empty_stream
 from ledger.streams.account.decisions import ACCOUNT, SeatOccupied
 
 # There are many of them, so each gets less time than others have; in short rounds, since a machine
@@ -97,18 +97,18 @@ def _beside(
 
 
 def _append(bench: Bench) -> Callable[[int], object]:
-    book = bench.ports.book
+    book = bench.services.book
 
     def append(client: int) -> None:
-        account = unwritten(ACCOUNT, f"stores-{client}-{next(_numbers)}")
+        account = empty_stream(ACCOUNT, f"stores-{client}-{next(_numbers)}")
         fact = SeatOccupied(product=PRODUCT, tier=None, holder=HOLDER)
-        book.append(Stamp(datetime.now(UTC), ACTOR, REQUEST), Change(account, [fact]))
+        book.append(RequestContext(datetime.now(UTC), ACTOR, REQUEST), Change(account, [fact]))
 
     return append
 
 
 def _insert(bench: Bench) -> Callable[[int], object]:
-    store = bench.ports.book.store
+    store = bench.services.book.store
 
     def insert(client: int) -> None:
         stream = f"stores-{client}-{next(_numbers)}"

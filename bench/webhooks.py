@@ -50,7 +50,7 @@ ROUNDS_IN_ONE: Final = 2
 
 def measures(bench: Bench, effort: Effort) -> Iterator[Measure]:
     """Measure one ledger."""
-    url = bench.ports.book.env["KEYFOLD_DATABASE_URL"]
+    url = bench.services.book.env["KEYFOLD_DATABASE_URL"]
     with crew(partial(_ours, url, "one"), 1) as ours:
         yield from _alone(bench, ours, effort)
         if bench.name == "PostgreSQL":

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from commands import validation
 from commands.gateways.stripe import StripeRefused
 from commands.record_stripe_event import record_retrieved
-from commands.retry import deciding
-from commands.services import Ports
+from commands.retry import retry_on_conflict
+from commands.services import Services
 from commands.stripe_ownership import Draft, give, give_up_elsewhere, move, reports_of, take_over
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.limits import STRIPE_SUBSCRIPTION_ID
 from ledger.loaded import Loaded
 from ledger.refusals import FieldError, StripeSubscriptionElsewhere, StripeSubscriptionNotFound
@@ -37,8 +37,8 @@ class Assigned(NamedTuple):
 
 
 def assign_subscription(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     account: str,
     stripe_subscription: str,
     reason: str,
@@ -63,27 +63,27 @@ def assign_subscription(
     validation.refuse_if(
         [
             *validation.account(account),
-            *validation.no_code(ports, "/account", account),
+            *validation.no_code(services, "/account", account),
             *_subscription(stripe_subscription),
-            *validation.reason(ports, reason),
+            *validation.reason(services, reason),
         ]
     )
-    held, known_before = ports.book.load_all(
+    held, known_before = services.book.load_all(
         (ACCOUNT, account), (STRIPE_OBJECT, stripe_subscription)
     )
     account_stream.expect_version(held.version, expected_version)
-    if not known_before.version and _ask(ports, stamp, stripe_subscription) == account:
+    if not known_before.version and _ask(services, context, stripe_subscription) == account:
         expected_version = None  # it moved by what was asked here; there is nothing left to do
 
     def attempt() -> Assigned:
-        draft = Draft(ports)
+        draft = Draft(services)
         loaded = draft.account(account)
         account_stream.expect_version(loaded.version, expected_version)
         draft.put_first(loaded)
         known = draft.object(stripe_subscription)
         holders = [
             one
-            for one in ports.stripe_holders(stripe_subscription)
+            for one in services.stripe_holders(stripe_subscription)
             if reports_of(draft.account(one).state, stripe_subscription)
         ]
         holder = known.state.account or next(iter(holders), None)
@@ -94,7 +94,7 @@ def assign_subscription(
             raise StripeSubscriptionElsewhere
         if not known.version and holder is None:
             raise StripeSubscriptionNotFound
-        sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
+        sealed = services.texts.seal(f"account-{account}", reason, context.now)
         evidence = Evidence("call", None)
         # Others may have it on record as well; what was reported there goes along.
         strays = give_up_elsewhere(draft, stripe_subscription, holder, holders)
@@ -105,24 +105,24 @@ def assign_subscription(
             move(draft, stripe_subscription, account, evidence, sealed)
         for reports in strays.values():
             take_over(draft, stripe_subscription, account, reports)
-        position = draft.append(stamp).position
+        position = draft.append(context).position
         return Assigned(
-            ports.book.load(ACCOUNT, account),
+            services.book.load(ACCOUNT, account),
             stripe_subscription,
             holder if holder != account else None,
             len(draft.taken),
             position,
         )
 
-    return deciding(attempt)
+    return retry_on_conflict(attempt)
 
 
-def _ask(ports: Ports, stamp: Stamp, id: str) -> str | None:
+def _ask(services: Services, context: RequestContext, id: str) -> str | None:
     """Record a subscription as Stripe has it; return the account that it names, if any."""
-    if ports.stripe is None:
+    if services.stripe is None:
         return None
     try:
-        recorded = record_retrieved(ports, stamp, ports.stripe.subscription(id))
+        recorded = record_retrieved(services, context, services.stripe.subscription(id))
     except StripeRefused as refused:
         if not refused.is_missing:
             raise

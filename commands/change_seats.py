@@ -19,11 +19,11 @@ from commands.gateways.stripe import (
     StripeUnavailable,
 )
 from commands.record_stripe_event import record_retrieved
-from commands.retry import LedgerBusy, deciding
-from commands.services import Ports
+from commands.retry import LedgerBusy, retry_on_conflict
+from commands.services import Services
 from ledger import codes
 from ledger.book import Change
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.loaded import Loaded
 from ledger.streams.account import purchases
 from ledger.streams.account.decisions import ACCOUNT
@@ -57,7 +57,11 @@ class Look(NamedTuple):
 
 
 def carry_out(
-    ports: Ports, stamp: Stamp, stripe: StripeGateway, account: str, asked: StripePurchase
+    services: Services,
+    context: RequestContext,
+    stripe: StripeGateway,
+    account: str,
+    asked: StripePurchase,
 ) -> int:
     """Ask Stripe for a change, and record what became of it; answer the ledger's position.
 
@@ -66,20 +70,20 @@ def carry_out(
         StripeRefused, StripeKeyRefused: it was not made.
     """
     try:
-        _ask(ports, stripe, account, asked)
+        _ask(services, stripe, account, asked)
     except (StripeRefused, StripeKeyRefused) as refused:
         reason = refused.code if isinstance(refused, StripeRefused) else None
-        _close(ports, stamp, account, asked, "refused", reason)
+        _close(services, context, account, asked, "refused", reason)
         raise
     # It is made, and paid. That the ledger has it at once is welcome; Stripe will tell of it, too.
     with contextlib.suppress(StripeUnavailable, StripeRefused, StripeKeyRefused):
-        look(ports, stamp, stripe, account, asked.stripe_subscription)
-    return _close(ports, stamp, account, asked, "done")
+        look(services, context, stripe, account, asked.stripe_subscription)
+    return _close(services, context, account, asked, "done")
 
 
 def settle(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     account: str,
     asked: StripePurchase,
     found: dict[str, Any],
@@ -95,23 +99,27 @@ def settle(
     Raises:
         LedgerBusy: another request's, and Stripe may be at it.
     """
-    item = _item(ports, account, asked, found)
-    if _mark_of(item) == mark(ports, account, asked):
-        _close(ports, stamp, account, asked, "done")
+    item = _item(services, account, asked, found)
+    if _mark_of(item) == mark(services, account, asked):
+        _close(services, context, account, asked, "done")
         return "done"
-    if abs(stamp.now - asked.asked_at) <= UNDER_WAY_MAX:
+    if abs(context.now - asked.asked_at) <= UNDER_WAY_MAX:
         if not mine:
             raise LedgerBusy
         if _is_as_before(asked, item):
             return None
     # It is not on its way any more. Asked for again it goes under another key: for a day Stripe may
     # answer this one with the failure that it answered first.
-    _close(ports, stamp, account, asked, "given_up")
+    _close(services, context, account, asked, "given_up")
     return "given_up"
 
 
 def settle_moved(
-    ports: Ports, stamp: Stamp, stripe: StripeGateway, account: str, asked: StripePurchase
+    services: Services,
+    context: RequestContext,
+    stripe: StripeGateway,
+    account: str,
+    asked: StripePurchase,
 ) -> None:
     """Close a change that was not answered, of a subscription that has left the account since.
 
@@ -122,24 +130,26 @@ def settle_moved(
     made = False
     try:
         found = stripe.subscription(asked.stripe_subscription)
-        record_retrieved(ports, stamp, found)
-        item = _item(ports, account, asked, found.object)
-        made = _mark_of(item) == mark(ports, account, asked)
+        record_retrieved(services, context, found)
+        item = _item(services, account, asked, found.object)
+        made = _mark_of(item) == mark(services, account, asked)
     except StripeRefused as refused:
         if not refused.is_missing:
             raise
-    _close(ports, stamp, account, asked, "done" if made else "given_up")
+    _close(services, context, account, asked, "done" if made else "given_up")
 
 
-def look(ports: Ports, stamp: Stamp, stripe: StripeGateway, account: str, id: str) -> Look | None:
+def look(
+    services: Services, context: RequestContext, stripe: StripeGateway, account: str, id: str
+) -> Look | None:
     """Ask Stripe how a subscription is, and record that if it is news; None if it is not ours."""
-    side = ports.book.load(ACCOUNT, account).state.stripe
+    side = services.book.load(ACCOUNT, account).state.stripe
     known = side.subscriptions.get(id)
-    stamp = _after(stamp, known)
+    context = _after(context, known)
     found = stripe.subscription(id)
-    origin = Origin(RETRIEVED, found.at, retrieved_at=stamp.now)
-    report = read_subscription(found.object, origin, ports.catalog).report
-    record_retrieved(ports, stamp, found)
+    origin = Origin(RETRIEVED, found.at, retrieved_at=context.now)
+    report = read_subscription(found.object, origin, services.catalog).report
+    record_retrieved(services, context, found)
     if known is None:
         return None
     if not isinstance(report, StripeSubscriptionReported):
@@ -151,7 +161,7 @@ def look(ports: Ports, stamp: Stamp, stripe: StripeGateway, account: str, id: st
 
 
 def look_for_others(
-    ports: Ports, stamp: Stamp, stripe: StripeGateway, account: Loaded[Account]
+    services: Services, context: RequestContext, stripe: StripeGateway, account: Loaded[Account]
 ) -> None:
     """Ask Stripe for all subscriptions of an account's customers; the newest may be unheard of."""
     for customer in account.state.stripe.customers:
@@ -159,30 +169,30 @@ def look_for_others(
         with contextlib.suppress(StripeRefused):
             for found in stripe.subscriptions(customer=customer):
                 known = account.state.stripe.subscriptions.get(found.object["id"])
-                record_retrieved(ports, _after(stamp, known), found)
+                record_retrieved(services, _after(context, known), found)
 
 
-def _after(stamp: Stamp, known: StripeSubscription | None) -> Stamp:
-    """Answer a stamp whose look at a subscription ranks after the one that is known.
+def _after(context: RequestContext, known: StripeSubscription | None) -> RequestContext:
+    """Return a context whose look at a subscription ranks after the one that is known.
 
     A request reads the clock once, and Stripe's own has only seconds.
     """
     looked_at = known.told.retrieved_at if known else None
-    if looked_at is None or looked_at < stamp.now:
-        return stamp
-    return stamp._replace(now=looked_at + timedelta(microseconds=1))
+    if looked_at is None or looked_at < context.now:
+        return context
+    return context._replace(now=looked_at + timedelta(microseconds=1))
 
 
-def mark(ports: Ports, account: str, asked: StripePurchase) -> str:
+def mark(services: Services, account: str, asked: StripePurchase) -> str:
     """Answer what tells one change from all others: Stripe's idempotency key, and on the item."""
     when = asked.asked_at.isoformat()
-    return codes.digest(ports.request_key, "stripe change", account, str(asked.version), when)
+    return codes.digest(services.request_key, "stripe change", account, str(asked.version), when)
 
 
-def _ask(ports: Ports, stripe: StripeGateway, account: str, asked: StripePurchase) -> None:
+def _ask(services: Services, stripe: StripeGateway, account: str, asked: StripePurchase) -> None:
     fact = asked.fact
     assert isinstance(fact, StripeSeatsAsked)
-    marked = mark(ports, account, asked)
+    marked = mark(services, account, asked)
     params: dict[str, Any] = {
         "quantity": fact.quantity,
         "metadata": {MARK: marked},
@@ -198,23 +208,23 @@ def _ask(ports: Ports, stripe: StripeGateway, account: str, asked: StripePurchas
 
 
 def _close(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     account: str,
     asked: StripePurchase,
     outcome: PurchaseOutcome,
     reason: str | None = None,
 ) -> int:
     def attempt() -> int:
-        loaded = ports.book.load(ACCOUNT, account)
+        loaded = services.book.load(ACCOUNT, account)
         facts = purchases.answer(loaded.state.stripe.purchases, asked, outcome, reason)
-        return ports.book.append(stamp, Change(loaded, facts)).position
+        return services.book.append(context, Change(loaded, facts)).position
 
-    return deciding(attempt)
+    return retry_on_conflict(attempt)
 
 
 def _item(
-    ports: Ports, account: str, asked: StripePurchase, found: dict[str, Any]
+    services: Services, account: str, asked: StripePurchase, found: dict[str, Any]
 ) -> dict[str, Any] | None:
     """Answer the item that a change is about; of one that adds an item, that with its price."""
     fact = asked.fact
@@ -222,7 +232,7 @@ def _item(
     items: list[dict[str, Any]] = found["items"]["data"]
     if fact.item is not None:
         return next((one for one in items if one["id"] == fact.item), None)
-    marked = mark(ports, account, asked)
+    marked = mark(services, account, asked)
     return next((one for one in items if _mark_of(one) == marked), None) or next(
         (one for one in items if one["price"]["id"] == fact.price), None
     )

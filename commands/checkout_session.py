@@ -17,7 +17,7 @@ from commands.gateways.stripe import (
 from commands.open_stripe_portal import own_customer
 from commands.purchase import Buying, Started, hold_to_version, priced
 from commands.record_stripe_event import record_retrieved
-from commands.retry import deciding
+from commands.retry import retry_on_conflict
 from commands.stripe_ownership import Draft, begin
 from ledger import codes
 from ledger.loaded import Loaded
@@ -84,7 +84,7 @@ def _sells_the_same(
 
 def _end(buying: Buying, session: dict[str, Any] | None) -> None:
     """Let a Checkout be over; of one that was paid for, record the subscription."""
-    ports, stamp, stripe, *_ = buying
+    services, context, stripe, *_ = buying
     if session is None:
         return  # nobody pays there for this account
     if session["status"] == "open":
@@ -94,7 +94,7 @@ def _end(buying: Buying, session: dict[str, Any] | None) -> None:
     if session["status"] == "open":
         raise StripeUnavailable("a Checkout for the same product is open, and cannot be expired")
     if session["subscription"] is not None:
-        record_retrieved(ports, stamp, stripe.subscription(session["subscription"]))
+        record_retrieved(services, context, stripe.subscription(session["subscription"]))
 
 
 def begin_session(buying: Buying, account: Loaded[Account], over: set[str]) -> Started | None:
@@ -110,9 +110,9 @@ def begin_session(buying: Buying, account: Loaded[Account], over: set[str]) -> S
     Raises:
         StripeUnavailable, StripeRefused, StripeKeyRefused: one may still be open; none was begun.
     """
-    ports, stamp, stripe, purchase, _, wanted, _ = buying
-    now = stamp.now
-    customer = own_customer(ports, account, now)
+    services, context, stripe, purchase, _, wanted, _ = buying
+    now = context.now
+    customer = own_customer(services, account, now)
     params = _session(buying, customer)
     its = _perhaps_open(buying, account, over, now)
     for one in its:
@@ -157,9 +157,11 @@ def _start(buying: Buying, account: Loaded[Account], params: dict[str, Any]) -> 
     # By the version: whoever asks for the same at the same time gets the same session, as does a
     # repetition; once it is on record, Stripe must not answer with it again. And by the time: for a
     # day Stripe may answer a key with the failure that it answered first.
-    nonce = f"{account.version} {(buying.stamp.now - _EPOCH) // UNDER_WAY_MAX}"
+    nonce = f"{account.version} {(buying.context.now - _EPOCH) // UNDER_WAY_MAX}"
     text = msgspec.json.encode(params).decode()
-    key = codes.digest(buying.ports.request_key, "checkout", buying.purchase.account, nonce, text)
+    key = codes.digest(
+        buying.services.request_key, "checkout", buying.purchase.account, nonce, text
+    )
     return buying.stripe.start_checkout(params, f"keyfold-{key}")
 
 
@@ -174,17 +176,17 @@ def _record(buying: Buying, fact: StripeCheckoutStarted, over: set[str]) -> int 
     Raises:
         VersionMismatch: another has written to the account meanwhile.
     """
-    ports, stamp, account = buying.ports, buying.stamp, buying.purchase.account
+    services, context, account = buying.services, buying.context, buying.purchase.account
 
     def attempt() -> int | None:
-        draft = Draft(ports)
+        draft = Draft(services)
         loaded = draft.account(account)
         side = loaded.state.stripe
         if any(
             getattr(one.fact, "checkout", None) == fact.checkout for one in side.purchases.values()
         ):
             return loaded.head
-        now = stamp.now
+        now = context.now
         for one in purchases.open_checkouts(side.purchases, fact.product, now):
             if checkout_of(one) not in over:
                 return None
@@ -192,9 +194,9 @@ def _record(buying: Buying, fact: StripeCheckoutStarted, over: set[str]) -> int 
         draft.put_first(loaded)
         draft.add(loaded, fact)
         begin(draft, fact.checkout, account)
-        return draft.append(stamp).position
+        return draft.append(context).position
 
-    return deciding(attempt)
+    return retry_on_conflict(attempt)
 
 
 def _session(buying: Buying, customer: str | None) -> dict[str, Any]:

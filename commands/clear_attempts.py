@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from commands import validation
-from commands.retry import deciding
-from commands.services import Ports
+from commands.retry import retry_on_conflict
+from commands.services import Services
 from ledger.book import Change
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.streams import attempts
 from ledger.streams.account.decisions import ACCOUNT, expect_version
 from ledger.streams.attempts import ATTEMPTS
 
 
 def clear_attempts(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     account: str,
     reason: str,
     *,
@@ -34,16 +34,18 @@ def clear_attempts(
     validation.refuse_if(
         [
             *validation.account(account),
-            *validation.no_code(ports, "/account", account),
-            *validation.reason(ports, reason),
+            *validation.no_code(services, "/account", account),
+            *validation.reason(services, reason),
         ]
     )
 
     def attempt() -> int:
-        loaded, held = ports.book.load_all((ATTEMPTS, account), (ACCOUNT, account))
+        loaded, held = services.book.load_all((ATTEMPTS, account), (ACCOUNT, account))
         expect_version(held.version, expected_version)
-        sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
+        sealed = services.texts.seal(f"account-{account}", reason, context.now)
         unmoved = Change(held, (), required=expected_version is not None)
-        return ports.book.append(stamp, Change(loaded, attempts.lift(sealed)), unmoved).position
+        return services.book.append(
+            context, Change(loaded, attempts.lift(sealed)), unmoved
+        ).position
 
-    return deciding(attempt)
+    return retry_on_conflict(attempt)

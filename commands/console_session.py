@@ -6,12 +6,12 @@ import base64
 from datetime import timedelta
 from typing import Final, NamedTuple
 
-from commands.retry import deciding
-from commands.services import Ports
+from commands.retry import retry_on_conflict
+from commands.services import Services
 from ledger import signing
 from ledger.book import Change
-from ledger.events import Stamp
-from ledger.loaded import unwritten
+from ledger.events import RequestContext
+from ledger.loaded import empty_stream
 from ledger.streams import console_session, sign_ins
 from ledger.streams.console_session import CONSOLE_SESSION, ConsoleSessionOpened
 from ledger.streams.sign_ins import SIGN_INS, ConsoleSignInRefused, Problem
@@ -29,37 +29,39 @@ class SignedIn(NamedTuple):
     secret: str
 
 
-def sign_in(ports: Ports, stamp: Stamp, token: Token) -> SignedIn:
+def sign_in(services: Services, context: RequestContext, token: Token) -> SignedIn:
     """Begin a session; it ends with the token, if that is sooner than in twelve hours."""
-    ends = [stamp.now + LASTS, *([token.expires_at] if token.expires_at else [])]
-    id = base64.b32encode(ports.random_bytes(ID_BYTES)).decode().rstrip("=").lower()
-    secret = ports.random_bytes(SECRET_BYTES).hex()
+    ends = [context.now + LASTS, *([token.expires_at] if token.expires_at else [])]
+    id = base64.b32encode(services.random_bytes(ID_BYTES)).decode().rstrip("=").lower()
+    secret = services.random_bytes(SECRET_BYTES).hex()
     fact = ConsoleSessionOpened(
         token=token.id, expires_at=min(ends), cookie_digest=signing.digest(secret)
     )
     # Its id was drawn just now, so nothing has happened to it.
-    change = Change(unwritten(CONSOLE_SESSION, id), [fact])
-    ports.book.append(stamp._replace(actor=token.id), change)
+    change = Change(empty_stream(CONSOLE_SESSION, id), [fact])
+    services.book.append(context._replace(actor=token.id), change)
     return SignedIn(id, secret)
 
 
-def sign_out(ports: Ports, stamp: Stamp, id: str) -> None:
+def sign_out(services: Services, context: RequestContext, id: str) -> None:
     """End a session for good; one that has ended stays as it is."""
 
     def attempt() -> None:
-        loaded = ports.book.load(CONSOLE_SESSION, id)
-        ports.book.append(stamp, Change(loaded, console_session.end(loaded.state)))
+        loaded = services.book.load(CONSOLE_SESSION, id)
+        services.book.append(context, Change(loaded, console_session.end(loaded.state)))
 
-    deciding(attempt)
+    retry_on_conflict(attempt)
 
 
-def record_refused(ports: Ports, stamp: Stamp, problem: Problem, token: str | None) -> None:
+def record_refused(
+    services: Services, context: RequestContext, problem: Problem, token: str | None
+) -> None:
     """Record that somebody could not sign in, unless a try like it was recorded just now."""
 
     def attempt() -> None:
-        loaded = ports.book.load(SIGN_INS, sign_ins.ID)
+        loaded = services.book.load(SIGN_INS, sign_ins.ID)
         fact = ConsoleSignInRefused(problem=problem, token=token)
-        facts = sign_ins.refuse(loaded.state, fact, stamp.now)
-        ports.book.append(stamp, Change(loaded, facts))
+        facts = sign_ins.refuse(loaded.state, fact, context.now)
+        services.book.append(context, Change(loaded, facts))
 
-    deciding(attempt)
+    retry_on_conflict(attempt)

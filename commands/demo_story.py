@@ -24,10 +24,10 @@ from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.revoke_key import revoke_key
-from commands.services import Ports
+from commands.services import Services
 from commands.terminate_subscription import terminate_subscription
 from ledger import codes
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.refusals import (
     HolderInOtherTier,
     InvalidKeyFormat,
@@ -59,9 +59,9 @@ BARGE: Final = "book-barge"
 SPARE: Final = Order(POS, None, 5, 12, 20, ALPINE, note="For you to redeem")
 
 
-def tell(ports: Ports, now: datetime, *, test_clock: bool) -> None:
+def tell(services: Services, now: datetime, *, test_clock: bool) -> None:
     """Tell the whole story, up to minutes before now, into an empty ledger."""
-    teller = _Teller(ports, now, test_clock)
+    teller = _Teller(services, now, test_clock)
     orders = _orders_of_last_year(teller)
     _grow(teller, orders)
     _later_customers(teller, orders)
@@ -85,8 +85,8 @@ class _Orders(NamedTuple):
 class _Teller:
     """Runs commands at moments of the past, one after the other."""
 
-    def __init__(self, ports: Ports, now: datetime, test_clock: bool) -> None:
-        self._ports = ports
+    def __init__(self, services: Services, now: datetime, test_clock: bool) -> None:
+        self._ports = services
         self._now = now
         self._test_clock = test_clock
         self._at = datetime.min.replace(tzinfo=UTC)
@@ -133,12 +133,12 @@ class _Teller:
         assert self._at < at < self._now, "the story is told in order, and is over by now"
         self._at = at
 
-    def _stamp(self) -> Stamp:
+    def _stamp(self) -> RequestContext:
         self._told += 1
         # Some seconds pass with everything that happens.
         self._at += timedelta(seconds=7)
         digest = codes.digest(b"demonstration", str(self._told))[:REQUEST_DIGITS]
-        return Stamp(self._at, ACTOR, REQUEST_PREFIX + digest, self._test_clock)
+        return RequestContext(self._at, ACTOR, REQUEST_PREFIX + digest, self._test_clock)
 
 
 def _orders_of_last_year(teller: _Teller) -> _Orders:

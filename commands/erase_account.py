@@ -20,10 +20,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from commands import validation
-from commands.retry import deciding
-from commands.services import Ports
+from commands.retry import retry_on_conflict
+from commands.services import Services
 from ledger.book import Change
-from ledger.events import Fact, Sealed, Stamp, Stream
+from ledger.events import Fact, RequestContext, Sealed, Stream
 from ledger.loaded import Loaded
 from ledger.streams import batch, key
 from ledger.streams.account import decisions as account_stream
@@ -54,61 +54,61 @@ class Erased(NamedTuple):
     position: int
 
 
-def erase_account(ports: Ports, stamp: Stamp, account: str, reason: str) -> Erased:
+def erase_account(services: Services, context: RequestContext, account: str, reason: str) -> Erased:
     """Erase an account's texts. Erased already, and no text since: nothing is recorded.
 
     Raises:
         InvalidRequest: no reason, or fields that do not fit.
         UnknownAccount: nothing is recorded of it, so that its id may be a mistake.
     """
-    validation.refuse_if([*validation.account(account), *validation.reason(ports, reason)])
+    validation.refuse_if([*validation.account(account), *validation.reason(services, reason)])
     owner = ACCOUNT.name(account)
 
     had_key = False
-    seen = ports.book.load(ACCOUNT, account).version
-    facts = list(_facts(ports, account))
+    seen = services.book.load(ACCOUNT, account).version
+    facts = list(_facts(services, account))
     if not facts:
         raise UnknownAccount
-    readable = _readable(ports, owner, facts)
+    readable = _readable(services, owner, facts)
 
     def attempt() -> Erased:
         nonlocal had_key, seen
-        loaded: Loaded[Account] = ports.book.load(ACCOUNT, account)
+        loaded: Loaded[Account] = services.book.load(ACCOUNT, account)
         if loaded.version > seen:
             # Only what came since: on a busy account all of it takes longer than until the next.
-            since = ports.book.facts_since(ACCOUNT, account, seen)
-            readable.update(_readable(ports, owner, since))
+            since = services.book.facts_since(ACCOUNT, account, seen)
+            readable.update(_readable(services, owner, since))
             seen = loaded.version
-        sealed = ports.texts.seal(f"erasure-{account}", reason, stamp.now)
+        sealed = services.texts.seal(f"erasure-{account}", reason, context.now)
         # Of texts that were sealed before a crash came between the two, their number in the
         # account's own stream is still known.
         texts = max(len(readable), loaded.state.texts)
-        had_key = ports.texts.destroy(owner) or had_key
+        had_key = services.texts.destroy(owner) or had_key
         erased = account_stream.erase(loaded.state, owner, sealed, texts, had_key=had_key)
-        appended = ports.book.append(stamp, Change(loaded, erased))
+        appended = services.book.append(context, Change(loaded, erased))
         erased_at = appended.loaded[0].state.erased_at
         assert erased_at is not None
         return Erased(texts, erased_at, appended.position)
 
-    return deciding(attempt, ports.book.lock(ACCOUNT, account))
+    return retry_on_conflict(attempt, services.book.lock(ACCOUNT, account))
 
 
-def _readable(ports: Ports, owner: str, facts: Iterable[Fact]) -> set[str]:
+def _readable(services: Services, owner: str, facts: Iterable[Fact]) -> set[str]:
     """Return those of an owner's texts that can be read now, as they are sealed."""
     values = (getattr(fact, name) for fact in facts for name in fact.__struct_fields__)
     sealed = [one for one in values if isinstance(one, Sealed) and one.owner == owner]
-    texts = ports.texts.open_all(sealed)
+    texts = services.texts.open_all(sealed)
     return {one.box for one, text in zip(sealed, texts, strict=True) if text is not None}
 
 
-def _facts(ports: Ports, account: str) -> Iterator[Fact]:
+def _facts(services: Services, account: str) -> Iterator[Fact]:
     """Return the facts of every stream in which a text of the account may be: its own ones, and
     those of the keys, their batches, and the Stripe subscriptions that it has or had.
     """
     keys: set[str] = set()
     objects: set[str] = set()
     batches: set[str] = set()
-    for event in ports.book.history(ACCOUNT, account)[1]:
+    for event in services.book.history(ACCOUNT, account)[1]:
         yield event.fact
         match event.fact:
             case SubscriptionActivated(key=id) | SubscriptionKeyReissued(key=id):
@@ -122,10 +122,10 @@ def _facts(ports: Ports, account: str) -> Iterator[Fact]:
     ]
     for stream, ids in others:
         for id in ids:
-            for event in ports.book.history(stream, id)[1]:
+            for event in services.book.history(stream, id)[1]:
                 yield event.fact
                 if isinstance(event.fact, KeyIssued):
                     batches.add(event.fact.batch)
     for id in sorted(batches):
         # Why a code was shown again is told in the batch.
-        yield from (event.fact for event in ports.book.history(BATCH, batch.stream_id(id))[1])
+        yield from (event.fact for event in services.book.history(BATCH, batch.stream_id(id))[1])

@@ -15,9 +15,9 @@ from eventsourcing.persistence import StoredEvent
 
 from commands import demo_story
 from commands.issue_keys import IssuedKey, issue_keys
-from commands.services import Ports
+from commands.services import Services
 from ledger.book import Book
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.store import VersionConflict
 from ledger.streams import key
 from ledger.streams.key import KEY
@@ -36,58 +36,58 @@ class NoDemoProducts(Exception):
     """The catalog lacks what the world's accounts have."""
 
 
-def fill_demo(ports: Ports, now: datetime, *, test_clock: bool = False) -> int:
+def fill_demo(services: Services, now: datetime, *, test_clock: bool = False) -> int:
     """Fill the ledger with a world that has been going on until now; answers its position.
 
     Raises:
         NoDemoProducts: the catalog is not the built-in one, or like it.
         LedgerNotEmpty: the ledger holds events.
     """
-    _expect_products(ports)
-    if ports.book.head():
+    _expect_products(services)
+    if services.book.head():
         raise LedgerNotEmpty
-    draft = ports._replace(book=Book("memory:", test_clock=test_clock))
+    draft = services._replace(book=Book("memory:", test_clock=test_clock))
     demo_story.tell(draft, now, test_clock=test_clock)
     rows = draft.book.store.read_from(0, draft.book.head())
     stored = [StoredEvent(row.stream, row.version, row.name, row.state) for row in rows]
     try:
-        return ports.book.store.insert_events(stored)[-1]
+        return services.book.store.insert_events(stored)[-1]
     except VersionConflict:
         raise LedgerNotEmpty from None
 
 
-def is_demo(ports: Ports) -> bool:
+def is_demo(services: Services) -> bool:
     """Tell whether the ledger began with this world."""
-    first = next(ports.book.follow(0, 1), None)
+    first = next(services.book.follow(0, 1), None)
     return first is not None and first.request_id.startswith(demo_story.REQUEST_PREFIX)
 
 
-def spare_key(ports: Ports, stamp: Stamp) -> IssuedKey:
+def spare_key(services: Services, context: RequestContext) -> IssuedKey:
     """Answer a key of the world that nobody has redeemed; when all are used, more are issued.
 
     Raises:
         NoDemoProducts: as `fill_demo`.
     """
-    _expect_products(ports)
+    _expect_products(services)
     for number in itertools.count(1):
         # The first of these orders is in the story: repeated, it answers with the same codes.
         issued = issue_keys(
-            ports,
-            stamp,
+            services,
+            context,
             demo_story.SPARE,
             idempotency_key=demo_story.spare_order(number),
             scope=demo_story.SCOPE,
         )
-        states = ports.book.load_many(KEY, [key.stream_id(one.id) for one in issued.keys])
+        states = services.book.load_many(KEY, [key.stream_id(one.id) for one in issued.keys])
         for one in issued.keys:
             state = states[key.stream_id(one.id)].state
-            if state is not None and state.status(stamp.now) == "issued":
+            if state is not None and state.status(context.now) == "issued":
                 return one
     raise AssertionError("unreachable")
 
 
-def _expect_products(ports: Ports) -> None:
+def _expect_products(services: Services) -> None:
     for id, tiers in PRODUCTS.items():
-        product = ports.catalog.product(id)
+        product = services.catalog.product(id)
         if product is None or not tiers <= set(product.tier_ids):
             raise NoDemoProducts

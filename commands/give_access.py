@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from commands import validation
-from commands.retry import deciding
-from commands.services import Ports
+from commands.retry import retry_on_conflict
+from commands.services import Services
 from ledger.book import Change
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.loaded import Loaded
 from ledger.refusals import FieldError
 from ledger.streams import token
@@ -34,8 +34,8 @@ class TakenBack(NamedTuple):
 
 
 def create_token(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     role: str,
     *,
     reseller: str | None = None,
@@ -54,22 +54,22 @@ def create_token(
     expires_at = validation.utc("/expires_at", expires_at)
     validation.refuse_if(
         [
-            *_errors(ports, stamp, role, reseller, expires_at),
-            *validation.text(ports, "/reason", reason),
+            *_errors(services, context, role, reseller, expires_at),
+            *validation.text(services, "/reason", reason),
         ]
     )
     known: Role = next(known for known in ROLES if known == role)
-    secret = secret_of(ports.random_bytes(TOKEN_BYTES))
-    id = token.token_id(ports.token_key, secret)
+    secret = secret_of(services.random_bytes(TOKEN_BYTES))
+    id = token.token_id(services.token_key, secret)
 
     def attempt() -> Given:
-        loaded: Loaded[Token | None] = ports.book.load(TOKEN, token.stream_id(id))
-        sealed = ports.texts.seal(TEXTS_OWNER, reason, stamp.now)
+        loaded: Loaded[Token | None] = services.book.load(TOKEN, token.stream_id(id))
+        sealed = services.texts.seal(TEXTS_OWNER, reason, context.now)
         facts = token.create(loaded.state, id, known, reseller, expires_at, sealed)
-        appended = ports.book.append(stamp, Change(loaded, facts))
+        appended = services.book.append(context, Change(loaded, facts))
         return Given(secret, appended.loaded[0].state, appended.position)
 
-    return deciding(attempt)
+    return retry_on_conflict(attempt)
 
 
 def secret_of(drawn: bytes) -> str:
@@ -77,32 +77,38 @@ def secret_of(drawn: bytes) -> str:
     return "kf_" + base64.b32encode(drawn).decode().lower()
 
 
-def revoke_token(ports: Ports, stamp: Stamp, id: str, reason: str | None = None) -> TakenBack:
+def revoke_token(
+    services: Services, context: RequestContext, id: str, reason: str | None = None
+) -> TakenBack:
     """Take access back; from then on the token lets nobody in.
 
     Raises:
         InvalidRequest: a reason that does not fit.
         TokenNotFound: never created.
     """
-    validation.refuse_if(validation.text(ports, "/reason", reason))
+    validation.refuse_if(validation.text(services, "/reason", reason))
 
     def attempt() -> TakenBack:
-        loaded = ports.book.load(TOKEN, token.stream_id(id))
-        sealed = ports.texts.seal(TEXTS_OWNER, reason, stamp.now)
-        appended = ports.book.append(stamp, Change(loaded, token.revoke(loaded.state, sealed)))
+        loaded = services.book.load(TOKEN, token.stream_id(id))
+        sealed = services.texts.seal(TEXTS_OWNER, reason, context.now)
+        appended = services.book.append(context, Change(loaded, token.revoke(loaded.state, sealed)))
         return TakenBack(appended.loaded[0].state, appended.position)
 
-    return deciding(attempt)
+    return retry_on_conflict(attempt)
 
 
 def _errors(
-    ports: Ports, stamp: Stamp, role: str, reseller: str | None, expires_at: datetime | None
+    services: Services,
+    context: RequestContext,
+    role: str,
+    reseller: str | None,
+    expires_at: datetime | None,
 ) -> list[FieldError]:
     errors = []
     if role not in ROLES:
         errors.append(FieldError("/role", f"must be one of {', '.join(ROLES)}"))
     if reseller is not None:
-        errors += validation.name(ports, "/reseller", reseller)
-    if expires_at is not None and expires_at <= stamp.now:
+        errors += validation.name(services, "/reseller", reseller)
+    if expires_at is not None and expires_at <= context.now:
         errors.append(FieldError("/expires_at", "must be in the future"))
     return errors

@@ -25,13 +25,13 @@ from typing import NamedTuple
 import msgspec
 
 from commands import validation
-from commands.retry import deciding
-from commands.services import Ports
+from commands.retry import retry_on_conflict
+from commands.services import Services
 from ledger import codes
 from ledger.book import Change
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.limits import MONTHS_MAX, SEATS_MAX
-from ledger.loaded import unwritten
+from ledger.loaded import empty_stream
 from ledger.refusals import FieldError, InvalidRequest
 from ledger.streams import batch, key
 from ledger.streams.batch import BATCH
@@ -100,8 +100,8 @@ class _TakenIn(NamedTuple):
 
 
 def import_keys(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     lines: Iterable[str],
     *,
     on_line: Callable[[], object] = lambda: None,
@@ -119,7 +119,7 @@ def import_keys(
     """
     fitting: dict[str, _Line] = {}
     refused: list[RefusedLine] = []
-    for line in _read(ports, lines):
+    for line in _read(services, lines):
         if isinstance(line, RefusedLine):
             refused.append(line)
         elif line.key in fitting:
@@ -128,10 +128,10 @@ def import_keys(
             fitting[line.key] = line
             continue
         on_line()
-    batch_id = _batch_id(ports, fitting.values())
-    accepted, position, batch_exists = 0, ports.book.head(), False
+    batch_id = _batch_id(services, fitting.values())
+    accepted, position, batch_exists = 0, services.book.head(), False
     for chunk in _chunks(list(fitting.values())):
-        taken = deciding(partial(_take_in, ports, stamp, batch_id, chunk))
+        taken = retry_on_conflict(partial(_take_in, services, context, batch_id, chunk))
         accepted += taken.accepted
         refused += taken.refused
         position, batch_exists = taken.position, taken.batch_exists
@@ -140,27 +140,29 @@ def import_keys(
     return Imported(batch_id if batch_exists else None, accepted, sorted(refused), position)
 
 
-def _take_in(ports: Ports, stamp: Stamp, batch_id: str, chunk: list[_Line]) -> _TakenIn:
-    loaded = ports.book.load(BATCH, batch.stream_id(batch_id))
-    known = ports.book.load_many(KEY, [key.stream_id(line.key) for line in chunk])
+def _take_in(
+    services: Services, context: RequestContext, batch_id: str, chunk: list[_Line]
+) -> _TakenIn:
+    loaded = services.book.load(BATCH, batch.stream_id(batch_id))
+    known = services.book.load_many(KEY, [key.stream_id(line.key) for line in chunk])
     new: list[_Line] = []
     refused: list[RefusedLine] = []
     for line in chunk:
         if known[key.stream_id(line.key)].version:
             refused.append(line.refused("code", "already in the ledger"))
-        elif line.redeem_by is not None and line.redeem_by <= stamp.now:
+        elif line.redeem_by is not None and line.redeem_by <= context.now:
             refused.append(line.refused("redeem_by", "must be in the future"))
         else:
             new.append(line)
     if not new:
         return _TakenIn(0, refused, loaded.head, batch_exists=loaded.state is not None)
     imported = batch.take_in(loaded.state, batch_id, len(new))
-    appended = ports.book.append(
-        stamp,
+    appended = services.book.append(
+        context,
         Change(loaded, [imported]),
         *(
             Change(
-                unwritten(KEY, key.stream_id(line.key)),
+                empty_stream(KEY, key.stream_id(line.key)),
                 [_fact(line, batch_id, index)],
                 causation=loaded.next_event,
             )
@@ -187,9 +189,9 @@ def _fact(line: _Line, batch_id: str, index: int) -> KeyIssued:
     )
 
 
-def _batch_id(ports: Ports, lines: Iterable[_Line]) -> str:
+def _batch_id(services: Services, lines: Iterable[_Line]) -> str:
     content = (msgspec.json.encode(line._replace(number=0)).decode() for line in lines)
-    return "bat_" + codes.digest(ports.request_key, "import", *content)
+    return "bat_" + codes.digest(services.request_key, "import", *content)
 
 
 def _chunks(lines: list[_Line]) -> Iterator[list[_Line]]:
@@ -200,7 +202,7 @@ def _chunks(lines: list[_Line]) -> Iterator[list[_Line]]:
 # Reading
 
 
-def _read(ports: Ports, lines: Iterable[str]) -> Iterator[_Line | RefusedLine]:
+def _read(services: Services, lines: Iterable[str]) -> Iterator[_Line | RefusedLine]:
     columns: list[str] | None = None
     for number, fields in _rows(lines):
         if columns is None:
@@ -211,7 +213,7 @@ def _read(ports: Ports, lines: Iterable[str]) -> Iterator[_Line | RefusedLine]:
             reason = f"has {len(fields)} fields, but the header has {len(columns)}"
             yield RefusedLine(number, None, None, reason)
         else:
-            yield _checked(ports, number, dict(zip(columns, fields, strict=True)))
+            yield _checked(services, number, dict(zip(columns, fields, strict=True)))
     if columns is None:
         _columns([])
 
@@ -273,22 +275,22 @@ def _may_be_shown(column: str) -> bool:
     return bool(re.fullmatch(r"[a-z_ ]{1,40}", column)) and not codes.resembles_code(column)
 
 
-def _checked(ports: Ports, number: int, fields: dict[str, str]) -> _Line | RefusedLine:
-    code = codes.parse(fields["code"], ports.catalog.prefixes)
+def _checked(services: Services, number: int, fields: dict[str, str]) -> _Line | RefusedLine:
+    code = codes.parse(fields["code"], services.catalog.prefixes)
     if code is None:
         reason = "must be PREFIX-XXXX-XXXX-XXXX over A–Z and 2–9, with the prefix of a product"
         return RefusedLine(number, None, "code", reason)
     masked = codes.mask(code)
     tier = fields["tier"] or None
     try:
-        validation.refuse_if(_errors(ports, code, fields, tier))
+        validation.refuse_if(_errors(services, code, fields, tier))
         redeem_by = _redeem_by(fields["redeem_by"])
     except InvalidRequest as refusal:
         error = refusal.errors[0]
         return RefusedLine(number, masked, error.pointer.removeprefix("/"), error.detail)
     return _Line(
         number=number,
-        key=ports.codes.key_id(code),
+        key=services.codes.key_id(code),
         masked=masked,
         product=fields["product"],
         tier=tier,
@@ -300,15 +302,15 @@ def _checked(ports: Ports, number: int, fields: dict[str, str]) -> _Line | Refus
 
 
 def _errors(
-    ports: Ports, code: str, fields: dict[str, str], tier: str | None
+    services: Services, code: str, fields: dict[str, str], tier: str | None
 ) -> Iterator[FieldError]:
-    product = ports.catalog.product(fields["product"])
+    product = services.catalog.product(fields["product"])
     if product is not None and product.prefix != codes.prefix_of(code):
         yield FieldError("/product", f"has codes that begin with {product.prefix}-")
-    yield from validation.product_and_tier(ports.catalog, fields["product"], tier)
+    yield from validation.product_and_tier(services.catalog, fields["product"], tier)
     yield from _number("/seats", fields["seats"], SEATS_MAX)
     yield from _number("/months", fields["months"], MONTHS_MAX)
-    yield from validation.name(ports, "/reseller", fields["reseller"])
+    yield from validation.name(services, "/reseller", fields["reseller"])
 
 
 def _number(pointer: str, text: str, largest: int) -> list[FieldError]:

@@ -24,7 +24,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from eventsourcing.persistence import DataError, IntegrityError
 
-from commands.services import Ports
+from commands.services import Services
 from ledger import codec
 from ledger.codec import UnknownEvent
 from ledger.events import AnyEvent, Stream
@@ -67,7 +67,7 @@ class Imported(NamedTuple):
 
 
 def import_ledger(
-    ports: Ports, lines: Iterable[bytes], *, on_events: Callable[[int, int], object]
+    services: Services, lines: Iterable[bytes], *, on_events: Callable[[int, int], object]
 ) -> Imported:
     """Take in an export.
 
@@ -84,13 +84,13 @@ def import_ledger(
     """
     numbered = iter(lines)
     header = _header(next(numbered, b""))
-    with filling(ports.book.store) as filled:
+    with filling(services.book.store) as filled:
         count = _counting(header, on_events)
         for rows in _pages(header, numbered):
             _add(filled, rows)
             count(len(rows))
         streams = _prove(filled, header, count)
-    same_secret = header.secret == secret_name(ports.request_key) if header.secret else None
+    same_secret = header.secret == secret_name(services.request_key) if header.secret else None
     return Imported(header.last, streams, header.root or "", same_secret)
 
 

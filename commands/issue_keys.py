@@ -11,13 +11,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from commands import validation
-from commands.retry import deciding
-from commands.services import Ports
+from commands.retry import retry_on_conflict
+from commands.services import Services
 from ledger import codes
 from ledger.book import Change
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.limits import COUNT_MAX, MONTHS_MAX, SEATS_MAX
-from ledger.loaded import Loaded, unwritten
+from ledger.loaded import Loaded, empty_stream
 from ledger.refusals import FieldError
 from ledger.streams import batch, key
 from ledger.streams.batch import BATCH, Batch, KeysIssued
@@ -62,8 +62,8 @@ class Issued(NamedTuple):
 
 
 def issue_keys(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     order: Order,
     *,
     idempotency_key: str | None = None,
@@ -85,28 +85,28 @@ def issue_keys(
         InvalidRequest: fields that do not fit.
         IdempotencyKeyReused: another order was placed with it.
     """
-    if _errors_of_itself(ports, order, reseller):
-        validation.refuse_if(_errors(ports, order, reseller))
+    if _errors_of_itself(services, order, reseller):
+        validation.refuse_if(_errors(services, order, reseller))
     order = replace(order, redeem_by=validation.utc("/redeem_by", order.redeem_by))
-    fingerprint = codes.digest(ports.request_key, msgspec.json.encode(order).decode())
-    batch_id = _batch_id(ports, idempotency_key, scope)
+    fingerprint = codes.digest(services.request_key, msgspec.json.encode(order).decode())
+    batch_id = _batch_id(services, idempotency_key, scope)
 
     def attempt() -> Issued:
-        loaded = ports.book.load(BATCH, batch.stream_id(batch_id))
+        loaded = services.book.load(BATCH, batch.stream_id(batch_id))
         if loaded.state is not None and batch.is_order(loaded.state, fingerprint):
-            return _again(ports, stamp, loaded)
+            return _again(services, context, loaded)
         # Only now: the catalog may have changed since the order was carried out.
-        validation.refuse_if(_errors(ports, order, reseller))
-        intent = _intent(ports, stamp, order, batch_id, fingerprint)
+        validation.refuse_if(_errors(services, order, reseller))
+        intent = _intent(services, context, order, batch_id, fingerprint)
         facts = batch.issue(loaded.state, intent)
-        validation.refuse_if(_lapsed(order, stamp.now))
-        keys = list(_derive(ports, intent, on_key))
-        appended = ports.book.append(
-            stamp,
+        validation.refuse_if(_lapsed(order, context.now))
+        keys = list(_derive(services, intent, on_key))
+        appended = services.book.append(
+            context,
             Change(loaded, facts),
             *(
                 Change(
-                    unwritten(KEY, key.stream_id(one.id)),
+                    empty_stream(KEY, key.stream_id(one.id)),
                     [_fact(intent, one, index)],
                     causation=loaded.next_event,
                 )
@@ -115,10 +115,10 @@ def issue_keys(
         )
         return Issued(batch_id, keys, appended.position, replayed=False)
 
-    return deciding(attempt)
+    return retry_on_conflict(attempt)
 
 
-def _again(ports: Ports, stamp: Stamp, loaded: Loaded[Batch | None]) -> Issued:
+def _again(services: Services, context: RequestContext, loaded: Loaded[Batch | None]) -> Issued:
     """Answer an order that was carried out before, from what is recorded of it.
 
     So neither a date that is over nor a catalog that has changed since makes it another answer. Who
@@ -128,28 +128,28 @@ def _again(ports: Ports, stamp: Stamp, loaded: Loaded[Batch | None]) -> Issued:
     assert loaded.state
     assert loaded.state.issued
     issued = loaded.state.issued
-    _, events = ports.book.history(BATCH, loaded.id)
-    facts = batch.reveal_again(events, stamp.actor, stamp.now)
-    appended = ports.book.append(stamp, Change(loaded, facts))
-    return Issued(issued.batch, shown(ports, issued, stamp), appended.position, replayed=True)
+    _, events = services.book.history(BATCH, loaded.id)
+    facts = batch.reveal_again(events, context.actor, context.now)
+    appended = services.book.append(context, Change(loaded, facts))
+    return Issued(issued.batch, shown(services, issued, context), appended.position, replayed=True)
 
 
-def shown(ports: Ports, issued: KeysIssued, stamp: Stamp) -> list[IssuedKey]:
+def shown(services: Services, issued: KeysIssued, context: RequestContext) -> list[IssuedKey]:
     """Return a batch's keys in order; the code of one that is redeemed or revoked is masked."""
-    keys = codes_of(ports, issued)
-    states = ports.book.load_many(KEY, [key.stream_id(one.id) for one in keys])
-    return [masked_unless_open(one, states[key.stream_id(one.id)].state, stamp) for one in keys]
+    keys = codes_of(services, issued)
+    states = services.book.load_many(KEY, [key.stream_id(one.id) for one in keys])
+    return [masked_unless_open(one, states[key.stream_id(one.id)].state, context) for one in keys]
 
 
-def masked_unless_open(one: IssuedKey, state: Key | None, stamp: Stamp) -> IssuedKey:
-    open_ = state is not None and state.status(stamp.now) in ("issued", "lapsed")
+def masked_unless_open(one: IssuedKey, state: Key | None, context: RequestContext) -> IssuedKey:
+    open_ = state is not None and state.status(context.now) in ("issued", "lapsed")
     return one if open_ else one._replace(code=one.masked)
 
 
 def _intent(
-    ports: Ports, stamp: Stamp, order: Order, batch_id: str, fingerprint: str
+    services: Services, context: RequestContext, order: Order, batch_id: str, fingerprint: str
 ) -> KeysIssued:
-    product = ports.catalog.product(order.product)
+    product = services.catalog.product(order.product)
     assert product
     return KeysIssued(
         batch=batch_id,
@@ -161,20 +161,22 @@ def _intent(
         count=order.count,
         reseller=order.reseller,
         redeem_by=order.redeem_by,
-        note=ports.texts.seal(f"reseller-{order.reseller}", order.note, stamp.now),
+        note=services.texts.seal(f"reseller-{order.reseller}", order.note, context.now),
         fingerprint=fingerprint,
     )
 
 
-def codes_of(ports: Ports, issued: KeysIssued) -> list[IssuedKey]:
+def codes_of(services: Services, issued: KeysIssued) -> list[IssuedKey]:
     """Answer a batch's codes as they were issued, derived again."""
-    return list(_derive(ports, issued, lambda: None))
+    return list(_derive(services, issued, lambda: None))
 
 
-def _derive(ports: Ports, issued: KeysIssued, on_key: Callable[[], object]) -> Iterator[IssuedKey]:
+def _derive(
+    services: Services, issued: KeysIssued, on_key: Callable[[], object]
+) -> Iterator[IssuedKey]:
     for index in range(issued.count):
-        code = ports.codes.derive(issued.prefix, issued.batch, index)
-        yield IssuedKey(ports.codes.key_id(code), code, codes.mask(code))
+        code = services.codes.derive(issued.prefix, issued.batch, index)
+        yield IssuedKey(services.codes.key_id(code), code, codes.mask(code))
         on_key()
 
 
@@ -195,26 +197,26 @@ def _fact(order: KeysIssued, issued_key: IssuedKey, index: int) -> KeyIssued:
     )
 
 
-def _batch_id(ports: Ports, idempotency_key: str | None, scope: str) -> str:
-    chosen = ("order", scope, idempotency_key or ports.random_bytes(32).hex())
-    return "bat_" + codes.digest(ports.request_key, *chosen)
+def _batch_id(services: Services, idempotency_key: str | None, scope: str) -> str:
+    chosen = ("order", scope, idempotency_key or services.random_bytes(32).hex())
+    return "bat_" + codes.digest(services.request_key, *chosen)
 
 
-def _errors(ports: Ports, order: Order, reseller: str | None) -> list[FieldError]:
+def _errors(services: Services, order: Order, reseller: str | None) -> list[FieldError]:
     return [
-        *validation.product_and_tier(ports.catalog, order.product, order.tier),
-        *_errors_of_itself(ports, order, reseller),
+        *validation.product_and_tier(services.catalog, order.product, order.tier),
+        *_errors_of_itself(services, order, reseller),
     ]
 
 
-def _errors_of_itself(ports: Ports, order: Order, reseller: str | None) -> list[FieldError]:
+def _errors_of_itself(services: Services, order: Order, reseller: str | None) -> list[FieldError]:
     """Return what does not fit whatever the catalog says."""
     return [
         *validation.within("/seats", order.seats, SEATS_MAX),
         *validation.within("/months", order.months, MONTHS_MAX),
         *validation.within("/count", order.count, COUNT_MAX),
-        *validation.name(ports, "/reseller", order.reseller, reseller),
-        *validation.text(ports, "/note", order.note, reseller=reseller),
+        *validation.name(services, "/reseller", order.reseller, reseller),
+        *validation.text(services, "/note", order.note, reseller=reseller),
     ]
 
 

@@ -6,10 +6,10 @@ import re
 from typing import NamedTuple
 
 from commands import validation
-from commands.retry import deciding
-from commands.services import Ports
+from commands.retry import retry_on_conflict
+from commands.services import Services
 from commands.stripe_ownership import Draft, link, release
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.loaded import Loaded
 from ledger.refusals import FieldError
 from ledger.streams import stripe_customer
@@ -50,8 +50,8 @@ class Unlinked(NamedTuple):
 
 
 def link_customer(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     account: str,
     customer: str,
     reason: str | None = None,
@@ -72,28 +72,28 @@ def link_customer(
     validation.refuse_if(
         [
             *validation.account(account),
-            *validation.no_code(ports, "/account", account),
+            *validation.no_code(services, "/account", account),
             *_customer(customer),
-            *validation.text(ports, "/reason", reason),
+            *validation.text(services, "/reason", reason),
         ]
     )
 
     def attempt() -> Linked:
-        draft = Draft(ports)
+        draft = Draft(services)
         loaded = draft.account(account)
         account_stream.expect_version(loaded.version, expected_version)
         draft.put_first(loaded)
-        sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
+        sealed = services.texts.seal(f"account-{account}", reason, context.now)
         applied = link(draft, customer, account, "call", sealed)
-        position = draft.append(stamp).position
-        return Linked(ports.book.load(ACCOUNT, account), customer, applied, position)
+        position = draft.append(context).position
+        return Linked(services.book.load(ACCOUNT, account), customer, applied, position)
 
-    return deciding(attempt)
+    return retry_on_conflict(attempt)
 
 
 def unlink_customer(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     account: str,
     customer: str,
     reason: str,
@@ -111,17 +111,17 @@ def unlink_customer(
         VersionMismatch, CustomerNotLinked: in this order.
     """
     validation.refuse_if(
-        [*validation.account(account), *_customer(customer), *validation.reason(ports, reason)]
+        [*validation.account(account), *_customer(customer), *validation.reason(services, reason)]
     )
 
     def attempt() -> Unlinked:
-        draft = Draft(ports)
+        draft = Draft(services)
         loaded = draft.account(account)
         account_stream.expect_version(loaded.version, expected_version)
         draft.put_first(loaded)
         known = draft.customer(customer)
         facts = stripe_customer.unlink(known.state, customer, account)
-        sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
+        sealed = services.texts.seal(f"account-{account}", reason, context.now)
         draft.add(loaded, StripeCustomerUnlinked(customer=customer, account=account, reason=sealed))
         draft.add(known, *facts)
         released, kept = [], []
@@ -134,10 +134,10 @@ def unlink_customer(
                 released.append(id)
             else:
                 kept.append(id)
-        position = draft.append(stamp).position
-        return Unlinked(ports.book.load(ACCOUNT, account), customer, released, kept, position)
+        position = draft.append(context).position
+        return Unlinked(services.book.load(ACCOUNT, account), customer, released, kept, position)
 
-    return deciding(attempt)
+    return retry_on_conflict(attempt)
 
 
 def _customer(value: str) -> list[FieldError]:

@@ -12,11 +12,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from commands.gateways.stripe import StripeKeyRefused, StripeRefused, StripeUnavailable
-from commands.retry import deciding
-from commands.services import Ports
+from commands.retry import retry_on_conflict
+from commands.services import Services
 from ledger.book import Change
 from ledger.catalog import Catalog
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
 from ledger.stripe.facts import Meaning, StripeItem, StripePricesMapped
@@ -50,9 +50,9 @@ class PriceLookup:
     Use one for all accounts: a Stripe that does not answer is not asked again.
     """
 
-    def __init__(self, ports: Ports) -> None:
-        self._catalog: Catalog = ports.catalog
-        self._stripe = ports.stripe
+    def __init__(self, services: Services) -> None:
+        self._catalog: Catalog = services.catalog
+        self._stripe = services.stripe
         self._found: dict[str, Meaning | None] = {}
         self._missing: set[str] = set()
 
@@ -84,8 +84,8 @@ class PriceLookup:
 
 
 def map_prices(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     account: str,
     *,
     dry_run: bool = False,
@@ -100,18 +100,18 @@ def map_prices(
     Args:
         lookup: that other accounts were mapped by in the same run.
     """
-    lookup = lookup or PriceLookup(ports)
+    lookup = lookup or PriceLookup(services)
 
     def attempt() -> Mapped:
-        loaded = ports.book.load(ACCOUNT, account)
-        found = _looked_up(ports, lookup, loaded.state)
+        loaded = services.book.load(ACCOUNT, account)
+        found = _looked_up(services, lookup, loaded.state)
         position = loaded.head
         if found.meanings and not dry_run:
             facts = [StripePricesMapped(meanings=found.meanings)]
-            position = ports.book.append(stamp, Change(loaded, facts)).position
+            position = services.book.append(context, Change(loaded, facts)).position
         return Mapped(account, *found, position)
 
-    return deciding(attempt)
+    return retry_on_conflict(attempt)
 
 
 class _LookedUp(NamedTuple):
@@ -121,7 +121,7 @@ class _LookedUp(NamedTuple):
     kept: dict[str, Meaning]
 
 
-def _looked_up(ports: Ports, lookup: PriceLookup, account: Account) -> _LookedUp:
+def _looked_up(services: Services, lookup: PriceLookup, account: Account) -> _LookedUp:
     found = _LookedUp({}, [], {}, {})
     for subscription in account.stripe.subscriptions.values():
         for item, known in subscription.meanings(account.stripe.mapped):
@@ -129,10 +129,10 @@ def _looked_up(ports: Ports, lookup: PriceLookup, account: Account) -> _LookedUp
             try:
                 meaning = lookup.meaning_of(item.price) if item.price is not None else None
             except Unknown:
-                meaning = _as_reported(ports.catalog, item)
+                meaning = _as_reported(services.catalog, item)
                 if known is not None:
                     # Without Stripe, who never used it there need not hear of each price.
-                    if ports.stripe is not None or meaning not in (None, known):
+                    if services.stripe is not None or meaning not in (None, known):
                         found.kept[price] = known
                     continue
             if meaning is not None and item.price is not None and meaning != known:

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from commands.services import Ports
+from commands.services import Services
 from ledger.proof.cloud_events import secret_name
 from ledger.store.text_key_rows import TextKey, text_keys
 from ledger.streams.account.decisions import ACCOUNT
@@ -67,34 +67,34 @@ _HEADER = msgspec.json.Decoder(Header)
 _LINE = msgspec.json.Decoder(Line)
 
 
-def give_text_keys(ports: Ports) -> Iterator[bytes]:
+def give_text_keys(services: Services) -> Iterator[bytes]:
     """Answer the lines of a file with all keys of a ledger in a database."""
-    keys = [key for key in text_keys(ports.book.store) if key.owner != LEDGER]
-    header = Header(FORMAT, secret_name(ports.request_key), len(keys))
+    keys = [key for key in text_keys(services.book.store) if key.owner != LEDGER]
+    header = Header(FORMAT, secret_name(services.request_key), len(keys))
     yield msgspec.json.encode(header) + b"\n"
     for owner, wrapped, created_at in keys:
         line = Line(owner, wrapped, datetime.fromisoformat(created_at))
         yield msgspec.json.encode(line) + b"\n"
 
 
-def take_text_keys(ports: Ports, lines: Iterable[bytes]) -> TakenIn:
+def take_text_keys(services: Services, lines: Iterable[bytes]) -> TakenIn:
     """Take in keys, after all of them were looked at.
 
     Raises:
         BadKeys: the file is none, is cut off, is of another secret, or has another key than the
             ledger has for the same owner; nothing was changed.
     """
-    if not ports.book.head():
+    if not services.book.head():
         raise BadKeys("the ledger has no events yet, which tell what was erased: import them first")
-    keys = _read(ports, lines)
-    kept = ports.book.store.text_keys
+    keys = _read(services, lines)
+    kept = services.book.store.text_keys
     new: list[TextKey] = []
     known = erased = 0
     for key in keys:
         mine = kept.get(key.owner)
         if mine is not None and mine != key.wrapped:
             raise BadKeys(f"the ledger has another key of {key.owner}")
-        if _was_erased(ports, key):
+        if _was_erased(services, key):
             erased += 1
         elif mine is not None:
             known += 1
@@ -105,7 +105,7 @@ def take_text_keys(ports: Ports, lines: Iterable[bytes]) -> TakenIn:
     return TakenIn(len(new), known, erased)
 
 
-def _read(ports: Ports, lines: Iterable[bytes]) -> list[TextKey]:
+def _read(services: Services, lines: Iterable[bytes]) -> list[TextKey]:
     rest = iter(lines)
     try:
         header = _HEADER.decode(next(rest, b""))
@@ -115,28 +115,28 @@ def _read(ports: Ports, lines: Iterable[bytes]) -> list[TextKey]:
         raise BadKeys(
             f"it is of format {header.keyfold_text_keys}, which this Keyfold does not know"
         )
-    if header.secret != secret_name(ports.request_key):
+    if header.secret != secret_name(services.request_key):
         raise BadKeys("its keys are wrapped under another secret than this ledger's")
-    keys = [_key(ports, line, number) for number, line in enumerate(rest, start=2)]
+    keys = [_key(services, line, number) for number, line in enumerate(rest, start=2)]
     if len(keys) != header.keys:
         raise BadKeys(f"it has {len(keys)} keys, and its first line says {header.keys}")
     return keys
 
 
-def _key(ports: Ports, line: bytes, number: int) -> TextKey:
+def _key(services: Services, line: bytes, number: int) -> TextKey:
     try:
         key = _LINE.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise BadKeys(f"line {number} is no key, or is cut off") from None
-    if key.created_at.tzinfo is None or not ports.texts.knows(key.owner, key.wrapped):
+    if key.created_at.tzinfo is None or not services.texts.knows(key.owner, key.wrapped):
         raise BadKeys(f"line {number} has no key that was wrapped for {key.owner}")
     return TextKey(key.owner, key.wrapped, key.created_at.isoformat())
 
 
-def _was_erased(ports: Ports, key: TextKey) -> bool:
+def _was_erased(services: Services, key: TextKey) -> bool:
     if not key.owner.startswith(OF_ACCOUNTS):
         return False
-    account = ports.book.load(ACCOUNT, key.owner.removeprefix(OF_ACCOUNTS)).state
+    account = services.book.load(ACCOUNT, key.owner.removeprefix(OF_ACCOUNTS)).state
     return account.erased_at is not None and (
         datetime.fromisoformat(key.created_at) <= account.erased_at
     )

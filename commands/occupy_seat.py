@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from commands import validation
-from commands.retry import deciding
-from commands.services import Ports
+from commands.retry import retry_on_conflict
+from commands.services import Services
 from ledger.book import Change
-from ledger.events import Sealed, Stamp
+from ledger.events import RequestContext, Sealed
 from ledger.loaded import Loaded
 from ledger.refusals import FieldError, HolderInOtherTier, NoSeatAvailable
 from ledger.streams import attempts
@@ -41,7 +41,11 @@ class Occupied(NamedTuple):
 
 
 def occupy_seat(
-    ports: Ports, stamp: Stamp, wanted: Sitting, *, expected_version: int | None = None
+    services: Services,
+    context: RequestContext,
+    wanted: Sitting,
+    *,
+    expected_version: int | None = None,
 ) -> Occupied:
     """Let a holder in, if the pool has room. One that sits there already stays.
 
@@ -53,18 +57,20 @@ def occupy_seat(
         NotPermitted: by a session that may not manage the users by whom the product is billed.
         VersionMismatch, HolderInOtherTier, NoSeatAvailable: in this order.
     """
-    errors = _errors(ports, wanted)
-    if errors != [FieldError("/label", validation.HOLDS_CODE)] or not _keeps_label(ports, wanted):
+    errors = _errors(services, wanted)
+    if errors != [FieldError("/label", validation.HOLDS_CODE)] or not _keeps_label(
+        services, wanted
+    ):
         validation.refuse_if(errors)
-    validation.permit_product(ports.catalog, stamp, wanted.product)
+    validation.permit_product(services.catalog, context, wanted.product)
 
     def attempt() -> Occupied:
-        loaded = ports.book.load(ACCOUNT, wanted.account, stamp.reached)
+        loaded = services.book.load(ACCOUNT, wanted.account, context.reached)
         account_stream.expect_version(loaded.version, expected_version)
         seat = loaded.state.seat(wanted.product, wanted.holder)
-        label = _label(ports, stamp, wanted, seat)
-        now = stamp.now
-        product = ports.catalog.product(wanted.product)
+        label = _label(services, context, wanted, seat)
+        now = context.now
+        product = services.catalog.product(wanted.product)
         try:
             facts = account_stream.occupy(
                 loaded.state,
@@ -76,37 +82,39 @@ def occupy_seat(
                 capped=not (product and product.billed),
             )
         except (HolderInOtherTier, NoSeatAvailable) as refusal:
-            _remember(ports, stamp, wanted, loaded, refusal)
+            _remember(services, context, wanted, loaded, refusal)
             raise
-        appended = ports.book.append(stamp, Change(loaded, facts))
+        appended = services.book.append(context, Change(loaded, facts))
         return Occupied(appended.loaded[0], seat is None, appended.position)
 
-    return deciding(attempt, ports.book.lock(ACCOUNT, wanted.account))
+    return retry_on_conflict(attempt, services.book.lock(ACCOUNT, wanted.account))
 
 
-def _keeps_label(ports: Ports, wanted: Sitting) -> bool:
+def _keeps_label(services: Services, wanted: Sitting) -> bool:
     """Tell whether a holder sits there already, with this label: it was taken when it was given,
     and refusing it now would only keep a program from saying again where its holder sits.
     """
-    seat = ports.book.load(ACCOUNT, wanted.account).state.seat(wanted.product, wanted.holder)
-    return seat is not None and ports.texts.open(seat.label) == wanted.label
+    seat = services.book.load(ACCOUNT, wanted.account).state.seat(wanted.product, wanted.holder)
+    return seat is not None and services.texts.open(seat.label) == wanted.label
 
 
-def _label(ports: Ports, stamp: Stamp, wanted: Sitting, seat: Seat | None) -> Sealed | None:
+def _label(
+    services: Services, context: RequestContext, wanted: Sitting, seat: Seat | None
+) -> Sealed | None:
     """Seal the label; one that says the same as the seat's stays the very same."""
-    if seat is not None and ports.texts.open(seat.label) == wanted.label:
+    if seat is not None and services.texts.open(seat.label) == wanted.label:
         return seat.label
-    return ports.texts.seal(f"account-{wanted.account}", wanted.label, stamp.now)
+    return services.texts.seal(f"account-{wanted.account}", wanted.label, context.now)
 
 
 def _remember(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     wanted: Sitting,
     loaded: Loaded[Account],
     refusal: HolderInOtherTier | NoSeatAvailable,
 ) -> None:
-    filled = loaded.state.pool(wanted.product, wanted.tier, stamp.now)
+    filled = loaded.state.pool(wanted.product, wanted.tier, context.now)
     fact = SeatRefused(
         refusal=refusal.code,
         product=wanted.product,
@@ -119,19 +127,19 @@ def _remember(
     )
 
     def append() -> None:
-        tried = ports.book.load(ATTEMPTS, wanted.account)
-        facts = attempts.refuse_seat(tried.state, fact, stamp.now)
-        ports.book.append(stamp, Change(tried, facts))
+        tried = services.book.load(ATTEMPTS, wanted.account)
+        facts = attempts.refuse_seat(tried.state, fact, context.now)
+        services.book.append(context, Change(tried, facts))
 
-    deciding(append)
+    retry_on_conflict(append)
 
 
-def _errors(ports: Ports, wanted: Sitting) -> list[FieldError]:
+def _errors(services: Services, wanted: Sitting) -> list[FieldError]:
     return [
         *validation.account(wanted.account),
-        *validation.no_code(ports, "/account", wanted.account),
+        *validation.no_code(services, "/account", wanted.account),
         *validation.holder(wanted.holder),
-        *validation.no_code(ports, "/holder", wanted.holder),
-        *validation.product_and_tier(ports.catalog, wanted.product, wanted.tier),
-        *validation.text(ports, "/label", wanted.label),
+        *validation.no_code(services, "/holder", wanted.holder),
+        *validation.product_and_tier(services.catalog, wanted.product, wanted.tier),
+        *validation.text(services, "/label", wanted.label),
     ]

@@ -17,12 +17,12 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from commands import validation
-from commands.retry import deciding
-from commands.services import Ports
+from commands.retry import retry_on_conflict
+from commands.services import Services
 from ledger import signing
 from ledger.book import Change
 from ledger.catalog import Catalog
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.permissions import PERMISSIONS
 from ledger.refusals import FieldError
 from ledger.streams import portal_session, signing_keys, token
@@ -98,9 +98,9 @@ class _Link(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def make_link(
-    ports: Ports,
+    services: Services,
     key: bytes,
-    stamp: Stamp,
+    context: RequestContext,
     granted: Granted,
     *,
     expected_version: int | None = None,
@@ -115,53 +115,55 @@ def make_link(
         InvalidRequest: fields that do not fit.
         VersionMismatch: something was recorded since.
     """
-    validation.refuse_if(_errors(ports, granted))
-    id = base64.b32encode(ports.random_bytes(ID_BYTES)).decode().rstrip("=").lower()
-    secret = ports.random_bytes(SECRET_BYTES).hex()
+    validation.refuse_if(_errors(services, granted))
+    id = base64.b32encode(services.random_bytes(ID_BYTES)).decode().rstrip("=").lower()
+    secret = services.random_bytes(SECRET_BYTES).hex()
     link = _Link(id, secret, granted.return_url, granted.display_name, granted.page)
     fact = PortalLinkMade(
         session=portal_session.session_id(id),
         account=granted.account,
         permissions=tuple(sorted(set(granted.permissions))),
-        granted_by=stamp.actor,
+        granted_by=context.actor,
         minutes=granted.minutes,
-        expires_at=stamp.now + timedelta(minutes=granted.minutes),
+        expires_at=context.now + timedelta(minutes=granted.minutes),
         link_digest=signing.digest(secret),
     )
 
     def attempt() -> MadeLink:
-        made, keys, held = ports.book.load_all(
+        made, keys, held = services.book.load_all(
             (PORTAL_SESSION, id), (SIGNING_KEYS, signing_keys.ID), (ACCOUNT, granted.account)
         )
         expect_version(held.version, expected_version)
         unmoved = Change(held, (), required=expected_version is not None)
-        appended = ports.book.append(stamp, Change(made, [fact]), unmoved)
+        appended = services.book.append(context, Change(made, [fact]), unmoved)
         signed = signing.sign(signing_keys.keys(key, keys.state)[0], PURPOSE, link)
         return MadeLink(f"{id}.{signed}", appended.position)
 
-    return deciding(attempt)
+    return retry_on_conflict(attempt)
 
 
-def session_of(ports: Ports, key: bytes, text: str) -> str | None:
+def session_of(services: Services, key: bytes, text: str) -> str | None:
     """Return the id of the session that a link opens or has opened; None for no link of ours."""
     id, _, signed = text.partition(".")
     if not _ID.fullmatch(id):
         return None
-    salts = ports.book.load(SIGNING_KEYS, signing_keys.ID).state
+    salts = services.book.load(SIGNING_KEYS, signing_keys.ID).state
     link = signing.read(signing_keys.keys(key, salts), PURPOSE, signed, _Link)
     return portal_session.session_id(id) if link is not None and link.id == id else None
 
 
-def hold_to_link(ports: Ports, key: bytes, stamp: Stamp, text: str) -> None:
+def hold_to_link(services: Services, key: bytes, context: RequestContext, text: str) -> None:
     """Go on only with a link that can be opened now; it stays unopened.
 
     Raises:
         LinkInvalid, LinkUsed, LinkExpired: as `open_portal_session`.
     """
-    _read(ports, key, stamp, text, signing.digest(""))
+    _read(services, key, context, text, signing.digest(""))
 
 
-def open_portal_session(ports: Ports, key: bytes, stamp: Stamp, text: str) -> Opened:
+def open_portal_session(
+    services: Services, key: bytes, context: RequestContext, text: str
+) -> Opened:
     """Open a link: the session begins, and is recorded as its own actor's first deed.
 
     Raises:
@@ -169,12 +171,12 @@ def open_portal_session(ports: Ports, key: bytes, stamp: Stamp, text: str) -> Op
         LinkUsed: it was opened before.
         LinkExpired: it was not opened in time.
     """
-    cookie_secret = ports.random_bytes(SECRET_BYTES).hex()
+    cookie_secret = services.random_bytes(SECRET_BYTES).hex()
 
     def attempt() -> Opened:
-        link, opening = _read(ports, key, stamp, text, signing.digest(cookie_secret))
+        link, opening = _read(services, key, context, text, signing.digest(cookie_secret))
         session = opening.loaded.state
-        appended = ports.book.append(stamp._replace(actor=session.id), opening)
+        appended = services.book.append(context._replace(actor=session.id), opening)
         return Opened(
             session.id,
             session.account,
@@ -185,24 +187,24 @@ def open_portal_session(ports: Ports, key: bytes, stamp: Stamp, text: str) -> Op
             appended.position,
         )
 
-    return deciding(attempt)
+    return retry_on_conflict(attempt)
 
 
 def _read(
-    ports: Ports, key: bytes, stamp: Stamp, text: str, cookie_digest: str
+    services: Services, key: bytes, context: RequestContext, text: str, cookie_digest: str
 ) -> tuple[_Link, Change]:
     """Return what a link says, and what opens it."""
     id, _, signed = text.partition(".")
     if not _ID.fullmatch(id):
         raise LinkInvalid
-    loaded, keys = ports.book.load_all((PORTAL_SESSION, id), (SIGNING_KEYS, signing_keys.ID))
+    loaded, keys = services.book.load_all((PORTAL_SESSION, id), (SIGNING_KEYS, signing_keys.ID))
     link = signing.read(signing_keys.keys(key, keys.state), PURPOSE, signed, _Link)
     session = loaded.state
     if link is None or link.id != id or session is None:
         raise LinkInvalid
-    now = stamp.now
+    now = context.now
     facts = portal_session.open_session(session, signing.digest(link.secret), cookie_digest, now)
-    access, granter = ports.book.load_all(
+    access, granter = services.book.load_all(
         (PORTAL_ACCESS, session.account), (TOKEN, token.stream_id(session.granted_by))
     )
     if session.made_at <= access.state or not token.grant_stands(
@@ -212,19 +214,19 @@ def _read(
     return link, Change(loaded, facts)
 
 
-def leave_portal_session(ports: Ports, stamp: Stamp, session: str) -> None:
+def leave_portal_session(services: Services, context: RequestContext, session: str) -> None:
     """End a session for good, as its customer asks; one that has ended stays as it is."""
 
     def attempt() -> None:
-        loaded = ports.book.load(PORTAL_SESSION, portal_session.stream_id(session))
-        ports.book.append(stamp, Change(loaded, portal_session.end(loaded.state)))
+        loaded = services.book.load(PORTAL_SESSION, portal_session.stream_id(session))
+        services.book.append(context, Change(loaded, portal_session.end(loaded.state)))
 
-    deciding(attempt)
+    retry_on_conflict(attempt)
 
 
 def end_portal_sessions(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     account: str,
     reason: str,
     *,
@@ -242,31 +244,31 @@ def end_portal_sessions(
     validation.refuse_if(
         [
             *validation.account(account),
-            *validation.no_code(ports, "/account", account),
-            *validation.reason(ports, reason),
+            *validation.no_code(services, "/account", account),
+            *validation.reason(services, reason),
         ]
     )
 
     def attempt() -> int:
-        loaded, held = ports.book.load_all((PORTAL_ACCESS, account), (ACCOUNT, account))
+        loaded, held = services.book.load_all((PORTAL_ACCESS, account), (ACCOUNT, account))
         expect_version(held.version, expected_version)
-        sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
+        sealed = services.texts.seal(f"account-{account}", reason, context.now)
         fact = PortalSessionsEnded(account=account, reason=sealed)
         unmoved = Change(held, (), required=expected_version is not None)
-        return ports.book.append(stamp, Change(loaded, [fact]), unmoved).position
+        return services.book.append(context, Change(loaded, [fact]), unmoved).position
 
-    return deciding(attempt)
+    return retry_on_conflict(attempt)
 
 
-def _errors(ports: Ports, granted: Granted) -> list[FieldError]:
+def _errors(services: Services, granted: Granted) -> list[FieldError]:
     unknown = sorted(set(granted.permissions).difference(PERMISSIONS))
     return [
         *validation.account(granted.account),
-        *validation.no_code(ports, "/account", granted.account),
+        *validation.no_code(services, "/account", granted.account),
         *validation.within("/minutes", granted.minutes, MINUTES_MAX),
         *([FieldError("/permissions", f"must be of {', '.join(PERMISSIONS)}")] if unknown else []),
-        *validation.text(ports, "/display_name", granted.display_name, DISPLAY_NAME_MAX),
-        *_page(ports.catalog, granted.page),
+        *validation.text(services, "/display_name", granted.display_name, DISPLAY_NAME_MAX),
+        *_page(services.catalog, granted.page),
     ]
 
 

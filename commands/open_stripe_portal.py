@@ -6,8 +6,8 @@ from datetime import datetime
 
 from commands import validation
 from commands.gateways.stripe import StripeNotConfigured, StripeRefused
-from commands.services import Ports
-from ledger.events import Stamp
+from commands.services import Services
+from ledger.events import RequestContext
 from ledger.loaded import Loaded
 from ledger.refusals import CustomerShared, NoStripeCustomer
 from ledger.streams.account.decisions import ACCOUNT, expect_version
@@ -19,8 +19,8 @@ NONCE_BYTES = 16
 
 
 def open_stripe_portal(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     account: str,
     return_url: str,
     *,
@@ -46,31 +46,31 @@ def open_stripe_portal(
         StripeUnavailable, StripeRefused, StripeKeyRefused: no answer.
     """
     validation.refuse_if(validation.account(account))
-    stamp.require("manage_billing")
-    loaded = ports.book.load(ACCOUNT, account)
+    context.require("manage_billing")
+    loaded = services.book.load(ACCOUNT, account)
     expect_version(loaded.version, expected_version)
-    if ports.stripe is None:
+    if services.stripe is None:
         raise StripeNotConfigured
     side = loaded.state.stripe
-    now = stamp.now
-    customer = own_customer(ports, loaded, now)
+    now = context.now
+    customer = own_customer(services, loaded, now)
     if customer is None:
         shared = customer_of(side.customers, side.subscriptions.values(), now, side.deleted)
         if shared is None:
             raise NoStripeCustomer
-        raise CustomerShared(ports.book.load(STRIPE_CUSTOMER, shared).state.account)
+        raise CustomerShared(services.book.load(STRIPE_CUSTOMER, shared).state.account)
     params = {"customer": customer, "return_url": return_url, "locale": "auto"}
     # One key for all tries of this call, another for each call: an address soon works no more.
-    key = f"keyfold-{ports.random_bytes(NONCE_BYTES).hex()}"
+    key = f"keyfold-{services.random_bytes(NONCE_BYTES).hex()}"
     try:
-        return ports.stripe.open_portal(params, key)
+        return services.stripe.open_portal(params, key)
     except StripeRefused as refused:
         if refused.param == "customer":
             raise NoStripeCustomer from None
         raise
 
 
-def own_customer(ports: Ports, account: Loaded[Account], at: datetime) -> str | None:
+def own_customer(services: Services, account: Loaded[Account], at: datetime) -> str | None:
     """Return the customer that an account may see Stripe's pages of, and buy as; None without one.
 
     A customer that also pays for others is nobody's but the linked account's: Stripe's pages show
@@ -79,7 +79,7 @@ def own_customer(ports: Ports, account: Loaded[Account], at: datetime) -> str | 
     side = account.state.stripe
     held = [one.customer for one in side.subscriptions.values() if one.customer is not None]
     named = dict.fromkeys((*side.customers, *held))
-    customers = {id: ports.book.load(STRIPE_CUSTOMER, id).state for id in named}
+    customers = {id: services.book.load(STRIPE_CUSTOMER, id).state for id in named}
     own = {id for id, known in customers.items() if known.is_shown_to(account.id)}
     linked = [id for id in side.customers if id in own]
     subscriptions = [one for one in side.subscriptions.values() if one.customer in own]

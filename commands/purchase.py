@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple, get_args
 
 from commands.gateways.stripe import StripeGateway
-from commands.services import Ports
+from commands.services import Services
 from ledger.catalog import Interval, Product
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.loaded import Loaded
 from ledger.refusals import FieldError, InvalidRequest, VersionMismatch
 from ledger.streams.account.decisions import ACCOUNT
@@ -60,8 +60,8 @@ class Started(NamedTuple):
 
 
 class Buying(NamedTuple):
-    ports: Ports
-    stamp: Stamp
+    services: Services
+    context: RequestContext
     stripe: StripeGateway
     purchase: Purchase
     product: Product
@@ -81,7 +81,7 @@ def hold_to_version(buying: Buying, account: Loaded[Account]) -> None:
     if expected is None or expected == account.version:
         return
     count = account.version - expected
-    since = buying.ports.book.facts_since(ACCOUNT, account.id, expected)[:count]
+    since = buying.services.book.facts_since(ACCOUNT, account.id, expected)[:count]
     are_answers = (
         isinstance(one, StripeSubscriptionReported) and one.retrieved_at for one in since
     )

@@ -16,10 +16,10 @@ from typing import Final, Literal, NamedTuple
 
 from commands.gateways.stripe import Retrieved, StripeGateway, StripeNotConfigured, StripeRefused
 from commands.record_stripe_event import known_of, look, record_event, record_retrieved
-from commands.retry import deciding
-from commands.services import Ports
+from commands.retry import retry_on_conflict
+from commands.services import Services
 from commands.stripe_ownership import Draft, reunite
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.streams.stripe_event import STRIPE_EVENT
 from ledger.stripe.facts import RETRIEVED, StripeInvoiceReported, StripeSubscriptionReported
 from ledger.stripe.objects import (
@@ -64,8 +64,8 @@ class Drift(NamedTuple):
 
 
 def reconcile_stripe(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     open_subscriptions: Iterable[str],
     *,
     cut_invoices: Iterable[tuple[str, str]] = (),
@@ -87,57 +87,61 @@ def reconcile_stripe(
     Raises:
         StripeNotConfigured, StripeKeyRefused, StripeUnavailable: what was found before is recorded.
     """
-    stripe = ports.stripe
+    stripe = services.stripe
     if stripe is None:
         raise StripeNotConfigured
     for id in held_elsewhere:
-        yield from _held_elsewhere(ports, stamp, id, dry_run)
-    yield from _events(ports, stamp, stripe, dry_run)
+        yield from _held_elsewhere(services, context, id, dry_run)
+    yield from _events(services, context, stripe, dry_run)
     listed = set()
     for found in stripe.subscriptions():
         listed.add(found.object["id"])
-        yield from _subscription(ports, stamp, found, dry_run)
+        yield from _subscription(services, context, found, dry_run)
     for id in open_subscriptions:
         if id not in listed:
-            yield from _unlisted(ports, stamp, stripe, id, dry_run)
+            yield from _unlisted(services, context, stripe, id, dry_run)
     asked = set()
     for account, invoice in cut_invoices:
         asked.add(invoice)
-        yield _cut_invoice(ports, stamp, stripe, account, invoice, dry_run)
+        yield _cut_invoice(services, context, stripe, account, invoice, dry_run)
     for account, invoice in open_invoices:
         if invoice not in asked:
-            yield from _open_invoice(ports, stamp, stripe, account, invoice, dry_run)
+            yield from _open_invoice(services, context, stripe, account, invoice, dry_run)
 
 
-def _held_elsewhere(ports: Ports, stamp: Stamp, id: str, dry_run: bool) -> Iterator[Drift]:
+def _held_elsewhere(
+    services: Services, context: RequestContext, id: str, dry_run: bool
+) -> Iterator[Drift]:
     def attempt() -> tuple[str | None, list[str]]:
-        draft = Draft(ports)
+        draft = Draft(services)
         account, others = reunite(draft, id)
         if others and not dry_run:
-            draft.append(stamp)
+            draft.append(context)
         return account, others
 
-    account, others = deciding(attempt)
+    account, others = retry_on_conflict(attempt)
     if others:
         what = ", ".join(f"is {other}'s as well" for other in others)
         yield Drift("subscription", id, account, what, None)
 
 
-def _events(ports: Ports, stamp: Stamp, stripe: StripeGateway, dry_run: bool) -> Iterator[Drift]:
+def _events(
+    services: Services, context: RequestContext, stripe: StripeGateway, dry_run: bool
+) -> Iterator[Drift]:
     # The newest come first; they are recorded in the order in which they were made, so that as
     # little as possible has to be asked for.
     missed: list[StripeEvent] = []
-    events = stripe.events(stamp.now - EVENTS_KEPT)
+    events = stripe.events(context.now - EVENTS_KEPT)
     while page := list(islice(events, PAGE)):
-        missed += _unheard(ports, page)
+        missed += _unheard(services, page)
     for event in reversed(missed):
         account = None
         if not dry_run:
-            account = record_event(ports, stamp, event, "reconciling").account
+            account = record_event(services, context, event, "reconciling").account
         yield Drift("event", event.id, account, event.type, event.created)
 
 
-def _unheard(ports: Ports, page: Iterable[dict[str, object]]) -> Iterator[StripeEvent]:
+def _unheard(services: Services, page: Iterable[dict[str, object]]) -> Iterator[StripeEvent]:
     """Answer the events that report something and are not on record."""
     events = []
     for payload in page:
@@ -145,26 +149,30 @@ def _unheard(ports: Ports, page: Iterable[dict[str, object]]) -> Iterator[Stripe
             event = read_event(payload)
         except NotAnEvent:
             continue
-        is_own = event.connected is None or (ports.stripe and ports.stripe.is_own(event.connected))
-        if is_own and read_report(event, ports.catalog).report is not None:
+        is_own = event.connected is None or (
+            services.stripe and services.stripe.is_own(event.connected)
+        )
+        if is_own and read_report(event, services.catalog).report is not None:
             events.append(event)
-    known = ports.book.load_many(STRIPE_EVENT, [event.id for event in events])
+    known = services.book.load_many(STRIPE_EVENT, [event.id for event in events])
     return (event for event in events if known[event.id].state is None)
 
 
-def _subscription(ports: Ports, stamp: Stamp, found: Retrieved, dry_run: bool) -> Iterator[Drift]:
-    looked = look(ports, stamp, found)
+def _subscription(
+    services: Services, context: RequestContext, found: Retrieved, dry_run: bool
+) -> Iterator[Drift]:
+    looked = look(services, context, found)
     if looked is None:
         return
     report, named = looked
-    account, known, others = known_of(ports, report, named)
+    account, known, others = known_of(services, report, named)
     if not is_news(known, report) and not others:
         if report.items is None:
             what = "Stripe does not list all its items"
             yield Drift("subscription", report.stripe_subscription, account, what, None)
         return
     if not dry_run:
-        recorded = record_retrieved(ports, stamp, found)
+        recorded = record_retrieved(services, context, found)
         account = recorded.account if recorded else account
     since = known.told.created if known else report.started_at
     yield Drift(
@@ -187,7 +195,7 @@ def _what(
 
 
 def _unlisted(
-    ports: Ports, stamp: Stamp, stripe: StripeGateway, id: str, dry_run: bool
+    services: Services, context: RequestContext, stripe: StripeGateway, id: str, dry_run: bool
 ) -> Iterator[Drift]:
     try:
         found = stripe.subscription(id)
@@ -196,39 +204,49 @@ def _unlisted(
             raise
         yield Drift("subscription", id, None, "Stripe knows nothing of it", None)
         return
-    yield from _subscription(ports, stamp, found, dry_run)
+    yield from _subscription(services, context, found, dry_run)
 
 
 def _cut_invoice(
-    ports: Ports, stamp: Stamp, stripe: StripeGateway, account: str, id: str, dry_run: bool
+    services: Services,
+    context: RequestContext,
+    stripe: StripeGateway,
+    account: str,
+    id: str,
+    dry_run: bool,
 ) -> Drift:
-    report = _retrieved_invoice(stamp, stripe, id)
+    report = _retrieved_invoice(context, stripe, id)
     if isinstance(report, str):
         return Drift("invoice", id, account, report, None)
 
     def attempt() -> Drift:
-        draft = Draft(ports)
+        draft = Draft(services)
         known = draft.account(account).state.stripe.invoices.get(id)
         if known is None or report.rank <= known.told.rank:
             return Drift("invoice", id, account, TELLS_LESS, report.created)
         if not dry_run and known.told.lacks_lines:
             draft.report(account, report)
-            draft.append(stamp)
+            draft.append(context)
         return Drift("invoice", id, account, "lines", known.told.created)
 
-    return deciding(attempt)
+    return retry_on_conflict(attempt)
 
 
 def _open_invoice(
-    ports: Ports, stamp: Stamp, stripe: StripeGateway, account: str, id: str, dry_run: bool
+    services: Services,
+    context: RequestContext,
+    stripe: StripeGateway,
+    account: str,
+    id: str,
+    dry_run: bool,
 ) -> Iterator[Drift]:
-    report = _retrieved_invoice(stamp, stripe, id)
+    report = _retrieved_invoice(context, stripe, id)
     if isinstance(report, str):
         yield Drift("invoice", id, account, report, None)
         return
 
     def attempt() -> Drift | None:
-        draft = Draft(ports)
+        draft = Draft(services)
         known = draft.account(account).state.stripe.invoices.get(id)
         if known is None:
             return None  # it has gone elsewhere with its subscription
@@ -243,20 +261,24 @@ def _open_invoice(
             return Drift("invoice", id, account, TELLS_LESS, report.created)
         if not dry_run:
             draft.report(account, report)
-            draft.append(stamp)
+            draft.append(context)
         return Drift("invoice", id, account, ", ".join(what), known.told.created)
 
-    found = deciding(attempt)
+    found = retry_on_conflict(attempt)
     if found is not None:
         yield found
 
 
-def _retrieved_invoice(stamp: Stamp, stripe: StripeGateway, id: str) -> StripeInvoiceReported | str:
+def _retrieved_invoice(
+    context: RequestContext, stripe: StripeGateway, id: str
+) -> StripeInvoiceReported | str:
     """Return an invoice as Stripe has it now; in words why not, if it does not tell."""
     try:
         found = stripe.invoice(id, LINES_ASKED)
     except StripeRefused as refused:
         missing = "Stripe knows nothing of it"
         return missing if refused.is_missing else "Stripe does not list all its lines"
-    report = read_invoice(found.object, Origin(RETRIEVED, found.at, retrieved_at=stamp.now)).report
+    report = read_invoice(
+        found.object, Origin(RETRIEVED, found.at, retrieved_at=context.now)
+    ).report
     return report if isinstance(report, StripeInvoiceReported) else TELLS_LESS

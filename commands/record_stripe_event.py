@@ -19,11 +19,11 @@ from commands.gateways.stripe import (
     StripeRefused,
     StripeUnavailable,
 )
-from commands.retry import deciding
-from commands.services import Ports
+from commands.retry import retry_on_conflict
+from commands.services import Services
 from commands.stripe_ownership import Draft, Names, dated, own_payments, pay, settle, wait
 from ledger.book import Change, Dated
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.loaded import Loaded
 from ledger.streams import stripe_object
 from ledger.streams.stripe_event import STRIPE_EVENT, Outcome, StripeEventReceived
@@ -71,7 +71,9 @@ class Recorded(NamedTuple):
     new: bool
 
 
-def record_event(ports: Ports, stamp: Stamp, event: StripeEvent, found_by: FoundBy) -> Recorded:
+def record_event(
+    services: Services, context: RequestContext, event: StripeEvent, found_by: FoundBy
+) -> Recorded:
     """Record an event of Stripe's, once.
 
     Stripe is asked only when the event contradicts another one of the same second, does not tell
@@ -79,43 +81,45 @@ def record_event(ports: Ports, stamp: Stamp, event: StripeEvent, found_by: Found
     it does not answer then, the event is recorded all the same, and `stripe reconcile` asks again
     for the subscription.
     """
-    read = _without_code(ports, read_report(event, ports.catalog))
+    read = _without_code(services, read_report(event, services.catalog))
     answers: dict[str, Retrieved | None] = {}
     asked: set[str] = set()
 
     def attempt() -> Recorded:
         nonlocal read
-        received = ports.book.load(STRIPE_EVENT, event.id)
+        received = services.book.load(STRIPE_EVENT, event.id)
         if received.state is not None:
             known = received.state
             return Recorded(known.outcome, known.account, received.head, new=False)
-        read = _with_invoice(ports, _with_all_lines(ports, event, read), asked)
-        read = _without_code(ports, read)
+        read = _with_invoice(services, _with_all_lines(services, event, read), asked)
+        read = _without_code(services, read)
         if read.invoice is not None:
-            return _payment(ports, stamp, event, received, found_by, read, read.invoice)
+            return _payment(services, context, event, received, found_by, read, read.invoice)
         if read.report is None:
             outcome: Outcome = "not_understood" if read.wanted else "ignored"
-            return _append(ports, stamp, event, received, found_by, outcome, read.problems)
-        return _report(ports, stamp, event, received, found_by, read, read.report, answers)
+            return _append(services, context, event, received, found_by, outcome, read.problems)
+        return _report(services, context, event, received, found_by, read, read.report, answers)
 
-    recorded = deciding(attempt)
+    recorded = retry_on_conflict(attempt)
     if read.invoice is not None and recorded.outcome == "waiting":
-        _pair(ports, stamp, read.invoice)
+        _pair(services, context, read.invoice)
     return recorded
 
 
-def record_retrieved(ports: Ports, stamp: Stamp, found: Retrieved) -> Recorded | None:
+def record_retrieved(
+    services: Services, context: RequestContext, found: Retrieved
+) -> Recorded | None:
     """Record how a subscription is, as Stripe answered; None when that is what we had.
 
     Where nobody knows whose it is, it waits with its customer.
     """
-    looked = look(ports, stamp, found)
+    looked = look(services, context, found)
     if looked is None:
         return None
     report, named = looked
 
     def attempt() -> Recorded | None:
-        draft = Draft(ports)
+        draft = Draft(services)
         account = settle(draft, report, Names(named)).account
         known = _known(draft, report, account)
         if account is None and known is not None and not is_news(known, report):
@@ -124,22 +128,22 @@ def record_retrieved(ports: Ports, stamp: Stamp, found: Retrieved) -> Recorded |
         said = with_known_meanings(told, report)
         if account is None:
             wait(draft, said, Names(named))
-            return Recorded("waiting", None, draft.append(stamp).position, new=True)
+            return Recorded("waiting", None, draft.append(context).position, new=True)
         if is_news(known, report):
             draft.report(account, said)
         if not draft.changes_accounts():
             return None
-        return Recorded("reported", account, draft.append(stamp).position, new=True)
+        return Recorded("reported", account, draft.append(context).position, new=True)
 
-    return deciding(attempt)
+    return retry_on_conflict(attempt)
 
 
-def add_retrieved(draft: Draft, stamp: Stamp, found: Retrieved) -> None:
+def add_retrieved(draft: Draft, context: RequestContext, found: Retrieved) -> None:
     """Add to a draft how a subscription is, as Stripe answered a change of it, news or not.
 
     It ranks after any look that is known: the clock may not have moved since.
     """
-    looked = look(draft.ports, stamp, found)
+    looked = look(draft.services, context, found)
     if looked is None:
         return
     report, named = looked
@@ -156,20 +160,20 @@ def add_retrieved(draft: Draft, stamp: Stamp, found: Retrieved) -> None:
 
 
 def look(
-    ports: Ports, stamp: Stamp, found: Retrieved
+    services: Services, context: RequestContext, found: Retrieved
 ) -> tuple[StripeSubscriptionReported, str | None] | None:
     """Answer what Stripe answered as our fact, and the account that it names."""
-    origin = Origin(RETRIEVED, found.at, retrieved_at=stamp.now)
-    read = read_subscription(found.object, origin, ports.catalog)
+    origin = Origin(RETRIEVED, found.at, retrieved_at=context.now)
+    read = read_subscription(found.object, origin, services.catalog)
     if not isinstance(read.report, StripeSubscriptionReported):
         return None
-    return read.report, _without_code(ports, read).account
+    return read.report, _without_code(services, read).account
 
 
-def _without_code(ports: Ports, read: Read) -> Read:
+def _without_code(services: Services, read: Read) -> Read:
     """Return what was read, naming no account by an activation code: it would be kept as an id."""
     named = {f"metadata.{ACCOUNT_FIELD}": read.account, "client_reference_id": read.claimed}
-    bad = {path for path, id in named.items() if id and validation.id_holds_code(ports, id)}
+    bad = {path for path, id in named.items() if id and validation.id_holds_code(services, id)}
     if not bad:
         return read
     problems = tuple(dict.fromkeys([*read.problems, *sorted(bad)]))
@@ -195,9 +199,9 @@ class Known(NamedTuple):
     others: list[str]
 
 
-def known_of(ports: Ports, report: StripeSubscriptionReported, named: str | None) -> Known:
+def known_of(services: Services, report: StripeSubscriptionReported, named: str | None) -> Known:
     """Return what is on record of the subscription that a report is about."""
-    draft = Draft(ports)
+    draft = Draft(services)
     account = settle(draft, report, Names(named)).account
     others = draft.loses(report.stripe_subscription)
     return Known(account, _known(draft, report, account), others)
@@ -217,22 +221,22 @@ def _known(
 # One event
 
 
-def _with_all_lines(ports: Ports, event: StripeEvent, read: Read) -> Read:
+def _with_all_lines(services: Services, event: StripeEvent, read: Read) -> Read:
     """Return an invoice with the lines that the event leaves out, if Stripe lists them now."""
     report = read.report
     if not isinstance(report, StripeInvoiceReported) or not report.lacks_lines:
         return read
-    if ports.stripe is None:
+    if services.stripe is None:
         return read
     try:
-        lines = ports.stripe.invoice_lines(report.invoice, LINES_ASKED)
+        lines = services.stripe.invoice_lines(report.invoice, LINES_ASKED)
     except (StripeUnavailable, StripeRefused, StripeKeyRefused):
         return read
     listed = {**event.data["lines"], "data": lines, "has_more": False}
-    return read_report(event._replace(data={**event.data, "lines": listed}), ports.catalog)
+    return read_report(event._replace(data={**event.data, "lines": listed}), services.catalog)
 
 
-def _with_invoice(ports: Ports, read: Read, asked: set[str]) -> Read:
+def _with_invoice(services: Services, read: Read, asked: set[str]) -> Read:
     """Return a refund or a dispute with the subscription and customer of the invoice it is about.
 
     Since 2025 neither names its invoice, nor an invoice what it was paid by. Stripe is asked once,
@@ -241,12 +245,16 @@ def _with_invoice(ports: Ports, read: Read, asked: set[str]) -> Read:
     report = read.report
     if not isinstance(report, StripeChargeReported) or report.payment_intent is None:
         return read
-    known = (ports.book.load(STRIPE_OBJECT, id).state for id in objects_of(report))
-    if ports.stripe is None or report.payment_intent in asked or any(one.account for one in known):
+    known = (services.book.load(STRIPE_OBJECT, id).state for id in objects_of(report))
+    if (
+        services.stripe is None
+        or report.payment_intent in asked
+        or any(one.account for one in known)
+    ):
         return read
     asked.add(report.payment_intent)
     try:
-        found = ports.stripe.invoice_paid_by(report.payment_intent)
+        found = services.stripe.invoice_paid_by(report.payment_intent)
     except (StripeUnavailable, StripeRefused, StripeKeyRefused):
         return read
     if found is None:
@@ -260,8 +268,8 @@ def _with_invoice(ports: Ports, read: Read, asked: set[str]) -> Read:
 
 
 def _report(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     event: StripeEvent,
     received: Loaded[StripeEventReceived | None],
     found_by: FoundBy,
@@ -269,7 +277,7 @@ def _report(
     report: StripeReport,
     answers: dict[str, Retrieved | None],
 ) -> Recorded:
-    draft, names = Draft(ports), Names(read.account, read.claimed, read.payments)
+    draft, names = Draft(services), Names(read.account, read.claimed, read.payments)
     draft.put_first(received)
     settled = settle(draft, report, names)
     known = None
@@ -285,7 +293,7 @@ def _report(
         if isinstance(report, StripeSubscriptionReported) and report.items is None:
             id = report.stripe_subscription
             told = _known(draft, report, None)
-            for found in _looked_up(ports, stamp, id, told, answers):
+            for found in _looked_up(services, context, id, told, answers):
                 wait(draft, found, names)
     else:
         reports = [report]
@@ -293,20 +301,20 @@ def _report(
             if is_repetition(known, report):
                 reports, outcome = [], "repeated"
             elif is_tie(known, report) or report.items is None:
-                reports += _looked_up(ports, stamp, report.stripe_subscription, known, answers)
+                reports += _looked_up(services, context, report.stripe_subscription, known, answers)
         draft.account(settled.account)
         for one in reports:
             draft.report(settled.account, one)
     problems = (*read.problems, *settled.problems)
     fact = _received(event, found_by, outcome, problems, settled.account)
     draft.add(received, Dated(fact, event.created), *alone)
-    appended = draft.append(stamp, received.next_event)
+    appended = draft.append(context, received.next_event)
     return Recorded(outcome, settled.account, appended.position, new=True)
 
 
 def _payment(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     event: StripeEvent,
     received: Loaded[StripeEventReceived | None],
     found_by: FoundBy,
@@ -314,17 +322,17 @@ def _payment(
     invoice: str,
 ) -> Recorded:
     """Record which payment an invoice was paid by."""
-    draft = Draft(ports)
+    draft = Draft(services)
     draft.put_first(received)
     account = pay(draft, invoice, read.payments, received)
     outcome: Outcome = "reported" if account is not None else "waiting"
     fact = _received(event, found_by, outcome, read.problems, account)
     draft.add(received, Dated(fact, event.created))
-    appended = draft.append(stamp, received.next_event)
+    appended = draft.append(context, received.next_event)
     return Recorded(outcome, account, appended.position, new=True)
 
 
-def _pair(ports: Ports, stamp: Stamp, invoice: str) -> None:
+def _pair(services: Services, context: RequestContext, invoice: str) -> None:
     """Look once more whose an invoice is, now that its stream keeps what it was paid by.
 
     Which account has it was looked up in a table, which an invoice that was recorded at the same
@@ -332,16 +340,16 @@ def _pair(ports: Ports, stamp: Stamp, invoice: str) -> None:
     """
 
     def attempt() -> None:
-        draft = Draft(ports)
+        draft = Draft(services)
         own_payments(draft, invoice)
-        draft.append(stamp)
+        draft.append(context)
 
-    deciding(attempt)
+    retry_on_conflict(attempt)
 
 
 def _append(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     event: StripeEvent,
     received: Loaded[StripeEventReceived | None],
     found_by: FoundBy,
@@ -349,7 +357,7 @@ def _append(
     problems: tuple[str, ...],
 ) -> Recorded:
     fact = _received(event, found_by, outcome, problems, None)
-    appended = ports.book.append(stamp, Change(received, [Dated(fact, event.created)]))
+    appended = services.book.append(context, Change(received, [Dated(fact, event.created)]))
     return Recorded(outcome, None, appended.position, new=True)
 
 
@@ -379,22 +387,22 @@ def _received(
 
 
 def _looked_up(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     id: str,
     known: StripeSubscription | None,
     answers: dict[str, Retrieved | None],
 ) -> list[StripeReport]:
     """Ask Stripe how a subscription is; once, also when the event has to be appended again."""
-    if ports.stripe is None:
+    if services.stripe is None:
         return []
     if id not in answers:
         try:
-            answers[id] = ports.stripe.subscription(id, haste=True)
+            answers[id] = services.stripe.subscription(id, haste=True)
         except (StripeUnavailable, StripeRefused, StripeKeyRefused):
             answers[id] = None
     found = answers[id]
     if found is None:
         return []
-    looked = look(ports, stamp, found)
+    looked = look(services, context, found)
     return [with_known_meanings(known, looked[0])] if looked is not None else []

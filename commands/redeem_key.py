@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from commands import validation
-from commands.retry import deciding
-from commands.services import Ports
+from commands.retry import retry_on_conflict
+from commands.services import Services
 from ledger import codes
 from ledger.book import Change
-from ledger.events import Stamp, Stream
-from ledger.loaded import Loaded, unwritten
+from ledger.events import RequestContext, Stream
+from ledger.loaded import Loaded, empty_stream
 from ledger.months import add_months
 from ledger.refusals import (
     FieldError,
@@ -125,7 +125,7 @@ class _Failed(NamedTuple):
     changes: Sequence[Change]
 
 
-def validate_key(ports: Ports, stamp: Stamp, wanted: Try) -> Validated:
+def validate_key(services: Services, context: RequestContext, wanted: Try) -> Validated:
     """Tell what a code would give, and consume nothing.
 
     Raises:
@@ -134,29 +134,31 @@ def validate_key(ports: Ports, stamp: Stamp, wanted: Try) -> Validated:
         TooManyAttempts, InvalidKeyFormat, WrongProduct, KeyAlreadyYours, KeyNotAvailable: in this
             order.
     """
-    validation.refuse_if(_errors(ports, wanted))
-    read = _read(ports, wanted)
-    _permit(ports, stamp, wanted, read)
+    validation.refuse_if(_errors(services, wanted))
+    read = _read(services, wanted)
+    _permit(services, context, wanted, read)
 
-    counts = _counts(ports, wanted)
+    counts = _counts(services, wanted)
 
     def attempt() -> Validated:
-        tried, session, *keys = ports.book.load_all(*counts, *read.streams)
-        examined = _examine(_Counts(tried, session), keys, wanted, read, stamp.now, consuming=False)
+        tried, session, *keys = services.book.load_all(*counts, *read.streams)
+        examined = _examine(
+            _Counts(tried, session), keys, wanted, read, context.now, consuming=False
+        )
         if isinstance(examined, _Failed):
-            ports.book.append(stamp, *examined.changes)
+            services.book.append(context, *examined.changes)
             raise examined.refusal
         # Nothing is appended that could require it: look whether others have failed since.
-        _Counts(*ports.book.load_all(*counts)).admit(wanted, examined.now)
+        _Counts(*services.book.load_all(*counts)).admit(wanted, examined.now)
         expires_at = add_months(examined.now, examined.issued.months)
         return Validated(examined.issued, expires_at, examined.key.head)
 
-    return deciding(attempt)
+    return retry_on_conflict(attempt)
 
 
 def redeem_key(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     wanted: Try,
     *,
     idempotency_key: str | None = None,
@@ -177,18 +179,20 @@ def redeem_key(
         TooManyAttempts, InvalidKeyFormat, WrongProduct, KeyAlreadyYours, KeyNotAvailable: in this
             order.
     """
-    validation.refuse_if(_errors(ports, wanted))
-    read = _read(ports, wanted)
-    _permit(ports, stamp, wanted, read)
-    fingerprint = codes.digest(ports.request_key, msgspec.json.encode(wanted).decode())
+    validation.refuse_if(_errors(services, wanted))
+    read = _read(services, wanted)
+    _permit(services, context, wanted, read)
+    fingerprint = codes.digest(services.request_key, msgspec.json.encode(wanted).decode())
     request_id = (
-        codes.digest(ports.request_key, "redemption", idempotency_key) if idempotency_key else None
+        codes.digest(services.request_key, "redemption", idempotency_key)
+        if idempotency_key
+        else None
     )
 
-    counted = _counts(ports, wanted)
+    counted = _counts(services, wanted)
 
     def attempt() -> Redeemed:
-        tried, session, account, *others = ports.book.load_all(
+        tried, session, account, *others = services.book.load_all(
             *counted,
             (ACCOUNT, wanted.account),
             *([(REQUEST, request_id)] if request_id else []),
@@ -197,10 +201,10 @@ def redeem_key(
         asked = others.pop(0) if request_id else None
         answered = request.repeated(asked.state, fingerprint) if asked else None
         if answered:
-            return _replay(ports, answered)
+            return _replay(services, answered)
         account_stream.expect_version(account.version, expected_version)
         counts = _Counts(tried, session)
-        examined = _examine(counts, others, wanted, read, stamp.now, consuming=True)
+        examined = _examine(counts, others, wanted, read, context.now, consuming=True)
         if isinstance(examined, _Failed):
             answer = _answered(
                 asked,
@@ -211,16 +215,16 @@ def redeem_key(
             )
             # On a version that the caller has not seen it would be no try.
             unmoved = Change(account, (), required=expected_version is not None)
-            ports.book.append(stamp, *examined.changes, *answer, unmoved)
+            services.book.append(context, *examined.changes, *answer, unmoved)
             raise examined.refusal
-        return _redeem(ports, stamp, account, examined, asked, fingerprint, counts)
+        return _redeem(services, context, account, examined, asked, fingerprint, counts)
 
-    return deciding(attempt, ports.book.lock(ACCOUNT, wanted.account))
+    return retry_on_conflict(attempt, services.book.lock(ACCOUNT, wanted.account))
 
 
 def _redeem(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     account: Loaded[Account],
     examined: _Examined,
     asked: Loaded[RedemptionAnswered | None] | None,
@@ -231,8 +235,8 @@ def _redeem(
     subscription = "kfsub_" + key.stream_id(examined.issued.key)
     redeemed = key.redeem(examined.key.state, account.id, subscription, now)
     activated = account_stream.activate(examined.issued, subscription, now)
-    appended = ports.book.append(
-        stamp._replace(now=now),
+    appended = services.book.append(
+        context._replace(now=now),
         Change(examined.key, redeemed),
         Change(account, activated, causation=examined.key.next_event),
         *_answered(
@@ -252,25 +256,25 @@ def _redeem(
 
 
 def _counts(
-    ports: Ports, wanted: Try
+    services: Services, wanted: Try
 ) -> tuple[tuple[Stream[Attempts], str], tuple[Stream[Session], str]]:
-    return (ATTEMPTS, wanted.account), (SESSION, ports.codes.session_id(wanted.session))
+    return (ATTEMPTS, wanted.account), (SESSION, services.codes.session_id(wanted.session))
 
 
-def _read(ports: Ports, wanted: Try) -> _Read:
-    code = codes.parse(wanted.code, ports.catalog.prefixes)
+def _read(services: Services, wanted: Try) -> _Read:
+    code = codes.parse(wanted.code, services.catalog.prefixes)
     if code is None:
         return _Read(None, None, fits=False)
-    of_product = ports.catalog.by_prefix(codes.prefix_of(code))
+    of_product = services.catalog.by_prefix(codes.prefix_of(code))
     fits = wanted.product is None or (of_product is not None and of_product.id == wanted.product)
-    return _Read(code, ports.codes.key_id(code), fits)
+    return _Read(code, services.codes.key_id(code), fits)
 
 
-def _permit(ports: Ports, stamp: Stamp, wanted: Try, read: _Read) -> None:
-    of_code = ports.catalog.by_prefix(codes.prefix_of(read.code)) if read.code else None
+def _permit(services: Services, context: RequestContext, wanted: Try, read: _Read) -> None:
+    of_code = services.catalog.by_prefix(codes.prefix_of(read.code)) if read.code else None
     product = wanted.product or (of_code.id if of_code else None)
     if product is not None:
-        validation.permit_product(ports.catalog, stamp, product)
+        validation.permit_product(services.catalog, context, product)
 
 
 def _examine(
@@ -339,24 +343,28 @@ def _answered(
     return (Change(asked, [fact], causation=causation),)
 
 
-def _replay(ports: Ports, answered: RedemptionAnswered) -> Redeemed:
+def _replay(services: Services, answered: RedemptionAnswered) -> Redeemed:
     if answered.refusal is not None:
         refusal = refusals()[answered.refusal]()
         refusal.replayed = True
         raise refusal
     assert answered.subscription
-    head, events = ports.book.history(ACCOUNT, answered.account)
+    head, events = services.book.history(ACCOUNT, answered.account)
     then = events[: answered.account_version]
     at = then[-1].occurred_at
-    account = unwritten(ACCOUNT, answered.account, head).after(then)
+    account = empty_stream(ACCOUNT, answered.account, head).after(then)
     return Redeemed(account, answered.subscription, at, head, replayed=True)
 
 
-def _errors(ports: Ports, wanted: Try) -> list[FieldError]:
+def _errors(services: Services, wanted: Try) -> list[FieldError]:
     return [
         *validation.account(wanted.account),
-        *validation.no_code(ports, "/account", wanted.account),
+        *validation.no_code(services, "/account", wanted.account),
         *validation.session(wanted.session),
-        *validation.no_code(ports, "/session", wanted.session),
-        *(validation.product(ports.catalog, wanted.product) if wanted.product is not None else []),
+        *validation.no_code(services, "/session", wanted.session),
+        *(
+            validation.product(services.catalog, wanted.product)
+            if wanted.product is not None
+            else []
+        ),
     ]

@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import NamedTuple
 
 from commands import validation
-from commands.retry import deciding
+from commands.retry import retry_on_conflict
 from commands.revoke_key import seal_reason
-from commands.services import Ports
+from commands.services import Services
 from ledger import codes
 from ledger.book import Change
-from ledger.events import Stamp
-from ledger.loaded import Loaded, unwritten
+from ledger.events import RequestContext
+from ledger.loaded import Loaded, empty_stream
 from ledger.streams import key
 from ledger.streams.account.decisions import ACCOUNT, rename_key
 from ledger.streams.account.state import Account
@@ -29,7 +29,12 @@ class Reissued(NamedTuple):
 
 
 def reissue_key(
-    ports: Ports, stamp: Stamp, key_id: str, reason: str, *, reseller: str | None = None
+    services: Services,
+    context: RequestContext,
+    key_id: str,
+    reason: str,
+    *,
+    reseller: str | None = None,
 ) -> Reissued:
     """Let a new code take a key's place; the old one stops working in the same commit.
 
@@ -42,13 +47,13 @@ def reissue_key(
         InvalidRequest: no reason, or one that does not fit.
         KeyNotFound, KeyAlreadyRevoked, KeyLapsed, SubscriptionEnded: in this order.
     """
-    validation.refuse_if(validation.reason(ports, reason, reseller))
+    validation.refuse_if(validation.reason(services, reason, reseller))
 
     def attempt() -> Reissued:
-        loaded = ports.book.load(KEY, key.stream_id(key_id))
+        loaded = services.book.load(KEY, key.stream_id(key_id))
         old = key.owned(loaded.state, reseller)
-        account = ports.book.load(ACCOUNT, old.redeemed_by) if old.redeemed_by else None
-        code = ports.codes.derive(
+        account = services.book.load(ACCOUNT, old.redeemed_by) if old.redeemed_by else None
+        code = services.codes.derive(
             codes.prefix_of(old.issued.masked),
             old.issued.batch,
             old.issued.index,
@@ -57,22 +62,22 @@ def reissue_key(
         facts, succeeding, issued = key.reissue(
             old,
             reseller,
-            successor=ports.codes.key_id(code),
+            successor=services.codes.key_id(code),
             masked=codes.mask(code),
-            reason=seal_reason(ports, loaded, reason, stamp),
-            now=stamp.now,
-            has_ended=account is not None and _has_ended(account.state, old, stamp.now),
+            reason=seal_reason(services, loaded, reason, context),
+            now=context.now,
+            has_ended=account is not None and _has_ended(account.state, old, context.now),
         )
-        successor = unwritten(KEY, key.stream_id(issued.key))
-        appended = ports.book.append(
-            stamp,
+        successor = empty_stream(KEY, key.stream_id(issued.key))
+        appended = services.book.append(
+            context,
             Change(loaded, facts),
             Change(successor, succeeding, causation=loaded.next_event),
             *_renamed(account, old, issued, causation=loaded.next_event),
         )
         return Reissued(issued.key, code, issued.masked, appended.position)
 
-    return deciding(attempt)
+    return retry_on_conflict(attempt)
 
 
 def _has_ended(account: Account, old: Key, now: datetime) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from commands import validation
-from commands.retry import deciding
-from commands.services import Ports
+from commands.retry import retry_on_conflict
+from commands.services import Services
 from ledger.book import Change
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.loaded import Loaded
 from ledger.streams.account import decisions as account_stream
 from ledger.streams.account.decisions import ACCOUNT
@@ -21,8 +21,8 @@ class Released(NamedTuple):
 
 
 def release_seat(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     account: str,
     product: str,
     holder: str,
@@ -44,17 +44,17 @@ def release_seat(
         [
             *validation.account(account),
             *validation.holder(holder),
-            *validation.text(ports, "/reason", reason),
+            *validation.text(services, "/reason", reason),
         ]
     )
-    validation.permit_product(ports.catalog, stamp, product)
+    validation.permit_product(services.catalog, context, product)
 
     def attempt() -> Released:
-        loaded = ports.book.load(ACCOUNT, account, stamp.reached)
+        loaded = services.book.load(ACCOUNT, account, context.reached)
         account_stream.expect_version(loaded.version, expected_version)
-        sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
+        sealed = services.texts.seal(f"account-{account}", reason, context.now)
         facts = account_stream.release(loaded.state, product, holder, sealed)
-        appended = ports.book.append(stamp, Change(loaded, facts))
+        appended = services.book.append(context, Change(loaded, facts))
         return Released(appended.loaded[0], appended.position)
 
-    return deciding(attempt, ports.book.lock(ACCOUNT, account))
+    return retry_on_conflict(attempt, services.book.lock(ACCOUNT, account))

@@ -20,7 +20,7 @@ class LedgerBusy(Exception):
     """Others kept writing to the same stream; nothing was recorded: try again."""
 
 
-def deciding(
+def retry_on_conflict(
     attempt: Callable[[], ResultT], turn: AbstractContextManager[None] | None = None
 ) -> ResultT:
     """Run one round of load, decide, append until it goes through or is refused.

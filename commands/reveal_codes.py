@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from commands import validation
 from commands.issue_keys import IssuedKey, codes_of, masked_unless_open
-from commands.retry import deciding
+from commands.retry import retry_on_conflict
 from commands.revoke_key import seal_reason
-from commands.services import Ports
+from commands.services import Services
 from ledger import codes
 from ledger.book import Change
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.loaded import Loaded
 from ledger.streams import batch, key
 from ledger.streams.batch import BATCH, KeysIssued
@@ -31,7 +31,12 @@ class Revealed(NamedTuple):
 
 
 def reveal_codes(
-    ports: Ports, stamp: Stamp, batch_id: str, reason: str, *, reseller: str | None = None
+    services: Services,
+    context: RequestContext,
+    batch_id: str,
+    reason: str,
+    *,
+    reseller: str | None = None,
 ) -> Revealed:
     """Derive a batch's codes again, and put on record that they were shown.
 
@@ -42,23 +47,28 @@ def reveal_codes(
         InvalidRequest: no reason, or one that does not fit.
         BatchNotFound, CodesNotDerivable: in this order.
     """
-    validation.refuse_if(validation.reason(ports, reason, reseller))
+    validation.refuse_if(validation.reason(services, reason, reseller))
 
     def attempt() -> Revealed:
-        loaded = ports.book.load(BATCH, batch.stream_id(batch_id))
+        loaded = services.book.load(BATCH, batch.stream_id(batch_id))
         issued = loaded.state.issued if loaded.state else None
         owner = f"reseller-{issued.reseller}" if issued else None
-        sealed = ports.texts.seal(owner, reason, stamp.now) if owner else None
+        sealed = services.texts.seal(owner, reason, context.now) if owner else None
         facts = batch.reveal(loaded.state, reseller, sealed)
         assert issued, "codes are revealed of an order only"
-        appended = ports.book.append(stamp, Change(loaded, facts))
-        return Revealed(batch_id, _batch(ports, issued, stamp), appended.position)
+        appended = services.book.append(context, Change(loaded, facts))
+        return Revealed(batch_id, _batch(services, issued, context), appended.position)
 
-    return deciding(attempt)
+    return retry_on_conflict(attempt)
 
 
 def reveal_code(
-    ports: Ports, stamp: Stamp, key_id: str, reason: str, *, reseller: str | None = None
+    services: Services,
+    context: RequestContext,
+    key_id: str,
+    reason: str,
+    *,
+    reseller: str | None = None,
 ) -> Revealed:
     """Derive a key's code again, and of those that were issued in its place; put that on record.
 
@@ -72,56 +82,56 @@ def reveal_code(
         KeyNotFound, CodesNotDerivable: in this order; the latter also of an imported key in whose
             place none was issued.
     """
-    validation.refuse_if(validation.reason(ports, reason, reseller))
+    validation.refuse_if(validation.reason(services, reason, reseller))
 
     def attempt() -> Revealed:
-        known = ports.book.load(KEY, key.stream_id(key_id))
+        known = services.book.load(KEY, key.stream_id(key_id))
         state = known.state
         issued = key.derivable(state, reseller).issued
-        loaded = ports.book.load(BATCH, batch.stream_id(issued.batch))
-        sealed = seal_reason(ports, _newest(ports, known), reason, stamp)
+        loaded = services.book.load(BATCH, batch.stream_id(issued.batch))
+        sealed = seal_reason(services, _newest(services, known), reason, context)
         facts = batch.reveal_one(issued.key, sealed)
-        appended = ports.book.append(stamp, Change(loaded, facts))
-        keys = _with_successors(ports, _code_of(ports, issued), state, stamp)
+        appended = services.book.append(context, Change(loaded, facts))
+        keys = _with_successors(services, _code_of(services, issued), state, context)
         return Revealed(issued.batch, keys, appended.position)
 
-    return deciding(attempt)
+    return retry_on_conflict(attempt)
 
 
-def _newest(ports: Ports, one: Loaded[Key | None]) -> Loaded[Key | None]:
+def _newest(services: Services, one: Loaded[Key | None]) -> Loaded[Key | None]:
     """Return the key that has taken a key's place; who has redeemed any of them has this one."""
     while one.state is not None and one.state.replaced_by is not None:
-        one = ports.book.load(KEY, key.stream_id(one.state.replaced_by))
+        one = services.book.load(KEY, key.stream_id(one.state.replaced_by))
     return one
 
 
-def _batch(ports: Ports, issued: KeysIssued, stamp: Stamp) -> list[IssuedKey]:
+def _batch(services: Services, issued: KeysIssued, context: RequestContext) -> list[IssuedKey]:
     """Return each key of an order, and after it those that took its place."""
-    ordered = codes_of(ports, issued)
-    states = ports.book.load_many(KEY, [key.stream_id(one.id) for one in ordered])
+    ordered = codes_of(services, issued)
+    states = services.book.load_many(KEY, [key.stream_id(one.id) for one in ordered])
     return [
         shown
         for one in ordered
-        for shown in _with_successors(ports, one, states[key.stream_id(one.id)].state, stamp)
+        for shown in _with_successors(services, one, states[key.stream_id(one.id)].state, context)
     ]
 
 
 def _with_successors(
-    ports: Ports, one: IssuedKey, state: Key | None, stamp: Stamp
+    services: Services, one: IssuedKey, state: Key | None, context: RequestContext
 ) -> list[IssuedKey]:
     """Return a key, and after it those that took its place, the newest last."""
-    shown = [masked_unless_open(one, state, stamp)]
+    shown = [masked_unless_open(one, state, context)]
     while state is not None and state.replaced_by is not None:
-        state = ports.book.load(KEY, key.stream_id(state.replaced_by)).state
+        state = services.book.load(KEY, key.stream_id(state.replaced_by)).state
         if state is not None:
-            shown.append(masked_unless_open(_code_of(ports, state.issued), state, stamp))
+            shown.append(masked_unless_open(_code_of(services, state.issued), state, context))
     return shown
 
 
-def _code_of(ports: Ports, issued: KeyIssued) -> IssuedKey:
+def _code_of(services: Services, issued: KeyIssued) -> IssuedKey:
     """Derive the code of a key; one that was issued elsewhere stays masked."""
     if not issued.derived:
         return IssuedKey(issued.key, issued.masked, issued.masked)
     prefix = codes.prefix_of(issued.masked)
-    code = ports.codes.derive(prefix, issued.batch, issued.index, issued.generation)
+    code = services.codes.derive(prefix, issued.batch, issued.index, issued.generation)
     return IssuedKey(issued.key, code, issued.masked)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from commands import validation
-from commands.retry import deciding
-from commands.services import Ports
+from commands.retry import retry_on_conflict
+from commands.services import Services
 from ledger.book import Change
-from ledger.events import Sealed, Stamp
+from ledger.events import RequestContext, Sealed
 from ledger.loaded import Loaded
 from ledger.streams import key
 from ledger.streams.key import KEY, Key
@@ -20,7 +20,12 @@ class Revoked(NamedTuple):
 
 
 def revoke_key(
-    ports: Ports, stamp: Stamp, key_id: str, reason: str, *, reseller: str | None = None
+    services: Services,
+    context: RequestContext,
+    key_id: str,
+    reason: str,
+    *,
+    reseller: str | None = None,
 ) -> Revoked:
     """Revoke a key.
 
@@ -31,19 +36,19 @@ def revoke_key(
         InvalidRequest: no reason, or one that does not fit.
         KeyNotFound, KeyAlreadyRedeemed: in this order.
     """
-    validation.refuse_if(validation.reason(ports, reason, reseller))
+    validation.refuse_if(validation.reason(services, reason, reseller))
 
     def attempt() -> Revoked:
-        loaded = ports.book.load(KEY, key.stream_id(key_id))
-        facts = key.revoke(loaded.state, reseller, seal_reason(ports, loaded, reason, stamp))
-        appended = ports.book.append(stamp, Change(loaded, facts))
+        loaded = services.book.load(KEY, key.stream_id(key_id))
+        facts = key.revoke(loaded.state, reseller, seal_reason(services, loaded, reason, context))
+        appended = services.book.append(context, Change(loaded, facts))
         return Revoked(appended.loaded[0], appended.position)
 
-    return deciding(attempt)
+    return retry_on_conflict(attempt)
 
 
 def seal_reason(
-    ports: Ports, loaded: Loaded[Key | None], reason: str, stamp: Stamp
+    services: Services, loaded: Loaded[Key | None], reason: str, context: RequestContext
 ) -> Sealed | None:
     """Seal a reason under the account that has redeemed the key, so that it is erased with that
     account's other texts; under the key's reseller while nobody has. None without a key.
@@ -52,4 +57,4 @@ def seal_reason(
     if key is None:
         return None
     owner = f"account-{key.redeemed_by}" if key.redeemed_by else f"reseller-{key.issued.reseller}"
-    return ports.texts.seal(owner, reason, stamp.now)
+    return services.texts.seal(owner, reason, context.now)

@@ -18,7 +18,7 @@ def _nobody(_: str) -> Sequence[str]:
     return ()
 
 
-class Ports(NamedTuple):
+class Services(NamedTuple):
     """The ledger and what is kept outside it; made once per process.
 
     Attributes:

@@ -32,11 +32,11 @@ from commands.purchase import (
     priced,
     success_url,
 )
-from commands.retry import deciding
-from commands.services import Ports
+from commands.retry import retry_on_conflict
+from commands.services import Services
 from ledger import codes
 from ledger.book import Change
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.limits import SEATS_MAX
 from ledger.loaded import Loaded
 from ledger.refusals import UNKNOWN_ITEMS, FieldError, SubscriptionNotChangeable
@@ -49,8 +49,8 @@ from ledger.stripe.facts import StripeSeatsAsked
 
 
 def start_checkout(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     purchase: Purchase,
     idempotency_key: str | None = None,
     *,
@@ -76,42 +76,42 @@ def start_checkout(
         StripeRefused, StripeKeyRefused: nothing was changed.
         LedgerBusy: another change of the same subscription is under way.
     """
-    validation.refuse_if(_errors(ports, purchase))
-    stamp.require("buy")
-    validation.permit_product(ports.catalog, stamp, purchase.product)
-    wanted = _wanted(ports, purchase, idempotency_key)
-    account = ports.book.load(ACCOUNT, purchase.account)
+    validation.refuse_if(_errors(services, purchase))
+    context.require("buy")
+    validation.permit_product(services.catalog, context, purchase.product)
+    wanted = _wanted(services, purchase, idempotency_key)
+    account = services.book.load(ACCOUNT, purchase.account)
     mine = purchases.repeated(account.state.stripe.purchases, wanted)
     if mine is None or wanted.request is None:
         expect_version(account.version, expected_version)
-    if ports.stripe is None:
+    if services.stripe is None:
         raise StripeNotConfigured
-    product = ports.catalog.product(purchase.product)
+    product = services.catalog.product(purchase.product)
     assert product is not None
-    buying = Buying(ports, stamp, ports.stripe, purchase, product, wanted, expected_version)
-    return deciding(lambda: _attempt(buying))
+    buying = Buying(services, context, services.stripe, purchase, product, wanted, expected_version)
+    return retry_on_conflict(lambda: _attempt(buying))
 
 
-def _errors(ports: Ports, purchase: Purchase) -> list[FieldError]:
+def _errors(services: Services, purchase: Purchase) -> list[FieldError]:
     known = purchase.interval in INTERVALS
     return [
         *validation.account(purchase.account),
-        *validation.no_code(ports, "/account", purchase.account),
-        *validation.product_and_tier(ports.catalog, purchase.product, purchase.tier),
+        *validation.no_code(services, "/account", purchase.account),
+        *validation.product_and_tier(services.catalog, purchase.product, purchase.tier),
         *validation.within("/seats", purchase.seats, SEATS_MAX),
         *([] if known else [FieldError("/interval", f"must be one of {', '.join(INTERVALS)}")]),
     ]
 
 
-def _wanted(ports: Ports, purchase: Purchase, idempotency_key: str | None) -> Wanted:
+def _wanted(services: Services, purchase: Purchase, idempotency_key: str | None) -> Wanted:
     return Wanted(
         purchase.product,
         purchase.tier,
         purchase.seats,
         purchase.interval,
-        fingerprint=codes.digest(ports.request_key, msgspec.json.encode(purchase).decode()),
+        fingerprint=codes.digest(services.request_key, msgspec.json.encode(purchase).decode()),
         request=(
-            codes.digest(ports.request_key, "purchase", purchase.account, idempotency_key)
+            codes.digest(services.request_key, "purchase", purchase.account, idempotency_key)
             if idempotency_key
             else None
         ),
@@ -119,7 +119,7 @@ def _wanted(ports: Ports, purchase: Purchase, idempotency_key: str | None) -> Wa
 
 
 def _attempt(buying: Buying) -> Started:
-    ports, stamp, stripe, purchase, _, wanted, _ = buying
+    services, context, stripe, purchase, _, wanted, _ = buying
     looks: dict[str, Look] = {}
     sold_by: dict[str, list[str]] = {}
     others_known = False
@@ -127,7 +127,7 @@ def _attempt(buying: Buying) -> Started:
     looked_at: set[str] = set()  # since not all of their items are known
     while True:
         account, mine = _load(buying)
-        now = stamp.now
+        now = context.now
         again = _again(buying, account, mine)
         if again is not None:
             return again
@@ -143,12 +143,12 @@ def _attempt(buying: Buying) -> Started:
             began = begin_session(buying, account, over) if others_known else None
             if began is not None:
                 return began
-            look_for_others(ports, stamp, stripe, account)
+            look_for_others(services, context, stripe, account)
             others_known = True
             continue
         asked_for = purchases.of(side.purchases, id)
         if id not in looks or looks[id].before != asked_for:
-            looked = look(ports, stamp, stripe, purchase.account, id)
+            looked = look(services, context, stripe, purchase.account, id)
             looks = {**looks, id: looked} if looked else looks
             continue
         begun = next((one for one in asked_for if one.under_way), None)
@@ -160,7 +160,7 @@ def _attempt(buying: Buying) -> Started:
         assert place is not None
         hold_to_version(buying, account)
         facts = purchases.ask(place, wanted, _price_to_add(buying, place), now)
-        asked = ports.book.append(stamp, Change(account, facts)).loaded[0]
+        asked = services.book.append(context, Change(account, facts)).loaded[0]
         return _change(buying, asked.state.stripe.purchases[asked.version])
 
 
@@ -244,7 +244,7 @@ def _look_at_unlisted(buying: Buying, side: StripeSide, looked_at: set[str], now
         raise SubscriptionNotChangeable(id, UNKNOWN_ITEMS)
     looked_at.add(id)
     with contextlib.suppress(StripeRefused, StripeKeyRefused):
-        look(buying.ports, buying.stamp, buying.stripe, buying.purchase.account, id)
+        look(buying.services, buying.context, buying.stripe, buying.purchase.account, id)
     return True
 
 
@@ -268,12 +268,12 @@ def _refuse_beside_bought(
 
 def _load(buying: Buying) -> tuple[Loaded[Account], StripePurchase | None]:
     """Return the account, and what the same request began before; not on what left it since."""
-    ports, stamp, stripe, purchase, _, wanted, _ = buying
-    account = ports.book.load(ACCOUNT, purchase.account)
+    services, context, stripe, purchase, _, wanted, _ = buying
+    account = services.book.load(ACCOUNT, purchase.account)
     side = account.state.stripe
     mine = purchases.repeated(side.purchases, wanted)
     if mine and mine.under_way and mine.stripe_subscription not in side.subscriptions:
-        settle_moved(ports, stamp, stripe, purchase.account, mine)
+        settle_moved(services, context, stripe, purchase.account, mine)
         return _load(buying)
     return account, mine
 
@@ -294,18 +294,18 @@ def _price_to_add(buying: Buying, place: Place) -> Priced | None:
 
 def _settle(buying: Buying, asked: StripePurchase, look: Look, *, mine: bool) -> Started | None:
     """Find out what became of a change; None when something else is to be tried."""
-    ports, stamp, _, purchase, *_ = buying
-    outcome = settle(ports, stamp, purchase.account, asked, look.found, mine=mine)
+    services, context, _, purchase, *_ = buying
+    outcome = settle(services, context, purchase.account, asked, look.found, mine=mine)
     if outcome is None:
         return _change(buying, asked)
     if outcome == "done" and mine:
-        return _answer(purchase, asked, ports.book.head(), replayed=True)
+        return _answer(purchase, asked, services.book.head(), replayed=True)
     return None
 
 
 def _change(buying: Buying, asked: StripePurchase) -> Started:
-    ports, stamp, stripe, purchase, *_ = buying
-    position = carry_out(ports, stamp, stripe, purchase.account, asked)
+    services, context, stripe, purchase, *_ = buying
+    position = carry_out(services, context, stripe, purchase.account, asked)
     return _answer(purchase, asked, position)
 
 

@@ -1,9 +1,9 @@
 """Whose a report of Stripe's is, and what has to be recorded so that it stays so.
 
-    draft = Draft(ports)
+    draft = Draft(services)
     settled = settle(draft, report, names)       # an account, or None while nobody knows
     draft.add(draft.load(ACCOUNT, settled.account), report)
-    draft.append(stamp)                          # everything in one commit, or VersionConflict
+    draft.append(context)                        # everything in one commit, or VersionConflict
 
 Source: docs/stripe.md, "Whose it is".
 """
@@ -16,9 +16,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from commands.services import Ports
+from commands.services import Services
 from ledger.book import Appended, Change, Dated
-from ledger.events import Fact, Sealed, Stamp, Stream
+from ledger.events import Fact, RequestContext, Sealed, Stream
 from ledger.loaded import Loaded
 from ledger.streams import stripe_customer, stripe_object
 from ledger.streams.account.decisions import ACCOUNT
@@ -84,8 +84,8 @@ class _Owner(NamedTuple):
 class Draft:
     """Facts on their way to several streams, in one commit; each stream is loaded once."""
 
-    def __init__(self, ports: Ports) -> None:
-        self.ports = ports
+    def __init__(self, services: Services) -> None:
+        self.services = services
         self._loaded: dict[str, Loaded[Any]] = {}
         self._facts: dict[str, list[Fact | Dated]] = {}
         self.owners: dict[str, str] = {}
@@ -97,7 +97,7 @@ class Draft:
     def load(self, stream: Stream[StateT], id: str) -> Loaded[StateT]:
         name = stream.name(id)
         if name not in self._loaded:
-            self._loaded[name] = self.ports.book.load(stream, id)
+            self._loaded[name] = self.services.book.load(stream, id)
         return self._loaded[name]
 
     def account(self, id: str) -> Loaded[Account]:
@@ -168,7 +168,7 @@ class Draft:
             and fact.stripe_subscription == id
         ]
 
-    def append(self, stamp: Stamp, causation: str | None = None) -> Appended:
+    def append(self, context: RequestContext, causation: str | None = None) -> Appended:
         """Record everything, if nothing that was read for it has changed meanwhile.
 
         So an account gets nothing of an object that has just left it, whether or not the move, or
@@ -185,10 +185,10 @@ class Draft:
             for number, (name, facts) in enumerate(self._facts.items())
         ]
         if not any(change.facts for change in changes):
-            return Appended(self.ports.book.head(), ())
+            return Appended(self.services.book.head(), ())
         only_read = (one for name, one in self._loaded.items() if name not in self._facts)
-        return self.ports.book.append(
-            stamp, *changes, *(Change(one, (), required=True) for one in only_read)
+        return self.services.book.append(
+            context, *changes, *(Change(one, (), required=True) for one in only_read)
         )
 
 
@@ -336,7 +336,7 @@ def _own_payments(draft: Draft, invoice: str, account: str) -> None:
 
 def _holder(draft: Draft, invoice: str) -> str | None:
     """Return the account that has an invoice on record, by a table, and by its own stream."""
-    for account in draft.ports.stripe_holders(invoice):
+    for account in draft.services.stripe_holders(invoice):
         if invoice in draft.account(account).state.stripe.invoices:
             return account
     return None
@@ -387,7 +387,7 @@ def _on_record(draft: Draft, id: str, customer: str | None) -> str | None:
     """Return whose an object is by what was recorded before objects had streams of their own."""
     if draft.object(id).version:
         return None
-    holders = draft.ports.stripe_holders(id)
+    holders = draft.services.stripe_holders(id)
     for account in holders:
         if _holds(draft.account(account).state, id):
             # Also where its customer says whose it is: under another customer it was another's.
@@ -446,7 +446,7 @@ def reunite(draft: Draft, id: str) -> tuple[str | None, list[str]]:
         if account is not None and others:
             _own(draft, id, account, Evidence("record", None))
         return account, others
-    strays = give_up_elsewhere(draft, id, account, draft.ports.stripe_holders(id))
+    strays = give_up_elsewhere(draft, id, account, draft.services.stripe_holders(id))
     for reports in strays.values():
         for report in reports:
             to = account or settle(draft, report, Names()).account

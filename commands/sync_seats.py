@@ -22,11 +22,11 @@ from commands.gateways.stripe import (
     StripeRefused,
 )
 from commands.record_stripe_event import add_retrieved, record_retrieved
-from commands.retry import deciding
-from commands.services import Ports
+from commands.retry import retry_on_conflict
+from commands.services import Services
 from commands.stripe_ownership import Draft
 from ledger.book import Change
-from ledger.events import Fact, Stamp
+from ledger.events import Fact, RequestContext
 from ledger.loaded import Loaded
 from ledger.store.contract import VersionConflict
 from ledger.streams.account import seat_sync
@@ -50,7 +50,7 @@ from ledger.stripe.subscriptions import differing
 ROUNDS_MAX: Final = 8
 KEY_CHANCE_BYTES: Final = 4
 
-Now = Callable[[], Stamp]  # asked before each step, since a call to Stripe takes its time
+Now = Callable[[], RequestContext]  # asked before each step, since a call to Stripe takes its time
 
 
 class Step(NamedTuple):
@@ -90,7 +90,7 @@ class Synced(NamedTuple):
     steps: list[Step]
 
 
-def sync_seats(ports: Ports, now: Now, account: str, quiet: timedelta | None) -> list[Synced]:
+def sync_seats(services: Services, now: Now, account: str, quiet: timedelta | None) -> list[Synced]:
     """Bring what Stripe bills an account into step with its holders.
 
     Args:
@@ -105,32 +105,34 @@ def sync_seats(ports: Ports, now: Now, account: str, quiet: timedelta | None) ->
         StripeUnavailable, StripeKeyRefused: Stripe did not answer; the next call carries on.
     """
     validation.refuse_if(validation.account(account))
-    if ports.stripe is None:
+    if services.stripe is None:
         raise StripeNotConfigured
     found = []
-    for product in _billed(ports, now, account):
-        synced = _sync(_Work(ports, ports.stripe, now, account, product, quiet))
+    for product in _billed(services, now, account):
+        synced = _sync(_Work(services, services.stripe, now, account, product, quiet))
         found += [synced] if synced else []
     return found
 
 
-def seats_to_sync(ports: Ports, now: Now, account: str, quiet: timedelta | None) -> list[Synced]:
+def seats_to_sync(
+    services: Services, now: Now, account: str, quiet: timedelta | None
+) -> list[Synced]:
     """Answer what there is to do for an account by what the ledger knows; nothing is done."""
     validation.refuse_if(validation.account(account))
-    loaded = ports.book.load(ACCOUNT, account)
+    loaded = services.book.load(ACCOUNT, account)
     at = now().now
     found = []
-    for one in seat_sync.standings(loaded.state, ports.catalog, at):
+    for one in seat_sync.standings(loaded.state, services.catalog, at):
         said = seat_sync.verdict(one, loaded.state.seat_syncs, at, quiet)
         steps = [Step(said.step, said.wanted)] if said.outcome == "due" and said.step else []
         found.append(_told(account, one, said, steps))
     return found
 
 
-def _billed(ports: Ports, now: Now, account: str) -> list[str]:
-    loaded = ports.book.load(ACCOUNT, account)
+def _billed(services: Services, now: Now, account: str) -> list[str]:
+    loaded = services.book.load(ACCOUNT, account)
     at = now().now
-    standing = [one.product for one in seat_sync.standings(loaded.state, ports.catalog, at)]
+    standing = [one.product for one in seat_sync.standings(loaded.state, services.catalog, at)]
     # What was begun is brought to its end even when its subscription has ended since.
     return list(dict.fromkeys([*standing, *sorted(loaded.state.seat_syncs.unanswered)]))
 
@@ -154,7 +156,7 @@ def _told(account: str, standing: Standing, said: Verdict, steps: list[Step]) ->
 
 
 class _Work(NamedTuple):
-    ports: Ports
+    services: Services
     stripe: StripeGateway
     now: Now
     account: str
@@ -171,9 +173,9 @@ class _Stands(NamedTuple):
 
 
 def _load(work: _Work) -> _Stands:
-    loaded = work.ports.book.load(ACCOUNT, work.account)
+    loaded = work.services.book.load(ACCOUNT, work.account)
     at = work.now().now
-    product = work.ports.catalog.product(work.product)
+    product = work.services.catalog.product(work.product)
     standing = seat_sync.standing(loaded.state, product, at) if product else None
     return _Stands(loaded, at, standing)
 
@@ -234,7 +236,7 @@ def _look(work: _Work, subscription: str) -> Literal["agrees", "differs", "missi
         found = work.stripe.subscription(subscription)
     except StripeRefused as refused:
         return "missing" if refused.is_missing else "not_told"
-    record_retrieved(work.ports, work.now(), found)
+    record_retrieved(work.services, work.now(), found)
     # It may have been changed since we asked; then what we were told is no ground to write on.
     return "agrees" if _agrees(work, subscription, found) else "differs"
 
@@ -256,10 +258,10 @@ def _start(
         price = _price_to_add(work, standing)
         if price is None:
             return "no_price"
-    chance = work.ports.random_bytes(KEY_CHANCE_BYTES).hex()
+    chance = work.services.random_bytes(KEY_CHANCE_BYTES).hex()
     started = seat_sync.start(standing, said, price, stands.loaded.version + 1, chance)
     try:
-        work.ports.book.append(work.now(), Change(stands.loaded, [started]))
+        work.services.book.append(work.now(), Change(stands.loaded, [started]))
     except VersionConflict:
         return None
     return started
@@ -302,7 +304,7 @@ def _carry_on(work: _Work, unanswered: Unanswered) -> Step | Verdict | None:
         if refused.is_missing:
             return _failed(work, started, refused.code)
         return Verdict("left_alone", why="not_told")
-    record_retrieved(work.ports, work.now(), found)
+    record_retrieved(work.services, work.now(), found)
     report = _report(work, found)
     if report is not None and _quantity(report, started) == started.wanted:
         return _synced(work, started, found, "found")
@@ -363,7 +365,7 @@ def _answer(
     """
 
     def attempt() -> None:
-        draft = Draft(work.ports)
+        draft = Draft(work.services)
         loaded = draft.account(work.account)
         unanswered = loaded.state.seat_syncs.unanswered.get(started.product)
         if unanswered and unanswered.started.idempotency_key == started.idempotency_key:
@@ -373,7 +375,7 @@ def _answer(
                 add_retrieved(draft, now, found)
             draft.append(now)
 
-    deciding(attempt)
+    retry_on_conflict(attempt)
 
 
 # What Stripe answered
@@ -382,7 +384,7 @@ def _answer(
 def _report(work: _Work, found: Retrieved) -> StripeSubscriptionReported | None:
     """Return the subscription as a report."""
     origin = Origin(RETRIEVED, found.at, retrieved_at=work.now().now)
-    report = read_subscription(found.object, origin, work.ports.catalog).report
+    report = read_subscription(found.object, origin, work.services.catalog).report
     return report if isinstance(report, StripeSubscriptionReported) else None
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from commands import validation
-from commands.retry import deciding
-from commands.services import Ports
+from commands.retry import retry_on_conflict
+from commands.services import Services
 from ledger.book import Change
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.loaded import Loaded
 from ledger.streams.account import decisions as account_stream
 from ledger.streams.account.decisions import ACCOUNT
@@ -21,8 +21,8 @@ class Terminated(NamedTuple):
 
 
 def terminate_subscription(
-    ports: Ports,
-    stamp: Stamp,
+    services: Services,
+    context: RequestContext,
     account: str,
     subscription: str,
     reason: str,
@@ -38,15 +38,15 @@ def terminate_subscription(
         InvalidRequest: no reason, or fields that do not fit.
         VersionMismatch, SubscriptionNotFound, SubscriptionEnded: in this order.
     """
-    validation.refuse_if([*validation.account(account), *validation.reason(ports, reason)])
+    validation.refuse_if([*validation.account(account), *validation.reason(services, reason)])
 
     def attempt() -> Terminated:
-        loaded = ports.book.load(ACCOUNT, account)
+        loaded = services.book.load(ACCOUNT, account)
         account_stream.expect_version(loaded.version, expected_version)
-        sealed = ports.texts.seal(f"account-{account}", reason, stamp.now)
-        now = stamp.now
+        sealed = services.texts.seal(f"account-{account}", reason, context.now)
+        now = context.now
         facts = account_stream.terminate(loaded.state, subscription, sealed, now)
-        appended = ports.book.append(stamp, Change(loaded, facts))
+        appended = services.book.append(context, Change(loaded, facts))
         return Terminated(appended.loaded[0], appended.position)
 
-    return deciding(attempt)
+    return retry_on_conflict(attempt)

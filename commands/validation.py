@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from commands.services import Ports
+from commands.services import Services
 from ledger import codes
 from ledger.catalog import Catalog, Product
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.limits import (
     ACCOUNT_ID,
     HOLDER_ID,
@@ -54,26 +54,26 @@ def session(value: str) -> list[FieldError]:
     return _matches("/session", value, SESSION_ID)
 
 
-def no_code(ports: Ports, pointer: str, value: str) -> list[FieldError]:
+def no_code(services: Services, pointer: str, value: str) -> list[FieldError]:
     """Hold an id that would be recorded to having no whole code in it, however it is spelled.
 
     The ledger shows ids to everybody who may see the account. What is recorded under such an id
     already can be read, given back and erased.
     """
-    return [FieldError(pointer, IS_CODE)] if id_holds_code(ports, value) else []
+    return [FieldError(pointer, IS_CODE)] if id_holds_code(services, value) else []
 
 
-def id_holds_code(ports: Ports, value: str) -> bool:
+def id_holds_code(services: Services, value: str) -> bool:
     """Tell whether an id, or a part of an address, has a whole code in it, however it is spelled.
 
     With dashes its shape is enough; ids may look like any other spelling, and then what tells is
     whether the ledger has such a key. Whoever must not learn that must not be told the answer.
     """
-    found = codes.whole_codes(ports.catalog.prefixes).search(value)
-    return found is not None or _has_key(ports, value)
+    found = codes.whole_codes(services.catalog.prefixes).search(value)
+    return found is not None or _has_key(services, value)
 
 
-def text_holds_code(ports: Ports, value: str, reseller: str | None = None) -> bool:
+def text_holds_code(services: Services, value: str, reseller: str | None = None) -> bool:
     """Tell whether a text has a whole code in it: by its shape, or, where that is like words,
     because the ledger has such a key.
 
@@ -81,18 +81,18 @@ def text_holds_code(ports: Ports, value: str, reseller: str | None = None) -> bo
         reseller: who asks; only its own keys count, so that it does not learn which others there
             are. None for the vendor.
     """
-    return codes.holds_code(value, ports.catalog.prefixes) or _has_key(ports, value, reseller)
+    return codes.holds_code(value, services.catalog.prefixes) or _has_key(services, value, reseller)
 
 
-def without_codes(ports: Ports, value: str) -> str:
+def without_codes(services: Services, value: str) -> str:
     """Return a text that its writer cannot change, with the codes in it masked.
 
     Which those are is told as for `text_holds_code`, so what is returned is a text without codes.
     """
-    return codes.mask_possible(value, ports.catalog.prefixes, partial(_known, ports))
+    return codes.mask_possible(value, services.catalog.prefixes, partial(_known, services))
 
 
-def any_known(ports: Ports, possible: Iterable[str], reseller: str | None = None) -> bool:
+def any_known(services: Services, possible: Iterable[str], reseller: str | None = None) -> bool:
     """Tell whether the ledger has a key of any of these codes, with one look-up for all of them.
 
     Of more than `POSSIBLE_CODES_MAX` it is not asked: somebody made them up, and they are refused.
@@ -105,19 +105,21 @@ def any_known(ports: Ports, possible: Iterable[str], reseller: str | None = None
         distinct.add(code)
         if len(distinct) > POSSIBLE_CODES_MAX:
             return True
-    return bool(_known(ports, distinct, reseller))
+    return bool(_known(services, distinct, reseller))
 
 
-def _has_key(ports: Ports, value: str, reseller: str | None = None) -> bool:
-    return any_known(ports, codes.possible_codes(value, ports.catalog.prefixes), reseller)
+def _has_key(services: Services, value: str, reseller: str | None = None) -> bool:
+    return any_known(services, codes.possible_codes(value, services.catalog.prefixes), reseller)
 
 
-def _known(ports: Ports, possible: Collection[str], reseller: str | None = None) -> Collection[str]:
+def _known(
+    services: Services, possible: Collection[str], reseller: str | None = None
+) -> Collection[str]:
     """Return those codes that the ledger has a key of; of very many, all."""
     if not possible or len(possible) > POSSIBLE_CODES_MAX:
         return possible
-    streams = {code: key.stream_id(ports.codes.key_id(code)) for code in possible}
-    found = ports.book.load_many(KEY, sorted(streams.values()))
+    streams = {code: key.stream_id(services.codes.key_id(code)) for code in possible}
+    found = services.book.load_many(KEY, sorted(streams.values()))
     counts = {
         stream
         for stream, loaded in found.items()
@@ -133,7 +135,7 @@ def within(pointer: str, value: int, largest: int) -> list[FieldError]:
 
 
 def text(
-    ports: Ports,
+    services: Services,
     pointer: str,
     value: str | None,
     length_max: int = TEXT_LENGTH_MAX,
@@ -156,17 +158,19 @@ def text(
     character = unreadable(value)
     if character:
         return [FieldError(pointer, f"must not have the character {character}")]
-    if text_holds_code(ports, value, reseller):
+    if text_holds_code(services, value, reseller):
         return [FieldError(pointer, HOLDS_CODE)]
     return []
 
 
-def reason(ports: Ports, value: str, reseller: str | None = None) -> list[FieldError]:
+def reason(services: Services, value: str, reseller: str | None = None) -> list[FieldError]:
     """Why something is done: every reason is a text, and none may be left out."""
-    return text(ports, "/reason", value, reseller=reseller)
+    return text(services, "/reason", value, reseller=reseller)
 
 
-def name(ports: Ports, pointer: str, value: str, reseller: str | None = None) -> list[FieldError]:
+def name(
+    services: Services, pointer: str, value: str, reseller: str | None = None
+) -> list[FieldError]:
     """A name such as a reseller's: a short text with no spaces around it.
 
     Names end up in tables that people open in a spreadsheet, which would run one that begins like
@@ -176,7 +180,7 @@ def name(ports: Ports, pointer: str, value: str, reseller: str | None = None) ->
         return [FieldError(pointer, "must not begin or end with a space")]
     if value.startswith(FORMULA_STARTS):
         return [FieldError(pointer, f"must not begin with {value[0]}")]
-    return text(ports, pointer, value, NAME_LENGTH_MAX, reseller=reseller)
+    return text(services, pointer, value, NAME_LENGTH_MAX, reseller=reseller)
 
 
 def utc(pointer: str, at: datetime | None) -> datetime | None:
@@ -222,7 +226,7 @@ def _matches(pointer: str, value: str, pattern: str) -> list[FieldError]:
     return [FieldError(pointer, f"must match {pattern}")]
 
 
-def permit_product(catalog: Catalog, stamp: Stamp, product: str) -> None:
+def permit_product(catalog: Catalog, context: RequestContext, product: str) -> None:
     """Go on only if who asks may use a product: one that is billed by its users needs more.
 
     Raises:
@@ -230,4 +234,4 @@ def permit_product(catalog: Catalog, stamp: Stamp, product: str) -> None:
     """
     found = catalog.product(product)
     if found is not None and found.billed:
-        stamp.require("manage_users")
+        context.require("manage_users")

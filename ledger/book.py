@@ -2,7 +2,7 @@
 
     account = book.load(ACCOUNT, "acme")                    # its state now, whoever wrote last
     facts = occupy(account.state, …)                        # a pure decision
-    appended = book.append(stamp, Change(account, facts))   # recorded once, or VersionConflict
+    appended = book.append(context, Change(account, facts))   # recorded once, or VersionConflict
 
 A load reads only what is newer than the state it remembers, so it is right across processes with no
 invalidation. An append states, for each stream, the version that the decision was made on; when
@@ -31,8 +31,17 @@ from eventsourcing.persistence import (
 
 from ledger import codec
 from ledger.cache import StateCache
-from ledger.events import AnyEvent, AnyOccurrence, Envelope, Event, Fact, Packing, Stamp, Stream
-from ledger.loaded import Loaded, unwritten
+from ledger.events import (
+    AnyEvent,
+    AnyOccurrence,
+    Envelope,
+    Event,
+    Fact,
+    Packing,
+    RequestContext,
+    Stream,
+)
+from ledger.loaded import Loaded, empty_stream
 from ledger.min_position import hold_to_min_position
 from ledger.store import Recorder, open_environment
 from ledger.store.contract import (
@@ -209,7 +218,7 @@ class Book(Application[str]):
         for row in rows:
             events[row.stream].append(codec.decode(row))
         return {
-            id: unwritten(stream, id, generation=generation).after(events[stream.name(id)], head)
+            id: empty_stream(stream, id, generation=generation).after(events[stream.name(id)], head)
             for id in ids
         }
 
@@ -281,18 +290,18 @@ class Book(Application[str]):
 
     # Writing
 
-    def append(self, stamp: Stamp, *changes: Change) -> Appended:
+    def append(self, context: RequestContext, *changes: Change) -> Appended:
         """Record facts in one or several streams: all of them, or none.
 
         Raises:
             VersionConflict: a stream has moved since it was loaded; load it and decide again.
             LedgerUnavailable: the database cannot be reached; nothing is half done, and a command
                 that is repeated finds out whether it had been recorded.
-            MixedClocks: the ledger's events are on another clock than the stamp.
+            MixedClocks: the ledger's events are on another clock than the request.
         """
-        if self._first_is_marked() not in (None, stamp.test_clock):
+        if self._first_is_marked() not in (None, context.test_clock):
             raise MixedClocks("the ledger is on another clock: see KEYFOLD_TEST_CLOCK")
-        appending = [list(_events(stamp, change)) for change in changes]
+        appending = [list(_events(context, change)) for change in changes]
         events = list(itertools.chain.from_iterable(appending))
         if not events:
             head = max(change.loaded.head for change in changes)
@@ -302,7 +311,7 @@ class Book(Application[str]):
             for event in events
         ]
         try:
-            positions = self._insert(stored, stamp, changes)
+            positions = self._insert(stored, context, changes)
         except VersionConflict as conflict:
             for change in changes:
                 self._cache.invalidate(change.loaded)
@@ -311,7 +320,7 @@ class Book(Application[str]):
             raise
         self._clock_is_wrong = False
         self.store.lineage.saw(positions[-1], stored[-1].state)
-        self._tell_if_ahead(max(event.recorded_at for event in events), stamp)
+        self._tell_if_ahead(max(event.recorded_at for event in events), context)
         for event, position in zip(events, positions, strict=True):
             event.position = position
         loaded = tuple(
@@ -332,7 +341,7 @@ class Book(Application[str]):
             )
 
     def _insert(
-        self, stored: Sequence[StoredEvent], stamp: Stamp, changes: Sequence[Change]
+        self, stored: Sequence[StoredEvent], context: RequestContext, changes: Sequence[Change]
     ) -> Sequence[int]:
         # An append may be repeated without harm, since the streams' versions let it in only once.
         # What a lost connection leaves open is settled by the next try: either it goes in now, or
@@ -342,7 +351,7 @@ class Book(Application[str]):
         # What nothing has happened to is no memory of anything.
         read = (change.loaded.generation for change in changes if change.loaded.version)
         options = {
-            "clock": stamp.clock,
+            "clock": context.clock,
             "generation": min(read, default=None),
             "required": [
                 Required(change.loaded.name, change.loaded.version)
@@ -447,15 +456,15 @@ class Book(Application[str]):
             f" and this machine says that it is {now:%Y-%m-%dT%H:%M:%SZ}"
         )
 
-    def _tell_if_ahead(self, recorded_at: datetime, stamp: Stamp) -> None:
+    def _tell_if_ahead(self, recorded_at: datetime, context: RequestContext) -> None:
         """Log once that a stream is ahead of the clock."""
-        is_ahead = (recorded_at - stamp.now).total_seconds() > CLOCKS_APART_S
-        if is_ahead and not (self._told_ahead or stamp.test_clock):
+        is_ahead = (recorded_at - context.now).total_seconds() > CLOCKS_APART_S
+        if is_ahead and not (self._told_ahead or context.test_clock):
             self._told_ahead = True
             _log.warning(
                 "the ledger is ahead of the clock: a stream has an event of %s, and it is %s",
                 recorded_at.isoformat(),
-                stamp.now.isoformat(),
+                context.now.isoformat(),
             )
 
     def _first_is_marked(self) -> bool | None:
@@ -465,23 +474,23 @@ class Book(Application[str]):
         return self._marked
 
 
-def _events(stamp: Stamp, change: Change) -> Iterator[AnyEvent]:
+def _events(context: RequestContext, change: Change) -> Iterator[AnyEvent]:
     # A stream's `recorded_at` never goes back, even after a clock that was wrong. What became true
     # did so by the clock that it was decided on; but of clocks that are right to the minute none
     # puts what follows before what it follows.
-    recorded_at = max(stamp.now, change.loaded.recorded_at or stamp.now)
-    is_right = (recorded_at - stamp.now).total_seconds() <= CLOCKS_APART_S
-    now = recorded_at if is_right else stamp.now
+    recorded_at = max(context.now, change.loaded.recorded_at or context.now)
+    is_right = (recorded_at - context.now).total_seconds() <= CLOCKS_APART_S
+    now = recorded_at if is_right else context.now
     for version, given in enumerate(change.facts, start=change.loaded.version + 1):
         dated = given if isinstance(given, Dated) else Dated(given, now)
         yield Event(
             fact=dated.fact,
             recorded_at=recorded_at,
             occurred_at=min(dated.occurred_at, now),
-            actor=stamp.actor,
-            request_id=stamp.request_id,
+            actor=context.actor,
+            request_id=context.request_id,
             causation=dated.causation or change.causation,
-            test_clock=stamp.test_clock,
+            test_clock=context.test_clock,
             stream=change.loaded.name,
             version=version,
             name=codec.name_of(dated.fact),

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from ledger.events import Stream
-from ledger.loaded import Loaded, unwritten
+from ledger.loaded import Loaded, empty_stream
 from ledger.store.lineage import Lineage
 
 StateT = TypeVar("StateT")
@@ -34,10 +34,10 @@ class StateCache:
             self._states.move_to_end(name)
             found = self._states[name]
         except KeyError:
-            return unwritten(stream, id, generation=generation)
+            return empty_stream(stream, id, generation=generation)
         if found.generation == generation:
             return found
-        return unwritten(stream, id, generation=generation)
+        return empty_stream(stream, id, generation=generation)
 
     def keep(self, loaded: Loaded[StateT], *, is_new: bool = False) -> Loaded[StateT]:
         """Keep a state, and return it. The least used ones are dropped.

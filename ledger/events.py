@@ -129,7 +129,7 @@ class Stream(Generic[StateT]):
         return f"{self.kind}-{id}"
 
 
-class Stamp(NamedTuple):
+class RequestContext(NamedTuple):
     """Who asks, in which request, and when: read once per request, passed down as an argument.
 
     Attributes:

@@ -58,7 +58,7 @@ class Loaded(NamedTuple, Generic[StateT]):
         return self if head <= self.head else self._replace(head=head)
 
 
-def unwritten(
+def empty_stream(
     stream: Stream[StateT], id: str, head: int = 0, generation: int = 0
 ) -> Loaded[StateT]:
     """Return a stream that nothing has happened to; an append to it fails if something has."""

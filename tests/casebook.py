@@ -20,15 +20,15 @@ from commands.record_stripe_event import record_event
 from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
 from commands.revoke_key import revoke_key
-from commands.services import Ports
+from commands.services import Services
 from commands.terminate_subscription import terminate_subscription
 from ledger.book import Book
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.refusals import Refusal
 from ledger.store import schema
 from ledger.stripe.objects import read_event
 from tests.stripe.payloads import event, invoice, item, seconds, subscription
-from tests.worlds import ports
+from tests.worlds import services
 
 POS, INT = "cloud_pos", "integrations"
 NOW = "2026-06-01T12:00:00Z"
@@ -39,17 +39,17 @@ SETTINGS = {"KEYFOLD_SECRET": base64.b64encode(bytes(range(32))).decode()}
 class Teller:
     """Tells the history, account by account."""
 
-    def __init__(self, world: Ports) -> None:
+    def __init__(self, world: Services) -> None:
         self.world = world
         self.actor = "operator"
         self.codes: dict[str, str] = {}
         self.told = 0
         self.events = 0
 
-    def at(self, moment: str) -> Stamp:
+    def at(self, moment: str) -> RequestContext:
         self.told += 1
         now = datetime.fromisoformat(f"{moment}+00:00")
-        return Stamp(now, self.actor, f"req_case_{self.told:04}", test_clock=True)
+        return RequestContext(now, self.actor, f"req_case_{self.told:04}", test_clock=True)
 
     def order(self, name: str, moment: str, product: str = POS, **more: Any) -> str:
         tier = "growth" if product == INT else None
@@ -79,11 +79,11 @@ class Teller:
         self.events += 1
         at = datetime.fromisoformat(f"{made}+00:00")
         payload = event(type, object, at=at, id=f"evt_case_{self.events:02}")
-        stamp = self.at(came or made)._replace(actor="stripe")
-        record_event(self.world, stamp, read_event(payload), "webhook")
+        context = self.at(came or made)._replace(actor="stripe")
+        record_event(self.world, context, read_event(payload), "webhook")
 
 
-def tell(world: Ports) -> dict[str, str]:
+def tell(world: Services) -> dict[str, str]:
     """Tell everything into an empty ledger; answer the codes by name."""
     teller = Teller(world)
     portal = create_token(world, teller.at("2026-01-05T08:00:00"), "portal").token.id
@@ -114,8 +114,8 @@ def _elsewhere(teller: Teller, _support: str) -> None:
 
 def _revoked(teller: Teller, support: str) -> None:
     key = teller.order("book-stall", "2026-03-05T09:00:00")
-    stamp = teller.at("2026-03-06T09:00:00")._replace(actor=support)
-    revoke_key(teller.world, stamp, key, "Paid back to the reseller")
+    context = teller.at("2026-03-06T09:00:00")._replace(actor=support)
+    revoke_key(teller.world, context, key, "Paid back to the reseller")
     wanted = Try("book-stall", "stall", teller.codes["book-stall"])
     teller.refused(lambda: redeem_key(teller.world, teller.at("2026-03-07T09:00:00"), wanted))
 
@@ -177,8 +177,8 @@ def _twice(teller: Teller, _support: str) -> None:
 
 def _reissued(teller: Teller, support: str) -> None:
     key = teller.order("museum", "2026-04-01T09:00:00")
-    stamp = teller.at("2026-04-02T09:00:00")._replace(actor=support)
-    reissue_key(teller.world, stamp, key, "The card was lost in the post")
+    context = teller.at("2026-04-02T09:00:00")._replace(actor=support)
+    reissue_key(teller.world, context, key, "The card was lost in the post")
     wanted = Try("museum", "ticket-desk", teller.codes["museum"])
     teller.refused(lambda: redeem_key(teller.world, teller.at("2026-04-09T09:00:00"), wanted))
 
@@ -202,8 +202,8 @@ def _terminated(teller: Teller, support: str) -> None:
     teller.order("barge", "2026-04-20T09:00:00")
     bought = teller.redeem("barge", "barge", "2026-04-21T09:00:00")
     teller.sit("barge", "till-1", "2026-04-21T10:00:00")
-    stamp = teller.at("2026-05-25T09:00:00")._replace(actor=support)
-    terminate_subscription(teller.world, stamp, "barge", bought, "The barge is sold")
+    context = teller.at("2026-05-25T09:00:00")._replace(actor=support)
+    terminate_subscription(teller.world, context, "barge", bought, "The barge is sold")
 
 
 def fill(folder: Path) -> dict[str, str]:
@@ -212,4 +212,4 @@ def fill(folder: Path) -> dict[str, str]:
     schema.upgrade(url)
     (folder / "clock").write_text(NOW)
     with closing(Book(url, test_clock=True)) as book:
-        return tell(ports(book))
+        return tell(services(book))

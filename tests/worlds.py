@@ -22,11 +22,11 @@ import pytest
 from eventsourcing.persistence import StoredEvent
 
 from commands.issue_keys import IssuedKey, Order, issue_keys
-from commands.services import Ports, code_keys
+from commands.services import Services, code_keys
 from ledger import codec
 from ledger.book import Book
 from ledger.catalog import Catalog, builtin
-from ledger.events import AnyEvent, Event, Fact, Stamp, Stream
+from ledger.events import AnyEvent, Event, Fact, RequestContext, Stream
 from ledger.refusals import Refusal
 from ledger.sealing import Texts
 from ledger.secret import Secret
@@ -47,11 +47,13 @@ def chance(seed: int) -> Callable[[int], bytes]:
     return Random(seed).randbytes
 
 
-def ports(book: Book | None = None, *, catalog: Catalog | None = None, seed: int = 0) -> Ports:
+def services(
+    book: Book | None = None, *, catalog: Catalog | None = None, seed: int = 0
+) -> Services:
     """Answer what commands work with, on a ledger in memory unless given another."""
     book = book or Book("memory:")
     random_bytes = chance(seed)
-    return Ports(
+    return Services(
         book=book,
         catalog=catalog or builtin(),
         codes=code_keys(SECRET),
@@ -69,31 +71,31 @@ def another_book(book: Book) -> Book:
     return other
 
 
-def another_worker(world: Ports, *, seed: int = 1) -> Ports:
+def another_worker(world: Services, *, seed: int = 1) -> Services:
     """Answer the same ledger as another process sees it."""
-    return ports(another_book(world.book), catalog=world.catalog, seed=seed)
+    return services(another_book(world.book), catalog=world.catalog, seed=seed)
 
 
-def stamp(
+def context(
     at: datetime = NOON,
     *,
     actor: str = "operator",
     request_id: str = "req_1",
     test_clock: bool = False,
-) -> Stamp:
-    return Stamp(at, actor, request_id, test_clock)
+) -> RequestContext:
+    return RequestContext(at, actor, request_id, test_clock)
 
 
 POS_ORDER = Order("cloud_pos", None, seats=3, months=12, count=1, reseller="Northwind")
 INT_ORDER = Order("integrations", "growth", seats=2, months=12, count=1, reseller="Northwind")
 
 
-def issue(world: Ports, order: Order = POS_ORDER, at: datetime = NOON) -> IssuedKey:
+def issue(world: Services, order: Order = POS_ORDER, at: datetime = NOON) -> IssuedKey:
     """Issue the first key of an order."""
-    return issue_keys(world, stamp(at), order).keys[0]
+    return issue_keys(world, context(at), order).keys[0]
 
 
-def recorded(world: Ports, after: int = 0) -> list[AnyEvent]:
+def recorded(world: Services, after: int = 0) -> list[AnyEvent]:
     """Answer all events after a position."""
     return list(world.book.follow(after))
 

@@ -27,9 +27,9 @@ from web.api import (
 from web.api.openapi import document, make_api
 from web.api.operations import Id
 from web.app import errors, request_hooks
-from web.app.context import EXTENSION, Parts
+from web.app.context import EXTENSION, AppState
 from web.app.flask_app import LeanFlask
-from web.app.last_known import Lately
+from web.app.last_known import LastKnown
 from web.app.metrics import Metrics
 from web.app.redaction import Redactor
 from web.app.request_parsing import BODY_BYTES_MAX
@@ -76,24 +76,24 @@ def create_app(
     ):  # fmt: skip
         api.register_blueprint(module.blp)
     errors.register(app)
-    spec = document(api, wiring.ports.catalog, wiring.settings.public_url)
+    spec = document(api, wiring.services.catalog, wiring.settings.public_url)
     docs_page.register(app, spec, test_clock=wiring.settings.test_clock is not None)
     console.register(app)
     portal.register(app)
     return app
 
 
-def parts_of(wiring: Wiring, position_wait_s: float, attention_age_s: float) -> Parts:
+def parts_of(wiring: Wiring, position_wait_s: float, attention_age_s: float) -> AppState:
     """Return what an application has for its requests; nothing else of it depends on the wiring.
 
     Only the catalog, the public URL and whether there is a test clock are in its pages, too.
     """
-    return Parts(
+    return AppState(
         wiring,
-        Redactor(wiring.ports.catalog.prefixes, partial(validation.any_known, wiring.ports)),
+        Redactor(wiring.services.catalog.prefixes, partial(validation.any_known, wiring.services)),
         Metrics(),
         UploadTries(),
         position_wait_s,
-        head=Lately(wiring.ports.book.head),
-        attention=Lately(lambda: health.attention_now(wiring), attention_age_s),
+        head=LastKnown(wiring.services.book.head),
+        attention=LastKnown(lambda: health.attention_now(wiring), attention_age_s),
     )

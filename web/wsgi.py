@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 
 from web.api import stripe_webhook
-from web.app.context import EXTENSION, Parts
+from web.app.context import EXTENSION, AppState
 from web.app.logs import log_to_stderr
 from web.app.metrics import Metrics
 from web.create_app import create_app
@@ -36,7 +36,7 @@ class PerProcess:
     @property
     def metrics(self) -> Metrics:
         """What this process has counted."""
-        found: Parts = self.application.extensions[EXTENSION]
+        found: AppState = self.application.extensions[EXTENSION]
         return found.metrics
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

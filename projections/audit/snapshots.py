@@ -11,7 +11,7 @@ import msgspec
 
 from ledger import codec
 from ledger.book import Book
-from ledger.loaded import unwritten
+from ledger.loaded import empty_stream
 from ledger.store.snapshots import Snapshot
 
 SNAPSHOTS: Final = "snapshots"
@@ -60,7 +60,7 @@ def _wrong(
     stream = next(one for one in codec.STREAMS if one.kind == kind)
     _, occurred = book.occurrences(stream, id)
     until = takewhile(lambda one: one.version <= snapshot.version, occurred)
-    folded = unwritten(stream, id).after(until)
+    folded = empty_stream(stream, id).after(until)
     on_events(folded.version)
     if (folded.version, folded.head) != (snapshot.version, snapshot.position):
         return f"was made at version {snapshot.version} of {name}, which is not at that position"

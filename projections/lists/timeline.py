@@ -9,7 +9,7 @@ so that a page costs the same however long the ledger is. It holds ids, names of
 what happened is read from the ledger. A text that may mean several things, since an account and a
 holder may bear the same id, is looked up as all of them.
 
-Who reads sees what that reader may (`Sight`): free text or not, another reseller's keys never.
+Who reads sees what that reader may (`Visibility`): free text or not, another reseller's keys never.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _FOR_RESELLERS: Final = frozenset({"key", "masked", "batch"})
 _ACTORS: Final = frozenset({"token", "visit"})
 
 
-class Sight(NamedTuple):
+class Visibility(NamedTuple):
     """What a reader may see.
 
     Attributes:
@@ -119,7 +119,7 @@ def timeline(
     tables: Tables,
     catalog: Catalog,
     query: TimelineQuery,
-    sight: Sight,
+    visibility: Visibility,
     *,
     after: int | None = None,
     limit: int,
@@ -129,25 +129,27 @@ def timeline(
     Args:
         after: the `next` of the page before; None for the first.
     """
-    refs = _looked_up(query, sight)
+    refs = _looked_up(query, visibility)
     refs += _of_masked(book, tables, refs)
     refs = _without_requests(book, tables, refs)
     if not refs:
         return TimelinePage([], None, book.head())
-    select, params = _select(query, [str(ref) for ref in refs], sight, after, limit + 1)
+    select, params = _select(query, [str(ref) for ref in refs], visibility, after, limit + 1)
     caught: Caught = read(book, tables, TIMELINE, select, params)
     found = sorted({row[0] for row in caught.rows}, reverse=True)[: limit + 1]
     shown = found[:limit]
     following = shown[-1] if len(found) > limit else None
     events = _events(book, shown)
-    return TimelinePage(entries(book, catalog, events, sight), following, caught.position)
+    return TimelinePage(entries(book, catalog, events, visibility), following, caught.position)
 
 
-def entries(book: Book, catalog: Catalog, events: Sequence[AnyEvent], sight: Sight) -> list[Entry]:
+def entries(
+    book: Book, catalog: Catalog, events: Sequence[AnyEvent], visibility: Visibility
+) -> list[Entry]:
     """Tell events as a reader may see them, in the order given."""
-    seen = [_as_seen(event, sight) for event in events]
+    seen = [_as_seen(event, visibility) for event in events]
     actors = _actors(book, {event.actor for event in seen})
-    names = Names(catalog, _issued(book, seen), actors, _opened(sight, seen, actors))
+    names = Names(catalog, _issued(book, seen), actors, _opened(visibility, seen, actors))
     return [
         Entry(
             event,
@@ -163,14 +165,14 @@ def entries(book: Book, catalog: Catalog, events: Sequence[AnyEvent], sight: Sig
 # Asking
 
 
-def _looked_up(query: TimelineQuery, sight: Sight) -> list[Reference]:
+def _looked_up(query: TimelineQuery, visibility: Visibility) -> list[Reference]:
     """Answer the references whose rows are to be read; none when there can be no rows."""
     found = [Reference("account", query.account)] if query.account is not None else []
     if query.ref is not None:
         found = [_within(one, query.account) for one in meanings(query.ref)]
     elif query.account is None:
         return [_of_actor(query.actor) or EVERYTHING]
-    if sight.reseller is not None:
+    if visibility.reseller is not None:
         found = [one for one in found if one.kind in _FOR_RESELLERS]
     return found
 
@@ -229,12 +231,12 @@ def _within(one: Reference, account: str | None) -> Reference:
 
 
 def _select(
-    query: TimelineQuery, refs: Sequence[str], sight: Sight, after: int | None, limit: int
+    query: TimelineQuery, refs: Sequence[str], visibility: Visibility, after: int | None, limit: int
 ) -> tuple[str, Params]:
     params: dict[str, Value] = {
         "event": query.event and query.event.partition("@")[0],
         "actor": query.actor,
-        "reseller": sight.reseller,
+        "reseller": visibility.reseller,
         "starts": to_number(query.start),
         "ends": to_number(query.end),
         "as_of": to_number(query.as_of),
@@ -243,7 +245,7 @@ def _select(
         "after": after,
         "limit": limit,
     }
-    conditions = " AND ".join(["", *_conditions(query, sight, after)])
+    conditions = " AND ".join(["", *_conditions(query, visibility, after)])
     parts = []
     for number, ref in enumerate(refs):
         name = f"ref_{ascii_lowercase[number]}"
@@ -257,11 +259,11 @@ def _select(
     return " UNION ALL ".join(parts), params
 
 
-def _conditions(query: TimelineQuery, sight: Sight, after: int | None) -> Iterator[str]:
+def _conditions(query: TimelineQuery, visibility: Visibility, after: int | None) -> Iterator[str]:
     for wanted, condition in (
         (query.event, "timeline.event = :event"),
         (query.actor, "timeline.actor = :actor"),
-        (sight.reseller, "timeline.reseller = :reseller"),
+        (visibility.reseller, "timeline.reseller = :reseller"),
         (query.start, "timeline.recorded_at >= :starts"),
         (query.end, "timeline.recorded_at < :ends"),
         (query.as_of, "timeline.occurred_at <= :as_of"),
@@ -285,10 +287,10 @@ def _events(book: Book, positions: Sequence[int]) -> list[AnyEvent]:
 # Telling
 
 
-def _as_seen(event: AnyEvent, sight: Sight) -> AnyEvent:
+def _as_seen(event: AnyEvent, visibility: Visibility) -> AnyEvent:
     """Answer an event without what its reader must not learn."""
     fact = event.fact
-    if sight.found or not isinstance(fact, RedemptionRefused) or fact.found is None:
+    if visibility.found or not isinstance(fact, RedemptionRefused) or fact.found is None:
         return event
     hidden = msgspec.structs.replace(fact, found=NOT_SHOWN, key_version=None)
     return msgspec.structs.replace(event, fact=hidden)
@@ -322,19 +324,21 @@ def _actors(book: Book, ids: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _opened(sight: Sight, events: Iterable[AnyEvent], actors: Mapping[str, str]) -> Opened:
-    if sight.texts is None:
+def _opened(
+    visibility: Visibility, events: Iterable[AnyEvent], actors: Mapping[str, str]
+) -> Opened:
+    if visibility.texts is None:
         return None
     sealed: list[Sealed] = []
     hidden: dict[Sealed, str] = {}
     for event in events:
-        is_staffs = not sight.staffs_texts and not _is_portals(event.actor, actors)
+        is_staffs = not visibility.staffs_texts and not _is_portals(event.actor, actors)
         for name, one in _sealed(event):
             if is_staffs and name != "label":
                 hidden[one] = NOT_SHOWN
             else:
                 sealed.append(one)
-    opened = zip(sealed, sight.texts.open_all(sealed), strict=True)
+    opened = zip(sealed, visibility.texts.open_all(sealed), strict=True)
     return hidden | {one: text for one, text in opened if text is not None}
 
 

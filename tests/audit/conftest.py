@@ -9,14 +9,14 @@ from random import Random
 
 import pytest
 
-from commands.services import Ports
+from commands.services import Services
 from ledger.book import Book
 from ledger.store import schema
 from projections.lists.stores import Tables, open_tables
 from tests.audit.ledgers import exported, happens
 from tests.cli.program import Program
 from tests.web.api import Api, memory_api
-from tests.worlds import ports
+from tests.worlds import services
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
@@ -42,17 +42,17 @@ def _upgraded(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def world(url: str) -> Iterator[Ports]:
+def world(url: str) -> Iterator[Services]:
     """Answer what commands work with, on an empty ledger in each kind of store."""
     with closing(Book(url)) as book:
-        yield ports(book)
+        yield services(book)
 
 
 @pytest.fixture
-def stored(database_url: str) -> Iterator[Ports]:
+def stored(database_url: str) -> Iterator[Services]:
     """Answer what commands work with, on an empty ledger in each kind of database."""
     with closing(Book(database_url)) as book:
-        yield ports(book)
+        yield services(book)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def tables(database_url: str) -> Iterator[Tables]:
 @pytest.fixture(scope="session")
 def whole() -> bytes:
     """Answer the export of a ledger that some things have happened to."""
-    world = ports(seed=7)
+    world = services(seed=7)
     happens(world, Random(7), things=60)
     return exported(world.book)
 

@@ -24,17 +24,17 @@ from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.reveal_codes import reveal_codes
 from commands.revoke_key import revoke_key
-from commands.services import Ports
+from commands.services import Services
 from commands.terminate_subscription import terminate_subscription
 from ledger.book import Book
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.refusals import Refusal
 from ledger.store import schema
 from ledger.streams.account.decisions import ACCOUNT
 from projections.lists.keys import KeyQuery, list_keys
 from projections.lists.stores import Tables
 from projections.lists.stripe_subscriptions import list_stripe
-from projections.lists.timeline import Sight, TimelineQuery, timeline
+from projections.lists.timeline import TimelineQuery, Visibility, timeline
 from projections.lists.tokens import list_tokens
 from projections.views.account_at import Moment, account_at
 from projections.views.billing import billing
@@ -56,7 +56,7 @@ RESELLERS = ("North", "Süd")
 class Story:
     """Things that happen to one ledger, in an order and at moments left to chance."""
 
-    def __init__(self, world: Ports, random: Random) -> None:
+    def __init__(self, world: Services, random: Random) -> None:
         self._world = world
         self._random = random
         self._at = NOON
@@ -77,9 +77,9 @@ class Story:
             with suppress(Refusal, UnknownAccount):
                 self._random.choice(does)()
 
-    def _stamp(self) -> Stamp:
+    def _stamp(self) -> RequestContext:
         self._number += 1
-        return Stamp(self._at, "operator", f"req_{self._number}")
+        return RequestContext(self._at, "operator", f"req_{self._number}")
 
     def _account(self) -> str:
         return self._random.choice(ACCOUNTS)
@@ -161,7 +161,7 @@ class Story:
             erase_account(self._world, self._stamp(), self._account(), "Request 17")
 
 
-def happens(world: Ports, random: Random, things: int = 30) -> None:
+def happens(world: Services, random: Random, things: int = 30) -> None:
     """Let things happen to an empty ledger."""
     Story(world, random).go_on(things)
 
@@ -179,13 +179,13 @@ def moments(random: Random, count: int = 20) -> list[Moment]:
     return [Moment(now, sometime(), sometime()) for _ in range(count)]
 
 
-def answers(world: Ports, tables: Tables, asked: Sequence[Moment]) -> list[Any]:
+def answers(world: Services, tables: Tables, asked: Sequence[Moment]) -> list[Any]:
     """Answer everything that a ledger says at each of these moments."""
     book, catalog = world.book, world.catalog
     found: list[Any] = [
         list_tokens(book, tables, limit=500),
         list_stripe(book, tables),
-        timeline(book, tables, catalog, TimelineQuery(), Sight(None), limit=500),
+        timeline(book, tables, catalog, TimelineQuery(), Visibility(None), limit=500),
     ]
     for moment in asked:
         found.append(list_keys(book, tables, KeyQuery(), moment, limit=500))
@@ -194,7 +194,7 @@ def answers(world: Ports, tables: Tables, asked: Sequence[Moment]) -> list[Any]:
     return found
 
 
-def _of_account(world: Ports, tables: Tables, account: str, moment: Moment) -> list[Any]:
+def _of_account(world: Services, tables: Tables, account: str, moment: Moment) -> list[Any]:
     book, catalog = world.book, world.catalog
     there = account_at(book, account, moment)
     query = TimelineQuery(account=account, as_of=moment.as_of, known_at=moment.known_at)
@@ -205,7 +205,7 @@ def _of_account(world: Ports, tables: Tables, account: str, moment: Moment) -> l
         seats(there, catalog),
         billing(there, catalog),
         seat_history(book, account, there.moment, product=None, tier=None),
-        timeline(book, tables, catalog, query, Sight(None), limit=50),
+        timeline(book, tables, catalog, query, Visibility(None), limit=50),
         diff(book, account, catalog, NOON, moment.at, now=moment.now, known_at=moment.known_at),
         explain_holder(book, account, moment, catalog, "cloud_pos", HOLDERS[0]),
     ]

@@ -26,10 +26,10 @@ from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.reveal_codes import reveal_code
-from commands.services import Ports
+from commands.services import Services
 from commands.terminate_subscription import terminate_subscription
 from ledger.book import Book
-from ledger.events import Sealed, Stamp
+from ledger.events import RequestContext, Sealed
 from ledger.refusals import InvalidRequest
 from ledger.store.contract import StreamRow
 from ledger.streams.account.decisions import (
@@ -57,10 +57,10 @@ from tests.worlds import (
     POS_ORDER,
     Watched,
     another_worker,
+    context,
     issue,
-    ports,
     recorded,
-    stamp,
+    services,
     watched,
 )  # fmt: skip
 
@@ -68,16 +68,16 @@ LATER = NOON + DAY
 REASON = "Request 4711"
 
 
-def sit(world: Ports, label: str | None, holder: str = "till-1", account: str = "acme") -> None:
-    occupy_seat(world, stamp(), Sitting(account, "cloud_pos", None, holder, label))
+def sit(world: Services, label: str | None, holder: str = "till-1", account: str = "acme") -> None:
+    occupy_seat(world, context(), Sitting(account, "cloud_pos", None, holder, label))
 
 
-def inhabited(world: Ports, account: str = "acme") -> str:
+def inhabited(world: Services, account: str = "acme") -> str:
     """Give an account a subscription, and answer its id."""
-    return redeem_key(world, stamp(), Try(account, "s-1", issue(world).code)).subscription
+    return redeem_key(world, context(), Try(account, "s-1", issue(world).code)).subscription
 
 
-def texts_of(world: Ports, account: str = "acme") -> list[str | None]:
+def texts_of(world: Services, account: str = "acme") -> list[str | None]:
     """Answer the texts of an account's events, as far as they can be read."""
     sealed: list[Sealed | None] = []
     for event in world.book.history(ACCOUNT, account)[1]:
@@ -89,51 +89,51 @@ def texts_of(world: Ports, account: str = "acme") -> list[str | None]:
     return world.texts.open_all(sealed)
 
 
-def test_all_texts_of_the_account_are_gone_and_no_others(world: Ports) -> None:
+def test_all_texts_of_the_account_are_gone_and_no_others(world: Services) -> None:
     subscription = inhabited(world)
     inhabited(world, "beta")
     sit(world, "Front desk")
     sit(world, "Back desk")
-    terminate_subscription(world, stamp(), "acme", subscription, "Moved away")
+    terminate_subscription(world, context(), "acme", subscription, "Moved away")
     sit(world, "Bar", account="beta")
     assert texts_of(world) == ["Front desk", "Back desk", "Moved away"]
-    erased = erase_account(world, stamp(LATER), "acme", REASON)
+    erased = erase_account(world, context(LATER), "acme", REASON)
     assert texts_of(world) == [None, None, None]
     assert texts_of(world, "beta") == ["Bar"]
     assert erased == (3, LATER, world.book.head())
 
 
-def test_why_its_key_was_reissued_and_its_block_lifted_is_gone_too(world: Ports) -> None:
+def test_why_its_key_was_reissued_and_its_block_lifted_is_gone_too(world: Services) -> None:
     key = issue(world)
-    redeem_key(world, stamp(), Try("acme", "s-1", key.code))
+    redeem_key(world, context(), Try("acme", "s-1", key.code))
 
     def spoken() -> list[str | None]:
-        new = reissue_key(world, stamp(), newest[-1], "Ms Smith gave it away")
+        new = reissue_key(world, context(), newest[-1], "Ms Smith gave it away")
         newest.append(new.id)
-        clear_attempts(world, stamp(), "acme", "Ms Smith called")
+        clear_attempts(world, context(), "acme", "Ms Smith called")
         facts = [event.fact for event in recorded(world)]
         told = [one for one in facts if isinstance(one, KeyReissued | BlockLifted)]
         return world.texts.open_all(one.reason for one in told)
 
     newest = [key.id]
     assert spoken() == ["Ms Smith gave it away", "Ms Smith called"]
-    erase_account(world, stamp(LATER), "acme", REASON)
+    erase_account(world, context(LATER), "acme", REASON)
     assert spoken() == [None, None, "Ms Smith gave it away", "Ms Smith called"]
     head = world.book.head()
-    again = erase_account(world, stamp(LATER + DAY), "acme", REASON)
+    again = erase_account(world, context(LATER + DAY), "acme", REASON)
     assert (again.position, again.erased_at) == (head + 1, LATER + DAY)
     assert spoken()[:4] == [None] * 4
 
 
-def test_why_the_code_of_its_key_was_shown_again_is_gone_too(world: Ports) -> None:
+def test_why_the_code_of_its_key_was_shown_again_is_gone_too(world: Services) -> None:
     key = issue(world)
-    second = reissue_key(world, stamp(), key.id, "lost in the mail")
-    reveal_code(world, stamp(), key.id, "the shop asked")
-    redeem_key(world, stamp(), Try("acme", "s-1", second.code))
-    third = reissue_key(world, stamp(), second.id, "Ms Smith gave it away")
+    second = reissue_key(world, context(), key.id, "lost in the mail")
+    reveal_code(world, context(), key.id, "the shop asked")
+    redeem_key(world, context(), Try("acme", "s-1", second.code))
+    third = reissue_key(world, context(), second.id, "Ms Smith gave it away")
     for id in (key.id, second.id, third.id):
-        reveal_code(world, stamp(), id, "read out to Ms Smith")
-    erased = erase_account(world, stamp(LATER), "acme", REASON)
+        reveal_code(world, context(), id, "read out to Ms Smith")
+    erased = erase_account(world, context(LATER), "acme", REASON)
     told = [one.fact.reason for one in recorded(world) if isinstance(one.fact, CodesRevealed)]
     # The first was shown before anybody had redeemed it.
     assert world.texts.open_all(told) == ["the shop asked", None, None, None]
@@ -160,58 +160,60 @@ def test_an_account_whose_seats_change_all_the_while_is_erased() -> None:
     store = Busy()
     book = Book("memory:", memo_streams=10_000)
     book.store = store
-    world, other = ports(book), another_worker(ports(book))
+    world, other = services(book), another_worker(services(book))
     inhabited(world)
     sit(world, "Front desk")
     numbers = count(1)
     store.change = lambda: sit(other, f"Till {next(numbers)}", "till-2")
-    erased = erase_account(world, stamp(LATER), "acme", REASON)
+    erased = erase_account(world, context(LATER), "acme", REASON)
     store.change = None
     assert erased.texts == next(numbers) > 1
     assert not any(texts_of(world))
 
 
-def test_every_text_that_could_be_read_is_counted_in_whichever_stream_it_is(world: Ports) -> None:
+def test_every_text_that_could_be_read_is_counted_in_whichever_stream_it_is(
+    world: Services,
+) -> None:
     key = issue(world)
-    redeem_key(world, stamp(), Try("acme", "s-1", key.code))
+    redeem_key(world, context(), Try("acme", "s-1", key.code))
     sit(world, "Front desk")
     for wanted in ("Out of order", None):
-        release_seat(world, stamp(), "acme", "cloud_pos", "till-1", wanted)
+        release_seat(world, context(), "acme", "cloud_pos", "till-1", wanted)
         sit(world, None)
-    newest = reissue_key(world, stamp(), key.id, "Ms Smith gave it away")
-    reissue_key(world, stamp(), newest.id, "Once more")
-    clear_attempts(world, stamp(), "acme", "Ms Smith called")
-    end_portal_sessions(world, stamp(), "acme", "Her laptop was stolen")
-    link_customer(world, stamp(), "acme", "cus_1", "She said so")
-    unlink_customer(world, stamp(), "acme", "cus_1", "It was another one")
+    newest = reissue_key(world, context(), key.id, "Ms Smith gave it away")
+    reissue_key(world, context(), newest.id, "Once more")
+    clear_attempts(world, context(), "acme", "Ms Smith called")
+    end_portal_sessions(world, context(), "acme", "Her laptop was stolen")
+    link_customer(world, context(), "acme", "cus_1", "She said so")
+    unlink_customer(world, context(), "acme", "cus_1", "It was another one")
     told = payloads.event("customer.subscription.created", payloads.subscription(account=None))
-    record_event(world, stamp(), read_event(told), "webhook")
-    assign_subscription(world, stamp(), "acme", "sub_1", "Her card")
+    record_event(world, context(), read_event(told), "webhook")
+    assign_subscription(world, context(), "acme", "sub_1", "Her card")
     # Of others, or erased with another account.
     inhabited(world, "beta")
     sit(world, "Bar", account="beta")
-    issue_keys(world, stamp(), replace(POS_ORDER, note="For the fair"))
-    assert erase_account(world, stamp(LATER), "acme", REASON).texts == 9
+    issue_keys(world, context(), replace(POS_ORDER, note="For the fair"))
+    assert erase_account(world, context(LATER), "acme", REASON).texts == 9
     fact = recorded(world)[-1].fact
     assert isinstance(fact, AccountErased)
     assert fact.texts == 9
-    assert erase_account(world, stamp(LATER), "acme", REASON).texts == 0
-    clear_attempts(world, stamp(), "acme", "Ms Smith called again")
-    assert erase_account(world, stamp(LATER), "acme", REASON).texts == 1
+    assert erase_account(world, context(LATER), "acme", REASON).texts == 0
+    clear_attempts(world, context(), "acme", "Ms Smith called again")
+    assert erase_account(world, context(LATER), "acme", REASON).texts == 1
 
 
 @pytest.mark.parametrize("deed", [clear_attempts, end_portal_sessions])
 def test_an_account_that_has_a_text_and_no_past_of_its_own_can_be_erased(
-    world: Ports, deed: Callable[[Ports, Stamp, str, str], object]
+    world: Services, deed: Callable[[Services, RequestContext, str, str], object]
 ) -> None:
-    deed(world, stamp(), "acme", "Ms Smith called")
-    assert erase_account(world, stamp(LATER), "acme", REASON).texts == 1
+    deed(world, context(), "acme", "Ms Smith called")
+    assert erase_account(world, context(LATER), "acme", REASON).texts == 1
 
 
-def test_what_was_erased_when_and_by_whom_is_an_event(world: Ports) -> None:
+def test_what_was_erased_when_and_by_whom_is_an_event(world: Services) -> None:
     inhabited(world)
     sit(world, "Front desk")
-    asked = stamp(LATER, actor="operator", request_id="req_9")
+    asked = context(LATER, actor="operator", request_id="req_9")
     erase_account(world, asked, "acme", REASON)
     event = recorded(world)[-1]
     assert isinstance(event.fact, AccountErased)
@@ -220,22 +222,22 @@ def test_what_was_erased_when_and_by_whom_is_an_event(world: Ports) -> None:
     assert (event.stream, event.version) == ("account-acme", 3)
 
 
-def test_the_reason_is_not_erased_with_the_rest_and_does_not_lie_open(world: Ports) -> None:
+def test_the_reason_is_not_erased_with_the_rest_and_does_not_lie_open(world: Services) -> None:
     inhabited(world)
     sit(world, "Front desk")
     for _ in range(2):
-        erase_account(world, stamp(LATER), "acme", REASON)
+        erase_account(world, context(LATER), "acme", REASON)
         sit(world, "Front desk")
-    erase_account(world, stamp(LATER), "acme", REASON)
+    erase_account(world, context(LATER), "acme", REASON)
     reasons = [event.fact.reason for event in recorded(world) if type(event.fact) is AccountErased]
     assert world.texts.open_all(reasons) == [REASON] * 3
     assert REASON.encode() not in exported(world.book)
 
 
-def test_seats_stay_and_have_no_label_now_or_at_any_moment_before(world: Ports) -> None:
+def test_seats_stay_and_have_no_label_now_or_at_any_moment_before(world: Services) -> None:
     inhabited(world)
     sit(world, "Front desk")
-    erase_account(world, stamp(LATER), "acme", REASON)
+    erase_account(world, context(LATER), "acme", REASON)
     (seat,) = world.book.load(ACCOUNT, "acme").state.seats.values()
     assert (seat.holder, seat.label) == ("till-1", None)
     before = account_at(world.book, "acme", Moment(LATER + DAY, NOON + MINUTE, NOON + MINUTE))
@@ -244,55 +246,55 @@ def test_seats_stay_and_have_no_label_now_or_at_any_moment_before(world: Ports) 
     assert world.texts.open(seat.label) is None
 
 
-def test_no_event_before_it_is_changed(world: Ports) -> None:
+def test_no_event_before_it_is_changed(world: Services) -> None:
     inhabited(world)
     sit(world, "Front desk")
     before, root = exported(world.book).splitlines()[1:], plan(world.book).root
-    erase_account(world, stamp(LATER), "acme", REASON)
+    erase_account(world, context(LATER), "acme", REASON)
     assert exported(world.book).splitlines()[1:-1] == before
     assert plan(world.book, last=len(before)).root == root
 
 
-def test_texts_that_come_later_can_be_read_and_erased_again(world: Ports) -> None:
+def test_texts_that_come_later_can_be_read_and_erased_again(world: Services) -> None:
     inhabited(world)
     sit(world, "Front desk")
-    erase_account(world, stamp(LATER), "acme", REASON)
+    erase_account(world, context(LATER), "acme", REASON)
     sit(world, "Door")
     assert texts_of(world) == [None, "Door"]
-    assert erase_account(world, stamp(LATER), "acme", REASON).texts == 1
+    assert erase_account(world, context(LATER), "acme", REASON).texts == 1
     assert texts_of(world) == [None, None]
 
 
-def test_the_same_again_records_nothing(world: Ports) -> None:
+def test_the_same_again_records_nothing(world: Services) -> None:
     inhabited(world)
     sit(world, "Front desk")
-    first = erase_account(world, stamp(LATER), "acme", REASON)
-    again = erase_account(world, stamp(LATER + DAY), "acme", REASON)
+    first = erase_account(world, context(LATER), "acme", REASON)
+    again = erase_account(world, context(LATER + DAY), "acme", REASON)
     assert again == (0, LATER, first.position) == (0, LATER, world.book.head())
 
 
-def test_the_same_again_destroys_a_key_that_a_backup_brought_back(world: Ports) -> None:
+def test_the_same_again_destroys_a_key_that_a_backup_brought_back(world: Services) -> None:
     inhabited(world)
     sit(world, "Front desk")
     keys = world.book.store.text_keys
     wrapped = keys.get("account-acme")
     assert wrapped is not None
-    erase_account(world, stamp(LATER), "acme", REASON)
+    erase_account(world, context(LATER), "acme", REASON)
     keys.put_if_absent("account-acme", wrapped, NOON.isoformat())
     assert texts_of(world) == ["Front desk"]
-    erase_account(world, stamp(LATER), "acme", REASON)
+    erase_account(world, context(LATER), "acme", REASON)
     assert texts_of(world) == [None]
 
 
-def test_of_an_account_without_texts_it_is_recorded_as_well(world: Ports) -> None:
+def test_of_an_account_without_texts_it_is_recorded_as_well(world: Services) -> None:
     inhabited(world)
     release = world.book.head()
-    assert erase_account(world, stamp(LATER), "acme", REASON) == (0, LATER, release + 1)
+    assert erase_account(world, context(LATER), "acme", REASON) == (0, LATER, release + 1)
 
 
-def test_an_account_that_nobody_knows_may_be_a_mistake(world: Ports) -> None:
+def test_an_account_that_nobody_knows_may_be_a_mistake(world: Services) -> None:
     with pytest.raises(UnknownAccount):
-        erase_account(world, stamp(), "acmee", REASON)
+        erase_account(world, context(), "acmee", REASON)
     assert world.book.head() == 0
 
 
@@ -300,36 +302,36 @@ def test_an_account_that_nobody_knows_may_be_a_mistake(world: Ports) -> None:
 def test_what_does_not_fit_is_refused_before_anything_is_destroyed(
     account: str, reason: str
 ) -> None:
-    world = ports()
+    world = services()
     inhabited(world)
     sit(world, "Front desk")
     with pytest.raises(InvalidRequest):
-        erase_account(world, stamp(), account, reason)
+        erase_account(world, context(), account, reason)
     assert texts_of(world) == ["Front desk"]
 
 
 def test_a_text_that_comes_between_is_erased_with_the_rest() -> None:
     book, store = watched()
-    world, other = ports(book), another_worker(ports(book))
+    world, other = services(book), another_worker(services(book))
     inhabited(world)
     sit(world, "Front desk")
     store.overtake = lambda: sit(other, "Door", "till-2")
-    assert erase_account(world, stamp(LATER), "acme", REASON).texts == 2
+    assert erase_account(world, context(LATER), "acme", REASON).texts == 2
     assert texts_of(world) == [None, None]
 
 
 def test_a_text_that_loses_to_an_erasure_is_sealed_anew() -> None:
     book, store = watched()
-    world, other = ports(book), another_worker(ports(book))
+    world, other = services(book), another_worker(services(book))
     inhabited(world)
     sit(world, "Front desk")
-    store.overtake = lambda: erase_account(other, stamp(LATER), "acme", REASON)
+    store.overtake = lambda: erase_account(other, context(LATER), "acme", REASON)
     sit(world, "Door")
     assert texts_of(world) == [None, "Door"]
 
 
 def test_an_erasure_that_fails_is_not_on_record_and_can_be_repeated(
-    world: Ports, monkeypatch: pytest.MonkeyPatch
+    world: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inhabited(world)
     sit(world, "Front desk")
@@ -341,13 +343,13 @@ def test_an_erasure_that_fails_is_not_on_record_and_can_be_repeated(
     with monkeypatch.context() as patch:
         patch.setattr(keys, "destroy", blocked)
         with pytest.raises(OperationalError):
-            erase_account(world, stamp(LATER), "acme", REASON)
+            erase_account(world, context(LATER), "acme", REASON)
     assert world.book.head() == head
-    assert erase_account(world, stamp(LATER), "acme", REASON).texts == 1
+    assert erase_account(world, context(LATER), "acme", REASON).texts == 1
 
 
 def test_a_crash_before_the_record_is_made_good_by_the_same_command(
-    world: Ports, monkeypatch: pytest.MonkeyPatch
+    world: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inhabited(world)
     sit(world, "Front desk")
@@ -358,16 +360,16 @@ def test_a_crash_before_the_record_is_made_good_by_the_same_command(
     with monkeypatch.context() as patch:
         patch.setattr(world.book, "append", killed)
         with pytest.raises(KeyboardInterrupt):
-            erase_account(world, stamp(LATER), "acme", REASON)
+            erase_account(world, context(LATER), "acme", REASON)
     assert texts_of(world) == [None]
-    assert erase_account(world, stamp(LATER), "acme", REASON).texts == 1
+    assert erase_account(world, context(LATER), "acme", REASON).texts == 1
 
 
-def test_the_row_of_the_key_is_gone(stored: Ports) -> None:
+def test_the_row_of_the_key_is_gone(stored: Services) -> None:
     inhabited(stored)
     sit(stored, "Front desk")
     assert stored.book.store.text_keys.get("account-acme")
-    erase_account(stored, stamp(LATER), "acme", REASON)
+    erase_account(stored, context(LATER), "acme", REASON)
     assert stored.book.store.text_keys.get("account-acme") is None
     assert stored.book.store.text_keys.get("erasure-acme")
 

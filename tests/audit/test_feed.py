@@ -40,7 +40,7 @@ def ids(got: Got) -> list[int]:
 def test_an_event_is_a_cloud_event_with_its_state_as_json(api: Api) -> None:
     api.redeem("acme")
     api.sit("till-1", label="Front desk")
-    row = api.ports.book.store.read_from(api.head - 1, 1)[0]
+    row = api.services.book.store.read_from(api.head - 1, 1)[0]
     got = ask(api, api.head - 1)
     state = json.loads(row.state)
     assert got.body == {
@@ -140,7 +140,7 @@ def test_who_waits_gets_the_event_that_comes(api: Api) -> None:
     head = api.head
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(ask, api, head, wait=60)
-        issue(api.ports)
+        issue(api.services)
         assert ids(waiting.result())[0] == head + 1
 
 
@@ -155,19 +155,19 @@ def test_who_waits_is_not_kept_when_there_is_something(api: Api) -> None:
 def test_when_too_many_wait_one_more_does_not(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("web.app.waiting._places", threading.BoundedSemaphore(1))
     head, waits = api.head, threading.Event()
-    read_stream = api.ports.book.store.read_from
+    read_stream = api.services.book.store.read_from
 
     def watched(*asked: Any) -> Any:
         waits.set()
         return read_stream(*asked)
 
     with ThreadPoolExecutor() as pool:
-        monkeypatch.setattr(api.ports.book.store, "read_from", watched)
+        monkeypatch.setattr(api.services.book.store, "read_from", watched)
         waiting = pool.submit(ask, api, head, wait=60)
         waits.wait()
         assert ids(ask(api, head, wait=60)) == []
         assert not waiting.done()
-        issue(api.ports)
+        issue(api.services)
         assert ids(waiting.result())[0] == head + 1
     assert ids(ask(api, 0, wait=60, limit=1)) == [1]
 
@@ -228,13 +228,14 @@ def test_readers_at_the_heels_of_the_writers_skip_nothing_and_get_nothing_twice(
     with ThreadPoolExecutor(WRITERS + READERS) as pool:
         readers = [pool.submit(follow, limit) for limit in (1 + 7, 100, 500)]
         writers = [
-            pool.submit(write, served.ports.book, f"writer-{number}") for number in range(WRITERS)
+            pool.submit(write, served.services.book, f"writer-{number}")
+            for number in range(WRITERS)
         ]
         for writer in writers:
             writer.result()
         assert elsewhere.wait(60) == 0
         followed = [reader.result() for reader in readers]
-    rows = served.ports.book.store.read_from(first, total)
+    rows = served.services.book.store.read_from(first, total)
     stored = [(str(row.position), row.stream, row.version) for row in rows]
     for events in followed:
         assert [(e["id"], e["subject"], e["keyfoldversion"]) for e in events] == stored

@@ -19,25 +19,25 @@ import pytest
 from commands.import_ledger import BadExport, Imported, NotProved, import_ledger
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key
-from commands.services import Ports
+from commands.services import Services
 from ledger.book import Book
 from ledger.proof.merkle import Frontier, leaf_hash
 from ledger.store.bulk_load import Filling, LedgerNotEmpty, filling
 from ledger.store.contract import Recorder, Row
 from ledger.store.postgres.datastore import APPENDING
 from tests.audit.ledgers import exported
-from tests.worlds import issue, ports, rows, stamp
+from tests.worlds import context, issue, rows, services
 
 Lines = list[bytes]
 Event = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 
 
-def take_in(world: Ports, lines: Lines | Iterator[bytes]) -> Imported:
+def take_in(world: Services, lines: Lines | Iterator[bytes]) -> Imported:
     return import_ledger(world, lines, on_events=lambda _events, _total: None)
 
 
-def test_an_import_says_what_is_there_now(world: Ports, whole: bytes) -> None:
+def test_an_import_says_what_is_there_now(world: Services, whole: bytes) -> None:
     lines = whole.splitlines(keepends=True)
     header = json.loads(lines[0])
     streams = {json.loads(line)["subject"] for line in lines[1:]}
@@ -48,23 +48,23 @@ def test_an_import_says_what_is_there_now(world: Ports, whole: bytes) -> None:
     assert exported(world.book) == whole
 
 
-def test_it_goes_on_from_there(world: Ports, whole: bytes) -> None:
+def test_it_goes_on_from_there(world: Services, whole: bytes) -> None:
     take_in(world, whole.splitlines(keepends=True))
     head = world.book.head()
     key = issue(world)
-    redeem_key(world, stamp(), Try("newcomer", "s-new", key.code))
-    occupy_seat(world, stamp(), Sitting("newcomer", "cloud_pos", None, "till-1"))
+    redeem_key(world, context(), Try("newcomer", "s-new", key.code))
+    occupy_seat(world, context(), Sitting("newcomer", "cloud_pos", None, "till-1"))
     assert world.book.head() == head + 5
 
 
-def test_an_empty_ledger_can_be_moved_as_well(world: Ports) -> None:
+def test_an_empty_ledger_can_be_moved_as_well(world: Services) -> None:
     nothing = exported(Book("memory:"))
     assert take_in(world, nothing.splitlines(keepends=True)).events == 0
     assert world.book.head() == 0
 
 
 def test_many_pages_come_in_like_one(
-    world: Ports, whole: bytes, monkeypatch: pytest.MonkeyPatch
+    world: Services, whole: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("commands.import_ledger.PAGE_EVENTS", 3)
     monkeypatch.setattr("commands.import_ledger.STREAMS_AT_ONCE", 2)
@@ -72,7 +72,7 @@ def test_many_pages_come_in_like_one(
     assert exported(world.book) == whole
 
 
-def test_a_ledger_that_holds_events_takes_none_in(world: Ports, whole: bytes) -> None:
+def test_a_ledger_that_holds_events_takes_none_in(world: Services, whole: bytes) -> None:
     issue(world)
     before = exported(world.book)
     with pytest.raises(LedgerNotEmpty):
@@ -247,7 +247,7 @@ BAD = [
 
 @rows(BAD)
 def test_what_does_not_fit_is_told_in_a_sentence_and_nothing_is_changed(
-    case: Bad, world: Ports, whole: bytes
+    case: Bad, world: Services, whole: bytes
 ) -> None:
     with pytest.raises(BadExport) as caught:
         take_in(world, case.spoil(whole.splitlines(keepends=True)))
@@ -257,7 +257,7 @@ def test_what_does_not_fit_is_told_in_a_sentence_and_nothing_is_changed(
     assert take_in(world, whole.splitlines(keepends=True)).events == world.book.head()
 
 
-def test_the_version_that_does_not_follow_is_named(world: Ports, whole: bytes) -> None:
+def test_the_version_that_does_not_follow_is_named(world: Services, whole: bytes) -> None:
     lines = whole.splitlines(keepends=True)
     place = last_of_a_long_stream(lines)
     last = json.loads(lines[place])
@@ -273,7 +273,7 @@ def test_the_version_that_does_not_follow_is_named(world: Ports, whole: bytes) -
 # What comes between
 
 
-def test_what_fails_in_the_middle_leaves_nothing(world: Ports, whole: bytes) -> None:
+def test_what_fails_in_the_middle_leaves_nothing(world: Services, whole: bytes) -> None:
     def broken() -> Iterator[bytes]:
         yield from whole.splitlines(keepends=True)[:9]
         raise OSError("the disk is gone")
@@ -296,7 +296,7 @@ class Forgetful:
 
 
 def test_a_database_that_gives_back_something_else_is_not_believed(
-    world: Ports, whole: bytes, monkeypatch: pytest.MonkeyPatch
+    world: Services, whole: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @contextmanager
     def forgetful(store: Recorder) -> Iterator[Filling]:
@@ -310,12 +310,12 @@ def test_a_database_that_gives_back_something_else_is_not_believed(
 
 
 def test_nobody_else_can_write_meanwhile(
-    stored: Ports, database_url: str, whole: bytes, monkeypatch: pytest.MonkeyPatch
+    stored: Services, database_url: str, whole: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ledger.book.APPEND_TRIES_MAX", 1)
     monkeypatch.setattr("ledger.store.sqlite.datastore.BUSY_TIMEOUT_S", 0.05)
     monkeypatch.setitem(APPENDING, "lock_timeout", "50ms")
-    other = ports(Book(database_url), seed=1)
+    other = services(Book(database_url), seed=1)
     lines = whole.splitlines(keepends=True)
     refused: list[str] = []
 
@@ -353,7 +353,7 @@ import_ledger(ports(Book(sys.argv[1])), lines(), on_events=lambda a, b: None)
 
 
 def test_an_import_that_is_killed_leaves_an_empty_ledger(
-    stored: Ports, database_url: str, whole: bytes
+    stored: Services, database_url: str, whole: bytes
 ) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", _SLOW_IMPORT, database_url, "30"],

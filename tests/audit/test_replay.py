@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 import projections
-from commands.services import Ports
+from commands.services import Services
 from projections.audit import tree
 from projections.audit.rebuild import NAMES, PROJECTIONS, EventUnreadable, Finding, replay
 from projections.lists.catch_up import Projection, catch_up
@@ -29,7 +29,7 @@ from tests.worlds import issue, rows
 
 
 @pytest.fixture
-def used(stored: Ports, tables: Tables) -> Ports:
+def used(stored: Services, tables: Tables) -> Services:
     """Answer a ledger that questions were asked of, so that its tables are filled."""
     happens(stored, Random(3))
     answers(stored, tables, moments(Random(3), 2))
@@ -52,7 +52,7 @@ def test_every_table_that_there_is_is_replayed() -> None:
 
 
 def test_tables_that_caught_up_step_by_step_are_those_that_are_rebuilt(
-    stored: Ports, tables: Tables
+    stored: Services, tables: Tables
 ) -> None:
     for seed in range(5):
         happens(stored, Random(seed), things=6)
@@ -61,20 +61,20 @@ def test_tables_that_caught_up_step_by_step_are_those_that_are_rebuilt(
         assert list(replay(stored.book, tables)) == []
 
 
-def test_tables_that_nobody_has_read_yet_are_as_good(stored: Ports, tables: Tables) -> None:
+def test_tables_that_nobody_has_read_yet_are_as_good(stored: Services, tables: Tables) -> None:
     assert list(replay(stored.book, tables)) == []
     happens(stored, Random(1))
     assert list(replay(stored.book, tables)) == []
 
 
-def test_it_says_how_far_it_is(used: Ports, tables: Tables) -> None:
+def test_it_says_how_far_it_is(used: Services, tables: Tables) -> None:
     counted: list[int] = []
     assert list(replay(used.book, tables, counted.append)) == []
     assert sum(counted) == used.book.head() * len(NAMES)
 
 
 def test_what_a_table_has_to_catch_up_with_is_not_counted_twice(
-    stored: Ports, tables: Tables
+    stored: Services, tables: Tables
 ) -> None:
     happens(stored, Random(3))
     counted: list[int] = []
@@ -147,7 +147,7 @@ def execute(url: str, sql: str) -> None:
 
 @rows(TAMPERED)
 def test_what_differs_is_found_where_it_is(
-    case: Tampered, used: Ports, tables: Tables, database_url: str
+    case: Tampered, used: Services, tables: Tables, database_url: str
 ) -> None:
     before = tables.read("SELECT * FROM keyfold_key_list_1 ORDER BY position", {})
     execute(database_url, case.sql)
@@ -161,7 +161,7 @@ def test_what_differs_is_found_where_it_is(
     assert list(replay(used.book, tables)) == found
 
 
-def test_the_position_is_that_of_the_row(used: Ports, tables: Tables, database_url: str) -> None:
+def test_the_position_is_that_of_the_row(used: Services, tables: Tables, database_url: str) -> None:
     last = issue(used).id
     execute(database_url, "SELECT 1")
     assert list(replay(used.book, tables)) == []
@@ -173,7 +173,7 @@ def test_the_position_is_that_of_the_row(used: Ports, tables: Tables, database_u
 
 
 def test_an_event_that_cannot_be_read_is_named(
-    used: Ports, tables: Tables, database_url: str
+    used: Services, tables: Tables, database_url: str
 ) -> None:
     execute(database_url, DROP[database_url.partition(":")[0]])
     execute(

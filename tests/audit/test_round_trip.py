@@ -16,14 +16,14 @@ import psycopg
 import pytest
 
 from commands.import_ledger import import_ledger
-from commands.services import Ports
+from commands.services import Services
 from ledger.book import Book
 from ledger.store import schema
 from projections.audit.export import plan
 from projections.lists.stores import Tables, open_tables
 from tests.audit.ledgers import SqliteLedgers, answers, exported, happens, moments
 from tests.proof.stripe_stories import StripeStory
-from tests.worlds import ports
+from tests.worlds import services
 
 LEDGERS = 1_000
 CHUNK = 25
@@ -54,13 +54,13 @@ def empty(url: str) -> str:
 
 
 @contextmanager
-def opened(url: str) -> Iterator[tuple[Ports, Tables]]:
+def opened(url: str) -> Iterator[tuple[Services, Tables]]:
     with closing(Book(url)) as book, closing(open_tables(url)) as tables:
-        yield ports(book), tables
+        yield services(book), tables
 
 
 @contextmanager
-def moved(whole: bytes, url: str) -> Iterator[tuple[Ports, Tables]]:
+def moved(whole: bytes, url: str) -> Iterator[tuple[Services, Tables]]:
     """Import an export into the empty ledger at an address."""
     with opened(url) as (world, tables):
         imported = import_ledger(world, whole.splitlines(keepends=True), on_events=nobody_looks)

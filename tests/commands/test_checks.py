@@ -25,7 +25,7 @@ from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.reveal_codes import reveal_codes
 from commands.revoke_key import revoke_key
-from commands.services import Ports
+from commands.services import Services
 from commands.terminate_subscription import terminate_subscription
 from ledger import codes
 from ledger.book import Change
@@ -33,7 +33,7 @@ from ledger.catalog import builtin
 from ledger.refusals import FieldError, InvalidRequest, SeatNotOccupied
 from ledger.streams.account import decisions as account_stream
 from ledger.streams.account.decisions import SeatOccupied
-from tests.worlds import INT_ORDER, NOON, POS_ORDER, SECOND, issue, ports, recorded, stamp
+from tests.worlds import INT_ORDER, NOON, POS_ORDER, SECOND, context, issue, recorded, services
 
 CATALOG = builtin()
 PRODUCTS = "must be one of cloud_pos, integrations"
@@ -42,31 +42,31 @@ ACCOUNT = "must match [A-Za-z0-9._:-]{1,64}"
 ID_128 = "must match [A-Za-z0-9._:-]{1,128}"
 
 
-def order(**changed: Any) -> Callable[[Ports], object]:
+def order(**changed: Any) -> Callable[[Services], object]:
     wanted = {**{field: getattr(POS_ORDER, field) for field in Order.__struct_fields__}, **changed}
-    return lambda world: issue_keys(world, stamp(), Order(**wanted))
+    return lambda world: issue_keys(world, context(), Order(**wanted))
 
 
-def seat(**changed: Any) -> Callable[[Ports], object]:
+def seat(**changed: Any) -> Callable[[Services], object]:
     wanted = Sitting("acme", "cloud_pos", None, "till-1", "front")._replace(**changed)
-    return lambda world: occupy_seat(world, stamp(), wanted)
+    return lambda world: occupy_seat(world, context(), wanted)
 
 
-def try_(**changed: Any) -> Callable[[Ports], object]:
+def try_(**changed: Any) -> Callable[[Services], object]:
     wanted = Try("acme", "s-1", "POS-2345-ABCD-WXYZ", "cloud_pos")._replace(**changed)
-    return lambda world: redeem_key(world, stamp(), wanted)
+    return lambda world: redeem_key(world, context(), wanted)
 
 
-def validate(**changed: Any) -> Callable[[Ports], object]:
+def validate(**changed: Any) -> Callable[[Services], object]:
     wanted = Try("acme", "s-1", "POS-2345-ABCD-WXYZ", "cloud_pos")._replace(**changed)
-    return lambda world: validate_key(world, stamp(), wanted)
+    return lambda world: validate_key(world, context(), wanted)
 
 
-def token(role: str, **options: Any) -> Callable[[Ports], object]:
-    return lambda world: create_token(world, stamp(), role, **options)
+def token(role: str, **options: Any) -> Callable[[Services], object]:
+    return lambda world: create_token(world, context(), role, **options)
 
 
-Case = tuple[str, Callable[[Ports], object], list[tuple[str, str]]]
+Case = tuple[str, Callable[[Services], object], list[tuple[str, str]]]
 
 SEATS, MONTHS, COUNT = (f"must be from 1 to {n}" for n in (100_000, 120, 10_000))
 CASES: list[Case] = [
@@ -170,27 +170,27 @@ CASES: list[Case] = [
     ),
     (
         "a holder that gives back",
-        lambda world: release_seat(world, stamp(), "a b", "cloud_pos", ""),
+        lambda world: release_seat(world, context(), "a b", "cloud_pos", ""),
         [("/account", ACCOUNT), ("/holder", ID_128)],
     ),
     (
         "a revocation for no reason",
-        lambda world: revoke_key(world, stamp(), "key_x", " "),
+        lambda world: revoke_key(world, context(), "key_x", " "),
         [("/reason", "must not be blank")],
     ),
     (
         "a reissue for too long a reason",
-        lambda world: reissue_key(world, stamp(), "key_x", "r" * 501),
+        lambda world: reissue_key(world, context(), "key_x", "r" * 501),
         [("/reason", "must have at most 500 characters")],
     ),
     (
         "a look at codes for no reason",
-        lambda world: reveal_codes(world, stamp(), "bat_x", ""),
+        lambda world: reveal_codes(world, context(), "bat_x", ""),
         [("/reason", "must not be blank")],
     ),
     (
         "an end for no reason, of no account",
-        lambda world: terminate_subscription(world, stamp(), "", "kfsub_x", ""),
+        lambda world: terminate_subscription(world, context(), "", "kfsub_x", ""),
         [("/account", ACCOUNT), ("/reason", "must not be blank")],
     ),
     (
@@ -233,14 +233,14 @@ CASES: list[Case] = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
 def test_what_does_not_fit_is_named_and_nothing_is_recorded(case: Case) -> None:
     _, ask, expected = case
-    world = ports()
+    world = services()
     with pytest.raises(InvalidRequest) as caught:
         ask(world)
     assert caught.value.errors == tuple(FieldError(*error) for error in expected)
     assert recorded(world) == []
 
 
-FITS: list[tuple[str, Callable[[Ports], object]]] = [
+FITS: list[tuple[str, Callable[[Services], object]]] = [
     ("the fewest", order(seats=1, months=1, count=1)),
     ("the most", order(seats=100_000, months=120, count=3)),
     ("a name of eighty", order(reseller="N" * 80)),
@@ -248,13 +248,13 @@ FITS: list[tuple[str, Callable[[Ports], object]]] = [
     ("a name in Arabic", order(reseller="شركة الشمال")),
     ("a note of five hundred", order(note="n" * 500)),
     ("a date just ahead", order(redeem_by=NOON + SECOND)),
-    ("a tier", lambda world: issue_keys(world, stamp(), INT_ORDER)),
+    ("a tier", lambda world: issue_keys(world, context(), INT_ORDER)),
 ]
 
 
 @pytest.mark.parametrize("case", FITS, ids=lambda case: case[0])
-def test_what_fits_is_carried_out(case: tuple[str, Callable[[Ports], object]]) -> None:
-    world = ports()
+def test_what_fits_is_carried_out(case: tuple[str, Callable[[Services], object]]) -> None:
+    world = services()
     case[1](world)
     assert recorded(world)
 
@@ -268,21 +268,21 @@ def test_times_are_brought_to_utc() -> None:
     assert validation.utc("/at", None) is None
 
 
-def texts(value: str) -> dict[str, Callable[[Ports], object]]:
+def texts(value: str) -> dict[str, Callable[[Services], object]]:
     """Everything that a person may write freely, by its field."""
     return {
         "/note": order(note=value),
         "/label": seat(label=value),
         "/reseller": order(reseller=value[:80]),
-        "/reason": lambda world: revoke_key(world, stamp(), "key_x", value),
-        "/reason ": lambda world: reissue_key(world, stamp(), "key_x", value),
-        "/reason  ": lambda world: reveal_codes(world, stamp(), "bat_x", value),
-        "/reason   ": lambda world: clear_attempts(world, stamp(), "acme", value),
-        "/reason    ": lambda world: erase_account(world, stamp(), "acme", value),
-        "/reason     ": lambda world: terminate_subscription(world, stamp(), "acme", "x", value),
-        "/reason      ": lambda world: link_customer(world, stamp(), "acme", "cus_x1", value),
+        "/reason": lambda world: revoke_key(world, context(), "key_x", value),
+        "/reason ": lambda world: reissue_key(world, context(), "key_x", value),
+        "/reason  ": lambda world: reveal_codes(world, context(), "bat_x", value),
+        "/reason   ": lambda world: clear_attempts(world, context(), "acme", value),
+        "/reason    ": lambda world: erase_account(world, context(), "acme", value),
+        "/reason     ": lambda world: terminate_subscription(world, context(), "acme", "x", value),
+        "/reason      ": lambda world: link_customer(world, context(), "acme", "cus_x1", value),
         "/reason       ": lambda world: release_seat(
-            world, stamp(), "acme", "cloud_pos", "till-1", value
+            world, context(), "acme", "cloud_pos", "till-1", value
         ),
         "/reason        ": token("admin", reason=value),
     }
@@ -307,9 +307,9 @@ SPELLINGS: list[Callable[[str], str]] = [
 @pytest.mark.parametrize("spell", SPELLINGS)
 @pytest.mark.parametrize("around", ["{}", "Sold {}, by phone", "x{}x"])
 def test_no_text_may_hold_a_whole_code(spell: Callable[[str], str], around: str) -> None:
-    world = ports()
+    world = services()
     # Some have no digit in them, and look like words: only the ledger knows those.
-    keys = issue_keys(world, stamp(), replace(POS_ORDER, count=60)).keys
+    keys = issue_keys(world, context(), replace(POS_ORDER, count=60)).keys
     plain = [one for one in keys if one.code.replace("-", "").isalpha()]
     assert plain
     head = world.book.head()
@@ -341,12 +341,12 @@ def test_no_text_may_hold_a_whole_code(spell: Callable[[str], str], around: str)
     ],
 )
 def test_words_and_ids_are_no_codes(text: str) -> None:
-    world = ports()
+    world = services()
     assert validation.text(world, "/note", text) == []
 
 
 def test_a_code_that_nobody_issued_is_none_of_the_texts_business_unless_it_looks_like_one() -> None:
-    world = ports()
+    world = services()
     for text in ("POS-ABCD-EFGH-JKLM", "pos-2345-abcd-wxyz.", "POS2345ABCDWXYZ"):
         assert validation.text(world, "/note", text) == [FieldError("/note", validation.HOLDS_CODE)]
     assert validation.text(world, "/note", "POS ABCD EFGH JKLM") == []
@@ -358,17 +358,17 @@ UNSEEN = st.sampled_from(["", "\u200b", "\u00ad", "'", "”"])
 
 
 @pytest.fixture(scope="module")
-def keyed() -> tuple[Ports, list[str]]:
+def keyed() -> tuple[Services, list[str]]:
     """Return a ledger with keys, and codes of two: one has a digit, one is of letters alone."""
-    world = ports()
-    keys = issue_keys(world, stamp(), replace(POS_ORDER, count=60)).keys
+    world = services()
+    keys = issue_keys(world, context(), replace(POS_ORDER, count=60)).keys
     plain = next(one.code for one in keys if one.code.replace("-", "").isalpha())
     return world, [keys[0].code, plain]
 
 
 @given(st.integers(0, 1), st.tuples(GAPS, GAPS, GAPS), AROUND, AROUND, UNSEEN, st.booleans())
 def test_a_code_of_ours_is_found_however_it_may_be_typed(
-    keyed: tuple[Ports, list[str]],
+    keyed: tuple[Services, list[str]],
     which: int,
     gaps: tuple[str, str, str],
     before: str,
@@ -389,36 +389,36 @@ def test_a_code_of_ours_is_found_however_it_may_be_typed(
 
 
 def test_who_says_again_what_label_the_seat_has_keeps_it() -> None:
-    world = ports()
-    redeem_key(world, stamp(), Try("acme", "s", issue(world).code))
+    world = services()
+    redeem_key(world, context(), Try("acme", "s", issue(world).code))
     label = "Till POS-2345-ABCD-WXYZ"  # recorded when labels were not looked through for it
     sealed = world.texts.seal("account-acme", label, NOON)
     seated = SeatOccupied("cloud_pos", None, "till-1", sealed)
-    world.book.append(stamp(), Change(world.book.load(account_stream.ACCOUNT, "acme"), [seated]))
+    world.book.append(context(), Change(world.book.load(account_stream.ACCOUNT, "acme"), [seated]))
     again = Sitting("acme", "cloud_pos", None, "till-1", label)
-    assert not occupy_seat(world, stamp(), again).created
+    assert not occupy_seat(world, context(), again).created
     for other in (again._replace(label=f"{label}!"), again._replace(holder="till-2")):
         with pytest.raises(InvalidRequest) as caught:
-            occupy_seat(world, stamp(), other)
+            occupy_seat(world, context(), other)
         assert caught.value.errors == (FieldError("/label", validation.HOLDS_CODE),)
 
 
 CODE = "POS-2345-ABCD-WXYZ"
-RECORDED_IDS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
+RECORDED_IDS: dict[str, tuple[str, Callable[[Services, str], object]]] = {
     "a seat's holder": ("/holder", lambda world, id: seat(holder=id)(world)),
     "a seat's account": ("/account", lambda world, id: seat(account=id)(world)),
     "a try's account": ("/account", lambda world, id: try_(account=id)(world)),
     "a try's session": ("/session", lambda world, id: try_(session=id)(world)),
     "a validation's": ("/account", lambda world, id: validate(account=id)(world)),
-    "a customer's": ("/account", lambda world, id: link_customer(world, stamp(), id, "cus_x1")),
-    "a cleared one": ("/account", lambda world, id: clear_attempts(world, stamp(), id, "called")),
+    "a customer's": ("/account", lambda world, id: link_customer(world, context(), id, "cus_x1")),
+    "a cleared one": ("/account", lambda world, id: clear_attempts(world, context(), id, "called")),
     "one whose sessions end": (
         "/account",
-        lambda world, id: end_portal_sessions(world, stamp(), id, "stolen"),
+        lambda world, id: end_portal_sessions(world, context(), id, "stolen"),
     ),
     "a session's": (
         "/account",
-        lambda world, id: make_link(world, b"k" * 32, stamp(), Granted(id)),
+        lambda world, id: make_link(world, b"k" * 32, context(), Granted(id)),
     ),
 }
 
@@ -426,7 +426,7 @@ RECORDED_IDS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
 @pytest.mark.parametrize("spelled", [CODE, CODE.lower(), f"till:{CODE}", f"{CODE}.1", f"a-{CODE}"])
 @pytest.mark.parametrize("which", RECORDED_IDS)
 def test_no_id_that_would_be_recorded_may_be_a_whole_code(which: str, spelled: str) -> None:
-    world = ports()
+    world = services()
     pointer, command = RECORDED_IDS[which]
     with pytest.raises(InvalidRequest) as caught:
         command(world, spelled)
@@ -451,8 +451,8 @@ ID_SPELLINGS: list[Callable[[str], str]] = [
 def test_no_id_that_would_be_recorded_may_be_a_code_of_ours_however_it_is_spelled(
     which: str, spell: Callable[[str], str]
 ) -> None:
-    world = ports()
-    keys = issue_keys(world, stamp(), replace(POS_ORDER, count=60)).keys
+    world = services()
+    keys = issue_keys(world, context(), replace(POS_ORDER, count=60)).keys
     head = world.book.head()
     pointer, command = RECORDED_IDS[which]
     plain = next(one for one in keys if one.code.replace("-", "").isalpha())
@@ -465,15 +465,15 @@ def test_no_id_that_would_be_recorded_may_be_a_code_of_ours_however_it_is_spelle
 
 @pytest.mark.parametrize("spell", ID_SPELLINGS)
 def test_an_id_that_only_looks_like_such_a_spelling_is_taken(spell: Callable[[str], str]) -> None:
-    world = ports()
-    issue_keys(world, stamp(), POS_ORDER)
+    world = services()
+    issue_keys(world, context(), POS_ORDER)
     assert validation.no_code(world, "/holder", spell(CODE)) == []
 
 
 def test_an_id_that_was_made_to_look_like_very_many_codes_is_not_looked_up() -> None:
     words = ["POS" + "".join(word) for word in islice(product("ABCDEF", repeat=12), 300)]
-    assert not validation.id_holds_code(ports(), ".".join(words[:200]))
-    assert validation.id_holds_code(ports(), ".".join(words))
+    assert not validation.id_holds_code(services(), ".".join(words[:200]))
+    assert validation.id_holds_code(services(), ".".join(words))
 
 
 NAMES_OF_TILLS = {
@@ -491,18 +491,18 @@ NAMES_OF_TILLS = {
 
 @pytest.mark.parametrize("name", NAMES_OF_TILLS)
 def test_what_may_be_a_code_in_a_name_that_cannot_be_changed_is_masked(name: str) -> None:
-    assert validation.without_codes(ports(), name) == NAMES_OF_TILLS[name]
+    assert validation.without_codes(services(), name) == NAMES_OF_TILLS[name]
 
 
 def test_of_two_codes_that_overlap_neither_is_left() -> None:
     assert not validation.text_holds_code(
-        ports(), validation.without_codes(ports(), "POSPOS2345ABCDWXYZ")
+        services(), validation.without_codes(services(), "POSPOS2345ABCDWXYZ")
     )
 
 
 def test_a_code_of_letters_alone_is_masked_in_such_a_name_when_the_ledger_has_it() -> None:
-    world = ports()
-    keys = issue_keys(world, stamp(), replace(POS_ORDER, count=60)).keys
+    world = services()
+    keys = issue_keys(world, context(), replace(POS_ORDER, count=60)).keys
     plain = next(one for one in keys if one.code.replace("-", "").isalpha())
     for spell in SPELLINGS:
         assert validation.without_codes(world, spell(plain.code)).endswith(plain.masked)
@@ -522,9 +522,9 @@ def test_a_code_of_letters_alone_is_masked_in_such_a_name_when_the_ledger_has_it
     ],
 )
 def test_ids_that_are_no_codes_are_taken(id: str) -> None:
-    assert validation.no_code(ports(), "/holder", id) == []
+    assert validation.no_code(services(), "/holder", id) == []
 
 
 def test_who_sits_under_a_code_already_can_give_the_seat_back() -> None:
     with pytest.raises(SeatNotOccupied):
-        release_seat(ports(), stamp(), "acme", "cloud_pos", CODE)
+        release_seat(services(), context(), "acme", "cloud_pos", CODE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from commands import retry as deciding_module
-from commands.retry import TRIES_MAX, LedgerBusy, deciding
+from commands.retry import TRIES_MAX, LedgerBusy, retry_on_conflict
 from ledger.store.contract import VersionConflict
 
 
@@ -33,7 +33,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.mark.parametrize("losses", [0, 1, 2, TRIES_MAX - 1])
 def test_a_lost_round_is_decided_again(losses: int, pauses: list[float]) -> None:
     attempt = Attempt(losses)
-    assert deciding(attempt) == "done"
+    assert retry_on_conflict(attempt) == "done"
     assert attempt.rounds == losses + 1
     assert len(pauses) == losses
     assert all(0 <= pause <= deciding_module.PAUSE_MAX_S for pause in pauses)
@@ -43,7 +43,7 @@ def test_a_lost_round_is_decided_again(losses: int, pauses: list[float]) -> None
 def test_at_last_it_gives_up(pauses: list[float]) -> None:
     attempt = Attempt(TRIES_MAX)
     with pytest.raises(LedgerBusy):
-        deciding(attempt)
+        retry_on_conflict(attempt)
     assert attempt.rounds == TRIES_MAX
 
 
@@ -55,5 +55,5 @@ def test_what_is_refused_is_not_tried_again(pauses: list[float]) -> None:
         raise KeyError
 
     with pytest.raises(KeyError):
-        deciding(attempt)
+        retry_on_conflict(attempt)
     assert rounds == [1]

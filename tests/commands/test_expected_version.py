@@ -21,13 +21,13 @@ from commands.open_portal_session import Granted, end_portal_sessions, make_link
 from commands.record_stripe_event import record_event
 from commands.redeem_key import Try, redeem_key
 from commands.release_seat import release_seat
-from commands.services import Ports
+from commands.services import Services
 from commands.terminate_subscription import terminate_subscription
 from ledger.refusals import VersionMismatch
 from ledger.streams.account.decisions import ACCOUNT
 from ledger.stripe.objects import read_event
 from tests.stripe import payloads
-from tests.worlds import POS_ORDER, SECRET, another_worker, issue, ports, stamp, watched
+from tests.worlds import POS_ORDER, SECRET, another_worker, context, issue, services, watched
 
 KEY = SECRET.derive("portal links")
 # These ask Stripe; tests/stripe has them.
@@ -42,7 +42,7 @@ class Seen(NamedTuple):
         subscription: that `acme` has, if any.
     """
 
-    world: Ports
+    world: Services
     version: int
     code: str
     subscription: str
@@ -53,43 +53,43 @@ Write = Callable[[Seen], object]
 
 def redeem(seen: Seen, code: str) -> object:
     wanted = Try("acme", "s-1", code)
-    return redeem_key(seen.world, stamp(), wanted, expected_version=seen.version)
+    return redeem_key(seen.world, context(), wanted, expected_version=seen.version)
 
 
 WRITES: dict[str, Write] = {
     "redeem_key": lambda seen: redeem(seen, seen.code),
     "redeem_key with a wrong code": lambda seen: redeem(seen, "POS-AAAA-AAAA-AAAA"),
     "clear_attempts": lambda seen: clear_attempts(
-        seen.world, stamp(), "acme", "by phone", expected_version=seen.version
+        seen.world, context(), "acme", "by phone", expected_version=seen.version
     ),
     "make_link": lambda seen: make_link(
-        seen.world, KEY, stamp(), Granted("acme"), expected_version=seen.version
+        seen.world, KEY, context(), Granted("acme"), expected_version=seen.version
     ),
     "end_portal_sessions": lambda seen: end_portal_sessions(
-        seen.world, stamp(), "acme", "left", expected_version=seen.version
+        seen.world, context(), "acme", "left", expected_version=seen.version
     ),
     "link_customer": lambda seen: link_customer(
-        seen.world, stamp(), "acme", "cus_2", expected_version=seen.version
+        seen.world, context(), "acme", "cus_2", expected_version=seen.version
     ),
     "assign_subscription": lambda seen: assign_subscription(
-        seen.world, stamp(), "acme", "sub_2", "sold", expected_version=seen.version
+        seen.world, context(), "acme", "sub_2", "sold", expected_version=seen.version
     ),
 }
 WRITES_ON_SOMETHING: dict[str, Write] = {
     "occupy_seat": lambda seen: occupy_seat(
         seen.world,
-        stamp(),
+        context(),
         Sitting("acme", "cloud_pos", None, "till-2"),
         expected_version=seen.version,
     ),
     "release_seat": lambda seen: release_seat(
-        seen.world, stamp(), "acme", "cloud_pos", "till-1", expected_version=seen.version
+        seen.world, context(), "acme", "cloud_pos", "till-1", expected_version=seen.version
     ),
     "terminate_subscription": lambda seen: terminate_subscription(
-        seen.world, stamp(), "acme", seen.subscription, "over", expected_version=seen.version
+        seen.world, context(), "acme", seen.subscription, "over", expected_version=seen.version
     ),
     "unlink_customer": lambda seen: unlink_customer(
-        seen.world, stamp(), "acme", "cus_1", "left", expected_version=seen.version
+        seen.world, context(), "acme", "cus_1", "left", expected_version=seen.version
     ),
 }
 CASES = [
@@ -118,22 +118,24 @@ def test_a_write_on_a_version_that_is_over_by_its_append_is_refused_and_leaves_n
     write: Write, has_something: bool
 ) -> None:
     book, store = watched()
-    world, other = ports(book), another_worker(ports(book))
+    world, other = services(book), another_worker(services(book))
     subscription = ""
     if has_something:
-        subscription = redeem_key(other, stamp(), Try("acme", "s", issue(other).code)).subscription
-        occupy_seat(other, stamp(), Sitting("acme", "cloud_pos", None, "till-1"))
-        link_customer(other, stamp(), "acme", "cus_1")
+        subscription = redeem_key(
+            other, context(), Try("acme", "s", issue(other).code)
+        ).subscription
+        occupy_seat(other, context(), Sitting("acme", "cloud_pos", None, "till-1"))
+        link_customer(other, context(), "acme", "cus_1")
     waits = payloads.subscription(id="sub_2", account=None, customer=None)
     created = payloads.event("customer.subscription.created", waits)
-    record_event(other, stamp(), read_event(created), "file")
-    order = issue_keys(other, stamp(), replace(POS_ORDER, count=2))
+    record_event(other, context(), read_event(created), "file")
+    order = issue_keys(other, context(), replace(POS_ORDER, count=2))
     rivals, ours = (key.code for key in order.keys)
     version = other.book.load(ACCOUNT, "acme").version
     heads: list[int] = []
 
     def rival() -> None:
-        redeem_key(other, stamp(), Try("acme", "s-2", rivals))
+        redeem_key(other, context(), Try("acme", "s-2", rivals))
         heads.append(other.book.head())
 
     store.overtake = rival

@@ -8,22 +8,22 @@ from datetime import timedelta, timezone
 import pytest
 
 from commands.give_access import create_token, revoke_token
-from commands.services import Ports
+from commands.services import Services
 from ledger.refusals import TokenNotFound
 from ledger.streams.token import ROLES, TOKEN, TokenCreated, TokenRevoked, stream_id, token_id
-from tests.worlds import DAY, NOON, another_worker, happened, ports, recorded, stamp
+from tests.worlds import DAY, NOON, another_worker, context, happened, recorded, services
 
 
 @pytest.fixture
-def world() -> Ports:
-    return ports()
+def world() -> Services:
+    return services()
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_token_is_recorded_by_its_digest_alone(world: Ports, role: str) -> None:
+def test_a_token_is_recorded_by_its_digest_alone(world: Services, role: str) -> None:
     reseller = "Northwind" if role == "reseller" else None
     expires_at = (NOON + DAY).astimezone(timezone(timedelta(hours=2)))
-    asked = stamp(request_id="req_seven")
+    asked = context(request_id="req_seven")
     given = create_token(world, asked, role, reseller=reseller, expires_at=expires_at)
     assert re.fullmatch("kf_[a-z2-7]{40}", given.secret)
     assert given.position == 1
@@ -48,14 +48,14 @@ def test_a_token_is_recorded_by_its_digest_alone(world: Ports, role: str) -> Non
     assert b"2026-03-02T12:00:00Z" in row.state
 
 
-def test_every_token_is_another_one(world: Ports) -> None:
-    given = [create_token(world, stamp(), "portal") for _ in range(10)]
+def test_every_token_is_another_one(world: Services) -> None:
+    given = [create_token(world, context(), "portal") for _ in range(10)]
     assert len({one.secret for one in given}) == len({one.token.id for one in given}) == 10
 
 
-def test_a_token_is_taken_back_once(world: Ports) -> None:
-    given = create_token(world, stamp(), "portal")
-    asked = stamp(NOON + DAY, actor="kft_one", request_id="req_seven")
+def test_a_token_is_taken_back_once(world: Services) -> None:
+    given = create_token(world, context(), "portal")
+    asked = context(NOON + DAY, actor="kft_one", request_id="req_seven")
     taken_back = revoke_token(world, asked, given.token.id)
     assert recorded(world, after=1) == [
         happened(
@@ -71,12 +71,14 @@ def test_a_token_is_taken_back_once(world: Ports) -> None:
     assert taken_back.token.revoked_at == NOON + DAY
     assert taken_back.position == 2
     assert not taken_back.token.valid(NOON + DAY)
-    assert revoke_token(another_worker(world), stamp(NOON + 2 * DAY), given.token.id) == taken_back
+    assert (
+        revoke_token(another_worker(world), context(NOON + 2 * DAY), given.token.id) == taken_back
+    )
     assert world.book.head() == 2
 
 
-def test_an_unknown_token_is_not_found(world: Ports) -> None:
-    for id in ("kft_unknown", "", create_token(world, stamp(), "portal").secret):
+def test_an_unknown_token_is_not_found(world: Services) -> None:
+    for id in ("kft_unknown", "", create_token(world, context(), "portal").secret):
         with pytest.raises(TokenNotFound):
-            revoke_token(world, stamp(), id)
+            revoke_token(world, context(), id)
     assert world.book.head() == 1

@@ -19,7 +19,7 @@ from ledger.refusals import KeyNotAvailable
 from ledger.streams.batch import KeysIssued
 from ledger.streams.request import RedemptionAnswered
 from ledger.streams.token import token_id
-from tests.worlds import DAY, NOON, ports, recorded, stamp
+from tests.worlds import DAY, NOON, context, recorded, services
 
 GOLDEN: dict[str, str] = json.loads(
     (Path(__file__).parents[1] / "golden" / "digests.json").read_text("utf-8")
@@ -27,23 +27,23 @@ GOLDEN: dict[str, str] = json.loads(
 
 
 def digests() -> dict[str, str]:
-    world = ports()
+    world = services()
     order = Order(
         "integrations", "growth", 5, 12, 1, "Northwind", redeem_by=NOON + DAY, note="for the fair"
     )
-    issued = issue_keys(world, stamp(), order, idempotency_key="order-1", scope="kft_one")
+    issued = issue_keys(world, context(), order, idempotency_key="order-1", scope="kft_one")
     (batch, _) = recorded(world)
     bare = Order("cloud_pos", None, 1, 1, 1, "Northwind")
-    unscoped = issue_keys(world, stamp(), bare, idempotency_key="order-2")
+    unscoped = issue_keys(world, context(), bare, idempotency_key="order-2")
     wanted = Try("acme", "s-1", "POS-2345-ABCD-WXYZ", "cloud_pos")
     with pytest.raises(KeyNotAvailable):
-        redeem_key(world, stamp(), wanted, idempotency_key="r-1")
+        redeem_key(world, context(), wanted, idempotency_key="r-1")
     with pytest.raises(KeyNotAvailable):
-        redeem_key(world, stamp(), wanted._replace(product=None), idempotency_key="r-2")
+        redeem_key(world, context(), wanted._replace(product=None), idempotency_key="r-2")
     answers = [event for event in recorded(world) if isinstance(event.fact, RedemptionAnswered)]
     imported = import_keys(
         world,
-        stamp(),
+        context(),
         [
             "code,product,tier,seats,months,reseller,redeem_by",
             "POS-2345-ABCD-WXYZ,cloud_pos,,5,12,Northwind,",

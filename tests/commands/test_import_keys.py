@@ -12,7 +12,7 @@ from commands import import_keys as import_module
 from commands.import_keys import Imported, RefusedLine, import_keys
 from commands.redeem_key import Try, redeem_key, validate_key
 from commands.reissue_key import reissue_key
-from commands.services import Ports
+from commands.services import Services
 from ledger.book import Book, LedgerUnavailable
 from ledger.refusals import KeyNotAvailable
 from ledger.store.memory import MemoryRecorder
@@ -35,21 +35,21 @@ from tests.worlds import (
     DAY,
     NOON,
     another_worker,
+    context,
     happened,
-    ports,
     recorded,
-    stamp,
+    services,
     watched,
 )
 
 
 @pytest.fixture
-def world() -> Ports:
-    return ports()
+def world() -> Services:
+    return services()
 
 
-def test_a_file_is_recorded_as_one_batch(world: Ports) -> None:
-    asked = stamp(actor="kft_one", request_id="req_seven")
+def test_a_file_is_recorded_as_one_batch(world: Services) -> None:
+    asked = context(actor="kft_one", request_id="req_seven")
     imported = import_keys(world, asked, [HEADER, LINE, INT_LINE])
     assert imported.batch is not None
     batch = imported.batch.replace("bat_", "batch-")
@@ -108,23 +108,23 @@ def test_a_file_is_recorded_as_one_batch(world: Ports) -> None:
     assert imported == (imported.batch, 2, [], 3)
 
 
-def test_what_was_taken_in_works_like_a_key_of_our_own(world: Ports) -> None:
+def test_what_was_taken_in_works_like_a_key_of_our_own(world: Services) -> None:
     take_in(world, LINE, INT_LINE)
-    told = validate_key(world, stamp(), Try("acme", "s-1", INT_CODE.lower(), "integrations"))
+    told = validate_key(world, context(), Try("acme", "s-1", INT_CODE.lower(), "integrations"))
     assert (told.issued.tier, told.issued.seats) == ("growth", 2)
-    redeemed = redeem_key(world, stamp(), Try("acme", "s-1", CODE))
+    redeemed = redeem_key(world, context(), Try("acme", "s-1", CODE))
     assert redeemed.account.state.pool("cloud_pos", None, NOON).seats == 5
 
 
-def test_the_new_code_of_a_reissued_key_is_derived(world: Ports) -> None:
+def test_the_new_code_of_a_reissued_key_is_derived(world: Services) -> None:
     imported = take_in(world, LINE, INT_LINE)
     assert imported.batch is not None
-    new = reissue_key(world, stamp(), world.codes.key_id(INT_CODE), "lost")
+    new = reissue_key(world, context(), world.codes.key_id(INT_CODE), "lost")
     assert new.code == world.codes.derive("INT", imported.batch, 1, generation=1)
     assert key_of(world, new.code).issued.derived is True
     with pytest.raises(KeyNotAvailable):
-        redeem_key(world, stamp(), Try("acme", "s-1", INT_CODE))
-    redeem_key(world, stamp(), Try("acme", "s-1", new.code))
+        redeem_key(world, context(), Try("acme", "s-1", INT_CODE))
+    redeem_key(world, context(), Try("acme", "s-1", new.code))
 
 
 @pytest.mark.parametrize(
@@ -165,20 +165,22 @@ def test_the_new_code_of_a_reissued_key_is_derived(world: Ports) -> None:
     }.items(),
     ids=lambda item: item[0],
 )
-def test_a_file_may_be_written_in_several_ways(world: Ports, lines: tuple[str, list[str]]) -> None:
-    imported = import_keys(world, stamp(), lines[1])
-    plain = ports()
+def test_a_file_may_be_written_in_several_ways(
+    world: Services, lines: tuple[str, list[str]]
+) -> None:
+    imported = import_keys(world, context(), lines[1])
+    plain = services()
     assert imported == take_in(plain, LINE, INT_LINE)
     assert imported.accepted == 2
     assert recorded(world) == recorded(plain)
 
 
-def test_a_file_on_disk_is_read_line_by_line(world: Ports) -> None:
+def test_a_file_on_disk_is_read_line_by_line(world: Services) -> None:
     text = f"\ufeff{HEADER}\r\n{LINE}\r\n{INT_LINE}"
-    assert import_keys(world, stamp(), io.StringIO(text, newline="")).accepted == 2
+    assert import_keys(world, context(), io.StringIO(text, newline="")).accepted == 2
 
 
-def test_a_name_may_hold_a_comma_and_quotes(world: Ports) -> None:
+def test_a_name_may_hold_a_comma_and_quotes(world: Services) -> None:
     take_in(world, LINE.replace("Northwind", '"North ""N"" wind, Ltd"'))
     assert key_of(world, CODE).issued.reseller == 'North "N" wind, Ltd'
 
@@ -186,7 +188,9 @@ def test_a_name_may_hold_a_comma_and_quotes(world: Ports) -> None:
 # Once and again
 
 
-def test_the_same_file_again_refuses_each_line_as_known_and_records_nothing(world: Ports) -> None:
+def test_the_same_file_again_refuses_each_line_as_known_and_records_nothing(
+    world: Services,
+) -> None:
     first = take_in(world, LINE, "nonsense", INT_LINE)
     before = recorded(world)
     for repeating in (world, another_worker(world)):
@@ -205,7 +209,7 @@ def test_the_same_file_again_refuses_each_line_as_known_and_records_nothing(worl
     assert recorded(world) == before
 
 
-def test_a_file_with_something_added_is_another_batch(world: Ports) -> None:
+def test_a_file_with_something_added_is_another_batch(world: Services) -> None:
     first = take_in(world, LINE)
     second = take_in(world, LINE, INT_LINE)
     assert (second.accepted, len(second.refused)) == (1, 1)
@@ -213,7 +217,7 @@ def test_a_file_with_something_added_is_another_batch(world: Ports) -> None:
     assert key_of(world, INT_CODE).issued.index == 0
 
 
-def test_a_file_of_which_nothing_is_taken_in_is_no_batch(world: Ports) -> None:
+def test_a_file_of_which_nothing_is_taken_in_is_no_batch(world: Services) -> None:
     assert take_in(world, "nonsense").batch is None
     assert take_in(world, LINE + "2026-02-28").batch is None
     take_in(world, LINE)
@@ -222,21 +226,23 @@ def test_a_file_of_which_nothing_is_taken_in_is_no_batch(world: Ports) -> None:
     assert world.book.head() == 2
 
 
-def test_a_batchs_id_says_nothing_of_its_codes(world: Ports) -> None:
+def test_a_batchs_id_says_nothing_of_its_codes(world: Services) -> None:
     """It is a keyed digest: without the secret nobody can try codes against it."""
-    other = ports()._replace(request_key=b"x" * 32)
+    other = services()._replace(request_key=b"x" * 32)
     assert take_in(world, LINE).batch != take_in(other, LINE).batch
 
 
-def test_progress_is_told_once_for_each_line(world: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_told_once_for_each_line(
+    world: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(import_module, "CHUNK_LINES", 2)
     told: list[int] = []
     lines = [HEADER, *lines_of(world, 5), "", "nonsense", lines_of(world, 1)[0]]
-    import_keys(world, stamp(), lines, on_line=lambda: told.append(world.book.head()))
+    import_keys(world, context(), lines, on_line=lambda: told.append(world.book.head()))
     assert told == [0, 0, 3, 3, 6, 6, 8]
 
 
-def test_a_file_of_2500_lines_is_three_commits_of_one_batch(world: Ports) -> None:
+def test_a_file_of_2500_lines_is_three_commits_of_one_batch(world: Services) -> None:
     imported = take_in(world, *lines_of(world, 2_500))
     assert (imported.accepted, imported.refused, imported.position) == (2_500, [], 2_503)
     facts = [event.fact for event in recorded(world)]
@@ -263,7 +269,7 @@ def test_a_run_that_broke_off_is_completed_by_the_next(monkeypatch: pytest.Monke
     monkeypatch.setattr(import_module, "CHUNK_LINES", 10)
     book, store = Book("memory:"), BreaksDown()
     book.store = store
-    world = ports(book)
+    world = services(book)
     lines = lines_of(world, 35)
     with pytest.raises(LedgerUnavailable):
         take_in(world, *lines)
@@ -279,13 +285,13 @@ def test_a_run_that_broke_off_is_completed_by_the_next(monkeypatch: pytest.Monke
     assert [fact.key for fact in issued] == [world.codes.key_id(code) for code in codes(world, 35)]
 
 
-def others(world: Ports, *lines: str) -> Iterator[Imported]:
+def others(world: Services, *lines: str) -> Iterator[Imported]:
     yield take_in(another_worker(world), *lines)
 
 
 def test_codes_that_another_import_took_in_meanwhile_are_known() -> None:
     book, store = watched()
-    world = ports(book)
+    world = services(book)
     theirs: list[Imported] = []
     mine = lines_of(world, 3)
     store.overtake = lambda: theirs.extend(others(world, mine[1].replace(",5,", ",9,")))
@@ -300,7 +306,7 @@ def test_codes_that_another_import_took_in_meanwhile_are_known() -> None:
 
 def test_the_same_file_imported_twice_at_once_is_taken_in_once() -> None:
     book, store = watched()
-    world = ports(book)
+    world = services(book)
     theirs: list[Imported] = []
     lines = lines_of(world, 3)
     store.overtake = lambda: theirs.extend(others(world, *lines))

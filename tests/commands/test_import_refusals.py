@@ -10,7 +10,7 @@ import pytest
 from commands.import_keys import RefusedLine, import_keys
 from commands.issue_keys import issue_keys
 from commands.redeem_key import Try, validate_key
-from commands.services import Ports
+from commands.services import Services
 from ledger.refusals import FieldError, InvalidRequest, KeyNotAvailable
 from tests.commands.import_files import (
     CODE,
@@ -26,15 +26,15 @@ from tests.commands.import_files import (
 from tests.worlds import (
     POS_ORDER,
     SECOND,
-    ports,
+    context,
     recorded,
-    stamp,
+    services,
 )
 
 
 @pytest.fixture
-def world() -> Ports:
-    return ports()
+def world() -> Services:
+    return services()
 
 
 SHAPE = "must be PREFIX-XXXX-XXXX-XXXX over A–Z and 2–9, with the prefix of a product"
@@ -221,7 +221,7 @@ REFUSED: dict[str, Refusing] = {
 
 @pytest.mark.parametrize("case", REFUSED.values(), ids=[name[:30] for name in REFUSED])
 def test_a_line_that_does_not_fit_is_refused_and_the_others_are_taken_in(
-    world: Ports, case: Refusing
+    world: Services, case: Refusing
 ) -> None:
     line, masked, field, reason = case
     good, after = lines_of(world, 2)
@@ -237,22 +237,22 @@ def test_a_line_that_does_not_fit_is_refused_and_the_others_are_taken_in(
     assert not any("2345-ABCD" in text or "6789-EFGH" in text for text in nowhere)
 
 
-def test_of_several_mistakes_the_first_is_told(world: Ports) -> None:
+def test_of_several_mistakes_the_first_is_told(world: Services) -> None:
     line = f"{CODE},x,y,0,0,=1,soon"
     assert take_in(world, line).refused == [
         RefusedLine(2, MASKED, "product", "must be one of cloud_pos, integrations")
     ]
 
 
-def test_a_day_lapses_when_it_is_over(world: Ports) -> None:
+def test_a_day_lapses_when_it_is_over(world: Services) -> None:
     take_in(world, LINE + "2026-03-01")
     last = datetime(2026, 3, 2, tzinfo=UTC)
-    validate_key(world, stamp(last - SECOND), Try("acme", "s-1", CODE))
+    validate_key(world, context(last - SECOND), Try("acme", "s-1", CODE))
     with pytest.raises(KeyNotAvailable):
-        validate_key(world, stamp(last), Try("acme", "s-1", CODE))
+        validate_key(world, context(last), Try("acme", "s-1", CODE))
 
 
-def test_a_code_that_comes_twice_counts_as_the_first_says(world: Ports) -> None:
+def test_a_code_that_comes_twice_counts_as_the_first_says(world: Services) -> None:
     other = LINE.replace(",5,", ",9,").replace(CODE, CODE.lower())
     imported = take_in(world, LINE, INT_LINE, other, LINE)
     assert imported.refused == [
@@ -262,14 +262,16 @@ def test_a_code_that_comes_twice_counts_as_the_first_says(world: Ports) -> None:
     assert key_of(world, CODE).issued.seats == 5
 
 
-def test_a_line_that_was_refused_does_not_stand_in_the_way_of_its_correction(world: Ports) -> None:
+def test_a_line_that_was_refused_does_not_stand_in_the_way_of_its_correction(
+    world: Services,
+) -> None:
     imported = take_in(world, LINE.replace(",5,", ",five,"), LINE)
     assert [line.line_number for line in imported.refused] == [2]
     assert key_of(world, CODE).issued.seats == 5
 
 
-def test_a_code_of_our_own_is_known(world: Ports) -> None:
-    ours = issue_keys(world, stamp(), POS_ORDER).keys[0]
+def test_a_code_of_our_own_is_known(world: Services) -> None:
+    ours = issue_keys(world, context(), POS_ORDER).keys[0]
     imported = take_in(world, f"{ours.code},cloud_pos,,99,12,Northwind,", LINE)
     assert imported.refused == [RefusedLine(2, ours.masked, "code", "already in the ledger")]
     assert key_of(world, ours.code).issued.seats == 3
@@ -281,14 +283,14 @@ def test_a_code_of_our_own_is_known(world: Ports) -> None:
 COLUMNS = "code, product, tier, seats, months, reseller, redeem_by"
 
 
-def header_errors(world: Ports, *lines: str) -> list[tuple[str, str]]:
+def header_errors(world: Services, *lines: str) -> list[tuple[str, str]]:
     with pytest.raises(InvalidRequest) as caught:
-        import_keys(world, stamp(), lines)
+        import_keys(world, context(), lines)
     assert recorded(world) == []
     return [(error.pointer, error.detail) for error in caught.value.errors]
 
 
-def test_a_missing_column_is_named(world: Ports) -> None:
+def test_a_missing_column_is_named(world: Services) -> None:
     header = HEADER.replace(",seats", "").replace(",redeem_by", "")
     assert header_errors(world, header, LINE) == [
         ("/seats", "is missing from the header"),
@@ -296,18 +298,18 @@ def test_a_missing_column_is_named(world: Ports) -> None:
     ]
 
 
-def test_an_unknown_column_is_named(world: Ports) -> None:
+def test_an_unknown_column_is_named(world: Services) -> None:
     assert header_errors(world, f"{HEADER},colour", LINE) == [
         ("/colour", f"is no column: they are {COLUMNS}")
     ]
 
 
-def test_a_column_that_comes_twice_is_named(world: Ports) -> None:
+def test_a_column_that_comes_twice_is_named(world: Services) -> None:
     assert header_errors(world, f"{HEADER},seats", LINE) == [("/seats", "is in the header twice")]
 
 
 @pytest.mark.parametrize("lines", [[], ["", "\n"]])
-def test_an_empty_file_has_no_columns(world: Ports, lines: list[str]) -> None:
+def test_an_empty_file_has_no_columns(world: Services, lines: list[str]) -> None:
     errors = header_errors(world, *lines)
     assert [pointer for pointer, _ in errors] == [f"/{column}" for column in HEADER.split(",")]
 
@@ -315,27 +317,27 @@ def test_an_empty_file_has_no_columns(world: Ports, lines: list[str]) -> None:
 @pytest.mark.parametrize(
     "first", [LINE, INT_LINE.lower(), LINE.replace(",", ";"), f'"{LINE}"', CODE.replace("-", " ")]
 )
-def test_a_file_without_a_header_shows_no_code(world: Ports, first: str) -> None:
+def test_a_file_without_a_header_shows_no_code(world: Services, first: str) -> None:
     errors = header_errors(world, first, LINE)
     assert errors[0] == ("/column 1", f"is no column: they are {COLUMNS}")
     assert not any("abcd" in str(error).lower() or "efgh" in str(error).lower() for error in errors)
 
 
-def test_a_header_with_a_quote_that_is_not_closed_has_no_columns(world: Ports) -> None:
+def test_a_header_with_a_quote_that_is_not_closed_has_no_columns(world: Services) -> None:
     assert len(header_errors(world, f'"{HEADER}', LINE)) == 7
 
 
 @pytest.mark.parametrize("column", ["code", "x"])
-def test_a_header_of_very_many_columns_is_refused_as_a_whole(world: Ports, column: str) -> None:
+def test_a_header_of_very_many_columns_is_refused_as_a_whole(world: Services, column: str) -> None:
     errors = header_errors(world, ",".join([column] * 500_000), LINE)
     problem = f"has 500000 columns in its first line: they are {COLUMNS}"
     assert errors == [("/file", problem)]
 
 
-def test_text_that_is_not_utf_8_is_refused_without_showing_any(world: Ports) -> None:
+def test_text_that_is_not_utf_8_is_refused_without_showing_any(world: Services) -> None:
     latin_1 = f"{HEADER}\n{LINE}\n{LINE.replace('Northwind', 'Zürich')}".encode("latin-1")
     with pytest.raises(InvalidRequest) as caught:
-        import_keys(world, stamp(), io.TextIOWrapper(io.BytesIO(latin_1), "utf-8"))
+        import_keys(world, context(), io.TextIOWrapper(io.BytesIO(latin_1), "utf-8"))
     assert caught.value.errors == (FieldError("/file", "must be text in UTF-8"),)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__

@@ -10,7 +10,7 @@ import pytest
 
 from commands.clear_attempts import clear_attempts
 from commands.redeem_key import Try, redeem_key, validate_key
-from commands.services import Ports
+from commands.services import Services
 from ledger.book import Change
 from ledger.refusals import InvalidKeyFormat, KeyNotAvailable, Refusal, TooManyAttempts
 from ledger.streams.attempts import ATTEMPTS, BlockLifted, RedemptionRefused
@@ -21,10 +21,10 @@ from tests.worlds import (
     NOON,
     SECOND,
     another_worker,
+    context,
     issue,
-    ports,
     recorded,
-    stamp,
+    services,
     watched,
 )
 
@@ -34,7 +34,7 @@ BOTH = pytest.mark.parametrize("command", [redeem_key, validate_key])
 
 
 def fail(
-    world: Ports,
+    world: Services,
     at: datetime = NOON,
     *,
     session: str = "s-1",
@@ -44,11 +44,11 @@ def fail(
 ) -> None:
     """Try in vain, without being blocked."""
     with pytest.raises((KeyNotAvailable, InvalidKeyFormat)):
-        command(world, stamp(at), Try(account, session, code))
+        command(world, context(at), Try(account, session, code))
 
 
 def blocked(
-    world: Ports,
+    world: Services,
     at: datetime,
     *,
     session: str = "s-1",
@@ -58,17 +58,17 @@ def blocked(
 ) -> int:
     """Be blocked; answer for how many seconds."""
     with pytest.raises(TooManyAttempts) as caught:
-        command(world, stamp(at), Try(account, session, code))
+        command(world, context(at), Try(account, session, code))
     return caught.value.retry_after_s
 
 
-def failures(world: Ports) -> int:
+def failures(world: Services) -> int:
     return sum(isinstance(one.fact, RedemptionRefused) for one in recorded(world))
 
 
 @BOTH
 def test_five_tries_through_five_workers_block_the_session_in_all_of_them(command: Command) -> None:
-    world = ports()
+    world = services()
     workers = [another_worker(world, seed=seed) for seed in range(5)]
     for minute, worker in enumerate(workers):
         fail(worker, NOON + minute * MINUTE, command=command)
@@ -82,20 +82,20 @@ def test_five_tries_through_five_workers_block_the_session_in_all_of_them(comman
 
 
 def test_after_a_quarter_of_an_hour_the_count_starts_at_zero() -> None:
-    world = ports()
+    world = services()
     key = issue(world)
     for _ in range(5):
         fail(world)
     free = NOON + 15 * MINUTE
     for _ in range(4):
         fail(another_worker(world), free)
-    redeem_key(world, stamp(free), Try("acme", "s-1", key.code))
+    redeem_key(world, context(free), Try("acme", "s-1", key.code))
     fail(world, free)
     assert blocked(world, free) == 900
 
 
 def test_a_block_is_not_made_longer_by_trying() -> None:
-    world = ports()
+    world = services()
     for _ in range(5):
         fail(world)
     for minute in range(15):
@@ -106,7 +106,7 @@ def test_a_block_is_not_made_longer_by_trying() -> None:
 @BOTH
 def test_a_blocked_try_is_neither_looked_up_nor_counted(command: Command) -> None:
     book, store = watched()
-    world = ports(book)
+    world = services(book)
     key = issue(world)
     for _ in range(5):
         fail(world)
@@ -116,21 +116,21 @@ def test_a_blocked_try_is_neither_looked_up_nor_counted(command: Command) -> Non
         blocked(world, NOON, code=code, command=command)
     assert not [stream for stream, _ in store.reads if stream.startswith("key-")]
     assert recorded(world) == before
-    redeem_key(world, stamp(NOON + 15 * MINUTE), Try("acme", "s-1", key.code))
+    redeem_key(world, context(NOON + 15 * MINUTE), Try("acme", "s-1", key.code))
 
 
 def test_a_sessions_block_touches_no_other_session() -> None:
-    world = ports()
+    world = services()
     key = issue(world)
     for _ in range(5):
         fail(world)
     blocked(world, NOON)
-    redeem_key(world, stamp(), Try("acme", "s-2", key.code))
+    redeem_key(world, context(), Try("acme", "s-2", key.code))
 
 
 @BOTH
 def test_five_tries_of_a_session_block_it_on_whichever_accounts_they_were(command: Command) -> None:
-    world = ports()
+    world = services()
     key = issue(world)
     for n in range(5):
         fail(another_worker(world, seed=n), account=f"account-{n}", command=command)
@@ -140,7 +140,7 @@ def test_five_tries_of_a_session_block_it_on_whichever_accounts_they_were(comman
     free = NOON + 15 * MINUTE
     for n in range(4):
         fail(world, free, account=f"account-{n}")
-    redeem_key(world, stamp(free), Try("account-0", "s-1", key.code))
+    redeem_key(world, context(free), Try("account-0", "s-1", key.code))
 
 
 def old_failure(session: str = "s-1") -> RedemptionRefused:
@@ -157,14 +157,14 @@ def old_failure(session: str = "s-1") -> RedemptionRefused:
     )
 
 
-def remember(world: Ports, count: int, at: datetime = NOON) -> None:
+def remember(world: Services, count: int, at: datetime = NOON) -> None:
     for _ in range(count):
         loaded = world.book.load(ATTEMPTS, "acme")
-        world.book.append(stamp(at), Change(loaded, [old_failure()]))
+        world.book.append(context(at), Change(loaded, [old_failure()]))
 
 
 def test_tries_from_before_sessions_were_counted_over_all_accounts_count_once() -> None:
-    world = ports()
+    world = services()
     remember(world, 3)
     fail(world)
     fail(world, account="beta")
@@ -177,7 +177,7 @@ def test_tries_from_before_sessions_were_counted_over_all_accounts_count_once() 
 
 
 def test_a_block_from_before_lasts_and_is_served_once() -> None:
-    world = ports()
+    world = services()
     remember(world, 5)
     assert blocked(world, NOON + MINUTE) == 840
     free = NOON + 15 * MINUTE
@@ -187,12 +187,12 @@ def test_a_block_from_before_lasts_and_is_served_once() -> None:
 
 
 def test_staff_lift_the_block_of_a_session_and_of_an_account_on_record() -> None:
-    world = ports()
+    world = services()
     key = issue(world)
     for _ in range(5):
         fail(world)
     assert blocked(world, NOON) == 900
-    position = clear_attempts(world, stamp(actor="kft_support"), "acme", "a slip of the pen")
+    position = clear_attempts(world, context(actor="kft_support"), "acme", "a slip of the pen")
     lifted = recorded(world)[-1]
     assert (lifted.position, lifted.stream, lifted.actor) == (
         position, "attempts-acme", "kft_support",
@@ -211,27 +211,27 @@ def test_staff_lift_the_block_of_a_session_and_of_an_account_on_record() -> None
     for n in range(13):
         fail(world, session=f"t-{n}")
     assert blocked(world, NOON, session="fresh") == 24 * 3600
-    clear_attempts(world, stamp(), "acme", "again")
+    clear_attempts(world, context(), "acme", "again")
     for _ in range(4):
         fail(world, session="fresh")
-    redeem_key(world, stamp(), Try("acme", "fresh", key.code))
+    redeem_key(world, context(), Try("acme", "fresh", key.code))
 
 
 def test_lifting_counts_the_tries_of_a_session_that_was_not_blocked_yet_from_zero() -> None:
-    world = ports()
+    world = services()
     for _ in range(4):
         fail(world)
-    clear_attempts(world, stamp(), "acme", "asked to")
+    clear_attempts(world, context(), "acme", "asked to")
     for _ in range(5):
         fail(world)
     assert blocked(world, NOON) == 900
 
 
 def test_what_was_lifted_on_one_account_stays_blocked_on_another() -> None:
-    world = ports()
+    world = services()
     for _ in range(5):
         fail(world)
-    clear_attempts(world, stamp(), "acme", "asked to")
+    clear_attempts(world, context(), "acme", "asked to")
     assert blocked(world, NOON, account="beta") == 900
     for _ in range(4):
         fail(world)
@@ -241,10 +241,10 @@ def test_what_was_lifted_on_one_account_stays_blocked_on_another() -> None:
 
 
 def test_a_lifting_lets_nobody_try_more_often_on_other_accounts() -> None:
-    world = ports()
+    world = services()
     for _ in range(4):
         fail(world)
-    clear_attempts(world, stamp(), "acme", "asked to")
+    clear_attempts(world, context(), "acme", "asked to")
     fail(world)
     assert blocked(world, NOON, account="beta") == 900
     for _ in range(4):
@@ -258,9 +258,9 @@ def test_a_lifting_lets_nobody_try_more_often_on_other_accounts() -> None:
 
 
 def test_a_block_lifted_before_sessions_were_counted_over_all_accounts() -> None:
-    world = ports()
+    world = services()
     remember(world, 5)
-    clear_attempts(world, stamp(), "acme", "asked to")
+    clear_attempts(world, context(), "acme", "asked to")
     for _ in range(5):
         fail(world)
     assert blocked(world, NOON) == 900
@@ -272,7 +272,7 @@ def test_a_code_that_is_right_is_looked_at_no_more_once_five_were_wrong_meanwhil
 ) -> None:
     """The fifth fails between the look at the counts and the look at what was found."""
     book, store = watched()
-    world = ports(book)
+    world = services(book)
     key = issue(world)
     for _ in range(4):
         fail(world)
@@ -295,7 +295,7 @@ def test_a_code_that_is_right_is_looked_at_no_more_once_five_were_wrong_meanwhil
 
 def test_a_redemption_holds_only_while_no_fifth_try_has_failed_before_its_commit() -> None:
     book, store = watched()
-    world = ports(book)
+    world = services(book)
     key = issue(world)
     for n in range(4):
         fail(world, account="beta" if n else "acme")
@@ -310,30 +310,30 @@ def test_a_redemption_holds_only_while_no_fifth_try_has_failed_before_its_commit
 
 
 def test_every_kind_of_failed_try_counts_in_one_count() -> None:
-    world = ports()
+    world = services()
     fail(world, code="nonsense")
     fail(world, code="POS-1111-ABCD-WXYZ", command=validate_key)
     fail(world, command=validate_key)
     fail(world)
     with pytest.raises(Refusal, match=r"^$"):
-        redeem_key(world, stamp(), Try("acme", "s-1", UNKNOWN, "integrations"))
+        redeem_key(world, context(), Try("acme", "s-1", UNKNOWN, "integrations"))
     assert blocked(world, NOON) == 900
 
 
 def test_what_succeeds_neither_counts_nor_forgives() -> None:
-    world = ports()
+    world = services()
     keys = [issue(world) for _ in range(2)]
     for _ in range(4):
         fail(world)
     for key in keys:
-        validate_key(world, stamp(), Try("acme", "s-1", key.code))
-        redeem_key(world, stamp(), Try("acme", "s-1", key.code))
+        validate_key(world, context(), Try("acme", "s-1", key.code))
+        redeem_key(world, context(), Try("acme", "s-1", key.code))
     fail(world)
     assert blocked(world, NOON) == 900
 
 
 def test_twenty_in_a_day_over_many_sessions_block_the_account() -> None:
-    world = ports()
+    world = services()
     key = issue(world)
     for n in range(20):
         fail(another_worker(world), NOON + n * MINUTE, session=f"s-{n % 7}-{n // 4}")
@@ -348,13 +348,13 @@ def test_twenty_in_a_day_over_many_sessions_block_the_account() -> None:
     # The first is a day old now; but one more, and twenty are within a day again.
     fail(world, NOON + DAY, session="fresh")
     assert blocked(world, NOON + DAY, session="fresh") == 60
-    redeem_key(world, stamp(NOON + DAY + MINUTE), Try("acme", "fresh", key.code))
+    redeem_key(world, context(NOON + DAY + MINUTE), Try("acme", "fresh", key.code))
 
 
 def test_two_that_fail_at_once_are_counted_as_two() -> None:
     """Or else parallel tries would be free."""
     book, store = watched()
-    world = ports(book)
+    world = services(book)
     for _ in range(4):
         fail(world)
     store.overtake = lambda: fail(another_worker(world))
@@ -363,7 +363,7 @@ def test_two_that_fail_at_once_are_counted_as_two() -> None:
 
 
 def test_a_clock_that_is_set_back_a_little_does_not_end_a_block_nor_make_it_longer() -> None:
-    world = ports()
+    world = services()
     for _ in range(5):
         fail(world)
     assert blocked(world, NOON - MINUTE) == 900

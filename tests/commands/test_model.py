@@ -31,7 +31,7 @@ from commands.redeem_key import Try, redeem_key, validate_key
 from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.revoke_key import revoke_key
-from commands.services import Ports
+from commands.services import Services
 from commands.terminate_subscription import terminate_subscription
 from ledger.book import Book
 from ledger.loaded import Loaded
@@ -43,7 +43,7 @@ from ledger.streams.key import KEY, stream_id
 from projections.views.account_at import Moment, account_at
 from projections.views.seats import seats
 from projections.views.subscriptions import subscriptions
-from tests.worlds import DAY, NOON, another_book, ports, stamp
+from tests.worlds import DAY, NOON, another_book, context, services
 
 Pool = tuple[str, str | None]
 POOLS: list[Pool] = [("cloud_pos", None), ("integrations", "starter"), ("integrations", "scale")]
@@ -109,7 +109,7 @@ class Machine(RuleBasedStateMachine):
 
     run = itertools.count()
 
-    def __init__(self, open_world: Callable[[], tuple[Ports, Ports]]) -> None:
+    def __init__(self, open_world: Callable[[], tuple[Services, Services]]) -> None:
         super().__init__()
         self.workers = itertools.cycle(open_world())
         self.id = next(self.run)
@@ -121,7 +121,7 @@ class Machine(RuleBasedStateMachine):
     def ask(self, command: Callable[..., Any], *args: Any) -> Any:
         """Answer what a worker answers, or the code of its refusal."""
         try:
-            return command(next(self.workers), stamp(self.clock), *args)
+            return command(next(self.workers), context(self.clock), *args)
         except Refusal as refusal:
             return refusal.code
 
@@ -334,7 +334,7 @@ def is_same(one: Loaded, other: Loaded) -> bool:
     return one._replace(derived={}) == other._replace(derived={})
 
 
-def drive(open_world: Callable[[], tuple[Ports, Ports]], examples: int, steps: int) -> None:
+def drive(open_world: Callable[[], tuple[Services, Services]], examples: int, steps: int) -> None:
     run_state_machine_as_test(
         lambda: Machine(open_world),  # type: ignore[arg-type]  # any maker of machines will do
         settings=settings(
@@ -347,15 +347,15 @@ def drive(open_world: Callable[[], tuple[Ports, Ports]], examples: int, steps: i
 
 
 def test_the_ledger_in_memory_does_what_the_model_does() -> None:
-    def open_world() -> tuple[Ports, Ports]:
+    def open_world() -> tuple[Services, Services]:
         book = Book("memory:")
-        return ports(book, seed=1), ports(another_book(book), seed=2)
+        return services(book, seed=1), services(another_book(book), seed=2)
 
     drive(open_world, examples=150, steps=50)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def workers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Ports, Ports]]:
+def workers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Services, Services]]:
     """Two workers on one database, each with connections of its own."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path}/ledger.db"
@@ -363,10 +363,12 @@ def workers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Po
         url = request.getfixturevalue("postgres_url")
     schema.upgrade(url)
     books = Book(url), Book(url)
-    yield ports(books[0], seed=1), ports(books[1], seed=2)
+    yield services(books[0], seed=1), services(books[1], seed=2)
     for book in books:
         book.close()
 
 
-def test_the_ledger_on_a_database_does_what_the_model_does(workers: tuple[Ports, Ports]) -> None:
+def test_the_ledger_on_a_database_does_what_the_model_does(
+    workers: tuple[Services, Services],
+) -> None:
     drive(lambda: workers, examples=12, steps=25)

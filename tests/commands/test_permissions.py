@@ -12,13 +12,13 @@ from commands.open_stripe_portal import open_stripe_portal
 from commands.purchase import Purchase
 from commands.redeem_key import Try, redeem_key, validate_key
 from commands.release_seat import release_seat
-from commands.services import Ports
+from commands.services import Services
 from commands.start_checkout import start_checkout
 from ledger.catalog import parse
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.permissions import NotPermitted
 from ledger.refusals import Refusal
-from tests.worlds import ports, stamp
+from tests.worlds import context, services
 
 CATALOG = parse(
     """
@@ -44,7 +44,7 @@ CATALOG = parse(
 PLACE = "https://portal.example/"
 NEVER_ISSUED = "{prefix}-ABCD-EFGH-7K2M"
 
-Deed = Callable[[Ports, Stamp], object]
+Deed = Callable[[Services, RequestContext], object]
 
 
 def buy(product: str) -> Deed:
@@ -53,7 +53,7 @@ def buy(product: str) -> Deed:
     )
 
 
-def manage(world: Ports, by: Stamp) -> object:
+def manage(world: Services, by: RequestContext) -> object:
     return open_stripe_portal(world, by, "acme", PLACE)
 
 
@@ -82,9 +82,9 @@ OF_POS = [sit("pos"), leave("pos"), redeem("pos", "POS"), validate("pos", "POS")
 
 def is_let(deed: Deed, permissions: tuple[str, ...] | None) -> bool:
     """Tell whether a session gets past its permissions, whatever comes of it then."""
-    world = ports(catalog=CATALOG)
+    world = services(catalog=CATALOG)
     try:
-        deed(world, stamp()._replace(permissions=permissions))
+        deed(world, context()._replace(permissions=permissions))
     except NotPermitted:
         assert world.book.head() == 0
         return False

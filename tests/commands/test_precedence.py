@@ -19,7 +19,7 @@ from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.reveal_codes import reveal_codes
 from commands.revoke_key import revoke_key
-from commands.services import Ports
+from commands.services import Services
 from commands.terminate_subscription import terminate_subscription
 from ledger.refusals import (
     BatchNotFound,
@@ -40,7 +40,7 @@ from ledger.refusals import (
     VersionMismatch,
     WrongProduct,
 )
-from tests.worlds import DAY, INT_ORDER, NOON, POS_ORDER, issue, ports, stamp
+from tests.worlds import DAY, INT_ORDER, NOON, POS_ORDER, context, issue, services
 
 LATE = NOON + 20 * DAY
 
@@ -54,29 +54,29 @@ class World:
         lapsed: a Cloud POS key that lapsed, and was revoked before that.
     """
 
-    ports: Ports
+    services: Services
     redeemed: IssuedKey
     subscription: str
     lapsed: IssuedKey
     batch: str
 
     def try_(self, command: Callable[..., object], wanted: Try, **options: Any) -> object:
-        return command(self.ports, stamp(LATE), wanted, **options)
+        return command(self.services, context(LATE), wanted, **options)
 
 
 @pytest.fixture
 def world() -> World:
     """Session `blocked` is blocked at LATE; `shop` sits in Growth, where all seats are taken."""
-    made = ports()
+    made = services()
     redeemed = issue(made, replace(INT_ORDER, seats=1))
-    given = redeem_key(made, stamp(), Try("acme", "s-1", redeemed.code), idempotency_key="r-1")
-    occupy_seat(made, stamp(), Sitting("acme", "integrations", "growth", "shop"))
+    given = redeem_key(made, context(), Try("acme", "s-1", redeemed.code), idempotency_key="r-1")
+    occupy_seat(made, context(), Sitting("acme", "integrations", "growth", "shop"))
     lapsed = issue(made, replace(POS_ORDER, redeem_by=NOON + 10 * DAY))
-    revoke_key(made, stamp(), lapsed.id, "lost")
-    batch = issue_keys(made, stamp(), POS_ORDER, idempotency_key="o-1").batch
+    revoke_key(made, context(), lapsed.id, "lost")
+    batch = issue_keys(made, context(), POS_ORDER, idempotency_key="o-1").batch
     for _ in range(5):
         with pytest.raises(InvalidKeyFormat):
-            validate_key(made, stamp(LATE), Try("acme", "blocked", "x"))
+            validate_key(made, context(LATE), Try("acme", "blocked", "x"))
     return World(made, redeemed, given.subscription, lapsed, batch)
 
 
@@ -192,7 +192,7 @@ class Row:
 
 def order(**changed: Any) -> Callable[[World], object]:
     wanted = replace(POS_ORDER, **changed)
-    return lambda world: issue_keys(world.ports, stamp(LATE), wanted, idempotency_key="o-1")
+    return lambda world: issue_keys(world.services, context(LATE), wanted, idempotency_key="o-1")
 
 
 ORDERS = [
@@ -203,13 +203,13 @@ ORDERS = [
 
 def revoke(key_id: str, reseller: str | None = None, reason: str = "lost") -> Any:
     return lambda world: revoke_key(
-        world.ports, stamp(LATE), key_id.format(world), reason, reseller=reseller
+        world.services, context(LATE), key_id.format(world), reason, reseller=reseller
     )
 
 
 def reissue(key_id: str, reseller: str | None = None, reason: str = "lost") -> Any:
     return lambda world: reissue_key(
-        world.ports, stamp(LATE), key_id.format(world), reason, reseller=reseller
+        world.services, context(LATE), key_id.format(world), reason, reseller=reseller
     )
 
 
@@ -223,12 +223,14 @@ KEYS = [
     Row(
         InvalidRequest,
         "there is no such batch",
-        lambda world: reveal_codes(world.ports, stamp(), "bat_x", ""),
+        lambda world: reveal_codes(world.services, context(), "bat_x", ""),
     ),
     Row(
         BatchNotFound,
         "it is another reseller's",
-        lambda world: reveal_codes(world.ports, stamp(), world.batch, "x", reseller="Southwind"),
+        lambda world: reveal_codes(
+            world.services, context(), world.batch, "x", reseller="Southwind"
+        ),
     ),
 ]
 
@@ -237,12 +239,12 @@ def occupy(
     holder: str, tier: str | None, version: int | None = None, product: str = "integrations"
 ) -> Callable[[World], object]:
     wanted = Sitting("acme", product, tier, holder)
-    return lambda world: occupy_seat(world.ports, stamp(), wanted, expected_version=version)
+    return lambda world: occupy_seat(world.services, context(), wanted, expected_version=version)
 
 
 def release(holder: str, version: int | None = None) -> Callable[[World], object]:
     return lambda world: release_seat(
-        world.ports, stamp(), "acme", "integrations", holder, expected_version=version
+        world.services, context(), "acme", "integrations", holder, expected_version=version
     )
 
 
@@ -267,8 +269,8 @@ def terminate(
     subscription: str, version: int | None = None, reason: str = "x", years: int = 0
 ) -> Callable[[World], object]:
     return lambda world: terminate_subscription(
-        world.ports,
-        stamp(NOON.replace(year=NOON.year + years)),
+        world.services,
+        context(NOON.replace(year=NOON.year + years)),
         "acme",
         subscription.format(world),
         reason,

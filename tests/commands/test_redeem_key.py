@@ -16,7 +16,7 @@ from commands.redeem_key import Redeemed, Try, Validated, redeem_key, validate_k
 from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.revoke_key import revoke_key
-from commands.services import Ports
+from commands.services import Services
 from commands.terminate_subscription import terminate_subscription
 from ledger.book import Change
 from ledger.refusals import (
@@ -41,11 +41,11 @@ from tests.worlds import (
     POS_ORDER,
     SECOND,
     another_worker,
+    context,
     happened,
     issue,
-    ports,
     recorded,
-    stamp,
+    services,
     watched,
 )
 
@@ -54,14 +54,14 @@ UNKNOWN = "POS-2345-ABCD-WXYZ"
 
 
 @pytest.fixture
-def world() -> Ports:
-    return ports()
+def world() -> Services:
+    return services()
 
 
 def redeem(
-    world: Ports, code: str, account: str = "acme", *, at: datetime = LATER, **options: Any
+    world: Services, code: str, account: str = "acme", *, at: datetime = LATER, **options: Any
 ) -> Redeemed:
-    return redeem_key(world, stamp(at), Try(account, "s-1", code), **options)
+    return redeem_key(world, context(at), Try(account, "s-1", code), **options)
 
 
 def key_stream(key: IssuedKey) -> str:
@@ -88,29 +88,29 @@ def activated(key: IssuedKey, at: datetime = LATER) -> SubscriptionActivated:
 # Validating
 
 
-def test_a_validation_tells_what_a_code_would_give_and_consumes_nothing(world: Ports) -> None:
+def test_a_validation_tells_what_a_code_would_give_and_consumes_nothing(world: Services) -> None:
     key = issue(world)
     before = recorded(world)
     for _ in range(2):
-        told = validate_key(world, stamp(LATER), Try("acme", "s-1", f" {key.code.lower()} "))
+        told = validate_key(world, context(LATER), Try("acme", "s-1", f" {key.code.lower()} "))
         issued = before[1].fact
         assert told == Validated(issued, LATER.replace(year=2027), position=2)  # type: ignore[arg-type]
     assert recorded(world) == before
     redeem(world, key.code)
 
 
-def test_a_validation_may_ask_for_the_product(world: Ports) -> None:
+def test_a_validation_may_ask_for_the_product(world: Services) -> None:
     key = issue(world, INT_ORDER)
-    told = validate_key(world, stamp(), Try("acme", "s-1", key.code, "integrations"))
+    told = validate_key(world, context(), Try("acme", "s-1", key.code, "integrations"))
     assert (told.issued.product, told.issued.tier) == ("integrations", "growth")
 
 
 # Redeeming
 
 
-def test_the_key_and_the_account_change_in_one_commit(world: Ports) -> None:
+def test_the_key_and_the_account_change_in_one_commit(world: Services) -> None:
     key = issue(world)
-    asked = stamp(LATER, actor="kft_portal", request_id="req_seven")
+    asked = context(LATER, actor="kft_portal", request_id="req_seven")
     redeemed = redeem_key(world, asked, Try("acme", "s-1", f"\t{key.code.lower()} ", "cloud_pos"))
     of_request: Any = {"at": LATER, "actor": "kft_portal", "request_id": "req_seven"}
     subscription = subscription_of(key)
@@ -132,7 +132,7 @@ def test_the_key_and_the_account_change_in_one_commit(world: Ports) -> None:
     assert redeemed.account.state.subscriptions[subscription].expires_at == LATER.replace(year=2027)
 
 
-def test_the_same_code_again_is_not_available_on_another_account(world: Ports) -> None:
+def test_the_same_code_again_is_not_available_on_another_account(world: Services) -> None:
     key = issue(world)
     redeem(world, key.code)
     with pytest.raises(KeyNotAvailable):
@@ -146,33 +146,33 @@ def test_the_same_code_again_is_not_available_on_another_account(world: Ports) -
 @pytest.mark.parametrize("command", [redeem_key, validate_key])
 @pytest.mark.parametrize("since", ["nothing", "reissued", "terminated", "expired", "both"])
 def test_who_has_redeemed_a_code_is_told_so_and_no_try_is_counted(
-    world: Ports, command: Callable[..., object], since: str
+    world: Services, command: Callable[..., object], since: str
 ) -> None:
     key = issue(world)
     subscription = redeem(world, key.code).subscription
     typed, now = [key.code], LATER
     if since in ("reissued", "both"):
-        typed.append(reissue_key(world, stamp(LATER), key.id, "seen by a stranger").code)
+        typed.append(reissue_key(world, context(LATER), key.id, "seen by a stranger").code)
     if since in ("terminated", "both"):
-        terminate_subscription(world, stamp(LATER), "acme", subscription, "a mistake")
+        terminate_subscription(world, context(LATER), "acme", subscription, "a mistake")
     if since == "expired":
         now = LATER + 400 * DAY
     head = world.book.head()
     for code in typed * 6:
         with pytest.raises(KeyAlreadyYours) as caught:
-            command(world, stamp(now), Try("acme", "s-1", code, "cloud_pos"))
+            command(world, context(now), Try("acme", "s-1", code, "cloud_pos"))
         assert (caught.value.subscription, caught.value.activated_at) == (subscription, LATER)
     assert world.book.head() == head
     with pytest.raises(WrongProduct):
-        command(world, stamp(now), Try("acme", "s-1", key.code, "integrations"))
+        command(world, context(now), Try("acme", "s-1", key.code, "integrations"))
     for _ in range(4):
         with pytest.raises(InvalidKeyFormat):
-            command(world, stamp(now), Try("acme", "s-1", "nonsense"))
+            command(world, context(now), Try("acme", "s-1", "nonsense"))
     with pytest.raises(TooManyAttempts):
-        command(world, stamp(now), Try("acme", "s-1", key.code))
+        command(world, context(now), Try("acme", "s-1", key.code))
 
 
-def test_two_codes_are_two_subscriptions(world: Ports) -> None:
+def test_two_codes_are_two_subscriptions(world: Services) -> None:
     first, second = issue(world), issue(world)
     redeem(world, first.code)
     account = redeem(world, second.code).account
@@ -215,15 +215,15 @@ REFUSED = [
 ]
 
 
-def prepare(world: Ports, steps: list[str]) -> IssuedKey:
+def prepare(world: Services, steps: list[str]) -> IssuedKey:
     key = issue(world, replace(POS_ORDER, redeem_by=NOON + 10 * DAY))
     for step in steps:
         if step == "redeem":
             redeem(world, key.code, "other")
         elif step == "revoke":
-            revoke_key(world, stamp(), key.id, "lost")
+            revoke_key(world, context(), key.id, "lost")
         else:
-            reissue_key(world, stamp(), key.id, "lost")
+            reissue_key(world, context(), key.id, "lost")
     return key
 
 
@@ -232,7 +232,7 @@ def prepare(world: Ports, steps: list[str]) -> IssuedKey:
 def test_a_failed_try_is_remembered_with_what_it_was_decided_on(
     case: Refused, consuming: bool
 ) -> None:
-    world = ports()
+    world = services()
     key = prepare(world, case.before)
     code = case.code.format(key=key.code)
     command = redeem_key if consuming else validate_key
@@ -240,7 +240,7 @@ def test_a_failed_try_is_remembered_with_what_it_was_decided_on(
     for version in (1, 2):
         before = world.book.head()
         with pytest.raises(case.refusal) as caught:
-            command(world, stamp(case.at), Try("acme", "s-1", code, case.product))
+            command(world, context(case.at), Try("acme", "s-1", code, case.product))
         assert not caught.value.replayed
         expected = RedemptionRefused(
             session="s-1",
@@ -271,7 +271,7 @@ def test_a_failed_try_is_remembered_with_what_it_was_decided_on(
 # Retried requests
 
 
-def test_a_repeated_redemption_is_answered_as_before_and_records_nothing(world: Ports) -> None:
+def test_a_repeated_redemption_is_answered_as_before_and_records_nothing(world: Services) -> None:
     key = issue(world)
     first = redeem(world, key.code, idempotency_key="r-1")
     (answered,) = recorded(world, after=4)
@@ -307,13 +307,13 @@ def test_a_repeated_redemption_is_answered_as_before_and_records_nothing(world: 
 
 
 def test_a_redemption_on_an_account_with_a_past_is_answered_again_as_it_was_then(
-    world: Ports,
+    world: Services,
 ) -> None:
     redeem(world, issue(world).code, at=NOON)
-    occupy_seat(world, stamp(NOON + MINUTE), Sitting("acme", "cloud_pos", None, "till-1"))
+    occupy_seat(world, context(NOON + MINUTE), Sitting("acme", "cloud_pos", None, "till-1"))
     key = issue(world)
     first = redeem(world, key.code, at=LATER, idempotency_key="r-1")
-    release_seat(world, stamp(LATER + MINUTE), "acme", "cloud_pos", "till-1")
+    release_seat(world, context(LATER + MINUTE), "acme", "cloud_pos", "till-1")
     for repeating in (world, another_worker(world)):
         again = redeem(repeating, key.code, at=LATER + DAY, idempotency_key="r-1")
         assert (again.replayed, again.at, again.subscription) == (True, LATER, first.subscription)
@@ -321,7 +321,7 @@ def test_a_redemption_on_an_account_with_a_past_is_answered_again_as_it_was_then
         assert set(again.account.state.seats) == {("cloud_pos", "till-1")}
 
 
-def test_two_idempotency_keys_are_two_requests(world: Ports) -> None:
+def test_two_idempotency_keys_are_two_requests(world: Services) -> None:
     first, second = issue(world), issue(world)
     assert not redeem(world, first.code, idempotency_key="r-1").replayed
     assert not redeem(world, second.code, idempotency_key="r-2").replayed
@@ -336,7 +336,7 @@ def test_two_idempotency_keys_are_two_requests(world: Ports) -> None:
         Try("acme", "s-1", UNKNOWN),
     ],
 )
-def test_another_request_with_the_same_key_is_refused(world: Ports, other: Try) -> None:
+def test_another_request_with_the_same_key_is_refused(world: Services, other: Try) -> None:
     key = issue(world)
     redeem(world, key.code, idempotency_key="r-1")
     before = recorded(world)
@@ -344,7 +344,7 @@ def test_another_request_with_the_same_key_is_refused(world: Ports, other: Try) 
         with pytest.raises(IdempotencyKeyReused):
             redeem_key(
                 world,
-                stamp(LATER),
+                context(LATER),
                 other._replace(code=other.code.format(code=key.code)),
                 idempotency_key="r-1",
             )
@@ -356,7 +356,7 @@ def test_another_request_with_the_same_key_is_refused(world: Ports, other: Try) 
     [("nonsense", InvalidKeyFormat), (UNKNOWN, KeyNotAvailable)],
 )
 def test_a_repeated_refusal_is_counted_once(
-    world: Ports, code: str, refusal: type[Refusal]
+    world: Services, code: str, refusal: type[Refusal]
 ) -> None:
     for round_ in range(7):
         with pytest.raises(refusal) as caught:
@@ -381,7 +381,7 @@ def test_a_repeated_refusal_is_counted_once(
     )
 
 
-def test_a_replay_is_answered_also_while_the_session_is_blocked(world: Ports) -> None:
+def test_a_replay_is_answered_also_while_the_session_is_blocked(world: Services) -> None:
     key = issue(world)
     redeem(world, key.code, idempotency_key="r-1")
     for _ in range(5):
@@ -392,7 +392,7 @@ def test_a_replay_is_answered_also_while_the_session_is_blocked(world: Ports) ->
     assert redeem(world, key.code, idempotency_key="r-1").replayed
 
 
-def test_a_blocked_try_is_no_answer_so_the_same_request_may_come_again(world: Ports) -> None:
+def test_a_blocked_try_is_no_answer_so_the_same_request_may_come_again(world: Services) -> None:
     key = issue(world)
     for _ in range(5):
         with pytest.raises(KeyNotAvailable):
@@ -410,7 +410,7 @@ def test_a_blocked_try_is_no_answer_so_the_same_request_may_come_again(world: Po
 
 def test_of_two_accounts_that_redeem_at_once_one_wins() -> None:
     book, store = watched()
-    world = ports(book)
+    world = services(book)
     key = issue(world)
     store.overtake = lambda: redeem(another_worker(world), key.code, "faster")
     with pytest.raises(KeyNotAvailable):
@@ -423,7 +423,7 @@ def test_of_two_accounts_that_redeem_at_once_one_wins() -> None:
 
 def test_an_account_that_moved_meanwhile_takes_the_subscription_all_the_same() -> None:
     book, store = watched()
-    world = ports(book)
+    world = services(book)
     first, second = issue(world), issue(world)
     store.overtake = lambda: redeem(another_worker(world), first.code)
     assert redeem(world, second.code).account.version == 2
@@ -432,7 +432,7 @@ def test_an_account_that_moved_meanwhile_takes_the_subscription_all_the_same() -
 
 def test_two_requests_with_one_idempotency_key_at_once_are_one() -> None:
     book, store = watched()
-    world = ports(book)
+    world = services(book)
     key = issue(world)
     store.overtake = lambda: redeem(another_worker(world), key.code, idempotency_key="r-1")
     assert redeem(world, key.code, idempotency_key="r-1").replayed
@@ -441,11 +441,11 @@ def test_two_requests_with_one_idempotency_key_at_once_are_one() -> None:
 
 def test_a_validation_that_fails_beside_another_counts_both() -> None:
     book, store = watched()
-    world = ports(book)
+    world = services(book)
 
-    def fail(worker: Ports) -> None:
+    def fail(worker: Services) -> None:
         with pytest.raises(KeyNotAvailable):
-            validate_key(worker, stamp(), Try("acme", "s-1", UNKNOWN))
+            validate_key(worker, context(), Try("acme", "s-1", UNKNOWN))
 
     store.overtake = lambda: fail(another_worker(world))
     fail(world)
@@ -455,7 +455,7 @@ def test_a_validation_that_fails_beside_another_counts_both() -> None:
 # Clocks that differ
 
 
-def test_a_key_issued_by_a_clock_ahead_is_redeemed_at_our_time(world: Ports) -> None:
+def test_a_key_issued_by_a_clock_ahead_is_redeemed_at_our_time(world: Services) -> None:
     key = issue(world, at=NOON + timedelta(days=800))
     redeemed = redeem(world, key.code, at=NOON)
     assert redeemed.at == NOON
@@ -463,12 +463,12 @@ def test_a_key_issued_by_a_clock_ahead_is_redeemed_at_our_time(world: Ports) -> 
 
 
 def test_a_key_lapses_by_our_clock_and_not_by_the_one_that_wrote_to_the_account(
-    world: Ports,
+    world: Services,
 ) -> None:
     key = issue(world, replace(POS_ORDER, redeem_by=NOON + DAY))
     other = issue(world)
     ahead = NOON + 2 * DAY
     world.book.append(
-        stamp(ahead), Change(world.book.load(ACCOUNT, "acme"), [activated(other, ahead)])
+        context(ahead), Change(world.book.load(ACCOUNT, "acme"), [activated(other, ahead)])
     )
     assert redeem(world, key.code, at=NOON).at == NOON

@@ -11,7 +11,7 @@ from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
 from commands.reveal_codes import reveal_code, reveal_codes
 from commands.revoke_key import revoke_key
-from commands.services import Ports
+from commands.services import Services
 from ledger.refusals import BatchNotFound, CodesNotDerivable, InvalidRequest, KeyNotFound
 from ledger.streams.batch import CodesRevealed
 from tests.worlds import (
@@ -20,32 +20,32 @@ from tests.worlds import (
     POS_ORDER,
     SECRET,
     another_worker,
+    context,
     happened,
-    ports,
     recorded,
-    stamp,
+    services,
 )
 
 ORDER = replace(POS_ORDER, count=5, redeem_by=NOON + DAY)
 
 
 @pytest.fixture
-def world() -> Ports:
-    return ports()
+def world() -> Services:
+    return services()
 
 
 @pytest.fixture
-def issued(world: Ports) -> Issued:
-    return issue_keys(world, stamp(), ORDER)
+def issued(world: Services) -> Issued:
+    return issue_keys(world, context(), ORDER)
 
 
 @pytest.mark.parametrize("reseller", [None, "Northwind"])
 def test_codes_are_derived_again_and_each_look_is_on_record(
-    world: Ports, issued: Issued, reseller: str | None
+    world: Services, issued: Issued, reseller: str | None
 ) -> None:
     stream = issued.batch.replace("bat_", "batch-")
     for look in (1, 2):
-        asked = stamp(NOON, actor="kft_one", request_id=f"req_{look}")
+        asked = context(NOON, actor="kft_one", request_id=f"req_{look}")
         reader = another_worker(world, seed=look)
         revealed = reveal_codes(reader, asked, issued.batch, f"look {look}", reseller=reseller)
         assert revealed == (issued.batch, issued.keys, 6 + look)
@@ -57,12 +57,12 @@ def test_codes_are_derived_again_and_each_look_is_on_record(
         )
 
 
-def test_codes_that_are_gone_are_masked(world: Ports, issued: Issued) -> None:
+def test_codes_that_are_gone_are_masked(world: Services, issued: Issued) -> None:
     redeemed, revoked, replaced, *others = issued.keys
-    redeem_key(world, stamp(), Try("acme", "s-1", redeemed.code))
-    revoke_key(world, stamp(), revoked.id, "lost")
-    new = reissue_key(world, stamp(), replaced.id, "lost")
-    shown = reveal_codes(world, stamp(), issued.batch, "audit").keys
+    redeem_key(world, context(), Try("acme", "s-1", redeemed.code))
+    revoke_key(world, context(), revoked.id, "lost")
+    new = reissue_key(world, context(), replaced.id, "lost")
+    shown = reveal_codes(world, context(), issued.batch, "audit").keys
     assert shown == [
         *(key._replace(code=key.masked) for key in (redeemed, revoked, replaced)),
         IssuedKey(new.id, new.code, new.masked),
@@ -71,14 +71,14 @@ def test_codes_that_are_gone_are_masked(world: Ports, issued: Issued) -> None:
 
 
 def test_the_code_that_was_given_last_for_a_key_is_shown_and_those_before_are_masked(
-    world: Ports, issued: Issued
+    world: Services, issued: Issued
 ) -> None:
     first, second, *others = issued.keys
-    given = [reissue_key(world, stamp(), first.id, "lost")]
-    given.append(reissue_key(world, stamp(), given[0].id, "lost again"))
-    redeem_key(world, stamp(), Try("acme", "s-1", second.code))
-    of_redeemed = reissue_key(world, stamp(), second.id, "seen by a stranger")
-    shown = reveal_codes(another_worker(world), stamp(), issued.batch, "lost the mail").keys
+    given = [reissue_key(world, context(), first.id, "lost")]
+    given.append(reissue_key(world, context(), given[0].id, "lost again"))
+    redeem_key(world, context(), Try("acme", "s-1", second.code))
+    of_redeemed = reissue_key(world, context(), second.id, "seen by a stranger")
+    shown = reveal_codes(another_worker(world), context(), issued.batch, "lost the mail").keys
     assert shown == [
         IssuedKey(first.id, first.masked, first.masked),
         IssuedKey(given[0].id, given[0].masked, given[0].masked),
@@ -89,40 +89,40 @@ def test_the_code_that_was_given_last_for_a_key_is_shown_and_those_before_are_ma
     ]
 
 
-def test_codes_that_lapsed_are_still_their_owners_to_see(world: Ports, issued: Issued) -> None:
-    assert reveal_codes(world, stamp(NOON + 2 * DAY), issued.batch, "audit").keys == issued.keys
+def test_codes_that_lapsed_are_still_their_owners_to_see(world: Services, issued: Issued) -> None:
+    assert reveal_codes(world, context(NOON + 2 * DAY), issued.batch, "audit").keys == issued.keys
 
 
-def test_without_the_secret_there_is_nothing_to_show(world: Ports, issued: Issued) -> None:
+def test_without_the_secret_there_is_nothing_to_show(world: Services, issued: Issued) -> None:
     other = world._replace(codes=world.codes._replace(derivation=SECRET.derive("other")))
-    shown = reveal_codes(other, stamp(), issued.batch, "audit").keys
+    shown = reveal_codes(other, context(), issued.batch, "audit").keys
     assert not {key.code for key in shown} & {key.code for key in issued.keys}
 
 
 @pytest.mark.parametrize("id", ["bat_unknown", "unknown", ""])
-def test_an_unknown_batch_is_not_found(world: Ports, id: str) -> None:
+def test_an_unknown_batch_is_not_found(world: Services, id: str) -> None:
     with pytest.raises(BatchNotFound):
-        reveal_codes(world, stamp(), id, "audit")
+        reveal_codes(world, context(), id, "audit")
     assert recorded(world) == []
 
 
-def test_another_resellers_batch_is_not_found(world: Ports, issued: Issued) -> None:
+def test_another_resellers_batch_is_not_found(world: Services, issued: Issued) -> None:
     with pytest.raises(BatchNotFound):
-        reveal_codes(world, stamp(), issued.batch, "audit", reseller="Southwind")
+        reveal_codes(world, context(), issued.batch, "audit", reseller="Southwind")
     assert world.book.head() == 6
 
 
-def test_imported_codes_cannot_be_shown(world: Ports) -> None:
+def test_imported_codes_cannot_be_shown(world: Services) -> None:
     lines = [
         "code,product,tier,seats,months,reseller,redeem_by",
         "POS-2345-ABCD-WXYZ,cloud_pos,,5,12,Northwind,",
     ]
-    batch = import_keys(world, stamp(), lines).batch
+    batch = import_keys(world, context(), lines).batch
     assert batch is not None
     with pytest.raises(CodesNotDerivable):
-        reveal_codes(world, stamp(), batch, "audit")
+        reveal_codes(world, context(), batch, "audit")
     with pytest.raises(BatchNotFound):
-        reveal_codes(world, stamp(), batch, "audit", reseller="Northwind")
+        reveal_codes(world, context(), batch, "audit", reseller="Northwind")
     assert world.book.head() == 2
 
 
@@ -137,21 +137,21 @@ LINES = [
 
 
 @pytest.fixture
-def imported(world: Ports) -> str:
+def imported(world: Services) -> str:
     """Return the id of Northwind's imported key."""
-    import_keys(world, stamp(), LINES)
+    import_keys(world, context(), LINES)
     return world.codes.key_id("POS-2345-ABCD-WXYZ")
 
 
 @pytest.mark.parametrize("reseller", [None, "Northwind"])
 def test_what_was_given_in_place_of_an_imported_code_can_be_shown_again(
-    world: Ports, imported: str, reseller: str | None
+    world: Services, imported: str, reseller: str | None
 ) -> None:
     masked = "POS-••••-••••-WXYZ"
-    first = reissue_key(world, stamp(), imported, "on a photo")
-    second = reissue_key(world, stamp(), first.id, "again", reseller=reseller)
+    first = reissue_key(world, context(), imported, "on a photo")
+    second = reissue_key(world, context(), first.id, "again", reseller=reseller)
     head = world.book.head()
-    asked = stamp(NOON + DAY, actor="kft_one")
+    asked = context(NOON + DAY, actor="kft_one")
     shown = reveal_code(another_worker(world), asked, imported, "mail lost", reseller=reseller)
     assert shown.keys == [
         IssuedKey(imported, masked, masked),
@@ -166,26 +166,28 @@ def test_what_was_given_in_place_of_an_imported_code_can_be_shown_again(
     stream = shown.batch.replace("bat_", "batch-")
     assert event == happened(head + 1, stream, 2, event.fact, at=NOON + DAY, actor="kft_one")
     # Asked for by its own id, it is shown alone; and it is the code that works.
-    assert reveal_code(world, stamp(), second.id, "mail lost").keys == shown.keys[2:]
-    redeem_key(world, stamp(NOON + DAY), Try("acme", "s-1", shown.keys[2].code))
-    assert reveal_code(world, stamp(NOON + DAY), second.id, "mail lost").keys == [
+    assert reveal_code(world, context(), second.id, "mail lost").keys == shown.keys[2:]
+    redeem_key(world, context(NOON + DAY), Try("acme", "s-1", shown.keys[2].code))
+    assert reveal_code(world, context(NOON + DAY), second.id, "mail lost").keys == [
         IssuedKey(second.id, second.masked, second.masked)
     ]
 
 
-def test_of_an_order_one_key_can_be_shown_without_the_others(world: Ports, issued: Issued) -> None:
-    shown = reveal_code(world, stamp(NOON + 2 * DAY), issued.keys[1].id, "mail lost")
+def test_of_an_order_one_key_can_be_shown_without_the_others(
+    world: Services, issued: Issued
+) -> None:
+    shown = reveal_code(world, context(NOON + 2 * DAY), issued.keys[1].id, "mail lost")
     assert shown == (issued.batch, [issued.keys[1]], 7)
 
 
-def test_whose_code_cannot_be_shown_is_refused(world: Ports, imported: str) -> None:
+def test_whose_code_cannot_be_shown_is_refused(world: Services, imported: str) -> None:
     head = world.book.head()
     with pytest.raises(CodesNotDerivable):
-        reveal_code(world, stamp(), imported, "audit")
-    theirs = reissue_key(world, stamp(), imported, "lost").id
+        reveal_code(world, context(), imported, "audit")
+    theirs = reissue_key(world, context(), imported, "lost").id
     for id, reseller in ((theirs, "Southwind"), (imported, "Southwind"), ("key_x", None)):
         with pytest.raises(KeyNotFound):
-            reveal_code(world, stamp(), id, "audit", reseller=reseller)
+            reveal_code(world, context(), id, "audit", reseller=reseller)
     with pytest.raises(InvalidRequest):
-        reveal_code(world, stamp(), theirs, " ")
+        reveal_code(world, context(), theirs, " ")
     assert world.book.head() == head + 2

@@ -10,7 +10,7 @@ import pytest
 from commands.occupy_seat import Occupied, Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key
 from commands.release_seat import release_seat
-from commands.services import Ports
+from commands.services import Services
 from commands.terminate_subscription import terminate_subscription
 from ledger.events import Sealed
 from ledger.refusals import (
@@ -28,31 +28,31 @@ from tests.worlds import (
     NOON,
     SECOND,
     another_worker,
+    context,
     happened,
     issue,
-    ports,
     recorded,
-    stamp,
+    services,
     watched,
 )
 
 LATER = NOON + MINUTE
 
 
-def with_seats(world: Ports) -> Ports:
+def with_seats(world: Services) -> Services:
     """Three seats of Cloud POS and two of Integrations Growth, on `acme`: positions 1 to 8."""
     for key in (issue(world), issue(world, INT_ORDER)):
-        redeem_key(world, stamp(), Try("acme", "s-1", key.code))
+        redeem_key(world, context(), Try("acme", "s-1", key.code))
     return world
 
 
 @pytest.fixture
-def world() -> Ports:
-    return with_seats(ports())
+def world() -> Services:
+    return with_seats(services())
 
 
 def occupy(
-    world: Ports,
+    world: Services,
     holder: str,
     label: str | None = None,
     *,
@@ -61,11 +61,11 @@ def occupy(
     tier: str | None = None,
     **options: Any,
 ) -> Occupied:
-    return occupy_seat(world, stamp(at), Sitting("acme", product, tier, holder, label), **options)
+    return occupy_seat(world, context(at), Sitting("acme", product, tier, holder, label), **options)
 
 
-def test_a_holder_is_let_in_once(world: Ports) -> None:
-    asked = stamp(LATER, actor="kft_one", request_id="req_seven")
+def test_a_holder_is_let_in_once(world: Services) -> None:
+    asked = context(LATER, actor="kft_one", request_id="req_seven")
     wanted = Sitting("acme", "cloud_pos", None, "till-1", "front till")
     occupied = occupy_seat(world, asked, wanted)
     (event,) = recorded(world, after=8)
@@ -86,13 +86,13 @@ def test_a_holder_is_let_in_once(world: Ports) -> None:
     assert occupied.account.state.seat("cloud_pos", "till-1") is not None
     for repeating in (world, another_worker(world)):
         for same in (wanted, wanted._replace(label=None)):
-            again = occupy_seat(repeating, stamp(LATER + DAY), same)
+            again = occupy_seat(repeating, context(LATER + DAY), same)
             assert (again.created, again.position) == (False, 9)
             assert again.account.state == occupied.account.state
     assert world.book.head() == 9
 
 
-def test_another_label_is_recorded(world: Ports) -> None:
+def test_another_label_is_recorded(world: Services) -> None:
     occupy(world, "till-1", "front till")
     again = occupy(world, "till-1", "back till")
     assert not again.created
@@ -105,7 +105,7 @@ def test_another_label_is_recorded(world: Ports) -> None:
     assert world.book.head() == 10
 
 
-def test_after_an_erasure_a_label_can_be_given_again(world: Ports) -> None:
+def test_after_an_erasure_a_label_can_be_given_again(world: Services) -> None:
     occupy(world, "till-1", "front till")
     world.texts.destroy("account-acme")
     account = occupy(world, "till-1", "front till").account
@@ -114,7 +114,7 @@ def test_after_an_erasure_a_label_can_be_given_again(world: Ports) -> None:
     assert world.texts.open(seat.label) == "front till"
 
 
-def test_when_all_seats_are_taken_the_next_is_refused_on_record(world: Ports) -> None:
+def test_when_all_seats_are_taken_the_next_is_refused_on_record(world: Services) -> None:
     for n in range(3):
         occupy(world, f"till-{n}")
     with pytest.raises(NoSeatAvailable) as caught:
@@ -134,17 +134,17 @@ def test_when_all_seats_are_taken_the_next_is_refused_on_record(world: Ports) ->
     assert world.book.load(ACCOUNT, "acme").version == 5
 
 
-def refusals(world: Ports) -> list[SeatRefused]:
+def refusals(world: Services) -> list[SeatRefused]:
     facts = (event.fact for event in recorded(world))
     return [fact for fact in facts if isinstance(fact, SeatRefused)]
 
 
-def refuse(world: Ports, holder: str, at: datetime) -> None:
+def refuse(world: Services, holder: str, at: datetime) -> None:
     with pytest.raises(NoSeatAvailable):
-        occupy_seat(world, stamp(at), Sitting("acme", "cloud_pos", None, holder))
+        occupy_seat(world, context(at), Sitting("acme", "cloud_pos", None, holder))
 
 
-def test_a_seat_that_is_refused_again_and_again_is_recorded_once_an_hour(world: Ports) -> None:
+def test_a_seat_that_is_refused_again_and_again_is_recorded_once_an_hour(world: Services) -> None:
     for n in range(3):
         occupy(world, f"till-{n}")
     for second in range(0, 3600, 10):
@@ -157,20 +157,20 @@ def test_a_seat_that_is_refused_again_and_again_is_recorded_once_an_hour(world: 
     assert [one.holder for one in refusals(world)] == ["till-9", "till-9", "till-8"]
 
 
-def test_a_seat_that_is_refused_for_another_reason_is_recorded_again(world: Ports) -> None:
+def test_a_seat_that_is_refused_for_another_reason_is_recorded_again(world: Services) -> None:
     for n in range(3):
         occupy(world, f"till-{n}")
     refuse(world, "till-9", LATER)
-    release_seat(world, stamp(LATER), "acme", "cloud_pos", "till-0")
+    release_seat(world, context(LATER), "acme", "cloud_pos", "till-0")
     (subscription, *_) = world.book.load(ACCOUNT, "acme").state.subscriptions
-    terminate_subscription(world, stamp(LATER), "acme", subscription, "a mistake")
+    terminate_subscription(world, context(LATER), "acme", subscription, "a mistake")
     refuse(world, "till-9", LATER)
     refuse(world, "till-9", LATER)
     assert [(one.seats, one.used) for one in refusals(world)] == [(3, 3), (0, 2)]
 
 
 def test_no_more_than_a_hundred_refused_seats_of_an_account_are_recorded_in_an_hour(
-    world: Ports,
+    world: Services,
 ) -> None:
     for n in range(3):
         occupy(world, f"till-{n}")
@@ -182,7 +182,7 @@ def test_no_more_than_a_hundred_refused_seats_of_an_account_are_recorded_in_an_h
     assert len(refusals(world)) == 200
 
 
-def test_a_holder_of_another_tier_is_refused_on_record(world: Ports) -> None:
+def test_a_holder_of_another_tier_is_refused_on_record(world: Services) -> None:
     occupy(world, "shop", product="integrations", tier="growth")
     with pytest.raises(HolderInOtherTier) as caught:
         occupy(world, "shop", product="integrations", tier="scale")
@@ -200,7 +200,7 @@ def test_a_holder_of_another_tier_is_refused_on_record(world: Ports) -> None:
     assert recorded(world, after=9) == [happened(10, "attempts-acme", 1, expected, at=LATER)]
 
 
-def test_how_a_tiers_seats_stood_is_on_record(world: Ports) -> None:
+def test_how_a_tiers_seats_stood_is_on_record(world: Services) -> None:
     for n in range(2):
         occupy(world, f"shop-{n}", product="integrations", tier="growth")
     with pytest.raises(NoSeatAvailable):
@@ -211,10 +211,10 @@ def test_how_a_tiers_seats_stood_is_on_record(world: Ports) -> None:
 
 
 def test_what_a_clock_ahead_has_written_to_the_account_takes_no_seat_out_of_service(
-    world: Ports,
+    world: Services,
 ) -> None:
     late = issue(world)
-    redeem_key(world, stamp(NOON.replace(year=2029)), Try("acme", "s-1", late.code))
+    redeem_key(world, context(NOON.replace(year=2029)), Try("acme", "s-1", late.code))
     for n in range(6):
         occupy(world, f"till-{n}", at=NOON)
     with pytest.raises(NoSeatAvailable) as caught:
@@ -222,7 +222,7 @@ def test_what_a_clock_ahead_has_written_to_the_account_takes_no_seat_out_of_serv
     assert (caught.value.seats, caught.value.used) == (6, 6)
 
 
-def test_a_subscription_that_ran_out_gives_no_seat_but_throws_nobody_out(world: Ports) -> None:
+def test_a_subscription_that_ran_out_gives_no_seat_but_throws_nobody_out(world: Services) -> None:
     occupy(world, "till-1")
     over = NOON.replace(year=2027)
     assert not occupy(world, "till-1", at=over).created
@@ -231,9 +231,9 @@ def test_a_subscription_that_ran_out_gives_no_seat_but_throws_nobody_out(world: 
     assert (caught.value.seats, caught.value.used) == (0, 1)
 
 
-def test_a_seat_is_given_back_once(world: Ports) -> None:
+def test_a_seat_is_given_back_once(world: Services) -> None:
     occupy(world, "till-1")
-    asked = stamp(LATER + DAY, actor="kft_one", request_id="req_seven")
+    asked = context(LATER + DAY, actor="kft_one", request_id="req_seven")
     released = release_seat(world, asked, "acme", "cloud_pos", "till-1")
     expected = SeatReleased(product="cloud_pos", tier=None, holder="till-1")
     assert recorded(world, after=9) == [
@@ -251,43 +251,43 @@ def test_a_seat_is_given_back_once(world: Ports) -> None:
     assert not released.account.state.seats
     for repeating in (world, another_worker(world)):
         with pytest.raises(SeatNotOccupied):
-            release_seat(repeating, stamp(LATER), "acme", "cloud_pos", "till-1")
+            release_seat(repeating, context(LATER), "acme", "cloud_pos", "till-1")
     assert world.book.head() == 10
 
 
-def test_a_seat_that_was_given_back_is_free_for_another(world: Ports) -> None:
+def test_a_seat_that_was_given_back_is_free_for_another(world: Services) -> None:
     for n in range(3):
         occupy(world, f"till-{n}")
-    release_seat(world, stamp(LATER), "acme", "cloud_pos", "till-1")
+    release_seat(world, context(LATER), "acme", "cloud_pos", "till-1")
     assert occupy(world, "till-9").created
 
 
-def test_a_seat_of_a_product_that_left_the_catalog_can_be_given_back(world: Ports) -> None:
+def test_a_seat_of_a_product_that_left_the_catalog_can_be_given_back(world: Services) -> None:
     occupy(world, "shop", product="integrations", tier="growth")
     catalog = type(world.catalog)(products=world.catalog.products[:1])
-    release_seat(world._replace(catalog=catalog), stamp(LATER), "acme", "integrations", "shop")
+    release_seat(world._replace(catalog=catalog), context(LATER), "acme", "integrations", "shop")
     assert not world.book.load(ACCOUNT, "acme").state.seats
 
 
 # A version that the caller has seen
 
 
-def test_a_write_on_the_version_that_was_seen_goes_through(world: Ports) -> None:
+def test_a_write_on_the_version_that_was_seen_goes_through(world: Services) -> None:
     first = occupy(world, "till-1", expected_version=2)
     release_seat(
-        world, stamp(LATER), "acme", "cloud_pos", "till-1", expected_version=first.account.version
+        world, context(LATER), "acme", "cloud_pos", "till-1", expected_version=first.account.version
     )
     assert world.book.load(ACCOUNT, "acme").version == 4
 
 
-def test_a_write_on_another_version_is_refused(world: Ports) -> None:
+def test_a_write_on_another_version_is_refused(world: Services) -> None:
     occupy(world, "till-1", expected_version=2)
     for _ in range(2):
         with pytest.raises(VersionMismatch) as caught:
             occupy(world, "till-2", expected_version=2)
         assert caught.value.version == 3
         with pytest.raises(VersionMismatch):
-            release_seat(world, stamp(LATER), "acme", "cloud_pos", "till-1", expected_version=99)
+            release_seat(world, context(LATER), "acme", "cloud_pos", "till-1", expected_version=99)
     assert world.book.head() == 9
 
 
@@ -296,7 +296,7 @@ def test_a_write_on_another_version_is_refused(world: Ports) -> None:
 
 def test_the_last_seat_goes_to_the_faster_of_two() -> None:
     book, store = watched()
-    world = with_seats(ports(book))
+    world = with_seats(services(book))
     for n in range(2):
         occupy(world, f"till-{n}")
     store.overtake = lambda: occupy(another_worker(world), "faster")
@@ -308,7 +308,7 @@ def test_the_last_seat_goes_to_the_faster_of_two() -> None:
 
 def test_a_version_that_moved_while_we_decided_is_refused() -> None:
     book, store = watched()
-    world = with_seats(ports(book))
+    world = with_seats(services(book))
     store.overtake = lambda: occupy(another_worker(world), "faster")
     with pytest.raises(VersionMismatch):
         occupy(world, "slower", expected_version=2)
@@ -316,7 +316,7 @@ def test_a_version_that_moved_while_we_decided_is_refused() -> None:
 
 def test_one_holder_that_asks_twice_at_once_gets_one_seat() -> None:
     book, store = watched()
-    world = with_seats(ports(book))
+    world = with_seats(services(book))
     store.overtake = lambda: occupy(another_worker(world), "till-1")
     assert not occupy(world, "till-1").created
     assert world.book.load(ACCOUNT, "acme").version == 3

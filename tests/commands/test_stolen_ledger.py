@@ -17,10 +17,10 @@ from commands.redeem_key import Try, redeem_key, validate_key
 from commands.reissue_key import reissue_key
 from commands.reveal_codes import reveal_codes
 from commands.revoke_key import revoke_key
-from commands.services import Ports
+from commands.services import Services
 from commands.terminate_subscription import terminate_subscription
 from ledger.refusals import Refusal
-from tests.worlds import INT_ORDER, POS_ORDER, issue, ports, stamp
+from tests.worlds import INT_ORDER, POS_ORDER, context, issue, services
 
 IMPORTED = "POS-2345-ABCD-WXYZ"
 REFUSED_LINE = "POS-6789-EFGH-JKLM"
@@ -28,31 +28,31 @@ UNKNOWN = "INT-2345-NEVR-SOLD"
 MISTYPED = "POS-0123-TYPO-CODE"
 
 
-def live_through(world: Ports) -> list[str]:
+def live_through(world: Services) -> list[str]:
     """Do everything that there is to do with codes; answer all codes that were ever seen."""
     order = replace(INT_ORDER, count=4, note="for the spring fair")
-    issued = issue_keys(world, stamp(), order, idempotency_key="order-1")
-    issue_keys(world, stamp(), order, idempotency_key="order-1")
+    issued = issue_keys(world, context(), order, idempotency_key="order-1")
+    issue_keys(world, context(), order, idempotency_key="order-1")
     redeemed, revoked, replaced, kept = issued.keys
     for attempt in (redeemed.code, f"  {kept.code.lower()} "):
-        validate_key(world, stamp(), Try("acme", "s-1", attempt))
+        validate_key(world, context(), Try("acme", "s-1", attempt))
     for _ in range(2):
-        redeem_key(world, stamp(), Try("acme", "s-1", redeemed.code), idempotency_key="r-1")
-    revoke_key(world, stamp(), revoked.id, "lost")
+        redeem_key(world, context(), Try("acme", "s-1", redeemed.code), idempotency_key="r-1")
+    revoke_key(world, context(), revoked.id, "lost")
     reissued = [
-        reissue_key(world, stamp(), key.id, "seen by others") for key in (redeemed, replaced)
+        reissue_key(world, context(), key.id, "seen by others") for key in (redeemed, replaced)
     ]
     tries = [redeemed.code, revoked.code, replaced.code.lower(), UNKNOWN, MISTYPED, f" {UNKNOWN}\t"]
     for n, code in enumerate(tries):
         for product in ("integrations", "cloud_pos"):
             with contextlib.suppress(Refusal):
-                validate_key(world, stamp(), Try("acme", f"s-{n}", code, product))
+                validate_key(world, context(), Try("acme", f"s-{n}", code, product))
             with contextlib.suppress(Refusal):
-                redeem_key(world, stamp(), Try("acme", f"s-{n}", code), idempotency_key=f"t-{n}")
-    reveal_codes(world, stamp(), issued.batch, "audit")
+                redeem_key(world, context(), Try("acme", f"s-{n}", code), idempotency_key=f"t-{n}")
+    reveal_codes(world, context(), issued.batch, "audit")
     import_keys(
         world,
-        stamp(),
+        context(),
         [
             "code,product,tier,seats,months,reseller,redeem_by",
             f"{IMPORTED},cloud_pos,,5,12,Northwind,",
@@ -64,10 +64,10 @@ def live_through(world: Ports) -> list[str]:
             f"cloud_pos,{REFUSED_LINE},,5,12,Northwind,",
         ],
     )
-    given = redeem_key(world, stamp(), Try("beta", "s-1", IMPORTED))
-    reissued.append(reissue_key(world, stamp(), world.codes.key_id(IMPORTED), "seen by others"))
-    occupy_seat(world, stamp(), Sitting("acme", "integrations", "growth", "shop", "front"))
-    terminate_subscription(world, stamp(), "beta", given.subscription, "never paid")
+    given = redeem_key(world, context(), Try("beta", "s-1", IMPORTED))
+    reissued.append(reissue_key(world, context(), world.codes.key_id(IMPORTED), "seen by others"))
+    occupy_seat(world, context(), Sitting("acme", "integrations", "growth", "shop", "front"))
+    terminate_subscription(world, context(), "beta", given.subscription, "never paid")
     return [
         *(key.code for key in issued.keys),
         *(key.code for key in reissued),
@@ -78,7 +78,7 @@ def live_through(world: Ports) -> list[str]:
     ]
 
 
-def everything_stored(world: Ports) -> bytes:
+def everything_stored(world: Services) -> bytes:
     """All bytes of the ledger and of the table beside it."""
     rows = world.book.store.read_from(0, 10_000)
     owners = ["account-acme", "account-beta", "reseller-Northwind", "ledger"]
@@ -100,13 +100,13 @@ def forms(code: str) -> Iterator[bytes]:
 
 
 @pytest.fixture
-def world(caplog: pytest.LogCaptureFixture) -> Ports:
+def world(caplog: pytest.LogCaptureFixture) -> Services:
     caplog.set_level(logging.DEBUG)
-    return ports()
+    return services()
 
 
 def test_no_code_is_in_any_byte_that_is_stored_or_logged(
-    world: Ports, caplog: pytest.LogCaptureFixture
+    world: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
     codes = live_through(world)
     stolen = everything_stored(world) + caplog.text.encode()
@@ -117,7 +117,7 @@ def test_no_code_is_in_any_byte_that_is_stored_or_logged(
         assert found == []
 
 
-def test_only_the_last_group_is_there_and_free_text_is_not(world: Ports) -> None:
+def test_only_the_last_group_is_there_and_free_text_is_not(world: Services) -> None:
     codes = live_through(world)
     stolen = everything_stored(world)
     assert b"-" + codes[0][-4:].encode() in stolen
@@ -125,13 +125,13 @@ def test_only_the_last_group_is_there_and_free_text_is_not(world: Ports) -> None
         assert text not in stolen
 
 
-def test_what_this_looks_for_would_be_found(world: Ports) -> None:
+def test_what_this_looks_for_would_be_found(world: Services) -> None:
     code = issue(world, POS_ORDER).code
     for leak in (code, code.lower(), code[4:].replace("-", ""), code.encode().hex()):
         assert any(form in leak.encode() for form in forms(code))
 
 
-def test_a_code_and_the_bytes_do_not_come_together_without_the_secret(world: Ports) -> None:
+def test_a_code_and_the_bytes_do_not_come_together_without_the_secret(world: Services) -> None:
     code = issue(world).code
     stranger = world.codes._replace(derivation=b"x" * 32, lookup=b"x" * 32)
     stored = everything_stored(world)

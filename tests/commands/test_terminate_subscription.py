@@ -6,7 +6,7 @@ import pytest
 
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.redeem_key import Redeemed, Try, redeem_key
-from commands.services import Ports
+from commands.services import Services
 from commands.terminate_subscription import terminate_subscription
 from ledger.refusals import (
     NoSeatAvailable,
@@ -15,26 +15,26 @@ from ledger.refusals import (
     VersionMismatch,
 )
 from ledger.streams.account.decisions import SubscriptionTerminated
-from tests.worlds import DAY, NOON, another_worker, happened, issue, ports, recorded, stamp
+from tests.worlds import DAY, NOON, another_worker, context, happened, issue, recorded, services
 
 LATER = NOON + DAY
 EXPIRY = NOON.replace(year=2027)
 
 
 @pytest.fixture
-def world() -> Ports:
-    return ports()
+def world() -> Services:
+    return services()
 
 
 @pytest.fixture
-def redeemed(world: Ports) -> Redeemed:
-    return redeem_key(world, stamp(), Try("acme", "s-1", issue(world).code))
+def redeemed(world: Services) -> Redeemed:
+    return redeem_key(world, context(), Try("acme", "s-1", issue(world).code))
 
 
 def test_a_termination_is_recorded_with_its_reason_and_only_once(
-    world: Ports, redeemed: Redeemed
+    world: Services, redeemed: Redeemed
 ) -> None:
-    asked = stamp(LATER, actor="kft_one", request_id="req_seven")
+    asked = context(LATER, actor="kft_one", request_id="req_seven")
     id = redeemed.subscription
     terminated = terminate_subscription(world, asked, "acme", id, "never paid")
     (event,) = recorded(world, after=4)
@@ -54,47 +54,51 @@ def test_a_termination_is_recorded_with_its_reason_and_only_once(
     assert terminated.position == 5
     assert terminated.account.state.subscriptions[id].terminated_at == LATER
     for at in (LATER, EXPIRY + DAY):
-        again = terminate_subscription(another_worker(world), stamp(at), "acme", id, "again")
+        again = terminate_subscription(another_worker(world), context(at), "acme", id, "again")
         assert again == terminated
     assert world.book.head() == 5
 
 
 def test_nobody_is_thrown_out_but_the_seats_are_gone_at_once(
-    world: Ports, redeemed: Redeemed
+    world: Services, redeemed: Redeemed
 ) -> None:
-    occupy_seat(world, stamp(), Sitting("acme", "cloud_pos", None, "till-1"))
+    occupy_seat(world, context(), Sitting("acme", "cloud_pos", None, "till-1"))
     terminated = terminate_subscription(
-        world, stamp(LATER), "acme", redeemed.subscription, "never paid"
+        world, context(LATER), "acme", redeemed.subscription, "never paid"
     )
     assert terminated.account.state.used == {("cloud_pos", None): 1}
     assert terminated.account.state.pool("cloud_pos", None, LATER).over == 1
     with pytest.raises(NoSeatAvailable):
-        occupy_seat(world, stamp(LATER), Sitting("acme", "cloud_pos", None, "till-2"))
+        occupy_seat(world, context(LATER), Sitting("acme", "cloud_pos", None, "till-2"))
 
 
-def test_what_is_not_there_or_over_cannot_be_terminated(world: Ports, redeemed: Redeemed) -> None:
+def test_what_is_not_there_or_over_cannot_be_terminated(
+    world: Services, redeemed: Redeemed
+) -> None:
     id = redeemed.subscription
     for account, subscription in (("acme", "kfsub_x"), ("acme", ""), ("beta", id)):
         with pytest.raises(SubscriptionNotFound):
-            terminate_subscription(world, stamp(LATER), account, subscription, "never paid")
+            terminate_subscription(world, context(LATER), account, subscription, "never paid")
     with pytest.raises(SubscriptionEnded):
-        terminate_subscription(world, stamp(EXPIRY), "acme", id, "never paid")
+        terminate_subscription(world, context(EXPIRY), "acme", id, "never paid")
     assert world.book.head() == 4
 
 
 def test_what_a_clock_ahead_has_written_to_the_account_ends_no_subscription(
-    world: Ports, redeemed: Redeemed
+    world: Services, redeemed: Redeemed
 ) -> None:
-    redeem_key(world, stamp(EXPIRY), Try("acme", "s-1", issue(world).code))
-    ended = terminate_subscription(world, stamp(NOON), "acme", redeemed.subscription, "never paid")
+    redeem_key(world, context(EXPIRY), Try("acme", "s-1", issue(world).code))
+    ended = terminate_subscription(
+        world, context(NOON), "acme", redeemed.subscription, "never paid"
+    )
     subscription = ended.account.state.subscriptions[redeemed.subscription]
     assert subscription.terminated_at == NOON
     assert subscription.status(NOON) == "terminated"
 
 
-def test_the_version_that_was_seen_must_still_hold(world: Ports, redeemed: Redeemed) -> None:
+def test_the_version_that_was_seen_must_still_hold(world: Services, redeemed: Redeemed) -> None:
     id = redeemed.subscription
     with pytest.raises(VersionMismatch):
-        terminate_subscription(world, stamp(), "acme", id, "x", expected_version=0)
+        terminate_subscription(world, context(), "acme", id, "x", expected_version=0)
     assert world.book.head() == 4
-    terminate_subscription(world, stamp(), "acme", id, "x", expected_version=1)
+    terminate_subscription(world, context(), "acme", id, "x", expected_version=1)

@@ -19,7 +19,7 @@ from commands.issue_keys import Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key
 from commands.release_seat import release_seat
-from commands.services import Ports
+from commands.services import Services
 from commands.terminate_subscription import terminate_subscription
 from ledger.refusals import KeyNotAvailable, Refusal, TooManyAttempts
 from ledger.streams.account.decisions import ACCOUNT
@@ -29,7 +29,7 @@ from projections.views.explain import read_account
 from projections.views.seat_history import seat_history
 from projections.views.seats import seats
 from projections.views.subscriptions import subscriptions
-from tests.worlds import NOON, another_worker, ports, stamp
+from tests.worlds import NOON, another_worker, context, services
 
 YEARS_AHEAD = timedelta(days=800)
 MINUTE = timedelta(minutes=1)
@@ -73,14 +73,14 @@ class World:
     """Three writers on one ledger."""
 
     def __init__(self) -> None:
-        first = ports()
-        self.writers: list[Ports] = [first, another_worker(first), another_worker(first)]
-        self.keys = [issue_keys(first, stamp(NOON), ORDER).keys[0].code for _ in range(4)]
+        first = services()
+        self.writers: list[Services] = [first, another_worker(first), another_worker(first)]
+        self.keys = [issue_keys(first, context(NOON), ORDER).keys[0].code for _ in range(4)]
         self.used: list[str] = []
 
     def take(self, step: Step, at: datetime) -> str:
         """Do one thing; return what came of it, without the times."""
-        world, by = self.writers[step.writer], stamp(at)
+        world, by = self.writers[step.writer], context(at)
         try:
             match step.what:
                 case "occupy":
@@ -153,7 +153,7 @@ def test_an_account_goes_on_after_one_write_from_a_machine_that_was_years_ahead(
     world.take(Step("occupy", "till-3", 2, timedelta(0)), NOON + MINUTE)
     assert world.licensed(NOON + MINUTE)[0] == [("till-3", True)]
     code = world.keys.pop()
-    redeemed = redeem_key(world.writers[0], stamp(NOON + MINUTE), Try("acme", "s-2", code))
+    redeemed = redeem_key(world.writers[0], context(NOON + MINUTE), Try("acme", "s-2", code))
     assert redeemed.at == NOON + MINUTE
     started = redeemed.account.state.subscriptions[redeemed.subscription].started_at
     assert started == NOON + MINUTE
@@ -162,7 +162,7 @@ def test_an_account_goes_on_after_one_write_from_a_machine_that_was_years_ahead(
 def test_what_was_recorded_in_a_future_is_seen_by_whoever_asks_for_now() -> None:
     world = World()
     redeemed = redeem_key(
-        world.writers[1], stamp(NOON + YEARS_AHEAD), Try("acme", "s-1", world.keys.pop())
+        world.writers[1], context(NOON + YEARS_AHEAD), Try("acme", "s-1", world.keys.pop())
     )
     world.take(Step("occupy", "till-1", 2, timedelta(0)), NOON)
     book, catalog = world.writers[0].book, world.writers[0].catalog
@@ -198,11 +198,11 @@ def test_failed_tries_at_a_wrong_clock_lock_nobody_out_by_the_right_one(off: tim
         with suppress(TooManyAttempts), pytest.raises(KeyNotAvailable):
             redeem_key(
                 world.writers[1],
-                stamp(NOON + off),
+                context(NOON + off),
                 Try("acme", f"s-{n // 4}", "POS-ABCD-EFGH-JKMN"),
             )
     code = world.keys.pop()
-    assert redeem_key(world.writers[0], stamp(NOON), Try("acme", "s-0", code)).at == NOON
+    assert redeem_key(world.writers[0], context(NOON), Try("acme", "s-0", code)).at == NOON
 
 
 @pytest.mark.parametrize("behind", [timedelta(0), timedelta(seconds=50), timedelta(seconds=110)])
@@ -210,15 +210,15 @@ def test_clocks_that_are_right_to_the_minute_put_nothing_before_what_it_follows(
     behind: timedelta,
 ) -> None:
     """One seat is left by a clock, and taken by another that is a little behind."""
-    world = ports()
-    key = issue_keys(world, stamp(NOON), ORDER).keys[0]
-    redeem_key(world, stamp(NOON), Try("acme", "s", key.code))
+    world = services()
+    key = issue_keys(world, context(NOON), ORDER).keys[0]
+    redeem_key(world, context(NOON), Try("acme", "s", key.code))
     later = NOON + 2 * MINUTE
     for holder in ("till-1", "till-2"):
-        occupy_seat(world, stamp(NOON), Sitting("acme", "cloud_pos", None, holder))
-    release_seat(world, stamp(later), "acme", "cloud_pos", "till-1", None)
+        occupy_seat(world, context(NOON), Sitting("acme", "cloud_pos", None, holder))
+    release_seat(world, context(later), "acme", "cloud_pos", "till-1", None)
     occupy_seat(
-        another_worker(world), stamp(later - behind), Sitting("acme", "cloud_pos", None, "till-3")
+        another_worker(world), context(later - behind), Sitting("acme", "cloud_pos", None, "till-3")
     )
     for second in range(181):
         at = NOON + timedelta(seconds=second)

@@ -14,7 +14,7 @@ from tests.proof.auditors import Auditor
 from tests.stripe import payloads
 from tests.web.api import RESELLER, Api, memory_api
 from tests.web.test_portal_lifetime import visitor
-from tests.worlds import stamp
+from tests.worlds import context
 
 ORDER = {
     "product": "cloud_pos",
@@ -252,7 +252,7 @@ def test_a_stripe_customer_is_unlinked_with_a_reason(api: Api) -> None:
 def test_a_stripe_subscription_is_assigned_with_a_reason(api: Api) -> None:
     desk = signed_in(api, "support")
     told = payloads.event("customer.subscription.created", payloads.subscription(account=None))
-    record_event(api.ports, stamp(), read_event(told), "webhook")
+    record_event(api.services, context(), read_event(told), "webhook")
     fields = {"stripe_subscription": "sub_1"}
     assert desk.send("accounts/acme/assign", **fields).status == 422
     seen = desk.send("accounts/acme/assign", **fields, reason="Sold by invoice")

@@ -11,7 +11,7 @@ from ledger import signing
 from ledger.streams import token as tokens
 from tests.console.desk import Desk, signed_in, stranger
 from tests.web.api import Api, memory_api
-from tests.worlds import DAY, MINUTE, stamp
+from tests.worlds import DAY, MINUTE, context
 from web.app.context import EXTENSION
 from web.console import session
 
@@ -95,17 +95,17 @@ def test_a_cookie_that_was_changed_is_worth_nothing(api: Api) -> None:
 
 
 def test_a_session_is_over_when_its_token_is_revoked(api: Api) -> None:
-    given = create_token(api.ports, stamp(), "admin")
+    given = create_token(api.services, context(), "admin")
     api.tokens["gone"] = given.secret
     desk = signed_in(api, "gone")
     assert desk.get("tokens").status == 200
-    revoke_token(api.ports, stamp(), given.token.id)
+    revoke_token(api.services, context(), given.token.id)
     found = desk.get("tokens")
     assert (found.status, found.title) == (403, "Sign in")
 
 
 def test_a_session_is_over_after_half_a_day_or_with_its_token(api: Api) -> None:
-    create = create_token(api.ports, stamp(), "admin", expires_at=api.clock.now + DAY / 24)
+    create = create_token(api.services, context(), "admin", expires_at=api.clock.now + DAY / 24)
     api.tokens["short"] = create.secret
     long, short = signed_in(api, "admin"), signed_in(api, "short")
     api.clock.forward(hours=1)
@@ -128,7 +128,7 @@ def test_signing_in_and_out_is_on_record_with_nothing_of_the_token(api: Api) -> 
     before = api.head
     desk = signed_in(api, "support")
     desk.send("sign-out")
-    opened, ended = api.ports.book.follow(before)
+    opened, ended = api.services.book.follow(before)
     assert (opened.name, ended.name) == ("console_session.opened@1", "console_session.ended@1")
     assert opened.actor == ended.actor
     assert opened.actor.startswith("kft_")
@@ -137,15 +137,15 @@ def test_signing_in_and_out_is_on_record_with_nothing_of_the_token(api: Api) -> 
 
 
 def test_a_sign_in_that_failed_is_on_record_once_for_many_alike(api: Api) -> None:
-    given = create_token(api.ports, stamp(), "admin")
-    revoke_token(api.ports, stamp(), given.token.id)
-    short = create_token(api.ports, stamp(), "admin", expires_at=api.clock.now + MINUTE)
+    given = create_token(api.services, context(), "admin")
+    revoke_token(api.services, context(), given.token.id)
+    short = create_token(api.services, context(), "admin", expires_at=api.clock.now + MINUTE)
     api.clock.forward(minutes=2)
     before = api.head
     tried = ["kf_nobody", given.secret, short.secret, api.tokens["portal"]]
     for token in tried * 5:
         assert try_token(stranger(api), token)[0] == 403
-    facts = [event.fact for event in api.ports.book.follow(before)]
+    facts = [event.fact for event in api.services.book.follow(before)]
     assert [(fact.problem, fact.token) for fact in facts] == [  # type: ignore[attr-defined]
         ("unknown_token", None),
         ("revoked_token", given.token.id),
@@ -154,11 +154,11 @@ def test_a_sign_in_that_failed_is_on_record_once_for_many_alike(api: Api) -> Non
     ]
     api.clock.forward(minutes=10)
     try_token(stranger(api), "kf_nobody")
-    assert len(list(api.ports.book.follow(before))) == 5
+    assert len(list(api.services.book.follow(before))) == 5
 
 
 def portal_id(api: Api) -> str:
-    return tokens.token_id(api.ports.token_key, api.tokens["portal"])
+    return tokens.token_id(api.services.token_key, api.tokens["portal"])
 
 
 def test_a_cookie_signed_with_the_ledgers_own_secret_is_nobodys_session(api: Api) -> None:
@@ -167,7 +167,7 @@ def test_a_cookie_signed_with_the_ledgers_own_secret_is_nobodys_session(api: Api
     cookie = desk.client.get_cookie("keyfold_console")
     assert cookie
     id = cookie.value.partition(".")[0]
-    (known,) = {e.stream for e in api.ports.book.follow(0) if e.stream.startswith("console_s")}
+    (known,) = {e.stream for e in api.services.book.follow(0) if e.stream.startswith("console_s")}
     assert known == f"console_session-{id}"
     for name, secret in ((id, "0" * 64), ("a" * 26, "0" * 64)):
         shift = session.Shift(name, secret)
@@ -205,13 +205,13 @@ def test_signing_in_by_a_form_of_another_site_does_nothing(api: Api) -> None:
 
 
 def test_who_is_signed_in_is_the_actor_of_what_is_done(api: Api) -> None:
-    given = create_token(api.ports, stamp(), "support")
+    given = create_token(api.services, context(), "support")
     api.tokens["acting"] = given.secret
     api.redeem("acme")
     api.sit("till-1")
     desk = signed_in(api, "acting")
     before = api.head
     desk.send("accounts/acme/release", product="cloud_pos", holder="till-1", reason="x")
-    (event,) = api.ports.book.follow(before)
+    (event,) = api.services.book.follow(before)
     assert (event.name, event.actor) == ("account.seat_released@1", given.token.id)
     assert event.request_id.startswith("req_")

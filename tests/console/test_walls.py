@@ -58,7 +58,7 @@ def paths(api: Api) -> list[str]:
     found += [f"timeline?account=acme&ref={ref}" for ref in ("acme", "till-1")]
     found += [f"keys?reseller={OTHER_RESELLER}", "keys?redeemed_by=acme", "keys?status=revoked"]
     found += [f"keys?batch={batch}" for batch in sorted(batches)]
-    streams = {event.stream for event in api.ports.book.follow(0)}
+    streams = {event.stream for event in api.services.book.follow(0)}
     found += [f"cause?of={stream}/{n}" for stream in sorted(streams) for n in (1, 2)]
     found += ["accounts/acme/diff?from=2026-01-01T00:00:00Z", "attempts?account=acme"]
     return found

@@ -19,7 +19,7 @@ from ledger.streams.account import snapshot as account_packing
 from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
 from tests.audit.ledgers import happens
-from tests.worlds import ports
+from tests.worlds import services
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILE = GOLDEN / "account_snapshots.json"
@@ -72,7 +72,7 @@ def _histories() -> Iterator[list[list[Any]]]:
     for seed in range(SHUFFLED):
         yield Random(seed).sample(names, k=Random(seed).randint(len(names) // 2, len(names)))
     for seed in range(LIVED):
-        world = ports(seed=seed)
+        world = services(seed=seed)
         happens(world, Random(seed), things=60)
         rows = world.book.store.read_from(0, 10_000)
         stream = next(row.stream for row in rows if row.stream.startswith("account-"))

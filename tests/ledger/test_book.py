@@ -14,7 +14,7 @@ from ledger import book as book_module
 from ledger import codec
 from ledger.book import Book, Change, Dated, MixedClocks
 from ledger.events import Event, Fact
-from ledger.loaded import unwritten
+from ledger.loaded import empty_stream
 from ledger.store import schema
 from ledger.store.contract import Row, VersionConflict
 from ledger.store.memory import MemoryRecorder
@@ -22,7 +22,7 @@ from ledger.streams.account.decisions import ACCOUNT, SeatOccupied, SeatReleased
 from ledger.streams.key import KEY, KeyRedeemed, KeyRevoked
 from ledger.streams.token import TOKEN, TokenRevoked
 from tests.ledger.test_key_rules import ISSUED
-from tests.worlds import DAY, NOON, another_book, stamp, watched
+from tests.worlds import DAY, NOON, another_book, context, watched
 
 
 def sits(holder: str) -> SeatOccupied:
@@ -30,7 +30,7 @@ def sits(holder: str) -> SeatOccupied:
 
 
 def append(book: Book, *facts: Fact, account: str = "acme") -> int:
-    return book.append(stamp(), Change(book.load(ACCOUNT, account), facts)).position
+    return book.append(context(), Change(book.load(ACCOUNT, account), facts)).position
 
 
 def everything(book: Book) -> list[Row]:
@@ -47,7 +47,7 @@ def book() -> Book:
 
 def test_an_event_is_recorded_with_all_that_is_known_of_it(book: Book) -> None:
     loaded = book.load(ACCOUNT, "acme")
-    asked = stamp(actor="kft_one", request_id="req_seven")
+    asked = context(actor="kft_one", request_id="req_seven")
     facts = [Dated(sits(f"till-{number}"), NOON - DAY) for number in (1, 2)]
     change = Change(loaded, facts, "key-one/2")
     appended = book.append(asked, change)
@@ -81,7 +81,7 @@ def test_what_became_true_now_occurred_when_it_was_recorded(book: Book) -> None:
 def test_several_streams_change_together(book: Book) -> None:
     key, account = book.load(KEY, "one"), book.load(ACCOUNT, "acme")
     appended = book.append(
-        stamp(), Change(key, [ISSUED, KeyRevoked()]), Change(account, [sits("till-1")])
+        context(), Change(key, [ISSUED, KeyRevoked()]), Change(account, [sits("till-1")])
     )
     assert [(row.position, row.stream, row.version) for row in everything(book)] == [
         (1, "key-one", 1),
@@ -99,7 +99,7 @@ def test_nothing_to_record_records_nothing(book: Book) -> None:
     loaded = book.load(ACCOUNT, "acme")
     append(book, sits("till-2"), account="other")
     before = everything(book)
-    appended = book.append(stamp(), Change(loaded, []), Change(book.load(KEY, "one"), []))
+    appended = book.append(context(), Change(loaded, []), Change(book.load(KEY, "one"), []))
     assert everything(book) == before
     assert appended.position == 2
     assert appended.loaded[0] is loaded
@@ -108,7 +108,9 @@ def test_nothing_to_record_records_nothing(book: Book) -> None:
 def test_a_stream_with_nothing_new_keeps_its_state_beside_one_that_changes(book: Book) -> None:
     append(book, sits("till-1"))
     unchanged = book.load(ACCOUNT, "acme")
-    appended = book.append(stamp(), Change(unchanged, []), Change(book.load(KEY, "one"), [ISSUED]))
+    appended = book.append(
+        context(), Change(unchanged, []), Change(book.load(KEY, "one"), [ISSUED])
+    )
     assert appended.loaded[0] == unchanged
     assert appended.loaded[1].version == 1
 
@@ -119,7 +121,7 @@ def test_a_conflict_leaves_nothing_behind(book: Book) -> None:
     before = everything(book)
     with pytest.raises(VersionConflict) as caught:
         book.append(
-            stamp(),
+            context(),
             Change(book.load(KEY, "one"), [ISSUED]),
             Change(stale, [sits("till-2")]),
             Change(book.load(TOKEN, "one"), [TokenRevoked()]),
@@ -137,7 +139,7 @@ def test_a_conflict_leaves_nothing_behind(book: Book) -> None:
 def test_a_stream_that_was_taken_for_unwritten_is_guarded_too(book: Book) -> None:
     append(book, sits("till-1"))
     with pytest.raises(VersionConflict):
-        book.append(stamp(), Change(unwritten(ACCOUNT, "acme"), [sits("till-2")]))
+        book.append(context(), Change(empty_stream(ACCOUNT, "acme"), [sits("till-2")]))
 
 
 # Loading
@@ -164,7 +166,7 @@ def test_what_is_as_new_as_the_caller_has_seen_the_ledger_is_answered_without_a_
 
     assert one.load(ACCOUNT, "acme", reached=first.head) == first
     assert len(one.load(ACCOUNT, "acme", reached=first.head + 1).state.seats) == 2
-    assert one.load(ACCOUNT, "nobody", reached=0) == unwritten(ACCOUNT, "nobody", head=2)
+    assert one.load(ACCOUNT, "nobody", reached=0) == empty_stream(ACCOUNT, "nobody", head=2)
 
 
 def test_the_head_is_the_ledgers_not_the_streams(book: Book) -> None:
@@ -192,9 +194,9 @@ def test_the_cause_of_what_comes_next_is_named(book: Book) -> None:
 
 def test_many_streams_are_loaded_together(book: Book) -> None:
     for id in ("one", "two", "three"):
-        book.append(stamp(), Change(book.load(KEY, id), [ISSUED]))
+        book.append(context(), Change(book.load(KEY, id), [ISSUED]))
     redeemed = KeyRedeemed(account="acme", subscription="kfsub_two")
-    book.append(stamp(), Change(book.load(KEY, "two"), [redeemed]))
+    book.append(context(), Change(book.load(KEY, "two"), [redeemed]))
     many = book.load_many(KEY, ["two", "none", "one"])
     assert many == {id: book.load(KEY, id) for id in ("two", "none", "one")}
     assert many["two"].state is not None
@@ -258,7 +260,7 @@ def test_streams_that_nothing_happened_to_are_not_remembered() -> None:
 def test_time_never_goes_back_within_a_stream_whatever_the_clock_does(book: Book) -> None:
     for hours in (0, -5, 1, -24, 2):
         book.append(
-            stamp(NOON + timedelta(hours=hours)),
+            context(NOON + timedelta(hours=hours)),
             Change(book.load(ACCOUNT, "acme"), [sits(f"till{hours}")]),
         )
     hours_recorded = [(event.recorded_at - NOON) / timedelta(hours=1) for event in book.follow(0)]
@@ -266,9 +268,9 @@ def test_time_never_goes_back_within_a_stream_whatever_the_clock_does(book: Book
 
 
 def test_a_stream_whose_clock_was_ahead_takes_no_other_into_its_future(book: Book) -> None:
-    book.append(stamp(NOON + DAY), Change(book.load(ACCOUNT, "ahead"), [sits("till-1")]))
+    book.append(context(NOON + DAY), Change(book.load(ACCOUNT, "ahead"), [sits("till-1")]))
     book.append(
-        stamp(NOON),
+        context(NOON),
         Change(book.load(ACCOUNT, "ahead"), [sits("till-2")]),
         Change(book.load(ACCOUNT, "new"), [sits("till-1")]),
     )
@@ -276,13 +278,13 @@ def test_a_stream_whose_clock_was_ahead_takes_no_other_into_its_future(book: Boo
 
 
 def test_what_is_decided_after_a_clock_was_ahead_becomes_true_now(book: Book) -> None:
-    book.append(stamp(NOON + DAY), Change(book.load(ACCOUNT, "acme"), [sits("till-1")]))
-    book.append(stamp(NOON), Change(book.load(ACCOUNT, "acme"), [sits("till-2")]))
+    book.append(context(NOON + DAY), Change(book.load(ACCOUNT, "acme"), [sits("till-1")]))
+    book.append(context(NOON), Change(book.load(ACCOUNT, "acme"), [sits("till-2")]))
     assert [event.occurred_at for event in book.follow(0)] == [NOON + DAY, NOON]
 
 
 def test_events_of_a_test_clock_are_marked(book: Book) -> None:
-    book.append(stamp(test_clock=True), Change(book.load(ACCOUNT, "acme"), [sits("till-1")]))
+    book.append(context(test_clock=True), Change(book.load(ACCOUNT, "acme"), [sits("till-1")]))
     (row,) = everything(book)
     assert b'"test_clock":true' in row.state
     assert codec.decode(row).test_clock is True
@@ -290,13 +292,13 @@ def test_events_of_a_test_clock_are_marked(book: Book) -> None:
 
 @pytest.mark.parametrize("marked", [True, False])
 def test_a_ledger_is_on_one_kind_of_clock(book: Book, marked: bool) -> None:
-    book.append(stamp(test_clock=marked), Change(book.load(ACCOUNT, "acme"), [sits("till-1")]))
+    book.append(context(test_clock=marked), Change(book.load(ACCOUNT, "acme"), [sits("till-1")]))
     before = everything(book)
     for writer in (book, another_book(book)):
         with pytest.raises(MixedClocks):
-            writer.append(stamp(test_clock=not marked), Change(writer.load(KEY, "one"), [ISSUED]))
+            writer.append(context(test_clock=not marked), Change(writer.load(KEY, "one"), [ISSUED]))
         assert everything(book) == before
-        writer.append(stamp(test_clock=marked), Change(writer.load(KEY, "one"), []))
+        writer.append(context(test_clock=marked), Change(writer.load(KEY, "one"), []))
 
 
 def test_a_test_clock_is_refused_at_the_start_on_a_ledger_of_the_real_one(tmp_path: Path) -> None:
@@ -315,7 +317,7 @@ def test_a_ledger_of_a_test_clock_starts_again_with_one(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/ledger.db"
     schema.upgrade(url)
     first = Book(url, test_clock=True)
-    first.append(stamp(test_clock=True), Change(first.load(ACCOUNT, "acme"), [sits("till-1")]))
+    first.append(context(test_clock=True), Change(first.load(ACCOUNT, "acme"), [sits("till-1")]))
     first.close()
     again = Book(url, test_clock=True)
     assert again.load(ACCOUNT, "acme").version == 1
@@ -333,8 +335,8 @@ class Counted(MemoryRecorder):
 
 def test_ten_thousand_streams_change_in_one_append(book: Book) -> None:
     book.store = store = Counted()
-    changes = [Change(unwritten(KEY, f"k{n}"), [ISSUED]) for n in range(10_000)]
-    appended = book.append(stamp(), *changes)
+    changes = [Change(empty_stream(KEY, f"k{n}"), [ISSUED]) for n in range(10_000)]
+    appended = book.append(context(), *changes)
     assert store.inserts == 1
     assert appended.position == 10_000
     assert [loaded.id for loaded in appended.loaded] == [f"k{n}" for n in range(10_000)]

@@ -19,7 +19,7 @@ from ledger.store.memory import MemoryRecorder
 from ledger.streams.account.decisions import ACCOUNT, SeatOccupied
 from ledger.streams.key import KEY
 from tests.ledger.test_key_rules import ISSUED
-from tests.worlds import another_book, stamp
+from tests.worlds import another_book, context
 
 Fault = Literal["none", "down", "closed", "lost before", "lost after"]
 
@@ -132,19 +132,19 @@ def test_an_append_is_recorded_once_or_said_to_be_in_doubt(story: Story) -> None
     book.store = store
     changes = Change(book.load(KEY, "one"), [ISSUED]), Change(book.load(ACCOUNT, "acme"), [SITS])
     if story.answered:
-        appended = book.append(stamp(), *changes)
+        appended = book.append(context(), *changes)
         assert appended.position == 2
         assert [loaded.version for loaded in appended.loaded] == [1, 1]
     else:
         with pytest.raises(LedgerUnavailable) as caught:
-            book.append(stamp(), *changes)
+            book.append(context(), *changes)
         assert isinstance(caught.value.__cause__, (OperationalError, InterfaceError))
     assert store.tries == story.tries
     assert ledger(store) == ([(1, "key-one", 1), (2, "account-acme", 1)] if story.recorded else [])
     # And the book goes on.
     other = another_book(book)
     store.inserts, store.reads = [], []
-    book.append(stamp(), Change(book.load(ACCOUNT, "other"), [SITS]))
+    book.append(context(), Change(book.load(ACCOUNT, "other"), [SITS]))
     assert book.load(ACCOUNT, "acme") == other.load(ACCOUNT, "acme")
 
 
@@ -155,11 +155,11 @@ def test_what_another_recorded_meanwhile_is_not_taken_for_ours() -> None:
 
     def another_writes() -> None:
         other = another_book(book)
-        other.append(stamp(request_id="req_2"), Change(other.load(ACCOUNT, "acme"), [SITS]))
+        other.append(context(request_id="req_2"), Change(other.load(ACCOUNT, "acme"), [SITS]))
 
     store.between = another_writes
     with pytest.raises(VersionConflict):
-        book.append(stamp(request_id="req_1"), Change(mine, [SITS]))
+        book.append(context(request_id="req_1"), Change(mine, [SITS]))
     assert [event.request_id for event in book.follow(0)] == ["req_2"]
 
 
@@ -171,11 +171,11 @@ def test_what_is_ours_in_part_is_not_ours() -> None:
 
     def another_writes() -> None:
         other = another_book(book)
-        other.append(stamp(), Change(other.load(KEY, "one"), [ISSUED]))
+        other.append(context(), Change(other.load(KEY, "one"), [ISSUED]))
 
     store.between = another_writes
     with pytest.raises(VersionConflict):
-        book.append(stamp(), *changes)
+        book.append(context(), *changes)
     assert ledger(store) == [(1, "key-one", 1)]
 
 
@@ -183,7 +183,7 @@ def test_a_mere_conflict_is_told_at_once() -> None:
     book, store = Book("memory:"), Faulty()
     book.store = store
     stale = book.load(ACCOUNT, "acme")
-    book.append(stamp(), Change(stale, [SITS]))
+    book.append(context(), Change(stale, [SITS]))
     with pytest.raises(VersionConflict):
-        book.append(stamp(), Change(stale, [SITS]))
+        book.append(context(), Change(stale, [SITS]))
     assert store.tries == 2

@@ -20,7 +20,7 @@ from ledger.store.contract import Row
 from ledger.streams.account.decisions import ACCOUNT, SeatOccupied
 from ledger.streams.key import KeyRevoked
 from tests.ledger.facts import ANY_FACT, NAMES, TIMES
-from tests.worlds import NOON, stamp
+from tests.worlds import NOON, context
 
 ENVELOPES = st.builds(
     Envelope[Fact],
@@ -181,7 +181,7 @@ def test_a_book_reads_a_retired_shape_like_any_other(monkeypatch: pytest.MonkeyP
     loaded = book.load(ACCOUNT, "acme")
     assert list(loaded.state.seats) == [("cloud_pos", "till-1")]
     change = Change(loaded, [SeatOccupied(product="cloud_pos", tier=None, holder="till-2")])
-    book.append(stamp(), change)
+    book.append(context(), change)
     assert [event.name for event in book.follow(0)] == [
         "account.user_added@1",
         "account.seat_occupied@1",

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from ledger import codec
 from ledger.book import SNAPSHOT_EVENTS, Book, Change
-from ledger.events import AnyEvent, Fact, Stamp
-from ledger.loaded import Loaded, unwritten
+from ledger.events import AnyEvent, Fact, RequestContext
+from ledger.loaded import Loaded, empty_stream
 from ledger.store import schema
 from ledger.streams.account import snapshot
 from ledger.streams.account.decisions import ACCOUNT, SeatOccupied, SeatReleased
@@ -25,7 +25,7 @@ from projections.audit.snapshots import wrong_snapshots
 from tests.audit.ledgers import happens
 from tests.ledger import kept_snapshots
 from tests.ledger.kept_snapshots import golden_names, golden_row
-from tests.worlds import another_book, ports
+from tests.worlds import another_book, services
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -81,7 +81,7 @@ def test_a_state_with_other_seats_is_another_one() -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_whatever_happens_to_an_account_it_comes_back_as_it_was(seed: int) -> None:
-    world = ports(seed=seed)
+    world = services(seed=seed)
     happens(world, Random(seed))
     names = {event.stream for event in world.book.follow(0) if event.stream.startswith("account-")}
     assert names
@@ -104,18 +104,18 @@ def book(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Book]:
 
 def comes_and_goes(book: Book, account: str, events: int, after: int = 0) -> None:
     """Append so many events of seats to an account of which `after` are there."""
-    loaded: Loaded = unwritten(ACCOUNT, account)._replace(version=after)
+    loaded: Loaded = empty_stream(ACCOUNT, account)._replace(version=after)
     facts: list[Fact] = []
     for number in range(after, after + events):
         kind = SeatReleased if number % 3 == 2 else SeatOccupied
         facts.append(kind(product="cloud_pos", tier=None, holder=f"till-{number % 7}"))
     now = NOON + timedelta(seconds=after)
-    book.append(Stamp(now, "operator", "req_1"), Change(loaded, facts))
+    book.append(RequestContext(now, "operator", "req_1"), Change(loaded, facts))
 
 
 def folded(book: Book, account: str) -> Loaded:
     head, events = book.history(ACCOUNT, account)
-    return unwritten(ACCOUNT, account).after(events, head)
+    return empty_stream(ACCOUNT, account).after(events, head)
 
 
 def kept(book: Book) -> list[tuple[str, int]]:
@@ -154,7 +154,9 @@ def test_one_that_would_be_larger_than_what_it_spares_is_not_kept(book: Book) ->
         SeatOccupied(product="cloud_pos", tier=None, holder=f"{'till' * 60}-{number}")
         for number in range(SNAPSHOT_EVENTS)
     ]
-    book.append(Stamp(NOON, "operator", "req_1"), Change(unwritten(ACCOUNT, "acme"), facts))
+    book.append(
+        RequestContext(NOON, "operator", "req_1"), Change(empty_stream(ACCOUNT, "acme"), facts)
+    )
 
     assert another_book(book).load(ACCOUNT, "acme") == folded(book, "acme")
     assert kept(book) == []
@@ -168,7 +170,7 @@ def test_a_long_account_among_others_is_loaded_whole(book: Book) -> None:
     tried, acme, short = fresh.load_all((ATTEMPTS, "acme"), (ACCOUNT, "acme"), (ACCOUNT, "short"))
 
     assert (acme, short) == (folded(book, "acme"), folded(book, "short"))
-    assert tried == unwritten(ATTEMPTS, "acme", head=SNAPSHOT_EVENTS + 23)
+    assert tried == empty_stream(ATTEMPTS, "acme", head=SNAPSHOT_EVENTS + 23)
     assert fresh.load_all((ACCOUNT, "acme"))[0] == acme
 
 

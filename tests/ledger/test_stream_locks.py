@@ -18,7 +18,7 @@ from ledger.refusals import NoSeatAvailable
 from ledger.store import schema
 from ledger.stream_locks import LOCKS, BestEffortLock
 from ledger.streams.account.decisions import ACCOUNT
-from tests.worlds import ports, stamp
+from tests.worlds import context, services
 
 CLIENTS = 8
 SEATS = 40
@@ -61,9 +61,9 @@ def test_a_turn_ends_with_an_exception_too() -> None:
 
 
 def test_on_a_hot_account_everybody_gets_what_is_true(book: Book) -> None:
-    world = ports(book)
+    world = services(book)
     order = Order("cloud_pos", None, seats=SEATS, months=12, count=1, reseller="north")
-    redeem_key(world, stamp(), Try("hot", "s", issue_keys(world, stamp(), order).keys[0].code))
+    redeem_key(world, context(), Try("hot", "s", issue_keys(world, context(), order).keys[0].code))
     start = Barrier(CLIENTS)
 
     def fill(client: int) -> tuple[int, int]:
@@ -71,7 +71,9 @@ def test_on_a_hot_account_everybody_gets_what_is_true(book: Book) -> None:
         start.wait()
         for number in range(SEATS // 4):
             try:
-                occupy_seat(world, stamp(), Sitting("hot", "cloud_pos", None, f"{client}-{number}"))
+                occupy_seat(
+                    world, context(), Sitting("hot", "cloud_pos", None, f"{client}-{number}")
+                )
                 let_in += 1
             except NoSeatAvailable:
                 refused += 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ledger.book import Book, Change, Dated
 from ledger.catalog import builtin
-from ledger.events import Fact, Stamp
+from ledger.events import Fact, RequestContext
 from ledger.refusals import Refusal
 from ledger.streams.account import decisions as rules
 from ledger.streams.account.decisions import ACCOUNT
@@ -108,9 +108,9 @@ def record(book: Book, told: Iterable[Told]) -> Account:
     """Record a history; answer the account after it."""
     for one in told:
         loaded = book.load(ACCOUNT, ACCOUNT_ID)
-        stamp = Stamp(one.recorded_at, "operator", "req_1")
+        context = RequestContext(one.recorded_at, "operator", "req_1")
         dated = [Dated(fact, one.occurred_at) for fact in one.facts]
-        book.append(stamp, Change(loaded, dated))
+        book.append(context, Change(loaded, dated))
     return book.load(ACCOUNT, ACCOUNT_ID).state
 
 

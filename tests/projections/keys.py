@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from ledger.book import Book, Change
-from ledger.events import Stamp
-from ledger.loaded import unwritten
+from ledger.events import RequestContext
+from ledger.loaded import empty_stream
 from ledger.streams import key as rules
 from ledger.streams import token as token_rules
 from ledger.streams.key import KEY, KeyIssued
@@ -16,8 +16,8 @@ from projections.lists.keys import KeyQuery, KeyView, key_view
 from projections.views.account_at import Moment
 
 
-def stamp(now: datetime) -> Stamp:
-    return Stamp(now, "operator", "req_1")
+def context(now: datetime) -> RequestContext:
+    return RequestContext(now, "operator", "req_1")
 
 
 def issue(
@@ -33,7 +33,7 @@ def issue(
     """Issue keys `key_<id>` in one commit; answer the position of the last."""
     changes = (
         Change(
-            unwritten(KEY, id),
+            empty_stream(KEY, id),
             [
                 KeyIssued(
                     key=f"key_{id}",
@@ -53,18 +53,20 @@ def issue(
         )
         for index, id in enumerate(ids)
     )
-    return book.append(stamp(now), *changes).position
+    return book.append(context(now), *changes).position
 
 
 def redeem(book: Book, now: datetime, id: str, account: str = "acme") -> int:
     loaded = book.load(KEY, id)
     facts = rules.redeem(loaded.state, account, f"kfsub_{id}", now)
-    return book.append(stamp(now), Change(loaded, facts)).position
+    return book.append(context(now), Change(loaded, facts)).position
 
 
 def revoke(book: Book, now: datetime, id: str) -> int:
     loaded = book.load(KEY, id)
-    return book.append(stamp(now), Change(loaded, rules.revoke(loaded.state, None, None))).position
+    return book.append(
+        context(now), Change(loaded, rules.revoke(loaded.state, None, None))
+    ).position
 
 
 def reissue(book: Book, now: datetime, id: str, successor: str) -> int:
@@ -77,8 +79,8 @@ def reissue(book: Book, now: datetime, id: str, successor: str) -> int:
         reason=None,
         now=now,
     )
-    new = Change(unwritten(KEY, successor), succeeding, causation=loaded.next_event)
-    return book.append(stamp(now), Change(loaded, facts), new).position
+    new = Change(empty_stream(KEY, successor), succeeding, causation=loaded.next_event)
+    return book.append(context(now), Change(loaded, facts), new).position
 
 
 def create_token(
@@ -91,12 +93,12 @@ def create_token(
     expires_at: datetime | None = None,
 ) -> int:
     facts = token_rules.create(None, f"kft_{id}", role, reseller, expires_at)
-    return book.append(stamp(now), Change(unwritten(TOKEN, id), facts)).position
+    return book.append(context(now), Change(empty_stream(TOKEN, id), facts)).position
 
 
 def revoke_token(book: Book, now: datetime, id: str) -> int:
     loaded = book.load(TOKEN, id)
-    return book.append(stamp(now), Change(loaded, token_rules.revoke(loaded.state))).position
+    return book.append(context(now), Change(loaded, token_rules.revoke(loaded.state))).position
 
 
 def keys_by_loading(book: Book, query: KeyQuery, moment: Moment) -> list[KeyView]:

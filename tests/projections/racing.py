@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
-from commands.retry import deciding
+from commands.retry import retry_on_conflict
 from ledger.book import Book
 from projections.lists import catch_up
 from projections.lists.keys import KeyQuery, list_keys
@@ -35,7 +35,7 @@ def write(book: Book, name: str, rounds: int) -> None:
     for n in range(rounds):
         ids = [f"{name}-{n}-{index}" for index in range(KEYS_EACH)]
         issue(book, NOW, *ids)
-        deciding(lambda id=ids[0]: redeem(book, NOW, id))  # type: ignore[misc]
+        retry_on_conflict(lambda id=ids[0]: redeem(book, NOW, id))  # type: ignore[misc]
 
 
 def ask(book: Book, tables: Tables) -> Answer:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from ledger.book import Book, Change, Dated
-from ledger.events import Fact, Sealed, Stamp
+from ledger.events import Fact, RequestContext, Sealed
 from ledger.streams.account import decisions as rules
 from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
@@ -69,7 +69,7 @@ def tell(book: Book, line: str) -> None:
     loaded = book.load(ACCOUNT, ACCOUNT_ID)
     facts = _decided(loaded.state, words, occurred)
     dated = [Dated(fact, occurred) for fact in facts]
-    book.append(Stamp(recorded, "operator", "req_1"), Change(loaded, dated))
+    book.append(RequestContext(recorded, "operator", "req_1"), Change(loaded, dated))
 
 
 def _decided(account: Account, words: Sequence[str], now: datetime) -> list[Fact]:

@@ -26,7 +26,7 @@ from tests.audit.ledgers import happens
 from tests.projections.faulty import Faulty
 from tests.projections.keys import create_token, issue, redeem, reissue, revoke_token
 from tests.projections.telling import asked, at
-from tests.worlds import ports
+from tests.worlds import services
 
 NOW = at("2026-03-01 09:00")
 ROWS = f"SELECT {', '.join(KEY_LIST.columns)} FROM keyfold_key_list_1 ORDER BY position"
@@ -246,7 +246,7 @@ def all_rows(tables: Tables) -> list[list[Row]]:
 def test_however_large_its_pages_are_a_table_is_the_same(
     monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    world = ports(Book("memory:"))
+    world = services(Book("memory:"))
     happens(world, Random(seed), things=60)
     found = []
     for size in STEPS:
@@ -263,7 +263,7 @@ def test_of_several_tables_each_goes_on_from_where_it_is(
     book: Book, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(catch_up, "PAGE_EVENTS", 4)
-    world = ports(book)
+    world = services(book)
     happens(world, Random(5), things=20)
     head = book.head()
     for number, one in enumerate(PROJECTIONS):
@@ -277,7 +277,7 @@ def test_of_several_tables_each_goes_on_from_where_it_is(
 
 def test_for_several_tables_an_event_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     book = Book("memory:")
-    happens(ports(book), Random(1))
+    happens(services(book), Random(1))
     read: list[int] = []
     decode = codec.decode
 
@@ -294,7 +294,7 @@ def test_for_several_tables_an_event_is_read_once(monkeypatch: pytest.MonkeyPatc
 def test_when_one_of_several_tables_is_overtaken_the_others_go_on(
     book: Book, tables: Tables
 ) -> None:
-    happens(ports(book), Random(2))
+    happens(services(book), Random(2))
     head = book.head()
     overtaken = Faulty(tables)
     overtaken.before = lambda: catch_up.catch_up(book, tables, KEY_LIST, head)

@@ -15,9 +15,9 @@ from commands.redeem_key import Try, redeem_key, validate_key
 from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.revoke_key import revoke_key
-from commands.services import Ports
+from commands.services import Services
 from commands.terminate_subscription import terminate_subscription
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.refusals import (
     HolderInOtherTier,
     InvalidKeyFormat,
@@ -33,24 +33,24 @@ from projections.views.account_at import Moment
 from projections.views.explain import Explanation, explain_holder
 from projections.views.explain_code import Asked, explain_code
 from tests.projections.telling import ACCOUNT_ID, at, told
-from tests.worlds import DAY, MINUTE, NOON, ports, recorded, stamp
+from tests.worlds import DAY, MINUTE, NOON, context, recorded, services
 
 POS, INT = "cloud_pos", "integrations"
 
 
 @pytest.fixture
-def world() -> Ports:
-    return ports()
+def world() -> Services:
+    return services()
 
 
-def keys(world: Ports, product: str = POS, count: int = 1, **more: object) -> list[IssuedKey]:
+def keys(world: Services, product: str = POS, count: int = 1, **more: object) -> list[IssuedKey]:
     tier = "growth" if product == INT else None
     order = Order(product, tier, 2, 12, count, "Northwind", **more)  # type: ignore[arg-type]
-    return issue_keys(world, stamp(), order).keys
+    return issue_keys(world, context(), order).keys
 
 
 def holder(
-    world: Ports,
+    world: Services,
     name: str = "till-1",
     product: str = POS,
     *,
@@ -62,7 +62,7 @@ def holder(
     )  # fmt: skip
 
 
-def code(world: Ports, text: str, *, now: datetime = NOON, **more: str) -> Explanation:
+def code(world: Services, text: str, *, now: datetime = NOON, **more: str) -> Explanation:
     asked = Asked(text, **more)
     moment = Moment(now)
     return explain_code(world.book, "acme", moment, world.catalog, world.codes, asked)
@@ -74,19 +74,19 @@ def refused(kind: type[Refusal], command: Callable[[], object]) -> None:
 
 
 def sit(
-    world: Ports, name: str, product: str = POS, tier: str | None = None, now: datetime = NOON
+    world: Services, name: str, product: str = POS, tier: str | None = None, now: datetime = NOON
 ) -> None:
-    occupy_seat(world, stamp(now), Sitting("acme", product, tier, name))
+    occupy_seat(world, context(now), Sitting("acme", product, tier, name))
 
 
-def redeem(world: Ports, key: IssuedKey, account: str = "acme", session: str = "s-1") -> str:
-    return redeem_key(world, stamp(), Try(account, session, key.code)).subscription
+def redeem(world: Services, key: IssuedKey, account: str = "acme", session: str = "s-1") -> str:
+    return redeem_key(world, context(), Try(account, session, key.code)).subscription
 
 
 # Holders
 
 
-def test_one_that_may_work_and_until_when(world: Ports) -> None:
+def test_one_that_may_work_and_until_when(world: Services) -> None:
     (key,) = keys(world)
     redeem(world, key)
     sit(world, "till-1")
@@ -106,7 +106,7 @@ def test_one_that_may_work_and_until_when(world: Ports) -> None:
     assert found.positions == [4, 5]
 
 
-def test_one_whose_seats_ran_out(world: Ports) -> None:
+def test_one_whose_seats_ran_out(world: Services) -> None:
     (key,) = keys(world)
     redeem(world, key)
     sit(world, "till-1")
@@ -130,7 +130,7 @@ LEDGER = """
 
 
 def test_one_that_came_late_when_seats_were_lost() -> None:
-    world = ports(told(LEDGER))
+    world = services(told(LEDGER))
     found = explain_holder(
         world.book, ACCOUNT_ID, Moment(at("2026-05-01 00:00")), world.catalog, POS, "till-3"
     )
@@ -150,7 +150,7 @@ def test_one_that_came_late_when_seats_were_lost() -> None:
 
 
 def test_what_will_be_is_told_with_what_does_it() -> None:
-    world = ports(told(LEDGER))
+    world = services(told(LEDGER))
     now = Moment(at("2026-03-20 00:00"))
     before = explain_holder(world.book, ACCOUNT_ID, now, world.catalog, POS, "till-1")
     assert before.facts[-1] == (
@@ -163,7 +163,7 @@ def test_what_will_be_is_told_with_what_does_it() -> None:
     assert after.answer.startswith("On 3 Apr 2026, 00:00 UTC, if nothing more happens: Holder")
 
 
-def test_one_that_was_refused_with_what_was_so_then(world: Ports) -> None:
+def test_one_that_was_refused_with_what_was_so_then(world: Services) -> None:
     (key,) = keys(world)
     redeem(world, key)
     for name in ("till-1", "till-2"):
@@ -181,7 +181,7 @@ def test_one_that_was_refused_with_what_was_so_then(world: Ports) -> None:
         "Holder till-2 has a seat",
     ]
     assert found.positions == [4, 5, 6, 7]
-    release_seat(world, stamp(NOON + DAY), "acme", POS, "till-1")
+    release_seat(world, context(NOON + DAY), "acme", POS, "till-1")
     again = holder(world, "till-3", now=NOON + DAY)
     assert again.answer.endswith("were taken. One is free now.")
     assert again.mend == "Let it take a seat: one is free now."
@@ -189,7 +189,7 @@ def test_one_that_was_refused_with_what_was_so_then(world: Ports) -> None:
     assert holder(world, "till-3", now=NOON + DAY).rule == "licensed"
 
 
-def test_one_that_sits_in_another_tier(world: Ports) -> None:
+def test_one_that_sits_in_another_tier(world: Services) -> None:
     redeem(world, keys(world, INT)[0])
     sit(world, "shop", INT, "growth")
     refused(HolderInOtherTier, lambda: sit(world, "shop", INT, "scale"))
@@ -197,14 +197,14 @@ def test_one_that_sits_in_another_tier(world: Ports) -> None:
     assert found.rule == found.code == "holder_in_other_tier"
     assert ": it sits in Integrations Growth. Holder shop may work" in found.answer
     assert found.mend == "Give its Integrations Growth seat back first; then it can take another."
-    release_seat(world, stamp(), "acme", INT, "shop")
+    release_seat(world, context(), "acme", INT, "shop")
     assert holder(world, "shop", INT).rule == "seat_released"
 
 
-def test_one_that_left_and_one_that_never_came(world: Ports) -> None:
+def test_one_that_left_and_one_that_never_came(world: Services) -> None:
     redeem(world, keys(world)[0])
     sit(world, "till-1")
-    release_seat(world, stamp(NOON + DAY), "acme", POS, "till-1")
+    release_seat(world, context(NOON + DAY), "acme", POS, "till-1")
     left = holder(world, now=NOON + DAY)
     assert left.answer == "Holder till-1 gave its Cloud POS seat back on 2 Mar 2026, 12:00 UTC."
     assert (left.rule, left.code, left.positions) == ("seat_released", "seat_not_occupied", [6])
@@ -222,7 +222,7 @@ def test_one_that_left_and_one_that_never_came(world: Ports) -> None:
 # Codes
 
 
-def test_a_code_that_can_be_redeemed(world: Ports) -> None:
+def test_a_code_that_can_be_redeemed(world: Services) -> None:
     (key,) = keys(world)
     found = code(world, f" {key.code.lower()}")
     assert (
@@ -237,10 +237,10 @@ def test_a_code_that_can_be_redeemed(world: Ports) -> None:
     )
 
 
-def test_a_code_that_was_revoked_replaced_or_lapsed(world: Ports) -> None:
+def test_a_code_that_was_revoked_replaced_or_lapsed(world: Services) -> None:
     revoked, replaced, lapsed = keys(world, count=3, redeem_by=NOON + DAY)
-    revoke_key(world, stamp(), revoked.id, "Lost")
-    new = reissue_key(world, stamp(), replaced.id, "On a photo")
+    revoke_key(world, context(), revoked.id, "Lost")
+    new = reissue_key(world, context(), replaced.id, "On a photo")
     for key, rule, words in (
         (revoked, "key_revoked", "was revoked on 1 Mar 2026, 12:00 UTC"),
         (replaced, "key_replaced", f"was replaced by {new.masked} on 1 Mar 2026"),
@@ -256,12 +256,12 @@ def test_a_code_that_was_revoked_replaced_or_lapsed(world: Ports) -> None:
     assert code(world, "POS-AAAA-BBBB-CCCC").rule == "key_unknown"
 
 
-def test_a_code_that_was_redeemed(world: Ports) -> None:
+def test_a_code_that_was_redeemed(world: Services) -> None:
     mine, theirs, ended = keys(world, count=3)
     redeem(world, mine)
     redeem(world, theirs, "other")
     subscription = redeem(world, ended)
-    terminate_subscription(world, stamp(), "acme", subscription, "Paid back")
+    terminate_subscription(world, context(), "acme", subscription, "Paid back")
     here, there, gone = (code(world, key.code) for key in (mine, theirs, ended))
     assert here.rule == "key_redeemed"
     assert here.answer.endswith("works once: its seats last until 1 Mar 2027.")
@@ -280,9 +280,9 @@ def test_a_code_that_was_redeemed(world: Ports) -> None:
     ],
 )
 def test_a_text_that_is_no_code_is_told_its_flaw_and_not_repeated(
-    world: Ports, text: str, flaw: str
+    world: Services, text: str, flaw: str
 ) -> None:
-    refused(InvalidKeyFormat, lambda: redeem_key(world, stamp(), Try("acme", "s-1", text)))
+    refused(InvalidKeyFormat, lambda: redeem_key(world, context(), Try("acme", "s-1", text)))
     found = code(world, text)
     assert found.rule == found.code == "invalid_key_format"
     assert found.facts[0] == flaw
@@ -290,9 +290,9 @@ def test_a_text_that_is_no_code_is_told_its_flaw_and_not_repeated(
     assert text not in str(found)
 
 
-def test_a_code_of_another_product(world: Ports) -> None:
+def test_a_code_of_another_product(world: Services) -> None:
     (key,) = keys(world, INT)
-    refused(WrongProduct, lambda: redeem_key(world, stamp(), Try("acme", "s-1", key.code, POS)))
+    refused(WrongProduct, lambda: redeem_key(world, context(), Try("acme", "s-1", key.code, POS)))
     found = code(world, key.code)
     assert found.rule == found.code == "wrong_product"
     assert found.answer == (
@@ -301,13 +301,17 @@ def test_a_code_of_another_product(world: Ports) -> None:
     assert code(world, key.code, product=INT).rule == "key_available"
 
 
-def test_a_lockout_is_told_with_what_the_code_is(world: Ports) -> None:
+def test_a_lockout_is_told_with_what_the_code_is(world: Services) -> None:
     (key,) = keys(world)
     guess = Try("acme", "kiosk", "POS-AAAA-BBBB-CCCC")
     for minutes in range(5):
-        refused(KeyNotAvailable, partial(redeem_key, world, stamp(NOON + minutes * MINUTE), guess))
+        refused(
+            KeyNotAvailable, partial(redeem_key, world, context(NOON + minutes * MINUTE), guess)
+        )
     now = NOON + 6 * MINUTE
-    refused(TooManyAttempts, lambda: redeem_key(world, stamp(now), Try("acme", "kiosk", key.code)))
+    refused(
+        TooManyAttempts, lambda: redeem_key(world, context(now), Try("acme", "kiosk", key.code))
+    )
     found = code(world, key.code, now=now)
     assert (found.rule, found.code) == ("session_blocked", "too_many_attempts")
     assert found.answer == (
@@ -320,11 +324,11 @@ def test_a_lockout_is_told_with_what_the_code_is(world: Ports) -> None:
     assert code(world, key.code, now=NOON + 20 * MINUTE).rule == "key_available"
 
 
-def test_an_account_that_is_blocked_as_a_whole(world: Ports) -> None:
+def test_an_account_that_is_blocked_as_a_whole(world: Services) -> None:
     (key,) = keys(world)
     for number in range(20):
         guess = Try("acme", f"s-{number}", "POS-AAAA-BBBB-CCCC")
-        refused(KeyNotAvailable, partial(validate_key, world, stamp(), guess))
+        refused(KeyNotAvailable, partial(validate_key, world, context(), guess))
     found = code(world, key.code)
     assert (found.rule, found.code) == ("account_blocked", "too_many_attempts")
     assert found.answer.startswith("The account is blocked until 2 Mar 2026, 12:00 UTC")
@@ -335,7 +339,7 @@ def test_an_account_that_is_blocked_as_a_whole(world: Ports) -> None:
 
 def wander(seed: int) -> None:
     """Let chance run commands, and explain each that is refused."""
-    random, world = Random(seed), ports(seed=seed)
+    random, world = Random(seed), services(seed=seed)
     now = NOON
     issued = [*keys(world, count=3, redeem_by=NOON + 20 * DAY), *keys(world, INT, 2)]
     for _ in range(40):
@@ -343,7 +347,7 @@ def wander(seed: int) -> None:
         key = random.choice(issued)
         match random.randrange(6):
             case 0:
-                refusal_of(partial(revoke_key, world, stamp(now), key.id, "Chance"))
+                refusal_of(partial(revoke_key, world, context(now), key.id, "Chance"))
             case 1 | 2 | 3:
                 text = random.choice([key.code, key.code, "POS-AAAA-BBBB-CCCC", "POS-0000"])
                 wanted = random.choice([None, POS, INT])
@@ -364,8 +368,8 @@ def refusal_of(command: Callable[[], object]) -> Refusal | None:
     return None
 
 
-def hold_seat_to(world: Ports, wanted: Sitting, now: datetime) -> None:
-    refusal = refusal_of(partial(occupy_seat, world, stamp(now), wanted))
+def hold_seat_to(world: Services, wanted: Sitting, now: datetime) -> None:
+    refusal = refusal_of(partial(occupy_seat, world, context(now), wanted))
     if refusal is not None:
         found = holder(world, wanted.holder, wanted.product, now=now)
         assert (found.code, found.rule) == (refusal.code, refusal.code)
@@ -376,9 +380,12 @@ def hold_seat_to(world: Ports, wanted: Sitting, now: datetime) -> None:
 
 
 def hold_code_to(
-    world: Ports, tried: Try, command: Callable[[Ports, Stamp, Try], object], now: datetime
+    world: Services,
+    tried: Try,
+    command: Callable[[Services, RequestContext, Try], object],
+    now: datetime,
 ) -> None:
-    refusal = refusal_of(partial(command, world, stamp(now), tried))
+    refusal = refusal_of(partial(command, world, context(now), tried))
     if refusal is not None:
         more = {"product": tried.product} if tried.product else {}
         found = code(world, tried.code, now=now, session=tried.session, **more)

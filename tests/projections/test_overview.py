@@ -10,7 +10,7 @@ import pytest
 
 from commands.demo_story import tell
 from commands.redeem_key import Try, redeem_key
-from commands.services import Ports
+from commands.services import Services
 from commands.terminate_subscription import terminate_subscription
 from ledger.book import Book
 from ledger.streams.account.decisions import ACCOUNT
@@ -20,15 +20,15 @@ from projections.lists.overview import overview
 from projections.lists.overview_tables import REFUSALS, SEAT_LIST, SUBSCRIPTION_LIST
 from projections.lists.stores import Tables
 from tests.audit.ledgers import happens
-from tests.worlds import DAY, MINUTE, NOON, POS_ORDER, issue, ports, stamp
+from tests.worlds import DAY, MINUTE, NOON, POS_ORDER, context, issue, services
 
 NOW = NOON + 300 * DAY
 LONG = timedelta(days=300)
 
 
 @pytest.fixture
-def world(book: Book) -> Ports:
-    return ports(book)
+def world(book: Book) -> Services:
+    return services(book)
 
 
 def accounts(book: Book) -> dict[str, Account]:
@@ -39,13 +39,13 @@ def accounts(book: Book) -> dict[str, Account]:
     return {name: book.load(ACCOUNT, name).state for name in names}
 
 
-def test_an_empty_ledger_has_nothing_to_look_at(world: Ports, tables: Tables) -> None:
+def test_an_empty_ledger_has_nothing_to_look_at(world: Services, tables: Tables) -> None:
     found = overview(world.book, tables, NOW)
     assert all(value == [] for value in found[2:])
     assert (found.at, found.position) == (NOW, 0)
 
 
-def test_the_demonstration_at_a_glance(world: Ports, tables: Tables) -> None:
+def test_the_demonstration_at_a_glance(world: Services, tables: Tables) -> None:
     tell(world, NOW, test_clock=False)
     found = overview(world.book, tables, NOW)
     assert [tuple(one) for one in found.pools] == [
@@ -68,15 +68,15 @@ def test_the_demonstration_at_a_glance(world: Ports, tables: Tables) -> None:
 
 @pytest.mark.parametrize("off", [-LONG, -DAY, timedelta(0), DAY, 20 * DAY, LONG])
 def test_what_a_wrong_clock_has_ended_has_ended(
-    world: Ports, tables: Tables, off: timedelta
+    world: Services, tables: Tables, off: timedelta
 ) -> None:
     kept, ended = (
-        redeem_key(world, stamp(NOON), Try("acme", "s", issue(world).code)).subscription
+        redeem_key(world, context(NOON), Try("acme", "s", issue(world).code)).subscription
         for _ in range(2)
     )
     before = overview(world.book, tables, NOON)
     assert [one.seats for one in before.pools] == [2 * POS_ORDER.seats]
-    terminate_subscription(world, stamp(NOON + off), "acme", ended, "by mistake")
+    terminate_subscription(world, context(NOON + off), "acme", ended, "by mistake")
     account = accounts(world.book)["acme"]
     for now in (NOON, NOON + MINUTE, NOON + 10 * DAY, NOON + 340 * DAY):
         found = overview(world.book, tables, now)
@@ -86,7 +86,7 @@ def test_what_a_wrong_clock_has_ended_has_ended(
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_it_counts_what_the_accounts_have(world: Ports, tables: Tables, seed: int) -> None:
+def test_it_counts_what_the_accounts_have(world: Services, tables: Tables, seed: int) -> None:
     for part in range(3):
         happens(world, Random(seed * 3 + part), things=25)
         now = max(event.recorded_at for event in world.book.follow(0)) + timedelta(days=seed * 20)

@@ -18,7 +18,7 @@ from projections.views.account_at import Moment
 from projections.views.seat_history import seat_history
 from tests.projections.telling import ACCOUNT_ID, asked, at, short, told
 from tests.projections.test_view_of_pools import TIERS
-from tests.worlds import NOON, stamp
+from tests.worlds import NOON, context
 
 
 @dataclass(frozen=True)
@@ -275,7 +275,7 @@ def test_what_was_recorded_late_is_not_folded_anew_for_each_fact_of_the_time_it_
     book = Book("memory:")
     for number in range(seats):
         taken = SeatOccupied(product="cloud_pos", tier=None, holder=f"h{number}", label=None)
-        moment = stamp(NOON + timedelta(minutes=number))
+        moment = context(NOON + timedelta(minutes=number))
         book.append(moment, Change(book.load(ACCOUNT, ACCOUNT_ID), [taken]))
     late = [
         Dated(
@@ -285,7 +285,7 @@ def test_what_was_recorded_late_is_not_folded_anew_for_each_fact_of_the_time_it_
         for number in range(reports)
     ]
     later = NOON + timedelta(days=1)
-    book.append(stamp(later), Change(book.load(ACCOUNT, ACCOUNT_ID), late))
+    book.append(context(later), Change(book.load(ACCOUNT, ACCOUNT_ID), late))
     monkeypatch.setattr(account_over_time, "ACCOUNT", replace(ACCOUNT, fold=counting))
     points = seat_history(book, ACCOUNT_ID, Moment(later)).points
     assert points[-1].used == seats

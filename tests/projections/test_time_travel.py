@@ -14,7 +14,7 @@ from hypothesis import given, settings
 
 from ledger.book import Book
 from projections.lists.stores import open_tables
-from projections.lists.timeline import Sight, TimelineQuery, timeline
+from projections.lists.timeline import TimelineQuery, Visibility, timeline
 from projections.views.account_at import Moment
 from projections.views.seats import seats
 from projections.views.subscriptions import subscriptions
@@ -43,7 +43,7 @@ def seen(book: Book, moment: Moment) -> tuple[object, ...]:
 def told_of(book: Book, as_of: datetime | None, known_at: datetime | None) -> list[str]:
     query = TimelineQuery(account=ACCOUNT_ID, as_of=as_of, known_at=known_at)
     with closing(open_tables("memory:")) as tables:
-        page = timeline(book, tables, CATALOG, query, Sight(None), limit=500)
+        page = timeline(book, tables, CATALOG, query, Visibility(None), limit=500)
     return [entry.summary for entry in page.entries]
 
 

@@ -19,7 +19,7 @@ from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.revoke_key import revoke_key
-from commands.services import Ports
+from commands.services import Services
 from commands.terminate_subscription import terminate_subscription
 from ledger.book import Book
 from ledger.refusals import KeyNotAvailable
@@ -29,44 +29,50 @@ from projections.lists import catch_up
 from projections.lists.references import references
 from projections.lists.stores import Tables, open_tables
 from projections.lists.stores.tables import Row
-from projections.lists.timeline import TIMELINE, Entry, Sight, TimelineQuery, timeline
+from projections.lists.timeline import TIMELINE, Entry, TimelineQuery, Visibility, timeline
 from tests.projections.telling import tell as line
 from tests.projections.test_key_list_plans import Explaining
-from tests.worlds import DAY, NOON, issue, ports, recorded, stamp
+from tests.worlds import DAY, NOON, context, issue, recorded, services
 
 LIMIT = 500
 LATER = NOON + 300 * DAY
 
 
 @pytest.fixture
-def world(book: Book) -> Ports:
-    return ports(book)
+def world(book: Book) -> Services:
+    return services(book)
 
 
 def asked(
-    world: Ports, tables: Tables, query: TimelineQuery | str, sight: Sight | None = None
+    world: Services,
+    tables: Tables,
+    query: TimelineQuery | str,
+    visibility: Visibility | None = None,
 ) -> list[Entry]:
     query = TimelineQuery(ref=query) if isinstance(query, str) else query
-    sight = sight or Sight(world.texts)
-    return timeline(world.book, tables, world.catalog, query, sight, limit=LIMIT).entries
+    visibility = visibility or Visibility(world.texts)
+    return timeline(world.book, tables, world.catalog, query, visibility, limit=LIMIT).entries
 
 
 def told(
-    world: Ports, tables: Tables, query: TimelineQuery | str, sight: Sight | None = None
+    world: Services,
+    tables: Tables,
+    query: TimelineQuery | str,
+    visibility: Visibility | None = None,
 ) -> list[str]:
     """Answer the sentences, oldest first."""
-    return [entry.summary for entry in reversed(asked(world, tables, query, sight))]
+    return [entry.summary for entry in reversed(asked(world, tables, query, visibility))]
 
 
-def test_the_life_of_a_till_reads_as_a_story(world: Ports, tables: Tables) -> None:
-    portal = create_token(world, stamp(), "portal").token.id
-    by_portal = stamp(actor=portal, request_id="req_2")
+def test_the_life_of_a_till_reads_as_a_story(world: Services, tables: Tables) -> None:
+    portal = create_token(world, context(), "portal").token.id
+    by_portal = context(actor=portal, request_id="req_2")
     key = issue(world)
     subscription = redeem_key(world, by_portal, Try("acme", "s-1", key.code)).subscription
     occupy_seat(world, by_portal, Sitting("acme", "cloud_pos", None, "till-1", "Front desk"))
     occupy_seat(world, by_portal, Sitting("acme", "cloud_pos", None, "till-1", "Back door"))
     release_seat(world, by_portal, "acme", "cloud_pos", "till-1")
-    terminate_subscription(world, stamp(), "acme", subscription, "Paid back")
+    terminate_subscription(world, context(), "acme", subscription, "Paid back")
     masked = key.masked
     assert told(world, tables, TimelineQuery(account="acme")) == [
         f"Key {masked} redeemed on account acme: 3 Cloud POS seats until 1 Mar 2027, by portal",
@@ -84,12 +90,12 @@ def test_the_life_of_a_till_reads_as_a_story(world: Ports, tables: Tables) -> No
     assert first.refs == [key.id, "acme", subscription, "req_2", portal]
 
 
-def test_the_life_of_a_key_reads_as_a_story(world: Ports, tables: Tables) -> None:
-    first, second = issue_keys(world, stamp(), _ORDER).keys
-    revoke_key(world, stamp(), first.id, "One too many")
-    new = reissue_key(world, stamp(), second.id, "It was on a photo")
+def test_the_life_of_a_key_reads_as_a_story(world: Services, tables: Tables) -> None:
+    first, second = issue_keys(world, context(), _ORDER).keys
+    revoke_key(world, context(), first.id, "One too many")
+    new = reissue_key(world, context(), second.id, "It was on a photo")
     with pytest.raises(KeyNotAvailable):
-        redeem_key(world, stamp(), Try("acme", "s-1", first.code))
+        redeem_key(world, context(), Try("acme", "s-1", first.code))
     assert told(world, tables, first.id) == [
         (
             f"Key {first.masked} issued to Northwind: 2 Integrations Growth seats for 12 months,"
@@ -122,7 +128,7 @@ _ORDER = Order(
 )
 
 
-def test_every_event_is_found_by_everything_that_it_names(world: Ports, tables: Tables) -> None:
+def test_every_event_is_found_by_everything_that_it_names(world: Services, tables: Tables) -> None:
     tell(world, LATER, test_clock=False)
     events = recorded(world)
     found = {
@@ -142,11 +148,11 @@ def test_every_event_is_found_by_everything_that_it_names(world: Ports, tables: 
             assert entry.event.position in found[id], (entry.summary, id)
 
 
-def test_a_holder_of_one_account_is_not_that_of_another(world: Ports, tables: Tables) -> None:
+def test_a_holder_of_one_account_is_not_that_of_another(world: Services, tables: Tables) -> None:
     for account in ("acme", "till-1", "other"):
-        code = issue_keys(world, stamp(), _ORDER).keys[0].code
-        redeem_key(world, stamp(), Try(account, "s-1", code))
-        occupy_seat(world, stamp(), Sitting(account, "integrations", "growth", "till-1"))
+        code = issue_keys(world, context(), _ORDER).keys[0].code
+        redeem_key(world, context(), Try(account, "s-1", code))
+        occupy_seat(world, context(), Sitting(account, "integrations", "growth", "till-1"))
     named = {entry.event.stream for entry in asked(world, tables, "till-1")}
     assert {"account-acme", "account-till-1", "account-other"} < named
     for account in ("acme", "other"):
@@ -157,12 +163,12 @@ def test_a_holder_of_one_account_is_not_that_of_another(world: Ports, tables: Ta
 
 
 def test_it_is_narrowed_down_by_what_happened_who_asked_and_when(
-    world: Ports, tables: Tables
+    world: Services, tables: Tables
 ) -> None:
-    portal = create_token(world, stamp(), "portal").token.id
+    portal = create_token(world, context(), "portal").token.id
     for day in range(4):
         actor = portal if day % 2 else "operator"
-        issue_keys(world, stamp(NOON + day * DAY, actor=actor), _ORDER)
+        issue_keys(world, context(NOON + day * DAY, actor=actor), _ORDER)
 
     def found(**filters: object) -> list[tuple[str, int]]:
         entries = asked(world, tables, TimelineQuery(**filters))  # type: ignore[arg-type]
@@ -181,46 +187,46 @@ def test_it_is_narrowed_down_by_what_happened_who_asked_and_when(
     assert found(as_of=NOON + DAY) == found(known_at=NOON + DAY) == every[2:]
 
 
-def test_all_that_somebody_asked_for_is_found_and_no_more(world: Ports, tables: Tables) -> None:
-    portal = create_token(world, stamp(), "portal").token.id
+def test_all_that_somebody_asked_for_is_found_and_no_more(world: Services, tables: Tables) -> None:
+    portal = create_token(world, context(), "portal").token.id
     actors = [portal, "kfp_visit", "operator", "stripe"]
     for actor in (*actors, *actors):
-        issue_keys(world, stamp(actor=actor), _ORDER)
-    create_token(world, stamp(actor=portal), "support")
+        issue_keys(world, context(actor=actor), _ORDER)
+    create_token(world, context(actor=portal), "support")
     events = recorded(world)[::-1]
     for actor in (*actors, "kft_nobody", f" {portal}"):
         found = asked(world, tables, TimelineQuery(actor=actor))
         assert [entry.event for entry in found] == [one for one in events if one.actor == actor]
-        sight = Sight(None, reseller=_ORDER.reseller)
-        theirs = [entry.event for entry in asked(world, tables, TimelineQuery(), sight)]
-        found = asked(world, tables, TimelineQuery(actor=actor), sight)
+        visibility = Visibility(None, reseller=_ORDER.reseller)
+        theirs = [entry.event for entry in asked(world, tables, TimelineQuery(), visibility)]
+        found = asked(world, tables, TimelineQuery(actor=actor), visibility)
         assert [entry.event for entry in found] == [one for one in theirs if one.actor == actor]
 
 
-def test_pages_follow_one_another_whatever_comes_meanwhile(world: Ports, tables: Tables) -> None:
-    issue_keys(world, stamp(), replace(_ORDER, count=9))
+def test_pages_follow_one_another_whatever_comes_meanwhile(world: Services, tables: Tables) -> None:
+    issue_keys(world, context(), replace(_ORDER, count=9))
     whole = [entry.event.position for entry in asked(world, tables, "req_1")]
     for limit in (1, 2, 3, 10, 11):
         turned, after = [], None
         while True:
             page = timeline(
                 world.book, tables, world.catalog, TimelineQuery(ref="req_1"),
-                Sight(None), after=after, limit=limit,
+                Visibility(None), after=after, limit=limit,
             )  # fmt: skip
             turned += [entry.event.position for entry in page.entries]
             after = page.next
-            issue_keys(world, stamp(request_id="req_other"), _ORDER)
+            issue_keys(world, context(request_id="req_other"), _ORDER)
             if after is None:
                 break
         assert turned == whole
 
 
 def test_a_page_is_read_in_as_many_goes_whatever_is_on_it(
-    world: Ports, tables: Tables, monkeypatch: pytest.MonkeyPatch
+    world: Services, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(30):
-        token = create_token(world, stamp(), "portal").token.id
-        issue_keys(world, stamp(actor=token, request_id=f"req_n{number % 3}"), _ORDER)
+        token = create_token(world, context(), "portal").token.id
+        issue_keys(world, context(actor=token, request_id=f"req_n{number % 3}"), _ORDER)
     asked(world, tables, "req_n1")
     goes: list[str] = []
     store = world.book.store
@@ -243,30 +249,30 @@ def test_a_page_is_read_in_as_many_goes_whatever_is_on_it(
 # What a reader may see
 
 
-def _with_texts(world: Ports) -> None:
-    code = issue_keys(world, stamp(), _ORDER).keys[0].code
-    subscription = redeem_key(world, stamp(), Try("acme", "s-1", code)).subscription
-    occupy_seat(world, stamp(), Sitting("acme", "integrations", "growth", "shop", "Web shop"))
-    terminate_subscription(world, stamp(), "acme", subscription, "Paid back")
+def _with_texts(world: Services) -> None:
+    code = issue_keys(world, context(), _ORDER).keys[0].code
+    subscription = redeem_key(world, context(), Try("acme", "s-1", code)).subscription
+    occupy_seat(world, context(), Sitting("acme", "integrations", "growth", "shop", "Web shop"))
+    terminate_subscription(world, context(), "acme", subscription, "Paid back")
 
 
-def test_free_text_shows_to_those_who_may_see_it(world: Ports, tables: Tables) -> None:
+def test_free_text_shows_to_those_who_may_see_it(world: Services, tables: Tables) -> None:
     _with_texts(world)
     sat = TimelineQuery(event="account.seat_occupied")
     (open_,) = asked(world, tables, sat)
     assert "“Web shop”" in open_.summary
     assert open_.data["label"] == "Web shop"
-    (closed,) = asked(world, tables, sat, Sight(None))
+    (closed,) = asked(world, tables, sat, Visibility(None))
     assert closed.summary == "Holder shop took an Integrations Growth seat, by the operator"
     assert closed.data["label"] == "(not shown)"
-    for entry in asked(world, tables, TimelineQuery(), Sight(None)):
+    for entry in asked(world, tables, TimelineQuery(), Visibility(None)):
         assert not {"Web shop", "Paid back", "Spring"} & {str(v) for v in entry.data.values()}
         assert "“" not in entry.summary
 
 
-def test_erased_text_says_so(world: Ports, tables: Tables) -> None:
+def test_erased_text_says_so(world: Services, tables: Tables) -> None:
     _with_texts(world)
-    erase_account(world, stamp(), "acme", "Asked to")
+    erase_account(world, context(), "acme", "Asked to")
     erased, ended, sat = asked(world, tables, TimelineQuery(account="acme"))[:3]
     assert sat.data["label"] == ended.data["reason"] == "(erased)"
     assert sat.summary == "Holder shop (erased) took an Integrations Growth seat, by the operator"
@@ -274,10 +280,10 @@ def test_erased_text_says_so(world: Ports, tables: Tables) -> None:
     assert erased.summary.endswith("erased, for ever: 2 texts, by the operator: “Asked to”")
 
 
-def test_no_sealed_text_and_no_code_is_in_the_table(world: Ports, tables: Tables) -> None:
-    codes = [key.code for key in issue_keys(world, stamp(), _ORDER).keys]
-    redeem_key(world, stamp(), Try("acme", "s-1", codes[0]))
-    occupy_seat(world, stamp(), Sitting("acme", "integrations", "growth", "shop", "Web shop"))
+def test_no_sealed_text_and_no_code_is_in_the_table(world: Services, tables: Tables) -> None:
+    codes = [key.code for key in issue_keys(world, context(), _ORDER).keys]
+    redeem_key(world, context(), Try("acme", "s-1", codes[0]))
+    occupy_seat(world, context(), Sitting("acme", "integrations", "growth", "shop", "Web shop"))
     asked(world, tables, TimelineQuery())
     rows = str(tables.read("SELECT * FROM keyfold_timeline_1", {}))
     assert "shop" in rows
@@ -287,19 +293,19 @@ def test_no_sealed_text_and_no_code_is_in_the_table(world: Ports, tables: Tables
 
 
 def test_the_portal_does_not_learn_why_a_code_was_not_available(
-    world: Ports, tables: Tables
+    world: Services, tables: Tables
 ) -> None:
     key = issue(world)
-    revoke_key(world, stamp(), key.id, "Lost")
+    revoke_key(world, context(), key.id, "Lost")
     with pytest.raises(KeyNotAvailable):
-        redeem_key(world, stamp(), Try("acme", "s-1", key.code))
+        redeem_key(world, context(), Try("acme", "s-1", key.code))
     with pytest.raises(KeyNotAvailable):
-        redeem_key(world, stamp(), Try("acme", "s-1", "POS-AAAA-BBBB-CCCC"))
+        redeem_key(world, context(), Try("acme", "s-1", "POS-AAAA-BBBB-CCCC"))
     revoked, unknown = told(world, tables, TimelineQuery(account="acme"))
     assert "it was revoked" in revoked
     assert "there is no such key" in unknown
-    sight = Sight(world.texts, found=False)
-    entries = asked(world, tables, TimelineQuery(account="acme"), sight)
+    visibility = Visibility(world.texts, found=False)
+    entries = asked(world, tables, TimelineQuery(account="acme"), visibility)
     assert {entry.data["found"] for entry in entries} == {"(not shown)"}
     assert {entry.data["key_version"] for entry in entries} == {None}
     assert [entry.summary.split(": ")[1] for entry in entries] == [
@@ -307,16 +313,16 @@ def test_the_portal_does_not_learn_why_a_code_was_not_available(
     ] * 2
 
 
-def test_a_reseller_sees_its_own_keys_and_batches_only(world: Ports, tables: Tables) -> None:
-    mine = issue_keys(world, stamp(), _ORDER).keys
-    theirs = issue_keys(world, stamp(), replace(_ORDER, reseller="Southgate")).keys
-    redeem_key(world, stamp(), Try("acme", "s-1", mine[0].code))
-    revoke_key(world, stamp(), theirs[1].id, "Lost")
-    new = reissue_key(world, stamp(), mine[1].id, "Lost")
-    sight = Sight(None, reseller="Northwind")
+def test_a_reseller_sees_its_own_keys_and_batches_only(world: Services, tables: Tables) -> None:
+    mine = issue_keys(world, context(), _ORDER).keys
+    theirs = issue_keys(world, context(), replace(_ORDER, reseller="Southgate")).keys
+    redeem_key(world, context(), Try("acme", "s-1", mine[0].code))
+    revoke_key(world, context(), theirs[1].id, "Lost")
+    new = reissue_key(world, context(), mine[1].id, "Lost")
+    visibility = Visibility(None, reseller="Northwind")
 
     def seen(ref: str | None) -> set[str]:
-        return {e.event.stream for e in asked(world, tables, TimelineQuery(ref=ref), sight)}
+        return {e.event.stream for e in asked(world, tables, TimelineQuery(ref=ref), visibility)}
 
     streams = {f"key-{id.removeprefix('key_')}" for id in (mine[0].id, mine[1].id, new.id)}
     assert seen(mine[0].id) == seen(mine[0].masked) == {f"key-{mine[0].id.removeprefix('key_')}"}
@@ -324,7 +330,7 @@ def test_a_reseller_sees_its_own_keys_and_batches_only(world: Ports, tables: Tab
     for ref in (theirs[0].id, theirs[1].id, theirs[1].masked, "acme", "req_1", "operator"):
         assert seen(ref) == set()
     assert {one for one in seen(None) if one.startswith("key-")} == streams
-    names = {entry.event.name for entry in asked(world, tables, TimelineQuery(), sight)}
+    names = {entry.event.name for entry in asked(world, tables, TimelineQuery(), visibility)}
     assert names == {
         "batch.keys_issued@1", "key.issued@1", "key.redeemed@1", "key.reissued@1"
     }  # fmt: skip
@@ -333,7 +339,7 @@ def test_a_reseller_sees_its_own_keys_and_batches_only(world: Ports, tables: Tab
 def test_what_was_learnt_late_says_so(tables: Tables, book: Book) -> None:
     line(book, "2026-03-01 09:00 redeem a cloud_pos 5 seats 12 months")
     line(book, "2026-03-01 10:00 recorded 2026-03-04 10:00 sit till-1 cloud_pos")
-    world = ports(book)
+    world = services(book)
     assert told(world, tables, "till-1") == [
         (
             "Holder till-1 took a Cloud POS seat, by the operator;"
@@ -345,7 +351,7 @@ def test_what_was_learnt_late_says_so(tables: Tables, book: Book) -> None:
 # The table
 
 
-def test_rebuilt_from_zero_it_is_the_same(world: Ports, tables: Tables) -> None:
+def test_rebuilt_from_zero_it_is_the_same(world: Services, tables: Tables) -> None:
     tell(world, LATER, test_clock=False)
     for _ in range(3):
         asked(world, tables, TimelineQuery())
@@ -353,7 +359,7 @@ def test_rebuilt_from_zero_it_is_the_same(world: Ports, tables: Tables) -> None:
     assert list(differences(world.book, tables, TIMELINE)) == []
 
 
-def test_a_row_that_is_wrong_missing_or_too_many_is_found(world: Ports, tables: Tables) -> None:
+def test_a_row_that_is_wrong_missing_or_too_many_is_found(world: Services, tables: Tables) -> None:
     issue(world)
     asked(world, tables, TimelineQuery())
     with tables.transaction() as work:
@@ -372,7 +378,7 @@ def test_a_row_that_is_wrong_missing_or_too_many_is_found(world: Ports, tables: 
     assert found == [("account", 1), ("all", 2), ("masked", 2)]
 
 
-def _wrong(world: Ports, tables: Tables) -> list[Difference]:
+def _wrong(world: Services, tables: Tables) -> list[Difference]:
     return list(differences(world.book, tables, TIMELINE))
 
 
@@ -381,15 +387,15 @@ def test_rebuilding_while_four_write_loses_and_doubles_nothing(
 ) -> None:
     monkeypatch.setattr(catch_up, "PAGE_EVENTS", 13)
     with closing(Book(shared_url)) as book, closing(open_tables(shared_url)) as tables:
-        world = ports(book)
+        world = services(book)
 
         def write(number: int) -> None:
-            code = issue_keys(world, stamp(), _ORDER).keys[0].code
-            redeem_key(world, stamp(), Try(f"account-{number}", "s-1", code))
+            code = issue_keys(world, context(), _ORDER).keys[0].code
+            redeem_key(world, context(), Try(f"account-{number}", "s-1", code))
             for turn in range(25):
                 sitting = Sitting(f"account-{number}", "integrations", "growth", f"h{turn % 2}")
-                occupy_seat(world, stamp(), sitting)
-                release_seat(world, stamp(), sitting.account, "integrations", sitting.holder)
+                occupy_seat(world, context(), sitting)
+                release_seat(world, context(), sitting.account, "integrations", sitting.holder)
 
         with ThreadPoolExecutor(4) as threads:
             writers = [threads.submit(write, number) for number in range(4)]
@@ -434,8 +440,8 @@ def test_a_page_is_read_by_the_primary_key_alone(shared_url: str, query: Timelin
             if not sqlite_:
                 work.execute("ANALYZE keyfold_timeline_1", {})
         explaining = Explaining(tables, "EXPLAIN QUERY PLAN " if sqlite_ else "EXPLAIN ")
-        world = ports(book)
-        timeline(book, explaining, world.catalog, query, Sight(None), after=9_000, limit=50)
+        world = services(book)
+        timeline(book, explaining, world.catalog, query, Visibility(None), after=9_000, limit=50)
     steps = [str(step[-1]) for step in explaining.plan]
     mine = [step for step in steps if "timeline" in step and ("SEARCH" in step or "Scan" in step)]
     assert mine
@@ -463,7 +469,7 @@ def test_what_others_did_since_is_not_passed_over(postgres_url: str) -> None:
             )
         explaining = Explaining(tables, "EXPLAIN (ANALYZE, FORMAT JSON) ")
         query = TimelineQuery(actor=portal)
-        timeline(book, explaining, ports(book).catalog, query, Sight(None), limit=50)
+        timeline(book, explaining, services(book).catalog, query, Visibility(None), limit=50)
     (((plan,),),) = explaining.plan
     steps = list(nodes(plan["Plan"]))
     assert [

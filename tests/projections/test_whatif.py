@@ -13,7 +13,7 @@ from ledger.refusals import NoSeatAvailable
 from projections.views.whatif import Policy, PolicyError, WhatIf, parse, what_if
 from tests.projections.histories import STEPS, Told, happened, recorded
 from tests.projections.telling import at, short, told
-from tests.worlds import ports, stamp
+from tests.worlds import context, services
 
 NOW = at("2026-06-01 00:00")
 # A month of two seats, a year of one; three sit.
@@ -83,10 +83,10 @@ def test_newest_first_lets_others_work() -> None:
 
 def test_who_was_refused_would_have_been_let_in() -> None:
     book = told(LEDGER)
-    world = ports(book)
+    world = services(book)
     with pytest.raises(NoSeatAvailable):
         occupy_seat(
-            world, stamp(at("2026-04-22 09:00")), Sitting("acme", "cloud_pos", None, "till-4")
+            world, context(at("2026-04-22 09:00")), Sitting("acme", "cloud_pos", None, "till-4")
         )
     assert what_if(book, Policy(grace_days=14), NOW).let_in == []
     (one,) = what_if(book, Policy(grace_days=30), NOW).let_in

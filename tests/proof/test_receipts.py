@@ -13,7 +13,7 @@ from commands.occupy_seat import Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
 from commands.revoke_key import revoke_key
-from commands.services import Ports
+from commands.services import Services
 from ledger.proof.cloud_events import line_of, row_of
 from ledger.proof.merkle import leaf_bytes
 from ledger.store import Row
@@ -22,7 +22,7 @@ from projections.audit.tree import TreeDamaged
 from tests.proof.attacks import attacker
 from tests.proof.auditors import Auditor
 from tests.proof.ledgers import KEY, NEXT_KEY, NOON, Ledger, opened
-from tests.worlds import POS_ORDER, issue, ports, stamp
+from tests.worlds import POS_ORDER, context, issue, services
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ class Shop:
     """A ledger in which a key was redeemed, and what became of the others."""
 
     ledger: Ledger
-    world: Ports
+    world: Services
     redeemed: str
     issued: str
     revoked: str
@@ -45,12 +45,12 @@ class Shop:
 
 @pytest.fixture
 def shop(ledger: Ledger) -> Shop:
-    world = ports(ledger.book)
+    world = services(ledger.book)
     redeemed, issued, revoked = (issue(world, POS_ORDER) for _ in range(3))
-    subscription = redeem_key(world, stamp(NOON), Try("acme", "s", redeemed.code)).subscription
-    revoke_key(world, stamp(NOON), revoked.id, "Lost")
-    reissued = reissue_key(world, stamp(NOON), redeemed.id, "Lost")
-    occupy_seat(world, stamp(NOON), Sitting("acme", "cloud_pos", None, "till-1"))
+    subscription = redeem_key(world, context(NOON), Try("acme", "s", redeemed.code)).subscription
+    revoke_key(world, context(NOON), revoked.id, "Lost")
+    reissued = reissue_key(world, context(NOON), redeemed.id, "Lost")
+    occupy_seat(world, context(NOON), Sitting("acme", "cloud_pos", None, "till-1"))
     return Shop(ledger, world, redeemed.id, issued.id, revoked.id, reissued.id, subscription)
 
 

@@ -31,7 +31,7 @@ from tests.audit.ledgers import ACCOUNTS, happens, moments
 from tests.proof.attacks import FORGED, Attacker, attacker
 from tests.proof.auditors import Auditor, environment
 from tests.proof.ledgers import KEY, NEXT_KEY, ORIGIN, Ledger, checkpoint_of, opened, state
-from tests.worlds import ports, rows
+from tests.worlds import rows, services
 from web.api import answers
 
 EVENTS = 40
@@ -557,7 +557,7 @@ def test_what_cannot_be_used_is_told_in_one_sentence(
 @pytest.mark.parametrize("seed", range(60))
 def test_the_view_that_it_derives_is_what_the_api_answered(seed: int, auditor: Auditor) -> None:
     random = Random(seed)
-    world = ports(Book("memory:"))
+    world = services(Book("memory:"))
     happens(world, random, 60)
     auditor.keeps("ledger.jsonl", export(world.book))
     for moment in moments(random, 6):
@@ -579,7 +579,7 @@ def test_the_view_that_it_derives_is_what_the_api_answered(seed: int, auditor: A
 
 
 def test_a_saved_answer_is_held_against_what_was_known_at_its_position(auditor: Auditor) -> None:
-    world = ports(Book("memory:"))
+    world = services(Book("memory:"))
     happens(world, Random(3), 40)
     asked = account_at(world.book, "acme", moments(Random(3), 1)[0]._replace(known_at=None))
     answer = answers.subscriptions(subscriptions(asked, builtin()))
@@ -591,7 +591,7 @@ def test_a_saved_answer_is_held_against_what_was_known_at_its_position(auditor: 
 
 
 def test_an_answer_that_was_made_up_is_told(auditor: Auditor) -> None:
-    world = ports(Book("memory:"))
+    world = services(Book("memory:"))
     happens(world, Random(1), 40)
     auditor.keeps("ledger.jsonl", export(world.book))
     asked = account_at(world.book, "acme", moments(Random(1), 1)[0])
@@ -610,7 +610,7 @@ def test_an_answer_that_was_made_up_is_told(auditor: Auditor) -> None:
 
 
 def test_an_answer_from_after_the_export_is_told(auditor: Auditor) -> None:
-    world = ports(Book("memory:"))
+    world = services(Book("memory:"))
     happens(world, Random(1), 20)
     auditor.keeps("ledger.jsonl", export(world.book))
     asked = account_at(world.book, "acme", moments(Random(1), 1)[0])
@@ -625,7 +625,7 @@ def test_an_answer_from_after_the_export_is_told(auditor: Auditor) -> None:
 
 
 def test_another_catalog_gives_its_products_and_names(auditor: Auditor) -> None:
-    world = ports(Book("memory:"))
+    world = services(Book("memory:"))
     happens(world, Random(2), 40)
     auditor.keeps("ledger.jsonl", export(world.book))
     auditor.keeps(
@@ -673,7 +673,7 @@ def exported(tmp_path: Path) -> Path:
     url = f"sqlite:///{tmp_path}/ledger.db"
     schema.upgrade(url)
     with closing(Book(url)) as book:
-        happens(ports(book), Random(1), 30)
+        happens(services(book), Random(1), 30)
         (tmp_path / "ledger.jsonl").write_bytes(export(book))
     with closing(opened(url)) as ledger:
         (tmp_path / "march.txt").write_text(ledger.checkpoint(), "utf-8")

@@ -27,7 +27,7 @@ from tests.proof.ledgers import opened
 from tests.proof.stripe_stories import StripeStory
 from tests.stripe.payloads import TAKING, changed, deliver, subscription
 from tests.web.api import memory_api
-from tests.worlds import NOON, SECOND, ports, stamp
+from tests.worlds import NOON, SECOND, context, services
 from web.api import answers
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def auditor(tmp_path_factory: pytest.TempPathFactory) -> Auditor:
 
 
 def story(seed: int, things: int = 60) -> Book:
-    world = ports(Book("memory:"))
+    world = services(Book("memory:"))
     StripeStory(world, Random(seed)).go_on(things)
     return world.book
 
@@ -51,19 +51,19 @@ def export(book: Book) -> bytes:
 def test_a_quantity_on_record_that_nothing_has_counts_as_none(auditor: Auditor) -> None:
     api = memory_api(stripe=TAKING)
     deliver(api, changed(subscription()))
-    loaded = api.ports.book.load(ACCOUNT, "acme")
+    loaded = api.services.book.load(ACCOUNT, "acme")
     told = loaded.state.stripe.subscriptions["sub_1"].told
     assert told.items is not None
     items = tuple(replace(one, quantity=2**53) for one in told.items)
     later = replace(told, items=items, created=NOON + SECOND, stripe_event="evt_later")
-    api.ports.book.append(stamp(NOON + SECOND), Change(loaded, [later]))
+    api.services.book.append(context(NOON + SECOND), Change(loaded, [later]))
     api.clock.forward(minutes=1)
     got = api.get("portal", "/v1/accounts/acme/subscriptions").body
     assert got["products"][0]["seats"] == 0
     for page in ("entitlements", "billing", "seats", "seat-history", "timeline"):
         assert api.get("admin", f"/v1/accounts/acme/{page}").status == 200
     assert api.get("admin", "/v1/overview").status == 200
-    auditor.keeps("ledger.jsonl", export(api.ports.book))
+    auditor.keeps("ledger.jsonl", export(api.services.book))
     auditor.keeps("answer.json", json.dumps(got))
     said = auditor.verifies("ledger.jsonl", "--account", "acme", "--answer", "answer.json")
     assert said.good == ["answer.json is what follows from these events"]

@@ -103,12 +103,16 @@ class Race:
 
 
 def facts(wiring: Wiring, kind: type) -> list[Any]:
-    return [event.fact for event in wiring.ports.book.follow(0) if isinstance(event.fact, kind)]
+    return [event.fact for event in wiring.services.book.follow(0) if isinstance(event.fact, kind)]
 
 
 def issued_code(wiring: Wiring, seats: int) -> str:
     wanted = Order(product="cloud_pos", tier=None, seats=seats, months=12, count=1, reseller="n")
-    return issue_keys(wiring.ports, wiring.stamp("operator", "setup"), wanted).keys[0].code
+    return (
+        issue_keys(wiring.services, wiring.request_context("operator", "setup"), wanted)
+        .keys[0]
+        .code
+    )
 
 
 def test_one_key_redeemed_by_eight_processes_gives_one_subscription(
@@ -128,7 +132,7 @@ def test_one_key_redeemed_by_eight_processes_gives_one_subscription(
     owners = [
         index
         for index in range(PROCESSES)
-        if wiring.ports.book.load(ACCOUNT, f"account-{index}").state.subscriptions
+        if wiring.services.book.load(ACCOUNT, f"account-{index}").state.subscriptions
     ]
     assert [f"account-{index}" for index in owners] == [redeemed[0].account]
 
@@ -136,11 +140,11 @@ def test_one_key_redeemed_by_eight_processes_gives_one_subscription(
 def test_eighty_holders_of_eight_processes_take_exactly_forty_seats(
     environ: dict[str, str], wiring: Wiring
 ) -> None:
-    stamp = wiring.stamp("operator", "setup")
-    redeem_key(wiring.ports, stamp, Try("acme", "s", issued_code(wiring, seats=40)))
+    context = wiring.request_context("operator", "setup")
+    redeem_key(wiring.services, context, Try("acme", "s", issued_code(wiring, seats=40)))
     answers = Race(environ, "occupy", "acme", PROCESSES).run(kill_after=2)
 
-    account = wiring.ports.book.load(ACCOUNT, "acme").state
+    account = wiring.services.book.load(ACCOUNT, "acme").state
     let_in = {a["holder"] for lines in answers.values() for a in lines if "refused" not in a}
     refused = Counter(a["refused"] for lines in answers.values() for a in lines if "refused" in a)
     seated = {seat.holder for seat in account.seats.values()}
@@ -170,7 +174,7 @@ def test_parallel_guesses_are_looked_at_until_five_have_failed_and_no_further(
     codes = " ".join(issued_code(wiring, seats=1) for _ in range(PROCESSES))
     Race(environ, "guess", codes, PROCESSES).run(kill_after=3)
 
-    events = list(wiring.ports.book.follow(0))
+    events = list(wiring.services.book.follow(0))
     failed = [event.position for event in events if isinstance(event.fact, RedemptionRefused)]
     redeemed = [event.position for event in events if isinstance(event.fact, KeyRedeemed)]
     assert len(failed) == 5
@@ -187,7 +191,7 @@ def test_a_right_guess_counts_only_before_the_fifth_wrong_one_wherever_they_are_
     workers = [wire(read_settings(environ)) for _ in range(2)]
     codes = [issued_code(workers[0], seats=1) for _ in range(rounds * threads // 2)]
     for turn in range(rounds):
-        before = workers[0].ports.book.head()
+        before = workers[0].services.book.head()
         start = Barrier(threads)
 
         def guess(number: int, turn: int = turn, start: Barrier = start) -> None:
@@ -197,11 +201,13 @@ def test_a_right_guess_counts_only_before_the_fifth_wrong_one_wherever_they_are_
             wanted = Try(f"account-{turn}-{number}", f"kiosk-{turn}", code)
             start.wait()
             with suppress(Refusal):
-                redeem_key(worker.ports, worker.stamp("operator", f"guess-{number}"), wanted)
+                redeem_key(
+                    worker.services, worker.request_context("operator", f"guess-{number}"), wanted
+                )
 
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(guess, range(threads)))
-        events = list(workers[0].ports.book.follow(before))
+        events = list(workers[0].services.book.follow(before))
         failed = [event.position for event in events if isinstance(event.fact, TryFailed)]
         redeemed = [event.position for event in events if isinstance(event.fact, KeyRedeemed)]
         assert len(failed) == 5

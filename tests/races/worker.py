@@ -24,9 +24,9 @@ HOLDERS_EACH = 10
 def redeem(wiring: Wiring, index: int, code: str) -> Iterator[dict[str, Any]]:
     """Try one code on an account of our own."""
     wanted = Try(account=f"account-{index}", session=f"s-{index}", code=code)
-    stamp = wiring.stamp("operator", f"race-{index}")
+    context = wiring.request_context("operator", f"race-{index}")
     try:
-        yield {"subscription": redeem_key(wiring.ports, stamp, wanted).subscription}
+        yield {"subscription": redeem_key(wiring.services, context, wanted).subscription}
     except Refusal as refusal:
         yield {"refused": refusal.code}
 
@@ -35,9 +35,9 @@ def occupy(wiring: Wiring, index: int, account: str) -> Iterator[dict[str, Any]]
     """Want a seat for each of ten holders of our own."""
     for number in range(HOLDERS_EACH):
         holder = f"till-{index}-{number}"
-        stamp = wiring.stamp("operator", f"race-{holder}")
+        context = wiring.request_context("operator", f"race-{holder}")
         try:
-            occupy_seat(wiring.ports, stamp, Sitting(account, "cloud_pos", None, holder))
+            occupy_seat(wiring.services, context, Sitting(account, "cloud_pos", None, holder))
             yield {"holder": holder}
         except Refusal as refusal:
             yield {"refused": refusal.code, "holder": holder}
@@ -45,11 +45,11 @@ def occupy(wiring: Wiring, index: int, account: str) -> Iterator[dict[str, Any]]
 
 def order(wiring: Wiring, index: int, idempotency_key: str) -> Iterator[dict[str, Any]]:
     """Place the same order as everybody else."""
-    stamp = wiring.stamp("operator", f"race-{index}")
+    context = wiring.request_context("operator", f"race-{index}")
     wanted = Order(
         product="cloud_pos", tier=None, seats=3, months=12, count=50, reseller="north", note="n"
     )
-    issued = issue_keys(wiring.ports, stamp, wanted, idempotency_key=idempotency_key)
+    issued = issue_keys(wiring.services, context, wanted, idempotency_key=idempotency_key)
     yield {"batch": issued.batch, "codes": [key.code for key in issued.keys]}
 
 
@@ -58,9 +58,9 @@ def guess(wiring: Wiring, index: int, argument: str) -> Iterator[dict[str, Any]]
     right = argument.split()[index]
     for number in range(10):
         code = right if number == index % 5 + 2 else f"POS-AAAA-BBBB-{index + 2}AA{number % 8 + 2}"
-        stamp = wiring.stamp("operator", f"race-{index}-{number}")
+        context = wiring.request_context("operator", f"race-{index}-{number}")
         try:
-            redeem_key(wiring.ports, stamp, Try("acme", "kiosk", code))
+            redeem_key(wiring.services, context, Try("acme", "kiosk", code))
             yield {"redeemed": True}
         except Refusal as refusal:
             yield {"refused": refusal.code}
@@ -72,7 +72,7 @@ SCENARIOS = {"guess": guess, "redeem": redeem, "occupy": occupy, "order": order}
 def main() -> None:
     scenario, index = sys.argv[1], int(sys.argv[2])
     wiring = wire(read_settings())
-    wiring.ports.book.head()
+    wiring.services.book.head()
     print("ready", flush=True)
     argument = sys.stdin.readline().strip()
     for answer in SCENARIOS[scenario](wiring, index, argument):

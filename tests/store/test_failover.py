@@ -12,7 +12,7 @@ from eventsourcing.persistence import PersistenceError
 
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key
-from commands.services import Ports
+from commands.services import Services
 from ledger.book import Book, Change, LedgerUnavailable
 from ledger.events import AnyEvent
 from ledger.refusals import NoSeatAvailable
@@ -23,13 +23,13 @@ from projections.lists.catch_up import catch_up, read
 from projections.lists.stores import open_tables
 from projections.lists.timeline import TIMELINE
 from tests.pairs import PATIENCE_S, Pair, wait_until
-from tests.worlds import issue, ports, stamp
+from tests.worlds import context, issue, services
 
 
 def sits(book: Book, holder: str) -> int:
     """Have somebody sit down; return the position."""
     fact = SeatOccupied(product="cloud_pos", tier=None, holder=holder, label=None)
-    return book.append(stamp(), Change(book.load(ACCOUNT, "acme"), [fact])).position
+    return book.append(context(), Change(book.load(ACCOUNT, "acme"), [fact])).position
 
 
 def holders(book: Book) -> list[str]:
@@ -49,20 +49,20 @@ def patiently(work: Callable[[], object]) -> None:
             return
 
 
-def occupy(world: Ports, holder: str) -> None:
-    occupy_seat(world, stamp(), Sitting("acme", "cloud_pos", None, holder))
+def occupy(world: Services, holder: str) -> None:
+    occupy_seat(world, context(), Sitting("acme", "cloud_pos", None, holder))
 
 
 def test_no_seat_is_given_twice_and_none_is_answered_that_was_lost(pair: Pair) -> None:
     with closing(Book(pair.url)) as book, closing(Book(pair.url)) as another:
-        world = ports(book)
-        redeem_key(world, stamp(), Try("acme", "s-1", issue(world).code))
+        world = services(book)
+        redeem_key(world, context(), Try("acme", "s-1", issue(world).code))
         occupy(world, "till-1")
         pair.wait_for_standby(book.head())
         pair.cut()
         occupy(world, "till-2")
         assert holders(another) == ["till-1", "till-2"]
-        seats = book.load(ACCOUNT, "acme").state.pool("cloud_pos", None, stamp().now).seats
+        seats = book.load(ACCOUNT, "acme").state.pool("cloud_pos", None, context().now).seats
         pair.fail_over()
 
         patiently(lambda: holders(another))
@@ -70,7 +70,7 @@ def test_no_seat_is_given_twice_and_none_is_answered_that_was_lost(pair: Pair) -
         assert "went back" in (another.store.lineage.notice or "")
         for n in range(3, seats + 2):
             # What the first remembers is as long as what the other has written by now.
-            patiently(functools.partial(occupy, ports(another), f"till-{n}"))
+            patiently(functools.partial(occupy, services(another), f"till-{n}"))
         with pytest.raises(NoSeatAvailable):
             occupy(world, "till-99")
         assert "went back" in (book.store.lineage.notice or "")

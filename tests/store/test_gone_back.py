@@ -31,13 +31,13 @@ from projections.lists.catch_up import read
 from projections.lists.keys import KEY_LIST
 from projections.lists.stores import open_tables
 from tests.postgres_server import Server
-from tests.worlds import NOON, stamp
+from tests.worlds import NOON, context
 
 
 def sits(book: Book, holder: str) -> int:
     """Have somebody sit down; return the position."""
     fact = SeatOccupied(product="cloud_pos", tier=None, holder=holder, label=None)
-    return book.append(stamp(), Change(book.load(ACCOUNT, "acme"), [fact])).position
+    return book.append(context(), Change(book.load(ACCOUNT, "acme"), [fact])).position
 
 
 def holders(book: Book) -> list[str]:
@@ -88,7 +88,7 @@ def test_what_was_decided_on_a_file_that_was_replaced_is_decided_again(
     copy.rename(file)
     fact = SeatOccupied(product="cloud_pos", tier=None, holder="till-9", label=None)
     with pytest.raises(VersionConflict):
-        book.append(stamp(), Change(loaded, [fact]))
+        book.append(context(), Change(loaded, [fact]))
     assert holders(book) == ["till-1"]
 
 
@@ -208,13 +208,13 @@ def test_nobody_records_whose_clock_is_not_the_databases(
     fact = SeatOccupied(product="cloud_pos", tier=None, holder="till-1", label=None)
     with closing(Book(postgres_ledger_url)) as book:
         now = datetime.now(UTC)
-        wrong = stamp(now + timedelta(seconds=off))._replace(read_at=time.monotonic())
+        wrong = context(now + timedelta(seconds=off))._replace(read_at=time.monotonic())
         with pytest.raises(ClockWrong):
             book.append(wrong, Change(book.load(ACCOUNT, "acme"), [fact]))
         assert book.head() == 0
         right = wrong._replace(now=now)
         assert book.append(right, Change(book.load(ACCOUNT, "acme"), [fact])).position == 1
-        told = stamp(NOON)
+        told = context(NOON)
         assert book.append(told, Change(book.load(ACCOUNT, "acme"), [fact])).position == 2
 
 
@@ -254,7 +254,7 @@ def test_a_ledger_that_is_ahead_of_the_clock_is_not_said_to_be_after_a_restore(
     copy = copy_of(file)
     later = NOON + timedelta(days=400)
     fact = SeatOccupied(product="cloud_pos", tier=None, holder="till-2", label=None)
-    book.append(stamp(later), Change(book.load(ACCOUNT, "acme"), [fact]))
+    book.append(context(later), Change(book.load(ACCOUNT, "acme"), [fact]))
     assert "ahead of the clock" in (book.ahead_of(NOON) or "")
     copy.rename(file)
     assert holders(book) == ["till-1"]
@@ -278,7 +278,7 @@ def test_an_older_database_under_the_same_name_is_answered_from(postgres_server:
         with closing(Book(url)) as another:
             for number in range(4):  # past where the lost one ended
                 fact = SeatOccupied(product="cloud_pos", tier=None, holder=f"x-{number}")
-                another.append(stamp(), Change(another.load(ACCOUNT, "beta"), [fact]))
+                another.append(context(), Change(another.load(ACCOUNT, "beta"), [fact]))
         with suppress(PersistenceError):  # its connection was cut
             holders(book)
         assert holders(book) == ["till-1"]

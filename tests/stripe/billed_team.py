@@ -22,18 +22,18 @@ from commands.gateways.stripe import StripeGateway
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.record_stripe_event import record_event
 from commands.release_seat import release_seat
-from commands.services import Ports
+from commands.services import Services
 from commands.sync_seats import Synced, sync_seats
 from ledger.book import Book
 from ledger.catalog import Catalog, parse
-from ledger.events import Fact, Stamp
+from ledger.events import Fact, RequestContext
 from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.seat_sync import QUIET_DEFAULT_S
 from ledger.streams.account.state import Account
 from ledger.stripe.objects import read_event
 from tests.cli.program import Program
 from tests.stripe_server import Settings, StripeServer
-from tests.worlds import ports, stamp
+from tests.worlds import context, services
 
 TEAM = "team"
 ACME = "acme"
@@ -76,7 +76,7 @@ class BilledTeam:
     """
 
     stripe: StripeServer
-    world: Ports
+    world: Services
     customer: str
     subscription: str
     base_price: str
@@ -91,8 +91,8 @@ class BilledTeam:
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.stripe.clock, UTC)
 
-    def stamp(self) -> Stamp:
-        return stamp(self.now, actor="seat_sync")
+    def context(self) -> RequestContext:
+        return context(self.now, actor="seat_sync")
 
     def wait(self, **parts: float) -> None:
         """Let time go by; what Stripe tells meanwhile is heard."""
@@ -108,7 +108,9 @@ class BilledTeam:
         events = self.stripe.events[self.heard :]
         self.heard = len(self.stripe.events)
         for event in events:
-            record_event(self.world, stamp(self.now, actor="stripe"), read_event(event), "webhook")
+            record_event(
+                self.world, context(self.now, actor="stripe"), read_event(event), "webhook"
+            )
 
     # People
 
@@ -116,18 +118,18 @@ class BilledTeam:
         for _ in range(count):
             self.joined += 1
             name = f"user-{self.joined}"
-            occupy_seat(self.world, stamp(self.now), Sitting(ACME, TEAM, None, name))
+            occupy_seat(self.world, context(self.now), Sitting(ACME, TEAM, None, name))
             self.people.append(name)
 
     def give_back(self, count: int = 1) -> None:
         for _ in range(count):
-            release_seat(self.world, stamp(self.now), ACME, TEAM, self.people.pop())
+            release_seat(self.world, context(self.now), ACME, TEAM, self.people.pop())
 
     # Seats
 
-    def sync(self, quiet: timedelta | None = None, world: Ports | None = None) -> Synced:
+    def sync(self, quiet: timedelta | None = None, world: Services | None = None) -> Synced:
         """Bring Stripe into step, and hear its echo."""
-        (synced,) = sync_seats(world or self.world, self.stamp, ACME, quiet)
+        (synced,) = sync_seats(world or self.world, self.context, ACME, quiet)
         self.hear()
         return synced
 
@@ -193,14 +195,14 @@ def billed_team(
     """
     settings = Settings(flexible_credit=credit)
     with StripeServer(seed=seed, settings=settings) as server:
-        world = ports(book, catalog=catalog())
+        world = services(book, catalog=catalog())
         world = world._replace(stripe=StripeGateway(server.api_key, server.url))
         yield sold(server, world, seats=seats, mode=mode, trial_days=trial_days)
 
 
 def sold(
     server: StripeServer,
-    world: Ports,
+    world: Services,
     *,
     seats: int = 0,
     mode: str = "flexible",

@@ -104,10 +104,10 @@ class Shop:
     # Looking
 
     def account(self, id: str = "acme") -> Account:
-        return self.api.ports.book.load(ACCOUNT, id).state
+        return self.api.services.book.load(ACCOUNT, id).state
 
     def version(self, id: str = "acme") -> int:
-        return self.api.ports.book.load(ACCOUNT, id).version
+        return self.api.services.book.load(ACCOUNT, id).version
 
     def seats(self, product: str = "cloud_pos", tier: str | None = None) -> int:
         return self.account().pool(product, tier, self.api.clock.now).seats
@@ -123,7 +123,7 @@ class Shop:
         return [(one["billing_reason"], one["amount_paid"]) for one in reversed(listed["data"])]
 
     def facts(self, *kinds: type[Fact]) -> list[Fact]:
-        found = [event.fact for event in self.api.ports.book.follow(0)]
+        found = [event.fact for event in self.api.services.book.follow(0)]
         return [fact for fact in found if isinstance(fact, kinds)]
 
     def asked(self, method: str, path: str) -> list[Any]:

@@ -348,7 +348,7 @@ def test_nothing_of_what_was_read_is_kept(it: Shop) -> None:
     before = it.api.head
     secret = it.billing()["invoices"][0]["url"].rpartition("/i/")[0]
     assert it.api.head == before
-    states = b"".join(row.state for row in it.api.ports.book.store.read_from(0, 1000))
+    states = b"".join(row.state for row in it.api.services.book.store.read_from(0, 1000))
     assert secret.encode() not in states
 
 

@@ -463,7 +463,7 @@ def read(api: Api, preview: Json, *items: Json, **more: Any) -> BillingView:
     """Return the view with a preview that Stripe answers."""
     bought = subscription(items=items or [till(2, 1500)], **more)
     assert deliver(api, changed(bought)).status == 200
-    asked = account_at(api.ports.book, "acme", Moment(api.clock.now, None, None))
+    asked = account_at(api.services.book, "acme", Moment(api.clock.now, None, None))
     return billed.billing(asked, builtin(), Live({"sub_1": bought}, {"sub_1": preview}, []))
 
 
@@ -556,7 +556,7 @@ def test_of_more_than_stripe_is_asked_about_the_answer_says_so(capped: Shop) -> 
 def test_an_invoice_without_a_page_of_stripes_has_no_url(api: Api) -> None:
     bought = subscription(items=[till(2, 1500)])
     assert deliver(api, changed(bought)).status == 200
-    asked = account_at(api.ports.book, "acme", Moment(api.clock.now, None, None))
+    asked = account_at(api.services.book, "acme", Moment(api.clock.now, None, None))
     open_one = {"id": "in_1", "created": seconds(NOON), "status": "open", "subscription": "sub_1"}
     live = Live({"sub_1": bought}, {}, [open_one])
     (found,) = billed.billing(asked, builtin(), live).invoices
@@ -616,14 +616,14 @@ def test_an_interval_that_stripe_cannot_have_is_not_known(
     odd = till(8, None, billing_scheme="tiered", interval=interval, interval_count=count)
     view = told(api, subscription(items=[odd]), bill(line(8, 7400)))
     assert (costs(view), view["interval"]) == (None, None)
-    ours = api.ports.book.load(ACCOUNT, "acme").state.stripe.subscriptions["sub_1"]
+    ours = api.services.book.load(ACCOUNT, "acme").state.stripe.subscriptions["sub_1"]
     assert ours.told.problems == ("items.data.0.price.recurring.interval_count",)
 
 
 def test_an_interval_on_record_that_no_calendar_has_tells_no_amount(api: Api) -> None:
     tiers = till(8, None, billing_scheme="tiered", interval="week")
     told(api, subscription(items=[tiers]), bill(line(8, 7400)))
-    side = api.ports.book.load(ACCOUNT, "acme").state.stripe
+    side = api.services.book.load(ACCOUNT, "acme").state.stripe
     known, invoices = side.subscriptions["sub_1"], side.invoices.values()
     assert known.told.items
     items = tuple(replace(one, interval_count=10**12) for one in known.told.items)
@@ -647,7 +647,7 @@ def test_lines_that_are_missing_may_be_what_a_period_costs_also_where_the_rest_a
 
 def test_a_quantity_on_record_that_nothing_has_tells_no_amount(api: Api) -> None:
     told(api, subscription(items=[till(2, 1500)]), bill(line(2, 3000)))
-    side = api.ports.book.load(ACCOUNT, "acme").state.stripe
+    side = api.services.book.load(ACCOUNT, "acme").state.stripe
     known = side.subscriptions["sub_1"]
     assert known.told.items
     items = tuple(replace(one, quantity=10**9 + 1) for one in known.told.items)
@@ -664,7 +664,7 @@ def test_a_quantity_that_does_not_fit_is_not_known_and_gives_no_seat(
     view = told(api, subscription(items=[odd]))
     assert costs(view) is None
     assert (view["seats"]["total"], view["lines"][0]["quantity"]) == (0, None)
-    ours = api.ports.book.load(ACCOUNT, "acme").state.stripe.subscriptions["sub_1"]
+    ours = api.services.book.load(ACCOUNT, "acme").state.stripe.subscriptions["sub_1"]
     assert ours.told.problems == ("items.data.0.quantity",)
 
 

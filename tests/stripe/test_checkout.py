@@ -19,7 +19,7 @@ from ledger.refusals import VersionMismatch
 from ledger.stripe.facts import StripeCheckoutStarted, StripeSeatsAnswered, StripeSeatsAsked
 from tests.stripe.shop import BACK, CHECKOUTS, ITEMS, SUCCESS, Shop, price, shop
 from tests.web.api import memory_api
-from tests.worlds import MINUTE, NOON, stamp
+from tests.worlds import MINUTE, NOON, context
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_no_address_of_checkout_is_kept(it: Shop) -> None:
     it.buy()
     it.subscribe()
     it.buy()
-    states = b"".join(row.state for row in it.api.ports.book.store.read_from(0, 1000))
+    states = b"".join(row.state for row in it.api.services.book.store.read_from(0, 1000))
     assert b"cs_test_" in states
     for secret in (b"checkout.stripe.com", b"127.0.0.1:8000"):
         assert secret not in states
@@ -308,9 +308,9 @@ def test_what_was_bought_while_stripe_was_looked_at_is_added_to(it: Shop, later:
     bought = it.subscribe(seats=2)
     overtaken = Overtaken(it.stripe.api_key, it.stripe.url)
     overtaken.overtake = lambda: it.buy(seats=1)
-    ports = it.api.ports._replace(stripe=overtaken)
+    services = it.api.services._replace(stripe=overtaken)
     purchase = Purchase("acme", "cloud_pos", None, 2, "month", SUCCESS, BACK)
-    assert start_checkout(ports, stamp(NOON + later), purchase).seats == 5
+    assert start_checkout(services, context(NOON + later), purchase).seats == 5
     assert it.quantities(bought["id"]) == {"cloud_pos_month": 5}
     assert it.seats() == 5
 
@@ -371,10 +371,10 @@ def test_two_purchases_on_one_version_are_one(it: Shop, seats: int) -> None:
     version = it.version()
     overtaken = Overtaken(it.stripe.api_key, it.stripe.url)
     overtaken.overtake = lambda: it.buy(seats=seats, version=version)
-    ports = it.api.ports._replace(stripe=overtaken)
+    services = it.api.services._replace(stripe=overtaken)
     purchase = Purchase("acme", "cloud_pos", None, 2, "month", SUCCESS, BACK)
     with pytest.raises(VersionMismatch):
-        start_checkout(ports, stamp(NOON), purchase, expected_version=version)
+        start_checkout(services, context(NOON), purchase, expected_version=version)
     assert it.quantities(bought["id"]) == {"cloud_pos_month": 2 + seats}
 
 
@@ -391,11 +391,11 @@ def test_what_happened_since_is_not_taken_for_nothing_when_a_server_lags(it: Sho
     overtaken = Overtaken(it.stripe.api_key, it.stripe.url)
     overtaken.overtake = lambda: it.api.sit("till-1")
     book = LaggingBook("memory:")
-    book.store = it.api.ports.book.store
-    ports = it.api.ports._replace(stripe=overtaken, book=book)
+    book.store = it.api.services.book.store
+    services = it.api.services._replace(stripe=overtaken, book=book)
     purchase = Purchase("acme", "cloud_pos", None, 2, "month", SUCCESS, BACK)
     with pytest.raises(VersionMismatch):
-        start_checkout(ports, stamp(NOON), purchase, expected_version=version)
+        start_checkout(services, context(NOON), purchase, expected_version=version)
     assert it.quantities(bought["id"]) == {"cloud_pos_month": 2}
 
 

@@ -17,7 +17,7 @@ from projections.lists.overview_tables import STRIPE_CLAIMS
 from tests.console.desk import signed_in
 from tests.stripe.payloads import Json, changed, event, subscription
 from tests.web.api import Api, memory_api
-from tests.worlds import MINUTE, NOON, stamp
+from tests.worlds import MINUTE, NOON, context
 from web.app.context import EXTENSION
 
 
@@ -27,7 +27,7 @@ def api() -> Api:
 
 
 def tell(api: Api, payload: Json) -> None:
-    record_event(api.ports, stamp(NOON), read_event(payload), "webhook")
+    record_event(api.services, context(NOON), read_event(payload), "webhook")
 
 
 def session(claimed: str = "acme", *, at: datetime = NOON + MINUTE, **more: Any) -> Json:
@@ -58,7 +58,7 @@ def claims(api: Api) -> list[tuple[str, str | None, str | None, str]]:
         for path in (f"timeline?ref={one['stripe_object']}", f"accounts/{one['account']}"):
             assert f'href="/console/{path}"' in page or path.endswith("None")
     tables = api.app.extensions[EXTENSION].wiring.tables
-    assert list(differences(api.ports.book, tables, STRIPE_CLAIMS)) == []
+    assert list(differences(api.services.book, tables, STRIPE_CLAIMS)) == []
     return [(one["stripe_object"], one["account"], one["claimed_by"], one["why"]) for one in found]
 
 
@@ -67,7 +67,7 @@ def test_a_reference_that_proves_nothing_is_shown_until_somebody_says_whose_it_i
     tell(api, session())
     tell(api, {**session(), "id": "evt_again"})
     assert claims(api) == [("cs_1", None, None, "unproven")]
-    link_customer(api.ports, stamp(NOON), "beta", "cus_1")
+    link_customer(api.services, context(NOON), "beta", "cus_1")
     assert claims(api) == []
 
 
@@ -80,7 +80,7 @@ def test_a_claim_on_what_another_account_has_is_shown_until_staff_decides(api: A
         ("sub_1", "acme", "beta", "claimed"),
         ("sub_1", "acme", "gamma", "claimed"),
     ]
-    assign_subscription(api.ports, stamp(NOON), "beta", "sub_1", "sold", moved_from="acme")
+    assign_subscription(api.services, context(NOON), "beta", "sub_1", "sold", moved_from="acme")
     assert claims(api) == []
 
 
@@ -88,7 +88,7 @@ def test_staff_may_say_that_it_stays_where_it_is(api: Api) -> None:
     tell(api, event("customer.subscription.created", subscription(account="acme")))
     tell(api, changed(subscription(account="beta"), at=NOON + MINUTE))
     assert len(claims(api)) == 1
-    assign_subscription(api.ports, stamp(NOON), "acme", "sub_1", "theirs")
+    assign_subscription(api.services, context(NOON), "acme", "sub_1", "theirs")
     assert claims(api) == []
 
 

@@ -201,7 +201,7 @@ def test_of_a_type_that_is_of_no_use_the_envelope_is_kept(api: Api, type: str) -
     object = {"object": "customer", "id": "cus_1", "email": CANARY, "metadata": {"n": CANARY}}
     got = deliver(api, event(type, object, id="evt_ignored"))
     assert (got.status, got.body["outcome"]) == (200, "ignored")
-    ((*_, state),) = api.ports.book.store.read_stream("stripe_event-evt_ignored")[1]
+    ((*_, state),) = api.services.book.store.read_stream("stripe_event-evt_ignored")[1]
     assert type in state.decode()
     assert CANARY not in state.decode()
 
@@ -218,7 +218,7 @@ def test_of_a_type_that_is_of_no_use_the_envelope_is_kept(api: Api, type: str) -
 def test_what_cannot_be_understood_is_kept_and_counted(api: Api, object: Any) -> None:
     got = deliver(api, changed(object, id="evt_odd"))
     assert (got.status, got.body["outcome"]) == (200, "not_understood")
-    ((*_, state),) = api.ports.book.store.read_stream("stripe_event-evt_odd")[1]
+    ((*_, state),) = api.services.book.store.read_stream("stripe_event-evt_odd")[1]
     assert CANARY not in state.decode()
     metrics = api.get("admin", "/metrics").raw.decode()
     assert 'keyfold_stripe_events_total{outcome="not_understood"} 1.0' in metrics
@@ -233,7 +233,7 @@ def test_fields_that_do_not_fit_are_left_out_and_named(api: Api) -> None:
     assert row["seats"] == 2
     state = next(
         state.decode()
-        for _, _, name, state in api.ports.book.store.read_stream("account-acme")[1]
+        for _, _, name, state in api.services.book.store.read_stream("account-acme")[1]
         if name == "stripe.subscription_reported@1"
     )
     assert CANARY not in state

@@ -13,8 +13,8 @@ import pytest
 from commands.gateways.stripe import StripeGateway
 from commands.link_customer import link_customer
 from commands.record_stripe_event import record_event
-from commands.services import Ports
-from ledger.events import Stamp
+from commands.services import Services
+from ledger.events import RequestContext
 from ledger.stripe.facts import StripeChargeReported
 from ledger.stripe.objects import read_event
 from tests.stripe.histories import Life, Step
@@ -22,8 +22,8 @@ from tests.stripe.payloads import TAKING, Json, deliver, event, invoice, subscri
 from tests.stripe.test_overtaken import OvertakenBook
 from tests.stripe_server import StripeServer
 from tests.web.api import Api, memory_api
-from tests.worlds import DAY, MINUTE, NOON, ports, recorded
-from tests.worlds import stamp as at
+from tests.worlds import DAY, MINUTE, NOON, recorded, services
+from tests.worlds import context as at
 
 
 @pytest.fixture
@@ -33,25 +33,25 @@ def stripe() -> Iterator[StripeServer]:
 
 
 @pytest.fixture
-def world(stripe: StripeServer) -> Ports:
-    return ports()._replace(stripe=StripeGateway(stripe.api_key, stripe.url))
+def world(stripe: StripeServer) -> Services:
+    return services()._replace(stripe=StripeGateway(stripe.api_key, stripe.url))
 
 
-def stamp(stripe: StripeServer) -> Stamp:
-    return Stamp(datetime.fromtimestamp(stripe.clock, UTC), "operator", "req_1")
+def context(stripe: StripeServer) -> RequestContext:
+    return RequestContext(datetime.fromtimestamp(stripe.clock, UTC), "operator", "req_1")
 
 
-def hear(world: Ports, stripe: StripeServer, events: list[Any]) -> list[str]:
+def hear(world: Services, stripe: StripeServer, events: list[Any]) -> list[str]:
     """Record events; return what became of those about refunds and disputes."""
     found: list[str] = []
     for one in events:
-        outcome = record_event(world, stamp(stripe), read_event(one), "webhook").outcome
+        outcome = record_event(world, context(stripe), read_event(one), "webhook").outcome
         if one["type"].startswith(("charge.dispute", "charge.refunded")):
             found.append(outcome)
     return found
 
 
-def told_of(world: Ports, account: str = "acme") -> list[str]:
+def told_of(world: Services, account: str = "acme") -> list[str]:
     return [
         event.fact.kind
         for event in recorded(world)
@@ -69,7 +69,7 @@ def charge(stripe: StripeServer) -> str:
 
 
 def test_a_dispute_of_an_invoice_is_on_the_accounts_record(
-    stripe: StripeServer, world: Ports, charge: str
+    stripe: StripeServer, world: Services, charge: str
 ) -> None:
     dispute = stripe.dispute(charge)
     assert (hear(world, stripe, stripe.events), told_of(world)) == (["reported"], ["dispute"])
@@ -80,7 +80,7 @@ def test_a_dispute_of_an_invoice_is_on_the_accounts_record(
 
 
 def test_whose_a_dispute_is_follows_from_the_subscription_also_when_it_comes_first(
-    stripe: StripeServer, world: Ports, charge: str
+    stripe: StripeServer, world: Services, charge: str
 ) -> None:
     stripe.dispute(charge)
     assert hear(world, stripe, stripe.events[::-1]) == ["waiting"]
@@ -88,10 +88,10 @@ def test_whose_a_dispute_is_follows_from_the_subscription_also_when_it_comes_fir
 
 
 def test_a_refund_of_a_shared_customer_is_on_the_record_of_the_subscriptions_account(
-    stripe: StripeServer, world: Ports, charge: str
+    stripe: StripeServer, world: Services, charge: str
 ) -> None:
     customer = stripe.get(f"/v1/charges/{charge}")["customer"]
-    link_customer(world, stamp(stripe), "beta", customer)
+    link_customer(world, context(stripe), "beta", customer)
     stripe.post("/v1/refunds", {"charge": charge})
     assert hear(world, stripe, stripe.events) == ["reported"]
     assert (told_of(world), told_of(world, "beta")) == (["charge"], [])
@@ -99,7 +99,7 @@ def test_a_refund_of_a_shared_customer_is_on_the_record_of_the_subscriptions_acc
 
 @pytest.mark.parametrize("fault", ["down", "500", "429"])
 def test_while_stripe_does_not_answer_it_waits_until_the_next_word_of_it(
-    stripe: StripeServer, world: Ports, charge: str, fault: str
+    stripe: StripeServer, world: Services, charge: str, fault: str
 ) -> None:
     dispute = stripe.dispute(charge)
     stripe.fail(fault)
@@ -111,7 +111,7 @@ def test_while_stripe_does_not_answer_it_waits_until_the_next_word_of_it(
     assert told_of(world) == ["dispute"] * 2
 
 
-def test_a_payment_without_an_invoice_waits(stripe: StripeServer, world: Ports) -> None:
+def test_a_payment_without_an_invoice_waits(stripe: StripeServer, world: Services) -> None:
     of = {"id": "du_1", "object": "dispute", "charge": "ch_1", "payment_intent": "pi_1"}
     payload = {
         "id": "evt_1", "object": "event", "type": "charge.dispute.created", "livemode": False,
@@ -150,7 +150,7 @@ def test_an_invoices_payment_tells_whose_a_dispute_is_in_each_order(
 ) -> None:
     for name in order:
         assert deliver(api, TOLD[name]).status == 200
-    assert told_of(api.ports) == ["dispute"]
+    assert told_of(api.services) == ["dispute"]
     assert deliver(api, {**disputed(), "id": "evt_closed"}).body["outcome"] == "reported"
 
 
@@ -159,16 +159,16 @@ def test_an_invoice_that_is_recorded_at_the_same_time_gets_its_payment() -> None
         api = memory_api(stripe=TAKING)
         deliver(api, TOLD["created"])
         book = OvertakenBook("memory:")
-        book.store = api.ports.book.store
-        world = api.ports._replace(book=book)
+        book.store = api.services.book.store
+        world = api.services._replace(book=book)
 
-        def go(name: str, world: Ports = api.ports) -> None:
+        def go(name: str, world: Services = api.services) -> None:
             record_event(world, at(NOON + DAY), read_event(TOLD[name]), "webhook")
 
         book.between = partial(go, early)
         go(late, world)
         go("disputed")
-        assert told_of(api.ports) == ["dispute"]
+        assert told_of(api.services) == ["dispute"]
 
 
 def test_a_payment_of_no_invoice_is_ignored(api: Api) -> None:

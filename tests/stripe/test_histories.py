@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from commands.gateways.stripe import StripeGateway
 from commands.reconcile_stripe import Drift, reconcile_stripe
 from commands.record_stripe_event import record_event
-from commands.services import Ports
-from ledger.events import Stamp
+from commands.services import Services
+from ledger.events import RequestContext
 from ledger.stripe.objects import read_event
 from projections.views.account_at import Moment, account_at
 from projections.views.subscriptions import SubscriptionRow, subscriptions
 from tests.stripe.histories import ACCOUNT, STEPS, VERSIONS, Life, Step
 from tests.stripe_server import StripeServer, in_disorder
-from tests.worlds import ports
+from tests.worlds import services
 
 Json = dict[str, Any]
 
@@ -35,28 +35,28 @@ PARTS, IN_A_PART = 8, 1_250
 UNHURRIED = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-def ledger(stripe: StripeServer) -> Ports:
-    return ports()._replace(stripe=StripeGateway(stripe.api_key, stripe.url))
+def ledger(stripe: StripeServer) -> Services:
+    return services()._replace(stripe=StripeGateway(stripe.api_key, stripe.url))
 
 
 def now(stripe: StripeServer) -> datetime:
     return datetime.fromtimestamp(stripe.clock, UTC)
 
 
-def stamp(stripe: StripeServer) -> Stamp:
-    return Stamp(now(stripe), "stripe", "req_1")
+def context(stripe: StripeServer) -> RequestContext:
+    return RequestContext(now(stripe), "stripe", "req_1")
 
 
-def hear(world: Ports, stripe: StripeServer, events: list[Json]) -> None:
+def hear(world: Services, stripe: StripeServer, events: list[Json]) -> None:
     for one in events:
-        record_event(world, stamp(stripe), read_event(one), "webhook")
+        record_event(world, context(stripe), read_event(one), "webhook")
 
 
-def reconcile(world: Ports, stripe: StripeServer, *, dry_run: bool = False) -> list[Drift]:
-    return list(reconcile_stripe(world, stamp(stripe), [], dry_run=dry_run))
+def reconcile(world: Services, stripe: StripeServer, *, dry_run: bool = False) -> list[Drift]:
+    return list(reconcile_stripe(world, context(stripe), [], dry_run=dry_run))
 
 
-def view(world: Ports, stripe: StripeServer) -> list[list[SubscriptionRow]]:
+def view(world: Services, stripe: StripeServer) -> list[list[SubscriptionRow]]:
     asked = account_at(world.book, ACCOUNT, Moment(now(stripe)))
     shown = subscriptions(asked, world.catalog, ended=True)
     return [sorted(product.rows, key=str) for product in shown.products]

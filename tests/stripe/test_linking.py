@@ -42,7 +42,7 @@ def test_what_came_before_the_link_is_applied_with_it_in_one_commit(api: Api) ->
     got = api.put("portal", LINK, {"customer": "cus_1"})
     assert (got.status, got.body) == (200, {"account": "acme", "customer": "cus_1", "applied": 2})
     assert got.position == api.head
-    events = recorded(api.ports, before)
+    events = recorded(api.services, before)
     on_account = [one for one in events if one.stream == "account-acme"]
     assert [type(one.fact).__name__ for one in on_account] == [
         "StripeCustomerLinked",
@@ -101,7 +101,7 @@ def test_metadata_name_the_account_and_link_its_customer(api: Api) -> None:
     deliver(api, changed(subscription()))
     links = [
         (one.stream, one.fact.by)
-        for one in recorded(api.ports)
+        for one in recorded(api.services)
         if isinstance(one.fact, StripeCustomerLinked)
     ]
     assert links == [("account-acme", "stripe"), ("stripe_customer-cus_1", "stripe")]
@@ -143,7 +143,7 @@ def test_a_subscription_stays_with_its_first_account(api: Api) -> None:
     moved = subscription(account="other", status="past_due")
     deliver(api, changed(moved, at=NOON + MINUTE, id="evt_moved"))
     assert panel(api, "other")["rows"] == []
-    ((*_, state),) = api.ports.book.store.read_stream("stripe_event-evt_moved")[1]
+    ((*_, state),) = api.services.book.store.read_stream("stripe_event-evt_moved")[1]
     assert b"belongs to another account already" in state
 
 
@@ -152,7 +152,7 @@ def test_what_names_nobody_at_all_is_kept(api: Api) -> None:
     del dispute["charge"]
     got = deliver(api, event("charge.dispute.created", dispute, id="evt_dispute"))
     assert got.body["outcome"] == "ownerless"
-    assert len(api.ports.book.store.read_stream("stripe_event-evt_dispute")[1]) == 2
+    assert len(api.services.book.store.read_stream("stripe_event-evt_dispute")[1]) == 2
 
 
 def test_an_end_that_waited_is_an_end(api: Api) -> None:
@@ -163,7 +163,7 @@ def test_an_end_that_waited_is_an_end(api: Api) -> None:
     assert panel(api)["seats"] == 0
     reports = [
         one
-        for one in recorded(api.ports)
+        for one in recorded(api.services)
         if one.stream == "account-acme" and isinstance(one.fact, StripeSubscriptionReported)
     ]
     assert len(reports) == 2

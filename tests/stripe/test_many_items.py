@@ -13,7 +13,7 @@ from ledger.stripe.objects import read_event
 from tests.stripe.payloads import Json, changed, deliver, event
 from tests.stripe.shop import CHECKOUTS, Shop, shop
 from tests.stripe_server import StripeServer
-from tests.worlds import MINUTE, NOON, stamp
+from tests.worlds import MINUTE, NOON, context
 
 MANY = 12
 LEFT_OUT = "lines.data"
@@ -63,19 +63,19 @@ def test_items_that_an_event_leaves_out_are_listed() -> None:
 def test_until_the_items_are_listed_the_account_is_flagged() -> None:
     with shop() as it:
         sub, sent = sold(it)
-        stripe = it.api.ports.stripe
-        gone = it.api.ports._replace(stripe=None)
+        stripe = it.api.services.stripe
+        gone = it.api.services._replace(stripe=None)
         now = it.api.clock.now
-        record_event(gone, stamp(now), read_event(sent), "webhook")
+        record_event(gone, context(now), read_event(sent), "webhook")
         assert (it.seats(), look_at(it), missing(it)) == (0, [sub["id"]], b"1.0")
         assert stripe is not None
         (drift,) = [
             one
-            for one in reconcile_stripe(it.api.ports, stamp(now), [], dry_run=True)
+            for one in reconcile_stripe(it.api.services, context(now), [], dry_run=True)
             if one.kind == "subscription"
         ]
         assert (drift.account, "items" in drift.what) == ("acme", True)
-        list(reconcile_stripe(it.api.ports, stamp(now), []))
+        list(reconcile_stripe(it.api.services, context(now), []))
         assert (it.seats(), look_at(it), missing(it)) == (4, [], b"0.0")
 
 
@@ -86,8 +86,8 @@ def cut_invoice(it: Shop) -> tuple[Json, Json]:
     whole = it.stripe.get(f"/v1/invoices/{sub['latest_invoice']}")
     first = {**whole["lines"], "data": whole["lines"]["data"][:10], "has_more": True}
     said = event("invoice.paid", {**whole, "lines": first}, at=it.api.clock.now)
-    gone = it.api.ports._replace(stripe=None)
-    record_event(gone, stamp(it.api.clock.now), read_event(said), "webhook")
+    gone = it.api.services._replace(stripe=None)
+    record_event(gone, context(it.api.clock.now), read_event(said), "webhook")
     return whole, said
 
 
@@ -103,10 +103,10 @@ def test_until_the_lines_of_an_invoice_are_listed_the_account_is_flagged() -> No
     with shop() as it:
         whole, _ = cut_invoice(it)
         assert lines_missing(it) == ([{"account": "acme", "invoice": whole["id"]}], b"1.0")
-        at, cut = stamp(it.api.clock.now), [("acme", whole["id"])]
+        at, cut = context(it.api.clock.now), [("acme", whole["id"])]
 
         def drift(*, dry_run: bool) -> list[tuple[str, str | None, str]]:
-            found = reconcile_stripe(it.api.ports, at, [], cut_invoices=cut, dry_run=dry_run)
+            found = reconcile_stripe(it.api.services, at, [], cut_invoices=cut, dry_run=dry_run)
             return [(one.id, one.account, one.what) for one in found if one.kind == "invoice"]
 
         assert drift(dry_run=True) == [(whole["id"], "acme", "lines")]
@@ -120,10 +120,10 @@ def test_until_the_lines_of_an_invoice_are_listed_the_account_is_flagged() -> No
 def test_an_invoice_that_stripe_does_not_tell_of_stays_flagged() -> None:
     with shop() as it:
         whole, _ = cut_invoice(it)
-        head, at = it.api.head, stamp(it.api.clock.now)
+        head, at = it.api.head, context(it.api.clock.now)
         with StripeServer() as other:
             elsewhere = StripeGateway(other.api_key, other.url)
-            there = it.api.ports._replace(stripe=elsewhere)
+            there = it.api.services._replace(stripe=elsewhere)
             (drift,) = reconcile_stripe(there, at, [], cut_invoices=[("acme", whole["id"])])
         assert (drift.kind, drift.what) == ("invoice", "Stripe knows nothing of it")
         assert (it.api.head, lines_missing(it)[1]) == (head, b"1.0")
@@ -154,8 +154,8 @@ def test_lines_that_an_invoice_leaves_out_are_listed() -> None:
         assert len(whole["lines"]["data"]) == MANY
         first = {**whole["lines"], "data": whole["lines"]["data"][:10], "has_more": True}
         said = event("invoice.paid", {**whole, "lines": first}, at=it.api.clock.now)
-        world = it.api.ports
-        record_event(world._replace(stripe=None), stamp(NOON), read_event(said), "webhook")
+        world = it.api.services
+        record_event(world._replace(stripe=None), context(NOON), read_event(said), "webhook")
         (invoice,) = it.account().stripe.invoices.values()
         assert (len(invoice.told.lines), invoice.told.problems) == (10, ("lines.has_more",))
         again = event("invoice.paid", {**whole, "lines": first}, at=it.api.clock.now + MINUTE)
@@ -191,11 +191,11 @@ def test_of_an_invoice_with_more_lines_than_are_kept_it_is_said_that_there_are_m
         if how == "webhook":
             assert deliver(it.api, said).status == 200
         else:
-            gone = it.api.ports._replace(stripe=None)
-            record_event(gone, stamp(it.api.clock.now), read_event(said), "webhook")
+            gone = it.api.services._replace(stripe=None)
+            record_event(gone, context(it.api.clock.now), read_event(said), "webhook")
             cut = [("acme", said["data"]["object"]["id"])]
-            at = stamp(it.api.clock.now)
-            list(reconcile_stripe(it.api.ports, at, [], cut_invoices=cut))
+            at = context(it.api.clock.now)
+            list(reconcile_stripe(it.api.services, at, [], cut_invoices=cut))
         (invoice,) = it.account().stripe.invoices.values()
         assert (len(invoice.told.lines), invoice.told.problems) == (kept, problems)
         assert invoice.told.has_all_lines is (not problems)

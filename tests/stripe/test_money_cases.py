@@ -15,7 +15,7 @@ from projections.views import billing as billed
 from projections.views.account_at import Moment, account_at
 from projections.views.billing import BillingView, Live
 from tests.stripe.money_cases import Case
-from tests.worlds import ports, stamp
+from tests.worlds import context, services
 
 IN_EVERY_RUN = 200
 LONG_RUN = 10_000
@@ -24,9 +24,9 @@ AT_ONCE = 100
 
 def views(case: Case) -> Iterator[tuple[str, BillingView]]:
     """Return the Billing view as the ledger has it, and as Stripe answers."""
-    world = ports()
+    world = services()
     for told in case.events:
-        record_event(world, stamp(case.now), read_event(told), "webhook")
+        record_event(world, context(case.now), read_event(told), "webhook")
     asked = account_at(world.book, case.account, Moment(case.now, None, None))
     yield "ledger", billed.billing(asked, builtin())
     live = Live(

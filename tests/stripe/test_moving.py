@@ -16,7 +16,7 @@ from commands.link_customer import link_customer, unlink_customer
 from commands.map_prices import map_prices
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.record_stripe_event import record_event
-from commands.services import Ports
+from commands.services import Services
 from commands.sync_seats import sync_seats
 from ledger.book import Book
 from ledger.catalog import builtin, parse
@@ -31,72 +31,72 @@ from tests.stripe.billed_team import ACME, TEAM, billed_team
 from tests.stripe.payloads import Json, changed, event, invoice
 from tests.stripe.shop import shop
 from tests.stripe.test_price_meaning import PRICE, TWICE, of
-from tests.worlds import DAY, NOON, ports, stamp
+from tests.worlds import DAY, NOON, context, services
 from web.api import answers
 
 NOW = NOON + 9 * DAY
 # By its id a price is mapped without asking Stripe which key it has now.
 TWICE_BY_ID = TWICE.replace('lookup_key = "cloud_pos_month"', f'price = "{PRICE}"')
-Way = Callable[[Ports], str]
+Way = Callable[[Services], str]
 
 
-def tell(world: Ports, sub: Json, day: float) -> None:
-    record_event(world, stamp(NOW), read_event(changed(sub, at=NOON + day * DAY)), "webhook")
+def tell(world: Services, sub: Json, day: float) -> None:
+    record_event(world, context(NOW), read_event(changed(sub, at=NOON + day * DAY)), "webhook")
 
 
 def unnamed(sub: Json) -> Json:
     return sub | {"metadata": {}}
 
 
-def seats(world: Ports, account: str, at: datetime | None = None) -> int:
+def seats(world: Services, account: str, at: datetime | None = None) -> int:
     asked = account_at(world.book, account, Moment(NOW, at))
     return asked.account.pool("cloud_pos", None, at or NOW).seats
 
 
-def of_both(world: Ports, at: datetime | None = None) -> tuple[int, int]:
+def of_both(world: Services, at: datetime | None = None) -> tuple[int, int]:
     return seats(world, "acme", at), seats(world, "beta", at)
 
 
-def move(world: Ports, account: str = "beta", moved_from: str = "acme") -> None:
-    assign_subscription(world, stamp(NOW), account, "sub_1", "sold", moved_from=moved_from)
+def move(world: Services, account: str = "beta", moved_from: str = "acme") -> None:
+    assign_subscription(world, context(NOW), account, "sub_1", "sold", moved_from=moved_from)
 
 
 # The ways in which a subscription gets from an account to an account: each returns the new one.
 
 
-def by_a_call(world: Ports) -> str:
+def by_a_call(world: Services) -> str:
     move(world)
     return "beta"
 
 
-def there_and_back(world: Ports) -> str:
+def there_and_back(world: Services) -> str:
     move(world)
     move(world, "acme", "beta")
     return "acme"
 
 
-def by_a_link_elsewhere(world: Ports) -> str:
-    unlink_customer(world, stamp(NOW), "acme", "cus_1", "wrong")
-    link_customer(world, stamp(NOW), "beta", "cus_1")
+def by_a_link_elsewhere(world: Services) -> str:
+    unlink_customer(world, context(NOW), "acme", "cus_1", "wrong")
+    link_customer(world, context(NOW), "beta", "cus_1")
     return "beta"
 
 
-def by_unlinking_and_linking_again(world: Ports) -> str:
-    unlink_customer(world, stamp(NOW), "acme", "cus_1", "wrong")
-    link_customer(world, stamp(NOW), "acme", "cus_1")
+def by_unlinking_and_linking_again(world: Services) -> str:
+    unlink_customer(world, context(NOW), "acme", "cus_1", "wrong")
+    link_customer(world, context(NOW), "acme", "cus_1")
     return "acme"
 
 
-def by_a_call_after_unlinking(world: Ports) -> str:
-    unlink_customer(world, stamp(NOW), "acme", "cus_1", "wrong")
-    assign_subscription(world, stamp(NOW), "beta", "sub_1", "sold")
+def by_a_call_after_unlinking(world: Services) -> str:
+    unlink_customer(world, context(NOW), "acme", "cus_1", "wrong")
+    assign_subscription(world, context(NOW), "beta", "sub_1", "sold")
     return "beta"
 
 
-def by_a_stronger_word(world: Ports) -> str:
+def by_a_stronger_word(world: Services) -> str:
     named = of("cloud_pos_month", 1) | {"metadata": {"keyfold_account": "beta"}}
     payload = event("customer.subscription.created", named, at=NOON + DAY)
-    record_event(world, stamp(NOW), read_event(payload), "webhook")
+    record_event(world, context(NOW), read_event(payload), "webhook")
     return "beta"
 
 
@@ -111,9 +111,9 @@ WAYS = [
 EACH_WAY = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 
 
-def linked() -> Ports:
-    world = ports(Book("memory:"))
-    link_customer(world, stamp(NOON), "acme", "cus_1")
+def linked() -> Services:
+    world = services(Book("memory:"))
+    link_customer(world, context(NOON), "acme", "cus_1")
     return world
 
 
@@ -133,7 +133,7 @@ def test_prices_mean_what_they_meant(way: Way) -> None:
 def test_prices_that_were_mapped_anew_stay_so(way: Way) -> None:
     world = linked()
     tell(world, unnamed(of("cloud_pos_month", 3)), 1)
-    map_prices(world._replace(catalog=parse(TWICE_BY_ID)), stamp(NOW), "acme")
+    map_prices(world._replace(catalog=parse(TWICE_BY_ID)), context(NOW), "acme")
     assert seats(world, "acme") == 6
     account = way(world)
     assert (seats(world, account), sum(of_both(world))) == (6, 6)
@@ -144,7 +144,7 @@ def test_prices_that_the_account_was_told_of_before_the_subscription_stay_so(way
     world = linked()
     changing = world._replace(catalog=parse(TWICE_BY_ID))
     tell(world, unnamed(of("cloud_pos_month", 3)) | {"id": "sub_2"}, 1)
-    map_prices(changing, stamp(NOW), "acme")
+    map_prices(changing, context(NOW), "acme")
     tell(world, unnamed(of(None, 2)), 2)
     assert seats(world, "acme") == 6 + 4
     account = way(world)
@@ -157,7 +157,7 @@ def test_at_every_moment_one_account_has_it(way: Way) -> None:
     world = linked()
     tell(world, unnamed(of("cloud_pos_month")), 1)
     paid = event("invoice.paid", invoice(), at=NOON + 1.5 * DAY)
-    record_event(world, stamp(NOW), read_event(paid), "webhook")
+    record_event(world, context(NOW), read_event(paid), "webhook")
     tell(world, unnamed(of(None, 3)), 3)
     before = {at: seats(world, "acme", at) for at in (NOON + half * DAY / 2 for half in range(20))}
     assert {*before.values()} == {0, 2, 3}
@@ -176,7 +176,7 @@ def test_the_auditors_program_has_the_same(way: Way, tmp_path: Path) -> None:
     world = linked()
     tell(world, unnamed(of("cloud_pos_month")), 1)
     tell(world, unnamed(of(None, 3)), 2)
-    map_prices(world._replace(catalog=parse(TWICE_BY_ID)), stamp(NOW), "acme")
+    map_prices(world._replace(catalog=parse(TWICE_BY_ID)), context(NOW), "acme")
     way(world)
     auditor.keeps("ledger.jsonl", export(world.book))
     for account in ("acme", "beta"):
@@ -195,7 +195,7 @@ def test_what_was_billed_in_the_period_is_not_billed_again(invoices: bool) -> No
             events, team.heard = team.stripe.events[team.heard :], len(team.stripe.events)
             for one in events:
                 if invoices or not one["type"].startswith("invoice"):
-                    record_event(team.world, team.stamp(), read_event(one), "webhook")
+                    record_event(team.world, team.context(), read_event(one), "webhook")
 
         team.hear = hear  # type: ignore[method-assign]
         team.wait(days=32)  # it has begun another period
@@ -208,12 +208,12 @@ def test_what_was_billed_in_the_period_is_not_billed_again(invoices: bool) -> No
         paid = team.paid()
         assert team.quantity == 2
         assign_subscription(
-            team.world, team.stamp(), "beta", team.subscription, "merged", moved_from=ACME
+            team.world, team.context(), "beta", team.subscription, "merged", moved_from=ACME
         )
         for n in range(8):
-            occupy_seat(team.world, team.stamp(), Sitting("beta", TEAM, None, f"member-{n}"))
+            occupy_seat(team.world, team.context(), Sitting("beta", TEAM, None, f"member-{n}"))
         team.wait(minutes=10)
-        (synced,) = sync_seats(team.world, team.stamp, "beta", None)
+        (synced,) = sync_seats(team.world, team.context, "beta", None)
         assert [one.step for one in synced.steps] == ["restore"]
         assert (team.quantity, team.paid()) == (5, paid)
 
@@ -232,10 +232,10 @@ def test_what_is_told_late_is_no_past_of_two_accounts(way: Way) -> None:
 def test_what_is_mapped_anew_later_counts_in_the_account_that_has_it() -> None:
     world = linked()
     tell(world, unnamed(of("cloud_pos_month", 3)), 1)
-    map_prices(world._replace(catalog=parse(TWICE_BY_ID)), stamp(NOW), "acme")
+    map_prices(world._replace(catalog=parse(TWICE_BY_ID)), context(NOW), "acme")
     move(world)
     thrice = parse(TWICE_BY_ID.replace("seats = 2", "seats = 3"))
-    map_prices(world._replace(catalog=thrice), stamp(NOW), "beta")
+    map_prices(world._replace(catalog=thrice), context(NOW), "beta")
     assert of_both(world) == (0, 9)
     assert world.book.load(ACCOUNT, "acme").state.stripe.subscriptions == {}
 
@@ -261,9 +261,9 @@ def test_a_step_of_the_seat_sync_is_closed_and_reported_where_the_subscription_i
         synced = len(team.facts(SeatsSynced))
         assert team.account().seat_syncs.unanswered
         assign_subscription(
-            team.world, team.stamp(), "beta", team.subscription, "sold", moved_from=ACME
+            team.world, team.context(), "beta", team.subscription, "sold", moved_from=ACME
         )
-        assert sync_seats(team.world, team.stamp, ACME, None) == []
+        assert sync_seats(team.world, team.context, ACME, None) == []
         failed = [one.code for one in team.facts(SeatSyncFailed)]
         done = len(team.facts(SeatsSynced)) - synced
         assert (failed, done) == (([], 1) if seats_there == 8 else (["subscription_moved"], 0))
@@ -286,11 +286,11 @@ def test_a_step_that_is_answered_after_the_move_is_reported_where_the_subscripti
             def set_billed_seats(self, change: SeatChange, key: str) -> Retrieved:
                 found = gateway.set_billed_seats(change, key)
                 id = team.subscription
-                assign_subscription(team.world, team.stamp(), "beta", id, "sold", moved_from=ACME)
+                assign_subscription(team.world, team.context(), "beta", id, "sold", moved_from=ACME)
                 return found
 
         world = team.world._replace(stripe=cast(StripeGateway, MovedMeanwhile()))
-        assert sync_seats(world, team.stamp, ACME, None) == []
+        assert sync_seats(world, team.context, ACME, None) == []
         beta = team.world.book.load(ACCOUNT, "beta").state
         assert not team.account().seat_syncs.unanswered
         assert list(team.account().rows(team.now)) == []
@@ -304,8 +304,8 @@ def test_a_purchase_of_which_stripe_does_not_tell_stays_under_way(fault: str) ->
         it.stripe.fail("applied_then_cut", path="/v1/subscription_items", method="POST")
         assert it.buy(seats=1, key="k-1").status == 503
         it.stripe.mend()
-        now = stamp(it.api.clock.now)
-        assign_subscription(it.api.ports, now, "beta", bought["id"], "sold", moved_from="acme")
+        now = context(it.api.clock.now)
+        assign_subscription(it.api.services, now, "beta", bought["id"], "sold", moved_from="acme")
         it.stripe.fail(fault, path=f"/v1/subscriptions/{bought['id']}", method="GET")
         assert it.buy(seats=1, key="k-1").status >= 500
         assert it.facts(StripeSeatsAnswered) == []
@@ -324,8 +324,8 @@ def test_a_purchase_under_way_is_closed(fault: str, outcome: str, seats_there: i
         it.stripe.fail(fault, path="/v1/subscription_items", method="POST")
         assert it.buy(seats=1, key="k-1").status == 503
         it.stripe.mend()
-        now = stamp(it.api.clock.now)
-        assign_subscription(it.api.ports, now, "beta", bought["id"], "sold", moved_from="acme")
+        now = context(it.api.clock.now)
+        assign_subscription(it.api.services, now, "beta", bought["id"], "sold", moved_from="acme")
         assert it.buy(seats=1, key="k-1").status == 201
         answered = [one.outcome for one in it.facts(StripeSeatsAnswered)]  # type: ignore[attr-defined]
         assert answered == [outcome]

@@ -18,9 +18,9 @@ from commands.gateways.stripe import StripeGateway
 from commands.link_customer import link_customer, unlink_customer
 from commands.reconcile_stripe import reconcile_stripe
 from commands.record_stripe_event import record_event
-from commands.services import Ports
+from commands.services import Services
 from ledger.book import Appended, Book, Change, Dated
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.refusals import Refusal
 from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.stripe_object import STRIPE_OBJECT
@@ -31,11 +31,11 @@ from projections.views.account_at import Moment, account_at
 from tests.stripe.payloads import Json, changed, event, invoice, item, subscription
 from tests.stripe_server import StripeServer
 from tests.web.api import Api
-from tests.worlds import DAY, MINUTE, NOON, another_worker, ports, stamp
+from tests.worlds import DAY, MINUTE, NOON, another_worker, context, services
 from web.app.context import EXTENSION
 
 ACCOUNTS = ("acme", "beta", "gamma")
-Step = Callable[[Ports], None]
+Step = Callable[[Services], None]
 
 
 class OvertakenBook(Book):
@@ -43,15 +43,15 @@ class OvertakenBook(Book):
 
     between: Callable[[], None] | None = None
 
-    def append(self, stamp: Stamp, *changes: Change) -> Appended:
+    def append(self, context: RequestContext, *changes: Change) -> Appended:
         between, self.between = self.between, None
         if between is not None:
             between()
-        return super().append(stamp, *changes)
+        return super().append(context, *changes)
 
 
 def telling(payload: Json) -> Step:
-    return lambda world: void(record_event(world, stamp(NOON + DAY), read_event(payload), "file"))
+    return lambda world: void(record_event(world, context(NOON + DAY), read_event(payload), "file"))
 
 
 def void(_: object) -> None:
@@ -59,9 +59,9 @@ def void(_: object) -> None:
 
 
 def calling(command: Callable[..., object], *args: Any, **more: Any) -> Step:
-    def step(world: Ports) -> None:
+    def step(world: Services) -> None:
         try:
-            command(world, stamp(NOON + DAY), *args, **more)
+            command(world, context(NOON + DAY), *args, **more)
         except Refusal:
             return
 
@@ -100,10 +100,10 @@ STEPS: dict[str, Step] = {
 }
 
 
-def overtaken(before: list[Step], late: Step, early: Step) -> Ports:
+def overtaken(before: list[Step], late: Step, early: Step) -> Services:
     """Let a step decide, another one go in, and then the first one append."""
     book = OvertakenBook("memory:")
-    world = ports(book)
+    world = services(book)
     for step in before:
         step(world)
     other = another_worker(world)
@@ -112,7 +112,7 @@ def overtaken(before: list[Step], late: Step, early: Step) -> Ports:
     return another_worker(world)
 
 
-def holders(world: Ports) -> dict[str, int]:
+def holders(world: Services) -> dict[str, int]:
     """Return which accounts have the subscription, and how many seats of it."""
     found = {}
     for name in ACCOUNTS:
@@ -122,7 +122,7 @@ def holders(world: Ports) -> dict[str, int]:
     return found
 
 
-def check(world: Ports) -> None:
+def check(world: Services) -> None:
     owner = world.book.load(STRIPE_OBJECT, "sub_1").state.account
     assert list(holders(world)) in ([], [owner])
 
@@ -161,7 +161,7 @@ def test_after_any_history_one_account_has_the_subscription(
 
 def twice(api: Api, late: Json | None = None) -> None:
     """Put on record what a race left: the subscription is acme's, and beta has it too."""
-    world = api.ports
+    world = api.services
     SOLD(world)
     calling(assign_subscription, "acme", "sub_1", "Sold to them", moved_from="beta")(world)
     created = event("customer.subscription.created", subscription(account=None))
@@ -171,13 +171,13 @@ def twice(api: Api, late: Json | None = None) -> None:
         report = read_report(read_event(payload), world.catalog).report
         assert report is not None
         beta = world.book.load(ACCOUNT, "beta")
-        world.book.append(stamp(NOON + DAY), Change(beta, [Dated(report, NOON)]))
+        world.book.append(context(NOON + DAY), Change(beta, [Dated(report, NOON)]))
 
 
 def listed(api: Api) -> list[tuple[str, str | None, str | None]]:
     """Return what the overview lists as held by the wrong account; the tables must agree."""
     tables = api.app.extensions[EXTENSION].wiring.tables
-    told = [one.sentence for one in replay(api.ports.book, tables)]
+    told = [one.sentence for one in replay(api.services.book, tables)]
     found = [
         (one["stripe_object"], one["account"], one["claimed_by"])
         for one in api.get("admin", "/v1/overview").body["claims"]
@@ -201,7 +201,7 @@ def test_a_subscription_on_record_with_two_accounts_is_told_wherever_it_is_looke
 ) -> None:
     assert listed(api) == []
     twice(api, LATE)
-    assert holders(api.ports) == {"acme": 4, "beta": 2}
+    assert holders(api.services) == {"acme": 4, "beta": 2}
     assert listed(api) == [("sub_1", "acme", "beta")]
 
 
@@ -209,9 +209,9 @@ def test_a_subscription_on_record_with_two_accounts_is_told_wherever_it_is_looke
 @pytest.mark.parametrize("account", ACCOUNTS)
 def test_to_assign_it_mends_it_for_all_time(api: Api, late: Json | None, account: str) -> None:
     twice(api, late)
-    world = api.ports
+    world = api.services
     moved_from = "acme" if account != "acme" else None
-    done = assign_subscription(world, stamp(NOON + DAY), account, "sub_1", "So it is", moved_from)
+    done = assign_subscription(world, context(NOON + DAY), account, "sub_1", "So it is", moved_from)
     assert done.position == world.book.head()
     assert holders(world) == {account: 4 if late else 2}
     assert list(done.account.state.stripe.invoices) == ["in_1"]
@@ -221,7 +221,7 @@ def test_to_assign_it_mends_it_for_all_time(api: Api, late: Json | None, account
         at = [account_at(world.book, one, moment).account.stripe for one in ACCOUNTS]
         assert sum(bool(one.subscriptions) for one in at) <= 1
     head = world.book.head()
-    assign_subscription(world, stamp(NOON + DAY), account, "sub_1", "So it is")
+    assign_subscription(world, context(NOON + DAY), account, "sub_1", "So it is")
     assert world.book.head() == head
 
 
@@ -229,13 +229,13 @@ def test_to_assign_it_mends_it_for_all_time(api: Api, late: Json | None, account
 def test_reconciling_mends_it_once(api: Api, late: Json | None) -> None:
     twice(api, late)
     with StripeServer() as stripe:
-        world = api.ports._replace(stripe=StripeGateway(stripe.api_key, stripe.url))
+        world = api.services._replace(stripe=StripeGateway(stripe.api_key, stripe.url))
 
         def drift(*, dry_run: bool = False) -> list[tuple[str, str | None, str]]:
             tables = api.app.extensions[EXTENSION].wiring.tables
             found = [one.stripe_object for one in held_elsewhere(world.book, tables)]
             told = reconcile_stripe(
-                world, stamp(NOON + DAY), (), held_elsewhere=found, dry_run=dry_run
+                world, context(NOON + DAY), (), held_elsewhere=found, dry_run=dry_run
             )
             return [(one.id, one.account, one.what) for one in told]
 
@@ -248,19 +248,19 @@ def test_reconciling_mends_it_once(api: Api, late: Json | None) -> None:
 
 
 def test_what_landed_on_an_account_that_it_had_been_taken_from_waits_again(api: Api) -> None:
-    world = api.ports
+    world = api.services
     STEPS["linked to gamma"](world)
     STEPS["created"](world)
     STEPS["unlinked from gamma"](world)
     report = read_report(read_event(LATE), world.catalog).report
     assert report is not None
     gamma = world.book.load(ACCOUNT, "gamma")
-    world.book.append(stamp(NOON + DAY), Change(gamma, [report]))
+    world.book.append(context(NOON + DAY), Change(gamma, [report]))
     tables = api.app.extensions[EXTENSION].wiring.tables
     assert [one.account for one in held_elsewhere(world.book, tables)] == [None]
     with StripeServer() as stripe:
         asking = world._replace(stripe=StripeGateway(stripe.api_key, stripe.url))
-        told = list(reconcile_stripe(asking, stamp(NOON + DAY), (), held_elsewhere=["sub_1"]))
+        told = list(reconcile_stripe(asking, context(NOON + DAY), (), held_elsewhere=["sub_1"]))
     assert [one.what for one in told] == ["is gamma's as well"]
     assert (holders(world), listed(api)) == ({}, [])
     calling(link_customer, "beta", "cus_1")(world)

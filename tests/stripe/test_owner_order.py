@@ -15,27 +15,27 @@ from hypothesis import strategies as st
 
 from commands.link_customer import link_customer, unlink_customer
 from commands.record_stripe_event import record_event
-from commands.services import Ports
+from commands.services import Services
 from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.stripe_customer import STRIPE_CUSTOMER
 from ledger.streams.stripe_object import STRIPE_OBJECT
 from ledger.stripe.objects import read_event
 from tests.stripe.payloads import Json, changed, event, invoice, item, subscription
-from tests.worlds import DAY, MINUTE, NOON, ports, stamp
+from tests.worlds import DAY, MINUTE, NOON, context, services
 
 ACCOUNTS = ("xenon", "yes", "zebra")
 LINKED = {"cus_1": "yes", "cus_2": "xenon"}
 
 
-def linked(**customers: str) -> Ports:
-    world = ports()
+def linked(**customers: str) -> Services:
+    world = services()
     for customer, account in customers.items():
-        link_customer(world, stamp(NOON), account, customer)
+        link_customer(world, context(NOON), account, customer)
     return world
 
 
-def tell(world: Ports, payload: Json) -> None:
-    record_event(world, stamp(NOON + DAY), read_event(payload), "webhook")
+def tell(world: Services, payload: Json) -> None:
+    record_event(world, context(NOON + DAY), read_event(payload), "webhook")
 
 
 def created(account: str | None = None, **more: Any) -> Json:
@@ -47,7 +47,7 @@ def updated(account: str | None = None, *, minute: int = 1, seats: int = 3, **mo
     return changed(of, at=NOON + minute * MINUTE)
 
 
-def holders(world: Ports) -> dict[str, int]:
+def holders(world: Services) -> dict[str, int]:
     found = {}
     for name in ACCOUNTS:
         state = world.book.load(ACCOUNT, name).state
@@ -56,7 +56,7 @@ def holders(world: Ports) -> dict[str, int]:
     return found
 
 
-def told_of(world: Ports) -> tuple[str | None, dict[str, int], set[str]]:
+def told_of(world: Services) -> tuple[str | None, dict[str, int], set[str]]:
     """Return whose it is, who has seats of it, and who claims it."""
     state = world.book.load(STRIPE_OBJECT, "sub_1").state
     return state.account, holders(world), set(state.claimed)
@@ -156,10 +156,10 @@ def test_the_owner_and_the_claims_are_the_same_in_any_order_of_delivery(
 
 def test_what_names_its_account_stays_when_the_customer_is_another_ones() -> None:
     """Somebody took the customer away by a call; what a late delivery tells is no word on that."""
-    world = ports()
+    world = services()
     tell(world, updated("zebra"))
-    unlink_customer(world, stamp(NOON + DAY), "zebra", "cus_1", "They share it")
-    link_customer(world, stamp(NOON + DAY), "yes", "cus_1")
+    unlink_customer(world, context(NOON + DAY), "zebra", "cus_1", "They share it")
+    link_customer(world, context(NOON + DAY), "yes", "cus_1")
     tell(world, created())
     assert holders(world) == {"zebra": 3}
 
@@ -170,7 +170,7 @@ def test_a_link_that_somebody_makes_counts_for_what_is_told_after_it() -> None:
         world = linked(cus_2="xenon")
         tell(world, updated(customer="cus_2"))
         steps = [
-            lambda world=world: link_customer(world, stamp(NOON + DAY), "yes", "cus_1"),
+            lambda world=world: link_customer(world, context(NOON + DAY), "yes", "cus_1"),
             lambda world=world: tell(world, created()),
         ]
         for step in steps if is_linked_first else steps[::-1]:
@@ -183,7 +183,7 @@ def test_which_of_two_subscriptions_links_their_customer_is_for_the_order_of_arr
     both = [created("yes"), created("zebra", id="sub_2")]
     found = []
     for order in (both, both[::-1]):
-        world = ports()
+        world = services()
         for payload in order:
             tell(world, payload)
         found.append(world.book.load(STRIPE_CUSTOMER, "cus_1").state.account)
@@ -199,5 +199,5 @@ def test_the_account_that_a_customer_is_linked_to_keeps_what_it_is_told_of(
     payloads = [created(), updated("yes", minute=1), updated("yes", minute=2)]
     for number in order:
         tell(world, payloads[number])
-    unlink_customer(world, stamp(NOON + DAY), "yes", "cus_1", "Not theirs")
+    unlink_customer(world, context(NOON + DAY), "yes", "cus_1", "Not theirs")
     assert holders(world) == {"yes": 3}  # it names the account itself

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from commands.link_customer import link_customer
 from commands.record_stripe_event import record_event
-from commands.retry import deciding
-from commands.services import Ports
+from commands.retry import retry_on_conflict
+from commands.services import Services
 from commands.stripe_ownership import CONFLICT, Draft, begin
 from ledger.book import Change
 from ledger.refusals import CustomerLinkedElsewhere
@@ -26,10 +26,10 @@ from ledger.streams.stripe_object import STRIPE_OBJECT
 from ledger.stripe.facts import StripeCheckoutStarted, StripeSubscriptionReported
 from ledger.stripe.objects import read_event, read_report
 from tests.stripe.payloads import Json, changed, event, invoice, item, subscription
-from tests.worlds import DAY, MINUTE, NOON, ports, stamp
+from tests.worlds import DAY, MINUTE, NOON, context, services
 
 ACCOUNTS = ("acme", "beta", "gamma")
-Step = Callable[[Ports], None]
+Step = Callable[[Services], None]
 
 
 def session(claimed: str | None = "acme", account: str | None = None, **more: Any) -> Json:
@@ -55,9 +55,9 @@ def created(of: Json) -> Json:
     return event("customer.subscription.created", of)
 
 
-def tell(world: Ports, payload: Json) -> tuple[str, tuple[str, ...]]:
+def tell(world: Services, payload: Json) -> tuple[str, tuple[str, ...]]:
     """Record an event; return what became of it, and its problems."""
-    recorded = record_event(world, stamp(NOON + DAY), read_event(payload), "webhook")
+    recorded = record_event(world, context(NOON + DAY), read_event(payload), "webhook")
     problems = next(
         one.fact.problems
         for one in world.book.follow(0)
@@ -66,7 +66,7 @@ def tell(world: Ports, payload: Json) -> tuple[str, tuple[str, ...]]:
     return recorded.outcome, problems
 
 
-def begun(world: Ports, account: str = "acme", checkout: str = "cs_1") -> None:
+def begun(world: Services, account: str = "acme", checkout: str = "cs_1") -> None:
     """Put on record that a Checkout was begun for an account, as buying seats does."""
     fact = StripeCheckoutStarted(
         checkout=checkout, product="cloud_pos", tier=None, seats=2, interval="month",
@@ -77,19 +77,19 @@ def begun(world: Ports, account: str = "acme", checkout: str = "cs_1") -> None:
         draft = Draft(world)
         draft.add(draft.account(account), fact)
         begin(draft, checkout, account)
-        draft.append(stamp(NOON + DAY))
+        draft.append(context(NOON + DAY))
 
-    deciding(attempt)
+    retry_on_conflict(attempt)
 
 
-def link(world: Ports, account: str = "acme") -> None:
+def link(world: Services, account: str = "acme") -> None:
     try:
-        link_customer(world, stamp(NOON + DAY), account, "cus_1")
+        link_customer(world, context(NOON + DAY), account, "cus_1")
     except CustomerLinkedElsewhere:
         assert account != "acme"
 
 
-def seats(world: Ports, accounts: Iterable[str] = ACCOUNTS) -> dict[str, int]:
+def seats(world: Services, accounts: Iterable[str] = ACCOUNTS) -> dict[str, int]:
     """Return the Cloud POS seats of each account that has any."""
     counted = {
         name: world.book.load(ACCOUNT, name).state.pool("cloud_pos", None, NOON + DAY).seats
@@ -98,23 +98,23 @@ def seats(world: Ports, accounts: Iterable[str] = ACCOUNTS) -> dict[str, int]:
     return {name: count for name, count in counted.items() if count}
 
 
-def owner(world: Ports, id: str = "sub_1") -> str | None:
+def owner(world: Services, id: str = "sub_1") -> str | None:
     return world.book.load(STRIPE_OBJECT, id).state.account
 
 
-def linked(world: Ports, id: str = "cus_1") -> str | None:
+def linked(world: Services, id: str = "cus_1") -> str | None:
     return world.book.load(STRIPE_CUSTOMER, id).state.account
 
 
-def run(steps: Iterable[Step]) -> Ports:
-    world = ports()
+def run(steps: Iterable[Step]) -> Services:
+    world = services()
     for step in steps:
         step(world)
     return world
 
 
 def telling(payload: Json) -> Step:
-    def step(world: Ports) -> None:
+    def step(world: Services) -> None:
         tell(world, payload)
 
     return step
@@ -138,7 +138,7 @@ def unnamed(**more: Any) -> Json:
     ],
 )
 def test_a_reference_that_a_browser_can_set_gives_nothing_and_is_flagged(more: Json) -> None:
-    world = ports()
+    world = services()
     outcome, problems = tell(world, completed(session(**more)))
     assert (outcome, problems) == ("waiting", (UNPROVEN,))
     tell(world, created(unnamed()))
@@ -148,21 +148,21 @@ def test_a_reference_that_a_browser_can_set_gives_nothing_and_is_flagged(more: J
 
 
 def test_a_reference_counts_where_the_metadata_say_the_same() -> None:
-    world = ports()
+    world = services()
     assert tell(world, completed(session(account="acme"))) == ("reported", ())
     tell(world, created(unnamed()))
     assert (seats(world), linked(world)) == ({"acme": 2}, "acme")
 
 
 def test_metadata_count_and_a_reference_beside_them_does_not() -> None:
-    world = ports()
+    world = services()
     tell(world, completed(session(claimed="beta", account="acme")))
     tell(world, created(unnamed()))
     assert seats(world) == {"acme": 2}
 
 
 def test_a_checkout_of_one_account_gives_nothing_to_another_that_is_named_by_the_browser() -> None:
-    world = ports()
+    world = services()
     begun(world, "acme", "cs_other")
     assert tell(world, completed(session())) == ("waiting", (UNPROVEN,))
     begun(world, "beta")
@@ -170,11 +170,11 @@ def test_a_checkout_of_one_account_gives_nothing_to_another_that_is_named_by_the
 
 
 def test_a_checkout_begun_before_sessions_had_a_stream_counts() -> None:
-    world = ports()
+    world = services()
     fact = StripeCheckoutStarted(
         checkout="cs_1", product="cloud_pos", tier=None, seats=2, interval="month", fingerprint="f"
     )
-    world.book.append(stamp(NOON), Change(world.book.load(ACCOUNT, "acme"), [fact]))
+    world.book.append(context(NOON), Change(world.book.load(ACCOUNT, "acme"), [fact]))
     assert tell(world, completed(session())) == ("reported", ())
     tell(world, created(unnamed()))
     assert seats(world) == {"acme": 2}
@@ -266,7 +266,7 @@ def test_metadata_that_move_leave_the_seats_with_the_first_in_any_order(
 
 
 def test_an_account_that_is_named_later_is_flagged() -> None:
-    world = ports()
+    world = services()
     tell(world, created(subscription(customer=None)))
     outcome, problems = tell(
         world, changed(subscription(customer=None, account="beta"), at=NOON + MINUTE)
@@ -280,9 +280,9 @@ def test_an_account_that_is_named_later_is_flagged() -> None:
 
 @pytest.mark.parametrize("other", ["beta", None])
 def test_under_another_customer_it_is_still_the_same_accounts(other: str | None) -> None:
-    world = ports()
+    world = services()
     if other:
-        link_customer(world, stamp(NOON), other, "cus_2")
+        link_customer(world, context(NOON), other, "cus_2")
     tell(world, created(subscription()))
     more = unnamed(customer="cus_2", items=[item("cloud_pos_month", 5)])
     assert tell(world, changed(more, at=NOON + MINUTE))[0] == "reported"
@@ -291,7 +291,7 @@ def test_under_another_customer_it_is_still_the_same_accounts(other: str | None)
 
 
 def test_without_a_customer_it_waits_until_an_object_names_the_account() -> None:
-    world = ports()
+    world = services()
     assert tell(world, created(unnamed(customer=None)))[0] == "waiting"
     tell(world, event("invoice.paid", invoice(customer=None)))
     tell(world, changed(subscription(customer=None, items=[item("cloud_pos_month", 3)]),
@@ -301,21 +301,21 @@ def test_without_a_customer_it_waits_until_an_object_names_the_account() -> None
 
 
 def test_reports_under_several_customers_wait_for_one_owner() -> None:
-    world = ports()
+    world = services()
     tell(world, created(unnamed()))
     tell(world, changed(unnamed(customer="cus_2"), at=NOON + MINUTE))
     tell(world, changed(unnamed(customer=None), at=NOON + 2 * MINUTE))
-    link_customer(world, stamp(NOON + DAY), "acme", "cus_2")
+    link_customer(world, context(NOON + DAY), "acme", "cus_2")
     assert (seats(world), owner(world)) == ({"acme": 2}, "acme")
-    link_customer(world, stamp(NOON + DAY), "beta", "cus_1")
+    link_customer(world, context(NOON + DAY), "beta", "cus_1")
     assert seats(world) == {"acme": 2}
 
 
 def test_of_two_customers_at_once_one_gets_the_subscription() -> None:
     for _ in range(10):
-        world = ports()
+        world = services()
         for account, customer in (("acme", "cus_1"), ("beta", "cus_2")):
-            link_customer(world, stamp(NOON), account, customer)
+            link_customer(world, context(NOON), account, customer)
         payloads = [changed(unnamed(customer=one), at=NOON) for one in ("cus_1", "cus_2")]
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(partial(tell, world), payloads))
@@ -327,22 +327,22 @@ def test_of_two_customers_at_once_one_gets_the_subscription() -> None:
 
 
 def test_seats_that_two_accounts_had_on_record_are_the_firsts_from_the_next_word_on() -> None:
-    world = ports()._replace(stripe_holders=lambda _: ("acme", "beta"))
+    world = services()._replace(stripe_holders=lambda _: ("acme", "beta"))
     report = read_report_of(world, subscription(customer=None))
     for account in ("acme", "beta"):
-        world.book.append(stamp(NOON), Change(world.book.load(ACCOUNT, account), [report]))
+        world.book.append(context(NOON), Change(world.book.load(ACCOUNT, account), [report]))
     assert seats(world) == {"acme": 2, "beta": 2}
     tell(world, changed(subscription(customer=None, account="beta"), at=NOON + MINUTE))
     assert (seats(world), owner(world)) == ({"acme": 2}, "acme")
 
 
 def test_seats_under_two_customers_on_record_are_the_firsts_from_the_next_word_on() -> None:
-    world = ports()._replace(stripe_holders=lambda _: ("acme", "beta"))
+    world = services()._replace(stripe_holders=lambda _: ("acme", "beta"))
     for account, customer in (("acme", "cus_1"), ("beta", "cus_2")):
         report = read_report_of(world, subscription(customer=customer))
         assigned = StripeSubscriptionAssigned(stripe_subscription="sub_1", account=account)
         world.book.append(
-            stamp(NOON),
+            context(NOON),
             Change(world.book.load(ACCOUNT, account), [report]),
             Change(world.book.load(STRIPE_CUSTOMER, customer), [assigned]),
         )
@@ -351,15 +351,15 @@ def test_seats_under_two_customers_on_record_are_the_firsts_from_the_next_word_o
 
 
 def test_what_was_assigned_by_its_customer_before_stays_so() -> None:
-    world = ports()
+    world = services()
     assigned = StripeSubscriptionAssigned(stripe_subscription="sub_1", account="acme")
     loaded = world.book.load(STRIPE_CUSTOMER, "cus_1")
-    world.book.append(stamp(NOON), Change(loaded, [assigned]))
+    world.book.append(context(NOON), Change(loaded, [assigned]))
     tell(world, created(subscription(account="beta")))
     assert (seats(world), owner(world)) == ({"acme": 2}, "acme")
 
 
-def read_report_of(world: Ports, of: Json) -> StripeSubscriptionReported:
+def read_report_of(world: Services, of: Json) -> StripeSubscriptionReported:
     report = read_report(read_event(created(of)), world.catalog).report
     assert isinstance(report, StripeSubscriptionReported)
     return report
@@ -410,13 +410,13 @@ def test_a_dispute_reaches_the_account_by_the_payment_of_its_invoice(paid: Json)
 
 
 def test_a_dispute_reaches_the_account_whose_charge_was_on_record_before() -> None:
-    world = ports()._replace(stripe_holders=lambda id: ("acme",) if id == "ch_1" else ())
+    world = services()._replace(stripe_holders=lambda id: ("acme",) if id == "ch_1" else ())
     assert tell(world, dispute(charge="ch_1"))[0] == "reported"
     assert kinds_on(world) == {"dispute"}
 
 
 def test_a_dispute_of_a_shared_customer_is_of_the_account_whose_invoice_was_paid() -> None:
-    world = ports()
+    world = services()
     tell(world, created(subscription()))
     tell(world, created(subscription("sub_2", account="beta")))
     parent = {"type": "subscription_details", "subscription_details": {"subscription": "sub_2"}}
@@ -425,7 +425,7 @@ def test_a_dispute_of_a_shared_customer_is_of_the_account_whose_invoice_was_paid
     assert (kinds_on(world), kinds_on(world, "beta")) == (set(), {"dispute"})
 
 
-def kinds_on(world: Ports, account: str = "acme") -> set[str]:
+def kinds_on(world: Services, account: str = "acme") -> set[str]:
     return {
         one.fact.kind  # type: ignore[attr-defined]
         for one in world.book.follow(0)

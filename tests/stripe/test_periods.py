@@ -66,7 +66,7 @@ def test_a_time_out_of_range_is_left_out_and_said_so(api: Api, at: int) -> None:
     assert got.status == 200
     assert (panel(api)["seats"], panel(api)["rows"][0]["expires_at"]) == (2, None)
     assert api.put("portal", "/v1/accounts/acme/seats/cloud_pos/till-1", {}).status == 201
-    report = read_subscription(with_end(at), Origin("x", NOON), api.ports.catalog)
+    report = read_subscription(with_end(at), Origin("x", NOON), api.services.catalog)
     assert report.problems == ("items.data.0.current_period_end",)
     assert api.get("admin", "/v1/overview").status == 200
     far = event("customer.subscription.updated", with_end(at), id="evt_2")
@@ -74,7 +74,7 @@ def test_a_time_out_of_range_is_left_out_and_said_so(api: Api, at: int) -> None:
 
 
 def test_a_time_near_the_end_of_time_that_was_recorded_before_breaks_no_view(api: Api) -> None:
-    report = told(subscription(), 1, api.ports.catalog)
+    report = told(subscription(), 1, api.services.catalog)
     assert report.items is not None
     for days in (0, 1, 3, 4):
         end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - timedelta(days=days)

@@ -10,7 +10,7 @@ import pytest
 from commands.gateways.stripe import StripeGateway
 from commands.map_prices import map_prices
 from commands.record_stripe_event import record_event
-from commands.services import Ports
+from commands.services import Services
 from ledger.catalog import Catalog, parse
 from ledger.refusals import UNKNOWN_PRICE, SubscriptionNotChangeable
 from ledger.streams.account.decisions import ACCOUNT
@@ -23,7 +23,7 @@ from tests.stripe.payloads import Json, changed, deliver, item, panel, subscript
 from tests.stripe.shop import shop
 from tests.stripe_server import StripeServer
 from tests.web.api import Api
-from tests.worlds import DAY, NOON, ports, stamp
+from tests.worlds import DAY, NOON, context, services
 from web.html.stripe_texts import refused
 
 TWICE = """
@@ -61,8 +61,8 @@ def at_stripe() -> Iterator[StripeServer]:
 
 
 @pytest.fixture
-def world(at_stripe: StripeServer) -> Ports:
-    return ports()._replace(stripe=StripeGateway(at_stripe.api_key, at_stripe.url))
+def world(at_stripe: StripeServer) -> Services:
+    return services()._replace(stripe=StripeGateway(at_stripe.api_key, at_stripe.url))
 
 
 def of(lookup_key: str | None, quantity: int = 2, *, price: str = PRICE) -> Json:
@@ -96,7 +96,7 @@ def told(sub: Json, day: int, on: Catalog) -> StripeSubscriptionReported:
 
 
 def test_which_meaning_counts_does_not_depend_on_the_order_of_delivery(api: Api) -> None:
-    builtin, twice = api.ports.catalog, parse(TWICE)
+    builtin, twice = api.services.catalog, parse(TWICE)
     reports = [
         told(of("cloud_pos_month"), 1, builtin),
         told(of("cloud_pos_month"), 2, twice),
@@ -124,19 +124,19 @@ def priced(server: StripeServer, lookup_key: str | None = None, **more: object) 
     return str(made["id"])
 
 
-def tell(world: Ports, sub: Json, day: int = 0) -> int:
+def tell(world: Services, sub: Json, day: int = 0) -> int:
     """Record a report of the subscription, and return the seats that there are then."""
     event = read_event(changed(sub, at=NOON + day * DAY))
-    record_event(world, stamp(LATER), event, "webhook")
+    record_event(world, context(LATER), event, "webhook")
     return pool_of(world)
 
 
-def pool_of(world: Ports) -> int:
+def pool_of(world: Services) -> int:
     return world.book.load(ACCOUNT, ACME).state.pool("cloud_pos", None, LATER).seats
 
 
 def test_another_catalog_changes_no_subscription_until_it_is_mapped_again(
-    at_stripe: StripeServer, world: Ports
+    at_stripe: StripeServer, world: Services
 ) -> None:
     old = priced(at_stripe, "cloud_pos_month")
     assert tell(world, of("cloud_pos_month", price=old), 1) == 2
@@ -144,40 +144,40 @@ def test_another_catalog_changes_no_subscription_until_it_is_mapped_again(
     assert tell(changing, of("cloud_pos_month", 3, price=old), 2) == 3
     # What happened before, and is heard of only now, was not sold by this catalog either.
     assert tell(changing, of("cloud_pos_month", 1, price=old), 0) == 3
-    mapped = map_prices(changing, stamp(LATER), ACME)
+    mapped = map_prices(changing, context(LATER), ACME)
     assert (mapped.meanings[old].per_unit, mapped.before[old].per_unit) == (2, 1)
     assert tell(changing, of("cloud_pos_month", 1, price=old), 0) == 6
     assert tell(changing, of(None, 4, price=old), 3) == 8
     gone = world._replace(catalog=parse(ELSEWHERE))
     assert tell(gone, of("cloud_pos_month", 5, price=old), 4) == 10
-    assert map_prices(gone, stamp(LATER), ACME).meanings == {}
+    assert map_prices(gone, context(LATER), ACME).meanings == {}
 
 
 def test_mapping_again_gives_no_old_price_what_its_key_means_since_it_moved(
-    at_stripe: StripeServer, world: Ports
+    at_stripe: StripeServer, world: Services
 ) -> None:
     old = priced(at_stripe, "cloud_pos_month")
     assert tell(world, of("cloud_pos_month", 3, price=old)) == 3
     new = priced(at_stripe, "cloud_pos_month")
     changing = world._replace(catalog=parse(TWICE))
-    mapped = map_prices(changing, stamp(LATER), ACME)
+    mapped = map_prices(changing, context(LATER), ACME)
     assert (mapped.meanings, mapped.kept, pool_of(world)) == ({}, {}, 3)
     # The subscription goes over to the new price, which means what the catalog says.
     assert tell(changing, of("cloud_pos_month", 3, price=new), 1) == 6
 
 
 def test_mapping_again_finds_a_price_by_the_key_that_it_has_been_given_since(
-    at_stripe: StripeServer, world: Ports
+    at_stripe: StripeServer, world: Services
 ) -> None:
     old = priced(at_stripe)
     assert tell(world, of(None, 3, price=old)) == 0
     at_stripe.post(f"/v1/prices/{old}", {"lookup_key": "cloud_pos_month"})
-    assert (map_prices(world, stamp(LATER), ACME).unmapped, pool_of(world)) == ([], 3)
+    assert (map_prices(world, context(LATER), ACME).unmapped, pool_of(world)) == ([], 3)
 
 
 @pytest.mark.parametrize("stripe", ["not set up", "away", "has no such price"])
 def test_a_known_price_keeps_its_meaning_while_stripe_does_not_tell_what_it_is(
-    at_stripe: StripeServer, world: Ports, stripe: str
+    at_stripe: StripeServer, world: Services, stripe: str
 ) -> None:
     old = "price_of_old" if stripe == "has no such price" else priced(at_stripe, "cloud_pos_month")
     unknown = item("cloud_pos_year", 1, id="si_2", price="price_other")
@@ -189,14 +189,14 @@ def test_a_known_price_keeps_its_meaning_while_stripe_does_not_tell_what_it_is(
     if stripe != "has no such price":
         gone = StripeGateway(at_stripe.api_key, "http://127.0.0.1:9")
         changing = changing._replace(stripe=gone if stripe == "away" else None)
-    mapped = map_prices(changing, stamp(LATER), ACME)
+    mapped = map_prices(changing, context(LATER), ACME)
     assert [*mapped.kept] == [old]
     # What the catalog names by its id needs no Stripe.
     assert ([*mapped.meanings], mapped.unmapped, pool_of(world)) == (["price_other"], [], 3 + 5)
 
 
 def test_what_a_price_gives_by_its_own_metadata_is_looked_up_again(
-    at_stripe: StripeServer, world: Ports
+    at_stripe: StripeServer, world: Services
 ) -> None:
     def says(seats: int) -> dict[str, str]:
         return {"keyfold_product": "cloud_pos", "keyfold_seats": str(seats)}
@@ -205,11 +205,11 @@ def test_what_a_price_gives_by_its_own_metadata_is_looked_up_again(
     sub = of(None, 3, price=old)
     sub["items"]["data"][0]["price"]["metadata"] = says(2)
     assert tell(world, sub) == 6
-    assert map_prices(world, stamp(LATER), ACME).meanings == {}
+    assert map_prices(world, context(LATER), ACME).meanings == {}
     at_stripe.post(f"/v1/prices/{old}", {"metadata": says(4)})
-    tried = map_prices(world, stamp(LATER), ACME, dry_run=True)
+    tried = map_prices(world, context(LATER), ACME, dry_run=True)
     assert (tried.before[old].per_unit, tried.meanings[old].per_unit, pool_of(world)) == (2, 4, 6)
-    map_prices(world, stamp(LATER), ACME)
+    map_prices(world, context(LATER), ACME)
     assert pool_of(world) == 12
 
 

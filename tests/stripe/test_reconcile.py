@@ -19,9 +19,9 @@ from commands.gateways.stripe import (
 from commands.link_customer import link_customer
 from commands.reconcile_stripe import Drift, reconcile_stripe
 from commands.record_stripe_event import record_event
-from commands.services import Ports
+from commands.services import Services
 from ledger.book import Change
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.stripe_event import STRIPE_EVENT
 from ledger.stripe.facts import StripeSubscriptionReported
@@ -31,7 +31,7 @@ from projections.views.subscriptions import subscriptions
 from tests.cli.program import Program
 from tests.stripe.histories import Life, Step
 from tests.stripe_server import StripeServer
-from tests.worlds import ports, recorded
+from tests.worlds import recorded, services
 from web.app.times import iso
 
 SUBSCRIBE = Step("subscribe", number=2)
@@ -49,32 +49,32 @@ def life(stripe: StripeServer) -> Life:
 
 
 @pytest.fixture
-def world(stripe: StripeServer) -> Ports:
-    return ports()._replace(stripe=StripeGateway(stripe.api_key, stripe.url))
+def world(stripe: StripeServer) -> Services:
+    return services()._replace(stripe=StripeGateway(stripe.api_key, stripe.url))
 
 
-def stamp(stripe: StripeServer) -> Stamp:
-    return Stamp(datetime.fromtimestamp(stripe.clock, UTC), "operator", "req_1")
+def context(stripe: StripeServer) -> RequestContext:
+    return RequestContext(datetime.fromtimestamp(stripe.clock, UTC), "operator", "req_1")
 
 
-def hear(world: Ports, stripe: StripeServer, events: list[Any] | None = None) -> None:
+def hear(world: Services, stripe: StripeServer, events: list[Any] | None = None) -> None:
     for one in stripe.events if events is None else events:
-        record_event(world, stamp(stripe), read_event(one), "webhook")
+        record_event(world, context(stripe), read_event(one), "webhook")
 
 
 def drift(
-    world: Ports, stripe: StripeServer, *known: str, dry_run: bool = False
+    world: Services, stripe: StripeServer, *known: str, dry_run: bool = False
 ) -> list[tuple[str, str | None, str]]:
-    found: list[Drift] = list(reconcile_stripe(world, stamp(stripe), known, dry_run=dry_run))
+    found: list[Drift] = list(reconcile_stripe(world, context(stripe), known, dry_run=dry_run))
     return [(one.kind, one.account, one.what) for one in found]
 
 
-def seats(world: Ports, stripe: StripeServer, account: str = "acme") -> int:
-    asked = account_at(world.book, account, Moment(stamp(stripe).now))
+def seats(world: Services, stripe: StripeServer, account: str = "acme") -> int:
+    asked = account_at(world.book, account, Moment(context(stripe).now))
     return sum(one.seats for one in subscriptions(asked, world.catalog).products)
 
 
-def reports(world: Ports) -> list[str]:
+def reports(world: Services) -> list[str]:
     return [
         event.fact.source
         for event in recorded(world)
@@ -83,7 +83,7 @@ def reports(world: Ports) -> list[str]:
 
 
 def test_a_ledger_that_heard_everything_has_no_drift(
-    stripe: StripeServer, life: Life, world: Ports
+    stripe: StripeServer, life: Life, world: Services
 ) -> None:
     life.live([Step("quantity", number=4, days=1)])
     hear(world, stripe)
@@ -92,7 +92,7 @@ def test_a_ledger_that_heard_everything_has_no_drift(
 
 
 def test_events_that_never_came_are_recorded_as_if_they_had(
-    stripe: StripeServer, life: Life, world: Ports
+    stripe: StripeServer, life: Life, world: Services
 ) -> None:
     life.live([Step("wait", days=1)])
     hear(world, stripe)
@@ -109,7 +109,7 @@ def test_events_that_never_came_are_recorded_as_if_they_had(
 
 
 def test_what_was_missed_forty_days_ago_is_found_at_the_subscription(
-    stripe: StripeServer, life: Life, world: Ports
+    stripe: StripeServer, life: Life, world: Services
 ) -> None:
     yearly = {"items": [{"price": life.prices[1], "quantity": 2}]}
     metadata = {"keyfold_account": "acme"}
@@ -127,19 +127,19 @@ def test_what_was_missed_forty_days_ago_is_found_at_the_subscription(
 
 
 def test_seats_that_two_accounts_had_stay_with_the_first_though_nothing_changed_at_stripe(
-    stripe: StripeServer, life: Life, world: Ports
+    stripe: StripeServer, life: Life, world: Services
 ) -> None:
     life.live([Step("wait", days=1)])
-    heard = ports()
+    heard = services()
     hear(heard, stripe)
     for event in recorded(heard):  # as it was before subscriptions had streams of their own
         kind, _, id = event.stream.partition("-")
         if kind == ACCOUNT.kind:
             accounts = [world.book.load(ACCOUNT, name) for name in ("acme", "beta")]
-            world.book.append(stamp(stripe), *(Change(one, [event.fact]) for one in accounts))
+            world.book.append(context(stripe), *(Change(one, [event.fact]) for one in accounts))
         if kind == STRIPE_EVENT.kind:
             received = world.book.load(STRIPE_EVENT, id)
-            world.book.append(stamp(stripe), Change(received, [event.fact]))
+            world.book.append(context(stripe), Change(received, [event.fact]))
     world = world._replace(stripe_holders=lambda _: ("acme", "beta"))
     head = world.book.head()
     told = [("subscription", "acme", "is beta's as well")]
@@ -151,7 +151,7 @@ def test_seats_that_two_accounts_had_stay_with_the_first_though_nothing_changed_
 
 
 def test_an_end_that_was_missed_is_true_from_when_it_came(
-    stripe: StripeServer, life: Life, world: Ports
+    stripe: StripeServer, life: Life, world: Services
 ) -> None:
     life.live([Step("wait", days=1)])
     hear(world, stripe)
@@ -165,12 +165,12 @@ def test_an_end_that_was_missed_is_true_from_when_it_came(
     last = recorded(world)[-1]
     assert (last.occurred_at, last.recorded_at) == (
         datetime.fromtimestamp(ended, UTC),
-        stamp(stripe).now,
+        context(stripe).now,
     )
 
 
 def test_a_subscription_of_nobody_waits_with_its_customer(
-    stripe: StripeServer, life: Life, world: Ports
+    stripe: StripeServer, life: Life, world: Services
 ) -> None:
     price = life.prices[1]
     params = {"customer": life.customer, "items": [{"price": price, "quantity": 3}]}
@@ -178,13 +178,13 @@ def test_a_subscription_of_nobody_waits_with_its_customer(
     stripe.advance(days=40)
     assert drift(world, stripe) == [("subscription", None, "was not on record")]
     assert drift(world, stripe) == []
-    link_customer(world, stamp(stripe), "acme", life.customer)
+    link_customer(world, context(stripe), "acme", life.customer)
     assert seats(world, stripe) == 3
     assert drift(world, stripe) == []
 
 
 def test_what_stripe_does_not_list_is_asked_for_and_told(
-    stripe: StripeServer, life: Life, world: Ports
+    stripe: StripeServer, life: Life, world: Services
 ) -> None:
     life.live([])
     hear(world, stripe)
@@ -193,7 +193,7 @@ def test_what_stripe_does_not_list_is_asked_for_and_told(
 
 
 def test_of_two_that_contradict_each_other_in_one_second_stripe_has_the_word(
-    stripe: StripeServer, life: Life, world: Ports
+    stripe: StripeServer, life: Life, world: Services
 ) -> None:
     life.live([Step("quantity", number=4), Step("quantity", number=3, days=1)])
     updates = [one for one in stripe.events if one["type"] == "customer.subscription.updated"]
@@ -211,7 +211,7 @@ def test_of_two_that_contradict_each_other_in_one_second_stripe_has_the_word(
 
 @pytest.mark.parametrize("fault", ["down", "error", "rate_limit", "cut"])
 def test_a_contradiction_is_on_record_also_when_stripe_does_not_answer(
-    stripe: StripeServer, life: Life, world: Ports, fault: str
+    stripe: StripeServer, life: Life, world: Services, fault: str
 ) -> None:
     life.live([Step("quantity", number=4), Step("quantity", number=3, days=1)])
     stripe.fail(FAULTS[fault])
@@ -227,7 +227,7 @@ FAULTS = {"down": "down", "error": "500", "rate_limit": "429", "cut": "cut"}
 
 
 def test_a_contradiction_without_a_key_is_on_record(stripe: StripeServer, life: Life) -> None:
-    world = ports()
+    world = services()
     life.live([Step("quantity", number=4), Step("quantity", number=3, days=1)])
     hear(world, stripe)
     assert reports(world).count("customer.subscription.updated") == 2
@@ -235,7 +235,7 @@ def test_a_contradiction_without_a_key_is_on_record(stripe: StripeServer, life: 
 
 @pytest.mark.parametrize("fault", ["down", "500", "429", "cut"])
 def test_when_stripe_does_not_answer_what_was_found_stays_and_the_next_run_goes_on(
-    stripe: StripeServer, life: Life, world: Ports, fault: str
+    stripe: StripeServer, life: Life, world: Services, fault: str
 ) -> None:
     life.live([Step("wait", days=40)])
     stripe.fail(fault)
@@ -246,12 +246,12 @@ def test_when_stripe_does_not_answer_what_was_found_stays_and_the_next_run_goes_
     assert seats(world, stripe) == 2
 
 
-def test_a_key_that_stripe_refuses_is_named(stripe: StripeServer, world: Ports) -> None:
+def test_a_key_that_stripe_refuses_is_named(stripe: StripeServer, world: Services) -> None:
     wrong = world._replace(stripe=StripeGateway("sk_test_wrong", stripe.url))
     with pytest.raises(StripeKeyRefused):
         drift(wrong, stripe)
     with pytest.raises(StripeNotConfigured):
-        drift(ports(), stripe)
+        drift(services(), stripe)
 
 
 def test_the_command_prints_what_was_missed_and_exits_with_1(
@@ -275,7 +275,7 @@ def test_the_command_prints_what_was_missed_and_exits_with_1(
 
 
 def test_a_discount_that_was_missed_is_found_once(
-    stripe: StripeServer, life: Life, world: Ports
+    stripe: StripeServer, life: Life, world: Services
 ) -> None:
     life.live([Step("wait", days=1)])
     hear(world, stripe)
@@ -288,7 +288,7 @@ def test_a_discount_that_was_missed_is_found_once(
 
 
 def test_terms_that_were_not_kept_are_found_once(
-    stripe: StripeServer, life: Life, world: Ports
+    stripe: StripeServer, life: Life, world: Services
 ) -> None:
     life.live([Step("wait", days=1)])
     heard = deepcopy(list(stripe.events))
@@ -329,7 +329,7 @@ def test_the_command_prints_what_it_recorded_before_stripe_failed(
 
 def program(stripe: StripeServer, tmp_path: Any) -> Program:
     clock = tmp_path / "clock"
-    clock.write_text(iso(stamp(stripe).now))
+    clock.write_text(iso(context(stripe).now))
     keyfold = Program(
         tmp_path,
         {
@@ -343,7 +343,7 @@ def program(stripe: StripeServer, tmp_path: Any) -> Program:
 
 
 def test_an_invoice_of_which_the_payment_was_missed_for_forty_days_is_found_once(
-    stripe: StripeServer, life: Life, world: Ports, tmp_path: Any
+    stripe: StripeServer, life: Life, world: Services, tmp_path: Any
 ) -> None:
     life.live([Step("wait", days=1)])
     paid = [one for one in stripe.events if one["type"].startswith("invoice.pa")]
@@ -358,7 +358,7 @@ def test_an_invoice_of_which_the_payment_was_missed_for_forty_days_is_found_once
 
     def found(*, dry_run: bool = False) -> list[tuple[str, str | None, str]]:
         told = reconcile_stripe(
-            world, stamp(stripe), (), open_invoices=open_invoices, dry_run=dry_run
+            world, context(stripe), (), open_invoices=open_invoices, dry_run=dry_run
         )
         return [(one.kind, one.account, one.what) for one in told if one.kind == "invoice"]
 

@@ -253,7 +253,7 @@ def test_two_changes_of_one_second_that_differ_in_anything_are_both_kept(api: Ap
     deliver(api, changed(subscription()))
     got = deliver(api, changed(subscription(latest_invoice="in_2", discounts=["di_1"])))
     assert got.body["outcome"] == "reported"
-    states = [state for *_, state in api.ports.book.store.read_stream("account-acme")[1]]
+    states = [state for *_, state in api.services.book.store.read_stream("account-acme")[1]]
     assert any(b"di_1" in state for state in states)
     assert panel(api)["seats"] == 2
 
@@ -309,7 +309,7 @@ def test_ids_and_objects_are_taken_for_one_another(api: Api) -> None:
     deliver(api, changed(whole))
     deliver(api, changed(subscription("sub_2", items=[item(None, 1) | {"price": "price_7"}])))
     assert [row["seats"] for row in rows(api)] == [2]
-    events = api.ports.book.store.read_stream("account-acme")[1]
+    events = api.services.book.store.read_stream("account-acme")[1]
     assert all(b"somebody" not in state for *_, state in events)
 
 

@@ -28,7 +28,7 @@ from tests.stripe.billed_team import (
     BilledTeam,
     billed_team,
 )
-from tests.worlds import stamp
+from tests.worlds import context
 
 # How Stripe may reckon a change within a period.
 RECKONINGS = pytest.mark.parametrize(
@@ -192,8 +192,8 @@ def test_every_call_carries_a_key_of_its_own_also_for_the_same_quantity() -> Non
 def test_seats_that_a_key_provides_are_used_before_any_is_billed() -> None:
     with billed_team() as team:
         order = Order(TEAM, None, seats=4, months=1, count=1, reseller="Northwind")
-        key = issue_keys(team.world, stamp(team.now), order).keys[0]
-        redeem_key(team.world, stamp(team.now), Try(ACME, "s-1", key.code))
+        key = issue_keys(team.world, context(team.now), order).keys[0]
+        redeem_key(team.world, context(team.now), Try(ACME, "s-1", key.code))
         team.take(INCLUDED + 6)
         assert team.sync().target == 2
         assert team.quantity == 2
@@ -345,8 +345,8 @@ def test_a_billed_seat_is_never_refused_and_licensed_while_a_subscription_lives(
 def test_when_the_subscription_has_ended_what_a_key_provides_still_holds() -> None:
     with billed_team() as team:
         order = Order(TEAM, None, seats=2, months=12, count=1, reseller="Northwind")
-        key = issue_keys(team.world, stamp(team.now), order).keys[0]
-        redeem_key(team.world, stamp(team.now), Try(ACME, "s-1", key.code))
+        key = issue_keys(team.world, context(team.now), order).keys[0]
+        redeem_key(team.world, context(team.now), Try(ACME, "s-1", key.code))
         team.take(6)
         team.stripe.delete(f"/v1/subscriptions/{team.subscription}")
         team.hear()

@@ -44,7 +44,7 @@ from tests.stripe.billed_team import (
     sold,
 )
 from tests.stripe_server import StripeServer
-from tests.worlds import another_worker, ports
+from tests.worlds import another_worker, services
 
 # How often it must happen for a call to fail: what breaks off within an answer is not repeated.
 TRIES = {"applied_then_cut": 1, "cut": 1, "500": 3, "500_kept": 1}
@@ -239,7 +239,7 @@ def test_what_was_begun_on_a_subscription_that_ended_since_is_given_up() -> None
             team.sync()
         team.stripe.delete(f"/v1/subscriptions/{team.subscription}")
         team.hear()
-        assert sync_seats(team.world, team.stamp, ACME, None) == []
+        assert sync_seats(team.world, team.context, ACME, None) == []
         assert [one.code for one in team.facts(SeatSyncFailed)] == ["status_changed"]
 
 
@@ -278,7 +278,7 @@ def test_what_stripe_did_is_done_though_it_does_not_list_the_items_afterwards(ki
 
         silent = Silent(team.stripe.api_key, team.stripe.url)
         with suppress(StripeUnavailable, StripeKeyRefused):  # of the look after it
-            sync_seats(team.world._replace(stripe=silent), team.stamp, ACME, None)
+            sync_seats(team.world._replace(stripe=silent), team.context, ACME, None)
         assert team.facts(SeatSyncFailed) == []
         assert [one.outcome for one in team.facts(SeatsSynced)] == ["answered"]
         team.stripe.mend()
@@ -319,7 +319,7 @@ def test_a_subscription_whose_items_were_not_told_is_asked_for_before_seats_are_
             if one["type"].startswith("customer.subscription."):
                 one["data"]["object"]["items"] |= {"data": [], "has_more": True}
                 away = team.world._replace(stripe=None)
-                record_event(away, team.stamp(), read_event(one), "webhook")
+                record_event(away, team.context(), read_event(one), "webhook")
         assert team.account().stripe.subscriptions[other["id"]].lacks_items
         team.take(INCLUDED + 4)
         team.stripe.fail("refused", method="GET", path=f"/v1/subscriptions/{other['id']}")
@@ -355,7 +355,7 @@ def test_of_servers_that_sync_at_once_one_bills(
     schema.upgrade(url)
     with StripeServer() as server:
         worlds = [
-            ports(Book(url), catalog=catalog(), seed=seed)._replace(
+            services(Book(url), catalog=catalog(), seed=seed)._replace(
                 stripe=StripeGateway(server.api_key, server.url)
             )
             for seed in range(4)
@@ -365,7 +365,7 @@ def test_of_servers_that_sync_at_once_one_bills(
 
         def sync(seed: int) -> list[Synced]:
             at_once.wait()
-            return sync_seats(worlds[seed], team.stamp, ACME, None)
+            return sync_seats(worlds[seed], team.context, ACME, None)
 
         with ThreadPoolExecutor(len(worlds)) as pool:
             for round in range(1, 6):
@@ -390,7 +390,7 @@ def test_a_process_that_is_killed_between_what_it_meant_and_the_answer_bills_onc
     with StripeServer(now=int(time.time())) as server:
         keyfold = program(tmp_path, server)
         book = Book(keyfold.settings["KEYFOLD_DATABASE_URL"])
-        team = sold(server, ports(book, catalog=catalog()))
+        team = sold(server, services(book, catalog=catalog()))
         team.take(INCLUDED + 2)
         slow = server.fail("slow", method="POST", delay_s=1)
         assert slow is not None

@@ -23,7 +23,7 @@ from tests.stripe.billed_team import (
     sold,
 )
 from tests.stripe_server import StripeServer
-from tests.worlds import ports
+from tests.worlds import services
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def server() -> Iterator[StripeServer]:
 
 def team_on(keyfold: Program, server: StripeServer) -> BilledTeam:
     book = Book(keyfold.settings["KEYFOLD_DATABASE_URL"])
-    return sold(server, ports(book, catalog=catalog()))
+    return sold(server, services(book, catalog=catalog()))
 
 
 # By hand

@@ -160,10 +160,10 @@ def test_what_stripe_delivers_takes_no_persons_place(
     served: tuple[Wiring, Any], silent: Silent
 ) -> None:
     wiring, app = served
-    assert wiring.ports.stripe is not None
+    assert wiring.services.stripe is not None
     with deliveries(wiring, app, 3 * PERSONS_MAX):
         wait_until(lambda: len(silent.taken) >= 1)
-        with wiring.ports.stripe.place():
+        with wiring.services.stripe.place():
             pass  # it was free
 
 
@@ -171,11 +171,11 @@ def test_persons_take_no_place_of_what_stripe_delivers(
     served: tuple[Wiring, Any], silent: Silent
 ) -> None:
     wiring, app = served
-    assert wiring.ports.stripe is not None
+    assert wiring.services.stripe is not None
     with ExitStack() as all_places:
         with suppress(StripeUnavailable):
             while True:
-                all_places.enter_context(wiring.ports.stripe.place())
+                all_places.enter_context(wiring.services.stripe.place())
         assert silent.taken == []
         with deliveries(wiring, app, 1):
             wait_until(lambda: len(silent.taken) == 1)
@@ -186,12 +186,12 @@ def test_what_stripe_does_not_answer_to_deliveries_is_no_failure_of_persons(
 ) -> None:
     monkeypatch.setattr(gateways, "HASTE_READ_S", 0.2)
     wiring, app = served
-    assert wiring.ports.stripe is not None
+    assert wiring.services.stripe is not None
     for number in range(FAILED_MAX):
         deliveries(wiring, app, number + 1).shutdown()
     before = len(silent.taken)
     monkeypatch.setattr(gateways, "PERSON_READ_S", 0.2)
-    asked_in_vain(wiring.ports.stripe)
+    asked_in_vain(wiring.services.stripe)
     assert len(silent.taken) == before + 1
 
 

@@ -66,10 +66,10 @@ def test_nothing_but_a_call_links_it_to_the_account_again(api: Api) -> None:
 def test_why_is_on_record_and_sealed(api: Api) -> None:
     api.put("portal", LINK, {"customer": "cus_1"})
     unlink(api, reason="Belongs to somebody else")
-    facts = [one.fact for one in api.ports.book.follow(0)]
+    facts = [one.fact for one in api.services.book.follow(0)]
     (on_account, on_customer) = [f for f in facts if isinstance(f, StripeCustomerUnlinked)]
     assert (on_account.reason is not None, on_customer.reason) == (True, None)
-    states = b"".join(row.state for row in api.ports.book.store.read_from(0, 1000))
+    states = b"".join(row.state for row in api.services.book.store.read_from(0, 1000))
     assert b"somebody else" not in states
 
 

@@ -31,7 +31,7 @@ from werkzeug.exceptions import HTTPException
 
 from commands.gateways.stripe import StripeGateway
 from commands.give_access import create_token
-from commands.services import Ports
+from commands.services import Services
 from commands.sign_checkpoint import signing_of
 from ledger.catalog import Catalog
 from ledger.store import schema
@@ -40,7 +40,7 @@ from ledger.store.token_uses import NotedUses, token_uses
 from ledger.streams.token import ROLES
 from projections.lists.stores import open_tables
 from projections.lists.stripe_holders import stripe_holders
-from tests.worlds import NOON, SECRET, ports, stamp
+from tests.worlds import NOON, SECRET, context, services
 from web.app.context import EXTENSION
 from web.app.services import Wiring, wire
 from web.app.settings import Settings, StripeSettings
@@ -100,7 +100,7 @@ class Api:
 
     app: Flask = field(repr=False)
     document: dict[str, Any] = field(repr=False)
-    ports: Ports = field(repr=False)
+    services: Services = field(repr=False)
     clock: TestClock
     tokens: dict[str, str] = field(repr=False)
     numbers: Iterator[int] = field(default_factory=count, repr=False)
@@ -111,7 +111,7 @@ class Api:
 
     @property
     def head(self) -> int:
-        return self.ports.book.head()
+        return self.services.book.head()
 
     # Asking
 
@@ -241,7 +241,7 @@ def memory_api(
 ) -> Api:
     """Answer the API over an empty ledger in memory."""
     gateway = StripeGateway(stripe.api_key, stripe.api_base) if stripe.api_key else None
-    world, clock = ports(catalog=catalog)._replace(stripe=gateway), TestClock()
+    world, clock = services(catalog=catalog)._replace(stripe=gateway), TestClock()
     settings = Settings("memory:", SECRET, world.catalog, public_url, test_clock, 100)
     settings = settings._replace(stripe=stripe)
     signing = signing_of(SECRET, (), signed_checkpoints(world.book.store))
@@ -265,7 +265,7 @@ def stored_api(database_url: str, stripe: StripeSettings = NO_STRIPE) -> Iterato
     """Answer the API over an empty ledger in a database, whose tables are made here."""
     clock = TestClock()
     schema.upgrade(database_url)
-    settings = Settings(database_url, SECRET, ports().catalog, PUBLIC_URL, None, 100)
+    settings = Settings(database_url, SECRET, services().catalog, PUBLIC_URL, None, 100)
     settings = settings._replace(stripe=stripe)
     wiring = wire(settings)._replace(clock=clock)
     yield _api(wiring, clock, position_wait_s=0.05)
@@ -274,13 +274,13 @@ def stored_api(database_url: str, stripe: StripeSettings = NO_STRIPE) -> Iterato
 
 def _api(wiring: Wiring, clock: TestClock, position_wait_s: float) -> Api:
     app, document = app_over(wiring, position_wait_s)
-    return Api(app, document, wiring.ports, clock, tokens_of_all_roles(wiring.ports))
+    return Api(app, document, wiring.services, clock, tokens_of_all_roles(wiring.services))
 
 
 def api_over(wiring: Wiring, other: Api) -> Api:
     """Return the API over other connections to a ledger, whose tokens `other` knows."""
     app, document = app_over(wiring, position_wait_s=0.05)
-    return Api(app, document, wiring.ports, other.clock, other.tokens)
+    return Api(app, document, wiring.services, other.clock, other.tokens)
 
 
 _apps: dict[bytes, tuple[Flask, dict[str, Any]]] = {}
@@ -294,7 +294,7 @@ def app_over(wiring: Wiring, position_wait_s: float) -> tuple[Flask, dict[str, A
     """
     settings = wiring.settings
     is_test = settings.test_clock is not None
-    alike = msgspec.json.encode((wiring.ports.catalog, settings.public_url, is_test))
+    alike = msgspec.json.encode((wiring.services.catalog, settings.public_url, is_test))
     if alike not in _apps:
         made = create_app(wiring)
         _apps[alike] = made, json.loads(made.test_client().get("/openapi.json").data)
@@ -306,13 +306,13 @@ def app_over(wiring: Wiring, position_wait_s: float) -> tuple[Flask, dict[str, A
     return app, document
 
 
-def tokens_of_all_roles(world: Ports) -> dict[str, str]:
+def tokens_of_all_roles(world: Services) -> dict[str, str]:
     """Give access to one of each role, and to another reseller (`other`)."""
     tokens: dict[str, str] = {
         role: create_token(
-            world, stamp(), role, reseller=RESELLER if role == "reseller" else None
+            world, context(), role, reseller=RESELLER if role == "reseller" else None
         ).secret
         for role in ROLES
     }
-    other = create_token(world, stamp(), "reseller", reseller=OTHER_RESELLER)
+    other = create_token(world, context(), "reseller", reseller=OTHER_RESELLER)
     return {**tokens, "other": other.secret}

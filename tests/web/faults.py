@@ -28,7 +28,7 @@ class Faulty:
 @contextmanager
 def failing(api: Api, method: str, error: Exception) -> Iterator[None]:
     """Let the ledger's store fail in one method meanwhile."""
-    book = api.ports.book
+    book = api.services.book
     store = book.store
     book.store = cast(Recorder, Faulty(store, method, error))
     yield

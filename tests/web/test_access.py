@@ -12,7 +12,7 @@ import pytest
 from commands.give_access import create_token, revoke_token
 from ledger.streams.token import ROLES
 from tests.web.api import POS, Api
-from tests.worlds import DAY, NOON, stamp
+from tests.worlds import DAY, NOON, context
 
 KEY_READERS = {"reseller", "support", "auditor", "admin"}
 ACCOUNT_READERS = {"portal", "support", "auditor", "admin"}
@@ -298,15 +298,17 @@ def test_the_scheme_of_a_token_is_not_case_sensitive(shared: Api) -> None:
 
 
 def test_a_revoked_token_lets_nobody_in_from_then_on(api: Api) -> None:
-    given = create_token(api.ports, stamp(), "admin")
+    given = create_token(api.services, context(), "admin")
     api.tokens["gone"] = given.secret
     assert api.get("gone", "/v1/keys").status == 200
-    revoke_token(api.ports, stamp(), given.token.id)
+    revoke_token(api.services, context(), given.token.id)
     assert api.get("gone", "/v1/keys").status == 401
 
 
 def test_a_token_lets_nobody_in_once_it_has_expired(api: Api) -> None:
-    api.tokens["short"] = create_token(api.ports, stamp(), "admin", expires_at=NOON + DAY).secret
+    api.tokens["short"] = create_token(
+        api.services, context(), "admin", expires_at=NOON + DAY
+    ).secret
     api.clock.now = NOON + DAY * 0.999
     assert api.get("short", "/v1/keys").status == 200
     api.clock.now = NOON + DAY
@@ -314,10 +316,10 @@ def test_a_token_lets_nobody_in_once_it_has_expired(api: Api) -> None:
 
 
 def test_who_asked_is_recorded_with_what_happened(api: Api) -> None:
-    token = create_token(api.ports, stamp(), "admin")
+    token = create_token(api.services, context(), "admin")
     api.tokens["asking"] = token.secret
     got = api.post("asking", "/v1/keys", POS, headers={"X-Request-Id": "order-7"})
-    events = list(api.ports.book.follow(got.position - 1))
+    events = list(api.services.book.follow(got.position - 1))
     assert [(event.actor, event.request_id) for event in events] == [(token.token.id, "order-7")]
 
 

@@ -14,7 +14,7 @@ from tests.pages import certificates as files
 from tests.stripe import payloads
 from tests.web.api import memory_api
 from tests.web.test_portal_lifetime import visitor
-from tests.worlds import POS_ORDER, ports, recorded, stamp
+from tests.worlds import POS_ORDER, context, recorded, services
 
 SEATS = "/v1/accounts/acme/seats?product=cloud_pos"
 
@@ -49,11 +49,11 @@ def test_a_till_whose_name_looks_like_a_code_is_added_and_shows_none(name: str, 
 def test_an_activation_code_in_stripes_metadata_names_no_account(
     spell: Callable[[str], str],
 ) -> None:
-    world = ports()
-    code = issue_keys(world, stamp(), POS_ORDER).keys[0].code
+    world = services()
+    code = issue_keys(world, context(), POS_ORDER).keys[0].code
     of = payloads.subscription(metadata={"keyfold_account": spell(code)})
     told = payloads.event("customer.subscription.created", of)
-    found = record_event(world, stamp(), read_event(told), "webhook")
+    found = record_event(world, context(), read_event(told), "webhook")
     assert (found.outcome, found.account) == ("waiting", None)
     session = {
         "id": "cs_1",
@@ -62,7 +62,7 @@ def test_an_activation_code_in_stripes_metadata_names_no_account(
         "customer": "cus_2",
     }
     told = payloads.event("checkout.session.completed", session)
-    record_event(world, stamp(), read_event(told), "webhook")
+    record_event(world, context(), read_event(told), "webhook")
     kept = str(recorded(world))
     assert spell(code) not in kept
     assert "metadata.keyfold_account" in kept

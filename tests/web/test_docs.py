@@ -17,7 +17,7 @@ from commands import validation
 from ledger.catalog import builtin, parse
 from tests.web.api import Api, memory_api
 from tests.web.test_access import ROUTES
-from tests.worlds import ports
+from tests.worlds import services
 from web.app.errors import KINDS
 
 METHODS = ("get", "post", "put", "delete")
@@ -148,7 +148,7 @@ TEXTS = st.text(READABLE, min_size=1, max_size=8) | st.text(
 @given(TEXTS)
 def test_texts_and_names_are_documented_as_they_are_taken(text: str) -> None:
     fields = DOCUMENT["components"]["schemas"]["IssueKeys"]["properties"]
-    world = ports()
+    world = services()
     for name, errors in {
         "note": validation.text(world, "/note", text),
         "reseller": validation.name(world, "/reseller", text),

@@ -84,7 +84,7 @@ def test_a_request_id_out_of_shape_is_not_taken(shared: Api, sent: str) -> None:
 
 def test_the_request_id_is_stored_with_the_events(api: Api) -> None:
     got = api.post("admin", "/v1/keys", POS, headers={"X-Request-Id": "portal-4711"})
-    (event,) = api.ports.book.follow(got.position - 1)
+    (event,) = api.services.book.follow(got.position - 1)
     assert event.request_id == "portal-4711"
 
 

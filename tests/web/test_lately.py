@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 
 from tests.cli.program import PATIENCE_S, wait_until
-from web.app.last_known import Lately
+from web.app.last_known import LastKnown
 
 
 def test_an_answer_is_known_once_it_came_and_fresh_when_it_came_now() -> None:
     answers = iter([1, 2])
-    lately = Lately(lambda: next(answers))
+    lately = LastKnown(lambda: next(answers))
     seen = [(False, lately.known)]
     seen += [(lately.is_fresh(PATIENCE_S), lately.known) for _ in range(3)]
     # There is no third: it fails, and the second is still what is known.
@@ -25,7 +25,7 @@ def test_an_answer_is_kept_for_its_least_age_and_for_longer_when_it_took_long() 
         now[0] += takes[0]
         return len(asked)
 
-    lately = Lately(ask, least_age_s=60, clock=lambda: now[0])
+    lately = LastKnown(ask, least_age_s=60, clock=lambda: now[0])
 
     def known_at(at: float) -> int | None:
         now[0] = at
@@ -46,7 +46,7 @@ def test_what_failed_is_asked_for_again_at_once() -> None:
         return "known"
 
     asked: list[int] = []
-    lately = Lately(ask, least_age_s=60)
+    lately = LastKnown(ask, least_age_s=60)
     assert [lately.is_fresh(PATIENCE_S) for _ in range(3)] == [False, True, True]
     assert (lately.known, len(asked)) == ("known", 2)
 
@@ -59,7 +59,7 @@ def test_one_asks_however_many_want_to_know() -> None:
         let_go.wait()
         return "late"
 
-    lately = Lately(ask)
+    lately = LastKnown(ask)
     for _ in range(10):
         assert not lately.is_fresh(0.01)
     assert len(asked) == 1

@@ -9,7 +9,7 @@ import pytest
 
 from commands.occupy_seat import Sitting, occupy_seat
 from ledger.book import Book
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.store import Recorder
 from tests.web.api import Api, stored_api
 
@@ -41,12 +41,14 @@ class Elsewhere:
     """Another process on the same ledger."""
 
     def __init__(self, api: Api) -> None:
-        self._ports = api.ports._replace(book=Book(api.ports.book.env["KEYFOLD_DATABASE_URL"]))
+        self._ports = api.services._replace(
+            book=Book(api.services.book.env["KEYFOLD_DATABASE_URL"])
+        )
         self._api = api
 
     def sit(self, holder: str) -> None:
-        stamp = Stamp(self._api.clock(), "operator", "req_elsewhere")
-        occupy_seat(self._ports, stamp, Sitting("acme", "cloud_pos", None, holder))
+        context = RequestContext(self._api.clock(), "operator", "req_elsewhere")
+        occupy_seat(self._ports, context, Sitting("acme", "cloud_pos", None, holder))
 
     def close(self) -> None:
         self._ports.book.close()
@@ -85,7 +87,7 @@ def test_a_request_about_an_account_takes_one_look(
 ) -> None:
     if others_write:
         api.redeem("umbrella")
-    looks = Looks(api.ports.book.store, monkeypatch)
+    looks = Looks(api.services.book.store, monkeypatch)
 
     assert api.ask("admin", method, path, {} if method == "PUT" else None).status < 300
     assert looks() == ["read_streams"]
@@ -103,7 +105,7 @@ def test_what_another_process_wrote_before_a_request_is_in_its_answer(
 def test_who_is_overtaken_looks_again_and_decides_on_what_is_there_then(
     api: Api, elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = api.ports.book.store
+    store = api.services.book.store
     insert, overtaken = store.insert_events, iter(["till-2"])
 
     def insert_events(*events: Any, **options: Any) -> Any:

@@ -25,7 +25,7 @@ from ledger import signing
 from ledger.streams import token as tokens
 from tests.pages import certificates as files
 from tests.web.api import PUBLIC_URL, Api, memory_api
-from tests.worlds import NOON, stamp
+from tests.worlds import NOON, context
 from web.app.context import EXTENSION
 from web.app.settings import read_settings
 from web.app.upload_limit import TRIES_MAX, TooManyUploads, UploadTries
@@ -204,11 +204,11 @@ def test_leaving_ends_a_session_also_for_who_has_a_copy_of_the_cookie(api: Api) 
 
 
 def test_revoking_the_token_ends_its_sessions_and_its_unopened_links(api: Api) -> None:
-    given = create_token(api.ports, stamp(), "portal")
+    given = create_token(api.services, context(), "portal")
     api.tokens["gone"] = given.secret
     browser, unopened = visitor(api, "gone"), link_of(api, "gone")
     others = visitor(api)
-    revoke_token(api.ports, stamp(), given.token.id)
+    revoke_token(api.services, context(), given.token.id)
     assert browser.get("subscriptions").status_code == 403
     assert opened(api, unopened)[1].status_code == 403
     assert others.get("subscriptions").status_code == 200
@@ -264,7 +264,7 @@ def test_a_link_leads_to_its_page(api: Api, page: str | None, path: str) -> None
 def test_the_accounts_name_is_shown_and_not_recorded(api: Api) -> None:
     browser = visitor(api, display_name="Bäckerei <Acme>")
     assert "Bäckerei &lt;Acme&gt;" in browser.get("subscriptions").text
-    assert "Bäckerei" not in repr(list(api.ports.book.follow(0)))
+    assert "Bäckerei" not in repr(list(api.services.book.follow(0)))
 
 
 # What it may
@@ -352,13 +352,13 @@ def test_after_twenty_useless_files_no_further_one_is_read_for_ten_minutes(api: 
     for n in range(TRIES_MAX):
         assert upload(browser, useless[n % len(useless)]).status_code == 422
         api.clock.forward(seconds=1)
-    head = api.ports.book.head()
+    head = api.services.book.head()
     refused = upload(browser, files.pem())
     assert refused.status_code == 429
     assert refused.headers["Retry-After"] == "580"
     assert "Too many files that took no seat" in refused.text
     assert "You can try again in 10 minutes." in refused.text
-    assert (seats(api), api.ports.book.head()) == (0, head)
+    assert (seats(api), api.services.book.head()) == (0, head)
     # What the session may do otherwise, and other sessions, are as they were.
     assert browser.get(MANAGER).status_code == 200
     assert upload(visitor(api), files.pem("Till 1")).status_code == 303
@@ -432,7 +432,7 @@ def test_of_many_sessions_only_those_that_sent_a_file_last_are_remembered() -> N
 
 def test_a_page_never_takes_a_request_id_of_its_callers_choice(api: Api) -> None:
     browser = visitor(api)
-    token = tokens.token_id(api.ports.token_key, api.tokens["portal"])
+    token = tokens.token_id(api.services.token_key, api.tokens["portal"])
     for id in ("victim", token, "key_" + "a" * 26, "cus_1"):
         for path in ("/portal/subscriptions", "/portal/nothing", "/console/"):
             answer = browser.client.get(path, headers={"X-Request-Id": id})
@@ -447,12 +447,12 @@ def test_a_page_never_takes_a_request_id_of_its_callers_choice(api: Api) -> None
 def test_two_signing_keys_are_alive_and_a_third_ends_the_first(api: Api) -> None:
     browser, unopened = visitor(api), link_of(api)
     code = str(api.issue()["code"])
-    rotate_signing_keys(api.ports, stamp())
+    rotate_signing_keys(api.services, context())
     idle = copy_of(api, browser)
     assert browser.get("subscriptions").status_code == 200
     assert opened(api, unopened)[1].status_code == 303
     second = link_of(api)
-    rotate_signing_keys(api.ports, stamp())
+    rotate_signing_keys(api.services, context())
     # The one browser was given a cookie under the key before; the copy is from before both.
     assert browser.get("subscriptions").status_code == 200
     assert idle.get("subscriptions").status_code == 403
@@ -463,7 +463,7 @@ def test_two_signing_keys_are_alive_and_a_third_ends_the_first(api: Api) -> None
 
 def test_rotating_at_once_ends_every_session_and_link(api: Api) -> None:
     browser, unopened = visitor(api), link_of(api)
-    rotate_signing_keys(api.ports, stamp(), keep_previous=False)
+    rotate_signing_keys(api.services, context(), keep_previous=False)
     assert browser.get("subscriptions").status_code == 403
     assert opened(api, unopened)[1].status_code == 403
     assert visitor(api).get("subscriptions").status_code == 200

@@ -17,12 +17,12 @@ from projections.audit import tree
 from tests.proof.attacks import Attacker, attacker
 from tests.web.api import Api, Got, stored_api
 from tests.worlds import rows
-from web.app.context import EXTENSION, Parts
+from web.app.context import EXTENSION, AppState
 from web.app.services import Wiring
 
 
 def wiring(api: Api) -> Wiring:
-    parts: Parts = api.app.extensions[EXTENSION]
+    parts: AppState = api.app.extensions[EXTENSION]
     return parts.wiring
 
 
@@ -52,7 +52,7 @@ def test_a_checkpoint_is_text_that_is_signed(any_api: Api) -> None:
 def test_every_event_is_proved_to_be_under_the_checkpoint(any_api: Api) -> None:
     any_api.redeem()
     signed = checkpoint(any_api)
-    leaves = [tree.hash_row(row) for row in any_api.ports.book.store.read_from(0, 100)]
+    leaves = [tree.hash_row(row) for row in any_api.services.book.store.read_from(0, 100)]
     for position in range(1, signed.size + 1):
         query = f"?position={position}&size={signed.size}"
         proof = any_api.get("support", f"/v1/proofs/inclusion{query}").body
@@ -81,7 +81,7 @@ def test_a_later_checkpoint_is_proved_to_begin_with_an_earlier_one(any_api: Api)
 
 def test_each_proof_is_of_the_sizes_that_were_asked_for_and_not_of_another(api: Api) -> None:
     api.redeem()
-    leaves = [tree.hash_row(row) for row in api.ports.book.store.read_from(0, 100)]
+    leaves = [tree.hash_row(row) for row in api.services.book.store.read_from(0, 100)]
     head = len(leaves)
     roots = [Frontier().root()]
     edge = Frontier()

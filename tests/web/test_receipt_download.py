@@ -85,7 +85,9 @@ def test_none_is_written_of_an_event_that_was_changed(database_url: str) -> None
             )
             evil.run(
                 "UPDATE keyfold_events SET state = ? WHERE position = ?",
-                api.ports.book.store.read_from(position - 1, 1)[0].state.replace(b"acme", b"acmf"),
+                api.services.book.store.read_from(position - 1, 1)[0].state.replace(
+                    b"acme", b"acmf"
+                ),
                 position,
             )
         got = api.get("auditor", f"/v1/keys/{key}/receipt")

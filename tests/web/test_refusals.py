@@ -10,7 +10,7 @@ import pytest
 from eventsourcing.persistence import InterfaceError, OperationalError
 
 from ledger.book import Change
-from ledger.loaded import unwritten
+from ledger.loaded import empty_stream
 from ledger.refusals import refusals
 from ledger.store.contract import VersionConflict
 from ledger.store.signed_checkpoints import SignedCheckpoint
@@ -18,8 +18,8 @@ from ledger.streams.batch import BATCH, KeysImported
 from tests.stripe import test_stripe_refusals
 from tests.web.api import INT, POS, Api, Got
 from tests.web.faults import failing
-from tests.worlds import stamp
-from web.app.context import EXTENSION, Parts
+from tests.worlds import context
+from web.app.context import EXTENSION, AppState
 from web.app.errors import KINDS, REFUSED
 
 REASON = {"reason": "Because"}
@@ -124,8 +124,8 @@ def reissue_a_lapsed_key(api: Api) -> Got:
 
 def reveal_imported_codes(api: Api) -> Got:
     imported = KeysImported(batch=NO_BATCH, first_index=0, count=1)
-    batch = unwritten(BATCH, NO_BATCH.removeprefix("bat_"))
-    api.ports.book.append(stamp(), Change(batch, [imported]))
+    batch = empty_stream(BATCH, NO_BATCH.removeprefix("bat_"))
+    api.services.book.append(context(), Change(batch, [imported]))
     return api.post("admin", f"/v1/batches/{NO_BATCH}/reveal", REASON)
 
 
@@ -202,7 +202,7 @@ JSON = "application/json"
 
 def sign_after_a_forgery(api: Api) -> Got:
     forged = SignedCheckpoint(1, "530d903a", bytes(32), "forged", "2026-03-01T09:00:00Z")
-    parts: Parts = api.app.extensions[EXTENSION]
+    parts: AppState = api.app.extensions[EXTENSION]
     parts.wiring.signing.signed.put_if_absent(forged)
     return api.get("auditor", "/v1/checkpoint")
 
@@ -382,7 +382,7 @@ def test_validating_counts_as_redeeming_does(api: Api) -> None:
 def test_a_failed_try_is_recorded_without_its_code(api: Api) -> None:
     head = api.head
     api.try_code(UNKNOWN_CODE)
-    rows = api.ports.book.store.read_from(head, 10)
+    rows = api.services.book.store.read_from(head, 10)
     assert [row.name for row in rows] == [
         "attempts.redemption_refused@1",
         "session.try_failed@1",

@@ -13,7 +13,7 @@ import pytest
 
 from tests.pairs import Pair, wait_until
 from tests.web.api import Api, Got, api_over, stored_api
-from tests.worlds import SECRET, ports
+from tests.worlds import SECRET, services
 from web.app.context import EXTENSION
 from web.app.services import wire
 from web.app.settings import Settings
@@ -81,7 +81,7 @@ def world_of(pair: Pair, reader_url: str) -> Iterator[World]:
         writer.sit("till-1")
         pair.wait_for_standby(writer.head)
         wiring = wire(
-            Settings(reader_url, SECRET, ports().catalog, "http://127.0.0.1:8000", None, 100)
+            Settings(reader_url, SECRET, services().catalog, "http://127.0.0.1:8000", None, 100)
         )
         with closing(wiring):
             yield World(
@@ -156,7 +156,7 @@ def test_a_standby_whose_tables_are_behind_its_events_says_so(world: World) -> N
 def forget_connections(api: Api) -> None:
     """Have the next reads choose a server anew."""
     wiring: Any = api.app.extensions[EXTENSION].wiring
-    sessions = wiring.ports.book.store.datastore._sessions()  # noqa: SLF001
+    sessions = wiring.services.book.store.datastore._sessions()  # noqa: SLF001
     for connections in (sessions.readers, sessions.others, wiring.tables._sessions()):  # noqa: SLF001
         connections.drop_idle()
 

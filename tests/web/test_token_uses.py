@@ -17,9 +17,9 @@ HOUR = timedelta(hours=1)
 
 def test_a_use_is_told_to_the_hour_and_appends_nothing(any_api: Api) -> None:
     before = any_api.head
-    store = token_uses(any_api.ports.book.store)
+    store = token_uses(any_api.services.book.store)
     uses = any_api.app.extensions["keyfold"].wiring.token_uses
-    id = tokens.token_id(any_api.ports.token_key, any_api.tokens["auditor"])
+    id = tokens.token_id(any_api.services.token_key, any_api.tokens["auditor"])
     assert id not in uses.all()
     any_api.get("auditor", "/v1/keys")
     hour = any_api.clock.now.replace(minute=0, second=0, microsecond=0)

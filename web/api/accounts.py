@@ -28,7 +28,7 @@ from web.api import answers
 from web.api.operations import Answered, Operations
 from web.api.schemas import requests, responses
 from web.app.auth import ADMIN, AUDITOR, PORTAL, SUPPORT, only
-from web.app.context import ports, stamp
+from web.app.context import request_context, services
 from web.app.responses import nothing, reply
 
 blp = Operations(
@@ -52,7 +52,7 @@ READERS = only(ADMIN, PORTAL, SUPPORT, AUDITOR)
 def list_subscriptions(account: str, query: dict[str, Any]) -> Response:
     """Show an account's subscriptions, by product and tier."""
     found = read_account(account, query)
-    view = subscribed.subscriptions(found, ports().catalog, ended=query["all"])
+    view = subscribed.subscriptions(found, services().catalog, ended=query["all"])
     return reply(_written_once(found, view), version=view.version)
 
 
@@ -65,7 +65,7 @@ def list_subscriptions(account: str, query: dict[str, Any]) -> Response:
 )
 def list_entitlements(account: str, query: dict[str, Any]) -> Response:
     """Show what an account may use, and until when."""
-    view = entitled.entitlements(read_account(account, query), ports().catalog)
+    view = entitled.entitlements(read_account(account, query), services().catalog)
     return reply(answers.entitlements(view), version=view.version)
 
 
@@ -88,7 +88,7 @@ def get_seat_history(account: str, query: dict[str, Any]) -> Response:
     if start is not None and start > (end or found.moment.at):
         raise InvalidRequest(FieldError("/from", "must not be after the end"))
     view = history.seat_history(
-        ports().book, account, found.moment, product=product, tier=tier, start=start, end=end
+        services().book, account, found.moment, product=product, tier=tier, start=start, end=end
     )
     return reply(answers.seat_history(view, product, tier), version=view.version)
 
@@ -112,8 +112,10 @@ def terminate_subscription(
     Its seats are gone at once; nobody is thrown out, but holders without a seat are not licensed.
     One that was terminated already stays as it is.
     """
-    ended = terminate(ports(), stamp(), account, subscription, body["reason"], **headers)
-    at = stamp().now
+    ended = terminate(
+        services(), request_context(), account, subscription, body["reason"], **headers
+    )
+    at = request_context().now
     return reply(
         one_subscription(ended.account.state, subscription, at),
         position=ended.position,
@@ -123,9 +125,9 @@ def terminate_subscription(
 
 def read_account(account: str, query: dict[str, Any]) -> AccountAt:
     """Answer an account at the moment that a query asks about."""
-    asked_for = Moment(stamp().now, query.get("as_of"), query.get("known_at"))
+    asked_for = Moment(request_context().now, query.get("as_of"), query.get("known_at"))
     # Who asks was looked up in the ledger: that the account is as new as that is new enough.
-    return account_at(ports().book, account, asked_for, stamp().reached)
+    return account_at(services().book, account, asked_for, request_context().reached)
 
 
 def _written_once(found: AccountAt, view: SubscriptionsView) -> answers.Answer:
@@ -141,7 +143,7 @@ def _written_once(found: AccountAt, view: SubscriptionsView) -> answers.Answer:
 
 
 def one_subscription(account: Account, id: str, at: datetime) -> answers.Answer:
-    product = ports().catalog.product(account.subscriptions[id].product)
+    product = services().catalog.product(account.subscriptions[id].product)
     return {"subscription": answers.subscription(subscribed.row_of(account, product, id, at))}
 
 
@@ -151,7 +153,7 @@ def hold_to_pools(account: Account, product: str, tier: str | None) -> None:
     Raises:
         InvalidRequest: neither has them.
     """
-    known = pools(account, ports().catalog)
+    known = pools(account, services().catalog)
     products = list(dict.fromkeys(id for id, _ in known))
     if product not in products:
         raise InvalidRequest(FieldError("/product", f"must be one of {', '.join(products)}"))
@@ -176,4 +178,6 @@ def clear_attempts(account: str, headers: dict[str, Any], body: dict[str, Any]) 
     Failed tries so far, in all of its sessions, count no more for this account. Recorded with the
     reason, also when nothing was blocked.
     """
-    return nothing(position=clear(ports(), stamp(), account, body["reason"], **headers))
+    return nothing(
+        position=clear(services(), request_context(), account, body["reason"], **headers)
+    )

@@ -25,7 +25,7 @@ from web.api.schemas import requests
 from web.app import return_urls
 from web.app.auth import ADMIN, PORTAL, only
 from web.app.billing import billing_view
-from web.app.context import parts, ports, stamp
+from web.app.context import app_state, request_context, services
 from web.app.errors import PAYMENT_FAILED, STRIPE_NOT_CONFIGURED, STRIPE_REFUSED, STRIPE_UNAVAILABLE
 from web.app.responses import reply
 
@@ -78,10 +78,10 @@ def start_checkout(account: str, headers: dict[str, Any], body: dict[str, Any]) 
     itself answers on the way. A request that is repeated with its `Idempotency-Key` is answered as
     before, whatever its `If-Match`.
     """
-    settings = parts().wiring.settings
+    settings = app_state().wiring.settings
     return_urls.check(settings, "/success_url", body["success_url"])
     return_urls.check(settings, "/cancel_url", body["cancel_url"])
-    started = start(ports(), stamp(), Purchase(account, **body), **headers)
+    started = start(services(), request_context(), Purchase(account, **body), **headers)
     return reply(
         {
             "url": started.url,
@@ -114,9 +114,9 @@ def open_stripe_portal(account: str, headers: dict[str, Any], body: dict[str, An
     for the customer of its newest subscription. Only for a customer that is linked to the account,
     or all of whose subscriptions are its own: one that pays for others as well is refused.
     """
-    return_urls.check(parts().wiring.settings, "/return_url", body["return_url"])
-    url = open_portal(ports(), stamp(), account, body["return_url"], **headers)
-    return reply({"url": url}, 201, position=ports().book.head())
+    return_urls.check(app_state().wiring.settings, "/return_url", body["return_url"])
+    url = open_portal(services(), request_context(), account, body["return_url"], **headers)
+    return reply({"url": url}, 201, position=services().book.head())
 
 
 @blp.operation(

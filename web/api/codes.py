@@ -23,7 +23,7 @@ from web.api.accounts import one_subscription
 from web.api.operations import Answered, Operations
 from web.api.schemas import requests, responses
 from web.app.auth import ADMIN, PORTAL, only
-from web.app.context import ports, stamp
+from web.app.context import request_context, services
 from web.app.responses import reply
 
 blp = Operations("codes", __name__, url_prefix="/v1/keys", description="Codes that were typed.")
@@ -45,8 +45,8 @@ def validate_key(body: dict[str, Any]) -> Response:
     A refused code counts as a failed try: five in a session block it for 15 minutes, twenty in 24
     hours block the account.
     """
-    found = validate(ports(), stamp(), Try(**body))
-    return reply(answers.validated(found, ports().catalog))
+    found = validate(services(), request_context(), Try(**body))
+    return reply(answers.validated(found, services().catalog))
 
 
 @blp.operation(
@@ -70,7 +70,7 @@ def redeem_key(headers: dict[str, Any], body: dict[str, Any]) -> Response:
     Unknown, redeemed, revoked and lapsed codes are refused alike, so that guessing tells nothing.
     One that this very account has redeemed is told apart, and is no failed try.
     """
-    redeemed = redeem(ports(), stamp(), Try(**body), **headers)
+    redeemed = redeem(services(), request_context(), Try(**body), **headers)
     return reply(
         one_subscription(redeemed.account.state, redeemed.subscription, redeemed.at),
         201,

@@ -15,7 +15,7 @@ from web.api.operations import Answered, Operations
 from web.api.schemas import feed
 from web.app import waiting
 from web.app.auth import ADMIN, AUDITOR, only
-from web.app.context import ports
+from web.app.context import services
 from web.app.responses import reply
 
 # A worker that is told to stop has 30 seconds to finish what it is answering.
@@ -43,9 +43,9 @@ def list_events(query: dict[str, Any]) -> Response:
     `position_not_reached`.
     """
     after = query["after"]
-    _refuse_beyond(after, ports().book.head())
+    _refuse_beyond(after, services().book.head())
     with _allowed(query["wait"]) as wait_s:
-        page = read_feed(ports().book, after, query["limit"], wait_s=wait_s)
+        page = read_feed(services().book, after, query["limit"], wait_s=wait_s)
     # Once more: a reader may have been sent to a standby that lags behind the one before.
     _refuse_beyond(after, page.position)
     return reply(

@@ -15,7 +15,7 @@ from web.api.schemas import responses
 from web.app import checkpoints, metrics
 from web.app.auth import ADMIN, AUDITOR, EVERYBODY, Access, from_loopback
 from web.app.clock import system_clock
-from web.app.context import parts, ports
+from web.app.context import app_state, services
 from web.app.errors import ALTERED, unavailable
 from web.app.responses import reply
 from web.app.services import Wiring
@@ -53,7 +53,7 @@ def get_readiness() -> Response:
     machine's are less than a minute apart, and the ledger does not contradict a checkpoint that it
     once signed. `notices` tell what does not keep it from being used, and wants to be looked at.
     """
-    wiring, book = parts().wiring, ports().book
+    wiring, book = app_state().wiring, services().book
     try:
         schema.check(wiring.settings.database_url)
         position = book.head()
@@ -72,7 +72,7 @@ def get_readiness() -> Response:
 
 def clock_fault(wiring: Wiring) -> str | None:
     """Return what is wrong with this machine's clock, by the database's own; None if nothing."""
-    theirs = wiring.ports.book.store.clock() if wiring.clock is system_clock else None
+    theirs = wiring.services.book.store.clock() if wiring.clock is system_clock else None
     if theirs is None:
         return None
     ahead = round(wiring.clock().timestamp() - theirs)
@@ -94,7 +94,7 @@ def get_metrics() -> Response:
     From this machine itself no token is needed, unless a proxy passed the request on. While the
     database does not answer, `keyfold_ledger_up` is 0, and of the ledger is told what was known.
     """
-    known = parts()
+    known = app_state()
     up = known.head.is_fresh(FIGURES_S)
     known.attention.is_fresh(FIGURES_S if up else 0)
     page = known.metrics.page(known.head.known, known.attention.known, answers=up)
@@ -103,4 +103,4 @@ def get_metrics() -> Response:
 
 def attention_now(wiring: Wiring) -> Attention:
     """Return what needs looking at, all accounts taken together."""
-    return attention(wiring.ports.book, wiring.tables, wiring.ports.catalog, wiring.clock())
+    return attention(wiring.services.book, wiring.tables, wiring.services.catalog, wiring.clock())

@@ -33,7 +33,7 @@ from web.api.operations import Answered, Operations
 from web.api.schemas import requests, responses
 from web.app import cursors
 from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT, only
-from web.app.context import caller, parts, ports, stamp
+from web.app.context import app_state, caller, request_context, services
 from web.app.errors import FORBIDDEN, Problem
 from web.app.responses import reply
 
@@ -70,8 +70,8 @@ def issue_keys(headers: dict[str, Any], body: dict[str, Any]) -> Response:
     if bound is not None and body["reseller"] != bound:
         raise Problem(FORBIDDEN, "this token issues keys for its own reseller only")
     issued = issue(
-        ports(),
-        stamp(),
+        services(),
+        request_context(),
         Order(**body),
         idempotency_key=headers["idempotency_key"],
         # One reseller's keys must neither meet nor reveal another's; all of the vendor's are one.
@@ -95,14 +95,14 @@ def list_keys(query: dict[str, Any]) -> Response:
     """
     limit, cursor = query.pop("limit"), query.pop("cursor", None)
     of = ("keys", caller().reseller, sorted(query.items()))
-    after = cursors.read(ports().request_key, of, cursor)
-    asked_for = Moment(stamp().now, query.pop("as_of", None), query.pop("known_at", None))
+    after = cursors.read(services().request_key, of, cursor)
+    asked_for = Moment(request_context().now, query.pop("as_of", None), query.pop("known_at", None))
     bound = caller().reseller
     if bound is not None and query.setdefault("reseller", bound) != bound:
-        return reply({"items": [], "next": None}, position=ports().book.head())
+        return reply({"items": [], "next": None}, position=services().book.head())
     page = keys.list_keys(
-        ports().book,
-        parts().wiring.tables,
+        services().book,
+        app_state().wiring.tables,
         KeyQuery(**query),
         asked_for,
         after=after,
@@ -110,7 +110,7 @@ def list_keys(query: dict[str, Any]) -> Response:
     )
     following = None
     if page.next is not None:
-        following = cursors.write(ports().request_key, of, page.next)
+        following = cursors.write(services().request_key, of, page.next)
     return reply(answers.keys(page, following), position=page.position)
 
 
@@ -124,14 +124,14 @@ def list_keys(query: dict[str, Any]) -> Response:
 )
 def get_key(key: str) -> Response:
     """Show a key."""
-    loaded = ports().book.load(KEY, key_stream.stream_id(key))
+    loaded = services().book.load(KEY, key_stream.stream_id(key))
     key_stream.owned(loaded.state, caller().reseller)
     return reply(_key(loaded))
 
 
 def _key(loaded: Loaded[Key | None]) -> answers.Answer:
     assert loaded.state
-    return answers.key(key_view(loaded.state, stamp().now))
+    return answers.key(key_view(loaded.state, request_context().now))
 
 
 @blp.operation(
@@ -147,7 +147,7 @@ def revoke_key(key: str, body: dict[str, Any]) -> Response:
 
     One that is revoked already stays as it is.
     """
-    revoked = revoke(ports(), stamp(), key, body["reason"], reseller=caller().reseller)
+    revoked = revoke(services(), request_context(), key, body["reason"], reseller=caller().reseller)
     return reply(_key(revoked.key), position=revoked.position)
 
 
@@ -165,7 +165,9 @@ def reissue_key(key: str, body: dict[str, Any]) -> Response:
     The old one stops working in the same commit. The subscription of a redeemed key stays as it is,
     and shows the new masked code; when it has ended, no new code is given.
     """
-    reissued = reissue(ports(), stamp(), key, body["reason"], reseller=caller().reseller)
+    reissued = reissue(
+        services(), request_context(), key, body["reason"], reseller=caller().reseller
+    )
     return reply(answers.reissued(reissued), 201, position=reissued.position)
 
 
@@ -190,7 +192,9 @@ def reveal_key(key: str, body: dict[str, Any]) -> Response:
     place, also when the code of the first was issued elsewhere: that one is known to nobody here,
     and comes masked, as do the codes of keys that were revoked or redeemed.
     """
-    revealed = reveal_code(ports(), stamp(), key, body["reason"], reseller=caller().reseller)
+    revealed = reveal_code(
+        services(), request_context(), key, body["reason"], reseller=caller().reseller
+    )
     return reply(answers.revealed(revealed), position=revealed.position)
 
 
@@ -209,5 +213,7 @@ def reveal_codes(batch: str, body: dict[str, Any]) -> Response:
     masked; after a key that was reissued come those that were given in its place. Imported codes
     cannot be shown; what was given in place of one can, by its key.
     """
-    revealed = reveal(ports(), stamp(), batch, body["reason"], reseller=caller().reseller)
+    revealed = reveal(
+        services(), request_context(), batch, body["reason"], reseller=caller().reseller
+    )
     return reply(answers.revealed(revealed), position=revealed.position)

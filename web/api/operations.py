@@ -40,7 +40,7 @@ from web.api.schemas.fields import Shape
 from web.api.schemas.requests import BATCH_ID, OF_CATALOG, PRODUCT_ID, NoQuery
 from web.app import request_parsing, waiting
 from web.app.auth import Access, never
-from web.app.context import parts, ports, stamp, this_g, this_request
+from web.app.context import app_state, request_context, services, this_g, this_request
 from web.app.errors import (
     BUSY,
     CODE_IN_URL,
@@ -240,7 +240,7 @@ def _page(
             given["body"] = read_body(request)
         position = asked.pop("min_position", None)
         if position is not None:
-            this_g().stamp = stamp()._replace(reached=_wait_for(position))
+            this_g().request_context = request_context()._replace(reached=_wait_for(position))
         if wants_query:
             given["query"] = asked
         return view(**given) if position is None else _at_least(position, view, given)
@@ -265,7 +265,7 @@ def _at_least(position: int, view: View, given: Mapping[str, Any]) -> Response:
     except PositionNotReached as lags:
         reached = lags
     with waiting.place() as may_wait:
-        deadline = time.monotonic() + (parts().position_wait_s if may_wait else 0.0)
+        deadline = time.monotonic() + (app_state().position_wait_s if may_wait else 0.0)
         while time.monotonic() < deadline:
             time.sleep(POLL_S)
             try:
@@ -294,15 +294,17 @@ def _wait_for(position: int) -> int:
 
     It is not waited for what is further ahead than could be, nor when too many wait already.
     """
-    head = ports().book.head()
+    head = services().book.head()
     if head >= position:
         return head
     with waiting.place() as may_wait:
-        patience_s = parts().position_wait_s if may_wait and position - head <= AHEAD_MAX else 0.0
+        patience_s = (
+            app_state().position_wait_s if may_wait and position - head <= AHEAD_MAX else 0.0
+        )
         deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
             time.sleep(POLL_S)
-            head = ports().book.head()
+            head = services().book.head()
             if head >= position:
                 return head
     raise PositionNotReached(head)

@@ -14,7 +14,7 @@ from web.api.schemas import requests
 from web.api.schemas.portal_sessions import EndSessions, Link, MakeLink
 from web.app import return_urls
 from web.app.auth import ADMIN, PORTAL, SUPPORT, only
-from web.app.context import parts, ports, stamp
+from web.app.context import app_state, request_context, services
 from web.app.responses import reply
 
 blp = Operations(
@@ -37,13 +37,13 @@ blp = Operations(
 )
 def make_portal_session(account: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
     """Make a link that opens the hosted pages for a customer, once."""
-    settings = parts().wiring.settings
+    settings = app_state().wiring.settings
     if body["return_url"] is not None:
         return_urls.check(settings, "/return_url", body["return_url"])
     if body["permissions"] is None:
         body = {**body, "permissions": settings.portal_permissions}
     granted = Granted(account, **body)
-    link = make_link(ports(), parts().wiring.link_key, stamp(), granted, **headers)
+    link = make_link(services(), app_state().wiring.link_key, request_context(), granted, **headers)
     url = f"{settings.public_url}/portal/open?{urlencode({'link': link.text})}"
     return reply({"url": url}, 201, position=link.position)
 
@@ -59,5 +59,7 @@ def make_portal_session(account: str, headers: dict[str, Any], body: dict[str, A
 )
 def end_sessions(account: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
     """End every session on the hosted pages of an account, and take its unopened links back."""
-    position = end_portal_sessions(ports(), stamp(), account, body["reason"], **headers)
+    position = end_portal_sessions(
+        services(), request_context(), account, body["reason"], **headers
+    )
     return reply(None, 204, position=position)

@@ -16,7 +16,7 @@ from web.api.schemas.requests import ReadQuery
 from web.app import checkpoints
 from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT, only
 from web.app.checkpoints import to_base64
-from web.app.context import caller, parts, ports, stamp
+from web.app.context import app_state, caller, request_context, services
 from web.app.errors import ALTERED
 from web.app.responses import file, reply, text
 
@@ -45,7 +45,7 @@ def get_checkpoint() -> Response:
     (RFC 9162), and Ed25519 signatures. Whoever keeps them can show later that nothing in those
     events was changed, and that none is missing.
     """
-    return text(checkpoints.sign_checkpoint(parts().wiring, stamp().now))
+    return text(checkpoints.sign_checkpoint(app_state().wiring, request_context().now))
 
 
 @blp.operation(
@@ -59,7 +59,7 @@ def list_checkpoint_keys() -> Response:
 
     Compare them with a copy that came to you by another way.
     """
-    signing = parts().wiring.signing
+    signing = app_state().wiring.signing
     return reply({"origin": signing.origin, "keys": [key.vkey for key in signing.verifiers]})
 
 
@@ -79,7 +79,7 @@ def get_inclusion_proof(query: dict[str, Any]) -> Response:
     position, size = query["position"], _size(query.get("size"), "/size")
     if position > size:
         raise InvalidRequest(FieldError("/position", f"must be at most {size}, the tree's size"))
-    proof = tree.inclusion(ports().book, parts().wiring.tables, position, size)
+    proof = tree.inclusion(services().book, app_state().wiring.tables, position, size)
     return reply(
         {
             "position": position,
@@ -109,7 +109,7 @@ def get_consistency_proof(query: dict[str, Any]) -> Response:
     old, new = query["old"], _size(query.get("new"), "/to")
     if old > new:
         raise InvalidRequest(FieldError("/from", f"must be at most {new}, the larger tree's size"))
-    proof = tree.consistency(ports().book, parts().wiring.tables, old, new)
+    proof = tree.consistency(services().book, app_state().wiring.tables, old, new)
     return reply(
         {
             "from": old,
@@ -139,15 +139,17 @@ def get_key_receipt(key: str) -> Response:
     nobody did; the proof that it is in the ledger; and a checkpoint of the ledger as it is now.
     A reseller gets those of its own keys.
     """
-    receipt = checkpoints.key_receipt(parts().wiring, key, caller().reseller, stamp().now)
+    receipt = checkpoints.key_receipt(
+        app_state().wiring, key, caller().reseller, request_context().now
+    )
     return file(receipt, f"{key}.tlog-proof")
 
 
 def _size(asked: int | None, pointer: str) -> int:
     """Answer the size of a tree that the ledger has."""
     if asked is None:
-        return tree.whole(ports().book, parts().wiring.tables)
-    head = ports().book.head()
+        return tree.whole(services().book, app_state().wiring.tables)
+    head = services().book.head()
     if asked > head:
         raise InvalidRequest(FieldError(pointer, f"must be at most {head}, the ledger's head"))
     hold_to_min_position(asked)

@@ -17,9 +17,9 @@ from web.api.accounts import READERS, hold_to_pools, read_account
 from web.api.operations import Answered, Operations
 from web.api.schemas import questions as schemas
 from web.api.schemas import requests
-from web.api.timeline import sight
+from web.api.timeline import visibility
 from web.app.auth import ADMIN, AUDITOR, PORTAL, SUPPORT, only
-from web.app.context import caller, parts, ports, stamp
+from web.app.context import app_state, caller, request_context, services
 from web.app.errors import FORBIDDEN, Problem
 from web.app.responses import reply
 
@@ -48,15 +48,15 @@ def get_diff(account: str, query: dict[str, Any]) -> Response:
     if end is not None and start > end:
         raise InvalidRequest(FieldError("/from", "must not be after the end"))
     found = diff(
-        ports().book,
+        services().book,
         account,
-        ports().catalog,
+        services().catalog,
         start,
         end,
-        now=stamp().now,
+        now=request_context().now,
         known_at=query.get("known_at"),
     )
-    return reply(telling.diff(found, sight().texts), version=found.version)
+    return reply(telling.diff(found, visibility().texts), version=found.version)
 
 
 @blp.operation(
@@ -74,7 +74,9 @@ def get_overview() -> Response:
     subscriptions with prices that mean nothing, whose items are not all known, of whose billed
     seats Stripe is not told, or of which Stripe has not been heard.
     """
-    found = overview(ports().book, parts().wiring.tables, stamp().now, ports().catalog)
+    found = overview(
+        services().book, app_state().wiring.tables, request_context().now, services().catalog
+    )
     return reply(telling.overview(found))
 
 
@@ -92,8 +94,8 @@ def explain(account: str, query: dict[str, Any], body: dict[str, Any]) -> Respon
     With a later `as_of` it tells what will be, and because of what. To the portal it explains
     holders only: what a code is that it refused is not for it to learn.
     """
-    moment = Moment(stamp().now, query.get("as_of"), query.get("known_at"))
-    book, catalog = ports().book, ports().catalog
+    moment = Moment(request_context().now, query.get("as_of"), query.get("known_at"))
+    book, catalog = services().book, services().catalog
     if body["code"] is None:
         hold_to_pools(read_account(account, query).account, body["product"], None)
         found = explain_holder(book, account, moment, catalog, body["product"], body["holder"])
@@ -101,5 +103,5 @@ def explain(account: str, query: dict[str, Any], body: dict[str, Any]) -> Respon
         raise Problem(FORBIDDEN, "codes are not explained to tokens of role portal")
     else:
         wanted = Asked(body["code"], body["session"], body["product"])
-        found = explain_code(book, account, moment, catalog, ports().codes, wanted)
+        found = explain_code(book, account, moment, catalog, services().codes, wanted)
     return reply(telling.explanation(found), version=found.version)

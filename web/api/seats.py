@@ -25,10 +25,10 @@ from web.api import answers
 from web.api.accounts import READERS, hold_to_pools, read_account
 from web.api.operations import Answered, Operations
 from web.api.schemas import requests, responses
-from web.api.timeline import sight
+from web.api.timeline import visibility
 from web.app import cursors
 from web.app.auth import ADMIN, PORTAL, SUPPORT, only
-from web.app.context import ports, stamp
+from web.app.context import request_context, services
 from web.app.responses import nothing, reply
 from web.app.times import iso
 
@@ -53,18 +53,18 @@ def list_seats(account: str, query: dict[str, Any]) -> Response:
     """List an account's taken seats, and how each product and tier stands."""
     limit, cursor = query.pop("limit"), query.pop("cursor", None)
     of = ("seats", account, sorted(query.items()))
-    after = cursors.read(ports().request_key, of, cursor)
+    after = cursors.read(services().request_key, of, cursor)
     found = read_account(account, query)
     product = query.get("product")
     if product is not None:
         hold_to_pools(found.account, product, None)
-    view = seated.seats(found, ports().catalog, product)
+    view = seated.seats(found, services().catalog, product)
     places = _places(found)
     following = [one for one in view.seats if after is None or places(one) > tuple(after)]
     shown = following[:limit]
     more = None
     if len(following) > limit:
-        more = cursors.write(ports().request_key, of, places(shown[-1]))
+        more = cursors.write(services().request_key, of, places(shown[-1]))
     return reply(answers.seats(view, shown, _labels(shown), more), version=view.version)
 
 
@@ -74,7 +74,7 @@ def _places(found: AccountAt) -> Callable[[SeatView], tuple[Any, ...]]:
     It is told of the seat itself, so that the next page goes on where this one ended, also when a
     seat of either was taken or given back meanwhile.
     """
-    pools = {pool: n for n, pool in enumerate(seated.pools(found.account, ports().catalog))}
+    pools = {pool: n for n, pool in enumerate(seated.pools(found.account, services().catalog))}
 
     def place(view: SeatView) -> tuple[Any, ...]:
         seat = found.account.seat(view.product, view.holder)
@@ -98,7 +98,7 @@ def get_seat(account: str, product: str, holder: str, query: dict[str, Any]) -> 
     A holder without a seat may not: `licensed` is false, and `reason` is `no_seat`.
     """
     found = read_account(account, query)
-    if product not in {id for id, _ in seated.pools(found.account, ports().catalog)}:
+    if product not in {id for id, _ in seated.pools(found.account, services().catalog)}:
         raise ProductNotFound
     return _seat(found, product, holder)
 
@@ -125,8 +125,8 @@ def occupy_seat(
     nobody is let in.
     """
     wanted = Sitting(account, product, body["tier"], holder, body["label"])
-    taken = occupy(ports(), stamp(), wanted, **headers)
-    now = stamp().now
+    taken = occupy(services(), request_context(), wanted, **headers)
+    now = request_context().now
     found = AccountAt(
         account, taken.account.state, Moment(now), taken.position, taken.account.version
     )
@@ -144,10 +144,10 @@ def occupy_seat(
 def release_seat(account: str, product: str, holder: str, headers: dict[str, Any]) -> Response:
     """Give a holder's seat back."""
     try:
-        released = release(ports(), stamp(), account, product, holder, **headers)
+        released = release(services(), request_context(), account, product, holder, **headers)
     except SeatNotOccupied:
         # A product that nobody has heard of is a mistake to be told of, not a free seat.
-        found = account_at(ports().book, account, Moment(stamp().now))
+        found = account_at(services().book, account, Moment(request_context().now))
         hold_to_pools(found.account, product, None)
         raise
     return nothing(position=released.position, version=released.account.version)
@@ -167,7 +167,7 @@ def _seat(
 
 def _labels(views: Sequence[SeatView]) -> list[str | None]:
     """Return the seats' labels as the caller may see them, by the timeline's rule."""
-    texts = sight().texts
+    texts = visibility().texts
     if texts is None:
         return [NOT_SHOWN if one.label else None for one in views]
     return texts.open_all(one.label for one in views)

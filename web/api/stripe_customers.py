@@ -20,7 +20,7 @@ from web.api.operations import Answered, Operations
 from web.api.schemas import requests
 from web.api.schemas import stripe as schemas
 from web.app.auth import ADMIN, PORTAL, SUPPORT, only
-from web.app.context import ports, stamp
+from web.app.context import request_context, services
 from web.app.errors import STRIPE_NOT_CONFIGURED, STRIPE_REFUSED, STRIPE_UNAVAILABLE
 from web.app.responses import reply
 
@@ -48,7 +48,9 @@ def link_stripe_customer(account: str, headers: dict[str, Any], body: dict[str, 
     is linked to one account at a time; an account may have several. Linked already: nothing
     changes.
     """
-    linked = link(ports(), stamp(), account, body["customer"], body["reason"], **headers)
+    linked = link(
+        services(), request_context(), account, body["customer"], body["reason"], **headers
+    )
     return reply(
         {"account": account, "customer": linked.customer, "applied": linked.applied},
         position=linked.position,
@@ -74,7 +76,9 @@ def unlink_stripe_customer(account: str, headers: dict[str, Any], body: dict[str
     recorded before the ledger noted how it knew, stay (`kept`). No object of Stripe links the
     customer to this account again: only a call does.
     """
-    done = unlink(ports(), stamp(), account, body["customer"], body["reason"], **headers)
+    done = unlink(
+        services(), request_context(), account, body["customer"], body["reason"], **headers
+    )
     return reply(
         {
             "account": account,
@@ -111,8 +115,8 @@ def assign_stripe_subscription(
     `from` names that account: then the seats move. Its customer is linked to nobody by this.
     """
     done = assign(
-        ports(),
-        stamp(),
+        services(),
+        request_context(),
         account,
         stripe_subscription,
         body["reason"],

@@ -24,7 +24,7 @@ from ledger.stripe.objects import NotAnEvent, StripeEvent, read_event
 from web.api.operations import Answered, Operations
 from web.api.schemas import stripe as schemas
 from web.app.auth import EVERYBODY
-from web.app.context import parts, stamp
+from web.app.context import app_state, request_context
 from web.app.errors import SET_UP_S, STRIPE_NOT_CONFIGURED, WEBHOOK_REFUSED, Problem
 from web.app.request_parsing import BODY_BYTES_MAX, read_json
 from web.app.responses import reply
@@ -55,14 +55,14 @@ def receive_stripe_event() -> Response:
     """
     event = read_event_of(_verified_body())
     _refuse_other_mode(event)
-    ports = parts().wiring.webhook_ports
-    if is_foreign(ports.stripe, event):
-        parts().metrics.heard_of_stripe("ignored")
+    services = app_state().wiring.webhook_ports
+    if is_foreign(services.stripe, event):
+        app_state().metrics.heard_of_stripe("ignored")
         ignored = {"received": True, "outcome": "ignored", "new": False}
-        return reply(ignored, position=ports.book.head())
-    asked = stamp()._replace(actor=ACTOR)
-    recorded = record_event(ports, asked, event, "webhook")
-    parts().metrics.heard_of_stripe(recorded.outcome if recorded.new else "delivered_again")
+        return reply(ignored, position=services.book.head())
+    asked = request_context()._replace(actor=ACTOR)
+    recorded = record_event(services, asked, event, "webhook")
+    app_state().metrics.heard_of_stripe(recorded.outcome if recorded.new else "delivered_again")
     return reply(
         {"received": True, "outcome": recorded.outcome, "new": recorded.new},
         position=recorded.position,
@@ -73,13 +73,13 @@ def warm_up(wiring: Wiring) -> None:
     """Load Stripe's library, where it will be used, so that the first request need not wait."""
     if wiring.settings.stripe.webhook_secrets:
         import stripe  # noqa: F401
-    for gateway in (wiring.ports.stripe, wiring.webhook_stripe):
+    for gateway in (wiring.services.stripe, wiring.webhook_stripe):
         if gateway is not None:
             gateway.warm_up()
 
 
 def _verified_body() -> bytes:
-    secrets = parts().wiring.settings.stripe.webhook_secrets
+    secrets = app_state().wiring.settings.stripe.webhook_secrets
     if not secrets:
         headers = {"Retry-After": str(SET_UP_S)}
         raise Problem(STRIPE_NOT_CONFIGURED, "set STRIPE_WEBHOOK_SECRET", headers)
@@ -90,7 +90,7 @@ def _verified_body() -> bytes:
         raise refused("the header Stripe-Signature is missing")
     body = _body()
     signed = _read_signature(signature)
-    _refuse_time(signed.at, stamp().now)
+    _refuse_time(signed.at, request_context().now)
     if not any(_is_signed_with(body, signed, secret) for secret in secrets):
         raise refused("the signature is not one of STRIPE_WEBHOOK_SECRET for this body")
     return body.encode()
@@ -126,9 +126,9 @@ def _read_signature(header: str) -> _Signature:
 
     Two times are refused: each reader could take another of them for the one that was signed.
     """
-    parts = [part.strip().partition("=") for part in header.split(",")]
-    times = [value for name, _, value in parts if name == "t"]
-    hashes = [value for name, _, value in parts if name == "v1"]
+    app_state = [part.strip().partition("=") for part in header.split(",")]
+    times = [value for name, _, value in app_state if name == "t"]
+    hashes = [value for name, _, value in app_state if name == "v1"]
     if len(times) > 1:
         raise refused("the header Stripe-Signature has more than one t=")
     fits = len(header) <= SIGNATURE_LENGTH_MAX and header.isascii()
@@ -140,7 +140,7 @@ def _read_signature(header: str) -> _Signature:
 def _refuse_time(signed_at: int, now: datetime) -> None:
     """Refuse what was signed long ago, or is dated ahead."""
     clocks = [now.timestamp()]
-    if parts().wiring.settings.test_clock is not None:
+    if app_state().wiring.settings.test_clock is not None:
         clocks.append(time.time())  # Stripe signs by the real one
     away_s = min(signed_at - clock for clock in clocks)
     if any(abs(signed_at - clock) <= TOLERANCE_S for clock in clocks):
@@ -172,7 +172,7 @@ def read_event_of(body: bytes) -> StripeEvent:
 
 
 def _refuse_other_mode(event: StripeEvent) -> None:
-    stripe = parts().wiring.ports.stripe
+    stripe = app_state().wiring.services.stripe
     livemode = stripe.livemode if stripe else None
     if livemode is not None and event.livemode is not livemode:
         modes = {True: "live", False: "test"}

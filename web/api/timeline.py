@@ -8,7 +8,7 @@ from flask import Response
 
 from ledger.streams.account.decisions import ACCOUNT
 from projections.lists import timeline as told
-from projections.lists.timeline import Sight, TimelinePage, TimelineQuery
+from projections.lists.timeline import TimelinePage, TimelineQuery, Visibility
 from projections.views.account_at import Moment
 from web.api import telling
 from web.api.accounts import READERS
@@ -17,7 +17,7 @@ from web.api.operations import Answered, Operations
 from web.api.schemas import timeline as schemas
 from web.app import cursors
 from web.app.auth import ADMIN, AUDITOR, PORTAL, RESELLER, SUPPORT, only
-from web.app.context import caller, parts, ports, stamp
+from web.app.context import app_state, caller, request_context, services
 from web.app.references import known_ref
 from web.app.responses import reply
 
@@ -47,8 +47,8 @@ def get_account_timeline(account: str, query: dict[str, Any]) -> Response:
     Its subscriptions and seats, the keys that it redeemed, and what it tried and was refused. To
     the portal it does not say why a code was not available, nor the reasons that staff gave.
     """
-    asked_for = Moment(stamp().now, query.get("as_of"), query.get("known_at"))
-    version = ports().book.load(ACCOUNT, account).version
+    asked_for = Moment(request_context().now, query.get("as_of"), query.get("known_at"))
+    version = services().book.load(ACCOUNT, account).version
     page, following = _page(query, query.get("ref"), account=account)
     answer = {
         **of_account(account, asked_for, page.position),
@@ -85,16 +85,16 @@ def search_timeline(query: dict[str, Any], body: dict[str, Any]) -> Response:
     """Tell everything that names something, which may be a whole code."""
     # From here on a code is known by its key's id.
     return reply(
-        _answer(query, known_ref(ports(), body["ref"], may_learn=caller().reseller is None))
+        _answer(query, known_ref(services(), body["ref"], may_learn=caller().reseller is None))
     )
 
 
-def sight() -> Sight:
+def visibility() -> Visibility:
     """Answer what the caller may see."""
     who = caller()
-    texts = ports().texts if who.role in _TEXT_READERS else None
+    texts = services().texts if who.role in _TEXT_READERS else None
     is_staff = who.role != PORTAL
-    return Sight(texts, found=is_staff, reseller=who.reseller, staffs_texts=is_staff)
+    return Visibility(texts, found=is_staff, reseller=who.reseller, staffs_texts=is_staff)
 
 
 def _answer(query: dict[str, Any], ref: str | None) -> Answer:
@@ -107,17 +107,17 @@ def _page(
     limit, cursor = query.pop("limit"), query.pop("cursor", None)
     wanted = TimelineQuery(**{**query, "ref": ref, "account": account})
     of = ("timeline", caller().reseller, wanted)
-    after = cursors.read(ports().request_key, of, cursor)
+    after = cursors.read(services().request_key, of, cursor)
     page = told.timeline(
-        ports().book,
-        parts().wiring.tables,
-        ports().catalog,
+        services().book,
+        app_state().wiring.tables,
+        services().catalog,
         wanted,
-        sight(),
+        visibility(),
         after=after,
         limit=limit,
     )
     following = None
     if page.next is not None:
-        following = cursors.write(ports().request_key, of, page.next)
+        following = cursors.write(services().request_key, of, page.next)
     return page, following

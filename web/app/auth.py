@@ -21,7 +21,7 @@ from ledger.limits import ACCOUNT_ID
 from ledger.loaded import Loaded
 from ledger.streams.token import Role, Token, token_id
 from projections.access import look_up
-from web.app.context import Caller, parts, ports
+from web.app.context import Caller, app_state, services
 from web.app.errors import FORBIDDEN, UNAUTHENTICATED, Problem
 
 PORTAL: Final[Role] = "portal"
@@ -113,7 +113,7 @@ def _caller(request: Request, now: datetime) -> tuple[Caller, int]:
         detail = "this token is unknown, revoked or expired"
         raise Problem(UNAUTHENTICATED, detail, {"WWW-Authenticate": challenge})
     token = found.state
-    parts().wiring.token_uses.note(token.id, now)
+    app_state().wiring.token_uses.note(token.id, now)
     return Caller(token.id, token.role, token.reseller), found.head
 
 
@@ -124,7 +124,7 @@ def _account(request: Request) -> str | None:
 
 
 def _look_up(secret: str, now: datetime, account: str | None) -> Loaded[Token | None] | None:
-    found = ports()
+    found = services()
     return look_up(found.book, _ids.of(found.token_key, secret), now, account)
 
 

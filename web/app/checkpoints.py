@@ -35,7 +35,7 @@ def key_receipt(wiring: Wiring, key: str, reseller: str | None, now: datetime) -
         CannotSign: the ledger contradicts a checkpoint that was signed.
         TreeDamaged: its tree has not what it should have, or the event was changed.
     """
-    book = wiring.ports.book
+    book = wiring.services.book
     key_stream.owned(book.load(KEY, key_stream.stream_id(key)).state, reseller)
     row = receipts.event_of_key(book, key)
     if row is None:
@@ -59,6 +59,6 @@ def to_base64(value: bytes) -> str:
 
 
 def _standing(wiring: Wiring) -> Standing:
-    book, tables = wiring.ports.book, wiring.tables
+    book, tables = wiring.services.book, wiring.tables
     reached = tree.reached(tables)  # before the head: the tree never is ahead of it
     return Standing(reached, book.head(), lambda size: tree.root(book, tables, size))

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from flask import Request, current_app, g, request
 
-from commands.services import Ports
-from ledger.events import Stamp
+from commands.services import Services
+from ledger.events import RequestContext
 from ledger.streams.token import Role
 from projections.lists.overview import Attention
-from web.app.last_known import Lately
+from web.app.last_known import LastKnown
 from web.app.metrics import Metrics
 from web.app.redaction import Redactor
 from web.app.services import Wiring
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EXTENSION = "keyfold"
 
 
-class Parts(NamedTuple):
+class AppState(NamedTuple):
     """What one application has for all of its requests.
 
     Attributes:
@@ -40,8 +40,8 @@ class Parts(NamedTuple):
     metrics: Metrics
     upload_tries: UploadTries
     position_wait_s: float
-    head: Lately[int]
-    attention: Lately[Attention]
+    head: LastKnown[int]
+    attention: LastKnown[Attention]
 
 
 class Caller(NamedTuple):
@@ -57,12 +57,12 @@ class Caller(NamedTuple):
     reseller: str | None
 
 
-def parts() -> Parts:
-    return cast(Parts, current_app.extensions[EXTENSION])
+def app_state() -> AppState:
+    return cast(AppState, current_app.extensions[EXTENSION])
 
 
-def ports() -> Ports:
-    return parts().wiring.ports
+def services() -> Services:
+    return app_state().wiring.services
 
 
 def this_request() -> Request:
@@ -81,9 +81,9 @@ def request_id() -> str:
     return cast(str, g.request_id)
 
 
-def stamp() -> Stamp:
-    """Answer who asks, in which request, and when: see `Stamp`."""
-    return cast(Stamp, g.stamp)
+def request_context() -> RequestContext:
+    """Answer who asks, in which request, and when: see `RequestContext`."""
+    return cast(RequestContext, g.request_context)
 
 
 def caller() -> Caller:

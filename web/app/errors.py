@@ -36,7 +36,7 @@ from ledger.book import LedgerUnavailable
 from ledger.min_position import PositionNotReached
 from ledger.refusals import FieldError, InvalidRequest, Refusal
 from projections.audit.tree import TreeDamaged
-from web.app.context import parts, request_id
+from web.app.context import app_state, request_id
 from web.app.times import iso
 
 CONTENT_TYPE: Final = "application/problem+json"
@@ -282,7 +282,7 @@ def _answer(
     errors: Sequence[FieldError] = (),
     members: Mapping[str, Any] | None = None,
 ) -> Response:
-    parts().metrics.refused(kind.code)
+    app_state().metrics.refused(kind.code)
     pages: Mapping[str, Page] = current_app.extensions.get(PAGES, {})
     page = pages.get(request.path.split("/")[1])
     if page is not None:
@@ -308,10 +308,10 @@ def _answer(
 
 def _path(kind: Kind) -> str:
     path = request.path
-    return _sendable(parts().redactor.scrub_all(path) if kind is CODE_IN_URL else path)
+    return _sendable(app_state().redactor.scrub_all(path) if kind is CODE_IN_URL else path)
 
 
 def _sendable(text: str) -> str:
     """Answer a text without secrets, not endless, and without halves of surrogate pairs."""
-    text = parts().redactor.scrub(text.encode("utf-8", "replace").decode("utf-8"))
+    text = app_state().redactor.scrub(text.encode("utf-8", "replace").decode("utf-8"))
     return text if len(text) <= TEXT_LENGTH_MAX else text[:TEXT_LENGTH_MAX] + "…"

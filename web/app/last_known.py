@@ -12,7 +12,7 @@ T = TypeVar("T")
 TIMES_AS_LONG = 20
 
 
-class Lately(Generic[T]):
+class LastKnown(Generic[T]):
     """Asks in the background, one at a time, so that whoever wants to know never waits for long.
 
     Args:

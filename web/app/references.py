@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from commands.services import Ports
+from commands.services import Services
 from ledger import codes
 from ledger.streams import key
 from ledger.streams.key import KEY
 
 
-def known_ref(ports: Ports, text: str, *, may_learn: bool = True) -> str:
+def known_ref(services: Services, text: str, *, may_learn: bool = True) -> str:
     """Return the text as a reference; for a code, the id of its key.
 
     A code may be typed without dashes, and then a long id, or a word, may look like one. Such a
@@ -18,14 +18,14 @@ def known_ref(ports: Ports, text: str, *, may_learn: bool = True) -> str:
         may_learn: whether who asks may find out which codes there are; for others, what may be a
             code is one.
     """
-    code = codes.parse(text, ports.catalog.prefixes)
+    code = codes.parse(text, services.catalog.prefixes)
     if code is None:
         return text
-    key_id = ports.codes.key_id(code)
+    key_id = services.codes.key_id(code)
     if (
         not may_learn
         or "-" in codes.tidy(text)
-        or ports.book.load(KEY, key.stream_id(key_id)).version
+        or services.book.load(KEY, key.stream_id(key_id)).version
     ):
         return key_id
     return text

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 from flask import Flask, Request, Response, current_app
 from werkzeug.exceptions import NotFound
 
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.limits import REQUEST_ID
 from ledger.refusals import FieldError, InvalidRequest
 from web.app.auth import EVERYBODY, NOBODY, RESELLER, Access, let_in
-from web.app.context import parts, this_g, this_request
+from web.app.context import app_state, this_g, this_request
 from web.app.errors import (
     CODE_IN_URL,
     KINDS,
@@ -78,7 +78,7 @@ def register(app: Flask) -> None:
 def _begin() -> None:
     begun = this_g()
     begun.started = time.perf_counter()
-    app, sent = parts(), this_request()
+    app, sent = app_state(), this_request()
     named = _named_by_caller(sent)
     id = named or new_request_id()
     if app.redactor.may_hold_code(id):
@@ -100,7 +100,9 @@ def _begin() -> None:
             raise Problem(CODE_IN_URL, _IN_A_BODY)
         if named is not None and id != named and not app.redactor.holds_secret(named):
             begun.request_id = id = named
-    begun.stamp = app.wiring.stamp(caller.id if caller else "", id, now, reached)
+    begun.request_context = app.wiring.request_context(
+        caller.id if caller else "", id, now, reached
+    )
     begun.caller = caller
 
 
@@ -109,7 +111,7 @@ def _named_by_caller(sent: Request) -> str | None:
     id: str = sent.environ.get("HTTP_X_REQUEST_ID", "")
     if sent.path.lstrip("/").partition("/")[0] in _PAGES or not _REQUEST_ID.fullmatch(id):
         return None
-    return None if parts().redactor.holds_token(id) else id
+    return None if app_state().redactor.holds_token(id) else id
 
 
 def _hold_to_address(sent: Request) -> None:
@@ -150,7 +152,7 @@ def _finish(response: Response) -> Response:
     headers = response.headers
     set_already = {name.lower() for name, _ in headers}
     headers.add("X-Request-Id", begun.request_id)
-    if parts().wiring.settings.is_https:
+    if app_state().wiring.settings.is_https:
         headers.add("Strict-Transport-Security", HSTS)
     for lowered, name, value in _HEADERS:
         if lowered not in set_already:
@@ -163,16 +165,16 @@ def _record(sent: Request, begun: _AppCtxGlobals, status: int) -> None:
     """Count the request, and log it by its route, never by its path, which may name people."""
     seconds = time.perf_counter() - begun.started
     route = sent.url_rule.rule if sent.url_rule else _UNMATCHED
-    parts().metrics.answered(sent.method, route, status, seconds)
+    app_state().metrics.answered(sent.method, route, status, seconds)
     if not _log.isEnabledFor(logging.INFO):
         return
-    stamp: Stamp | None = begun.get("stamp")
+    request_context: RequestContext | None = begun.get("request_context")
     fields = {
         "method": sent.method,
         "route": route,
         "status": status,
         "ms": round(seconds * 1000, 2),
         "request_id": begun.request_id,
-        "actor": stamp.actor if stamp else "",
+        "actor": request_context.actor if request_context else "",
     }
     _log.handle(Line(_log.name, "request", fields))

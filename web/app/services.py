@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from commands.gateways.stripe import StripeGateway
-from commands.services import Ports, code_keys
+from commands.services import Services, code_keys
 from commands.sign_checkpoint import Signing, signing_of
 from ledger.book import Book, MixedClocks
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.sealing import Texts, WrongSecret, knows_secret
 from ledger.secret import LENGTH_MIN_BYTES, Secret
 from ledger.store import schema
@@ -48,7 +48,7 @@ class Wiring(NamedTuple):
 
     settings: Settings
     clock: Clock
-    ports: Ports
+    services: Services
     tables: Tables
     signing: Signing
     link_key: bytes
@@ -57,25 +57,27 @@ class Wiring(NamedTuple):
     webhook_stripe: StripeGateway | None = None
 
     @property
-    def webhook_ports(self) -> Ports:
+    def webhook_ports(self) -> Services:
         stripe = self.webhook_stripe
-        return self.ports if stripe is None else self.ports._replace(stripe=stripe)
+        return self.services if stripe is None else self.services._replace(stripe=stripe)
 
-    def stamp(
+    def request_context(
         self,
         actor: str,
         request_id: str,
         now: datetime | None = None,
         reached: int | None = None,
-    ) -> Stamp:
+    ) -> RequestContext:
         """Answer who asks, in which request, and when: by the clock, if it was not read yet."""
         test_clock = self.settings.test_clock is not None
         read_at = time.monotonic() if self.clock is system_clock else None
-        return Stamp(now or self.clock(), actor, request_id, test_clock, reached, read_at=read_at)
+        return RequestContext(
+            now or self.clock(), actor, request_id, test_clock, reached, read_at=read_at
+        )
 
     def close(self) -> None:
         self.tables.close()
-        self.ports.book.close()
+        self.services.book.close()
 
 
 def wire(settings: Settings, *, for_persons: bool = False) -> Wiring:
@@ -111,7 +113,7 @@ def wire(settings: Settings, *, for_persons: bool = False) -> Wiring:
         ) from None
     tables = open_tables(settings.database_url)
     stripe, webhook_stripe = _stripes(settings, for_persons=for_persons)
-    ports = Ports(
+    services = Services(
         book=book,
         catalog=settings.catalog,
         codes=code_keys(secret),
@@ -125,7 +127,7 @@ def wire(settings: Settings, *, for_persons: bool = False) -> Wiring:
     return Wiring(
         settings,
         clock,
-        ports,
+        services,
         tables,
         signing,
         link_key=secret.derive("portal links"),

@@ -222,11 +222,11 @@ def _wrong_value(given: Mapping[str, Any]) -> str | None:
     """
     from psycopg import conninfo, pq
 
-    ports = str(given.get("port") or "").split(",")
+    services = str(given.get("port") or "").split(",")
     hosts = str(given.get("hostaddr") or given.get("host") or "").split(",")
-    if any(port and (_whole(port) or LAST_PORT + 1) > LAST_PORT for port in ports):
+    if any(port and (_whole(port) or LAST_PORT + 1) > LAST_PORT for port in services):
         return f"look at the port, which is a number from 1 to {LAST_PORT}"
-    if len(ports) not in (1, len(hosts)):
+    if len(services) not in (1, len(hosts)):
         return "look at the ports: give one for all hosts, or one for each"
     for name in LIBPQ_NUMBERS:
         if not re.fullmatch(r" *-?[0-9]{0,9} *", str(given.get(name) or "")):

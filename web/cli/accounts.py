@@ -45,9 +45,9 @@ def subscriptions(
     A later time shows what will be if nothing more happens.
     """
     validation.refuse_if(validation.account(account))
-    with opened() as (_, ports, stamp):
-        asked = account_at(ports.book, account, Moment(stamp.now, as_of, known_at))
-        view = subscriptions_projection.subscriptions(asked, ports.catalog, ended=ended)
+    with opened() as (_, services, request_context):
+        asked = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
+        view = subscriptions_projection.subscriptions(asked, services.catalog, ended=ended)
     if as_json:
         print_json(answers.subscriptions(view))
     else:
@@ -103,9 +103,9 @@ def entitlements(
 ) -> None:
     """Show what ACCOUNT may use of each product and tier, within which limits, and until when."""
     validation.refuse_if(validation.account(account))
-    with opened() as (_, ports, stamp):
-        asked = account_at(ports.book, account, Moment(stamp.now, as_of, known_at))
-        view = entitlements_projection.entitlements(asked, ports.catalog)
+    with opened() as (_, services, request_context):
+        asked = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
+        view = entitlements_projection.entitlements(asked, services.catalog)
     if as_json:
         print_json(answers.entitlements(view))
         return
@@ -147,13 +147,13 @@ def seat_history(
 ) -> None:
     """Show how ACCOUNT's seats and holders went up and down: each line holds until the next."""
     validation.refuse_if(validation.account(account))
-    with opened() as (_, ports, stamp):
-        asked = account_at(ports.book, account, Moment(stamp.now, as_of, known_at))
-        hold_to_pools(ports, asked, product, tier)
+    with opened() as (_, services, request_context):
+        asked = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
+        hold_to_pools(services, asked, product, tier)
         if start is not None and start > (end or asked.moment.at):
             raise InvalidRequest(FieldError("/from", "must not be after the end"))
         view = seat_history_projection.seat_history(
-            ports.book,
+            services.book,
             account,
             asked.moment,
             product=product,

@@ -26,6 +26,6 @@ def clear(account: str, reason: str) -> None:
 
     That it was done, when, by whom and why is recorded.
     """
-    with opened() as (_, ports, stamp):
-        clear_attempts(ports, stamp, account, reason)
+    with opened() as (_, services, request_context):
+        clear_attempts(services, request_context, account, reason)
     click.echo(f"{account} may try codes again")

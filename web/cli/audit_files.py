@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from commands.import_ledger import BadExport, Imported, NotProved, import_ledger
-from commands.services import Ports
+from commands.services import Services
 from ledger.book import Book
 from ledger.proof.cloud_events import Header, NotAnExport, read_header, secret_name
 from ledger.store.bulk_load import LedgerNotEmpty
@@ -75,15 +75,15 @@ def export(file: str, first: int, last: int | None, compress: str | None, resume
     whoever has to find out why, and cannot be imported.
     """
     packed = compressed_files.packing_named(file) if compress is None else PACKINGS.get(compress)
-    with opened() as (_, ports, _), _refusing(file), _hinting(file):
+    with opened() as (_, services, _), _refusing(file), _hinting(file):
         if file == STANDARD:
             if resume:
                 raise click.UsageError("standard output cannot be carried on with")
-            header = _to_standard_output(ports, first, last, packed)
+            header = _to_standard_output(services, first, last, packed)
         else:
-            header = _to_file(ports, Path(file), first, last, packed, resume=resume)
+            header = _to_file(services, Path(file), first, last, packed, resume=resume)
         missing = [
-            one for one in holes(ports.book.store) if header.first <= one.position <= header.last
+            one for one in holes(services.book.store) if header.first <= one.position <= header.last
         ]
     click.echo(_told(header), err=file == STANDARD)
     for one in missing:
@@ -104,35 +104,41 @@ def _told(header: Header) -> str:
 
 
 def _to_standard_output(
-    ports: Ports, first: int, last: int | None, packed: Packing | None
+    services: Services, first: int, last: int | None, packed: Packing | None
 ) -> Header:
-    header = _plan(ports, first, last)
-    _write(ports.book, header, sys.stdout.buffer.write, packed)
+    header = _plan(services, first, last)
+    _write(services.book, header, sys.stdout.buffer.write, packed)
     sys.stdout.buffer.flush()
     return header
 
 
 def _to_file(
-    ports: Ports, file: Path, first: int, last: int | None, packed: Packing | None, *, resume: bool
+    services: Services,
+    file: Path,
+    first: int,
+    last: int | None,
+    packed: Packing | None,
+    *,
+    resume: bool,
 ) -> Header:
     part = compressed_files.find_part(file, packed) if resume else None
     begun = read_header(part.first) if part is not None and part.first else None
-    header = _plan(ports, first, begun.last if begun and last is None else last)
+    header = _plan(services, first, begun.last if begun and last is None else last)
     with compressed_files.writing(
         file, carry_on_at=part.length if part is not None else 0
     ) as write:
-        _write(ports.book, header, write, packed, part)
+        _write(services.book, header, write, packed, part)
     return header
 
 
-def _plan(ports: Ports, first: int, last: int | None) -> Header:
+def _plan(services: Services, first: int, last: int | None) -> Header:
     with pace("Hashing") as on_events:
         return exporting.plan(
-            ports.book,
+            services.book,
             first=first,
             last=last,
-            secret=secret_name(ports.request_key),
-            on_events=_of(on_events, last or ports.book.head()),
+            secret=secret_name(services.request_key),
+            on_events=_of(on_events, last or services.book.head()),
         )
 
 
@@ -232,12 +238,12 @@ def import_(file: str) -> None:
     moves them.
     """
     with (
-        opened() as (_, ports, _),
+        opened() as (_, services, _),
         _refusing(file),
         compressed_files.reading(file) as lines,
         pace("Importing") as on_events,
     ):
-        imported = import_ledger(ports, lines, on_events=on_events)
+        imported = import_ledger(services, lines, on_events=on_events)
     _print_imported(imported)
 
 

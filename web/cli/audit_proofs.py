@@ -11,7 +11,7 @@ from typing import IO, Any, Final
 
 import click
 
-from commands.services import Ports
+from commands.services import Services
 from commands.sign_checkpoint import CannotSign, Signing
 from ledger import codes
 from ledger.proof import notes
@@ -59,8 +59,8 @@ def checkpoint(file: IO[str]) -> None:
     Keep it where we cannot change it: with an auditor, on paper, with a witness. It is refused when
     the ledger contradicts one that was signed before.
     """
-    with opened() as (wiring, _, stamp), _refusing():
-        note = checkpoints.sign_checkpoint(wiring, stamp.now)
+    with opened() as (wiring, _, request_context), _refusing():
+        note = checkpoints.sign_checkpoint(wiring, request_context.now)
     file.write(note)
 
 
@@ -127,7 +127,7 @@ def verify(files: Sequence[str], vkeys: Sequence[str], as_json: bool) -> None:
 
 
 def _verified(wiring: Wiring, given: Sequence[Known]) -> Verified:
-    book = wiring.ports.book
+    book = wiring.services.book
     changed: list[Finding] = []
     with pace("Verifying") as on_events:
         head = book.head()
@@ -226,23 +226,23 @@ def prove(ref: str, file: IO[str]) -> None:
     checkpoint of the ledger as it is now: `keyfold_verify.py` checks it without us.
     """
     asked = sys.stdin.readline().strip() if ref == STANDARD else ref
-    with opened() as (wiring, ports, stamp), _refusing():
-        row = _row(ports, asked)
+    with opened() as (wiring, services, request_context), _refusing():
+        row = _row(services, asked)
         if row is None:
             raise Refused("event_not_found", f"There is no event of {_shown(asked)} in the ledger")
-        note = checkpoints.sign_checkpoint(wiring, stamp.now)
-        written = receipts.receipt(ports.book, wiring.tables, row, note)
+        note = checkpoints.sign_checkpoint(wiring, request_context.now)
+        written = receipts.receipt(services.book, wiring.tables, row, note)
     file.write(written)
 
 
-def _row(ports: Ports, asked: str) -> Row | None:
+def _row(services: Services, asked: str) -> Row | None:
     if asked.isdecimal():
         is_short = len(asked) <= POSITION_DIGITS_MAX
-        return receipts.event_at(ports.book, int(asked)) if is_short else None
+        return receipts.event_at(services.book, int(asked)) if is_short else None
     if asked.startswith("kfsub_"):
-        return receipts.event_of_subscription(ports.book, asked)
-    code = codes.parse(asked, ports.catalog.prefixes)
-    return receipts.event_of_key(ports.book, ports.codes.key_id(code) if code else asked)
+        return receipts.event_of_subscription(services.book, asked)
+    code = codes.parse(asked, services.catalog.prefixes)
+    return receipts.event_of_key(services.book, services.codes.key_id(code) if code else asked)
 
 
 def _shown(asked: str) -> str:

@@ -28,9 +28,9 @@ def billing(account: str, as_of: datetime | None, known_at: datetime | None, as_
     Read from Stripe, or, when it does not answer within 5 s, from what it has reported.
     """
     validation.refuse_if(validation.account(account))
-    with opened() as (_, ports, stamp):
-        asked = account_at(ports.book, account, Moment(stamp.now, as_of, known_at))
-        view = read_view(ports, asked, stamp.request_id)
+    with opened() as (_, services, request_context):
+        asked = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
+        view = read_view(services, asked, request_context.request_id)
     if as_json:
         print_json(answers.billing(view))
     else:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from commands import validation
-from commands.services import Ports
-from ledger.events import Stamp
+from commands.services import Services
+from ledger.events import RequestContext
 from ledger.refusals import FieldError
 from projections.views import seats as projected
 from projections.views.account_at import AccountAt
@@ -25,12 +25,12 @@ class Opened(NamedTuple):
     """What a command works with.
 
     Attributes:
-        stamp: of this one call: the clock is read once.
+        request_context: of this one call: the clock is read once.
     """
 
     wiring: Wiring
-    ports: Ports
-    stamp: Stamp
+    services: Services
+    request_context: RequestContext
 
 
 @contextmanager
@@ -42,13 +42,13 @@ def opened() -> Iterator[Opened]:
     """
     wiring = wire(read_settings())
     try:
-        yield Opened(wiring, wiring.ports, wiring.stamp(OPERATOR, new_request_id()))
+        yield Opened(wiring, wiring.services, wiring.request_context(OPERATOR, new_request_id()))
     finally:
         wiring.close()
 
 
 def hold_to_pools(
-    ports: Ports, asked: AccountAt, product: str | None, tier: str | None = None
+    services: Services, asked: AccountAt, product: str | None, tier: str | None = None
 ) -> None:
     """Hold a product and a tier that were asked for to what the catalog or the account has.
 
@@ -58,12 +58,12 @@ def hold_to_pools(
     if product is None:
         validation.refuse_if([FieldError("/tier", "needs a product")] if tier else [])
         return
-    pools = projected.pools(asked.account, ports.catalog)
+    pools = projected.pools(asked.account, services.catalog)
     tiers = {of_tier for of_product, of_tier in pools if of_product == product}
     if not tiers:
-        validation.refuse_if(validation.product(ports.catalog, product))
+        validation.refuse_if(validation.product(services.catalog, product))
     if tier is not None and tier not in tiers:
-        validation.refuse_if(validation.product_and_tier(ports.catalog, product, tier))
+        validation.refuse_if(validation.product_and_tier(services.catalog, product, tier))
 
 
 def new_request_id() -> str:

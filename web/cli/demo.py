@@ -49,7 +49,7 @@ def demo(serving: bool, host: str, port: int, workers: int, threads: int) -> Non
 
 def _fill(wiring: Wiring) -> None:
     try:
-        position = demonstration.fill(wiring, wiring.stamp(OPERATOR, new_request_id()))
+        position = demonstration.fill(wiring, wiring.request_context(OPERATOR, new_request_id()))
     except LedgerNotEmpty:
         raise Refused(
             "ledger_not_empty",
@@ -65,7 +65,7 @@ def _fill(wiring: Wiring) -> None:
 
 def _carry_on(wiring: Wiring) -> Tour:
     try:
-        return demonstration.carry_on(wiring, wiring.stamp(OPERATOR, new_request_id()))
+        return demonstration.carry_on(wiring, wiring.request_context(OPERATOR, new_request_id()))
     except NotTheDemo:
         raise Refused(
             "not_the_demo",

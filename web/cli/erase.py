@@ -32,9 +32,9 @@ def erase(account: str, reason: str, as_json: bool) -> None:
     database: docs/operations.md says what to do about those. No event is changed, and every proof
     holds. That it was done, when and by whom is recorded.
     """
-    with opened() as (_, ports, stamp):
+    with opened() as (_, services, request_context):
         try:
-            erased = erase_account(ports, stamp, account, reason)
+            erased = erase_account(services, request_context, account, reason)
         except UnknownAccount:
             raise Refused(
                 "account_not_found", f"Nothing is recorded of {account}: is its id right?"

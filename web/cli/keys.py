@@ -16,7 +16,7 @@ from commands.issue_keys import IssuedKey, Order, issue_keys
 from commands.reissue_key import reissue_key
 from commands.reveal_codes import reveal_code, reveal_codes
 from commands.revoke_key import revoke_key
-from commands.services import Ports
+from commands.services import Services
 from ledger import codes
 from ledger.limits import COUNT_MAX, IDEMPOTENCY_KEY
 from ledger.refusals import InvalidKeyFormat
@@ -84,10 +84,10 @@ def issue(
     if idempotency_key is not None and not re.fullmatch(IDEMPOTENCY_KEY, idempotency_key):
         hint = "--idempotency-key"
         raise click.BadParameter("1 to 255 printable characters, no spaces", param_hint=hint)
-    with opened() as (_, ports, stamp), progress("Issuing", count) as on_key:
+    with opened() as (_, services, request_context), progress("Issuing", count) as on_key:
         issued = issue_keys(
-            ports,
-            stamp,
+            services,
+            request_context,
             Order(count=count, **ordered),
             idempotency_key=idempotency_key,
             scope=OPERATOR,
@@ -110,8 +110,8 @@ def reveal(batch_or_key: str, reason: str, as_csv: bool, as_json: bool) -> None:
     come those that were given in its place.
     """
     show = reveal_code if batch_or_key.startswith("key_") else reveal_codes
-    with opened() as (_, ports, stamp):
-        revealed = show(ports, stamp, batch_or_key, reason)
+    with opened() as (_, services, request_context):
+        revealed = show(services, request_context, batch_or_key, reason)
     _print_issued(revealed.batch, revealed.keys, answers.revealed(revealed), as_csv, as_json)
 
 
@@ -142,8 +142,8 @@ def import_(file: IO[str], as_json: bool) -> None:
     reason, and the rest is taken in. Exits with 1 when anything was refused. The same file can be
     imported again: what is known already is refused.
     """
-    with opened() as (_, ports, stamp), progress("Importing", None) as on_line:
-        imported = import_keys(ports, stamp, file, on_line=on_line)
+    with opened() as (_, services, request_context), progress("Importing", None) as on_line:
+        imported = import_keys(services, request_context, file, on_line=on_line)
     if as_json:
         print_json(_import_answer(imported))
     else:
@@ -179,8 +179,8 @@ def _print_imported(imported: Imported) -> None:
 @json_option
 def list_(as_json: bool, **wanted: Any) -> None:
     """List keys, the newest first; all of them, so narrow it down when there are many."""
-    with opened() as (wiring, _, stamp), progress("Reading", None) as on_page:
-        page = _all_keys(wiring, KeyQuery(**wanted), Moment(stamp.now), on_page)
+    with opened() as (wiring, _, request_context), progress("Reading", None) as on_page:
+        page = _all_keys(wiring, KeyQuery(**wanted), Moment(request_context.now), on_page)
     if as_json:
         print_json(answers.keys(page, None))
         return
@@ -206,7 +206,7 @@ def list_(as_json: bool, **wanted: Any) -> None:
 def _all_keys(
     wiring: Wiring, query: KeyQuery, asked: Moment, on_page: Callable[[], None]
 ) -> KeyPage:
-    book, tables = wiring.ports.book, wiring.tables
+    book, tables = wiring.services.book, wiring.tables
     page = list_keys(book, tables, query, asked, limit=PAGE_KEYS)
     found = page.keys
     while page.next is not None:
@@ -232,20 +232,20 @@ def show(id_or_code: str, as_json: bool) -> None:
     standard input instead, and stays between you and Keyfold.
     """
     asked = sys.stdin.readline() if id_or_code == "-" else id_or_code
-    with opened() as (_, ports, stamp):
-        key_id = _key_id(ports, asked.strip())
-        loaded = ports.book.load(KEY, key.stream_id(key_id))
+    with opened() as (_, services, request_context):
+        key_id = _key_id(services, asked.strip())
+        loaded = services.book.load(KEY, key.stream_id(key_id))
         state = key.owned(loaded.state, None)
-    _print_key(key_view(state, stamp.now), as_json)
+    _print_key(key_view(state, request_context.now), as_json)
 
 
-def _key_id(ports: Ports, asked: str) -> str:
+def _key_id(services: Services, asked: str) -> str:
     if asked.startswith("key_"):
         return asked
-    code = codes.parse(asked, ports.catalog.prefixes)
+    code = codes.parse(asked, services.catalog.prefixes)
     if code is None:
         raise InvalidKeyFormat
-    return ports.codes.key_id(code)
+    return services.codes.key_id(code)
 
 
 def _print_key(view: KeyView, as_json: bool) -> None:
@@ -265,10 +265,10 @@ def _print_key(view: KeyView, as_json: bool) -> None:
 @json_option
 def revoke(key_id: str, reason: str, as_json: bool) -> None:
     """Take back the key ID (key_…), which nobody has redeemed: its code works no more."""
-    with opened() as (_, ports, stamp):
-        revoked = revoke_key(ports, stamp, key_id, reason)
+    with opened() as (_, services, request_context):
+        revoked = revoke_key(services, request_context, key_id, reason)
     assert revoked.key.state
-    _print_key(key_view(revoked.key.state, stamp.now), as_json)
+    _print_key(key_view(revoked.key.state, request_context.now), as_json)
 
 
 @keys.command(short_help="Give a key's holder a new code.")
@@ -280,8 +280,8 @@ def reissue(key_id: str, reason: str, as_json: bool) -> None:
 
     If the key was redeemed, its subscription stays as it is, and is known by the new code.
     """
-    with opened() as (_, ports, stamp):
-        reissued = reissue_key(ports, stamp, key_id, reason)
+    with opened() as (_, services, request_context):
+        reissued = reissue_key(services, request_context, key_id, reason)
     if as_json:
         print_json(answers.reissued(reissued))
         return

@@ -21,8 +21,8 @@ def link(account: str, customer: str, reason: str | None, as_json: bool) -> None
 
     What Stripe had said about the customer before is the account's in the same commit.
     """
-    with opened() as (_, ports, stamp):
-        linked = link_customer(ports, stamp, account, customer, reason)
+    with opened() as (_, services, request_context):
+        linked = link_customer(services, request_context, account, customer, reason)
     if as_json:
         print_json({"account": account, "customer": customer, "applied": linked.applied})
         return
@@ -44,8 +44,8 @@ def unlink(account: str, customer: str, reason: str, as_json: bool) -> None:
     Subscriptions that the account has by the link alone go with it, and give no seats until it is
     known whose they are; `keyfold stripe assign` says so by hand.
     """
-    with opened() as (_, ports, stamp):
-        done = unlink_customer(ports, stamp, account, customer, reason)
+    with opened() as (_, services, request_context):
+        done = unlink_customer(services, request_context, account, customer, reason)
     if as_json:
         told = {"account": account, "customer": customer}
         print_json({**told, "released": done.released, "kept": done.kept})

@@ -17,8 +17,8 @@ from web.cli.output import Cell, print_json, print_table, text_of
 @json_option
 def overview_(as_json: bool) -> None:
     """Show seats, keys and refusals in numbers, and what somebody should look at."""
-    with opened() as (wiring, ports, stamp):
-        found = overview(ports.book, wiring.tables, stamp.now, ports.catalog)
+    with opened() as (wiring, services, request_context):
+        found = overview(services.book, wiring.tables, request_context.now, services.catalog)
     if as_json:
         print_json(telling.overview(found))
     else:

@@ -50,11 +50,17 @@ def diff_(
     validation.refuse_if(validation.account(account))
     if end is not None and start > end:
         raise InvalidRequest(FieldError("/from", "must not be after the end"))
-    with opened() as (_, ports, stamp):
+    with opened() as (_, services, request_context):
         found = diff(
-            ports.book, account, ports.catalog, start, end, now=stamp.now, known_at=known_at
+            services.book,
+            account,
+            services.catalog,
+            start,
+            end,
+            now=request_context.now,
+            known_at=known_at,
         )
-        answer = telling.diff(found, ports.texts)
+        answer = telling.diff(found, services.texts)
     if as_json:
         print_json(answer)
         return
@@ -98,16 +104,18 @@ def explain(
     validation.refuse_if(validation.account(account))
     if len(what) not in (CODE, HOLDER):
         raise click.UsageError("name a product and a holder, or a code")
-    with opened() as (_, ports, stamp):
-        moment = Moment(stamp.now, as_of, known_at)
+    with opened() as (_, services, request_context):
+        moment = Moment(request_context.now, as_of, known_at)
         if len(what) == HOLDER:
             validation.refuse_if(validation.holder(what[1]))
-            hold_to_pools(ports, account_at(ports.book, account, moment), what[0])
-            found = explain_holder(ports.book, account, moment, ports.catalog, *what)
+            hold_to_pools(services, account_at(services.book, account, moment), what[0])
+            found = explain_holder(services.book, account, moment, services.catalog, *what)
         else:
             text = sys.stdin.readline() if what[0] == "-" else what[0]
             asked = Asked(text, session, product)
-            found = explain_code(ports.book, account, moment, ports.catalog, ports.codes, asked)
+            found = explain_code(
+                services.book, account, moment, services.catalog, services.codes, asked
+            )
     if as_json:
         print_json(telling.explanation(found))
     else:

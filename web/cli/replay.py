@@ -51,7 +51,7 @@ def replay_(verify: bool, policy: Path | None, as_json: bool) -> None:
     if not verify:
         raise click.UsageError(f"say --verify to rebuild and compare {', '.join(NAMES)}")
     with opened() as (wiring, _, _), _refusing():
-        book = wiring.ports.book
+        book = wiring.services.book
         events = book.head()
         with pace("Replaying") as on_events:
             found = replay(book, wiring.tables, lambda more: on_events(more, events * len(NAMES)))

@@ -9,7 +9,7 @@ import click
 from commands import validation
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.release_seat import release_seat
-from commands.services import Ports
+from commands.services import Services
 from projections.views import seats as projection
 from projections.views.account_at import AccountAt, Moment, account_at
 from web.api import answers
@@ -39,11 +39,11 @@ def list_(
 ) -> None:
     """List the seats that ACCOUNT's holders have, and how its pools stand."""
     validation.refuse_if(validation.account(account))
-    with opened() as (_, ports, stamp):
-        asked = account_at(ports.book, account, Moment(stamp.now, as_of, known_at))
-        hold_to_pools(ports, asked, product)
-        view = projection.seats(asked, ports.catalog, product)
-        labels = ports.texts.open_all(seat.label for seat in view.seats)
+    with opened() as (_, services, request_context):
+        asked = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
+        hold_to_pools(services, asked, product)
+        view = projection.seats(asked, services.catalog, product)
+        labels = services.texts.open_all(seat.label for seat in view.seats)
     if as_json:
         print_json(answers.seats(view, view.seats, labels, None))
         return
@@ -82,15 +82,15 @@ def occupy(
     account: str, product: str, holder: str, tier: str | None, label: str | None, as_json: bool
 ) -> None:
     """Let HOLDER take a seat of PRODUCT on ACCOUNT. One that sits there already stays."""
-    with opened() as (_, ports, stamp):
+    with opened() as (_, services, request_context):
         wanted = Sitting(account, product, tier, holder, label)
-        occupied = occupy_seat(ports, stamp, wanted)
+        occupied = occupy_seat(services, request_context, wanted)
         loaded = occupied.account
-        now = Moment(stamp.now)
+        now = Moment(request_context.now)
         after = AccountAt(account, loaded.state, now, occupied.position, loaded.version)
         view = projection.seat(after, product, holder)
         assert view, "it sits there now"
-        answer = _answer(ports, after, view)
+        answer = _answer(services, after, view)
     if as_json:
         print_json(answer)
         return
@@ -100,10 +100,10 @@ def occupy(
         click.echo(f"not licensed: {view.reason}")
 
 
-def _answer(ports: Ports, after: AccountAt, view: projection.SeatView) -> Answer:
+def _answer(services: Services, after: AccountAt, view: projection.SeatView) -> Answer:
     return {
         **answers.of_account(after.id, after.moment, after.position),
-        **answers.seat(view, ports.texts.open(view.label)),
+        **answers.seat(view, services.texts.open(view.label)),
     }
 
 
@@ -114,6 +114,6 @@ def _answer(ports: Ports, after: AccountAt, view: projection.SeatView) -> Answer
 @click.option("--reason", metavar="TEXT", help="Why; kept encrypted.")
 def release(account: str, product: str, holder: str, reason: str | None) -> None:
     """Give HOLDER's seat of PRODUCT on ACCOUNT back."""
-    with opened() as (_, ports, stamp):
-        release_seat(ports, stamp, account, product, holder, reason)
+    with opened() as (_, services, request_context):
+        release_seat(services, request_context, account, product, holder, reason)
     click.echo(f"{holder} has given its seat back: {product}")

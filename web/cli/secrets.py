@@ -35,8 +35,8 @@ def rotate(now: bool, as_json: bool) -> None:
     What was signed with the last key is taken until the next rotation. Activation keys, access
     tokens and KEYFOLD_SECRET stay as they are; no restart is needed.
     """
-    with opened() as (_, ports, stamp):
-        position = rotate_signing_keys(ports, stamp, keep_previous=not now)
+    with opened() as (_, services, request_context):
+        position = rotate_signing_keys(services, request_context, keep_previous=not now)
     if as_json:
         print_json({"position": position, "previous_key": not now})
         return

@@ -26,6 +26,6 @@ def end(account: str, reason: str) -> None:
 
     That it was done, when, by whom and why is recorded.
     """
-    with opened() as (_, ports, stamp):
-        end_portal_sessions(ports, stamp, account, reason)
+    with opened() as (_, services, request_context):
+        end_portal_sessions(services, request_context, account, reason)
     click.echo(f"all portal sessions of {account} have ended")

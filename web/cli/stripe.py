@@ -46,8 +46,8 @@ def sync(account: str | None, dry_run: bool, debounced: bool, as_json: bool) -> 
     A server does so by itself. This does it at once, for every account. What was begun and has no
     answer yet is carried on. Exits with 1 when Stripe refused something.
     """
-    with opened() as (wiring, ports, stamp):
-        if ports.stripe is None and not dry_run:
+    with opened() as (wiring, services, request_context):
+        if services.stripe is None and not dry_run:
             raise StripeNotConfigured
         quiet = timedelta(seconds=wiring.settings.seat_sync_quiet_s) if debounced else None
         accounts = billed_accounts(wiring) if account is None else [account]
@@ -55,7 +55,12 @@ def sync(account: str | None, dry_run: bool, debounced: bool, as_json: bool) -> 
         with progress("Syncing", len(accounts)) as on_account:
             for one in accounts:
                 bring = seats_to_sync if dry_run else sync_seats
-                found += bring(ports, lambda: wiring.stamp(OPERATOR, stamp.request_id), one, quiet)
+                found += bring(
+                    services,
+                    lambda: wiring.request_context(OPERATOR, request_context.request_id),
+                    one,
+                    quiet,
+                )
                 on_account()
     if as_json:
         print_json([_answer(one) for one in found])

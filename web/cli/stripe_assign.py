@@ -34,8 +34,10 @@ def assign(
     For one that nothing tells whose it is: without a customer, without metadata. One that the
     ledger has not heard of is asked for at Stripe.
     """
-    with opened() as (_, ports, stamp):
-        done = assign_subscription(ports, stamp, account, subscription, reason, moved_from)
+    with opened() as (_, services, request_context):
+        done = assign_subscription(
+            services, request_context, account, subscription, reason, moved_from
+        )
     if as_json:
         told = {"account": account, "stripe_subscription": subscription}
         print_json({**told, "from": done.moved_from, "applied": done.applied})

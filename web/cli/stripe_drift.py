@@ -37,8 +37,8 @@ def reconcile(dry_run: bool, as_json: bool) -> None:
     try:
         with opened() as work, progress("Reconciling", None) as on_drift:
             drift = reconcile_stripe(
-                work.ports,
-                work.stamp,
+                work.services,
+                work.request_context,
                 _open(work),
                 cut_invoices=_invoices(work, lambda told: told.lacks_lines),
                 open_invoices=_invoices(work, lambda told: not told.is_settled),
@@ -61,11 +61,11 @@ def reconcile(dry_run: bool, as_json: bool) -> None:
 
 def _open(work: Opened) -> Iterator[str]:
     """Answer the Stripe subscriptions that the ledger has not heard the end of."""
-    for listed in list_stripe(work.ports.book, work.wiring.tables):
+    for listed in list_stripe(work.services.book, work.wiring.tables):
         if listed.account is None:
             yield listed.stripe_subscription
             continue
-        account = work.ports.book.load(ACCOUNT, listed.account).state
+        account = work.services.book.load(ACCOUNT, listed.account).state
         known = account.stripe.subscriptions.get(listed.stripe_subscription)
         if known is None or not known.told.is_end:
             yield listed.stripe_subscription
@@ -73,7 +73,7 @@ def _open(work: Opened) -> Iterator[str]:
 
 def _held_elsewhere(work: Opened) -> list[str]:
     """Return the Stripe subscriptions that others than their account have on record."""
-    found = held_elsewhere(work.ports.book, work.wiring.tables)
+    found = held_elsewhere(work.services.book, work.wiring.tables)
     return list(dict.fromkeys(one.stripe_object for one in found))
 
 
@@ -81,9 +81,9 @@ def _invoices(
     work: Opened, is_meant: Callable[[StripeInvoiceReported], bool]
 ) -> Iterator[tuple[str, str]]:
     """Return account and id of the invoices on record that are meant."""
-    listed = list_stripe(work.ports.book, work.wiring.tables)
+    listed = list_stripe(work.services.book, work.wiring.tables)
     for account in sorted({one.account for one in listed if one.account}):
-        state = work.ports.book.load(ACCOUNT, account).state
+        state = work.services.book.load(ACCOUNT, account).state
         for id in sorted(state.stripe.invoices):
             if is_meant(state.stripe.invoices[id].told):
                 yield account, id
@@ -139,13 +139,15 @@ def remap(dry_run: bool, as_json: bool) -> None:
     Exits with 1 when there are prices left that mean nothing, or could not be looked up.
     """
     with opened() as work:
-        listed = list_stripe(work.ports.book, work.wiring.tables)
+        listed = list_stripe(work.services.book, work.wiring.tables)
         accounts = sorted({one.account for one in listed if one.account})
         with progress("Mapping", len(accounts)) as on_account:
-            found, lookup = [], PriceLookup(work.ports)
+            found, lookup = [], PriceLookup(work.services)
             for account in accounts:
                 found.append(
-                    map_prices(work.ports, work.stamp, account, dry_run=dry_run, lookup=lookup)
+                    map_prices(
+                        work.services, work.request_context, account, dry_run=dry_run, lookup=lookup
+                    )
                 )
                 on_account()
     found = [one for one in found if one.meanings or one.unmapped or one.kept]

@@ -89,12 +89,12 @@ def _record(
     except NotAnEvent as error:
         refused.append(_Unreadable(one.place, str(error)))
         return
-    recorded = record_event(work.ports, work.stamp, event, "file")
+    recorded = record_event(work.services, work.request_context, event, "file")
     outcomes[recorded.outcome if recorded.new else "on record already"] += 1
 
 
 def _refuse_foreign(work: Opened, event: StripeEvent) -> None:
-    stripe = work.ports.stripe
+    stripe = work.services.stripe
     if stripe and stripe.livemode is not None and stripe.livemode is not event.livemode:
         raise NotAnEvent("`livemode` is not that of STRIPE_API_KEY")
     if event.connected is not None and not (stripe and stripe.is_own(event.connected)):

@@ -47,14 +47,14 @@ def export(file: str) -> None:
     With FILE and the secret all free text can be read, also what is erased later: hand it to
     nobody, and destroy it once it was imported.
     """
-    with opened() as (_, ports, _):
+    with opened() as (_, services, _):
         if file == STANDARD:
-            sys.stdout.buffer.writelines(give_text_keys(ports))
+            sys.stdout.buffer.writelines(give_text_keys(services))
             sys.stdout.buffer.flush()
             return
         number = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
         with os.fdopen(number, "wb") as out:
-            out.writelines(give_text_keys(ports))
+            out.writelines(give_text_keys(services))
     click.echo(f"written to {file}: destroy it once it was imported")
 
 
@@ -65,8 +65,8 @@ def import_(file: str) -> None:
 
     A key that is older than the last erasure of its account is left out. Can be repeated.
     """
-    with opened() as (_, ports, _), _refusing(file), compressed_files.reading(file) as lines:
-        taken = take_text_keys(ports, lines)
+    with opened() as (_, services, _), _refusing(file), compressed_files.reading(file) as lines:
+        taken = take_text_keys(services, lines)
     click.echo(
         f"taken in {taken.taken}, known already {taken.known}, left out as erased {taken.erased}"
     )

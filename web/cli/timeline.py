@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from commands.validation import FORMULA_STARTS
-from projections.lists.timeline import Entry, Sight, TimelinePage, TimelineQuery, timeline
+from projections.lists.timeline import Entry, TimelinePage, TimelineQuery, Visibility, timeline
 from web.api import telling
 from web.app.references import known_ref
 from web.app.services import Wiring
@@ -89,8 +89,8 @@ def timeline_(
     """
     if ref == "-":
         ref = sys.stdin.readline()
-    with opened() as (wiring, ports, _):
-        ref = known_ref(ports, ref) if ref else None
+    with opened() as (wiring, services, _):
+        ref = known_ref(services, ref) if ref else None
         query = TimelineQuery(
             ref=ref, account=account, event=event, actor=actor, start=start, end=end
         )
@@ -118,14 +118,14 @@ def _page(wiring: Wiring, query: TimelineQuery, limit: int) -> TimelinePage:
 
 
 def _pages(wiring: Wiring, query: TimelineQuery, size: int) -> Iterator[TimelinePage]:
-    ports, after = wiring.ports, None
+    services, after = wiring.services, None
     while True:
         page = timeline(
-            ports.book,
+            services.book,
             wiring.tables,
-            ports.catalog,
+            services.catalog,
             query,
-            Sight(ports.texts),
+            Visibility(services.texts),
             after=after,
             limit=size,
         )

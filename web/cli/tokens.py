@@ -63,10 +63,10 @@ def create(
     role: str, reseller: str | None, days: int | None, reason: str | None, as_json: bool
 ) -> None:
     """Give access. The token alone is printed, now and never again."""
-    with opened() as (_, ports, stamp):
-        expires_at = stamp.now + timedelta(days=days) if days else None
+    with opened() as (_, services, request_context):
+        expires_at = request_context.now + timedelta(days=days) if days else None
         given = create_token(
-            ports, stamp, role, reseller=reseller, expires_at=expires_at, reason=reason
+            services, request_context, role, reseller=reseller, expires_at=expires_at, reason=reason
         )
     token = given.token
     if as_json:
@@ -92,7 +92,7 @@ def list_(as_json: bool) -> None:
 
     When a token was last used is told to the hour.
     """
-    with opened() as (wiring, _, stamp):
+    with opened() as (wiring, _, request_context):
         found = _all_tokens(wiring)
         uses = wiring.token_uses.all()
     if as_json:
@@ -109,7 +109,7 @@ def list_(as_json: bool) -> None:
                 uses.get(token.id),
                 token.expires_at,
                 token.revoked_at,
-                token.valid(stamp.now),
+                token.valid(request_context.now),
             ]
             for token in found
         ],
@@ -117,7 +117,7 @@ def list_(as_json: bool) -> None:
 
 
 def _all_tokens(wiring: Wiring) -> list[Token]:
-    book, tables = wiring.ports.book, wiring.tables
+    book, tables = wiring.services.book, wiring.tables
     page = list_tokens(book, tables, limit=PAGE_TOKENS)
     found = page.tokens
     while page.next is not None:
@@ -143,6 +143,6 @@ def _answer(token: Token, used_at: datetime | None) -> Answer:
 @click.option("--reason", metavar="TEXT", help="Why; kept encrypted.")
 def revoke(token_id: str, reason: str | None) -> None:
     """Take access back: from now on the token ID (kft_…) lets nobody in."""
-    with opened() as (_, ports, stamp):
-        taken = revoke_token(ports, stamp, token_id, reason)
+    with opened() as (_, services, request_context):
+        taken = revoke_token(services, request_context, token_id, reason)
     click.echo(f"{taken.token.id} is revoked")

@@ -18,10 +18,12 @@ from web.cli.progress import pace
 def print_what_if(file: Path, *, as_json: bool) -> None:
     """Fold history under the policy in a file, and print who would have been affected."""
     policy = _read(file)
-    with opened() as (_, ports, stamp):
-        events = ports.book.head()
+    with opened() as (_, services, request_context):
+        events = services.book.head()
         with pace("Replaying") as on_events:
-            found = what_if(ports.book, policy, stamp.now, lambda more: on_events(more, events))
+            found = what_if(
+                services.book, policy, request_context.now, lambda more: on_events(more, events)
+            )
     if as_json:
         print_json(telling.what_if(found))
     else:

@@ -19,8 +19,8 @@ from projections.views import subscriptions as subscribed
 from projections.views.account_at import AccountAt, Moment, account_at
 from projections.views.seats import SeatsView, SeatView
 from projections.views.subscriptions import SubscriptionsView
-from web.api.timeline import sight
-from web.app.context import ports, stamp
+from web.api.timeline import visibility
+from web.app.context import request_context, services
 from web.app.times import iso
 from web.console import form_fields, session, time_travel
 from web.console.rendering import page
@@ -67,7 +67,7 @@ def show_account(account: str) -> Response:
 def show(account: str, said: Saying | None) -> Response:
     """Show an account's page, with what came of a form that was sent from it."""
     wanted = time_travel.asked()
-    _, events = ports().book.history(ACCOUNT, account)
+    _, events = services().book.history(ACCOUNT, account)
     return page(
         "account.html",
         said.status if said else 200,
@@ -75,24 +75,26 @@ def show(account: str, said: Saying | None) -> Response:
         account=account,
         state=state(account, wanted),
         choices=time_travel.choices(events, wanted.moment.as_of),
-        products=list(products(account_at(ports().book, account, wanted.moment))),
+        products=list(products(account_at(services().book, account, wanted.moment))),
         listing=listing(form_fields.asked("ref"), account),
         kinds=KINDS,
-        linked=account_at(ports().book, account, Moment(stamp().now)).account.stripe.customers,
+        linked=account_at(
+            services().book, account, Moment(request_context().now)
+        ).account.stripe.customers,
         may=session.may,
     )
 
 
 def state(account: str, wanted: Asked) -> State:
     """Answer what an account has at a moment."""
-    found = account_at(ports().book, account, wanted.moment)
-    view = seated.seats(found, ports().catalog)
+    found = account_at(services().book, account, wanted.moment)
+    view = seated.seats(found, services().catalog)
     at, known = found.moment.at, found.moment.known
     return State(
         account,
         wanted,
         found,
-        subscribed.subscriptions(found, ports().catalog, ended=True),
+        subscribed.subscriptions(found, services().catalog, ended=True),
         _sitting(view),
         url_for("console.show_account", account=account, as_of=iso(at), known_at=iso(known)),
     )
@@ -100,8 +102,8 @@ def state(account: str, wanted: Asked) -> State:
 
 def products(found: AccountAt) -> Iterator[tuple[str, str]]:
     """Answer the products that an account may have seats of, by id and name."""
-    for id in dict.fromkeys(id for id, _ in seated.pools(found.account, ports().catalog)):
-        known = ports().catalog.product(id)
+    for id in dict.fromkeys(id for id, _ in seated.pools(found.account, services().catalog)):
+        known = services().catalog.product(id)
         yield id, known.name if known else id
 
 
@@ -119,7 +121,7 @@ def _first(seats: list[SeatView]) -> list[SeatView]:
 
 
 def _labelled(seats: list[SeatView]) -> Iterator[Sitting]:
-    texts = sight().texts
+    texts = visibility().texts
     opened = texts.open_all(one.label for one in seats) if texts else [None] * len(seats)
     for seat, text in zip(seats, opened, strict=True):
         shown = None

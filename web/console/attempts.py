@@ -13,7 +13,7 @@ from ledger.refusals import FieldError, InvalidRequest
 from ledger.streams.attempts import ATTEMPTS
 from ledger.streams.session import SESSION
 from projections.lists.timeline import TimelineQuery
-from web.app.context import ports, stamp
+from web.app.context import request_context, services
 from web.console import form_fields
 from web.console import session as shifts
 from web.console.rendering import page
@@ -51,14 +51,14 @@ def show_attempts() -> Response:
 
 def _blocks(account: str) -> list[Block]:
     """Answer the lockouts of an account that last now."""
-    book, now = ports().book, stamp().now
+    book, now = services().book, request_context().now
     state = book.load(ATTEMPTS, account).state
     of_account = state.account_block(now)
     if of_account is not None:
         return [Block(None, of_account)]
     found = []
     for name in {*state.sessions, *state.recent_sessions}:
-        session = book.load(SESSION, ports().codes.session_id(name)).state
+        session = book.load(SESSION, services().codes.session_id(name)).state
         end = state.session_block(name, session, now)
         if end is not None:
             found.append(Block(name, end))

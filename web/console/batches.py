@@ -20,10 +20,10 @@ from commands.reveal_codes import reveal_codes
 from ledger.refusals import BatchNotFound, Refusal
 from ledger.streams import batch as batches
 from ledger.streams.batch import BATCH, Batch
-from web.api.timeline import sight
+from web.api.timeline import visibility
 from web.app import responses
 from web.app.auth import ADMIN, RESELLER
-from web.app.context import ports, stamp
+from web.app.context import request_context, services
 from web.app.errors import REFUSED
 from web.console import form_fields, session
 from web.console.refusal_messages import saying
@@ -50,8 +50,8 @@ def issue() -> Response:
     bound = session.bound()
     try:
         issued = issue_keys(
-            ports(),
-            stamp(),
+            services(),
+            request_context(),
             _asked_for(bound),
             idempotency_key=f"console {once}",
             scope=f"reseller {bound}" if bound is not None else "",
@@ -73,7 +73,7 @@ def reveal(batch: str) -> Response:
     """Show a batch's codes again, or send them as a file; that they were shown goes on record."""
     try:
         found = reveal_codes(
-            ports(), stamp(), batch, form_fields.reason(), reseller=session.bound()
+            services(), request_context(), batch, form_fields.reason(), reseller=session.bound()
         )
     except BatchNotFound as refusal:
         return _unknown(refusal)
@@ -114,7 +114,7 @@ def _order(said: Saying | None, once: str) -> Response:
         filled={
             name: "" if form_fields.holds_secret(value) else value for name, value in filled.items()
         },
-        products=ports().catalog.products,
+        products=services().catalog.products,
         bound=session.bound(),
     )
 
@@ -128,7 +128,7 @@ def _show(id: str, said: Saying | None) -> Response:
     batch = owned_batch(id)
     if batch is None:
         return _unknown(BatchNotFound())
-    texts, note = sight().texts, batch.issued.note if batch.issued else None
+    texts, note = visibility().texts, batch.issued.note if batch.issued else None
     return page(
         "batch.html",
         said.status if said else 200,
@@ -142,7 +142,7 @@ def _show(id: str, said: Saying | None) -> Response:
 
 def owned_batch(id: str) -> Batch | None:
     """Answer a batch that the caller may see."""
-    batch = ports().book.load(BATCH, batches.stream_id(id)).state
+    batch = services().book.load(BATCH, batches.stream_id(id)).state
     bound = session.bound()
     if batch is None or bound is None:
         return batch

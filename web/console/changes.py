@@ -11,7 +11,7 @@ from commands.open_portal_session import end_portal_sessions
 from commands.release_seat import release_seat
 from commands.terminate_subscription import terminate_subscription
 from ledger.refusals import Refusal, SeatNotOccupied
-from web.app.context import ports, stamp
+from web.app.context import request_context, services
 from web.console import accounts, form_fields
 from web.console.refusal_messages import saying
 from web.html.rendering import see
@@ -22,7 +22,7 @@ def release(account: str) -> Response:
     account = form_fields.account_id(account)
     try:
         product, holder = form_fields.sent("product") or "", form_fields.sent("holder") or ""
-        release_seat(ports(), stamp(), account, product, holder, form_fields.reason())
+        release_seat(services(), request_context(), account, product, holder, form_fields.reason())
     except SeatNotOccupied:
         return _see(account, "gone")
     except Refusal as refusal:
@@ -35,7 +35,9 @@ def terminate(account: str) -> Response:
     account = form_fields.account_id(account)
     try:
         subscription = form_fields.sent("subscription") or ""
-        terminate_subscription(ports(), stamp(), account, subscription, form_fields.reason())
+        terminate_subscription(
+            services(), request_context(), account, subscription, form_fields.reason()
+        )
     except Refusal as refusal:
         return accounts.show(account, saying(refusal))
     return _see(account, "terminated")
@@ -45,7 +47,13 @@ def link(account: str) -> Response:
     """Link a customer of Stripe's."""
     account = form_fields.account_id(account)
     try:
-        link_customer(ports(), stamp(), account, form_fields.text("customer"), form_fields.reason())
+        link_customer(
+            services(),
+            request_context(),
+            account,
+            form_fields.text("customer"),
+            form_fields.reason(),
+        )
     except Refusal as refusal:
         return accounts.show(account, saying(refusal))
     return _see(account, "linked")
@@ -56,7 +64,11 @@ def unlink(account: str) -> Response:
     account = form_fields.account_id(account)
     try:
         unlink_customer(
-            ports(), stamp(), account, form_fields.text("customer"), form_fields.reason()
+            services(),
+            request_context(),
+            account,
+            form_fields.text("customer"),
+            form_fields.reason(),
         )
     except Refusal as refusal:
         return accounts.show(account, saying(refusal))
@@ -72,7 +84,7 @@ def assign(account: str) -> Response:
             form_fields.text("from") or None,
         )
         assign_subscription(
-            ports(), stamp(), account, subscription, form_fields.reason(), moved_from
+            services(), request_context(), account, subscription, form_fields.reason(), moved_from
         )
     except Refusal as refusal:
         return accounts.show(account, saying(refusal))
@@ -83,7 +95,7 @@ def end_sessions(account: str) -> Response:
     """End every session of the account's customers, and take unopened links back."""
     account = form_fields.account_id(account)
     try:
-        end_portal_sessions(ports(), stamp(), account, form_fields.reason())
+        end_portal_sessions(services(), request_context(), account, form_fields.reason())
     except Refusal as refusal:
         return accounts.show(account, saying(refusal))
     return _see(account, "ended")
@@ -93,7 +105,7 @@ def let_try_again(account: str) -> Response:
     """Lift the blocks of an account and its sessions after too many failed tries."""
     account = form_fields.account_id(account)
     try:
-        clear_attempts(ports(), stamp(), account, form_fields.reason())
+        clear_attempts(services(), request_context(), account, form_fields.reason())
     except Refusal as refusal:
         return accounts.show(account, saying(refusal))
     return _see(account, "cleared")

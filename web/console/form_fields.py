@@ -14,7 +14,7 @@ from flask import abort, request
 from commands.validation import text_holds_code
 from ledger.limits import ACCOUNT_ID, unreadable
 from ledger.refusals import FieldError, InvalidRequest
-from web.app.context import caller, parts, ports
+from web.app.context import app_state, caller, services
 from web.app.times import NotATime, parse_time
 
 REF_LENGTH_MAX: Final = 256
@@ -51,7 +51,9 @@ def sent(name: str, length_max: int = FIELD_LENGTH_MAX) -> str | None:
 
 def holds_secret(text: str) -> bool:
     """Tell whether a text has a code or a token in it; of codes, a reseller is told its own."""
-    return parts().redactor.holds_token(text) or text_holds_code(ports(), text, caller().reseller)
+    return app_state().redactor.holds_token(text) or text_holds_code(
+        services(), text, caller().reseller
+    )
 
 
 def text(name: str) -> str:

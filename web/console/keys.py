@@ -16,7 +16,7 @@ from projections.lists.keys import KeyQuery, KeyView, key_view
 from projections.views.account_at import Moment
 from web.app import checkpoints, cursors, responses
 from web.app.auth import ADMIN, RESELLER, SUPPORT
-from web.app.context import parts, ports, stamp
+from web.app.context import app_state, request_context, services
 from web.app.errors import REFUSED
 from web.console import form_fields, session
 from web.console.refusal_messages import saying
@@ -35,19 +35,19 @@ def show_keys() -> Response:
     """List keys; a reseller's own."""
     query = _query()
     of = ("console keys", session.bound(), query)
-    after = cursors.read(ports().request_key, of, request.args.get("cursor"))
-    tables, now = parts().wiring.tables, Moment(stamp().now)
-    found = key_list.list_keys(ports().book, tables, query, now, after=after, limit=PAGE_SIZE)
+    after = cursors.read(services().request_key, of, request.args.get("cursor"))
+    tables, now = app_state().wiring.tables, Moment(request_context().now)
+    found = key_list.list_keys(services().book, tables, query, now, after=after, limit=PAGE_SIZE)
     older = None
     if found.next is not None:
-        older = _older(cursors.write(ports().request_key, of, found.next))
+        older = _older(cursors.write(services().request_key, of, found.next))
     return page(
         "keys.html",
         keys=found.keys,
         query=query,
         older=older,
         statuses=_STATUSES,
-        products=ports().catalog.products,
+        products=services().catalog.products,
     )
 
 
@@ -60,7 +60,9 @@ def show_key(key: str) -> Response:
 def revoke(key: str) -> Response:
     """Take a key back before anybody redeems it."""
     try:
-        revoke_key(ports(), stamp(), key, form_fields.reason(), reseller=session.bound())
+        revoke_key(
+            services(), request_context(), key, form_fields.reason(), reseller=session.bound()
+        )
     except Refusal as refusal:
         return _show(key, saying(refusal))
     return see(url_for("console.show_key", key=key, done="revoked"))
@@ -69,7 +71,9 @@ def revoke(key: str) -> Response:
 def reissue(key: str) -> Response:
     """Give a key's holder a new code, and show it."""
     try:
-        found = reissue_key(ports(), stamp(), key, form_fields.reason(), reseller=session.bound())
+        found = reissue_key(
+            services(), request_context(), key, form_fields.reason(), reseller=session.bound()
+        )
     except Refusal as refusal:
         return _show(key, saying(refusal))
     return _show(found.id, Saying("good", "The old code works no more."), found)
@@ -78,7 +82,9 @@ def reissue(key: str) -> Response:
 def download_receipt(key: str) -> Response:
     """Answer a receipt of a key, a file that proves itself offline."""
     try:
-        found = checkpoints.key_receipt(parts().wiring, key, session.bound(), stamp().now)
+        found = checkpoints.key_receipt(
+            app_state().wiring, key, session.bound(), request_context().now
+        )
     except KeyNotFound as refusal:
         return _unknown(refusal)
     return rendering.guarded(responses.file(found, f"{key}.tlog-proof"))
@@ -107,9 +113,9 @@ def _view(id: str) -> KeyView:
     Raises:
         KeyNotFound: never issued, or another reseller's.
     """
-    loaded = ports().book.load(KEY, keys.stream_id(id))
+    loaded = services().book.load(KEY, keys.stream_id(id))
     owned = keys.owned(loaded.state, session.bound())
-    return key_view(owned, stamp().now)
+    return key_view(owned, request_context().now)
 
 
 def _unknown(refusal: Refusal) -> Response:

@@ -6,12 +6,14 @@ from flask import Response
 
 from projections.lists.overview import overview
 from projections.text.formatting import title
-from web.app.context import parts, ports, stamp
+from web.app.context import app_state, request_context, services
 from web.console.rendering import page
 
 
 def show_overview() -> Response:
     """Show how things stand now."""
-    found = overview(ports().book, parts().wiring.tables, stamp().now, ports().catalog)
+    found = overview(
+        services().book, app_state().wiring.tables, request_context().now, services().catalog
+    )
     reasons = [(title(one.refusal), one.found, one.tries) for one in found.refusals]
     return page("overview.html", found=found, reasons=reasons)

@@ -14,8 +14,8 @@ from projections.views.explain_code import Asked, explain_code
 from web.api import telling
 from web.api.accounts import hold_to_pools
 from web.api.answers import Answer
-from web.api.timeline import sight
-from web.app.context import ports, stamp
+from web.api.timeline import visibility
+from web.app.context import request_context, services
 from web.console import accounts, form_fields
 from web.console.refusal_messages import saying
 from web.console.rendering import page
@@ -36,7 +36,13 @@ def show_diff(account: str) -> Response:
     if end is not None and start > end:
         start, end = end, start
     found = diff(
-        ports().book, account, ports().catalog, start, end, now=stamp().now, known_at=known_at
+        services().book,
+        account,
+        services().catalog,
+        start,
+        end,
+        now=request_context().now,
+        known_at=known_at,
     )
     shown = found._replace(differences=found.differences[:LINES_MAX])
     return page(
@@ -57,7 +63,9 @@ def explain(account: str) -> Response:
         return accounts.show(account, saying(refusal))
     because = tell(at_positions(found.positions))
     product = request.form.get("product")
-    products = list(accounts.products(account_at(ports().book, account, Moment(stamp().now))))
+    products = list(
+        accounts.products(account_at(services().book, account, Moment(request_context().now)))
+    )
     return page(
         "explanation.html",
         account=account,
@@ -79,12 +87,12 @@ def _explained(account: str) -> Explanation:
     product, holder, code = (form_fields.sent(name) for name in ("product", "holder", "code"))
     as_of = form_fields.moment("as_of", form_fields.sent("as_of"))
     moment = Moment(
-        stamp().now, as_of, form_fields.moment("known_at", form_fields.sent("known_at"))
+        request_context().now, as_of, form_fields.moment("known_at", form_fields.sent("known_at"))
     )
-    book, catalog = ports().book, ports().catalog
+    book, catalog = services().book, services().catalog
     if code is not None:
         wanted = Asked(code, None, None)
-        return explain_code(book, account, moment, catalog, ports().codes, wanted)
+        return explain_code(book, account, moment, catalog, services().codes, wanted)
     if holder is None or product is None:
         raise InvalidRequest(FieldError("/holder", "is missing: enter a holder or a code"))
     hold_to_pools(account_at(book, account, moment).account, product, None)
@@ -92,7 +100,7 @@ def _explained(account: str) -> Explanation:
 
 
 def _changes(found: Diff) -> list[Answer]:
-    changes: list[Answer] = telling.diff(found, sight().texts)["items"]
+    changes: list[Answer] = telling.diff(found, visibility().texts)["items"]
     return changes
 
 

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from ledger.streams.token import Role
 from projections.text.formatting import place
 from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT
-from web.app.context import Caller, parts, ports, request_id
+from web.app.context import Caller, app_state, request_id, services
 from web.app.times import iso
 from web.console import session
 from web.html import csrf, rendering
@@ -51,7 +51,7 @@ def register(app: Flask) -> None:
     app.jinja_env.filters["field_time"] = field_time
     app.jinja_env.filters["kind"] = kind
     app.jinja_env.filters["place"] = lambda product, tier=None: place(
-        ports().catalog, product, tier
+        services().catalog, product, tier
     )
 
 
@@ -59,7 +59,7 @@ def page(
     template: str, status: int = 200, headers: Mapping[str, str] | None = None, **context: Any
 ) -> Response:
     """Answer a page made of a template in templates/console."""
-    wiring = parts().wiring
+    wiring = app_state().wiring
     shift = session.current()
     who: Caller | None = g.get("caller") if shift else None
     with force_locale(ENGLISH):

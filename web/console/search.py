@@ -16,7 +16,7 @@ from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS
 from ledger.streams.key import KEY
 from projections.lists.timeline import TimelineQuery
-from web.app.context import parts, ports
+from web.app.context import app_state, services
 from web.app.references import known_ref
 from web.console import form_fields, session
 from web.console.batches import owned_batch
@@ -42,8 +42,8 @@ def search() -> Response:
     if ref is None:
         return _home(Saying("warn", "Enter what you look for", [_WHAT], 422))
     may_learn = session.bound() is None
-    ref = known_ref(ports(), ref, may_learn=may_learn)
-    if parts().redactor.holds_secret(ref, may_learn=may_learn):
+    ref = known_ref(services(), ref, may_learn=may_learn)
+    if app_state().redactor.holds_secret(ref, may_learn=may_learn):
         return _home(Saying("bad", "This has a code or a token in it", [_ALONE], 422))
     return see(_place_of(ref))
 
@@ -71,10 +71,10 @@ def _place_of(ref: str) -> str:
 
 
 def _sees_key(id: str) -> bool:
-    key = ports().book.load(KEY, keys.stream_id(id)).state
+    key = services().book.load(KEY, keys.stream_id(id)).state
     return key is not None and session.bound() in (None, key.issued.reseller)
 
 
 def _is_account(ref: str) -> bool:
-    book = ports().book
+    book = services().book
     return bool(book.load(ACCOUNT, ref).version or book.load(ATTEMPTS, ref).version)

@@ -21,7 +21,7 @@ from projections.views import seat_history as history
 from projections.views import seats as seated
 from projections.views.account_at import AccountAt, account_at
 from projections.views.seat_history import Point, SeatHistory
-from web.app.context import ports
+from web.app.context import services
 from web.console import form_fields, time_travel
 from web.console.rendering import page
 from web.console.timeline import Told, tell
@@ -56,13 +56,13 @@ def show_seat_history(account: str) -> Response:
     """Show the charts of an account, up to the moment that the address asks for."""
     account = form_fields.account_id(account)
     wanted = time_travel.asked()
-    found = account_at(ports().book, account, wanted.moment)
-    _, events = ports().book.history(ACCOUNT, account)
+    found = account_at(services().book, account, wanted.moment)
+    _, events = services().book.history(ACCOUNT, account)
     by_time = _by_time(filter(wanted.moment.covers, events))
     charts = []
     for product, tier in _pools(found):
         view = history.seat_history(
-            ports().book, account, wanted.moment, product=product, tier=tier
+            services().book, account, wanted.moment, product=product, tier=tier
         )
         if any(point.seats or point.used for point in view.points):
             charts.append(_chart((product, tier), view, by_time))
@@ -72,7 +72,7 @@ def show_seat_history(account: str) -> Response:
 def _pools(found: AccountAt) -> list[tuple[str, str | None]]:
     """Answer the pools that an account ever had something in."""
     known = set(found.account.places())
-    return [one for one in seated.pools(found.account, ports().catalog) if one in known]
+    return [one for one in seated.pools(found.account, services().catalog) if one in known]
 
 
 def _chart(
@@ -93,7 +93,7 @@ def _chart(
     told = iter(tell(event for one in shown for event in causes[one.at]))
     steps = [Step(one, [next(told) for _ in causes[one.at]]) for one in shown]
     return Chart(
-        place(ports().catalog, *pool),
+        place(services().catalog, *pool),
         msgspec.json.encode(data).decode(),
         steps[::-1],
         len(points) - len(shown),

@@ -20,7 +20,7 @@ from ledger.streams.signing_keys import SIGNING_KEYS
 from ledger.streams.token import Role
 from projections.access import SeenConsoleSession, look_up_console_session
 from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT
-from web.app.context import Caller, caller, parts, ports, stamp
+from web.app.context import Caller, app_state, caller, request_context, services
 from web.html import cookies, csrf
 
 PURPOSE: Final = "console session"
@@ -61,15 +61,15 @@ def come_in(roles: frozenset[Role]) -> None:
     shift, seen = _known()
     if shift is None or seen is None:
         raise NotSignedIn
-    token, now = seen.token, stamp().now
+    token, now = seen.token, request_context().now
     if token is None or not token.valid(now) or token.role not in ROLES:
         raise NotSignedIn
     if not seen.session.stands(signing.digest(shift.secret), now):
         raise NotSignedIn
-    parts().wiring.token_uses.note(token.id, now)
+    app_state().wiring.token_uses.note(token.id, now)
     g.shift = shift
     g.caller = Caller(token.id, token.role, token.reseller)
-    g.stamp = stamp()._replace(actor=token.id, reached=seen.head)
+    g.request_context = request_context()._replace(actor=token.id, reached=seen.head)
     if token.role not in roles:
         raise NotForRole
     if request.method == "POST":
@@ -97,8 +97,8 @@ def may(*roles: Role) -> bool:
 
 def begin(response: Response, signed_in: SignedIn) -> None:
     """Give the browser its cookie."""
-    salts = ports().book.load(SIGNING_KEYS, signing_keys.ID).state
-    key = signing_keys.keys(parts().wiring.cookie_key, salts)[0]
+    salts = services().book.load(SIGNING_KEYS, signing_keys.ID).state
+    key = signing_keys.keys(app_state().wiring.cookie_key, salts)[0]
     shift = Shift(signed_in.id, signed_in.secret)
     text = f"{shift.id}.{signing.sign(key, PURPOSE, shift)}"
     cookies.put(response, COOKIE, text, samesite="Strict")
@@ -111,9 +111,9 @@ def end(response: Response) -> None:
 def _known() -> tuple[Shift, SeenConsoleSession] | tuple[None, None]:
     """Return the session that the cookie names, whether or not it goes on."""
     id, _, signed = request.cookies.get(cookies.called(COOKIE), "").partition(".")
-    seen = look_up_console_session(ports().book, id) if _ID.fullmatch(id) else None
+    seen = look_up_console_session(services().book, id) if _ID.fullmatch(id) else None
     if seen is None:
         return None, None
-    keys = signing_keys.keys(parts().wiring.cookie_key, seen.salts)
+    keys = signing_keys.keys(app_state().wiring.cookie_key, seen.salts)
     shift = signing.read(keys, PURPOSE, signed, Shift)
     return (shift, seen) if shift is not None and shift.id == id else (None, None)

@@ -17,7 +17,7 @@ from commands.console_session import record_refused
 from ledger.streams import token as tokens
 from ledger.streams.sign_ins import Problem
 from ledger.streams.token import TOKEN, Token
-from web.app.context import ports, stamp
+from web.app.context import request_context, services
 from web.console import session
 from web.console.rendering import page
 from web.html import cookies, csrf
@@ -53,10 +53,12 @@ def sign_in() -> Response:
     token = _token(request.form.get("token", "").strip())
     problem = _problem(token)
     if token is None or problem is not None:
-        record_refused(ports(), stamp(), problem or "unknown_token", token.id if token else None)
+        record_refused(
+            services(), request_context(), problem or "unknown_token", token.id if token else None
+        )
         return form(403, _SAID_OF_PORTAL if problem == "portal_token" else _SAID_OF_REFUSED)
     response = see(_onward(request.form.get("onward", "")))
-    session.begin(response, console_session.sign_in(ports(), stamp(), token))
+    session.begin(response, console_session.sign_in(services(), request_context(), token))
     cookies.put(response, _DOOR, "", max_age=0, samesite="Strict")
     return response
 
@@ -65,7 +67,7 @@ def sign_out() -> Response:
     """End the session for good."""
     current = session.current()
     assert current
-    console_session.sign_out(ports(), stamp(), current.id)
+    console_session.sign_out(services(), request_context(), current.id)
     response = see(url_for("console.show_sign_in"))
     session.end(response)
     return response
@@ -120,8 +122,8 @@ def _token(secret: str) -> Token | None:
     """Return the token that was shown, whether or not it lets anybody in."""
     if not 0 < len(secret) <= TOKEN_LENGTH_MAX or not secret.isascii():
         return None
-    id = tokens.token_id(ports().token_key, secret)
-    return ports().book.load(TOKEN, tokens.stream_id(id)).state
+    id = tokens.token_id(services().token_key, secret)
+    return services().book.load(TOKEN, tokens.stream_id(id)).state
 
 
 def _problem(token: Token | None) -> Problem | None:
@@ -129,7 +131,7 @@ def _problem(token: Token | None) -> Problem | None:
         return "unknown_token"
     if token.revoked_at is not None:
         return "revoked_token"
-    if not token.valid(stamp().now):
+    if not token.valid(request_context().now):
         return "expired_token"
     return None if token.role in session.ROLES else "portal_token"
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from ledger.events import AnyEvent
 from projections.views.account_at import Moment
-from web.app.context import stamp
+from web.app.context import request_context
 from web.app.times import iso
 from web.console import form_fields
 from web.console.timeline import Told, tell
@@ -74,7 +74,9 @@ def asked() -> Asked:
     then = form_fields.asked("then") == "yes"
     if then and as_of is not None:
         known_at = as_of
-    return Asked(Moment(stamp().now, as_of, known_at), then or as_of == known_at is not None)
+    return Asked(
+        Moment(request_context().now, as_of, known_at), then or as_of == known_at is not None
+    )
 
 
 def choices(events: Iterable[AnyEvent], at: datetime | None) -> Choices:

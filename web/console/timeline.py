@@ -22,9 +22,9 @@ from ledger.streams.batch import BATCH
 from ledger.streams.key import KEY
 from projections.lists import timeline as told
 from projections.lists.timeline import Entry, TimelineQuery
-from web.api.timeline import sight
+from web.api.timeline import visibility
 from web.app import cursors
-from web.app.context import parts, ports
+from web.app.context import app_state, services
 from web.app.errors import CODE_IN_URL, Problem
 from web.console import form_fields, session
 from web.console.rendering import page, url_of_ref
@@ -96,7 +96,7 @@ def show_cause() -> Response:
     named = _CAUSE.fullmatch(form_fields.asked("of") or "")
     if named is None:
         abort(404)
-    _, found = ports().book.store.read_stream(named["stream"], int(named["version"]) - 1, 1)
+    _, found = services().book.store.read_stream(named["stream"], int(named["version"]) - 1, 1)
     rows = rows_of(named["stream"], found)
     if not rows or not _may_see(codec.decode(rows[0])):
         abort(404)
@@ -110,7 +110,7 @@ def listing(ref: str | None, account: str | None) -> Listing:
         InvalidRequest: a filter does not fit.
         Problem: what is looked for has a code in it.
     """
-    if ref and parts().redactor.holds_secret(ref, may_learn=session.bound() is None):
+    if ref and app_state().redactor.holds_secret(ref, may_learn=session.bound() is None):
         raise Problem(CODE_IN_URL, "look for it in the search box")
     query = TimelineQuery(
         ref=ref,
@@ -126,19 +126,19 @@ def listing(ref: str | None, account: str | None) -> Listing:
 def listed(query: TimelineQuery, size: int = PAGE_SIZE) -> Listing:
     """Answer a page of what a query finds; the address says from where on."""
     of = ("console timeline", session.bound(), query)
-    after = cursors.read(ports().request_key, of, request.args.get("cursor"))
+    after = cursors.read(services().request_key, of, request.args.get("cursor"))
     found = told.timeline(
-        ports().book,
-        parts().wiring.tables,
-        ports().catalog,
+        services().book,
+        app_state().wiring.tables,
+        services().catalog,
         query,
-        sight(),
+        visibility(),
         after=after,
         limit=size,
     )
     older = None
     if found.next is not None:
-        cursor = cursors.write(ports().request_key, of, found.next)
+        cursor = cursors.write(services().request_key, of, found.next)
         kept = {name: value for name, value in request.args.items() if name in _PARAMETERS}
         here = {**kept, **(request.view_args or {}), "cursor": cursor}
         older = url_for(request.endpoint or "", **here, _anchor="timeline")
@@ -152,14 +152,14 @@ def recent(ref: str) -> list[Told]:
 
 def tell(events: Iterable[AnyEvent]) -> list[Told]:
     """Tell some events, in their order."""
-    found = told.entries(ports().book, ports().catalog, list(events), sight())
+    found = told.entries(services().book, services().catalog, list(events), visibility())
     return [_told(one) for one in found]
 
 
 def at_positions(positions: Iterable[int]) -> list[AnyEvent]:
     """Answer the events at some positions, in order; those that there are not are left out."""
-    store = ports().book.store
-    head = ports().book.head()
+    store = services().book.store
+    head = services().book.head()
     known = sorted({position for position in positions if 0 < position <= head})
     rows = (store.read_from(position - 1, 1, position) for position in known)
     return [codec.decode(row) for found in rows for row in found]
@@ -172,10 +172,10 @@ def _may_see(event: AnyEvent) -> bool:
         return True
     kind, _, id = event.stream.partition("-")
     if kind == KEY.kind:
-        key = ports().book.load(KEY, keys.stream_id(f"key_{id}")).state
+        key = services().book.load(KEY, keys.stream_id(f"key_{id}")).state
         return key is not None and key.issued.reseller == reseller
     if kind == BATCH.kind:
-        batch = ports().book.load(BATCH, batches.stream_id(f"bat_{id}")).state
+        batch = services().book.load(BATCH, batches.stream_id(f"bat_{id}")).state
         return batch is not None and batch.issued is not None and batch.issued.reseller == reseller
     return False
 

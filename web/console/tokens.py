@@ -19,7 +19,7 @@ from ledger.refusals import FieldError, InvalidRequest, Refusal
 from ledger.streams.token import ROLES
 from projections.lists import tokens
 from web.app import cursors
-from web.app.context import parts, ports, stamp
+from web.app.context import app_state, request_context, services
 from web.console import form_fields, session
 from web.console.refusal_messages import saying
 from web.console.rendering import page
@@ -54,28 +54,28 @@ def create() -> Response:
 def revoke_token(token: str) -> Response:
     """Take access back."""
     try:
-        take_back(ports(), stamp(), token, form_fields.reason())
+        take_back(services(), request_context(), token, form_fields.reason())
     except Refusal as refusal:
         return _show(saying(refusal))
     return see(url_for("console.show_tokens", done="revoked"))
 
 
 def _show(said: Saying | None, once: str | None = None) -> Response:
-    after = cursors.read(ports().request_key, _OF, request.args.get("cursor"))
-    tables = parts().wiring.tables
-    found = tokens.list_tokens(ports().book, tables, after=after, limit=PAGE_SIZE)
+    after = cursors.read(services().request_key, _OF, request.args.get("cursor"))
+    tables = app_state().wiring.tables
+    found = tokens.list_tokens(services().book, tables, after=after, limit=PAGE_SIZE)
     older = None
     if found.next is not None:
-        cursor = cursors.write(ports().request_key, _OF, found.next)
+        cursor = cursors.write(services().request_key, _OF, found.next)
         older = url_for("console.show_tokens", cursor=cursor)
     return page(
         "tokens.html",
         said.status if said else 200,
         said=said,
         tokens=found.tokens,
-        uses=parts().wiring.token_uses.all(),
+        uses=app_state().wiring.token_uses.all(),
         older=older,
-        now=stamp().now,
+        now=request_context().now,
         roles=ROLES,
         once=once or csrf.once(),
     )
@@ -89,8 +89,8 @@ def _given(once: str) -> Given:
     """
     drawn = _drawn(once)
     return create_token(
-        ports()._replace(random_bytes=lambda count: drawn[:count]),
-        stamp(),
+        services()._replace(random_bytes=lambda count: drawn[:count]),
+        request_context(),
         form_fields.sent("role") or "",
         reseller=form_fields.text("reseller") or None,
         expires_at=_expires_at(),
@@ -103,7 +103,7 @@ def _drawn(once: str) -> bytes:
     shift = session.current()
     assert shift
     asked_by = f"console token\0{shift.secret}\0{once}".encode()
-    return hmac.digest(parts().wiring.cookie_key, asked_by, "sha256")[:TOKEN_BYTES]
+    return hmac.digest(app_state().wiring.cookie_key, asked_by, "sha256")[:TOKEN_BYTES]
 
 
 def _expires_at() -> datetime | None:
@@ -112,4 +112,4 @@ def _expires_at() -> datetime | None:
     days = form_fields.number("days")
     if not 1 <= days <= DAYS_MAX:
         raise InvalidRequest(FieldError("/days", f"must be from 1 to {DAYS_MAX}"))
-    return stamp().now + timedelta(days=days)
+    return request_context().now + timedelta(days=days)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from flask import Response
 
-from web.app.context import parts
+from web.app.context import app_state
 
 
 def put(
@@ -37,4 +37,4 @@ def called(name: str) -> str:
 
 
 def secure() -> bool:
-    return parts().wiring.settings.is_https
+    return app_state().wiring.settings.is_https

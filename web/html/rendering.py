@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from flask import Flask, Response, redirect, render_template, request
 
-from web.app.context import parts, request_id
+from web.app.context import app_state, request_id
 from web.app.return_urls import allowed
 from web.html import filters, languages, static_files
 
@@ -33,7 +33,7 @@ def page(
     template: str, status: int = 200, headers: Mapping[str, str] | None = None, **context: Any
 ) -> Response:
     """Answer a page made of a template in templates/pages."""
-    wiring = parts().wiring
+    wiring = app_state().wiring
     body = render_template(
         f"portal/{template}",
         test_clock=wiring.settings.test_clock is not None,
@@ -64,7 +64,7 @@ def guarded(response: Response) -> Response:
 
 def _policy() -> str:
     # Browsers hold a form also to where its answer redirects: to Stripe, to the portal.
-    others = sorted(allowed(parts().wiring.settings))
+    others = sorted(allowed(app_state().wiring.settings))
     targets = " ".join(["'self'", *STRIPE_ORIGINS, *others])
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"

@@ -10,7 +10,7 @@ from flask import Response, url_for
 from ledger.catalog import Product
 from projections.views.billing import interval_name
 from web.app.billing import billing_view
-from web.app.context import ports, stamp
+from web.app.context import request_context, services
 from web.html.flash import Saying
 from web.html.rendering import page
 from web.html.stripe_texts import ENDED, badge, notice
@@ -25,9 +25,9 @@ def show_billing() -> Response:
 
 def show(said: Saying | None) -> Response:
     """Show the page, with what came of a form that was sent from it."""
-    stamp().require("manage_users")
+    request_context().require("manage_users")
     view = billing_view(account_now())
-    billed = [product for product in ports().catalog.products if product.billed]
+    billed = [product for product in services().catalog.products if product.billed]
     return page(
         "billing.html",
         said.status if said else 200,
@@ -36,7 +36,7 @@ def show(said: Saying | None) -> Response:
         badge=badge(view.status),
         ended=view.status in ENDED,
         interval_name=interval_name,
-        shops=_shops(billed or list(ports().catalog.products)),
+        shops=_shops(billed or list(services().catalog.products)),
         managers=_managers(billed),
     )
 

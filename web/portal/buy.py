@@ -18,7 +18,7 @@ from ledger.catalog import Interval, Product
 from ledger.limits import SEATS_MAX
 from ledger.refusals import Refusal
 from projections.views import subscriptions as subscribed
-from web.app.context import parts, ports, stamp
+from web.app.context import app_state, request_context, services
 from web.html import csrf
 from web.html.flash import Saying
 from web.html.languages import gettext as _
@@ -53,7 +53,9 @@ def buy(product: str) -> Response:
     if not _ONCE.fullmatch(once):
         abort(400)
     try:
-        started = start_checkout(ports(), stamp(), _purchase(found), f"{visit().id}:{once}")
+        started = start_checkout(
+            services(), request_context(), _purchase(found), f"{visit().id}:{once}"
+        )
     except (Refusal, StripeFault, StripeNotConfigured) as problem:
         return _page(found, refused(problem))
     if started.changed:
@@ -66,7 +68,9 @@ def manage() -> Response:
     from_billing = request.form.get("back") == "billing"
     back = "portal.show_billing" if from_billing else "portal.show_subscriptions"
     try:
-        url = open_stripe_portal(ports(), stamp(), visit().account, _address(url_for(back)))
+        url = open_stripe_portal(
+            services(), request_context(), visit().account, _address(url_for(back))
+        )
     except (Refusal, StripeFault, StripeNotConfigured) as problem:
         said = refused(problem)
         return billing.show(said) if from_billing else subscriptions.show(said)
@@ -89,11 +93,11 @@ def _purchase(product: Product) -> Purchase:
 
 def _address(path: str) -> str:
     """Answer the whole address of a page of ours, as customers see it from elsewhere."""
-    return parts().wiring.settings.public_url + path
+    return app_state().wiring.settings.public_url + path
 
 
 def _page(product: Product, said: Saying | None) -> Response:
-    view = subscribed.subscriptions(account_now(), ports().catalog)
+    view = subscribed.subscriptions(account_now(), services().catalog)
     return page(
         "shop.html",
         said.status if said else 200,
@@ -110,7 +114,7 @@ def _page(product: Product, said: Saying | None) -> Response:
 
 
 def _offers(product: Product) -> list[Offer]:
-    if ports().stripe is None:
+    if services().stripe is None:
         return []
     offers = []
     for tier in product.tier_ids:

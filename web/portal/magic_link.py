@@ -19,7 +19,7 @@ from commands.open_portal_session import (
     session_of,
 )
 from ledger.streams.portal_session import LinkUsed
-from web.app.context import parts, ports, stamp
+from web.app.context import app_state, request_context, services
 from web.html import cookies, csrf
 from web.html.rendering import page, see
 from web.portal import session
@@ -62,9 +62,11 @@ def open_link() -> Response:
         csrf.expect_ours(bound_to)
     try:
         if not bound_to:
-            hold_to_link(ports(), parts().wiring.link_key, stamp(), link)
+            hold_to_link(services(), app_state().wiring.link_key, request_context(), link)
             raise NoCookies
-        opened = open_portal_session(ports(), parts().wiring.link_key, stamp(), link)
+        opened = open_portal_session(
+            services(), app_state().wiring.link_key, request_context(), link
+        )
     except LinkUsed:
         if _is_ours_already(link):
             return see(url_for("portal.show_subscriptions"))
@@ -79,7 +81,7 @@ def _is_ours_already(link: str) -> bool:
     known = session.known()
     if known is None or not known.stands:
         return False
-    return known.id == session_of(ports(), parts().wiring.link_key, link)
+    return known.id == session_of(services(), app_state().wiring.link_key, link)
 
 
 def _address_of(page: str | None) -> str:
@@ -90,7 +92,7 @@ def _address_of(page: str | None) -> str:
 
 def leave() -> Response:
     """End the session for good, and lead back to where the customer came from."""
-    leave_portal_session(ports(), stamp(), session.visit().id)
+    leave_portal_session(services(), request_context(), session.visit().id)
     back = session.visit().return_url
     g.visit = None
     response = see(back) if back else page("left.html")

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from flask import Blueprint, Flask, Response, g, request
 
 from web.app.auth import EVERYBODY
-from web.app.context import ports
+from web.app.context import services
 from web.html import csrf, error_pages, rendering
 from web.portal import (
     billing,
@@ -89,5 +89,5 @@ def _known_to_all() -> dict[str, Any]:
     return {
         "visit": visit,
         "form_field": csrf.field(visit.secret) if visit else "",
-        "sections": texts.sections(ports().catalog, visit) if visit else [],
+        "sections": texts.sections(services().catalog, visit) if visit else [],
     }

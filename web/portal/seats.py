@@ -24,7 +24,7 @@ from ledger.refusals import (
     Refusal,
     SeatNotOccupied,
 )
-from web.app.context import parts, ports, stamp
+from web.app.context import app_state, request_context, services
 from web.app.upload_limit import TRIES_MAX, TooManyUploads
 from web.html import csrf
 from web.html.flash import Saying
@@ -49,7 +49,7 @@ def add_holder(product: str) -> Response:
     found = product_of(product)
     try:
         wanted = _asked_for(found)
-        taken = occupy_seat(ports(), stamp(), wanted)
+        taken = occupy_seat(services(), request_context(), wanted)
     except NotUsable as problem:
         return _page(found, _unusable(problem))
     except TooManyUploads as problem:
@@ -60,7 +60,7 @@ def add_holder(product: str) -> Response:
     if found.seat == texts.CERTIFICATE and not taken.created:
         return _page(found, _there_already())
     if found.seat == texts.CERTIFICATE:
-        parts().upload_tries.give_back(visit().id)
+        app_state().upload_tries.give_back(visit().id)
     return _see(found, "added")
 
 
@@ -68,7 +68,9 @@ def remove_holder(product: str) -> Response:
     """Give a seat back."""
     found = product_of(product)
     try:
-        release_seat(ports(), stamp(), visit().account, found.id, request.form.get("holder", ""))
+        release_seat(
+            services(), request_context(), visit().account, found.id, request.form.get("holder", "")
+        )
     except SeatNotOccupied:
         return _see(found, "gone")
     except InvalidRequest:
@@ -82,11 +84,11 @@ def product_of(id: str) -> Product:
     Raises:
         NotPermitted: its seats are billed by their number, so whoever adds one spends money.
     """
-    found = ports().catalog.product(id)
+    found = services().catalog.product(id)
     if found is None:
         abort(404)
     if found.billed:
-        stamp().require("manage_users")
+        request_context().require("manage_users")
     return found
 
 
@@ -99,9 +101,9 @@ def _asked_for(product: Product) -> Sitting:
     """
     account, tier = visit().account, request.form.get("tier") or None
     if product.seat == texts.CERTIFICATE:
-        parts().upload_tries.take(visit().id, stamp().now)
+        app_state().upload_tries.take(visit().id, request_context().now)
         # Its name cannot be written anew, so a code in it is masked and not refused.
-        certificate = certificates.read(_uploaded(), partial(validation.without_codes, ports()))
+        certificate = certificates.read(_uploaded(), partial(validation.without_codes, services()))
         return Sitting(account, product.id, tier, certificate.holder, certificate.label)
     once = request.form.get("once", "")
     if not _ONCE.fullmatch(once):
@@ -130,7 +132,7 @@ def _page(
         said=said,
         product=product,
         words=texts.words(product),
-        groups=seat_lists.groups(found, ports().catalog, ports().texts, product),
+        groups=seat_lists.groups(found, services().catalog, services().texts, product),
         name=request.form.get("name", ""),
         tier=request.form.get("tier"),
         once=csrf.once(),

@@ -24,7 +24,7 @@ from projections.access import (
     look_up_portal_session,
     portal_session_stands,
 )
-from web.app.context import parts, ports, stamp
+from web.app.context import app_state, request_context, services
 from web.html import cookies, csrf
 
 PURPOSE: Final = "portal session"
@@ -110,7 +110,9 @@ def come_in() -> None:
     if not found.stands:
         raise VisitOver(found.return_url)
     g.visit = found
-    g.stamp = stamp()._replace(actor=found.id, reached=found.reached, permissions=found.permissions)
+    g.request_context = request_context()._replace(
+        actor=found.id, reached=found.reached, permissions=found.permissions
+    )
     if request.method == "POST":
         csrf.expect_ours(found.secret)
 
@@ -120,14 +122,14 @@ def known() -> Visit | None:
     id, _, signed = request.cookies.get(cookies.called(COOKIE), "").partition(".")
     if not _ID.fullmatch(id):
         return None
-    seen = look_up_portal_session(ports().book, portal_session.stream_id(id))
+    seen = look_up_portal_session(services().book, portal_session.stream_id(id))
     if seen is None:
         return None
     cookie = signing.read(_keys(seen), PURPOSE, signed, _Cookie)
     if cookie is None or cookie.session != id:
         return None
     # No page may have been found for the request, and then nobody has read the clock for it.
-    now = stamp().now if "stamp" in g else parts().wiring.clock()
+    now = request_context().now if "request_context" in g else app_state().wiring.clock()
     session = seen.session
     return Visit(
         id,
@@ -148,16 +150,18 @@ def known() -> Visit | None:
 def begin(response: Response, opened: Opened) -> None:
     """Give the browser that opened a link its cookie."""
     cookie = _Cookie(
-        opened.session, opened.secret, stamp().now, opened.return_url, opened.display_name
+        opened.session, opened.secret, request_context().now, opened.return_url, opened.display_name
     )
-    _put(response, cookie, ports().book.load(SIGNING_KEYS, signing_keys.ID).state)
+    _put(response, cookie, services().book.load(SIGNING_KEYS, signing_keys.ID).state)
 
 
 def go_on(response: Response) -> Response:
     """Note in the browser's cookie that the session was used now."""
     found: Visit | None = g.get("visit")
     if found is not None:
-        cookie = _Cookie(found.id, found.secret, stamp().now, found.return_url, found.display_name)
+        cookie = _Cookie(
+            found.id, found.secret, request_context().now, found.return_url, found.display_name
+        )
         _put(response, cookie, found.salts)
     return response
 
@@ -167,9 +171,9 @@ def end(response: Response) -> None:
 
 
 def _put(response: Response, cookie: _Cookie, salts: Salts) -> None:
-    key = signing_keys.keys(parts().wiring.cookie_key, salts)[0]
+    key = signing_keys.keys(app_state().wiring.cookie_key, salts)[0]
     cookies.put(response, COOKIE, f"{cookie.session}.{signing.sign(key, PURPOSE, cookie)}")
 
 
 def _keys(seen: SeenPortalSession) -> tuple[bytes, ...]:
-    return signing_keys.keys(parts().wiring.cookie_key, seen.salts)
+    return signing_keys.keys(app_state().wiring.cookie_key, seen.salts)

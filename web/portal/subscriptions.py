@@ -13,7 +13,7 @@ from ledger.catalog import Product
 from projections.views import subscriptions as subscribed
 from projections.views.account_at import AccountAt, Moment, account_at
 from projections.views.subscriptions import ProductView
-from web.app.context import ports, stamp
+from web.app.context import request_context, services
 from web.html.flash import Saying
 from web.html.rendering import page, see
 from web.portal import texts
@@ -46,14 +46,14 @@ def show_subscriptions() -> Response:
 
 def show(said: Saying | None) -> Response:
     """Show the page, with what came of a form that was sent from it."""
-    view = subscribed.subscriptions(account_now(), ports().catalog)
+    view = subscribed.subscriptions(account_now(), services().catalog)
     panels = [_panel(one) for one in view.products]
     return page("subscriptions.html", said.status if said else 200, said=said, panels=panels)
 
 
 def account_now() -> AccountAt:
     """Answer the visit's account as it is."""
-    return account_at(ports().book, visit().account, Moment(stamp().now))
+    return account_at(services().book, visit().account, Moment(request_context().now))
 
 
 def may_buy(product: Product) -> bool:
@@ -62,7 +62,7 @@ def may_buy(product: Product) -> bool:
 
 
 def _panel(view: ProductView) -> Panel:
-    product = ports().catalog.product(view.product)
+    product = services().catalog.product(view.product)
     closed = product is None or not may_buy(product)
     shop = None if closed else url_for("portal.show_shop", product=view.product)
     named = product or Product(id=view.product, name=view.name, prefix="", seat="seat")

@@ -23,7 +23,7 @@ from ledger.refusals import (
     TooManyAttempts,
     WrongProduct,
 )
-from web.app.context import ports, stamp
+from web.app.context import request_context, services
 from web.html import csrf
 from web.html.flash import Saying
 from web.html.languages import format_datetime, ngettext
@@ -54,7 +54,7 @@ def validate(product: str) -> Response:
     found = product_of(product)
     code = _code()
     try:
-        validated = validate_key(ports(), stamp(), _try(found, code))
+        validated = validate_key(services(), request_context(), _try(found, code))
     except Refusal as refusal:
         return _form(found, code, said_of(refusal, found))
     tier = validated.issued.tier
@@ -77,7 +77,9 @@ def activate(product: str) -> Response:
     if not _ONCE.fullmatch(once):
         abort(400)
     try:
-        redeem_key(ports(), stamp(), _try(found, code), idempotency_key=f"{visit().id}:{once}")
+        redeem_key(
+            services(), request_context(), _try(found, code), idempotency_key=f"{visit().id}:{once}"
+        )
     except Refusal as refusal:
         return _form(found, code, said_of(refusal, found))
     return see(url_for("portal.show_manager", product=found.id, done="activated"))
@@ -156,7 +158,7 @@ def _blocked(seconds: int) -> Saying:
 
 def _prefixes(product: Product) -> list[str]:
     """Say what each product's keys begin with, this page's product first."""
-    others = [one for one in ports().catalog.products if one.id != product.id]
+    others = [one for one in services().catalog.products if one.id != product.id]
     return [
         _(
             "%(prefix)s- keys activate %(product)s only",

@@ -15,7 +15,7 @@ from commands.demo_story import BAKERY, POS
 from commands.fill_demo import fill_demo, is_demo, spare_key
 from commands.give_access import create_token
 from commands.open_portal_session import MINUTES_MAX, Granted, make_link
-from ledger.events import Stamp
+from ledger.events import RequestContext
 from ledger.permissions import PERMISSIONS
 from ledger.store import schema
 from projections.access import valid_token
@@ -49,26 +49,26 @@ def prepare(settings: Settings) -> None:
         schema.upgrade(settings.database_url)
 
 
-def fill(wiring: Wiring, stamp: Stamp) -> int:
+def fill(wiring: Wiring, request_context: RequestContext) -> int:
     """Fill the ledger, which must be empty; answers its position."""
-    return fill_demo(wiring.ports, stamp.now, test_clock=stamp.test_clock)
+    return fill_demo(wiring.services, request_context.now, test_clock=request_context.test_clock)
 
 
-def carry_on(wiring: Wiring, stamp: Stamp) -> Tour:
+def carry_on(wiring: Wiring, request_context: RequestContext) -> Tour:
     """Fill the ledger if it is empty, and answer what a visitor needs to go on with it.
 
     Raises:
         NotTheDemo: it began in another way.
     """
-    if not wiring.ports.book.head():
-        fill(wiring, stamp)
-    if not is_demo(wiring.ports):
+    if not wiring.services.book.head():
+        fill(wiring, request_context)
+    if not is_demo(wiring.services):
         raise NotTheDemo
     granted = Granted(BAKERY, PERMISSIONS, minutes=MINUTES_MAX)
     return Tour(
-        _token(wiring, stamp),
-        spare_key(wiring.ports, stamp).code,
-        make_link(wiring.ports, wiring.link_key, stamp, granted).text,
+        _token(wiring, request_context),
+        spare_key(wiring.services, request_context).code,
+        make_link(wiring.services, wiring.link_key, request_context, granted).text,
     )
 
 
@@ -95,17 +95,17 @@ def _curl(token: str, url: str, body: str | None = None) -> str:
     return shlex.join([*words, url])
 
 
-def _token(wiring: Wiring, stamp: Stamp) -> str:
+def _token(wiring: Wiring, request_context: RequestContext) -> str:
     """Answer an admin's token: kept beside a SQLite ledger, for a day on any other."""
     if not wiring.settings.database_url.startswith("sqlite:"):
-        end = stamp.now + timedelta(days=TOKEN_DAYS)
-        return create_token(wiring.ports, stamp, "admin", expires_at=end).secret
+        end = request_context.now + timedelta(days=TOKEN_DAYS)
+        return create_token(wiring.services, request_context, "admin", expires_at=end).secret
     file = token_file(wiring.settings.database_url)
     with contextlib.suppress(OSError, UnicodeDecodeError):
         kept = file.read_text("ascii").strip()
-        if valid_token(wiring.ports.book, wiring.ports.token_key, kept, stamp.now):
+        if valid_token(wiring.services.book, wiring.services.token_key, kept, request_context.now):
             return kept
-    secret = create_token(wiring.ports, stamp, "admin").secret
+    secret = create_token(wiring.services, request_context, "admin").secret
     _keep(file, secret)
     return secret
 

@@ -57,7 +57,7 @@ def running(settings: Settings | None = None) -> Iterator[None]:
 
 def billed_accounts(wiring: Wiring) -> list[str]:
     """Answer the accounts that have, or had, seats billed by Stripe."""
-    listed = list_stripe(wiring.ports.book, wiring.tables)
+    listed = list_stripe(wiring.services.book, wiring.tables)
     return sorted({one.account for one in listed if one.billed and one.account})
 
 
@@ -101,7 +101,7 @@ def _round(wiring: Wiring, stop: threading.Event) -> bool:
 def _sync(wiring: Wiring, account: str) -> None:
     request_id = new_request_id()
     quiet = timedelta(seconds=wiring.settings.seat_sync_quiet_s)
-    sync_seats(wiring.ports, lambda: wiring.stamp(ACTOR, request_id), account, quiet)
+    sync_seats(wiring.services, lambda: wiring.request_context(ACTOR, request_id), account, quiet)
 
 
 def _complain(error: Exception) -> None:

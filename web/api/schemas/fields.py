@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import marshmallow as ma
 from marshmallow import validate
 
-from web.app.context import caller, parts
+from web.app.context import app_state, caller
 from web.app.times import NotATime, parse_time
 
 REQUIRED = "is missing"
@@ -88,7 +88,7 @@ class Identifier(Text):
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, *args, **kwargs)
-        redactor = parts().redactor
+        redactor = app_state().redactor
         # A reseller's names nothing but its own: what is unknown is refused, whatever there is.
         bound = caller().reseller is not None
         holds = redactor.holds_plain_secret if bound else redactor.holds_secret
