@@ -12,8 +12,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from bench.measure import FULL, Effort, Measure
 from tests.cli.program import Program
-from tests.pages import chromium
-from tests.pages.portal import INT, Vendor
+from tests.portal import chromium
+from tests.portal.vendor import INT, Vendor
 
 READY_MAX_MS: Final = 200.0
 READY = """() => {

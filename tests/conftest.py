@@ -18,8 +18,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 from ledger.store import schema
 from tests import postgres_binaries
-from tests.pages import chromium
 from tests.pairs import Pair
+from tests.portal import chromium
 from tests.postgres_binaries import NoPostgres
 from tests.postgres_server import (
     URL_VARIABLE,

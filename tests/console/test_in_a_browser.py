@@ -10,9 +10,9 @@ from typing import Any, Literal, NamedTuple
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.pages.conftest import NewPage
-from tests.pages.portal import INT, POS, Vendor
-from tests.pages.test_accessibility import hold_to_axe
+from tests.portal.conftest import NewPage
+from tests.portal.test_accessibility import hold_to_axe
+from tests.portal.vendor import INT, POS, Vendor
 
 Scheme = Literal["light", "dark"]
 

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ledger.limits import HOLDER_ID, TEXT_LENGTH_MAX, unreadable
-from tests.pages import certificates as files
+from tests.portal import certificates as files
 from web.portal import certificates
 from web.portal.certificates import (
     Chain,

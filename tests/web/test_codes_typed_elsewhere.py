@@ -10,7 +10,7 @@ import pytest
 from commands.issue_keys import issue_keys
 from commands.record_stripe_event import record_event
 from ledger.stripe.objects import read_event
-from tests.pages import certificates as files
+from tests.portal import certificates as files
 from tests.stripe import payloads
 from tests.web.api import memory_api
 from tests.web.test_portal_lifetime import visitor

@@ -1,6 +1,6 @@
 """How long a customer's session lasts, what ends it, and what it may do: asked as a browser asks.
 
-What a page looks like is tested in a browser, in tests/pages.
+What a page looks like is tested in a browser, in tests/portal.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from commands.give_access import create_token, revoke_token
 from commands.rotate_signing_keys import rotate_signing_keys
 from ledger import signing
 from ledger.streams import token as tokens
-from tests.pages import certificates as files
+from tests.portal import certificates as files
 from tests.web.api import PUBLIC_URL, Api, memory_api
 from tests.worlds import NOON, context
 from web.app.context import EXTENSION

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.pages import certificates
-from tests.pages.portal import INT, NEVER_ISSUED, POS, Vendor
+from tests.portal import certificates
+from tests.portal.vendor import INT, NEVER_ISSUED, POS, Vendor
 
 MANAGERS = [("POS Manager", POS), ("Integrations", INT)]
 BUY = {

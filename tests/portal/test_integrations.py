@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.pages.portal import INT, Customer, Vendor
+from tests.portal.vendor import INT, Customer, Vendor
 
 TIERS = {
     "Starter": ("Up to 300", "Basic"),

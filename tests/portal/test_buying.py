@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.pages import certificates
-from tests.pages.conftest import NewPage
-from tests.pages.keyboard import press_until
-from tests.pages.portal import INT, Customer, Vendor
-from tests.pages.selling import CHECKOUT, PORTAL, Seller
+from tests.portal import certificates
+from tests.portal.conftest import NewPage
+from tests.portal.keyboard import press_until
+from tests.portal.selling import CHECKOUT, PORTAL, Seller
+from tests.portal.vendor import INT, Customer, Vendor
 
 POS_SHOP = "Buy POS License"
 INT_SHOP = "Buy Integration License"

@@ -6,8 +6,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from playwright.sync_api import Page, expect
 
-from tests.pages import certificates
-from tests.pages.portal import Customer, Vendor
+from tests.portal import certificates
+from tests.portal.vendor import Customer, Vendor
 
 MIB = 1024 * 1024
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, Response
 
-from tests.pages.portal import INT, Vendor
+from tests.portal.vendor import INT, Vendor
 
 KIB = 1024
 

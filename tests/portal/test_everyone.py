@@ -7,10 +7,10 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.pages import certificates
-from tests.pages.conftest import NewPage
-from tests.pages.keyboard import outlined, press_until
-from tests.pages.portal import INT, Customer, Vendor
+from tests.portal import certificates
+from tests.portal.conftest import NewPage
+from tests.portal.keyboard import outlined, press_until
+from tests.portal.vendor import INT, Customer, Vendor
 
 # The keyboard
 

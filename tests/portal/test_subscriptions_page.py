@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.pages import certificates
-from tests.pages.portal import INT, Vendor
+from tests.portal import certificates
+from tests.portal.vendor import INT, Vendor
 
 PRODUCTS = [("Cloud POS", "cloud_pos"), ("Integrations", "integrations")]
 

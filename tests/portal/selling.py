@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.cli.program import Program
-from tests.pages.portal import Vendor
+from tests.portal.vendor import Vendor
 from tests.stripe.billed_team import CATALOG
 from tests.stripe.payloads import WEBHOOK_SECRET
 from tests.stripe.shop import PRICES, price

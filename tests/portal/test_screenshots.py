@@ -1,6 +1,6 @@
 """The pictures in the README: taken of the demonstration's world, at a moment that stands still.
 
-SCREENSHOTS=docs/images ./dev test tests/pages/test_screenshots.py
+SCREENSHOTS=docs/images ./dev test tests/portal/test_screenshots.py
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.cli.program import Program
-from tests.pages.conftest import NewPage
-from tests.pages.portal import Vendor
+from tests.portal.conftest import NewPage
+from tests.portal.vendor import Vendor
 
 FOLDER = "SCREENSHOTS"
 MOMENT = "2026-06-15T09:00:00Z"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.pages.conftest import NewPage
-from tests.pages.portal import Customer
-from tests.pages.selling import PORTAL, Seller, at_stripe
-from tests.pages.test_buying import to_stripe
+from tests.portal.conftest import NewPage
+from tests.portal.selling import PORTAL, Seller, at_stripe
+from tests.portal.test_buying import to_stripe
+from tests.portal.vendor import Customer
 
 TEAM = {"product": "team", "seats": 3}
 

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.cli.program import Program
-from tests.pages.conftest import NewPage
-from tests.pages.portal import INT, POS, Vendor
+from tests.portal.conftest import NewPage
+from tests.portal.vendor import INT, POS, Vendor
 
 START = "2026-01-31T10:00:00Z"
 

@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.cli.program import Program
-from tests.pages import certificates
-from tests.pages.conftest import NewPage
-from tests.pages.portal import INT, Customer, Vendor
+from tests.portal import certificates
+from tests.portal.conftest import NewPage
+from tests.portal.vendor import INT, Customer, Vendor
 
 
 def send_twice(page: Page, form: str) -> list[int]:

@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.cli.program import Program
-from tests.pages.conftest import NewPage
-from tests.pages.portal import Vendor
+from tests.portal.conftest import NewPage
+from tests.portal.vendor import Vendor
 
 PAGES = [
     "",

@@ -9,10 +9,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
-from tests.pages import certificates
-from tests.pages.conftest import NewPage
-from tests.pages.portal import INT, NEVER_ISSUED, Customer, Vendor
-from tests.pages.selling import Seller, at_stripe
+from tests.portal import certificates
+from tests.portal.conftest import NewPage
+from tests.portal.selling import Seller, at_stripe
+from tests.portal.vendor import INT, NEVER_ISSUED, Customer, Vendor
 
 Scheme = Literal["light", "dark"]
 

@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.cli.program import Program
-from tests.pages.portal import Vendor
-from tests.pages.selling import Seller, selling
+from tests.portal.selling import Seller, selling
+from tests.portal.vendor import Vendor
 
 NewPage = Callable[..., Page]
 
