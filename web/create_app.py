@@ -24,7 +24,7 @@ from web.api import (
     stripe_webhook,
     timeline,
 )
-from web.api.openapi import document, make_api
+from web.api.openapi import document
 from web.api.operations import Id
 from web.app import errors, request_hooks
 from web.app.context import EXTENSION, AppState
@@ -69,14 +69,13 @@ def create_app(
     app.url_map.converters["id"] = Id
     app.extensions[EXTENSION] = parts_of(wiring, position_wait_s, attention_age_s)
     request_hooks.register(app)
-    api = make_api(app)
     for module in (
         keys, codes, accounts, seats, timeline, questions, portal_sessions, events, proofs,
         stripe_customers, billing, stripe_webhook, health,
     ):  # fmt: skip
-        api.register_blueprint(module.blp)
+        app.register_blueprint(module.blueprint)
     errors.register(app)
-    spec = document(api, wiring.services.catalog, wiring.settings.public_url)
+    spec = document(app, wiring.services.catalog, wiring.settings.public_url)
     docs_page.register(app, spec, test_clock=wiring.settings.test_clock is not None)
     console.register(app)
     portal.register(app)

@@ -1,12 +1,12 @@
-"""What an account has: subscriptions, entitlements, seat history."""
+"""What accounts have, now or as of a moment."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from flask import Response
+from flask import Blueprint, Response
 
 from commands.clear_attempts import clear_attempts as clear
 from commands.terminate_subscription import terminate_subscription as terminate
@@ -25,62 +25,59 @@ from projections.views.account_at import AccountAt, Moment, account_at
 from projections.views.seats import pools
 from projections.views.subscriptions import ProductView, SubscriptionsView
 from web.api import answers
-from web.api.operations import Answered, Operations
+from web.api.operations import Returns, operation
 from web.api.schemas import requests, responses
 from web.app.auth import ADMIN, AUDITOR, PORTAL, SUPPORT, only
 from web.app.context import request_context, services
 from web.app.responses import nothing, reply
 
-blp = Operations(
-    "accounts",
-    __name__,
-    url_prefix="/v1",
-    description="What accounts have, now or as of a moment.",
-)
+blueprint = Blueprint("accounts", __name__, url_prefix="/v1")
 
 _PRODUCTS: Final = "products in JSON"
 READERS = only(ADMIN, PORTAL, SUPPORT, AUDITOR)
 
 
-@blp.operation(
-    "GET",
-    "/accounts/<account>/subscriptions",
+@blueprint.get("/accounts/<account>/subscriptions")
+@operation(
     access=READERS,
     query=requests.SubscriptionsQuery,
-    answers={200: Answered(responses.Subscriptions, "Every product of the catalog.", ("ETag",))},
+    responses={200: Returns(responses.Subscriptions, "Every product of the catalog.", ("ETag",))},
 )
-def list_subscriptions(account: str, query: dict[str, Any]) -> Response:
+def list_subscriptions(account: str, all: bool, **times: datetime) -> Response:
     """Show an account's subscriptions, by product and tier."""
-    found = read_account(account, query)
-    view = subscribed.subscriptions(found, services().catalog, ended=query["all"])
+    found = read_account(account, **times)
+    view = subscribed.subscriptions(found, services().catalog, ended=all)
     return reply(_written_once(found, view), version=view.version)
 
 
-@blp.operation(
-    "GET",
-    "/accounts/<account>/entitlements",
+@blueprint.get("/accounts/<account>/entitlements")
+@operation(
     access=READERS,
     query=requests.AccountQuery,
-    answers={200: Answered(responses.Entitlements, "By product and tier.", ("ETag",))},
+    responses={200: Returns(responses.Entitlements, "By product and tier.", ("ETag",))},
 )
-def list_entitlements(account: str, query: dict[str, Any]) -> Response:
+def list_entitlements(account: str, **times: datetime) -> Response:
     """Show what an account may use, and until when."""
-    view = entitled.entitlements(read_account(account, query), services().catalog)
+    view = entitled.entitlements(read_account(account, **times), services().catalog)
     return reply(answers.entitlements(view), version=view.version)
 
 
-@blp.operation(
-    "GET",
-    "/accounts/<account>/seat-history",
+@blueprint.get("/accounts/<account>/seat-history")
+@operation(
     access=READERS,
     query=requests.HistoryQuery,
-    answers={200: Answered(responses.SeatHistory, "The steps, oldest first.", ("ETag",))},
+    responses={200: Returns(responses.SeatHistory, "The steps, oldest first.", ("ETag",))},
 )
-def get_seat_history(account: str, query: dict[str, Any]) -> Response:
+def get_seat_history(
+    account: str,
+    product: str | None = None,
+    tier: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    **times: datetime,
+) -> Response:
     """Show how an account's seats and holders went up and down."""
-    product, tier = query.get("product"), query.get("tier")
-    start, end = query.get("start"), query.get("end")
-    found = read_account(account, query)
+    found = read_account(account, **times)
     if product is not None:
         hold_to_pools(found.account, product, tier)
     elif tier is not None:
@@ -93,19 +90,18 @@ def get_seat_history(account: str, query: dict[str, Any]) -> Response:
     return reply(answers.seat_history(view, product, tier), version=view.version)
 
 
-@blp.operation(
-    "POST",
-    "/accounts/<account>/subscriptions/<subscription>/terminate",
+@blueprint.post("/accounts/<account>/subscriptions/<subscription>/terminate")
+@operation(
     access=only(ADMIN),
     headers=requests.IfMatch,
     body=requests.Reasoned,
-    answers={
-        200: Answered(responses.OneSubscription, "The subscription.", ("Keyfold-Position", "ETag"))
+    responses={
+        200: Returns(responses.OneSubscription, "The subscription.", ("Keyfold-Position", "ETag"))
     },
     refusals=(VersionMismatch, SubscriptionNotFound, SubscriptionEnded),
 )
 def terminate_subscription(
-    account: str, subscription: str, headers: dict[str, Any], body: dict[str, Any]
+    account: str, subscription: str, expected_version: int | None, reason: str
 ) -> Response:
     """End a subscription before its time.
 
@@ -113,7 +109,12 @@ def terminate_subscription(
     One that was terminated already stays as it is.
     """
     ended = terminate(
-        services(), request_context(), account, subscription, body["reason"], **headers
+        services(),
+        request_context(),
+        account,
+        subscription,
+        reason,
+        expected_version=expected_version,
     )
     at = request_context().now
     return reply(
@@ -123,9 +124,11 @@ def terminate_subscription(
     )
 
 
-def read_account(account: str, query: dict[str, Any]) -> AccountAt:
-    """Answer an account at the moment that a query asks about."""
-    asked_for = Moment(request_context().now, query.get("as_of"), query.get("known_at"))
+def read_account(
+    account: str, as_of: datetime | None = None, known_at: datetime | None = None
+) -> AccountAt:
+    """Return an account at the moment that a query asks about."""
+    asked_for = Moment(request_context().now, as_of, known_at)
     # Who asks was looked up in the ledger: that the account is as new as that is new enough.
     return account_at(services().book, account, asked_for, request_context().reached)
 
@@ -163,21 +166,22 @@ def hold_to_pools(account: Account, product: str, tier: str | None) -> None:
         raise InvalidRequest(FieldError("/tier", one_of))
 
 
-@blp.operation(
-    "POST",
-    "/accounts/<account>/attempts/clear",
+@blueprint.post("/accounts/<account>/attempts/clear")
+@operation(
     access=only(SUPPORT, ADMIN),
     headers=requests.IfMatch,
     body=requests.Reasoned,
-    answers={204: Answered(None, "The account and its sessions may try.", ("Keyfold-Position",))},
+    responses={204: Returns(None, "The account and its sessions may try.", ("Keyfold-Position",))},
     refusals=(VersionMismatch,),
 )
-def clear_attempts(account: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
+def clear_attempts(account: str, expected_version: int | None, reason: str) -> Response:
     """Let an account try codes again.
 
     Failed tries so far, in all of its sessions, count no more for this account. Recorded with the
     reason, also when nothing was blocked.
     """
     return nothing(
-        position=clear(services(), request_context(), account, body["reason"], **headers)
+        position=clear(
+            services(), request_context(), account, reason, expected_version=expected_version
+        )
     )

@@ -1,10 +1,11 @@
-"""Billing: buy seats at Stripe, open Stripe's own pages, see what is paid."""
+"""What accounts buy at Stripe, and pay."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from flask import Response
+from flask import Blueprint, Response
 
 from commands.open_stripe_portal import open_stripe_portal as open_portal
 from commands.purchase import Purchase
@@ -19,7 +20,7 @@ from ledger.refusals import (
 )
 from web.api import answers
 from web.api.accounts import READERS, read_account
-from web.api.operations import Answered, Operations
+from web.api.operations import Returns, operation
 from web.api.schemas import billing as schemas
 from web.api.schemas import requests
 from web.app import return_urls
@@ -29,24 +30,18 @@ from web.app.context import app_state, request_context, services
 from web.app.errors import PAYMENT_FAILED, STRIPE_NOT_CONFIGURED, STRIPE_REFUSED, STRIPE_UNAVAILABLE
 from web.app.responses import reply
 
-blp = Operations(
-    "billing",
-    __name__,
-    url_prefix="/v1",
-    description="What accounts buy at Stripe, and pay.",
-)
+blueprint = Blueprint("billing", __name__, url_prefix="/v1")
 
 _FAULTS = (STRIPE_NOT_CONFIGURED, STRIPE_UNAVAILABLE, STRIPE_REFUSED)
 
 
-@blp.operation(
-    "POST",
-    "/accounts/<account>/checkout",
+@blueprint.post("/accounts/<account>/checkout")
+@operation(
     access=only(PORTAL, ADMIN),
     headers=requests.RepeatableWrite,
     body=schemas.BuySeats,
-    answers={
-        201: Answered(
+    responses={
+        201: Returns(
             schemas.Bought,
             "Where to send the customer.",
             ("Keyfold-Position", "Idempotency-Replayed"),
@@ -55,7 +50,9 @@ _FAULTS = (STRIPE_NOT_CONFIGURED, STRIPE_UNAVAILABLE, STRIPE_REFUSED)
     refusals=(IdempotencyKeyReused, VersionMismatch, SubscriptionNotChangeable, SeatsFollowHolders),
     problems=(*_FAULTS, PAYMENT_FAILED),
 )
-def start_checkout(account: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
+def start_checkout(
+    account: str, expected_version: int | None, idempotency_key: str | None, **bought: Any
+) -> Response:
     """Buy seats: at Stripe Checkout, or on the subscription that there is.
 
     The first purchase of a product is made at Stripe Checkout: send the customer to `url`. An
@@ -79,9 +76,16 @@ def start_checkout(account: str, headers: dict[str, Any], body: dict[str, Any]) 
     before, whatever its `If-Match`.
     """
     settings = app_state().wiring.settings
-    return_urls.check(settings, "/success_url", body["success_url"])
-    return_urls.check(settings, "/cancel_url", body["cancel_url"])
-    started = start(services(), request_context(), Purchase(account, **body), **headers)
+    purchase = Purchase(account, **bought)
+    return_urls.check(settings, "/success_url", purchase.success_url)
+    return_urls.check(settings, "/cancel_url", purchase.cancel_url)
+    started = start(
+        services(),
+        request_context(),
+        purchase,
+        idempotency_key,
+        expected_version=expected_version,
+    )
     return reply(
         {
             "url": started.url,
@@ -95,38 +99,38 @@ def start_checkout(account: str, headers: dict[str, Any], body: dict[str, Any]) 
     )
 
 
-@blp.operation(
-    "POST",
-    "/accounts/<account>/stripe-portal",
+@blueprint.post("/accounts/<account>/stripe-portal")
+@operation(
     access=only(PORTAL, ADMIN),
     headers=requests.IfMatch,
     body=schemas.OpenPortal,
-    answers={
-        201: Answered(schemas.StripePortal, "Where to send the customer.", ("Keyfold-Position",))
+    responses={
+        201: Returns(schemas.StripePortal, "Where to send the customer.", ("Keyfold-Position",))
     },
     refusals=(VersionMismatch, NoStripeCustomer, CustomerShared),
     problems=_FAULTS,
 )
-def open_stripe_portal(account: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
+def open_stripe_portal(account: str, expected_version: int | None, return_url: str) -> Response:
     """Open Stripe's Customer Portal: the card, the invoices, the end of a subscription.
 
     For the account's linked customer, of several the one with a subscription that has not ended; or
     for the customer of its newest subscription. Only for a customer that is linked to the account,
     or all of whose subscriptions are its own: one that pays for others as well is refused.
     """
-    return_urls.check(app_state().wiring.settings, "/return_url", body["return_url"])
-    url = open_portal(services(), request_context(), account, body["return_url"], **headers)
+    return_urls.check(app_state().wiring.settings, "/return_url", return_url)
+    url = open_portal(
+        services(), request_context(), account, return_url, expected_version=expected_version
+    )
     return reply({"url": url}, 201, position=services().book.head())
 
 
-@blp.operation(
-    "GET",
-    "/accounts/<account>/billing",
+@blueprint.get("/accounts/<account>/billing")
+@operation(
     access=READERS,
     query=requests.AccountQuery,
-    answers={200: Answered(schemas.Billing, "What is paid, and when next.", ("ETag",))},
+    responses={200: Returns(schemas.Billing, "What is paid, and when next.", ("ETag",))},
 )
-def get_billing(account: str, query: dict[str, Any]) -> Response:
+def get_billing(account: str, **times: datetime) -> Response:
     """Show what an account pays, for what, and when next.
 
     Read from Stripe; when it cannot be reached within 5 s, from what it has reported (`live` is
@@ -135,5 +139,5 @@ def get_billing(account: str, query: dict[str, Any]) -> Response:
     and `status` is that of the one that needs the most attention. An amount that does not follow
     from what Stripe has told is null, and `notice` says so.
     """
-    view = billing_view(read_account(account, query))
+    view = billing_view(read_account(account, **times))
     return reply(answers.billing(view), version=view.version)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
-from flask import Response
+from flask import Blueprint, Response
 
 from ledger.min_position import PositionNotReached
 from ledger.proof import cloud_events
 from projections.lists.feed import read_feed
-from web.api.operations import Answered, Operations
+from web.api.operations import Returns, operation
 from web.api.schemas import feed
 from web.app import waiting
 from web.app.auth import ADMIN, AUDITOR, only
@@ -21,19 +21,16 @@ from web.app.responses import reply
 # A worker that is told to stop has 30 seconds to finish what it is answering.
 WAIT_MAX_S: Final = 25
 
-blp = Operations(
-    "events", __name__, url_prefix="/v1", description="The ledger itself, event by event."
-)
+blueprint = Blueprint("events", __name__, url_prefix="/v1")
 
 
-@blp.operation(
-    "GET",
-    "/events",
+@blueprint.get("/events")
+@operation(
     access=only(AUDITOR, ADMIN),
     query=feed.EventsQuery,
-    answers={200: Answered(feed.Events, "Events, the oldest first.")},
+    responses={200: Returns(feed.Events, "Events, the oldest first.")},
 )
-def list_events(query: dict[str, Any]) -> Response:
+def list_events(after: int, limit: int, wait: int) -> Response:
     """Follow the ledger.
 
     Every event from a position on, in order, as CloudEvents 1.0. Who asks again after the `id` of
@@ -42,10 +39,9 @@ def list_events(query: dict[str, Any]) -> Response:
     not the one that was followed, or behind it: that is answered at once with 503
     `position_not_reached`.
     """
-    after = query["after"]
     _refuse_beyond(after, services().book.head())
-    with _allowed(query["wait"]) as wait_s:
-        page = read_feed(services().book, after, query["limit"], wait_s=wait_s)
+    with _allowed(wait) as wait_s:
+        page = read_feed(services().book, after, limit, wait_s=wait_s)
     # Once more: a reader may have been sent to a standby that lags behind the one before.
     _refuse_beyond(after, page.position)
     return reply(

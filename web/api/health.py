@@ -1,16 +1,16 @@
-"""Is it up, is it ready, and how is it doing: for whatever looks after the process."""
+"""For whatever looks after the process."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from eventsourcing.persistence import PersistenceError
-from flask import Response
+from flask import Blueprint, Response
 
 from ledger.book import CLOCK_TOLERANCE_S
 from ledger.store import schema
 from projections.lists.overview import Attention, attention
-from web.api.operations import Answered, Operations
+from web.api.operations import Returns, operation
 from web.api.schemas import responses
 from web.app import checkpoints, metrics
 from web.app.auth import ADMIN, AUDITOR, EVERYBODY, Access, from_loopback
@@ -20,7 +20,7 @@ from web.app.errors import ALTERED, unavailable
 from web.app.responses import reply
 from web.app.services import Wiring
 
-blp = Operations("service", __name__, description="For whatever looks after the process.")
+blueprint = Blueprint("service", __name__)
 
 # A scrape usually has ten seconds.
 FIGURES_S: Final = 2.0
@@ -28,22 +28,20 @@ FIGURES_S: Final = 2.0
 _FIGURES = Access(frozenset({ADMIN, AUDITOR}), without_token=from_loopback)
 
 
-@blp.operation(
-    "GET",
-    "/healthz",
+@blueprint.get("/healthz")
+@operation(
     access=EVERYBODY,
-    answers={200: Answered(responses.Healthy, "The process answers.")},
+    responses={200: Returns(responses.Healthy, "The process answers.")},
 )
 def get_health() -> Response:
     """Tell whether the process answers."""
     return reply({"status": "ok"})
 
 
-@blp.operation(
-    "GET",
-    "/readyz",
+@blueprint.get("/readyz")
+@operation(
     access=EVERYBODY,
-    answers={200: Answered(responses.Ready, "The ledger can be used.")},
+    responses={200: Returns(responses.Ready, "The ledger can be used.")},
     problems=(ALTERED,),
 )
 def get_readiness() -> Response:
@@ -82,11 +80,10 @@ def clock_fault(wiring: Wiring) -> str | None:
     return f"this machine's clock is {abs(ahead)} s {how} the database's: nothing is recorded"
 
 
-@blp.operation(
-    "GET",
-    "/metrics",
+@blueprint.get("/metrics")
+@operation(
     access=_FIGURES,
-    answers={200: Answered(None, "Figures in Prometheus' text format.")},
+    responses={200: Returns(None, "Figures in Prometheus' text format.")},
 )
 def get_metrics() -> Response:
     """Show figures for Prometheus.

@@ -1,10 +1,11 @@
-"""Keys and batches: issue, look up, reveal, revoke, reissue."""
+"""Activation keys and batches."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from flask import Response
+from flask import Blueprint, Response
 
 from commands.issue_keys import Order
 from commands.issue_keys import issue_keys as issue
@@ -29,7 +30,7 @@ from projections.lists import keys
 from projections.lists.keys import KeyQuery, key_view
 from projections.views.account_at import Moment
 from web.api import answers
-from web.api.operations import Answered, Operations
+from web.api.operations import Returns, operation
 from web.api.schemas import requests, responses
 from web.app import cursors
 from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT, only
@@ -37,20 +38,19 @@ from web.app.context import app_state, caller, request_context, services
 from web.app.errors import FORBIDDEN, Problem
 from web.app.responses import reply
 
-blp = Operations("keys", __name__, url_prefix="/v1", description="Activation keys and batches.")
+blueprint = Blueprint("keys", __name__, url_prefix="/v1")
 
 _READERS = only(ADMIN, RESELLER, SUPPORT, AUDITOR)
 _OWNERS = only(ADMIN, RESELLER)
 
 
-@blp.operation(
-    "POST",
-    "/keys",
+@blueprint.post("/keys")
+@operation(
     access=_OWNERS,
     headers=requests.Repeatable,
     body=requests.IssueKeys,
-    answers={
-        201: Answered(
+    responses={
+        201: Returns(
             responses.IssuedKeys,
             "The keys, with their codes.",
             ("Keyfold-Position", "Idempotency-Replayed"),
@@ -58,7 +58,7 @@ _OWNERS = only(ADMIN, RESELLER)
     },
     refusals=(IdempotencyKeyReused,),
 )
-def issue_keys(headers: dict[str, Any], body: dict[str, Any]) -> Response:
+def issue_keys(idempotency_key: str | None, body: Order) -> Response:
     """Issue keys.
 
     All of them in one commit, or none. The codes are not stored: they are derived, and can be
@@ -67,13 +67,13 @@ def issue_keys(headers: dict[str, Any], body: dict[str, Any]) -> Response:
     reveal, once an hour for each caller; those that were redeemed or revoked meanwhile come masked.
     """
     bound = caller().reseller
-    if bound is not None and body["reseller"] != bound:
+    if bound is not None and body.reseller != bound:
         raise Problem(FORBIDDEN, "this token issues keys for its own reseller only")
     issued = issue(
         services(),
         request_context(),
-        Order(**body),
-        idempotency_key=headers["idempotency_key"],
+        body,
+        idempotency_key=idempotency_key,
         # One reseller's keys must neither meet nor reveal another's; all of the vendor's are one.
         scope=f"reseller {bound}" if bound is not None else "",
         reseller=bound,
@@ -81,30 +81,33 @@ def issue_keys(headers: dict[str, Any], body: dict[str, Any]) -> Response:
     return reply(answers.issued(issued), 201, position=issued.position, replayed=issued.replayed)
 
 
-@blp.operation(
-    "GET",
-    "/keys",
+@blueprint.get("/keys")
+@operation(
     access=_READERS,
     query=requests.KeysQuery,
-    answers={200: Answered(responses.Keys, "Keys, the newest first.", ("Keyfold-Position",))},
+    responses={200: Returns(responses.Keys, "Keys, the newest first.", ("Keyfold-Position",))},
 )
-def list_keys(query: dict[str, Any]) -> Response:
+def list_keys(
+    limit: int,
+    cursor: str | None = None,
+    as_of: datetime | None = None,
+    known_at: datetime | None = None,
+    **filters: Any,
+) -> Response:
     """List keys.
 
     A reseller sees its own. The list can be read as of a moment, like an account.
     """
-    limit, cursor = query.pop("limit"), query.pop("cursor", None)
-    of = ("keys", caller().reseller, sorted(query.items()))
-    after = cursors.read(services().request_key, of, cursor)
-    asked_for = Moment(request_context().now, query.pop("as_of", None), query.pop("known_at", None))
     bound = caller().reseller
-    if bound is not None and query.setdefault("reseller", bound) != bound:
+    of = ("keys", bound, as_of, known_at, sorted(filters.items()))
+    after = cursors.read(services().request_key, of, cursor)
+    if bound is not None and filters.setdefault("reseller", bound) != bound:
         return reply({"items": [], "next": None}, position=services().book.head())
     page = keys.list_keys(
         services().book,
         app_state().wiring.tables,
-        KeyQuery(**query),
-        asked_for,
+        KeyQuery(**filters),
+        Moment(request_context().now, as_of, known_at),
         after=after,
         limit=limit,
     )
@@ -114,12 +117,11 @@ def list_keys(query: dict[str, Any]) -> Response:
     return reply(answers.keys(page, following), position=page.position)
 
 
-@blp.operation(
-    "GET",
-    "/keys/<id:key>",
+@blueprint.get("/keys/<id:key>")
+@operation(
     access=_READERS,
     query=requests.ReadQuery,
-    answers={200: Answered(responses.Key, "The key.")},
+    responses={200: Returns(responses.Key, "The key.")},
     refusals=(KeyNotFound,),
 )
 def get_key(key: str) -> Response:
@@ -134,50 +136,45 @@ def _key(loaded: Loaded[Key | None]) -> answers.Answer:
     return answers.key(key_view(loaded.state, request_context().now))
 
 
-@blp.operation(
-    "POST",
-    "/keys/<id:key>/revoke",
+@blueprint.post("/keys/<id:key>/revoke")
+@operation(
     access=_OWNERS,
     body=requests.Reasoned,
-    answers={200: Answered(responses.Key, "The key.", ("Keyfold-Position",))},
+    responses={200: Returns(responses.Key, "The key.", ("Keyfold-Position",))},
     refusals=(KeyNotFound, KeyAlreadyRedeemed),
 )
-def revoke_key(key: str, body: dict[str, Any]) -> Response:
+def revoke_key(key: str, reason: str) -> Response:
     """Revoke a key before anybody redeems it.
 
     One that is revoked already stays as it is.
     """
-    revoked = revoke(services(), request_context(), key, body["reason"], reseller=caller().reseller)
+    revoked = revoke(services(), request_context(), key, reason, reseller=caller().reseller)
     return reply(_key(revoked.key), position=revoked.position)
 
 
-@blp.operation(
-    "POST",
-    "/keys/<id:key>/reissue",
+@blueprint.post("/keys/<id:key>/reissue")
+@operation(
     access=only(ADMIN, RESELLER, SUPPORT),
     body=requests.Reasoned,
-    answers={201: Answered(responses.IssuedKey, "The new key.", ("Keyfold-Position",))},
+    responses={201: Returns(responses.IssuedKey, "The new key.", ("Keyfold-Position",))},
     refusals=(KeyNotFound, KeyAlreadyRevoked, KeyLapsed, SubscriptionEnded),
 )
-def reissue_key(key: str, body: dict[str, Any]) -> Response:
+def reissue_key(key: str, reason: str) -> Response:
     """Give a key's holder a new code.
 
     The old one stops working in the same commit. The subscription of a redeemed key stays as it is,
     and shows the new masked code; when it has ended, no new code is given.
     """
-    reissued = reissue(
-        services(), request_context(), key, body["reason"], reseller=caller().reseller
-    )
+    reissued = reissue(services(), request_context(), key, reason, reseller=caller().reseller)
     return reply(answers.reissued(reissued), 201, position=reissued.position)
 
 
-@blp.operation(
-    "POST",
-    "/keys/<id:key>/reveal",
+@blueprint.post("/keys/<id:key>/reveal")
+@operation(
     access=_OWNERS,
     body=requests.Reasoned,
-    answers={
-        200: Answered(
+    responses={
+        200: Returns(
             responses.RevealedKeys,
             "The key, and after it those that were given in its place.",
             ("Keyfold-Position",),
@@ -185,35 +182,30 @@ def reissue_key(key: str, body: dict[str, Any]) -> Response:
     },
     refusals=(KeyNotFound, CodesNotDerivable),
 )
-def reveal_key(key: str, body: dict[str, Any]) -> Response:
+def reveal_key(key: str, reason: str) -> Response:
     """Show a key's code again.
 
     That it was shown is recorded. After a key that was reissued come those that were given in its
     place, also when the code of the first was issued elsewhere: that one is known to nobody here,
     and comes masked, as do the codes of keys that were revoked or redeemed.
     """
-    revealed = reveal_code(
-        services(), request_context(), key, body["reason"], reseller=caller().reseller
-    )
+    revealed = reveal_code(services(), request_context(), key, reason, reseller=caller().reseller)
     return reply(answers.revealed(revealed), position=revealed.position)
 
 
-@blp.operation(
-    "POST",
-    "/batches/<batch>/reveal",
+@blueprint.post("/batches/<batch>/reveal")
+@operation(
     access=_OWNERS,
     body=requests.Reasoned,
-    answers={200: Answered(responses.RevealedKeys, "The keys.", ("Keyfold-Position",))},
+    responses={200: Returns(responses.RevealedKeys, "The keys.", ("Keyfold-Position",))},
     refusals=(BatchNotFound, CodesNotDerivable),
 )
-def reveal_codes(batch: str, body: dict[str, Any]) -> Response:
+def reveal_codes(batch: str, reason: str) -> Response:
     """Show a batch's codes again.
 
     That they were shown is recorded. The codes of keys that were revoked or redeemed since come
     masked; after a key that was reissued come those that were given in its place. Imported codes
     cannot be shown; what was given in place of one can, by its key.
     """
-    revealed = reveal(
-        services(), request_context(), batch, body["reason"], reseller=caller().reseller
-    )
+    revealed = reveal(services(), request_context(), batch, reason, reseller=caller().reseller)
     return reply(answers.revealed(revealed), position=revealed.position)

@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-import flask_smorest  # type: ignore[import-untyped]
+import msgspec
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Flask
+from werkzeug.routing import Rule
 
 from ledger.catalog import Catalog, Product
+from ledger.refusals import InvalidRequest
+from web.api.operations import PATH_PARAMETERS, Operation, Returns
 from web.api.schemas.requests import OF_CATALOG
 from web.api.schemas.responses import Problem
-from web.app.errors import CONTENT_TYPE, KINDS, Kind
+from web.app.auth import Access, never
+from web.app.errors import (
+    BUSY,
+    CODE_IN_URL,
+    CONTENT_TYPE,
+    FORBIDDEN,
+    INTERNAL_ERROR,
+    KINDS,
+    MALFORMED,
+    NOT_FOUND,
+    OVERLOADED,
+    POSITION_NOT_REACHED,
+    TOO_LARGE,
+    UNAUTHENTICATED,
+    UNAVAILABLE,
+    UNSUPPORTED,
+    Kind,
+    kind_of,
+)
 from web.app.version import version
 
+SCHEMAS: Final = "#/components/schemas/"
 DESCRIPTION: Final = """\
 Keyfold is a ledger of licences: activation keys are issued and redeemed, seats are taken and given
 back, and every answer is folded from the events that were recorded.
@@ -79,39 +106,173 @@ HEADERS: Final[dict[str, dict[str, Any]]] = {
 _OF_STATUS: Final = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 
 
-class Api(flask_smorest.Api):  # type: ignore[misc]
-    """Documents; problems are answered by web/app/errors.py."""
+def document(app: Flask, catalog: Catalog, public_url: str) -> dict[str, Any]:
+    """Return the document of an application, once all of its endpoints are registered."""
+    views: Mapping[str, Any] = app.view_functions
+    endpoints: list[tuple[Rule, Operation]] = [
+        (rule, views[rule.endpoint].operation)
+        for rule in app.url_map.iter_rules()
+        if hasattr(views[rule.endpoint], "operation")
+    ]
+    spec = APISpec(
+        title="Keyfold",
+        version=version(),
+        openapi_version="3.1.0",
+        plugins=[MarshmallowPlugin()],
+        info={"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
+        servers=[{"url": public_url}],
+        tags=[_tag(app, name) for name in dict.fromkeys(_blueprint(rule) for rule, _ in endpoints)],
+    )
+    _add_components(spec, [operation for _, operation in endpoints])
+    for rule, operation in endpoints:
+        (method,) = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        spec.path(
+            re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule),
+            operations={method.lower(): _described(rule, method, views[rule.endpoint], operation)},
+        )
+    found = spec.to_dict()
+    _fill_in(found, catalog)
+    return found
 
-    DEFAULT_ERROR_RESPONSE_NAME = None
 
-    def _register_error_handlers(self) -> None:
-        """Leave them as they are."""
-
-    def _register_responses(self) -> None:
-        """Put in what our own declarations refer to, instead of a response for every status."""
-        components = self.spec.components
-        components.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
-        components.schema("Problem", schema=Problem)
-        for name, header in HEADERS.items():
-            components.header(name, header)
-        for kind in KINDS.values():
-            components.example(kind.code, {"value": _example(kind)})
+def _blueprint(rule: Rule) -> str:
+    endpoint: str = rule.endpoint
+    return endpoint.partition(".")[0]
 
 
-def make_api(app: Flask) -> Api:
-    app.config |= {
-        "API_TITLE": "Keyfold",
-        "API_VERSION": version(),
-        "OPENAPI_VERSION": "3.1.0",
+def _tag(app: Flask, blueprint: str) -> dict[str, str]:
+    """Return a blueprint's tag, described by the docstring of its module."""
+    module = sys.modules[app.blueprints[blueprint].import_name]
+    return {"name": blueprint, "description": (module.__doc__ or "").partition("\n")[0]}
+
+
+def _add_components(spec: APISpec, operations: Sequence[Operation]) -> None:
+    components = spec.components
+    components.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
+    components.schema("Problem", schema=Problem)
+    for name, header in HEADERS.items():
+        components.header(name, header)
+    for kind in KINDS.values():
+        components.example(kind.code, {"value": _example(kind)})
+    bodies = {answer.body for one in operations for answer in one.responses.values()}
+    structs = [body for body in bodies if body and issubclass(body, msgspec.Struct)]
+    _, schemas = msgspec.json.schema_components(structs, ref_template=SCHEMAS + "{name}")
+    for name, schema in sorted(schemas.items()):
+        components.schema(name, schema)
+
+
+def _described(rule: Rule, method: str, view: Any, operation: Operation) -> dict[str, Any]:
+    summary, _, description = (inspect.getdoc(view) or "").partition("\n")
+    parameters: list[dict[str, Any]] = [_path_parameter(name) for name in _path_names(rule)]
+    for location, schema in (("query", operation.query), ("header", operation.headers)):
+        if schema is not None:
+            parameters.append({"in": location, "schema": schema})
+    described: dict[str, Any] = {
+        "operationId": view.__name__,
+        "tags": [_blueprint(rule)],
+        "summary": summary.removesuffix("."),
+        "parameters": parameters,
+        "responses": {
+            **{status: _success(one) for status, one in operation.responses.items()},
+            **_problems([*operation.problems, *_common(rule, method, operation)]),
+        },
+        **_security(operation.access),
     }
-    info = {"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}}
-    return Api(app, spec_kwargs={"info": info})
+    if description:
+        described["description"] = description.strip()
+    if operation.body is not None:
+        content = {"schema": operation.body, "example": operation.body.example}
+        described["requestBody"] = {
+            "content": {"application/json": content},
+            "required": operation.body_required,
+        }
+    return described
 
 
-def document(api: Api, catalog: Catalog, public_url: str) -> dict[str, Any]:
-    """Answer the whole document, once every page is declared."""
-    spec: dict[str, Any] = api.spec.to_dict()
-    spec["servers"] = [{"url": public_url}]
+def _path_names(rule: Rule) -> list[str]:
+    return re.findall(r"<(?:\w+:)?(\w+)>", rule.rule)
+
+
+def _path_parameter(name: str) -> dict[str, Any]:
+    parameter = PATH_PARAMETERS[name]
+    schema = {
+        "type": "string",
+        "pattern": f"^{parameter.pattern}$",
+        "examples": [parameter.example],
+    }
+    if parameter.of_catalog:
+        schema[OF_CATALOG] = parameter.of_catalog
+    return {
+        "in": "path",
+        "name": name,
+        "required": True,
+        "description": parameter.description,
+        "schema": schema,
+    }
+
+
+def _success(answer: Returns) -> dict[str, Any]:
+    described = {"description": answer.description, "headers": _headers(*answer.headers)}
+    if answer.body is not None:
+        schema: Any = answer.body
+        if issubclass(answer.body, msgspec.Struct):
+            schema = {"$ref": SCHEMAS + answer.body.__name__}
+        described["content"] = {"application/json": {"schema": schema}}
+    return described
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-Id", *names)}
+
+
+def _common(rule: Rule, method: str, operation: Operation) -> list[Kind]:
+    """Return the problems that an endpoint has because of what it is."""
+    kinds = [kind_of(InvalidRequest), CODE_IN_URL, INTERNAL_ERROR, UNAVAILABLE, OVERLOADED]
+    if operation.access.roles:
+        kinds += [UNAUTHENTICATED, FORBIDDEN]
+    if rule.arguments:
+        kinds.append(NOT_FOUND)
+    if operation.body is not None:
+        kinds += [MALFORMED, TOO_LARGE, UNSUPPORTED]
+    if method != "GET":
+        kinds.append(BUSY)
+    if "min_position" in operation.query().fields:
+        kinds.append(POSITION_NOT_REACHED)
+    return kinds
+
+
+def _security(access: Access) -> dict[str, Any]:
+    if not access.roles:
+        return {"security": []}
+    free: list[dict[str, Any]] = [] if access.without_token is never else [{}]
+    return {"security": [*free, {"bearer": []}], "x-roles": sorted(access.roles)}
+
+
+def _problems(kinds: Iterable[Kind]) -> dict[int, dict[str, Any]]:
+    """Return the responses for some problems: one a status, with all of its codes."""
+    by_status: dict[int, list[Kind]] = defaultdict(list)
+    for kind in kinds:
+        by_status[kind.status].append(kind)
+    return {status: _problem(status, found) for status, found in sorted(by_status.items())}
+
+
+def _problem(status: int, kinds: list[Kind]) -> dict[str, Any]:
+    return {
+        "description": "\n".join(f"- `{kind.code}`: {kind.title}." for kind in kinds),
+        "headers": _headers(*_OF_STATUS.get(status, ())),
+        "content": {
+            CONTENT_TYPE: {
+                "schema": {"$ref": SCHEMAS + "Problem"},
+                "examples": {
+                    kind.code: {"$ref": f"#/components/examples/{kind.code}"} for kind in kinds
+                },
+            }
+        },
+    }
+
+
+def _fill_in(spec: dict[str, Any], catalog: Catalog) -> None:
+    """Fill in what only the catalog knows, and leave out defaults that say nothing."""
     known = _of_catalog(catalog)
     for schema in list(_dictionaries(spec)):
         if schema.get("default", ...) is None:
@@ -123,7 +284,6 @@ def document(api: Api, catalog: Catalog, public_url: str) -> dict[str, Any]:
                 schema["enum"] = [*schema["enum"], None]
     order = spec["components"]["schemas"]["IssueKeys"]
     order["allOf"] = [_tiers_of(product) for product in catalog.products]
-    return spec
 
 
 def _of_catalog(catalog: Catalog) -> dict[str, dict[str, Any]]:
@@ -162,44 +322,6 @@ def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
     elif isinstance(value, list):
         for inner in value:
             yield from _dictionaries(inner)
-
-
-def path_parameter(
-    name: str, schema: dict[str, Any], description: str, example: str
-) -> dict[str, Any]:
-    return {
-        "in": "path",
-        "name": name,
-        "required": True,
-        "description": description,
-        "schema": {**schema, "examples": [example]},
-    }
-
-
-def described_problems(kinds: Iterable[Kind]) -> dict[int, dict[str, Any]]:
-    """Answer the responses for some problems: one a status, with all of its codes."""
-    by_status: dict[int, list[Kind]] = defaultdict(list)
-    for kind in kinds:
-        by_status[kind.status].append(kind)
-    return {status: _described(status, found) for status, found in sorted(by_status.items())}
-
-
-def _described(status: int, kinds: list[Kind]) -> dict[str, Any]:
-    return {
-        "description": "\n".join(f"- `{kind.code}`: {kind.title}." for kind in kinds),
-        "headers": {
-            name: {"$ref": f"#/components/headers/{name}"}
-            for name in ("X-Request-Id", *_OF_STATUS.get(status, ()))
-        },
-        "content": {
-            CONTENT_TYPE: {
-                "schema": {"$ref": "#/components/schemas/Problem"},
-                "examples": {
-                    kind.code: {"$ref": f"#/components/examples/{kind.code}"} for kind in kinds
-                },
-            }
-        },
-    }
 
 
 def _example(kind: Kind) -> dict[str, Any]:

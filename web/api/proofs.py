@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
-from flask import Response
+from flask import Blueprint, Response
 
 from ledger.min_position import hold_to_min_position
 from ledger.refusals import FieldError, InvalidRequest, KeyNotFound
 from projections.audit import tree
-from web.api.operations import Answered, Operations
+from web.api.operations import Returns, operation
 from web.api.schemas import proofs
 from web.api.schemas.requests import ReadQuery
 from web.app import checkpoints
@@ -20,22 +19,16 @@ from web.app.context import app_state, caller, request_context, services
 from web.app.errors import ALTERED
 from web.app.responses import file, reply, text
 
-blp = Operations(
-    "proofs",
-    __name__,
-    url_prefix="/v1",
-    description="Checkpoints, and proofs that need no trust in whoever gives them.",
-)
+blueprint = Blueprint("proofs", __name__, url_prefix="/v1")
 
 READERS = only(ADMIN, AUDITOR, SUPPORT)
 
 
-@blp.operation(
-    "GET",
-    "/checkpoint",
+@blueprint.get("/checkpoint")
+@operation(
     access=READERS,
     query=ReadQuery,
-    answers={200: Answered(None, "A checkpoint: C2SP tlog-checkpoint.")},
+    responses={200: Returns(None, "A checkpoint: C2SP tlog-checkpoint.")},
     problems=(ALTERED,),
 )
 def get_checkpoint() -> Response:
@@ -48,11 +41,10 @@ def get_checkpoint() -> Response:
     return text(checkpoints.sign_checkpoint(app_state().wiring, request_context().now))
 
 
-@blp.operation(
-    "GET",
-    "/checkpoint/keys",
+@blueprint.get("/checkpoint/keys")
+@operation(
     access=READERS,
-    answers={200: Answered(proofs.CheckpointKeys, "The keys.")},
+    responses={200: Returns(proofs.CheckpointKeys, "The keys.")},
 )
 def list_checkpoint_keys() -> Response:
     """Show what signatures of checkpoints are checked with.
@@ -63,20 +55,19 @@ def list_checkpoint_keys() -> Response:
     return reply({"origin": signing.origin, "keys": [key.vkey for key in signing.verifiers]})
 
 
-@blp.operation(
-    "GET",
-    "/proofs/inclusion",
+@blueprint.get("/proofs/inclusion")
+@operation(
     access=READERS,
     query=proofs.InclusionQuery,
-    answers={200: Answered(proofs.InclusionProof, "The proof.")},
+    responses={200: Returns(proofs.InclusionProof, "The proof.")},
     problems=(ALTERED,),
 )
-def get_inclusion_proof(query: dict[str, Any]) -> Response:
+def get_inclusion_proof(position: int, size: int | None = None) -> Response:
     """Prove that an event is in the ledger.
 
     The hashes lead from the event to the root of the tree, which a checkpoint of the same size has.
     """
-    position, size = query["position"], _size(query.get("size"), "/size")
+    size = _size(size, "/size")
     if position > size:
         raise InvalidRequest(FieldError("/position", f"must be at most {size}, the tree's size"))
     proof = tree.inclusion(services().book, app_state().wiring.tables, position, size)
@@ -92,21 +83,20 @@ def get_inclusion_proof(query: dict[str, Any]) -> Response:
     )
 
 
-@blp.operation(
-    "GET",
-    "/proofs/consistency",
+@blueprint.get("/proofs/consistency")
+@operation(
     access=READERS,
     query=proofs.ConsistencyQuery,
-    answers={200: Answered(proofs.ConsistencyProof, "The proof.")},
+    responses={200: Returns(proofs.ConsistencyProof, "The proof.")},
     problems=(ALTERED,),
 )
-def get_consistency_proof(query: dict[str, Any]) -> Response:
+def get_consistency_proof(old: int, new: int | None = None) -> Response:
     """Prove that the ledger begins with what it was before.
 
     The hashes lead from the root of the smaller tree to that of the larger one: nothing in the
     first events was changed, and none was put between them or taken away.
     """
-    old, new = query["old"], _size(query.get("new"), "/to")
+    new = _size(new, "/to")
     if old > new:
         raise InvalidRequest(FieldError("/from", f"must be at most {new}, the larger tree's size"))
     proof = tree.consistency(services().book, app_state().wiring.tables, old, new)
@@ -121,13 +111,12 @@ def get_consistency_proof(query: dict[str, Any]) -> Response:
     )
 
 
-@blp.operation(
-    "GET",
-    "/keys/<id:key>/receipt",
+@blueprint.get("/keys/<id:key>/receipt")
+@operation(
     access=only(ADMIN, AUDITOR, SUPPORT, RESELLER),
     query=ReadQuery,
-    answers={
-        200: Answered(None, "The receipt: C2SP tlog-proof.", headers=("Content-Disposition",))
+    responses={
+        200: Returns(None, "The receipt: C2SP tlog-proof.", headers=("Content-Disposition",))
     },
     refusals=(KeyNotFound,),
     problems=(ALTERED,),

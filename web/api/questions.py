@@ -1,10 +1,10 @@
-"""Questions of support: what became different, and why something is as it is."""
+"""What became different, and why something is as it is."""
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
 
-from flask import Response
+from flask import Blueprint, Response
 
 from ledger.refusals import FieldError, InvalidRequest
 from projections.lists.overview import overview
@@ -14,7 +14,7 @@ from projections.views.explain import explain_holder
 from projections.views.explain_code import Asked, explain_code
 from web.api import telling
 from web.api.accounts import READERS, hold_to_pools, read_account
-from web.api.operations import Answered, Operations
+from web.api.operations import Returns, operation
 from web.api.schemas import questions as schemas
 from web.api.schemas import requests
 from web.api.timeline import visibility
@@ -23,28 +23,25 @@ from web.app.context import app_state, caller, request_context, services
 from web.app.errors import FORBIDDEN, Problem
 from web.app.responses import reply
 
-blp = Operations(
-    "questions",
-    __name__,
-    url_prefix="/v1",
-    description="What became different, and why something is as it is.",
-)
+blueprint = Blueprint("questions", __name__, url_prefix="/v1")
 
 
-@blp.operation(
-    "GET",
-    "/accounts/<account>/diff",
+@blueprint.get("/accounts/<account>/diff")
+@operation(
     access=READERS,
     query=schemas.DiffQuery,
-    answers={200: Answered(schemas.Diff, "What is different, and which events did it.", ("ETag",))},
+    responses={
+        200: Returns(schemas.Diff, "What is different, and which events did it.", ("ETag",))
+    },
 )
-def get_diff(account: str, query: dict[str, Any]) -> Response:
+def get_diff(
+    account: str, start: datetime, end: datetime | None = None, known_at: datetime | None = None
+) -> Response:
     """Tell what became different between two moments.
 
     `was` with every item applied is what is now. What only time did is put down to the event that
     said when it would.
     """
-    start, end = query["start"], query.get("end")
     if end is not None and start > end:
         raise InvalidRequest(FieldError("/from", "must not be after the end"))
     found = diff(
@@ -54,17 +51,16 @@ def get_diff(account: str, query: dict[str, Any]) -> Response:
         start,
         end,
         now=request_context().now,
-        known_at=query.get("known_at"),
+        known_at=known_at,
     )
     return reply(telling.diff(found, visibility().texts), version=found.version)
 
 
-@blp.operation(
-    "GET",
-    "/overview",
+@blueprint.get("/overview")
+@operation(
     access=only(ADMIN, SUPPORT, AUDITOR),
     query=requests.ReadQuery,
-    answers={200: Answered(schemas.Overview, "How things stand now.")},
+    responses={200: Returns(schemas.Overview, "How things stand now.")},
 )
 def get_overview() -> Response:
     """Tell how things stand over all accounts.
@@ -80,28 +76,36 @@ def get_overview() -> Response:
     return reply(telling.overview(found))
 
 
-@blp.operation(
-    "POST",
-    "/accounts/<account>/explain",
+@blueprint.post("/accounts/<account>/explain")
+@operation(
     access=READERS,
     query=requests.AccountQuery,
     body=schemas.Explain,
-    answers={200: Answered(schemas.Explanation, "The rule, its facts, and the mend.", ("ETag",))},
+    responses={200: Returns(schemas.Explanation, "The rule, its facts, and the mend.", ("ETag",))},
 )
-def explain(account: str, query: dict[str, Any], body: dict[str, Any]) -> Response:
+def explain(
+    account: str,
+    product: str | None,
+    holder: str | None,
+    code: str | None,
+    session: str | None,
+    **times: datetime,
+) -> Response:
     """Explain why a seat or a code was refused, or stopped working.
 
     With a later `as_of` it tells what will be, and because of what. To the portal it explains
     holders only: what a code is that it refused is not for it to learn.
     """
-    moment = Moment(request_context().now, query.get("as_of"), query.get("known_at"))
+    moment = Moment(request_context().now, **times)
     book, catalog = services().book, services().catalog
-    if body["code"] is None:
-        hold_to_pools(read_account(account, query).account, body["product"], None)
-        found = explain_holder(book, account, moment, catalog, body["product"], body["holder"])
+    if code is None:
+        assert product
+        assert holder
+        hold_to_pools(read_account(account, **times).account, product, None)
+        found = explain_holder(book, account, moment, catalog, product, holder)
     elif caller().role == PORTAL:
         raise Problem(FORBIDDEN, "codes are not explained to tokens of role portal")
     else:
-        wanted = Asked(body["code"], body["session"], body["product"])
+        wanted = Asked(code, session, product)
         found = explain_code(book, account, moment, catalog, services().codes, wanted)
     return reply(telling.explanation(found), version=found.version)

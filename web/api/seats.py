@@ -1,11 +1,12 @@
-"""Seats: take one, give it back, see who sits where."""
+"""Who sits on an account's seats."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
-from flask import Response
+from flask import Blueprint, Response
 
 from commands.occupy_seat import Sitting
 from commands.occupy_seat import occupy_seat as occupy
@@ -23,7 +24,7 @@ from projections.views.account_at import AccountAt, Moment, account_at
 from projections.views.seats import SeatView
 from web.api import answers
 from web.api.accounts import READERS, hold_to_pools, read_account
-from web.api.operations import Answered, Operations
+from web.api.operations import Returns, operation
 from web.api.schemas import requests, responses
 from web.api.timeline import visibility
 from web.app import cursors
@@ -32,30 +33,28 @@ from web.app.context import request_context, services
 from web.app.responses import nothing, reply
 from web.app.times import iso
 
-blp = Operations(
-    "seats",
-    __name__,
-    url_prefix="/v1",
-    description="Who sits on an account's seats.",
-)
+blueprint = Blueprint("seats", __name__, url_prefix="/v1")
 
 _AFTER_WRITE = ("Keyfold-Position", "ETag")
 
 
-@blp.operation(
-    "GET",
-    "/accounts/<account>/seats",
+@blueprint.get("/accounts/<account>/seats")
+@operation(
     access=READERS,
     query=requests.SeatsQuery,
-    answers={200: Answered(responses.Seats, "Taken seats, who came first first.", ("ETag",))},
+    responses={200: Returns(responses.Seats, "Taken seats, who came first first.", ("ETag",))},
 )
-def list_seats(account: str, query: dict[str, Any]) -> Response:
+def list_seats(
+    account: str,
+    limit: int,
+    cursor: str | None = None,
+    product: str | None = None,
+    **times: datetime,
+) -> Response:
     """List an account's taken seats, and how each product and tier stands."""
-    limit, cursor = query.pop("limit"), query.pop("cursor", None)
-    of = ("seats", account, sorted(query.items()))
+    of = ("seats", account, product, sorted(times.items()))
     after = cursors.read(services().request_key, of, cursor)
-    found = read_account(account, query)
-    product = query.get("product")
+    found = read_account(account, **times)
     if product is not None:
         hold_to_pools(found.account, product, None)
     view = seated.seats(found, services().catalog, product)
@@ -84,48 +83,51 @@ def _places(found: AccountAt) -> Callable[[SeatView], tuple[Any, ...]]:
     return place
 
 
-@blp.operation(
-    "GET",
-    "/accounts/<account>/seats/<product>/<holder>",
+@blueprint.get("/accounts/<account>/seats/<product>/<holder>")
+@operation(
     access=READERS,
     query=requests.AccountQuery,
-    answers={200: Answered(responses.Seat, "The seat.", ("ETag",))},
+    responses={200: Returns(responses.Seat, "The seat.", ("ETag",))},
     refusals=(ProductNotFound,),
 )
-def get_seat(account: str, product: str, holder: str, query: dict[str, Any]) -> Response:
+def get_seat(account: str, product: str, holder: str, **times: datetime) -> Response:
     """Show a holder's seat: may this one work right now?
 
     A holder without a seat may not: `licensed` is false, and `reason` is `no_seat`.
     """
-    found = read_account(account, query)
+    found = read_account(account, **times)
     if product not in {id for id, _ in seated.pools(found.account, services().catalog)}:
         raise ProductNotFound
     return _seat(found, product, holder)
 
 
-@blp.operation(
-    "PUT",
-    "/accounts/<account>/seats/<product>/<holder>",
+@blueprint.put("/accounts/<account>/seats/<product>/<holder>")
+@operation(
     access=only(PORTAL, ADMIN),
     headers=requests.IfMatch,
     body=requests.TakeSeat,
     body_required=False,
-    answers={
-        201: Answered(responses.Seat, "The seat, newly taken.", _AFTER_WRITE),
-        200: Answered(responses.Seat, "The seat; this holder sits there already.", _AFTER_WRITE),
+    responses={
+        201: Returns(responses.Seat, "The seat, newly taken.", _AFTER_WRITE),
+        200: Returns(responses.Seat, "The seat; this holder sits there already.", _AFTER_WRITE),
     },
     refusals=(VersionMismatch, HolderInOtherTier, NoSeatAvailable),
 )
 def occupy_seat(
-    account: str, product: str, holder: str, headers: dict[str, Any], body: dict[str, Any]
+    account: str,
+    product: str,
+    holder: str,
+    expected_version: int | None,
+    tier: str | None,
+    label: str | None,
 ) -> Response:
     """Let a holder take a seat.
 
     One that sits there already keeps it, with the new label if there is one. Without a seat free
     nobody is let in.
     """
-    wanted = Sitting(account, product, body["tier"], holder, body["label"])
-    taken = occupy(services(), request_context(), wanted, **headers)
+    wanted = Sitting(account, product, tier, holder, label)
+    taken = occupy(services(), request_context(), wanted, expected_version=expected_version)
     now = request_context().now
     found = AccountAt(
         account, taken.account.state, Moment(now), taken.position, taken.account.version
@@ -133,18 +135,24 @@ def occupy_seat(
     return _seat(found, product, holder, 201 if taken.created else 200, position=taken.position)
 
 
-@blp.operation(
-    "DELETE",
-    "/accounts/<account>/seats/<product>/<holder>",
+@blueprint.delete("/accounts/<account>/seats/<product>/<holder>")
+@operation(
     access=only(PORTAL, SUPPORT, ADMIN),
     headers=requests.IfMatch,
-    answers={204: Answered(None, "The seat is free.", _AFTER_WRITE)},
+    responses={204: Returns(None, "The seat is free.", _AFTER_WRITE)},
     refusals=(VersionMismatch, SeatNotOccupied),
 )
-def release_seat(account: str, product: str, holder: str, headers: dict[str, Any]) -> Response:
+def release_seat(account: str, product: str, holder: str, expected_version: int | None) -> Response:
     """Give a holder's seat back."""
     try:
-        released = release(services(), request_context(), account, product, holder, **headers)
+        released = release(
+            services(),
+            request_context(),
+            account,
+            product,
+            holder,
+            expected_version=expected_version,
+        )
     except SeatNotOccupied:
         # A product that nobody has heard of is a mistake to be told of, not a free seat.
         found = account_at(services().book, account, Moment(request_context().now))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from flask import Response
+from flask import Blueprint, Response
 
 from commands.assign_subscription import assign_subscription as assign
 from commands.link_customer import link_customer as link
@@ -16,7 +14,7 @@ from ledger.refusals import (
     StripeSubscriptionNotFound,
     VersionMismatch,
 )
-from web.api.operations import Answered, Operations
+from web.api.operations import Returns, operation
 from web.api.schemas import requests
 from web.api.schemas import stripe as schemas
 from web.app.auth import ADMIN, PORTAL, SUPPORT, only
@@ -24,24 +22,20 @@ from web.app.context import request_context, services
 from web.app.errors import STRIPE_NOT_CONFIGURED, STRIPE_REFUSED, STRIPE_UNAVAILABLE
 from web.app.responses import reply
 
-blp = Operations(
-    "stripe_customers",
-    __name__,
-    url_prefix="/v1",
-    description="Which customer of Stripe's an account is.",
-)
+blueprint = Blueprint("stripe_customers", __name__, url_prefix="/v1")
 
 
-@blp.operation(
-    "PUT",
-    "/accounts/<account>/stripe-customer",
+@blueprint.put("/accounts/<account>/stripe-customer")
+@operation(
     access=only(ADMIN, PORTAL, SUPPORT),
     headers=requests.IfMatch,
     body=schemas.LinkCustomer,
-    answers={200: Answered(schemas.Linked, "It is linked.", ("Keyfold-Position", "ETag"))},
+    responses={200: Returns(schemas.Linked, "It is linked.", ("Keyfold-Position", "ETag"))},
     refusals=(VersionMismatch, CustomerLinkedElsewhere),
 )
-def link_stripe_customer(account: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
+def link_stripe_customer(
+    account: str, expected_version: int | None, customer: str, reason: str | None
+) -> Response:
     """Link a Stripe customer to an account.
 
     What Stripe had said about the customer before is the account's in the same commit. A customer
@@ -49,7 +43,7 @@ def link_stripe_customer(account: str, headers: dict[str, Any], body: dict[str, 
     changes.
     """
     linked = link(
-        services(), request_context(), account, body["customer"], body["reason"], **headers
+        services(), request_context(), account, customer, reason, expected_version=expected_version
     )
     return reply(
         {"account": account, "customer": linked.customer, "applied": linked.applied},
@@ -58,16 +52,17 @@ def link_stripe_customer(account: str, headers: dict[str, Any], body: dict[str, 
     )
 
 
-@blp.operation(
-    "DELETE",
-    "/accounts/<account>/stripe-customer",
+@blueprint.delete("/accounts/<account>/stripe-customer")
+@operation(
     access=only(ADMIN, SUPPORT),
     headers=requests.IfMatch,
     body=schemas.UnlinkCustomer,
-    answers={200: Answered(schemas.Unlinked, "It is unlinked.", ("Keyfold-Position", "ETag"))},
+    responses={200: Returns(schemas.Unlinked, "It is unlinked.", ("Keyfold-Position", "ETag"))},
     refusals=(VersionMismatch, CustomerNotLinked),
 )
-def unlink_stripe_customer(account: str, headers: dict[str, Any], body: dict[str, Any]) -> Response:
+def unlink_stripe_customer(
+    account: str, expected_version: int | None, customer: str, reason: str
+) -> Response:
     """Take a Stripe customer away from an account.
 
     Subscriptions that the account has by the link alone go with it (`released`): they give no seats
@@ -77,7 +72,7 @@ def unlink_stripe_customer(account: str, headers: dict[str, Any], body: dict[str
     customer to this account again: only a call does.
     """
     done = unlink(
-        services(), request_context(), account, body["customer"], body["reason"], **headers
+        services(), request_context(), account, customer, reason, expected_version=expected_version
     )
     return reply(
         {
@@ -91,14 +86,13 @@ def unlink_stripe_customer(account: str, headers: dict[str, Any], body: dict[str
     )
 
 
-@blp.operation(
-    "PUT",
-    "/accounts/<account>/stripe-subscriptions/<stripe_subscription>",
+@blueprint.put("/accounts/<account>/stripe-subscriptions/<stripe_subscription>")
+@operation(
     access=only(ADMIN, SUPPORT),
     headers=requests.IfMatch,
     body=schemas.AssignSubscription,
-    answers={
-        200: Answered(
+    responses={
+        200: Returns(
             schemas.AssignedSubscription, "It is the account's.", ("Keyfold-Position", "ETag")
         )
     },
@@ -106,7 +100,11 @@ def unlink_stripe_customer(account: str, headers: dict[str, Any], body: dict[str
     problems=(STRIPE_NOT_CONFIGURED, STRIPE_UNAVAILABLE, STRIPE_REFUSED),
 )
 def assign_stripe_subscription(
-    account: str, stripe_subscription: str, headers: dict[str, Any], body: dict[str, Any]
+    account: str,
+    stripe_subscription: str,
+    expected_version: int | None,
+    reason: str,
+    moved_from: str | None,
 ) -> Response:
     """Give a Stripe subscription to an account.
 
@@ -119,9 +117,9 @@ def assign_stripe_subscription(
         request_context(),
         account,
         stripe_subscription,
-        body["reason"],
-        body["moved_from"],
-        **headers,
+        reason,
+        moved_from,
+        expected_version=expected_version,
     )
     return reply(
         {

@@ -1,8 +1,9 @@
-"""What Stripe delivers: verified, read, and on record before it is answered.
+"""What Stripe delivers.
 
-200 means durable. Whatever is refused is refused before anything of it is looked at: first who
-signed it and when, then whether it is an event, then whether it is one for this ledger. Nothing of
-a body reaches a log or an answer, not even of one that is refused.
+It is verified, read, and on record before it is answered: 200 means durable. Whatever is refused
+is refused before anything of it is looked at: first who signed it and when, then whether it is an
+event, then whether it is one for this ledger. Nothing of a body reaches a log or an answer, not
+even of one that is refused.
 
 Source: docs/stripe.md, "Deliveries".
 """
@@ -15,13 +16,13 @@ import time
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from flask import Response, request
+from flask import Blueprint, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from commands.gateways.stripe import StripeGateway, StripeKeyRefused, StripeRefused
 from commands.record_stripe_event import record_event
 from ledger.stripe.objects import NotAnEvent, StripeEvent, read_event
-from web.api.operations import Answered, Operations
+from web.api.operations import Returns, operation
 from web.api.schemas import stripe as schemas
 from web.app.auth import EVERYBODY
 from web.app.context import app_state, request_context
@@ -36,14 +37,13 @@ SIGNATURE_LENGTH_MAX: Final = 2_000
 
 _SECONDS = re.compile(r"[0-9]{1,12}")
 
-blp = Operations("stripe", __name__, description="What Stripe delivers.")
+blueprint = Blueprint("stripe", __name__)
 
 
-@blp.operation(
-    "POST",
-    "/webhooks/stripe",
+@blueprint.post("/webhooks/stripe")
+@operation(
     access=EVERYBODY,
-    answers={200: Answered(schemas.Received, "It is on record.", ("Keyfold-Position",))},
+    responses={200: Returns(schemas.Received, "It is on record.", ("Keyfold-Position",))},
     problems=(WEBHOOK_REFUSED, STRIPE_NOT_CONFIGURED),
 )
 def receive_stripe_event() -> Response:

@@ -37,7 +37,7 @@ class Reader(NamedTuple):
     take: Callable[[flask.Request, ma.Schema], Any]
     nothing: Mapping[str, Any] | None
 
-    def __call__(self, request: flask.Request) -> dict[str, Any]:
+    def __call__(self, request: flask.Request) -> Any:
         """Answer what was sent.
 
         Raises:
@@ -48,10 +48,9 @@ class Reader(NamedTuple):
         if given == {} and self.nothing is not None:
             return dict(self.nothing)
         try:
-            found: dict[str, Any] = self.schema.load(given, unknown=ma.RAISE)
+            return self.schema.load(given, unknown=ma.RAISE)
         except ma.ValidationError as error:
             raise InvalidRequest(*field_errors(error.messages)) from None
-        return found
 
 
 def of_query(schema: ma.Schema) -> Reader:

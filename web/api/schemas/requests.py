@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Final
 
 import marshmallow as ma
 
+from commands.issue_keys import Order
+from commands.redeem_key import Try
 from ledger.limits import (
     ACCOUNT_ID,
     COUNT_MAX,
@@ -115,6 +117,10 @@ class IssueKeys(Shape):
         metadata={"description": "Free text on one line, stored encrypted.", **TEXT},
     )
 
+    @ma.post_load
+    def _order(self, data: dict[str, Any], **_: Any) -> Order:
+        return Order(**data)
+
     @ma.pre_load
     def _fill_in_own_name(self, data: Any, **_: Any) -> Any:
         bound = caller().reseller
@@ -168,6 +174,10 @@ class TryCode(Shape):
             OF_CATALOG: "products",
         },
     )
+
+    @ma.post_load
+    def _try(self, data: dict[str, Any], **_: Any) -> Try:
+        return Try(**data)
 
 
 class TakeSeat(Shape):
