@@ -27,7 +27,7 @@ from ledger.proof import notes
 from ledger.proof.differences import Difference, compare
 from ledger.proof.merkle import EMPTY_ROOT, HASH_BYTES, Frontier
 from ledger.proof.notes import NoteInvalid, VerifierKey
-from ledger.store.holes import holes
+from ledger.store.holes import holes_of_streams
 from ledger.store.signed_checkpoints import SignedCheckpoint, SignedCheckpoints
 from projections.audit import tree
 from projections.lists.stores import Tables
@@ -131,8 +131,8 @@ def _holes(book: Book, told: list[Finding]) -> list[Finding]:
     """Return where a stream lacks events, unless the position is told of as it is."""
     return [
         Finding("hole", hole.position, hole.position, hole.sentence)
-        for hole in holes(book.store)
-        if hole.stream and not any(one.first <= hole.position <= one.last for one in told)
+        for hole in holes_of_streams(book.store)
+        if not any(one.first <= hole.position <= one.last for one in told)
     ]
 
 
