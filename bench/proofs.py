@@ -26,7 +26,7 @@ from typing import Final, NamedTuple
 from bench.ledgers import Bench
 from bench.measure import Effort, Measure
 from ledger.book import Book
-from ledger.proof.verifier import keyfold_verify
+from ledger.proof.verifier.program import main as verify_file
 from projections.audit import integrity, tree
 from projections.audit.export import blocks, plan
 from projections.lists.stores import open_tables
@@ -132,7 +132,7 @@ def export(url: str, file: str) -> None:
 
 
 def check(file: str) -> None:
-    assert keyfold_verify.main([file]) == 0
+    assert verify_file([file]) == 0
 
 
 WORK: dict[str, Callable[..., None]] = {

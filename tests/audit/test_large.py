@@ -96,7 +96,7 @@ def test_a_million_events_need_no_more_memory_than_a_few(tmp_path: Path) -> None
         "verifier": memory_of(
             old,
             *("ledger.jsonl.gz", "--checkpoint", "kept.txt", "--old", "ledger.jsonl.gz"),
-            module="ledger.proof.verifier.keyfold_verify",
+            module="ledger.proof.verifier.program",
         ),
         "import": memory_of(new, "audit", "import", "../ledger.jsonl.zst"),
         "replay": memory_of(new, "replay", "--verify"),

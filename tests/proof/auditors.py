@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ledger.proof.verifier import keyfold_verify
+from tests.proof.one_file import keyfold_verify
 
 
 class Said(NamedTuple):

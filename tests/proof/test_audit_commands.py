@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from ledger.proof import notes
-from ledger.proof.verifier import keyfold_verify
 from tests.cli.program import Program, Ran
 from tests.proof.attacks import attacker
 from tests.proof.auditors import environment
+from tests.proof.one_file import SOURCE
 
 OTHER_SECRET = "b3RoZXIgb3RoZXIgb3RoZXIgb3RoZXIgb3RoZXIgb3RoZXI="
 
@@ -71,7 +71,7 @@ def test_an_auditor_checks_a_year_later_what_was_kept(keyfold: Program) -> None:
     keyfold.done("audit", "prove", key, "-o", "key.tlog-proof")
 
     program = (keyfold.folder / "keyfold_verify.py").read_text()
-    assert program == Path(keyfold_verify.__file__).read_text()
+    assert program == SOURCE
     said = verifies(
         keyfold,
         *("ledger.jsonl.gz", "key.tlog-proof", "--checkpoint", "march.txt", "--key", "keys.txt"),

@@ -13,11 +13,11 @@ from eventsourcing.persistence import StoredEvent
 
 from commands.sign_checkpoint import signing_of
 from ledger.proof.merkle import leaf_bytes
-from ledger.proof.verifier import keyfold_verify
 from ledger.secret import Secret
 from projections.audit import receipts, tree
 from tests.proof.auditors import Auditor
 from tests.proof.ledgers import Ledger, opened
+from tests.proof.one_file import keyfold_verify
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "proof-format.md").read_text("utf-8")
 

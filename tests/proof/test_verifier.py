@@ -21,7 +21,6 @@ from ledger.book import Book
 from ledger.catalog import builtin
 from ledger.proof import notes
 from ledger.proof.notes import SigningKey
-from ledger.proof.verifier import keyfold_verify
 from ledger.store import schema
 from projections.audit import tree
 from projections.audit.export import blocks, plan
@@ -31,6 +30,7 @@ from tests.audit.ledgers import ACCOUNTS, happens, moments
 from tests.proof.attacks import FORGED, Attacker, attacker
 from tests.proof.auditors import Auditor, environment
 from tests.proof.ledgers import KEY, NEXT_KEY, ORIGIN, Ledger, checkpoint_of, opened, state
+from tests.proof.one_file import SOURCE, keyfold_verify
 from tests.worlds import rows, services
 from web.api import answers
 
@@ -682,7 +682,7 @@ def exported(tmp_path: Path) -> Path:
 
 
 def test_it_runs_where_nothing_of_keyfold_is(exported: Path) -> None:
-    program = Path(keyfold_verify.__file__).read_text("utf-8")
+    program = SOURCE
     (exported / "verify.py").write_text(program, "utf-8")
     ran = subprocess.run(
         [
@@ -701,7 +701,7 @@ def test_it_runs_where_nothing_of_keyfold_is(exported: Path) -> None:
 
 
 def test_it_imports_the_standard_library_and_cryptography_alone() -> None:
-    module = ast.parse(Path(keyfold_verify.__file__).read_text("utf-8"))
+    module = ast.parse(SOURCE)
     imported = {
         name.partition(".")[0]
         for node in ast.walk(module)

@@ -16,7 +16,6 @@ from msgspec.structs import replace
 
 from ledger.book import Book, Change
 from ledger.catalog import builtin
-from ledger.proof.verifier import keyfold_verify
 from ledger.streams.account.decisions import ACCOUNT
 from projections.audit.export import blocks, plan
 from projections.views.account_at import account_at
@@ -24,6 +23,7 @@ from projections.views.subscriptions import subscriptions
 from tests.audit.ledgers import ACCOUNTS, moments
 from tests.proof.auditors import Auditor
 from tests.proof.ledgers import opened
+from tests.proof.one_file import SOURCE
 from tests.proof.stripe_stories import StripeStory
 from tests.stripe.payloads import TAKING, changed, deliver, subscription
 from tests.web.api import memory_api
@@ -144,7 +144,7 @@ def test_every_process_answers_with_the_rows_in_the_same_order() -> None:
 
 
 def test_every_fact_of_an_account_is_known_to_it() -> None:
-    source = Path(keyfold_verify.__file__).read_text("utf-8")
+    source = SOURCE
     assert [name for name in ACCOUNT.facts if f'"{name}"' not in source] == []
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scitt_cose import merkle as theirs  # type: ignore[import-untyped]
 
-from ledger.proof.verifier import keyfold_verify
-from ledger.proof.verifier.keyfold_verify import Tree, Wrong
+from tests.proof.one_file import keyfold_verify
 from tests.proof.test_merkle import (
     ENTRIES,
     INCLUSIONS,
@@ -34,8 +35,8 @@ from tests.proof.test_notes import (
 )
 
 
-def grown(leaves: list[bytes]) -> Tree:
-    tree = Tree()
+def grown(leaves: list[bytes]) -> Any:
+    tree = keyfold_verify.Tree()
     for leaf in leaves:
         tree.add(leaf)
     return tree
@@ -52,7 +53,7 @@ def test_trees_have_their_published_roots(size: int) -> None:
 
 def test_the_empty_tree_and_a_node_have_their_published_hashes() -> None:
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    assert Tree().root().hex() == empty
+    assert keyfold_verify.Tree().root().hex() == empty
     node = "aa217fe888e47007fa15edab33c2b492a722cb106c64667fc2b044444de66bbb"
     assert keyfold_verify.hash_node(b"N123", b"N456").hex() == node
 
@@ -96,11 +97,11 @@ def test_a_spoilt_proof_does_not_lead_to_the_root(size: int, data: st.DataObject
 # Notes
 
 
-def note_of(text: str) -> keyfold_verify.Checkpoint:
+def note_of(text: str) -> keyfold_verify.SignedCheckpoint:
     """Answer a published note as one that has three lines, whose signatures are of its text."""
     text, _, signed = text.rpartition("\n\n")
     signatures = [keyfold_verify.read_signature(line) for line in signed.splitlines()]
-    return keyfold_verify.Checkpoint("note", text + "\n", signatures, "", 0, b"")
+    return keyfold_verify.SignedCheckpoint("note", text + "\n", signatures, "", 0, b"")
 
 
 @pytest.mark.parametrize("vkey", [EXAMPLE_KEY, PETER_KEY, ENOCH_KEY])
@@ -156,5 +157,5 @@ def test_the_published_checkpoint_is_read() -> None:
     ],
 )
 def test_what_is_no_checkpoint_is_refused(part: str, other: str) -> None:
-    with pytest.raises(Wrong, match="it is no checkpoint"):
+    with pytest.raises(keyfold_verify.Wrong, match="it is no checkpoint"):
         keyfold_verify.read_checkpoint("it", CHECKPOINT.replace(part, other, 1).encode())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -16,6 +15,7 @@ from commands.sign_checkpoint import CannotSign, Signing
 from ledger import codes
 from ledger.proof import notes
 from ledger.proof.notes import NoteInvalid, VerifierKey
+from ledger.proof.verifier.build import build
 from ledger.store import Row
 from projections.audit import integrity, receipts
 from projections.audit.integrity import Finding, Known, Verified
@@ -31,7 +31,6 @@ from web.cli.progress import pace
 
 STANDARD: Final = "-"
 POSITION_DIGITS_MAX: Final = 18
-VERIFIER: Final = "keyfold_verify.py"
 
 output_option = click.option(
     "-o",
@@ -265,8 +264,7 @@ def verifier(file: IO[str]) -> None:
     It is one file for Python 3.11, written to be read; for signatures it needs the package
     `cryptography`.
     """
-    program = resources.files("ledger.proof.verifier") / VERIFIER
-    file.write(program.read_text("utf-8"))
+    file.write(build())
 
 
 @contextmanager

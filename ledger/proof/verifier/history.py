@@ -1,0 +1,107 @@
+"""Checking an export against checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from ledger.proof.verifier.exports import Export, ExportedEvent
+from ledger.proof.verifier.formats import LINES_MAX
+from ledger.proof.verifier.signed_notes import SignedCheckpoint
+from ledger.proof.verifier.tree import Tree
+
+
+class Held:
+    """A tree that grows, held against the roots of checkpoints when it comes to their sizes."""
+
+    def __init__(self, checkpoints: Iterable[SignedCheckpoint]) -> None:
+        self.tree = Tree()
+        self.agreed = 0
+        self.agreeing: list[str] = []
+        self.against: tuple[SignedCheckpoint, int] | None = None
+        self.waiting = sorted(checkpoints, key=lambda one: one.size)
+        self._hold()
+
+    def add(self, leaf: bytes) -> None:
+        self.tree.add(leaf)
+        self._hold()
+
+    def _hold(self) -> None:
+        while self.waiting and self.waiting[0].size == self.tree.size:
+            checkpoint = self.waiting.pop(0)
+            if checkpoint.root == self.tree.root():
+                self.agreed = checkpoint.size
+                self.agreeing.append(checkpoint.source)
+            elif self.against is None:
+                self.against = checkpoint, self.agreed
+
+
+def check(
+    export: Export, held: Held, kept: list[ExportedEvent], stream: str | None
+) -> Iterator[str]:
+    """Hold an export against checkpoints, and keep the events of one stream; answer what is wrong.
+
+    Where exactly something was changed cannot be seen from a root: only that it is after the last
+    checkpoint that agrees, and before the first that does not. What the events tell by themselves
+    is told as well.
+    """
+    for event in export:
+        held.add(event.leaf())
+        if event.stream == stream:
+            kept.append(event)
+    yield from export.said
+    for name, last, root in export.roots:
+        if last == held.tree.size and root != held.tree.root():
+            yield f"{name} has events that do not give the root in its own header"
+    if held.against:
+        yield from told_against(export, *held.against)
+    if held.waiting:
+        last = held.waiting[-1].size
+        yield (
+            f"cut off: the export ends at position {held.tree.size}, and {held.waiting[-1].source}"
+            f" is of {last} events: {positions(held.tree.size + 1, last)} missing"
+        )
+
+
+def told_against(export: Export, checkpoint: SignedCheckpoint, agreed: int) -> Iterator[str]:
+    first, last = agreed + 1, checkpoint.size
+    yield (
+        f"changed: the first {last} events are not those that {checkpoint.source} was signed of;"
+        f" what was changed, removed, added or swapped is among positions {first} to {last}"
+    )
+    found = list(islice(clues(export, first, last), LINES_MAX))
+    yield from found
+    if not found:
+        yield (
+            "the events tell no more by themselves: an older export (--old), or a checkpoint of"
+            " fewer events, tells which it is"
+        )
+
+
+def clues(export: Export, first: int, last: int) -> Iterator[str]:
+    """Answer what in the events themselves is not as Keyfold writes it."""
+    reached: dict[str, tuple[int, int, str]] = {}
+    for event in export:
+        if event.position > last:
+            return
+        version, position, time = reached.get(event.stream, (0, 0, ""))
+        where = f"position {event.position} ({event.stream}, version {event.version})"
+        if event.position >= first:
+            if event.version != version + 1:
+                before = f"version {version} at position {position}" if version else "nothing"
+                yield f"{where} follows on {before}: one was removed, added, swapped or renumbered"
+            if event.time is None:
+                yield f"{where} has a state that is none of Keyfold's"
+            elif in_order(event.time) < in_order(time):
+                yield f"{where} was recorded before position {position} of the same stream"
+        reached[event.stream] = (event.version, event.position, event.time or time)
+
+
+def in_order(time: str) -> tuple[str, str]:
+    """Answer what sorts times of UTC, with or without a fraction."""
+    whole, _, fraction = time.removesuffix("Z").partition(".")
+    return whole, fraction
+
+
+def positions(first: int, last: int) -> str:
+    return f"position {first} is" if first == last else f"positions {first} to {last} are"

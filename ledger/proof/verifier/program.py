@@ -1,0 +1,231 @@
+"""Check what you were given of a Keyfold ledger, without Keyfold.
+
+  python3 keyfold_verify.py EXPORT… --checkpoint FILE… --key VKEY
+      Is the history in the export the one that the checkpoint was signed of?
+  python3 keyfold_verify.py EXPORT… --old EXPORT…
+      Which events are not what they were in an older export?
+  python3 keyfold_verify.py RECEIPT… --key VKEY
+      Is that event in the ledger?
+  python3 keyfold_verify.py EXPORT… --account ACCOUNT --as-of TIME --known-at TIME [--answer FILE]
+      What did the Subscriptions page have to show? And is that what it showed?
+
+It needs Python 3.11 and, for signatures, the package `cryptography`; no network, no database. It is
+written to be read. The formats are those of docs/proof-format.md: RFC 9162 for the tree, C2SP
+signed-note, tlog-checkpoint and tlog-proof for checkpoints and receipts, CloudEvents for exports.
+
+Exit code: 0 when all is well, 1 when it is not, 2 when it was called wrongly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ledger.proof.verifier.comparison import compare, shown
+from ledger.proof.verifier.exports import Export, ExportedEvent
+from ledger.proof.verifier.formats import LINES_MAX, Wrong, parse_time
+from ledger.proof.verifier.history import Held, check, positions
+from ledger.proof.verifier.receipt import check_receipt
+from ledger.proof.verifier.signed_notes import (
+    PublicKey,
+    SignedCheckpoint,
+    distrust,
+    is_signed,
+    read_checkpoint,
+    read_key,
+)
+from ledger.proof.verifier.subscriptions_view import Question, unlike, view
+
+RECEIPT = b"c2sp.org/tlog-proof@v1\n"
+# What the catalog that comes with Keyfold calls its products; --catalog reads another.
+CATALOG: list[dict[str, Any]] = [
+    {"id": "cloud_pos", "name": "Cloud POS"},
+    {
+        "id": "integrations",
+        "name": "Integrations",
+        "tiers": [
+            {"id": "starter", "name": "Starter"},
+            {"id": "growth", "name": "Growth"},
+            {"id": "scale", "name": "Scale"},
+        ],
+    },
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    asked = parser().parse_args(arguments)
+    wrong = 0
+    try:
+        for line in run(asked):
+            wrong += 1
+            if wrong <= LINES_MAX:
+                tell(f"WRONG  {line}")
+    except (Wrong, OSError) as error:
+        wrong += 1
+        why = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
+        tell(f"WRONG  {why}")
+    if wrong > LINES_MAX:
+        tell(f"WRONG  … {wrong} in all")
+    return 1 if wrong else 0
+
+
+def run(asked: argparse.Namespace) -> Iterator[str]:
+    """Do what is asked; answer what is wrong."""
+    keys = [read_key(line) for key in asked.key for line in key_lines(key)]
+    checkpoints = [read_checkpoint(name, Path(name).read_bytes()) for name in asked.checkpoint]
+    yield from distrust(checkpoints, keys)
+    if checkpoints and not keys:
+        tell("note   no signature was checked: --key was not given")
+    receipts = [name for name in asked.files if is_receipt(name)]
+    for name in receipts:
+        yield from run_receipt(name, keys, checkpoints)
+    exports = [name for name in asked.files if name not in receipts]
+    if exports:
+        trusted = [one for one in checkpoints if not keys or is_signed(one, keys)]
+        yield from run_export(Export(exports), trusted, asked)
+
+
+def run_receipt(name: str, keys: list[PublicKey], held: list[SignedCheckpoint]) -> Iterator[str]:
+    event, checkpoint = check_receipt(name, Path(name).read_bytes())
+    doubts = list(distrust([checkpoint], keys))
+    is_held = any(one[3:] == checkpoint[3:] for one in held)
+    if not keys and not is_held:
+        doubts.append(f"{name}: nobody's signature was checked: give --key")
+    yield from doubts
+    if not doubts:
+        tell(f"good   {name}: position {event.position} of {checkpoint.origin},")
+        tell(f"       in the ledger as it was at {checkpoint.size} events:")
+        tell(f"       {event.name} on {event.stream}, version {event.version}")
+        tell(f"       {shown(event.state)}")
+
+
+def run_export(
+    export: Export, checkpoints: list[SignedCheckpoint], asked: argparse.Namespace
+) -> Iterator[str]:
+    held, kept = Held(checkpoints), list[ExportedEvent]()
+    found = list(check(export, held, kept, f"account-{asked.account}"))
+    size = held.tree.size
+    tell(f"read   {size} events, root {base64.b64encode(held.tree.root()).decode()}")
+    for source in held.agreeing:
+        tell(f"good   {source} was signed of the same events")
+    if not checkpoints:
+        tell("note   an export alone cannot tell what was before: give --checkpoint or --old")
+    elif size > held.agreed and not found:
+        tell(f"note   {positions(held.agreed + 1, size)} after the last checkpoint")
+    yield from found
+    if asked.old:
+        yield from run_comparison(Export(asked.old), export)
+    if asked.account:
+        yield from run_view(kept, size, asked)
+
+
+def run_comparison(old: Export, new: Export) -> Iterator[str]:
+    found = list(compare(old, new))
+    yield from [*old.said, *found]
+    if not found:
+        tell("good   every event of the older export is still there, unchanged")
+
+
+def run_view(kept: list[ExportedEvent], head: int, asked: argparse.Namespace) -> Iterator[str]:
+    saved = read_answer(asked.answer) if asked.answer else None
+    question = question_of(asked, saved)
+    if question.position is not None and question.position > head:
+        yield f"the answer is of position {question.position}, and the export ends at {head}"
+        return
+    derived = view(question, kept, head, read_catalog(asked.catalog))
+    if saved is not None and saved != derived:  # it does not say whether ended rows were asked for
+        other = question._replace(ended=not question.ended)
+        derived = max(
+            (derived, view(other, kept, head, read_catalog(asked.catalog))),
+            key=lambda one: -len(list(unlike("", saved, one))),
+        )
+    sys.stdout.write(json.dumps(derived, ensure_ascii=False, indent=2) + "\n")
+    if saved is not None:
+        different = list(unlike("", saved, derived))
+        yield from different
+        if not different:
+            tell(f"good   {asked.answer} is what follows from these events")
+
+
+def read_answer(name: str) -> Any:
+    try:
+        return json.loads(Path(name).read_bytes())
+    except ValueError:
+        raise Wrong(f"{name} is no answer of the Subscriptions view") from None
+
+
+def question_of(asked: argparse.Namespace, saved: Any) -> Question:
+    """Answer what is asked; what is left open is as in the saved answer, if there is one."""
+    times, position = [asked.as_of, asked.known_at], None
+    if saved is not None:
+        try:
+            account, position = saved["account"], int(saved["position"])
+            times = [times[0] or saved["as_of"], times[1] or saved["known_at"]]
+        except (LookupError, TypeError, ValueError):
+            raise Wrong(f"{asked.answer} is no answer of the Subscriptions view") from None
+        if account != asked.account:
+            raise Wrong(f"{asked.answer} is of the account {account!r}")
+    as_of, known_at = (parse_time(time) if time else None for time in times)
+    return Question(asked.account, as_of, known_at, position, asked.all)
+
+
+def read_catalog(name: str | None) -> list[dict[str, Any]]:
+    if name is None:
+        return CATALOG
+    try:
+        products: list[dict[str, Any]] = tomllib.loads(Path(name).read_text("utf-8"))["products"]
+    except (ValueError, KeyError):
+        raise Wrong(f"{name} is no catalog") from None
+    return products
+
+
+def key_lines(key: str) -> list[str]:
+    """Answer a key, or those in a file, one a line."""
+    if not Path(key).is_file():
+        return [key]
+    return [line for line in Path(key).read_text("utf-8").splitlines() if line.strip()]
+
+
+def is_receipt(name: str) -> bool:
+    with Path(name).open("rb") as file:
+        return file.read(len(RECEIPT)) == RECEIPT
+
+
+def tell(line: str) -> None:
+    """Say something to the person; standard output is kept for the view."""
+    sys.stderr.write(line + "\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(
+        prog="keyfold_verify.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = found.add_argument
+    add(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="exports (plain or .gz), those of one ledger in order; or receipts",
+    )
+    add("--checkpoint", action="append", default=[], metavar="FILE", help="may be repeated")
+    add("--key", action="append", default=[], metavar="VKEY", help="name+id+key, or a file of them")
+    add("--old", action="append", default=[], metavar="EXPORT", help="an older export")
+    add("--account", help="show this account's subscriptions")
+    add("--as-of", metavar="TIME", help="what was true then; now if left out")
+    add("--known-at", metavar="TIME", help="with what was recorded by then; all if left out")
+    add("--all", action="store_true", help="also rows that have ended")
+    add("--catalog", metavar="FILE", help="a catalog.toml, if the ledger has its own")
+    add("--answer", metavar="FILE", help="a saved answer to hold against what is derived")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

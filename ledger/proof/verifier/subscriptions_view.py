@@ -1,0 +1,221 @@
+"""The Subscriptions view, as of a moment and as known at another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from ledger.proof.verifier.exports import ExportedEvent
+from ledger.proof.verifier.formats import Wrong, parse_time, write_time
+from ledger.proof.verifier.lines import KeySubscription, ViewLine
+from ledger.proof.verifier.stripe_reports import LONG_AGO, Mappings, Report, ReportedSubscription
+
+
+class AccountHistory:
+    """An account, as its events make it."""
+
+    def __init__(self) -> None:
+        self.subscriptions: dict[str, KeySubscription] = {}
+        self.reports: dict[str, list[Report]] = {}
+        self.mappings = Mappings({}, {})
+        self.seats: dict[tuple[str, str], str | None] = {}
+
+    def lines(self, at: datetime) -> list[ViewLine]:
+        """Answer everything that it ever had."""
+        of_keys = [subscription.line(at) for subscription in self.subscriptions.values()]
+        of_stripe = [ReportedSubscription(id, reports) for id, reports in self.reports.items()]
+        return of_keys + [line for one in of_stripe for line in one.lines(self.mappings, at)]
+
+    def apply(self, event: ExportedEvent) -> None:
+        state = json.loads(event.state)
+        fact, occurred = state["fact"], parse_time(state["occurred_at"])
+        match event.name:
+            case "account.subscription_activated@1":
+                self.subscriptions[fact["subscription"]] = KeySubscription(
+                    fact["subscription"],
+                    fact["masked"],
+                    fact["product"],
+                    fact["tier"],
+                    fact["seats"],
+                    occurred,
+                    parse_time(fact["expires_at"]),
+                )
+            case "account.subscription_key_reissued@1":
+                self._change(fact["subscription"], masked=fact["masked"])
+            case "account.subscription_terminated@1":
+                self._change(fact["subscription"], terminated_at=occurred)
+            case "account.seat_occupied@1":
+                self.seats[fact["product"], fact["holder"]] = fact["tier"]
+            case "account.seat_released@1":
+                self.seats.pop((fact["product"], fact["holder"]), None)
+            case "stripe.subscription_reported@1":
+                id, report = fact["stripe_subscription"], Report(fact)
+                # Read whole at once, so that what is wrong with it is told of its position.
+                list(ReportedSubscription(id, [report]).lines(Mappings({}, {}), occurred))
+                self.reports.setdefault(id, []).append(report)
+                remapped = report.history.get("remapped") or {}
+                self.mappings.of_subscription.setdefault(id, {}).update(remapped)
+            case "stripe.subscription_given_up@1":
+                self.reports.pop(fact["stripe_subscription"], None)
+                self.mappings.of_subscription.pop(fact["stripe_subscription"], None)
+            case "stripe.prices_mapped@1":
+                self._map(fact["meanings"])
+            case name if name in NOT_SHOWN:
+                pass
+            case _:
+                raise Wrong(
+                    f"position {event.position} is {event.name}, which this program does not know:"
+                    " have it written out by the Keyfold that made the export"
+                )
+
+    def _map(self, meanings: dict[str, Any]) -> None:
+        self.mappings.of_account.update(meanings)
+        for id, reports in self.reports.items():
+            one = ReportedSubscription(id, reports)
+            its = {*one.known, *(item["price"] for item in one.items)}
+            found = {price: meaning for price, meaning in meanings.items() if price in its}
+            self.mappings.of_subscription.setdefault(id, {}).update(found)
+
+    def _change(self, id: str, **changes: Any) -> None:
+        if id in self.subscriptions:
+            self.subscriptions[id] = self.subscriptions[id]._replace(**changes)
+
+
+# Of texts, of money, and of who is who at Stripe: nothing of these is in the Subscriptions view.
+NOT_SHOWN = {
+    "account.seat_relabelled@1",
+    "account.erased@1",
+    "stripe.invoice_reported@1",
+    "stripe.checkout_started@1",
+    "stripe.checkout_reported@1",
+    "stripe.charge_reported@1",
+    "stripe.customer_linked@1",
+    "stripe.customer_unlinked@1",
+    "stripe.customer_deleted@1",
+    "stripe.seat_sync_started@1",
+    "stripe.seat_sync_failed@1",
+    "stripe.seats_synced@1",
+    "stripe.seats_asked@1",
+    "stripe.seats_answered@1",
+}
+
+
+class Question(NamedTuple):
+    """A question about an account; None for no limit."""
+
+    account: str
+    as_of: datetime | None
+    known_at: datetime | None
+    position: int | None
+    ended: bool
+
+
+def view(
+    asked: Question, events: Iterable[ExportedEvent], head: int, catalog: list[dict[str, Any]]
+) -> Any:
+    """Answer what the API answers."""
+    account, now = AccountHistory(), datetime.now(UTC)
+    for event in events:
+        if asked.position is not None and event.position > asked.position:
+            break
+        with readable(event):
+            state = json.loads(event.state)
+            recorded, occurred = parse_time(state["recorded_at"]), parse_time(state["occurred_at"])
+            is_known = asked.known_at is None or recorded <= asked.known_at
+            if is_known and (asked.as_of is None or occurred <= asked.as_of):
+                account.apply(event)
+    at = asked.as_of or now
+    lines = account.lines(at)
+    known = [product["id"] for product in catalog]
+    used = {product for product, _ in account.seats}
+    left = (used | {line.product for line in lines}) - set(known)
+    extra = [{"id": id, "name": id} for id in sorted(left)]
+    shown = [view_product(account, lines, product, asked.ended) for product in catalog]
+    more = [view_product(account, lines, product, asked.ended) for product in extra]
+    return {
+        "account": asked.account,
+        "as_of": write_time(at),
+        "known_at": write_time(asked.known_at or now),
+        "position": head if asked.position is None else asked.position,
+        "products": shown + [product for product in more if product["rows"] or product["used"]],
+    }
+
+
+@contextmanager
+def readable(event: ExportedEvent) -> Iterator[None]:
+    """Say of an event that cannot be read which it is."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError):
+        raise Wrong(f"position {event.position} has a state that is none of Keyfold's") from None
+
+
+def view_product(
+    account: AccountHistory, lines: list[ViewLine], product: dict[str, Any], ended: bool
+) -> Any:
+    """Answer a product's rows: those that give seats, then those that rest, then those that ended,
+    the latest end first.
+    """
+    id, names = product["id"], {tier["id"]: tier["name"] for tier in product.get("tiers", [])}
+    mine = [line for line in lines if line.product == id]
+    holders = [tier for (of, _), tier in account.seats.items() if of == id]
+    others = {line.tier for line in mine} | set(holders)
+    tiers: list[str | None] = [*(names or [None])]
+    rows: list[Any] = []
+    resting: list[ViewLine] = []
+    gone: list[ViewLine] = []
+    seats, over = 0, 0
+    for tier in [*tiers, *sorted(others.difference(tiers), key=str)]:
+        waiting = holders.count(tier)
+        here = [line for line in mine if line.tier == tier]
+        for line in sorted((line for line in here if line.gives), key=ViewLine.order):
+            used = waiting if line.open else min(line.seats, waiting)
+            rows += [view_row(line, names, used)] if line.seats or line.open else []
+            seats, waiting = seats + line.seats, waiting - used
+        over += waiting
+        idle = [line for line in here if not line.gives and (line.seats or line.open)]
+        idle.sort(key=lambda line: (line.started_at, line.id))
+        resting += [line for line in idle if line.ended_at is None]
+        gone += [line for line in idle if line.ended_at is not None]
+    gone.sort(key=lambda line: (line.ended_at or LONG_AGO, line.id), reverse=True)
+    return {
+        "product": id,
+        "name": product["name"],
+        "seats": seats,
+        "used": len(holders),
+        "over": over,
+        "rows": rows + [view_row(line, names, 0) for line in resting + (gone if ended else [])],
+    }
+
+
+def view_row(line: ViewLine, names: dict[str, str], used: int) -> Any:
+    return {
+        "subscription": line.id,
+        "tier": line.tier,
+        "tier_name": names.get(line.tier, line.tier) if line.tier else None,
+        "seats": line.seats,
+        "used": used,
+        "source": "stripe" if line.stripe_subscription else "activation_key",
+        "key": line.key,
+        "stripe_subscription": line.stripe_subscription,
+        "status": line.status,
+        "started_at": write_time(line.started_at),
+        "expires_at": write_time(line.expires_at) if line.expires_at else None,
+        "renews": line.renews,
+        "can_manage": line.can_manage,
+    }
+
+
+def unlike(path: str, saved: Any, derived: Any) -> Iterator[str]:
+    """Answer where a saved answer is not the derived one."""
+    if isinstance(saved, dict) and isinstance(derived, dict):
+        for name in [*derived, *(name for name in saved if name not in derived)]:
+            yield from unlike(f"{path}/{name}", saved.get(name), derived.get(name))
+    elif isinstance(saved, list) and isinstance(derived, list) and len(saved) == len(derived):
+        for place, (one, other) in enumerate(zip(saved, derived, strict=True)):
+            yield from unlike(f"{path}/{place}", one, other)
+    elif saved != derived:
+        yield f"the answer differs: {path} was {json.dumps(saved)}, and is {json.dumps(derived)}"
