@@ -20,7 +20,7 @@ from tests.stripe.payloads import TAKING, changed, deliver, item, subscription
 from tests.web.api import Api, Got, stored_api
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-PACKAGES = ("ledger", "projections", "commands", "web")
+PACKAGES = ("ledger", "projections", "commands", "examples", "web")
 
 
 def walk(request: Callable[[], object]) -> Counter[str]:

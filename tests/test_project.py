@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-PACKAGES = ("ledger", "projections", "commands", "web")
+PACKAGES = ("ledger", "projections", "commands", "examples", "web")
 LINES_MAX = 500
 LOCKS = ("runtime", "test", "setup", "bench")
 

@@ -8,10 +8,10 @@ from random import Random
 
 import pytest
 
-from commands.demo_story import tell
 from commands.redeem_key import Try, redeem_key
 from commands.services import Services
 from commands.terminate_subscription import terminate_subscription
+from examples.demonstration.story import tell
 from ledger.book import Book
 from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account

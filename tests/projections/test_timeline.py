@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from commands.demo_story import tell
 from commands.erase_account import erase_account
 from commands.give_access import create_token
 from commands.issue_keys import Order, issue_keys
@@ -21,6 +20,7 @@ from commands.release_seat import release_seat
 from commands.revoke_key import revoke_key
 from commands.services import Services
 from commands.terminate_subscription import terminate_subscription
+from examples.demonstration.story import tell
 from ledger.book import Book
 from ledger.refusals import KeyNotAvailable
 from ledger.store import schema

@@ -6,7 +6,7 @@ import contextlib
 
 import click
 
-from commands.fill_demo import LedgerNotEmpty, NoDemoProducts
+from examples.demonstration.fill import LedgerNotEmpty, NoDemoProducts
 from web.app.services import Wiring, wire
 from web.app.settings import read_settings
 from web.cli.context import OPERATOR, new_request_id

@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from commands.demo_story import BAKERY, POS
-from commands.fill_demo import fill_demo, is_demo, spare_key
 from commands.give_access import create_token
 from commands.open_portal_session import MINUTES_MAX, Granted, make_link
+from examples.demonstration.fill import fill_demo, is_demo, spare_key
+from examples.demonstration.story import BAKERY, POS
 from ledger.events import RequestContext
 from ledger.permissions import PERMISSIONS
 from ledger.store import schema

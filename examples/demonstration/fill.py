@@ -1,8 +1,8 @@
 """Fill an empty ledger with a world to look at.
 
-The world (`commands.demo_story`) is told through the same commands that everybody uses: first into
-a ledger in memory, then all of its events into the real one, in one commit. So a ledger holds the
-whole world or none of it, and of two that fill it at once one finds it filled.
+The world (`story`) is told through the same commands that everybody uses: first into a ledger in
+memory, then all of its events into the real one, in one commit. So a ledger holds the whole world
+or none of it, and of two that fill it at once one finds it filled.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Final
 
 from eventsourcing.persistence import StoredEvent
 
-from commands import demo_story
 from commands.issue_keys import IssuedKey, issue_keys
 from commands.services import Services
+from examples.demonstration import story
 from ledger.book import Book
 from ledger.events import RequestContext
 from ledger.store import VersionConflict
@@ -23,8 +23,8 @@ from ledger.streams import key
 from ledger.streams.key import KEY
 
 PRODUCTS: Final[dict[str, set[str | None]]] = {
-    demo_story.POS: {None},
-    demo_story.INTEGRATIONS: {"starter", "growth", "scale"},
+    story.POS: {None},
+    story.INTEGRATIONS: {"starter", "growth", "scale"},
 }
 
 
@@ -47,7 +47,7 @@ def fill_demo(services: Services, now: datetime, *, test_clock: bool = False) ->
     if services.book.head():
         raise LedgerNotEmpty
     draft = services._replace(book=Book("memory:", test_clock=test_clock))
-    demo_story.tell(draft, now, test_clock=test_clock)
+    story.tell(draft, now, test_clock=test_clock)
     rows = draft.book.store.read_from(0, draft.book.head())
     stored = [StoredEvent(row.stream, row.version, row.name, row.state) for row in rows]
     try:
@@ -59,7 +59,7 @@ def fill_demo(services: Services, now: datetime, *, test_clock: bool = False) ->
 def is_demo(services: Services) -> bool:
     """Tell whether the ledger began with this world."""
     first = next(services.book.follow(0, 1), None)
-    return first is not None and first.request_id.startswith(demo_story.REQUEST_PREFIX)
+    return first is not None and first.request_id.startswith(story.REQUEST_PREFIX)
 
 
 def spare_key(services: Services, context: RequestContext) -> IssuedKey:
@@ -74,9 +74,9 @@ def spare_key(services: Services, context: RequestContext) -> IssuedKey:
         issued = issue_keys(
             services,
             context,
-            demo_story.SPARE,
-            idempotency_key=demo_story.spare_order(number),
-            scope=demo_story.SCOPE,
+            story.SPARE,
+            idempotency_key=story.spare_order(number),
+            scope=story.SCOPE,
         )
         states = services.book.load_many(KEY, [key.stream_id(one.id) for one in issued.keys])
         for one in issued.keys:
