@@ -337,7 +337,7 @@ _SLOW_IMPORT = """
 import sys
 from commands.import_ledger import import_ledger
 from ledger.book import Book
-from tests.worlds import ports
+from tests.worlds import services
 
 def lines():
     for number, line in enumerate(sys.stdin.buffer):
@@ -348,7 +348,7 @@ def lines():
 
 import commands.import_ledger
 commands.import_ledger.PAGE_EVENTS = 4
-import_ledger(ports(Book(sys.argv[1])), lines(), on_events=lambda a, b: None)
+import_ledger(services(Book(sys.argv[1])), lines(), on_events=lambda a, b: None)
 """
 
 
