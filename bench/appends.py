@@ -192,7 +192,7 @@ def _redeeming(url: str, codes: Sequence[Sequence[str]]) -> Work:
 
 
 def _fresh(kind: str) -> Callable[[int], str]:
-    """Answer a name that no other client, process or round has."""
+    """Return a name that no other client, process or round has."""
     number = itertools.count()
     process = os.urandom(4).hex()
     return lambda client: f"{kind}-{process}-{client}-{next(number)}"

@@ -55,7 +55,7 @@ class Deliveries:
         self._began = int(time.time()) - 3600
 
     def next(self) -> Delivery:
-        """Answer the next one, signed now."""
+        """Return the next one, signed now."""
         number = next(self._numbers)
         turn = number // ACCOUNTS
         id = f"{self._name}{number % ACCOUNTS}"

@@ -138,7 +138,7 @@ class RawSqlite:
 
 
 def open_raw(url: str) -> RawPostgres | RawSqlite:
-    """Answer the raw driver on the database of a ledger."""
+    """Return the raw driver on the database of a ledger."""
     if url.startswith("sqlite:"):
         return RawSqlite(Path(url.removeprefix("sqlite:///")))
     return RawPostgres(url)
@@ -161,7 +161,7 @@ def open_services(database_url: str) -> Services:
 
 @contextmanager
 def new_database(url: str) -> Iterator[str]:
-    """Answer the address of a new, empty database beside another one; it is gone afterwards."""
+    """Return the address of a new, empty database beside another one; it is gone afterwards."""
     if url.startswith("sqlite:"):
         with tempfile.TemporaryDirectory(prefix="keyfold-bench-") as folder:
             yield f"sqlite:///{Path(folder) / 'bench.db'}"

@@ -47,7 +47,7 @@ class Measure(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """Answer `good`, `close` (within a tenth of the goal), `short`, or `told`."""
+        """Return `good`, `close` (within a tenth of the goal), `short`, or `told`."""
         if self.goal is None:
             return "told"
         over = self.ratio / self.goal if self.at_least else self.goal / self.ratio
@@ -57,7 +57,7 @@ class Measure(NamedTuple):
 
 
 def rates(what: str, against: str, ours: Measured, theirs: Measured, goal: float | None) -> Measure:
-    """Answer the row of how many a second ours does of what theirs does."""
+    """Return the row of how many a second ours does of what theirs does."""
     return Measure(
         what,
         against,

@@ -78,7 +78,7 @@ def fill(book: Book, events: int) -> None:
 
 
 def _stored(head: int) -> Iterator[StoredEvent]:
-    """Answer events without end, of other streams than what a ledger with that head holds."""
+    """Return events without end, of other streams than what a ledger with that head holds."""
     chance = Random(head)
     versions: Counter[str] = Counter()
     at = BEGAN + timedelta(seconds=head)

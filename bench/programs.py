@@ -41,7 +41,7 @@ class NotRun(Exception):
 
 
 def not_run(what: str, against: str, error: NotRun) -> Measure:
-    """Answer the row of what could not be measured."""
+    """Return the row of what could not be measured."""
     last = str(error).strip().splitlines()[-1]  # a traceback names folders of this machine
     return Measure(what, against, 0, None, at_least=True, detail=f"not run: {last}")
 
@@ -87,7 +87,7 @@ def program(
 
 
 def python(module: str, *arguments: str) -> list[str | Path]:
-    """Answer the command for a module of `bench.others`, in the environment of the others.
+    """Return the command for a module of `bench.others`, in the environment of the others.
 
     Raises NotRun: there is no such environment.
     """
@@ -97,7 +97,7 @@ def python(module: str, *arguments: str) -> list[str | Path]:
 
 
 def beside(runs: Sequence[Run]) -> Run:
-    """Answer all of these as one: they run at the same time."""
+    """Return all of these as one: they run at the same time."""
 
     def run(seconds: float) -> Took:
         with ThreadPoolExecutor(len(runs)) as pool:

@@ -148,7 +148,7 @@ def main() -> None:
 
 
 def _peak_mb() -> float:
-    """Answer how much memory this process held at most, and not its parent before it began."""
+    """Return how much memory this process held at most, and not its parent before it began."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -173,7 +173,7 @@ def _replay(bench: Bench, effort: Effort) -> Measure:
 def _timed(
     ours: Callable[[], object], raw: Callable[[], object], repeats: int
 ) -> tuple[float, float]:
-    """Answer the medians in seconds, measured in turn."""
+    """Return the medians in seconds, measured in turn."""
     took: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats):
         for work, times in zip((ours, raw), took, strict=True):

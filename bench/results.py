@@ -76,7 +76,7 @@ class Results:
 
 
 def line(measure: Measure) -> str:
-    """Answer a row of the table."""
+    """Return a row of the table."""
     sign = "≥" if measure.at_least else "≤"
     goal = f"{sign} {measure.goal:.2f}" if measure.goal is not None else ""
     return (
@@ -117,7 +117,7 @@ def _processor() -> str:
 
 
 def _sync_ms() -> float:
-    """Answer how long the disk under the ledgers takes to keep a page for good."""
+    """Return how long the disk under the ledgers takes to keep a page for good."""
     took = []
     with tempfile.TemporaryFile(prefix="keyfold-bench-") as file:
         for _ in range(SYNCS):

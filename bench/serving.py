@@ -210,7 +210,7 @@ def _row(
 
 
 def _answer_of(side: Side) -> Answer:
-    """Answer what a server answers to one such request, so that the other can answer the same."""
+    """Return what a server answers to one such request, so that the other can answer the same."""
     head, _, body = (side.request % (0, 0)).partition("\r\n\r\n")
     line, *fields = head.split("\r\n")
     method, path, _ = line.split(" ")

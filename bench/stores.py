@@ -219,7 +219,7 @@ def _install_emmett() -> None:
 
 
 def _node_version() -> int:
-    """Answer Node's major version; 0 without one."""
+    """Return Node's major version; 0 without one."""
     try:
         said = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.SubprocessError):

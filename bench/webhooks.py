@@ -136,7 +136,7 @@ def _ours(url: str, name: str) -> Work:
 
 
 def _pattern() -> Pattern:
-    """Answer the event of the tests, with what dj-stripe will not do without."""
+    """Return the event of the tests, with what dj-stripe will not do without."""
     bought = item("cloud_pos_month", QUANTITY, id=f"si_{ID}", subscription=f"sub_{ID}")
     bought["price"] |= {"active": True, "created": 1_700_000_000, "type": "recurring"}
     told = subscription(f"sub_{ID}", items=[bought], account=f"bench-{ID}", customer=f"cus_{ID}")

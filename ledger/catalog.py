@@ -100,21 +100,21 @@ class Product(Struct, frozen=True, forbid_unknown_fields=True):
         return [tier.id for tier in self.tiers] or [None]
 
     def tier(self, id: str | None) -> Tier | None:
-        """Answer the tier with this id, or None."""
+        """Return the tier with this id, or None."""
         return next((tier for tier in self.tiers if tier.id == id), None)
 
     def tier_name(self, id: str | None) -> str | None:
-        """Answer what customers read for a tier; an id that left the catalog stands for itself."""
+        """Return what customers read for a tier; an id that left the catalog stands for itself."""
         tier = self.tier(id)
         return tier.name if tier else id
 
     def prices_of(self, tier_id: str | None) -> tuple[Price, ...]:
-        """Answer what Stripe sells a tier by, or the product when it has none."""
+        """Return what Stripe sells a tier by, or the product when it has none."""
         tier = self.tier(tier_id)
         return tier.prices if tier else self.prices
 
     def limits_of(self, tier_id: str | None) -> dict[str, int | str | bool]:
-        """Answer the limits that hold in a tier, or in the product when it has none."""
+        """Return the limits that hold in a tier, or in the product when it has none."""
         tier = self.tier(tier_id)
         return tier.limits if tier else self.limits
 
@@ -133,17 +133,17 @@ class Catalog(Struct, frozen=True, forbid_unknown_fields=True):
     products: tuple[Product, ...]
 
     def product(self, id: str) -> Product | None:
-        """Answer the product with this id, or None."""
+        """Return the product with this id, or None."""
         return next((product for product in self.products if product.id == id), None)
 
     def by_prefix(self, prefix: str) -> Product | None:
-        """Answer the product whose codes begin with this prefix, or None."""
+        """Return the product whose codes begin with this prefix, or None."""
         return next((product for product in self.products if product.prefix == prefix), None)
 
     def sold_by(
         self, price: str | None, lookup_key: str | None, stripe_product: str | None
     ) -> Sold | None:
-        """Answer what a price sells: known by its id first, then its key, then its product."""
+        """Return what a price sells: known by its id first, then its key, then its product."""
         for field, value in (
             ("price", price),
             ("lookup_key", lookup_key),
@@ -155,7 +155,7 @@ class Catalog(Struct, frozen=True, forbid_unknown_fields=True):
         return None
 
     def sold(self) -> Iterator[Sold]:
-        """Answer all that Stripe sells, in the catalog's order."""
+        """Return all that Stripe sells, in the catalog's order."""
         for product in self.products:
             for tier in product.tier_ids:
                 for price in product.prices_of(tier):
@@ -187,7 +187,7 @@ def parse(text: str) -> Catalog:
 
 
 def builtin() -> Catalog:
-    """Answer the catalog that comes with Keyfold: Cloud POS, and Integrations in three tiers."""
+    """Return the catalog that comes with Keyfold: Cloud POS, and Integrations in three tiers."""
     return parse(resources.files("ledger").joinpath("catalog.toml").read_text("utf-8"))
 
 

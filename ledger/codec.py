@@ -94,12 +94,12 @@ class UnknownEvent(Exception):
 
 
 def name_of(fact: Fact) -> str:
-    """Answer the stored name of a fact."""
+    """Return the stored name of a fact."""
     return _NAMES[type(fact)]
 
 
 def encode(envelope: Envelope[Fact]) -> bytes:
-    """Answer the state to store."""
+    """Return the state to store."""
     return _ENCODER.encode(envelope)
 
 

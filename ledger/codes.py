@@ -54,14 +54,14 @@ class CodeKeys(NamedTuple):
     lookup: bytes
 
     def derive(self, prefix: str, batch: str, index: int, generation: int = 0) -> str:
-        """Answer the code at one place of a batch; the same for ever."""
+        """Return the code at one place of a batch; the same for ever."""
         seed = f"{prefix}\0{batch}\0{index}\0{generation}\0".encode()
         body = "".join(itertools.islice(self._characters(seed), BODY_LENGTH))
         groups = (body[i : i + GROUP_LENGTH] for i in range(0, BODY_LENGTH, GROUP_LENGTH))
         return "-".join((prefix, *groups))
 
     def key_id(self, code: str) -> str:
-        """Answer the id that the ledger knows a whole, well-formed code by."""
+        """Return the id that the ledger knows a whole, well-formed code by."""
         return "key_" + digest(self.lookup, code)
 
     def session_id(self, session: str) -> str:
@@ -76,13 +76,13 @@ class CodeKeys(NamedTuple):
 
 
 def digest(key: bytes, *parts: str) -> str:
-    """Answer a keyed digest of some texts as 26 characters of `a-z2-7`: 130 bits of HMAC-SHA256."""
+    """Return a keyed digest of some texts as 26 characters of `a-z2-7`: 130 bits of HMAC-SHA256."""
     message = "\0".join(parts).encode("utf-8")
     return letters(hmac.digest(key, message, "sha256"))
 
 
 def letters(digest: bytes) -> str:
-    """Answer the first 130 bits of a digest in base 32 (RFC 4648), in small letters: 26 of them.
+    """Return the first 130 bits of a digest in base 32 (RFC 4648), in small letters: 26 of them.
 
     Two letters at a time, since every request needs a few: four times as fast as the library's.
     """
@@ -162,7 +162,7 @@ def prefix_of(code: str) -> str:
 
 
 def mask(code: str) -> str:
-    """Answer what may be shown of a code: its prefix and last group."""
+    """Return what may be shown of a code: its prefix and last group."""
     prefix, _, _, last = code.split("-")
     return f"{prefix}-{DOTS}-{DOTS}-{last}"
 

@@ -125,7 +125,7 @@ class Stream(Generic[StateT]):
     fold: Callable[[StateT, Iterable[AnyOccurrence]], StateT]
 
     def name(self, id: str) -> str:
-        """Answer the stream's name for the thing with this id."""
+        """Return the stream's name for the thing with this id."""
         return f"{self.kind}-{id}"
 
 

@@ -29,7 +29,7 @@ _UNREADABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def unreadable(text: str) -> str | None:
-    """Answer the first character that a person could not read, as `U+202E`; None if all is well.
+    """Return the first character that a person could not read, as `U+202E`; None if all is well.
 
     Line breaks and tabs are refused with the other control characters: no text here has lines.
     """

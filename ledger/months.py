@@ -10,5 +10,5 @@ from dateutil.relativedelta import relativedelta
 
 
 def add_months(at: datetime, months: int) -> datetime:
-    """Answer the moment `months` calendar months after `at` (aware, UTC)."""
+    """Return the moment `months` calendar months after `at` (aware, UTC)."""
     return at + relativedelta(months=months)

@@ -70,7 +70,7 @@ class Filled(NamedTuple):
         return self.free > 0 or any(row.open for row, _ in self.rows)
 
     def row_at(self, rank: int) -> Row | None:
-        """Answer the row of the holder that came in `rank`-th, from 0; None when it is over."""
+        """Return the row of the holder that came in `rank`-th, from 0; None when it is over."""
         for row, used in self.rows:
             if rank < used:
                 return row
@@ -79,7 +79,7 @@ class Filled(NamedTuple):
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
-    """Answer the rows in the order in which they are filled."""
+    """Return the rows in the order in which they are filled."""
     found = list(rows)
     if len(found) > 1:
         found.sort(key=_order)

@@ -289,5 +289,5 @@ class TokenNotFound(Refusal):
 
 
 def refusals() -> dict[str, type[Refusal]]:
-    """Answer every refusal by its code."""
+    """Return every refusal by its code."""
     return {refusal.code: refusal for refusal in Refusal.__subclasses__()}

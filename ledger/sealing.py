@@ -51,11 +51,11 @@ class Texts:
         return Sealed(owner=owner, box=base64.b64encode(box).decode("ascii"))
 
     def open(self, sealed: Sealed | None) -> str | None:
-        """Answer one text; None when there is none, or when its key was destroyed."""
+        """Return one text; None when there is none, or when its key was destroyed."""
         return self.open_all([sealed])[0]
 
     def open_all(self, sealed: Iterable[Sealed | None]) -> list[str | None]:
-        """Answer many texts in the order given, fetching each owner's key once."""
+        """Return many texts in the order given, fetching each owner's key once."""
         keys: dict[str, AESGCM | None] = {}
         texts: list[str | None] = []
         for one in sealed:

@@ -36,7 +36,7 @@ class Secret:
         return cls(material)
 
     def derive(self, label: str) -> bytes:
-        """Answer the 32-byte key for one purpose."""
+        """Return the 32-byte key for one purpose."""
         return HKDF(
             algorithm=SHA256(), length=32, salt=b"keyfold", info=label.encode("utf-8")
         ).derive(self._material)

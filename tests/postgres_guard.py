@@ -20,7 +20,7 @@ PATIENCE_S = 10.0
 
 
 def pid_of(data: Path) -> int | None:
-    """Answer the process id of the postmaster that runs on this data folder, or None.
+    """Return the process id of the postmaster that runs on this data folder, or None.
 
     A postmaster works in its data folder; where that can be seen, a number that another process
     has been given since is not taken for it.

@@ -56,7 +56,7 @@ class Server:
     admin_url: str
 
     def url(self, database: str) -> str:
-        """Answer the URL of one of its databases."""
+        """Return the URL of one of its databases."""
         server, mark, query = self.admin_url.partition("?")
         return "/".join([*server.split("/", 3)[:3], database]) + mark + query
 
@@ -91,12 +91,12 @@ class OwnServer(Server):
 
     @property
     def data(self) -> Path:
-        """Answer its data folder."""
+        """Return its data folder."""
         return self.folder / "data"
 
     @property
     def log(self) -> Path:
-        """Answer the file it logs to."""
+        """Return the file it logs to."""
         return self.folder / "log"
 
     def start(self) -> None:
@@ -219,7 +219,7 @@ def open_session() -> Session:
 
 
 def shared_server(session: Path) -> Server:
-    """Answer the session's one server, which does not sync; the first to ask starts it.
+    """Return the session's one server, which does not sync; the first to ask starts it.
 
     Raises NoPostgres.
     """
@@ -287,7 +287,7 @@ def _new_server(
 
 
 def _template(session: Path, binaries: Binaries) -> Path:
-    """Answer the folder with the data that every server of the session starts as.
+    """Return the folder with the data that every server of the session starts as.
 
     Other users of the machine may reach the port, so a password is asked for there.
     """

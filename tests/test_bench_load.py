@@ -15,7 +15,7 @@ REQUEST = "GET /%d/%d HTTP/1.1\r\nHost: here\r\n\r\n"
 
 
 class Counting(BaseHTTPRequestHandler):
-    """Answers in two pieces, and every tenth request with a failure."""
+    """Returns in two pieces, and every tenth request with a failure."""
 
     protocol_version = "HTTP/1.1"
     seen: list[str]

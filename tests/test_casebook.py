@@ -57,7 +57,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
 
 
 def sections() -> Iterator[tuple[str, str]]:
-    """Answer each case: whose it is, and its text."""
+    """Return each case: whose it is, and its text."""
     for text in PAGE.read_text("utf-8").split("\n## ")[1:]:
         (account,) = re.findall(r"^> \*([a-z-]+):\*", text, re.MULTILINE)
         yield account, text

@@ -55,7 +55,7 @@ def _settings() -> dict[str, Any]:
 
 @functools.cache
 def _files() -> list[Path]:
-    """Answer every file that is, or may come to be, part of the project.
+    """Return every file that is, or may come to be, part of the project.
 
     As git has it; where there is no git, or no repository, all but what is known to be left over.
     """
@@ -230,7 +230,7 @@ def test_the_import_contracts_hold() -> None:
 
 
 def _rules() -> list[Path]:
-    """Answer the files of the modules that the contracts call pure."""
+    """Return the files of the modules that the contracts call pure."""
     contracts = _settings()["tool"]["importlinter"]["contracts"]
     (pure,) = (contract for contract in contracts if "pure" in contract["name"])
     modules = tuple(module.replace(".", "/") for module in pure["source_modules"])
@@ -249,7 +249,7 @@ def _of_module(module: str) -> list[Path]:
 
 
 def _called(call: ast.Call) -> str | None:
-    """Answer what a call asks of the world outside, if it does."""
+    """Return what a call asks of the world outside, if it does."""
     match call.func:
         case ast.Attribute(attr=name) if name in UNREPEATABLE_METHODS:
             return name

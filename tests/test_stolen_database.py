@@ -83,7 +83,7 @@ def live_through(keyfold: Program) -> set[str]:
 
 
 def left_behind(keyfold: Program) -> Iterator[bytes]:
-    """Answer every byte on disk but the secret: database, write-ahead log, logs, projections."""
+    """Return every byte on disk but the secret: database, write-ahead log, logs, projections."""
     for file in sorted(keyfold.folder.rglob("*")):
         if file.is_file() and file.name != "keyfold.secret":
             yield file.read_bytes()
@@ -99,7 +99,7 @@ def left_behind(keyfold: Program) -> Iterator[bytes]:
 
 
 def forms_of(secret: str) -> set[bytes]:
-    """Answer how a code or token might be written: as it is, without dashes, base64, hex, …"""
+    """Return how a code or token might be written: as it is, without dashes, base64, hex, …"""
     bare = secret.replace("-", "")
     spelled = {secret, bare, bare[3:]} | {text.lower() for text in (secret, bare, bare[3:])}
     coded = {base64.b64encode(text.encode()).rstrip(b"=") for text in spelled}

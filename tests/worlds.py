@@ -43,14 +43,14 @@ DAY = timedelta(days=1)
 
 
 def chance(seed: int) -> Callable[[int], bytes]:
-    """Answer a source of bytes that gives the same ones in every run."""
+    """Return a source of bytes that gives the same ones in every run."""
     return Random(seed).randbytes
 
 
 def services(
     book: Book | None = None, *, catalog: Catalog | None = None, seed: int = 0
 ) -> Services:
-    """Answer what commands work with, on a ledger in memory unless given another."""
+    """Return what commands work with, on a ledger in memory unless given another."""
     book = book or Book("memory:")
     random_bytes = chance(seed)
     return Services(
@@ -65,14 +65,14 @@ def services(
 
 
 def another_book(book: Book) -> Book:
-    """Answer a second Book over the same store, remembering nothing of what the first one read."""
+    """Return a second Book over the same store, remembering nothing of what the first one read."""
     other = Book("memory:")
     other.store = book.store
     return other
 
 
 def another_worker(world: Services, *, seed: int = 1) -> Services:
-    """Answer the same ledger as another process sees it."""
+    """Return the same ledger as another process sees it."""
     return services(another_book(world.book), catalog=world.catalog, seed=seed)
 
 
@@ -96,7 +96,7 @@ def issue(world: Services, order: Order = POS_ORDER, at: datetime = NOON) -> Iss
 
 
 def recorded(world: Services, after: int = 0) -> list[AnyEvent]:
-    """Answer all events after a position."""
+    """Return all events after a position."""
     return list(world.book.follow(after))
 
 
@@ -111,7 +111,7 @@ def happened(
     request_id: str = "req_1",
     causation: str | None = None,
 ) -> AnyEvent:
-    """Answer a whole event, as the ledger should hold it."""
+    """Return a whole event, as the ledger should hold it."""
     return Event(
         fact=fact,
         recorded_at=at,
@@ -153,7 +153,7 @@ class Watched(MemoryRecorder):
 
 
 def watched(*, memo_streams: int = 10_000) -> tuple[Book, Watched]:
-    """Answer an empty ledger and its recorder."""
+    """Return an empty ledger and its recorder."""
     book, store = Book("memory:", memo_streams=memo_streams), Watched()
     book.store = store
     return book, store
@@ -163,7 +163,7 @@ def watched(*, memo_streams: int = 10_000) -> tuple[Book, Watched]:
 
 
 def event(fact: Fact, at: datetime = NOON, version: int = 1) -> AnyEvent:
-    """Answer a fact as if it had been recorded; its position is ten times its version."""
+    """Return a fact as if it had been recorded; its position is ten times its version."""
     return Event(
         fact=fact,
         recorded_at=at,
@@ -183,7 +183,7 @@ def history(happened: Sequence[Happened]) -> list[AnyEvent]:
 
 
 def folded(stream: Stream[StateT], *happened: Happened) -> StateT:
-    """Answer the state that a stream's facts make."""
+    """Return the state that a stream's facts make."""
     return stream.fold(stream.initial, history(happened))
 
 

@@ -31,7 +31,7 @@ APPS = ["django.contrib.contenttypes", "django.contrib.auth", "djstripe"]
 
 
 class Stripe(stripe.HTTPClient):
-    """Answers what it is asked at once.
+    """Returns what it is asked at once.
 
     Attributes:
         subscriptions: in JSON, by id.
@@ -62,7 +62,7 @@ class Stripe(stripe.HTTPClient):
 
 
 def _object(kind: str, rest: list[str]) -> dict[str, Any]:
-    """Answer what dj-stripe asks for once, and then has."""
+    """Return what dj-stripe asks for once, and then has."""
     common = {"livemode": False, "created": 1_700_000_000, "metadata": {}}
     match kind, rest:
         case "account", []:

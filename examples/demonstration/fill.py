@@ -63,7 +63,7 @@ def is_demo(services: Services) -> bool:
 
 
 def spare_key(services: Services, context: RequestContext) -> IssuedKey:
-    """Answer a key of the world that nobody has redeemed; when all are used, more are issued.
+    """Return a key of the world that nobody has redeemed; when all are used, more are issued.
 
     Raises:
         NoDemoProducts: as `fill_demo`.

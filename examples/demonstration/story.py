@@ -69,7 +69,7 @@ def tell(services: Services, now: datetime, *, test_clock: bool) -> None:
 
 
 def spare_order(number: int) -> str:
-    """Answer the idempotency key of an order of keys that nobody in the story redeems."""
+    """Return the idempotency key of an order of keys that nobody in the story redeems."""
     return f"spare-{number}"
 
 

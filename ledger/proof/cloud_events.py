@@ -91,7 +91,7 @@ _EXPORTED = msgspec.json.Decoder(Exported)
 
 
 def secret_name(key: bytes) -> str:
-    """Answer a name for the ledger's secret, from a key that is derived from it."""
+    """Return a name for the ledger's secret, from a key that is derived from it."""
     return "kfs_" + codes.digest(key, "the name of the secret")
 
 
@@ -100,7 +100,7 @@ def header_line(header: Header) -> bytes:
 
 
 def line_of(row: Row) -> bytes:
-    """Answer an event's line. It judges nothing: what somebody has spoilt is exported as it is."""
+    """Return an event's line. It judges nothing: what somebody has spoilt is exported as it is."""
     exported = Exported(
         id=str(row.position),
         type=row.name,
@@ -113,7 +113,7 @@ def line_of(row: Row) -> bytes:
 
 
 def fed(row: Row) -> Fed:
-    """Answer an event with its state as JSON, and its time as the API writes times.
+    """Return an event with its state as JSON, and its time as the API writes times.
 
     Raises:
         msgspec.DecodeError: the state is none; nothing of ours has written it.

@@ -55,7 +55,7 @@ class _Edit(NamedTuple):
 
 
 def compare(old: Iterable[bytes], new: Iterable[bytes]) -> list[Difference]:
-    """Answer where a new history differs from an old one, in order.
+    """Return where a new history differs from an old one, in order.
 
     Swaps and moves are told from changes only among the first ten thousand.
     """
@@ -76,7 +76,7 @@ class _Ahead:
         self.position = 0
 
     def look(self) -> list[bytes]:
-        """Answer the next hashes."""
+        """Return the next hashes."""
         self._seen += islice(self._hashes, WINDOW - len(self._seen))
         return self._seen
 
@@ -99,7 +99,7 @@ def _edits(old: _Ahead, new: _Ahead) -> Iterator[_Edit]:
 
 
 def _alike(was: list[bytes], now: list[bytes]) -> int:
-    """Answer how many are the same."""
+    """Return how many are the same."""
     if was == now:
         return len(was)
     pairs = zip(was, now, strict=False)
@@ -107,7 +107,7 @@ def _alike(was: list[bytes], now: list[bytes]) -> int:
 
 
 def _meeting(was: list[bytes], now: list[bytes]) -> tuple[int, int]:
-    """Answer after how many of each they are the same again; all of them if they never are."""
+    """Return after how many of each they are the same again; all of them if they never are."""
     places = {hash: place for place, hash in reversed(list(enumerate(was)))}
     meetings = ((places[hash], place) for place, hash in enumerate(now) if hash in places)
     return min(meetings, key=sum, default=(len(was), len(now)))
@@ -127,7 +127,7 @@ def _between(
 
 
 def _exchanged(edits: list[_Edit]) -> tuple[list[Difference], list[_Edit]]:
-    """Answer what only changed its place, and the other edits."""
+    """Return what only changed its place, and the other edits."""
     come = {edit.new_hash: edit for edit in edits if edit.new_hash is not None}
     found: dict[tuple[int, int], Difference] = {}
     explained: set[_Edit] = set()

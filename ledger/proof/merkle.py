@@ -51,7 +51,7 @@ class Span(NamedTuple):
 
 
 def leaf_bytes(stream: str, version: int, name: str, state: bytes) -> bytes:
-    """Answer what is hashed of an event: four fields, each after its length in four bytes.
+    """Return what is hashed of an event: four fields, each after its length in four bytes.
 
     Text is UTF-8, the version is decimal digits, lengths are big-endian.
     """
@@ -65,17 +65,17 @@ def leaf_bytes(stream: str, version: int, name: str, state: bytes) -> bytes:
 
 
 def leaf_hash(stream: str, version: int, name: str, state: bytes) -> bytes:
-    """Answer the hash of an event as the tree's leaf."""
+    """Return the hash of an event as the tree's leaf."""
     return hashlib.sha256(_LEAF + leaf_bytes(stream, version, name, state)).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """Answer the hash of a node over its two children."""
+    """Return the hash of a node over its two children."""
     return hashlib.sha256(_NODE + left + right).digest()
 
 
 def perfect_root(hashes: bytes) -> bytes:
-    """Answer the root over a power of two of hashes, each of a subtree of the same height.
+    """Return the root over a power of two of hashes, each of a subtree of the same height.
 
     They come one after the other. It is what most of a proof's time goes into: so they are taken in
     pairs, as they lie, and not apart.
@@ -92,7 +92,7 @@ def perfect_root(hashes: bytes) -> bytes:
 
 
 def join(hashes: Iterable[bytes]) -> bytes:
-    """Answer the root over perfect subtrees that grow smaller from left to right."""
+    """Return the root over perfect subtrees that grow smaller from left to right."""
     smallest_first = list(hashes)[::-1]
     if not smallest_first:
         return EMPTY_ROOT
@@ -134,7 +134,7 @@ class Frontier:
         self.size += 1
 
     def root(self) -> bytes:
-        """Answer the root of the tree as it is now."""
+        """Return the root of the tree as it is now."""
         return join(self._hashes)
 
 
@@ -142,7 +142,7 @@ class Frontier:
 
 
 def inclusion_path(index: int, size: int) -> list[Span]:
-    """Answer the spans whose hashes prove that leaf `index` is in a tree, from the leaf upwards.
+    """Return the spans whose hashes prove that leaf `index` is in a tree, from the leaf upwards.
 
     Source: RFC 9162, section 2.1.3.1.
     """
@@ -161,7 +161,7 @@ def inclusion_path(index: int, size: int) -> list[Span]:
 
 
 def consistency_path(old: int, new: int) -> list[Span]:
-    """Answer the spans whose hashes prove that the tree of `new` leaves begins with that of `old`.
+    """Return the spans whose hashes prove that the tree of `new` leaves begins with that of `old`.
 
     None for the same tree.
 
@@ -184,7 +184,7 @@ def consistency_path(old: int, new: int) -> list[Span]:
 
 
 def perfect_subtrees(span: Span) -> Iterator[Subtree]:
-    """Answer the perfect subtrees that make up a node's span, the largest first."""
+    """Return the perfect subtrees that make up a node's span, the largest first."""
     start = span.start
     while start < span.end:
         height = (span.end - start).bit_length() - 1
@@ -194,7 +194,7 @@ def perfect_subtrees(span: Span) -> Iterator[Subtree]:
 
 
 def _left_size(size: int) -> int:
-    """Answer the largest power of two that is smaller than the size."""
+    """Return the largest power of two that is smaller than the size."""
     return 1 << ((size - 1).bit_length() - 1)
 
 

@@ -79,7 +79,7 @@ class SigningKey:
         self.verifier = VerifierKey(name, _key_id(name, public), public)
 
     def line(self, text: str) -> str:
-        """Answer the line that is put under a text."""
+        """Return the line that is put under a text."""
         signature = self.verifier.id + self._private.sign(text.encode())
         return f"— {self.verifier.name} {_to_base64(signature)}\n"
 
@@ -150,7 +150,7 @@ def _key_id(name: str, public: bytes) -> bytes:
 
 
 def sign(text: str, keys: Iterable[SigningKey]) -> str:
-    """Answer a note: the text, and a line for each key."""
+    """Return a note: the text, and a line for each key."""
     assert text.endswith("\n")
     assert not _CONTROL.search(text)
     return f"{text}\n{''.join(key.line(text) for key in keys)}"
@@ -188,7 +188,7 @@ def _parse_signature(line: str) -> Signature:
 
 
 def signers(note: Note, keys: Sequence[VerifierKey]) -> list[VerifierKey]:
-    """Answer which of some keys have signed a note; those that one does not know are passed over.
+    """Return which of some keys have signed a note; those that one does not know are passed over.
 
     Raises:
         NoteInvalid: a signature of one of the keys is wrong.

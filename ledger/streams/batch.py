@@ -173,5 +173,5 @@ BATCH: Stream[Batch | None] = Stream(
 
 
 def stream_id(batch_id: str) -> str:
-    """Answer the id in the stream's name for a batch's id."""
+    """Return the id in the stream's name for a batch's id."""
     return batch_id.removeprefix("bat_")

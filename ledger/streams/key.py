@@ -104,7 +104,7 @@ class Key(Struct, frozen=True):
     replaced_by: str | None = None
 
     def status(self, at: datetime) -> Status:
-        """Answer what the key is at a moment; lapsed from `redeem_by` on, that moment included."""
+        """Return what the key is at a moment; lapsed from `redeem_by` on, that moment included."""
         if self.revoked_at is not None:
             return "revoked"
         if self.redeemed_at is not None:
@@ -163,7 +163,7 @@ def not_yours(key: Key | None, account: str) -> None:
 
 
 def available(key: Key | None, now: datetime) -> Key:
-    """Answer the key when it could be redeemed now.
+    """Return the key when it could be redeemed now.
 
     Raises:
         KeyNotAvailable: as `redeem`.
@@ -174,7 +174,7 @@ def available(key: Key | None, now: datetime) -> Key:
 
 
 def owned(key: Key | None, reseller: str | None) -> Key:
-    """Answer the key when this reseller, or the vendor (None), may see and touch it.
+    """Return the key when this reseller, or the vendor (None), may see and touch it.
 
     Raises:
         KeyNotFound: never issued, or another reseller's, who must not learn that it exists.
@@ -277,5 +277,5 @@ KEY: Stream[Key | None] = Stream(
 
 
 def stream_id(key_id: str) -> str:
-    """Answer the id in the stream's name for a key's id: the digest without its prefix."""
+    """Return the id in the stream's name for a key's id: the digest without its prefix."""
     return key_id.removeprefix("key_")

@@ -52,7 +52,7 @@ def fold(
 
 
 def repeated(answered: RedemptionAnswered | None, fingerprint: str) -> RedemptionAnswered | None:
-    """Answer what the request was answered before, or None when it is new.
+    """Return what the request was answered before, or None when it is new.
 
     Raises:
         IdempotencyKeyReused: the key was used with another request.

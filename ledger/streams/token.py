@@ -126,12 +126,12 @@ TOKEN: Stream[Token | None] = Stream(
 
 
 def stream_id(token_id: str) -> str:
-    """Answer the id in the stream's name for a token's id."""
+    """Return the id in the stream's name for a token's id."""
     return token_id.removeprefix("kft_")
 
 
 def token_id(key: bytes, secret: str) -> str:
-    """Answer the id that the ledger knows a token by: a keyed digest, which tells nothing of it."""
+    """Return the id that the ledger knows a token by: a keyed digest, which tells nothing of it."""
     return "kft_" + digest(key, secret)
 
 

@@ -49,7 +49,7 @@ def plan(
     secret: str | None = None,
     on_events: Counted = lambda _: None,
 ) -> Header:
-    """Answer the header of an export: which events, and the root that they give.
+    """Return the header of an export: which events, and the root that they give.
 
     Args:
         last: the ledger's head, if left out.
@@ -70,7 +70,7 @@ def plan(
 
 
 def blocks(book: Book, header: Header, *, on_events: Counted = lambda _: None) -> Iterator[bytes]:
-    """Answer the lines of an export, the header's among them, as blocks of whole lines.
+    """Return the lines of an export, the header's among them, as blocks of whole lines.
 
     Args:
         on_events: as for `plan`.

@@ -139,7 +139,7 @@ def _holes(book: Book, told: list[Finding]) -> list[Finding]:
 def remembered(
     signed: SignedCheckpoints, origin: str, keys: Sequence[VerifierKey]
 ) -> Iterator[Known | Finding]:
-    """Answer the checkpoints that the ledger remembers having signed, by size.
+    """Return the checkpoints that the ledger remembers having signed, by size.
 
     Those whose key is not among the given ones cannot be told from forged ones, and count as well:
     they are evidence, as long as nobody says otherwise.
@@ -164,7 +164,7 @@ def _known(signed: SignedCheckpoint, origin: str, keys: Sequence[VerifierKey]) -
 
 
 def by_size(*known: Iterable[Known]) -> Iterator[Known]:
-    """Answer checkpoints of several sources, each by size, as one."""
+    """Return checkpoints of several sources, each by size, as one."""
     return heapq.merge(*known)
 
 
@@ -228,7 +228,7 @@ class _Events:
         return sum(held.count for held in self._believed())
 
     def _believed(self) -> list[_Held]:
-        """Answer which checkpoints count."""
+        """Return which checkpoints count."""
         return [self._kept] if self._kept.against else [self._kept, self._remembered]
 
     def _held_of(self, known: Known) -> _Held:
@@ -341,7 +341,7 @@ def _were(first: int, last: int) -> str:
 
 
 def _leaves(tables: Tables, upto: int) -> Iterator[bytes]:
-    """Answer the hashes of the leaves that the tree has, up to a position."""
+    """Return the hashes of the leaves that the tree has, up to a position."""
     left = upto
     for tile in _tiles(tables, 0):
         hashes = tree.split(tile)[:left]
@@ -350,7 +350,7 @@ def _leaves(tables: Tables, upto: int) -> Iterator[bytes]:
 
 
 def _tiles(tables: Tables, level: int) -> Iterator[bytes]:
-    """Answer the tiles of a level, in order."""
+    """Return the tiles of a level, in order."""
     number = 0
     while rows := tables.read(
         "SELECT number, hashes FROM keyfold_tree_1"

@@ -80,7 +80,7 @@ class EventUnreadable(Exception):
 
 
 def replay(book: Book, tables: Tables, on_events: Counted = lambda _: None) -> Iterator[Finding]:
-    """Answer everything in every table that is not what the ledger says, table by table.
+    """Return everything in every table that is not what the ledger says, table by table.
 
     What the ledger itself lacks comes first: holes in its positions and in its streams' versions.
 
@@ -117,7 +117,7 @@ def replay(book: Book, tables: Tables, on_events: Counted = lambda _: None) -> I
 
 
 def _beyond(book: Book, tables: Tables) -> dict[str, list[Finding]]:
-    """Answer which tables hold events that the ledger has not; they cannot be compared then."""
+    """Return which tables hold events that the ledger has not; they cannot be compared then."""
     found = {}
     for name in NAMES:
         reached, head = catch_up.reached(tables, name), book.head()

@@ -40,14 +40,14 @@ HEADER: Final = "c2sp.org/tlog-proof@v1"
 
 
 def event_of_key(book: Book, key: str) -> Row | None:
-    """Answer the event that redeemed a key; the last one of a key that nobody redeemed."""
+    """Return the event that redeemed a key; the last one of a key that nobody redeemed."""
     rows = _rows(book, key.replace("key_", "key-", 1))
     redeemed = [row for row in rows if isinstance(codec.decode(row).fact, KeyRedeemed)]
     return next(reversed(redeemed or rows), None)
 
 
 def event_of_subscription(book: Book, subscription: str) -> Row | None:
-    """Answer the event that began a subscription."""
+    """Return the event that began a subscription."""
     for row in _redemptions(book, subscription.replace("kfsub_", "key-", 1)):
         redeemed = codec.decode(row).fact
         assert isinstance(redeemed, KeyRedeemed)
@@ -59,13 +59,13 @@ def event_of_subscription(book: Book, subscription: str) -> Row | None:
 
 
 def event_at(book: Book, position: int) -> Row | None:
-    """Answer the event at a position."""
+    """Return the event at a position."""
     rows = book.store.read_from(position - 1, 1, position) if position > 0 else []
     return rows[0] if rows else None
 
 
 def _redemptions(book: Book, stream: str) -> Iterator[Row]:
-    """Answer the redemption of a key; its subscription is named after it."""
+    """Return the redemption of a key; its subscription is named after it."""
     rows = _rows(book, stream)
     return (row for row in rows if isinstance(codec.decode(row).fact, KeyRedeemed))
 

@@ -97,7 +97,7 @@ class Consistency(NamedTuple):
 
 
 def reached(tables: Tables) -> int:
-    """Answer up to which position events are in the tree."""
+    """Return up to which position events are in the tree."""
     return catch_up.reached(tables, TREE)
 
 
@@ -118,7 +118,7 @@ def whole(book: Book, tables: Tables) -> int:
 
 
 def root(book: Book, tables: Tables, size: int) -> bytes:
-    """Answer the root of the tree of the first `size` events, which the ledger must have.
+    """Return the root of the tree of the first `size` events, which the ledger must have.
 
     Raises:
         TreeDamaged: the tree has not what it should have.
@@ -129,7 +129,7 @@ def root(book: Book, tables: Tables, size: int) -> bytes:
 
 
 def frontier(book: Book, tables: Tables, size: int) -> Frontier:
-    """Answer the right edge of the tree of the first `size` events, to go on from.
+    """Return the right edge of the tree of the first `size` events, to go on from.
 
     Raises:
         TreeDamaged: the tree has not what it should have.
@@ -172,7 +172,7 @@ def consistency(book: Book, tables: Tables, old: int, new: int) -> Consistency:
 
 
 def _hashes_within(book: Book, tables: Tables, size: int, spans: Sequence[Span]) -> list[bytes]:
-    """Answer the hash of each span of the tree of the first `size` events.
+    """Return the hash of each span of the tree of the first `size` events.
 
     Whoever wants a proof mostly holds a checkpoint, and what that is over is in the tree: to ask
     how far the tree reaches would be for nothing.
@@ -185,7 +185,7 @@ def _hashes_within(book: Book, tables: Tables, size: int, spans: Sequence[Span])
 
 
 def _hashes(tables: Tables, spans: Sequence[Span]) -> list[bytes]:
-    """Answer the hash of each span."""
+    """Return the hash of each span."""
     subtrees = [list(perfect_subtrees(span)) for span in spans]
     wanted = {one for several in subtrees for one in several}  # the right edge is in many spans
     tiles = read_tiles(tables, {_tile_of(one) for one in wanted})
@@ -206,7 +206,7 @@ def _hash_of(subtree: Subtree, tiles: Mapping[Tile, bytes]) -> bytes:
 
 
 def _part(tile: Tile, hashes: bytes, start: int, end: int) -> bytes:
-    """Answer some of a tile's hashes, one after the other.
+    """Return some of a tile's hashes, one after the other.
 
     Raises:
         TreeDamaged: it does not have them.
@@ -220,7 +220,7 @@ def _part(tile: Tile, hashes: bytes, start: int, end: int) -> bytes:
 
 
 def read_tiles(tables: Tables, wanted: Collection[Tile]) -> dict[Tile, bytes]:
-    """Answer those of some tiles that there are: their hashes, one after the other."""
+    """Return those of some tiles that there are: their hashes, one after the other."""
     found: dict[Tile, bytes] = {}
     tiles = list(wanted)
     for start in range(0, len(tiles), len(_SLOTS)):
@@ -280,7 +280,7 @@ def extend(book: Book, tables: Tables, upto: int) -> None:
 
 
 def hash_row(row: Row) -> bytes:
-    """Answer the hash of a stored event as the tree's leaf."""
+    """Return the hash of a stored event as the tree's leaf."""
     return leaf_hash(row.stream, row.version, row.name, row.state)
 
 
@@ -300,12 +300,12 @@ def _append(work: Work, size: int, hashes: list[bytes]) -> None:
 
 
 def roots_of_full(tiles: Iterable[Sequence[bytes]]) -> Iterable[bytes]:
-    """Answer what stands for each full tile on the level above."""
+    """Return what stands for each full tile on the level above."""
     return (perfect_root(b"".join(tile)) for tile in tiles if len(tile) == TILE_HASHES)
 
 
 def _partial(work: Work, tile: Tile, width: int) -> list[bytes]:
-    """Answer the first hashes of a tile."""
+    """Return the first hashes of a tile."""
     if not width:
         return []
     rows = work.execute(_READ_ONE, tile._asdict())

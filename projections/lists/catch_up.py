@@ -305,7 +305,7 @@ def _claim(
 
 
 def next_size(size: int, seconds: float) -> int:
-    """Answer how many events the next page has, after one that took so long."""
+    """Return how many events the next page has, after one that took so long."""
     wanted = int(size * min(max(PAGE_S / seconds, 1 / 2), 2))
     return min(max(wanted, PAGE_EVENTS), PAGE_EVENTS * PAGE_GROWTH)
 
@@ -331,7 +331,7 @@ def _turn(name: str) -> Iterator[bool]:
 
 
 def reached(tables: Tables, name: str) -> int:
-    """Answer up to which position is applied what is kept under a name."""
+    """Return up to which position is applied what is kept under a name."""
     found = tables.read(BOOKMARK, {"projection": name})
     if not found:
         with suppress(ReadOnly), tables.transaction() as work:
@@ -424,7 +424,7 @@ def in_key_order(projection: Projection) -> Callable[[Row], Any]:
 
 
 def _last(writes: Sequence[Write]) -> Iterable[Write]:
-    """Answer the writes that count: those with no place in order, then the others by statement."""
+    """Return the writes that count: those with no place in order, then the others by statement."""
     placed = {write.place: write for write in writes if write.place is not None}
     yield from (write for write in writes if write.place is None)
     yield from sorted(placed.values(), key=attrgetter("sql"))

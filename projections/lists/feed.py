@@ -33,7 +33,7 @@ class FeedPage(NamedTuple):
 
 
 def read_feed(book: Book, after: int, limit: int, *, wait_s: float = 0) -> FeedPage:
-    """Answer the events after a position, at most `limit`; wait for the first if there is none.
+    """Return the events after a position, at most `limit`; wait for the first if there is none.
 
     Args:
         wait_s: how long to wait at most; who waits asks the database in pauses of up to a tenth of

@@ -76,7 +76,7 @@ class KeyPage(NamedTuple):
 
 
 def key_view(key: Key, at: datetime) -> KeyView:
-    """Answer one key from its loaded stream, the same as the list shows it."""
+    """Return one key from its loaded stream, the same as the list shows it."""
     issued = key.issued
     return KeyView(
         id=issued.key,
@@ -108,7 +108,7 @@ def list_keys(
     after: int | None = None,
     limit: int,
 ) -> KeyPage:
-    """Answer a page of the keys that fit a query at a moment, with everything recorded so far.
+    """Return a page of the keys that fit a query at a moment, with everything recorded so far.
 
     Keys that are issued while somebody turns pages change none of the later ones.
 
@@ -150,7 +150,7 @@ class _Row(NamedTuple):
 
 
 def _cutoff(moment: Moment) -> datetime | None:
-    """Answer up to when a key's facts count; None when all do."""
+    """Return up to when a key's facts count; None when all do."""
     return min((at for at in (moment.as_of, moment.known_at) if at is not None), default=None)
 
 

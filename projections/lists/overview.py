@@ -222,7 +222,7 @@ def held_elsewhere(book: Book, tables: Tables) -> list[Claim]:
 
 
 def overview(book: Book, tables: Tables, now: datetime, catalog: Catalog | None = None) -> Overview:
-    """Answer how things stand now, with everything recorded so far.
+    """Return how things stand now, with everything recorded so far.
 
     Args:
         catalog: to tell of billed seats; without it they are left out.
@@ -277,7 +277,7 @@ def overview(book: Book, tables: Tables, now: datetime, catalog: Catalog | None 
 
 
 def _accounts(book: Book, listed: list[Listed]) -> dict[str, Account]:
-    """Answer the accounts that have something at Stripe."""
+    """Return the accounts that have something at Stripe."""
     names = {one.account for one in listed if one.account is not None}
     return {name: book.load(ACCOUNT, name).state for name in sorted(names)}
 

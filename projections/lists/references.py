@@ -96,7 +96,7 @@ class Reference(NamedTuple):
 
     @classmethod
     def of(cls, text: str) -> Reference:
-        """Answer the reference that is written so."""
+        """Return the reference that is written so."""
         kind, _, id = text.partition(":")
         return cls(cast(Kind, kind), id)
 
@@ -106,12 +106,12 @@ EVERYTHING: Final = Reference("all", "*")
 
 
 def references(event: AnyEvent) -> list[Reference]:
-    """Answer everything that an event names, once each: first what it happened to."""
+    """Return everything that an event names, once each: first what it happened to."""
     return [Reference.of(text) for text in named(event)]
 
 
 def named(event: AnyEvent) -> list[str]:
-    """Answer the same as texts, `kind:id`: a table of a million events is made of them."""
+    """Return the same as texts, `kind:id`: a table of a million events is made of them."""
     fact = event.fact
     stream, _, id = event.stream.partition("-")
     start, fields, has_more, may_repeat = _naming(stream, type(fact))
@@ -132,7 +132,7 @@ def named(event: AnyEvent) -> list[str]:
 
 
 def seat_of(account: str, holder: str) -> Reference:
-    """Answer the reference to a holder of one account."""
+    """Return the reference to a holder of one account."""
     return Reference("seat", f"{account}/{holder}")
 
 
@@ -197,7 +197,7 @@ _MORE: Final = frozenset(
 
 
 def _of_one_thing(fact: Fact) -> Iterator[str]:
-    """Answer what a fact names in fields of other names."""
+    """Return what a fact names in fields of other names."""
     match fact:
         case StripeSubscriptionReported(stripe_subscription=id):
             yield f"subscription:{subscription_id(id)}"

@@ -42,7 +42,7 @@ _SELECT = """
 
 
 def list_stripe(book: Book, tables: Tables) -> list[Listed]:
-    """Answer every Stripe subscription that the ledger has heard of, the oldest first."""
+    """Return every Stripe subscription that the ledger has heard of, the oldest first."""
     return stripe_list(book, tables)[1]
 
 

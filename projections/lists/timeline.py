@@ -124,7 +124,7 @@ def timeline(
     after: int | None = None,
     limit: int,
 ) -> TimelinePage:
-    """Answer a page of the timeline, with everything recorded so far.
+    """Return a page of the timeline, with everything recorded so far.
 
     Args:
         after: the `next` of the page before; None for the first.
@@ -166,7 +166,7 @@ def entries(
 
 
 def _looked_up(query: TimelineQuery, visibility: Visibility) -> list[Reference]:
-    """Answer the references whose rows are to be read; none when there can be no rows."""
+    """Return the references whose rows are to be read; none when there can be no rows."""
     found = [Reference("account", query.account)] if query.account is not None else []
     if query.ref is not None:
         found = [_within(one, query.account) for one in meanings(query.ref)]
@@ -178,7 +178,7 @@ def _looked_up(query: TimelineQuery, visibility: Visibility) -> list[Reference]:
 
 
 def _of_actor(actor: str | None) -> Reference | None:
-    """Answer the reference that all events of an actor name; None when there is none.
+    """Return the reference that all events of an actor name; None when there is none.
 
     A token and a visit are named by whatever they asked for. To read those rows saves passing over
     everything that others did since. That these are the actor's remains a condition: some tell of a
@@ -197,7 +197,7 @@ _ISSUED: Final = """
 
 
 def _of_masked(book: Book, tables: Tables, refs: Sequence[Reference]) -> list[Reference]:
-    """Answer the keys that a masked code may be of: what happened to them does not name it."""
+    """Return the keys that a masked code may be of: what happened to them does not name it."""
     found: list[Reference] = []
     for ref in refs:
         if ref.kind == "masked":
@@ -226,7 +226,7 @@ def _without_requests(book: Book, tables: Tables, refs: list[Reference]) -> list
 
 
 def _within(one: Reference, account: str | None) -> Reference:
-    """Answer a holder of one account, when only that one is asked about."""
+    """Return a holder of one account, when only that one is asked about."""
     return seat_of(account, one.id) if one.kind == "holder" and account is not None else one
 
 
@@ -280,7 +280,7 @@ def _conditions(query: TimelineQuery, visibility: Visibility, after: int | None)
 
 
 def _events(book: Book, positions: Sequence[int]) -> list[AnyEvent]:
-    """Answer the events at some positions, newest first."""
+    """Return the events at some positions, newest first."""
     return book.events_at(positions)[::-1]
 
 
@@ -288,7 +288,7 @@ def _events(book: Book, positions: Sequence[int]) -> list[AnyEvent]:
 
 
 def _as_seen(event: AnyEvent, visibility: Visibility) -> AnyEvent:
-    """Answer an event without what its reader must not learn."""
+    """Return an event without what its reader must not learn."""
     fact = event.fact
     if visibility.found or not isinstance(fact, RedemptionRefused) or fact.found is None:
         return event
@@ -297,7 +297,7 @@ def _as_seen(event: AnyEvent, visibility: Visibility) -> AnyEvent:
 
 
 def _issued(book: Book, events: Iterable[AnyEvent]) -> dict[str, KeyIssued]:
-    """Answer the keys that the events are about, as they were issued."""
+    """Return the keys that the events are about, as they were issued."""
     wanted: set[str] = set()
     for event in events:
         fact = event.fact
@@ -353,7 +353,7 @@ def _sealed(event: AnyEvent) -> list[tuple[str, Sealed]]:
 
 
 def _shown_refs(event: AnyEvent) -> list[str]:
-    """Answer what else may be looked up; the holder of one account is the holder, for readers."""
+    """Return what else may be looked up; the holder of one account is the holder, for readers."""
     found = (text.partition(":") for text in named(event))
     return list(dict.fromkeys(id for kind, _, id in found if kind != "seat"))
 

@@ -32,7 +32,7 @@ _AFTER_ALL = 2**63 - 1
 
 
 def list_tokens(book: Book, tables: Tables, *, after: int | None = None, limit: int) -> TokenPage:
-    """Answer a page of all tokens, those that let nobody in any more among them.
+    """Return a page of all tokens, those that let nobody in any more among them.
 
     Args:
         after: the `next` of the page before; None for the first.

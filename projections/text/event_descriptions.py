@@ -103,7 +103,7 @@ def refused_seat(fact: SeatRefused, names: Names) -> str:
 
 
 def key_by_id(names: Names, id: str) -> str:
-    """Answer a key's masked code; the id of one that is not known stands for itself."""
+    """Return a key's masked code; the id of one that is not known stands for itself."""
     known = names.keys.get(id)
     return known.masked if known else id
 

@@ -45,18 +45,18 @@ class Names(NamedTuple):
 
 
 def day(at: datetime) -> str:
-    """Answer a day as people write it: `21 Nov 2027`."""
+    """Return a day as people write it: `21 Nov 2027`."""
     at = at.astimezone(UTC)
     return f"{at.day} {_MONTHS[at.month - 1]} {at.year}"
 
 
 def minute(at: datetime) -> str:
-    """Answer a moment as people write it: `21 Nov 2027, 09:05 UTC`."""
+    """Return a moment as people write it: `21 Nov 2027, 09:05 UTC`."""
     return f"{day(at)}, {at.astimezone(UTC):%H:%M} UTC"
 
 
 def about(span: timedelta) -> str:
-    """Answer how long a while was: `3 days`, `40 minutes`."""
+    """Return how long a while was: `3 days`, `40 minutes`."""
     for unit, name in _UNITS:
         if span >= unit:
             return counted(span // unit, name)
@@ -64,12 +64,12 @@ def about(span: timedelta) -> str:
 
 
 def counted(count: int, what: str, many: str | None = None) -> str:
-    """Answer `1 seat`, `2 seats`; `many` where an s is not enough."""
+    """Return `1 seat`, `2 seats`; `many` where an s is not enough."""
     return f"{count} {what}" if count == 1 else f"{count} {many or what + 's'}"
 
 
 def place(catalog: Catalog, product_id: str, tier: str | None) -> str:
-    """Answer a product and tier by their names: `Integrations Growth`."""
+    """Return a product and tier by their names: `Integrations Growth`."""
     product = catalog.product(product_id)
     name = product.name if product else product_id
     if tier is None:
@@ -78,18 +78,18 @@ def place(catalog: Catalog, product_id: str, tier: str | None) -> str:
 
 
 def seats(catalog: Catalog, count: int, product_id: str, tier: str | None) -> str:
-    """Answer `5 Cloud POS seats`."""
+    """Return `5 Cloud POS seats`."""
     return counted(count, f"{place(catalog, product_id, tier)} seat")
 
 
 def a_seat(catalog: Catalog, product_id: str, tier: str | None) -> str:
-    """Answer `a Cloud POS seat`."""
+    """Return `a Cloud POS seat`."""
     name = place(catalog, product_id, tier)
     return f"{'an' if name[0] in 'AEIOU' else 'a'} {name} seat"
 
 
 def title(refusal: str) -> str:
-    """Answer the sentence of a refusal, by its code; one of another release stands for itself."""
+    """Return the sentence of a refusal, by its code; one of another release stands for itself."""
     known = refusals().get(refusal)
     return known.__new__(known).title if known else refusal
 
@@ -107,7 +107,7 @@ def quoted(opened: Opened, sealed: Sealed | None) -> str | None:
 
 
 def who(actors: Mapping[str, str], actor: str) -> str:
-    """Answer who asked for an event."""
+    """Return who asked for an event."""
     match actor:
         case "operator":
             return "the operator"

@@ -63,7 +63,7 @@ class AccountAt(NamedTuple):
 
 
 def account_at(book: Book, id: str, moment: Moment, reached: int | None = None) -> AccountAt:
-    """Answer an account as it was at a moment, with what was known then.
+    """Return an account as it was at a moment, with what was known then.
 
     Args:
         reached: as for `Book.load`.

@@ -201,7 +201,7 @@ class _Figures(NamedTuple):
 
 
 def about(asked: AccountAt) -> About:
-    """Answer what to read from Stripe; nothing for an account that has nothing there."""
+    """Return what to read from Stripe; nothing for an account that has nothing there."""
     side, at = asked.account.stripe, asked.moment.at
     shown = _shown(list(side.subscriptions.values()), at)
     customers = [one.customer for one in shown if one.customer is not None]
@@ -301,7 +301,7 @@ def _place(one: BillingTotal, first: str | None) -> tuple[bool, str, int, int]:
 def _shown(
     subscriptions: Sequence[StripeSubscription], at: datetime
 ) -> Sequence[StripeSubscription]:
-    """Answer the subscriptions that have not ended; if there are none, the last that ended."""
+    """Return the subscriptions that have not ended; if there are none, the last that ended."""
     open_ones = [one for one in subscriptions if not one.has_ended(at)]
     if open_ones or not subscriptions:
         return open_ones
@@ -315,7 +315,7 @@ def _attention(figures: _Figures, at: datetime) -> tuple[int, float, str]:
 
 
 def _status(figures: _Figures, at: datetime) -> str:
-    """Answer Stripe's word; nothing is unconfirmed that Stripe has just said."""
+    """Return Stripe's word; nothing is unconfirmed that Stripe has just said."""
     told = figures.subscription.told.status
     return told if figures.live and told else figures.subscription.status(at)
 
@@ -413,7 +413,7 @@ def _line(
 
 
 def _coupons(found: dict[str, Any]) -> dict[str, str]:
-    """Answer what the customer reads for each discount of a subscription."""
+    """Return what the customer reads for each discount of a subscription."""
     discounts = found.get("discounts") or []
     return {one["id"]: _coupon(one) for one in discounts if isinstance(one, dict)}
 

@@ -72,7 +72,7 @@ def diff(
     now: datetime,
     known_at: datetime | None = None,
 ) -> Diff:
-    """Answer what is different at `end` from what was at `start`.
+    """Return what is different at `end` from what was at `start`.
 
     Args:
         end: now, if left out; a later moment shows what will be if nothing more happens.
@@ -101,7 +101,7 @@ def picture(asked: AccountAt, catalog: Catalog) -> Picture:
 
 
 def applied(was: Picture, differences: Iterable[Difference]) -> Picture:
-    """Answer the picture that differences make of another."""
+    """Return the picture that differences make of another."""
     now = dict(was)
     for one in differences:
         if one.now is None:
@@ -114,7 +114,7 @@ def applied(was: Picture, differences: Iterable[Difference]) -> Picture:
 def differences(
     was: AccountAt, is_: AccountAt, changed: list[AnyEvent], catalog: Catalog
 ) -> list[Difference]:
-    """Answer what is different between an account at two moments.
+    """Return what is different between an account at two moments.
 
     Args:
         changed: the events that count at the one moment, and not at the other.
@@ -248,7 +248,7 @@ def _began(account: Account) -> dict[str, int]:
 
 
 def _subscriptions_of(event: AnyEvent) -> set[str]:
-    """Answer which subscriptions of ours an event is about."""
+    """Return which subscriptions of ours an event is about."""
     if isinstance(event.fact, StripeSubscriptionReported):
         return {subscription_id(event.fact.stripe_subscription)}
     named = getattr(event.fact, "subscription", None)

@@ -40,7 +40,7 @@ class EntitlementsView(NamedTuple):
 
 
 def entitlements(asked: AccountAt, catalog: Catalog) -> EntitlementsView:
-    """Answer every pool of the account that has seats or holders at the moment asked about."""
+    """Return every pool of the account that has seats or holders at the moment asked about."""
     found = (_entitlement(asked, catalog, *pool) for pool in pools(asked.account, catalog))
     return EntitlementsView(
         account=asked.id,

@@ -105,7 +105,7 @@ def explained(asked: AccountAt, because: Because) -> Explanation:
 
 
 def read_account(book: Book, id: str, moment: Moment) -> tuple[AccountAt, list[AnyEvent]]:
-    """Answer an account at a moment, and the events that count at it."""
+    """Return an account at a moment, and the events that count at it."""
     head, events = book.history(ACCOUNT, id)
     covered = [event for event in events if moment.covers(event)]
     account = ACCOUNT.fold(ACCOUNT.initial, covered)
@@ -113,7 +113,7 @@ def read_account(book: Book, id: str, moment: Moment) -> tuple[AccountAt, list[A
 
 
 def read_tries(book: Book, id: str, moment: Moment) -> list[AnyEvent]:
-    """Answer what an account had tried and was refused, in order."""
+    """Return what an account had tried and was refused, in order."""
     _, events = book.history(ATTEMPTS, id)
     return [event for event in events if moment.covers(event)]
 

@@ -47,7 +47,7 @@ def seat_history(
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> SeatHistory:
-    """Answer how an account's seats and holders went up and down.
+    """Return how an account's seats and holders went up and down.
 
     Args:
         product, tier: of these only; None for all of them together.

@@ -50,7 +50,7 @@ def giving(
     tier: str | None,
     at: datetime,
 ) -> list[Provided]:
-    """Answer what gives seats at a moment, in the order in which they are filled."""
+    """Return what gives seats at a moment, in the order in which they are filled."""
     found = {one.subscription: one for one in _all(catalog, account, events, product, tier, at)}
     return [found[row.subscription] for row, _ in account.pool(product, tier, at).rows]
 
@@ -63,7 +63,7 @@ def earlier(
     tier: str | None,
     at: datetime,
 ) -> list[Provided]:
-    """Answer what gives none at a moment, and did or would: the last that ended first, a few."""
+    """Return what gives none at a moment, and did or would: the last that ended first, a few."""
     giving = {row.subscription for row, _ in account.pool(product, tier, at).rows}
     found = [
         one
@@ -77,7 +77,7 @@ def earlier(
 def next_loss(
     catalog: Catalog, account: Account, product: str, tier: str | None, at: datetime
 ) -> Loss | None:
-    """Answer when more holders of a pool will be over than now, and because of what."""
+    """Return when more holders of a pool will be over than now, and because of what."""
     now = account.pool(product, tier, at)
     before = now
     for step in sorted(step for step in account.steps() if step > at):

@@ -69,7 +69,7 @@ def seat(asked: AccountAt, product: str, holder: str) -> SeatView | None:
 
 
 def seats(asked: AccountAt, catalog: Catalog, product: str | None = None) -> SeatsView:
-    """Answer all seats taken, and every pool that has seats or holders, or is in the catalog."""
+    """Return all seats taken, and every pool that has seats or holders, or is in the catalog."""
     account, at = asked.account, asked.moment.at
     views: list[SeatView] = []
     totals: list[PoolTotal] = []
@@ -89,7 +89,7 @@ def seats(asked: AccountAt, catalog: Catalog, product: str | None = None) -> Sea
 
 
 def pools(account: Account, catalog: Catalog) -> list[tuple[str, str | None]]:
-    """Answer the product and tier of every pool: the catalog's, then others the account has had."""
+    """Return the product and tier of every pool: the catalog's, then others the account has had."""
     known: list[tuple[str, str | None]] = [
         (product.id, tier) for product in catalog.products for tier in product.tier_ids
     ]
@@ -102,7 +102,7 @@ def _on_offer(catalog: Catalog, product_id: str, tier: str | None) -> bool:
 
 
 def _rank(account: Account, taken: Seat) -> int:
-    """Answer how many holders of the pool came before this one."""
+    """Return how many holders of the pool came before this one."""
     return sum(
         1
         for other in account.seats.values()

@@ -73,7 +73,7 @@ class SubscriptionsView(NamedTuple):
 
 
 def subscriptions(asked: AccountAt, catalog: Catalog, *, ended: bool = False) -> SubscriptionsView:
-    """Answer the Subscriptions view.
+    """Return the Subscriptions view.
 
     Rows that give seats come first, in the order in which they are filled; then Stripe's that give
     none for now (`paused`, `unpaid`, `incomplete`, `unconfirmed`).
@@ -100,7 +100,7 @@ _DERIVED = {False: "subscriptions", True: "subscriptions, ended too"}
 
 
 def _remembered(asked: AccountAt, catalog: Catalog, ended: bool) -> list[ProductView] | None:
-    """Answer what was shown of this very state before, if it still holds."""
+    """Return what was shown of this very state before, if it still holds."""
     known: _Remembered | None = asked.derived.get(_DERIVED[ended]) if asked.derived else None
     if known is None or known.catalog is not catalog:
         return None
@@ -122,7 +122,7 @@ def _products(asked: AccountAt, catalog: Catalog, ended: bool) -> list[ProductVi
 
 
 def row_of(account: Account, product: Product | None, id: str, at: datetime) -> SubscriptionRow:
-    """Answer the row of one subscription that the account has."""
+    """Return the row of one subscription that the account has."""
     subscription = account.subscriptions[id]
     filled = account.pool(subscription.product, subscription.tier, at)
     used = sum(used for row, used in filled.rows if row.subscription == id)
@@ -131,7 +131,7 @@ def row_of(account: Account, product: Product | None, id: str, at: datetime) -> 
 
 
 def tiers_of(account: Account, product: Product) -> list[str | None]:
-    """Answer the tiers of a product that can have rows or holders, in the catalog's order.
+    """Return the tiers of a product that can have rows or holders, in the catalog's order.
 
     A tier that left the catalog is still there for an account that has something in it.
     """
@@ -166,7 +166,7 @@ _Had = dict[str, dict[str | None, _Place]]
 
 
 def _had(account: Account, at: datetime) -> _Had:
-    """Answer what there is, or has been, of every product and tier, reading the account once."""
+    """Return what there is, or has been, of every product and tier, reading the account once."""
     had: _Had = defaultdict(lambda: defaultdict(_Place))
     for (product, tier), used in account.used.items():
         had[product][tier].used = used
@@ -221,7 +221,7 @@ def _product(
 def _idle(
     bought: Iterable[_Bought], tier_name: str | None, at: datetime
 ) -> tuple[list[SubscriptionRow], list[tuple[datetime, SubscriptionRow]]]:
-    """Answer the rows of what gives no seats: what may give some again, in the order in which it
+    """Return the rows of what gives no seats: what may give some again, in the order in which it
     began; and what has ended, with when.
     """
     ends = [(_ended_at(one, at), _shown(one, tier_name, 0, at)) for one in bought]
@@ -237,7 +237,7 @@ def _shown(one: _Bought, tier_name: str | None, used: int, at: datetime) -> Subs
 
 
 def _ended_at(one: _Bought, at: datetime) -> datetime | None:
-    """Answer when something that gives no seats ended; None when it may give some again."""
+    """Return when something that gives no seats ended; None when it may give some again."""
     if isinstance(one, Subscription):
         return one.ended_at
     end = one[0].ends_at

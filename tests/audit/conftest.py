@@ -21,13 +21,13 @@ from tests.worlds import services
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Answer the address of an empty ledger."""
+    """Return the address of an empty ledger."""
     return "memory:" if request.param == "memory" else _upgraded(request, tmp_path)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Answer the address of an empty ledger in a database."""
+    """Return the address of an empty ledger in a database."""
     return _upgraded(request, tmp_path)
 
 
@@ -43,28 +43,28 @@ def _upgraded(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def world(url: str) -> Iterator[Services]:
-    """Answer what commands work with, on an empty ledger in each kind of store."""
+    """Return what commands work with, on an empty ledger in each kind of store."""
     with closing(Book(url)) as book:
         yield services(book)
 
 
 @pytest.fixture
 def stored(database_url: str) -> Iterator[Services]:
-    """Answer what commands work with, on an empty ledger in each kind of database."""
+    """Return what commands work with, on an empty ledger in each kind of database."""
     with closing(Book(database_url)) as book:
         yield services(book)
 
 
 @pytest.fixture
 def tables(database_url: str) -> Iterator[Tables]:
-    """Answer the tables of `stored`."""
+    """Return the tables of `stored`."""
     with closing(open_tables(database_url)) as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
 def whole() -> bytes:
-    """Answer the export of a ledger that some things have happened to."""
+    """Return the export of a ledger that some things have happened to."""
     world = services(seed=7)
     happens(world, Random(7), things=60)
     return exported(world.book)
@@ -72,13 +72,13 @@ def whole() -> bytes:
 
 @pytest.fixture
 def api() -> Api:
-    """Answer the API over an empty ledger in memory."""
+    """Return the API over an empty ledger in memory."""
     return memory_api()
 
 
 @pytest.fixture
 def keyfold(tmp_path: Path) -> Program:
-    """Answer the program with an empty ledger on SQLite."""
+    """Return the program with an empty ledger on SQLite."""
     program = Program(tmp_path)
     program.done("db", "upgrade")
     return program
@@ -86,7 +86,7 @@ def keyfold(tmp_path: Path) -> Program:
 
 @pytest.fixture
 def filled(tmp_path: Path) -> Program:
-    """Answer the program with the demonstration's ledger on SQLite."""
+    """Return the program with the demonstration's ledger on SQLite."""
     program = Program(tmp_path)
     program.done("demo")
     return program

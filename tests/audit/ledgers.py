@@ -170,7 +170,7 @@ def happens(world: Services, random: Random, things: int = 30) -> None:
 
 
 def moments(random: Random, count: int = 20) -> list[Moment]:
-    """Answer moments around the time in which things happened, as known at others, and now."""
+    """Return moments around the time in which things happened, as known at others, and now."""
     now = NOON + 2 * YEAR
 
     def sometime() -> datetime | None:
@@ -180,7 +180,7 @@ def moments(random: Random, count: int = 20) -> list[Moment]:
 
 
 def answers(world: Services, tables: Tables, asked: Sequence[Moment]) -> list[Any]:
-    """Answer everything that a ledger says at each of these moments."""
+    """Return everything that a ledger says at each of these moments."""
     book, catalog = world.book, world.catalog
     found: list[Any] = [
         list_tokens(book, tables, limit=500),
@@ -230,7 +230,7 @@ class SqliteLedgers:
 
 
 def exported(book: Book) -> bytes:
-    """Answer the whole ledger as a file."""
+    """Return the whole ledger as a file."""
     from projections.audit.export import blocks, plan
 
     return b"".join(blocks(book, plan(book)))

@@ -78,7 +78,7 @@ def inhabited(world: Services, account: str = "acme") -> str:
 
 
 def texts_of(world: Services, account: str = "acme") -> list[str | None]:
-    """Answer the texts of an account's events, as far as they can be read."""
+    """Return the texts of an account's events, as far as they can be read."""
     sealed: list[Sealed | None] = []
     for event in world.book.history(ACCOUNT, account)[1]:
         match event.fact:
@@ -381,7 +381,7 @@ MOVED = "Zenobia moved away"
 
 
 def holding(folder: Path, *wanted: bytes) -> set[str]:
-    """Answer the files under a folder that have any of these bytes in them."""
+    """Return the files under a folder that have any of these bytes in them."""
     found = set()
     for file in folder.rglob("*"):
         # PostgreSQL renames and removes files meanwhile.
@@ -392,7 +392,7 @@ def holding(folder: Path, *wanted: bytes) -> set[str]:
 
 
 def readable(*texts: str) -> list[bytes]:
-    """Answer how texts could stand in a file without a key."""
+    """Return how texts could stand in a file without a key."""
     return [
         text.encode(encoding)
         for text in (*texts, "Zenobia")

@@ -30,7 +30,7 @@ each_format = pytest.mark.parametrize("name", NAMES)
 
 
 def unpacked(file: Path) -> bytes:
-    """Answer a file's content, by the standard library alone where it can."""
+    """Return a file's content, by the standard library alone where it can."""
     content = file.read_bytes()
     match file.suffix:
         case ".gz":
@@ -54,7 +54,7 @@ def unpacked_export(program: Program) -> bytes:
 
 
 def another(folder: Path, **settings: str) -> Program:
-    """Answer the program with an empty ledger somewhere else."""
+    """Return the program with an empty ledger somewhere else."""
     folder.mkdir()
     program = Program(folder, settings)
     program.done("db", "upgrade")

@@ -151,7 +151,7 @@ def swapped(lines: Lines) -> Lines:
 
 
 def last_of_a_long_stream(lines: Lines) -> int:
-    """Answer the line of the last event of the first stream that has several."""
+    """Return the line of the last event of the first stream that has several."""
     places: dict[str, list[int]] = {}
     for place, line in enumerate(lines[1:], start=1):
         places.setdefault(json.loads(line)["subject"], []).append(place)

@@ -30,7 +30,7 @@ from tests.worlds import issue, rows
 
 @pytest.fixture
 def used(stored: Services, tables: Tables) -> Services:
-    """Answer a ledger that questions were asked of, so that its tables are filled."""
+    """Return a ledger that questions were asked of, so that its tables are filled."""
     happens(stored, Random(3))
     answers(stored, tables, moments(Random(3), 2))
     head = stored.book.head()

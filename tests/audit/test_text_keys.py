@@ -20,7 +20,7 @@ OTHER_SECRET = "A" * 43 + "="
 
 @pytest.fixture
 def old(tmp_path: Path) -> Program:
-    """Answer the program with the demonstration's ledger on SQLite, exported to a file."""
+    """Return the program with the demonstration's ledger on SQLite, exported to a file."""
     program = Program(tmp_path, {"KEYFOLD_SECRET": SECRET})
     program.done("demo")
     program.done("audit", "export", "ledger.jsonl")
@@ -29,7 +29,7 @@ def old(tmp_path: Path) -> Program:
 
 @pytest.fixture
 def new(old: Program) -> Program:
-    """Answer the program with the same events on another SQLite file, without any key."""
+    """Return the program with the same events on another SQLite file, without any key."""
     (old.folder / "new").mkdir()
     program = Program(old.folder / "new", {"KEYFOLD_SECRET": SECRET})
     program.done("db", "upgrade")

@@ -15,20 +15,20 @@ from tests.cli.program import Program
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Program:
-    """Answer the program in an empty folder: there is no ledger yet."""
+    """Return the program in an empty folder: there is no ledger yet."""
     return Program(tmp_path)
 
 
 @pytest.fixture
 def keyfold(bare: Program, _empty_ledger: Path) -> Program:
-    """Answer the program with an empty ledger on SQLite."""
+    """Return the program with an empty ledger on SQLite."""
     shutil.copytree(_empty_ledger, bare.folder, dirs_exist_ok=True)
     return bare
 
 
 @pytest.fixture
 def filled(bare: Program, _filled_ledger: Path) -> Program:
-    """Answer the program with the demonstration's ledger on SQLite."""
+    """Return the program with the demonstration's ledger on SQLite."""
     shutil.copytree(_filled_ledger, bare.folder, dirs_exist_ok=True)
     return bare
 

@@ -109,7 +109,7 @@ class Server:
         self.address = line.removeprefix("listening on http://")
 
     def line(self) -> str:
-        """Answer the next line that it prints."""
+        """Return the next line that it prints."""
         out: IO[str] | None = self.process.stdout
         assert out is not None
         self.said.append(out.readline().rstrip("\n"))
@@ -149,7 +149,7 @@ class Server:
 
 
 def children_of(parent: int) -> set[int]:
-    """Answer the processes that a process has started."""
+    """Return the processes that a process has started."""
     found = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

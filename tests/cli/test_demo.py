@@ -19,7 +19,7 @@ LINES = 10
 
 
 def tour(server: Server) -> tuple[str, list[str]]:
-    """Answer the token and the lines for curl that a server prints after its address."""
+    """Return the token and the lines for curl that a server prints after its address."""
     said = [server.line() for _ in range(LINES)]
     assert said[0].startswith("token kf_")
     return said[0].removeprefix("token "), [line for line in said if line.startswith("curl ")]

@@ -60,7 +60,7 @@ WRONG = [
 
 @pytest.fixture
 def used(filled: Program) -> Program:
-    """Answer the program with a ledger that has events, and files for settings to name."""
+    """Return the program with a ledger that has events, and files for settings to name."""
     (filled.folder / "broken.toml").write_text("products = []\n")
     (filled.folder / "noon").write_text("noon\n")
     (filled.folder / "zoneless").write_text("2026-03-01T09:00:00\n")

@@ -31,7 +31,7 @@ def at_terminal(keyfold: Program, *arguments: str, **settings: str) -> str:
 
 
 def rest_of(terminal: int) -> bytes:
-    """Answer what a terminal shows until the last program has left it."""
+    """Return what a terminal shows until the last program has left it."""
     shown = b""
     try:
         while chunk := os.read(terminal, 65_536):

@@ -50,7 +50,7 @@ ANY_FACT = st.one_of([any_fact(fact) for fact in FACTS.values()])
 
 
 def any_history(stream: Stream[Any], size_max: int = 12) -> st.SearchStrategy[list[Event[Fact]]]:
-    """Answer events of a stream in any order, sensible or not, at moments that never go back."""
+    """Return events of a stream in any order, sensible or not, at moments that never go back."""
     facts = st.one_of([any_fact(fact) for fact in stream.facts.values()])
     return st.lists(facts, max_size=size_max).map(
         lambda facts: [

@@ -53,7 +53,7 @@ def test_every_fact_that_an_account_can_have_is_in_a_snapshot_that_was_kept() ->
 
 
 def golden_events() -> Iterator[AnyEvent]:
-    """Answer two events of every fact that an account can have: with all fields, and with few."""
+    """Return two events of every fact that an account can have: with all fields, and with few."""
     for version, one in enumerate(golden_names(), start=1):
         yield codec.decode(golden_row(*one, version))
 

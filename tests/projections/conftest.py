@@ -15,7 +15,7 @@ from projections.lists.stores import Tables, open_tables
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Answer the address of an empty ledger."""
+    """Return the address of an empty ledger."""
     if request.param == "memory":
         return "memory:"
     return _upgraded(request, tmp_path)
@@ -23,7 +23,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Answer the address of an empty ledger that several processes can open."""
+    """Return the address of an empty ledger that several processes can open."""
     return _upgraded(request, tmp_path)
 
 

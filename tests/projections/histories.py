@@ -125,7 +125,7 @@ def asked_at(book: Book, moment: Moment) -> AccountAt:
 
 
 def moments(told: Sequence[Told], account: Account) -> list[datetime]:
-    """Answer the moments at which anything changes, and those a microsecond beside them."""
+    """Return the moments at which anything changes, and those a microsecond beside them."""
     ends = [subscription.ended_at for subscription in account.subscriptions.values()]
     steps = {START, *(t.occurred_at for t in told), *(t.recorded_at for t in told), *ends}
     beside = timedelta(microseconds=1)

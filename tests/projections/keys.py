@@ -102,7 +102,7 @@ def revoke_token(book: Book, now: datetime, id: str) -> int:
 
 
 def keys_by_loading(book: Book, query: KeyQuery, moment: Moment) -> list[KeyView]:
-    """Answer what the list should hold, from nothing but the keys' own streams."""
+    """Return what the list should hold, from nothing but the keys' own streams."""
     return [view for view in _loaded(book, moment) if _fits(view, query)]
 
 

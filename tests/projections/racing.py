@@ -74,7 +74,7 @@ def die_halfway(url: str) -> None:
 
 
 def wrong(book: Book, answers: Sequence[Answer]) -> list[str]:
-    """Answer what is wrong with the answers, once the ledger is known."""
+    """Return what is wrong with the answers, once the ledger is known."""
     issued = [
         (event.position, "key_" + event.stream.removeprefix("key-"))
         for event in book.follow(0)

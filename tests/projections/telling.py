@@ -52,7 +52,7 @@ def asked(now: str, as_of: str | None = None, known_at: str | None = None) -> Mo
 
 
 def told(ledger: str) -> Book:
-    """Answer a book in memory with the lines recorded in it, in the order given."""
+    """Return a book in memory with the lines recorded in it, in the order given."""
     book = Book("memory:")
     for line in filter(None, map(str.strip, ledger.splitlines())):
         tell(book, line)
@@ -96,7 +96,7 @@ def _decided(account: Account, words: Sequence[str], now: datetime) -> list[Fact
 def issued(
     letter: str, place: str, seats: int, months: int, masked: str | None = None
 ) -> KeyIssued:
-    """Answer the key that a letter stands for."""
+    """Return the key that a letter stands for."""
     product, tier = _product_and_tier(place)
     return KeyIssued(
         key=f"key_{letter}",

@@ -36,7 +36,7 @@ LATER = at("2040-01-01 00:00")
 
 
 def everything(asked: AccountAt) -> tuple[object, ...]:
-    """Answer all that can be asked about an account at a moment, but for positions."""
+    """Return all that can be asked about an account at a moment, but for positions."""
     sitting = [one._replace(label=None) for one in seats(asked, CATALOG).seats]
     return (
         subscriptions(asked, CATALOG, ended=True).products,
@@ -51,7 +51,7 @@ def as_of(moment: datetime) -> Moment:
 
 
 def some_moments(told: Sequence[Told], account: Account, data: st.DataObject) -> list[datetime]:
-    """Answer a few of the moments that matter: all of them would take a while."""
+    """Return a few of the moments that matter: all of them would take a while."""
     return data.draw(st.lists(st.sampled_from(moments(told, account)), min_size=1, max_size=6))
 
 

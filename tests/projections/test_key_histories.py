@@ -64,7 +64,7 @@ STEPS = st.lists(
 
 
 def happen(steps: list[Step]) -> Book:
-    """Answer the ledger that comes of the steps; what the rules refuse does not happen."""
+    """Return the ledger that comes of the steps; what the rules refuse does not happen."""
     book, now, keys, tokens = Book("memory:"), START, 0, 0
     for step in steps:
         now += step.gap

@@ -32,7 +32,7 @@ def world(book: Book) -> Services:
 
 
 def accounts(book: Book) -> dict[str, Account]:
-    """Answer every account there is, from nothing but its own stream."""
+    """Return every account there is, from nothing but its own stream."""
     names = {
         e.stream.removeprefix("account-") for e in book.follow(0) if e.stream.startswith("account-")
     }

@@ -91,7 +91,7 @@ COLUMNS = ("position", "id", "role", "reseller", "created_at", "expires_at", "re
 
 
 def tokens(count: int, first: int = 1) -> list[Row]:
-    """Answer rows with everything in their texts that a driver may stumble over."""
+    """Return rows with everything in their texts that a driver may stumble over."""
     odd = ["", "it's", "a\tb", "a\nb", "a\\b", "\\N", "100 %s", ":name", "naïve “quoted”", None]
     return [
         (n, f"kft_{n}", "admin", odd[n % len(odd)], -n, None, 2**62)

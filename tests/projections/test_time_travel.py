@@ -34,7 +34,7 @@ LATER = at("2040-01-01 00:00")
 
 
 def seen(book: Book, moment: Moment) -> tuple[object, ...]:
-    """Answer what is on the account's page at a moment, but for positions."""
+    """Return what is on the account's page at a moment, but for positions."""
     asked = asked_at(book, moment)
     view = seats(asked, CATALOG)
     return subscriptions(asked, CATALOG, ended=True).products, view.seats, view.totals

@@ -60,7 +60,7 @@ def told(
     query: TimelineQuery | str,
     visibility: Visibility | None = None,
 ) -> list[str]:
-    """Answer the sentences, oldest first."""
+    """Return the sentences, oldest first."""
     return [entry.summary for entry in reversed(asked(world, tables, query, visibility))]
 
 

@@ -68,5 +68,5 @@ class Auditor:
 
 
 def environment() -> dict[str, str]:
-    """Answer an environment in which nothing of Keyfold is to be found."""
+    """Return an environment in which nothing of Keyfold is to be found."""
     return {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}

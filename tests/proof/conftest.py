@@ -14,7 +14,7 @@ from tests.proof.ledgers import Ledger, opened
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
 def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    """Answer an empty ledger in each kind of store."""
+    """Return an empty ledger in each kind of store."""
     url = "memory:" if request.param == "memory" else _upgraded(request, tmp_path)
     with closing(opened(url)) as found:
         yield found
@@ -22,7 +22,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    """Answer an empty ledger in each kind of database."""
+    """Return an empty ledger in each kind of database."""
     with closing(opened(_upgraded(request, tmp_path))) as found:
         yield found
 

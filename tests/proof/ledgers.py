@@ -79,7 +79,7 @@ def opened(url: str) -> Ledger:
 
 
 def stored(number: int) -> StoredEvent:
-    """Answer the event that belongs at a position."""
+    """Return the event that belongs at a position."""
     stream, version = f"thing-{number % STREAMS}", (number - 1) // STREAMS + 1
     return StoredEvent(stream, version, "thing.happened@1", state(number).encode())
 
@@ -102,11 +102,11 @@ def frontier(numbers: Iterable[int]) -> Frontier:
 
 
 def known(note: str, source: str = "the auditor's copy") -> Known:
-    """Answer a checkpoint as an auditor holds it."""
+    """Return a checkpoint as an auditor holds it."""
     _, checkpoint = notes.parse_checkpoint(note.encode())
     return Known(checkpoint.size, checkpoint.root, source, kept=True)
 
 
 def checkpoint_of(size: int) -> Checkpoint:
-    """Answer the checkpoint that belongs to the first events."""
+    """Return the checkpoint that belongs to the first events."""
     return Checkpoint(ORIGIN, size, frontier(range(1, size + 1)).root())

@@ -151,7 +151,7 @@ class StripeStory(Story):
         return self._random.choice(others)
 
     def _near(self) -> datetime | None:
-        """Answer a time around now, in whole seconds as Stripe writes it, or none."""
+        """Return a time around now, in whole seconds as Stripe writes it, or none."""
         at = self._at + self._random.choice(SPANS)
         return self._random.choice((at, at, at, None)) and at.replace(microsecond=0)
 

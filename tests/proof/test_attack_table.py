@@ -132,7 +132,7 @@ def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
 def copied(
     request: pytest.FixtureRequest, made: Prepared, folder: Path
 ) -> Iterator[tuple[str, str]]:
-    """Answer the addresses of a scene's own copy and of the backup."""
+    """Return the addresses of a scene's own copy and of the backup."""
     if not made.database:
         yield f"sqlite:///{folder}/keyfold.db", f"sqlite:///{folder}/backup.db"
         return

@@ -24,7 +24,7 @@ ISSUE = ("keys", "issue", "--product", "cloud_pos", "--months", "12", "--reselle
 
 @pytest.fixture(scope="session")
 def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Answer a folder with a ledger of three events: a key was issued, and a token."""
+    """Return a folder with a ledger of three events: a key was issued, and a token."""
     folder = tmp_path_factory.mktemp("made")
     program = Program(folder, {"KEYFOLD_DATABASE_URL": "sqlite:///ledger.db"})
     program.done("db", "upgrade")
@@ -35,7 +35,7 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def keyfold(tmp_path: Path, _made: Path) -> Program:
-    """Answer the program with a ledger of three events."""
+    """Return the program with a ledger of three events."""
     shutil.copytree(_made, tmp_path, dirs_exist_ok=True)
     return Program(tmp_path, {"KEYFOLD_DATABASE_URL": "sqlite:///ledger.db"})
 

@@ -34,7 +34,7 @@ NEXT_SECRET = Secret(bytes(range(32, 64)))
 
 
 def vectors() -> dict[str, Any]:
-    """Answer the test vectors as they should be."""
+    """Return the test vectors as they should be."""
     with closing(opened("memory:")) as ledger:
         ledger.book.store.insert_events(
             [

@@ -281,7 +281,7 @@ def flip(value: bytes) -> bytes:
 
 
 def spoilt(hashes: list[bytes]) -> list[list[bytes]]:
-    """Answer every way to spoil a proof a little."""
+    """Return every way to spoil a proof a little."""
     changed = [[*hashes[:n], flip(hashes[n]), *hashes[n + 1 :]] for n in range(len(hashes))]
     missing = [[*hashes[:n], *hashes[n + 1 :]] for n in range(len(hashes))]
     added = [[*hashes[:n], FLIPPED, *hashes[n:]] for n in range(len(hashes) + 1)]

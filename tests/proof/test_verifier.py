@@ -115,7 +115,7 @@ def earlier(position: int, stream: str, version: int, other: int) -> str:
 
 
 def changed_byte(number: int) -> str:
-    """Answer how the first byte of the thing was changed."""
+    """Return how the first byte of the thing was changed."""
     spoilt = state(number).replace('"a', '"`', 1)
     return f"its state was {state(number)} and is {spoilt}"
 
@@ -669,7 +669,7 @@ def test_an_event_of_a_later_keyfold_is_told(auditor: Auditor) -> None:
 
 @pytest.fixture
 def exported(tmp_path: Path) -> Path:
-    """Answer a folder with a real export on SQLite, a checkpoint of it and the key."""
+    """Return a folder with a real export on SQLite, a checkpoint of it and the key."""
     url = f"sqlite:///{tmp_path}/ledger.db"
     schema.upgrade(url)
     with closing(Book(url)) as book:

@@ -74,7 +74,7 @@ class Race:
         ]
 
     def run(self, *, kill_after: int) -> dict[int, list[dict[str, Any]]]:
-        """Answer what each survivor was answered.
+        """Return what each survivor was answered.
 
         Args:
             kill_after: how many answers the victim, worker 0, may give before it is killed (-9).

@@ -108,7 +108,7 @@ def perform(
     key: str | None,
     version: str | None = CURRENT_VERSION,
 ) -> Answer:
-    """Answer a call; one that repeats an idempotency key gets the first answer again."""
+    """Return a call; one that repeats an idempotency key gets the first answer again."""
     request_id = world.new_id("req")
     asked = _asked(method, path, params)
     known = kept.get(key) if key and method == "POST" else None
@@ -149,7 +149,7 @@ def perform(
 def fail_for_good(
     world: World, kept: dict[str, Kept], method: str, path: str, params: Json, key: str | None
 ) -> Answer:
-    """Answer 500 without doing anything, and keep that as the answer to an idempotency key."""
+    """Return 500 without doing anything, and keep that as the answer to an idempotency key."""
     error = ApiError(500, "An unknown error occurred", kind="api_error")
     result = Answer(500, error.answer(), world.new_id("req"))
     if key and method == "POST":

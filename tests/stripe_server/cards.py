@@ -118,7 +118,7 @@ def _pay(world: World, intent: Json, method: str | None) -> None:
 
 
 def page_of_session(world: World, params: Json, name: str) -> Json:
-    """Answer what Checkout's page shows."""
+    """Return what Checkout's page shows."""
     return world.get("checkout.session", name)
 
 

@@ -14,7 +14,7 @@ from tests.stripe_server.world import World, copied
 
 
 def create_preview(world: World, params: Json) -> Json:
-    """Answer what an invoice would say, and keep nothing of it."""
+    """Return what an invoice would say, and keep nothing of it."""
     details = params.get("subscription_details") or {}
     if "subscription" in params:
         subscription = copied(

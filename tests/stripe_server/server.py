@@ -111,14 +111,14 @@ class StripeServer:
         key: str | None = None,
         version: str | None = CURRENT_VERSION,
     ) -> Answer:
-        """Answer a call, as over HTTP."""
+        """Return a call, as over HTTP."""
         with self._lock:
             answer = perform(self.world, self._kept, method, path, params, key, version)
             cycles.advance(self.world, self.clock)
         return answer
 
     def fail_for_good(self, method: str, path: str, params: Json, key: str | None) -> Answer:
-        """Answer 500, now and whenever the idempotency key is used again."""
+        """Return 500, now and whenever the idempotency key is used again."""
         with self._lock:
             return fail_for_good(self.world, self._kept, method, path, params, key)
 

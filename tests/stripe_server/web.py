@@ -63,15 +63,15 @@ class Handler(BaseHTTPRequestHandler):
         """Write nothing: `StripeServer.requests` is the log."""
 
     def do_GET(self) -> None:
-        """Answer a GET."""
+        """Return a GET."""
         self._serve("GET")
 
     def do_POST(self) -> None:
-        """Answer a POST."""
+        """Return a POST."""
         self._serve("POST")
 
     def do_DELETE(self) -> None:
-        """Answer a DELETE."""
+        """Return a DELETE."""
         self._serve("DELETE")
 
     def _serve(self, method: str) -> None:

@@ -239,7 +239,7 @@ def memory_api(
     stripe: StripeSettings = NO_STRIPE,
     public_url: str = PUBLIC_URL,
 ) -> Api:
-    """Answer the API over an empty ledger in memory."""
+    """Return the API over an empty ledger in memory."""
     gateway = StripeGateway(stripe.api_key, stripe.api_base) if stripe.api_key else None
     world, clock = services(catalog=catalog)._replace(stripe=gateway), TestClock()
     settings = Settings("memory:", SECRET, world.catalog, public_url, test_clock, 100)
@@ -262,7 +262,7 @@ def memory_api(
 
 @contextmanager
 def stored_api(database_url: str, stripe: StripeSettings = NO_STRIPE) -> Iterator[Api]:
-    """Answer the API over an empty ledger in a database, whose tables are made here."""
+    """Return the API over an empty ledger in a database, whose tables are made here."""
     clock = TestClock()
     schema.upgrade(database_url)
     settings = Settings(database_url, SECRET, services().catalog, PUBLIC_URL, None, 100)

@@ -12,19 +12,19 @@ from tests.web.api import Api, memory_api, stored_api
 
 @pytest.fixture
 def api() -> Api:
-    """Answer the API over an empty ledger in memory."""
+    """Return the API over an empty ledger in memory."""
     return memory_api()
 
 
 @pytest.fixture(scope="module")
 def shared() -> Api:
-    """Answer the API over a ledger in memory that a file's tests share; for those who only look."""
+    """Return the API over a ledger in memory that a file's tests share; for those who only look."""
     return memory_api(position_wait_s=0)
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
 def any_api(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Api]:
-    """Answer the API over an empty ledger in each kind of store."""
+    """Return the API over an empty ledger in each kind of store."""
     match request.param:
         case "memory":
             yield memory_api()
@@ -38,7 +38,7 @@ def any_api(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Api]:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Answer the address of each kind of database; `stored_api` makes its tables."""
+    """Return the address of each kind of database; `stored_api` makes its tables."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/keyfold.db"
     url: str = request.getfixturevalue("postgres_url")

@@ -205,7 +205,7 @@ def test_the_table_has_every_route(shared: Api) -> None:
 
 
 def filled(api: Api, route: Route) -> tuple[str, dict[str, Any] | None]:
-    """Answer the route's path and body for an account and a key of this one call."""
+    """Return the route's path and body for an account and a key of this one call."""
     account = f"acct-{next(_numbers)}"
     subscription = api.redeem(account)
     api.sit("till-1", account)
@@ -233,7 +233,7 @@ def filled(api: Api, route: Route) -> tuple[str, dict[str, Any] | None]:
 
 
 def asset_name(api: Api) -> str:
-    """Answer the name of the pages' stylesheet, as it is now."""
+    """Return the name of the pages' stylesheet, as it is now."""
     page = api.get(None, "/portal/open").raw.decode()
     return str(re.findall(r"/assets/(\S+css)", page)[0])
 

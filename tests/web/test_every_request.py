@@ -39,7 +39,7 @@ PATHS = [
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """Answer what Keyfold's loggers write, as lines of JSON."""
+    """Return what Keyfold's loggers write, as lines of JSON."""
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     handler.setFormatter(JsonLines())

@@ -85,7 +85,7 @@ def fits_its_schema(case: Case) -> bool:
 
 
 def _test(operation: str) -> Any:
-    """Answer the test of one operation, under a name of its own."""
+    """Return the test of one operation, under a name of its own."""
 
     def test(case: Case) -> None:
         case.call_and_validate(headers={"Authorization": f"Bearer {API.tokens['admin']}"})

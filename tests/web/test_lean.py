@@ -42,7 +42,7 @@ def environ(host: str | None, path: str, query: str, **others: str) -> dict[str,
 
 
 def adapted(app: Flask, given: dict[str, str]) -> object:
-    """Answer how a request is matched, or why it cannot be."""
+    """Return how a request is matched, or why it cannot be."""
     try:
         request = app.request_class(dict(given))
         adapter = app.create_url_adapter(request)

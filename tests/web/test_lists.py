@@ -95,7 +95,7 @@ def take_seats(api: Api) -> Api:
 
 @pytest.fixture(scope="module")
 def seated() -> Api:
-    """Answer an account with five seats taken, for those who only look."""
+    """Return an account with five seats taken, for those who only look."""
     return take_seats(memory_api())
 
 

@@ -56,7 +56,7 @@ class Elsewhere:
 
 @pytest.fixture
 def api(database_url: str) -> Iterator[Api]:
-    """Answer an account of two seats, one of them taken, that has been asked about."""
+    """Return an account of two seats, one of them taken, that has been asked about."""
     with stored_api(database_url) as stored:
         stored.redeem(seats=2)
         stored.sit("till-1")

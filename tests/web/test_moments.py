@@ -18,7 +18,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 @pytest.fixture(scope="module")
 def told() -> Api:
-    """Answer an account: redeemed on 1 March at noon, a seat on the 2nd, given back on the 3rd."""
+    """Return an account: redeemed on 1 March at noon, a seat on the 2nd, given back on the 3rd."""
     api = memory_api()
     api.redeem(months=1)
     api.clock.forward(days=1)

@@ -17,7 +17,7 @@ def auditor(tmp_path_factory: pytest.TempPathFactory) -> Auditor:
 
 @pytest.fixture
 def keys(any_api: Api) -> str:
-    """Answer what signatures are checked with, as an auditor was given it."""
+    """Return what signatures are checked with, as an auditor was given it."""
     (vkey,) = any_api.get("auditor", "/v1/checkpoint/keys").body["keys"]
     return str(vkey)
 

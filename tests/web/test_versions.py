@@ -15,7 +15,7 @@ ACCOUNT_PAGES = ["subscriptions", "entitlements", "seat-history", "seats", "seat
 
 @pytest.fixture
 def seated(api: Api) -> Api:
-    """Answer an account at version 2."""
+    """Return an account at version 2."""
     api.redeem()
     api.sit("till-1")
     return api

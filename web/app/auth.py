@@ -88,7 +88,7 @@ NOBODY: Final = Access(frozenset())
 def let_in(
     request: Request, access: Access, now: datetime
 ) -> tuple[Caller, int] | tuple[None, None]:
-    """Answer who asks, and where the ledger was seen to be; None for who needs no token here.
+    """Return who asks, and where the ledger was seen to be; None for who needs no token here.
 
     Raises:
         Problem: no or no valid token (401), or a role that this page is not for (403).
@@ -118,7 +118,7 @@ def _caller(request: Request, now: datetime) -> tuple[Caller, int]:
 
 
 def _account(request: Request) -> str | None:
-    """Answer the account whose page it is, if it is one's."""
+    """Return the account whose page it is, if it is one's."""
     account = (request.view_args or {}).get("account")
     return account if account is not None and _ACCOUNT.fullmatch(account) else None
 

@@ -20,7 +20,7 @@ def billing_view(found: AccountAt) -> BillingView:
 
 
 def read_view(services: Services, found: AccountAt, request_id: str) -> BillingView:
-    """Answer what an account pays; from the ledger when Stripe cannot be reached within 5 s.
+    """Return what an account pays; from the ledger when Stripe cannot be reached within 5 s.
 
     Only the present is read from Stripe: what held at another moment, only the ledger knows.
     """

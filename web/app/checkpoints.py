@@ -15,7 +15,7 @@ from web.app.services import Wiring
 
 
 def sign_checkpoint(wiring: Wiring, now: datetime) -> str:
-    """Answer a signed checkpoint of the whole ledger.
+    """Return a signed checkpoint of the whole ledger.
 
     Raises:
         CannotSign: it contradicts one that was signed.
@@ -25,7 +25,7 @@ def sign_checkpoint(wiring: Wiring, now: datetime) -> str:
 
 
 def key_receipt(wiring: Wiring, key: str, reseller: str | None, now: datetime) -> str:
-    """Answer a receipt of a key's redemption, or of its last event if nobody redeemed it.
+    """Return a receipt of a key's redemption, or of its last event if nobody redeemed it.
 
     Args:
         reseller: who asks, if it may see its own keys only.
@@ -54,7 +54,7 @@ def hold_to_signed(wiring: Wiring) -> None:
 
 
 def to_base64(value: bytes) -> str:
-    """Answer a hash as it is written everywhere."""
+    """Return a hash as it is written everywhere."""
     return base64.b64encode(value).decode("ascii")
 
 

@@ -15,12 +15,12 @@ Clock = Callable[[], datetime]
 
 
 def system_clock() -> datetime:
-    """Answer the time, UTC."""
+    """Return the time, UTC."""
     return datetime.now(UTC)
 
 
 def test_clock(file: Path) -> Clock:
-    """Answer a clock that reads its time from a file at every use.
+    """Return a clock that reads its time from a file at every use.
 
     The file holds one RFC 3339 time with its offset, e.g. `2026-03-01T09:00:00Z`.
 

@@ -66,13 +66,13 @@ def services() -> Services:
 
 
 def this_request() -> Request:
-    """Answer the request itself, for who looks at it often: its proxy finds it anew each time."""
+    """Return the request itself, for who looks at it often: its proxy finds it anew each time."""
     found: Request = request._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001
     return found
 
 
 def this_g() -> _AppCtxGlobals:
-    """Answer what is remembered of the request; as `this_request`."""
+    """Return what is remembered of the request; as `this_request`."""
     found: _AppCtxGlobals = g._get_current_object()  # noqa: SLF001
     return found
 
@@ -82,10 +82,10 @@ def request_id() -> str:
 
 
 def request_context() -> RequestContext:
-    """Answer who asks, in which request, and when: see `RequestContext`."""
+    """Return who asks, in which request, and when: see `RequestContext`."""
     return cast(RequestContext, g.request_context)
 
 
 def caller() -> Caller:
-    """Answer who asks, in a request that let nobody in without a token."""
+    """Return who asks, in a request that let nobody in without a token."""
     return cast(Caller, g.caller)

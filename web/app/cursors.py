@@ -19,7 +19,7 @@ _SIGNATURE_LENGTH = 26
 
 
 def write(key: bytes, of: tuple[Any, ...], after: Any) -> str:
-    """Answer the cursor of a list that goes on after a place.
+    """Return the cursor of a list that goes on after a place.
 
     Args:
         key: only its holder can make a cursor.
@@ -32,7 +32,7 @@ def write(key: bytes, of: tuple[Any, ...], after: Any) -> str:
 
 
 def read(key: bytes, of: tuple[Any, ...], cursor: str | None) -> Any:
-    """Answer the place that a cursor goes on after; None for no cursor.
+    """Return the place that a cursor goes on after; None for no cursor.
 
     Raises:
         InvalidRequest: not one of ours, or of another list.

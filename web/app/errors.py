@@ -221,12 +221,12 @@ def _unavailable(error: Exception) -> Response:
 
 
 def unavailable(detail: str) -> Response:
-    """Answer that the ledger cannot be reached now."""
+    """Return that the ledger cannot be reached now."""
     return _answer(UNAVAILABLE, detail, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def altered(error: Exception) -> Response:
-    """Answer that the ledger contradicts what was hashed or signed of it."""
+    """Return that the ledger contradicts what was hashed or signed of it."""
     _log.error("ledger altered: %s", error, extra={"request_id": request_id()})
     return _answer(ALTERED, str(error), {"Retry-After": str(ALTERED_RETRY_AFTER_S)})
 
@@ -241,7 +241,7 @@ def _stripe_key_refused(error: StripeKeyRefused) -> Response:
 
 
 def stripe_not_configured(detail: str) -> Response:
-    """Answer that somebody has to set Stripe up first."""
+    """Return that somebody has to set Stripe up first."""
     return _answer(STRIPE_NOT_CONFIGURED, detail, {"Retry-After": str(SET_UP_S)})
 
 
@@ -265,7 +265,7 @@ def _broken(error: Exception) -> Response:
 
 
 def _outline(error: BaseException) -> str:
-    """Answer an exception in one line: its types and places.
+    """Return an exception in one line: its types and places.
 
     Not its message, which may repeat what was sent.
     """
@@ -312,6 +312,6 @@ def _path(kind: Kind) -> str:
 
 
 def _sendable(text: str) -> str:
-    """Answer a text without secrets, not endless, and without halves of surrogate pairs."""
+    """Return a text without secrets, not endless, and without halves of surrogate pairs."""
     text = app_state().redactor.scrub(text.encode("utf-8", "replace").decode("utf-8"))
     return text if len(text) <= TEXT_LENGTH_MAX else text[:TEXT_LENGTH_MAX] + "…"

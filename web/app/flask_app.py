@@ -99,5 +99,5 @@ class LeanFlask(Flask):
 
 
 def _text(of_environ: str) -> str:
-    """Answer a text of WSGI's, which hands bytes over as Latin 1."""
+    """Return a text of WSGI's, which hands bytes over as Latin 1."""
     return of_environ.encode("latin1").decode(errors="replace")

@@ -70,7 +70,7 @@ class Metrics:
         self._of_others: Callable[[], Mapping[str, float]] = dict
 
     def share(self, of_others: Callable[[], Mapping[str, float]]) -> None:
-        """Answer for other processes from now on, whose figures are added to ours.
+        """Return for other processes from now on, whose figures are added to ours.
 
         What is said of this process itself is left out then.
         """

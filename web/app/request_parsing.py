@@ -38,7 +38,7 @@ class Reader(NamedTuple):
     nothing: Mapping[str, Any] | None
 
     def __call__(self, request: flask.Request) -> Any:
-        """Answer what was sent.
+        """Return what was sent.
 
         Raises:
             InvalidRequest: fields that do not fit, each with its pointer.
@@ -86,7 +86,7 @@ def _query(request: flask.Request, _schema: ma.Schema) -> dict[str, str]:
 
 
 def _headers(request: flask.Request, schema: ma.Schema) -> dict[str, str]:
-    """Answer those that the schema knows; whoever asks may send any others."""
+    """Return those that the schema knows; whoever asks may send any others."""
     names = (field.data_key or name for name, field in schema.fields.items())
     return {name: request.headers[name] for name in names if name in request.headers}
 
@@ -164,5 +164,5 @@ _JSON: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_co
 
 
 def _pointer(name: str) -> str:
-    """Answer one step of a JSON pointer (RFC 6901)."""
+    """Return one step of a JSON pointer (RFC 6901)."""
     return "/" + name.replace("~", "~0").replace("/", "~1")

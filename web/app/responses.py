@@ -30,7 +30,7 @@ def reply(
     version: int | None = None,
     replayed: bool = False,
 ) -> Response:
-    """Answer JSON.
+    """Return JSON.
 
     Args:
         position: where the ledger stands after a write.
@@ -43,17 +43,17 @@ def reply(
 
 
 def nothing(*, position: int, version: int | None = None) -> Response:
-    """Answer that it is done, and that there is nothing to say."""
+    """Return that it is done, and that there is nothing to say."""
     return Response(status=204, headers=_of_ledger(position, version))
 
 
 def text(content: str) -> Response:
-    """Answer text as it is."""
+    """Return text as it is."""
     return Response(content, content_type=TEXT_TYPE)
 
 
 def file(content: str, name: str) -> Response:
-    """Answer text that a browser puts into a file.
+    """Return text that a browser puts into a file.
 
     Args:
         name: of letters, digits, `_`, `-` and dots.

@@ -25,7 +25,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 def check(settings: Settings, pointer: str, url: str) -> str:
-    """Answer the address as it is, if it is one that customers may be sent to.
+    """Return the address as it is, if it is one that customers may be sent to.
 
     Raises:
         InvalidRequest: it is none, or one of an origin that is not on the list.
@@ -41,13 +41,13 @@ def check(settings: Settings, pointer: str, url: str) -> str:
 
 
 def allowed(settings: Settings) -> frozenset[str]:
-    """Answer the origins that customers may be sent to."""
+    """Return the origins that customers may be sent to."""
     own = origin(settings.public_url)
     return frozenset({*settings.return_origins, *([own] if own else [])})
 
 
 def origin(url: str) -> str | None:
-    """Answer scheme, host and port, as a browser compares them; None when it is no such address.
+    """Return scheme, host and port, as a browser compares them; None when it is no such address.
 
     What browsers and Python read differently is no address: a backslash, a space, a control
     character, a user before the host.

@@ -68,7 +68,7 @@ class Wiring(NamedTuple):
         now: datetime | None = None,
         reached: int | None = None,
     ) -> RequestContext:
-        """Answer who asks, in which request, and when: by the clock, if it was not read yet."""
+        """Return who asks, in which request, and when: by the clock, if it was not read yet."""
         test_clock = self.settings.test_clock is not None
         read_at = time.monotonic() if self.clock is system_clock else None
         return RequestContext(

@@ -35,7 +35,7 @@ def parse_time(text: str) -> datetime:
 
 
 def iso(at: datetime) -> str:
-    """Answer a time (aware, UTC) as answers have it: `2026-03-01T09:00:00.000000Z`."""
+    """Return a time (aware, UTC) as answers have it: `2026-03-01T09:00:00.000000Z`."""
     if at.tzinfo is not UTC:
         assert at.utcoffset() is not None
         at = at.astimezone(UTC)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def version() -> str:
-    """Answer the version: of the installed package, or of the checkout that this is run from."""
+    """Return the version: of the installed package, or of the checkout that this is run from."""
     try:
         return installed_version("keyfold")
     except PackageNotFoundError:

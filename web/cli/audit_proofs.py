@@ -136,7 +136,7 @@ def _verified(wiring: Wiring, given: Sequence[Known]) -> Verified:
 
 
 def _unchanged(signing: Signing, changed: list[Finding]) -> Iterator[Known]:
-    """Answer what is remembered of checkpoints that were signed, and put aside what is not."""
+    """Return what is remembered of checkpoints that were signed, and put aside what is not."""
     for one in integrity.remembered(signing.signed, signing.origin, signing.verifiers):
         if isinstance(one, Known):
             yield one
@@ -245,7 +245,7 @@ def _row(services: Services, asked: str) -> Row | None:
 
 
 def _shown(asked: str) -> str:
-    """Answer what was asked for, unless it may be a code."""
+    """Return what was asked for, unless it may be a code."""
     return "that code" if codes.resembles_code(asked) else repr(asked)
 
 

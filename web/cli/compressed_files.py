@@ -97,7 +97,7 @@ _DAMAGED: Final = (gzip.BadGzipFile, zlib.error, zstd.ZstdError)
 
 
 def packing_named(name: str) -> Packing | None:
-    """Answer how a file is compressed by its name; None for plain."""
+    """Return how a file is compressed by its name; None for plain."""
     return next((one for one in PACKINGS.values() if name.endswith(one.suffix)), None)
 
 
@@ -106,7 +106,7 @@ def packing_named(name: str) -> Packing | None:
 
 @contextmanager
 def reading(name: str) -> Iterator[Iterator[bytes]]:
-    """Answer the lines of a file, or of standard input for `-`, with their ends.
+    """Return the lines of a file, or of standard input for `-`, with their ends.
 
     Whether it is compressed is seen in the file, not taken from its name.
 
@@ -161,7 +161,7 @@ def part_of(file: Path) -> Path:
 
 
 def find_part(file: Path, packing: Packing | None) -> Part | None:
-    """Answer what there is of a file that was cut short; None if nobody has begun it."""
+    """Return what there is of a file that was cut short; None if nobody has begun it."""
     length = content_length = 0
     first, digest = b"", hashlib.sha256()
     try:
@@ -223,7 +223,7 @@ def _whole_lines(file: BinaryIO) -> Iterator[_Block]:
 
 
 def _members(file: BinaryIO, packing: Packing) -> Iterator[_Block]:
-    """Answer the whole members, up to the first that is not."""
+    """Return the whole members, up to the first that is not."""
     left = b""
     while left or (left := file.read(CHUNK_BYTES)):
         unpacker, content, length, is_whole = packing.unpacker(), b"", 0, False

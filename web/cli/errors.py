@@ -37,7 +37,7 @@ class Refused(Exception):
 
 
 def explain(error: Exception) -> Failure | None:
-    """Answer what to say of an error; None for one that nobody expected."""
+    """Return what to say of an error; None for one that nobody expected."""
     exit_code = USAGE if isinstance(error, SettingError | MixedClocks) else REFUSED
     sentence = _sentence(error)
     return None if sentence is None else Failure(" ".join(sentence.split()), exit_code)

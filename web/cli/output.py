@@ -56,7 +56,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
 
 
 def text_of(cell: Cell) -> str:
-    """Answer a cell as people read it."""
+    """Return a cell as people read it."""
     match cell:
         case None:
             return NOTHING
@@ -69,7 +69,7 @@ def text_of(cell: Cell) -> str:
 
 
 def short_time(at: datetime) -> str:
-    """Answer a time to the second, in a form that `--as-of` takes."""
+    """Return a time to the second, in a form that `--as-of` takes."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -60,7 +60,7 @@ def reconcile(dry_run: bool, as_json: bool) -> None:
 
 
 def _open(work: Opened) -> Iterator[str]:
-    """Answer the Stripe subscriptions that the ledger has not heard the end of."""
+    """Return the Stripe subscriptions that the ledger has not heard the end of."""
     for listed in list_stripe(work.services.book, work.wiring.tables):
         if listed.account is None:
             yield listed.stripe_subscription

@@ -102,7 +102,7 @@ def _refuse_foreign(work: Opened, event: StripeEvent) -> None:
 
 
 def _read(file: Path) -> Iterator[_Told | _Unreadable]:
-    """Answer what is in a file, whichever of the four forms it has; JSON Lines line by line."""
+    """Return what is in a file, whichever of the four forms it has; JSON Lines line by line."""
     with _opened(file) as lines:
         first = list(islice(lines, 2))
         if any(map(_is_object, first)):

@@ -170,5 +170,5 @@ def _row(entry: Entry) -> list[str]:
 
 
 def _safe(cell: str) -> str:
-    """Answer a cell that no spreadsheet takes for a formula; ids are not ours to choose."""
+    """Return a cell that no spreadsheet takes for a formula; ids are not ours to choose."""
     return f"'{cell}" if cell.startswith((*FORMULA_STARTS, "\t", "\r")) else cell

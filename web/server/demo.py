@@ -73,7 +73,7 @@ def carry_on(wiring: Wiring, request_context: RequestContext) -> Tour:
 
 
 def curl_lines(url: str, tour: Tour) -> list[str]:
-    """Answer three requests that a shell can be given as they are."""
+    """Return three requests that a shell can be given as they are."""
     seats = f"{url}/v1/accounts/{BAKERY}"
     body = {"code": tour.code, "account": BAKERY, "session": "demo"}
     return [
@@ -84,7 +84,7 @@ def curl_lines(url: str, tour: Tour) -> list[str]:
 
 
 def portal_link(url: str, tour: Tour) -> str:
-    """Answer where a browser opens the customer's pages."""
+    """Return where a browser opens the customer's pages."""
     return f"{url}/portal/open?link={tour.link}"
 
 
@@ -96,7 +96,7 @@ def _curl(token: str, url: str, body: str | None = None) -> str:
 
 
 def _token(wiring: Wiring, request_context: RequestContext) -> str:
-    """Answer an admin's token: kept beside a SQLite ledger, for a day on any other."""
+    """Return an admin's token: kept beside a SQLite ledger, for a day on any other."""
     if not wiring.settings.database_url.startswith("sqlite:"):
         end = request_context.now + timedelta(days=TOKEN_DAYS)
         return create_token(wiring.services, request_context, "admin", expires_at=end).secret

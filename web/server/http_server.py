@@ -191,7 +191,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         return not (self.requests or self.request or self.total_outbufs_len)
 
     def refuse_late(self) -> None:
-        """Answer 408 to a request that is not whole in time; close on who takes no answer."""
+        """Return 408 to a request that is not whole in time; close on who takes no answer."""
         if self.total_outbufs_len and not self.requests:
             now = time.monotonic()
             self.answering_since = self.answering_since or now

@@ -56,7 +56,7 @@ def running(settings: Settings | None = None) -> Iterator[None]:
 
 
 def billed_accounts(wiring: Wiring) -> list[str]:
-    """Answer the accounts that have, or had, seats billed by Stripe."""
+    """Return the accounts that have, or had, seats billed by Stripe."""
     listed = list_stripe(wiring.services.book, wiring.tables)
     return sorted({one.account for one in listed if one.billed and one.account})
 

@@ -22,7 +22,7 @@ class Edit(NamedTuple):
 
 
 def compare(old: Iterable[ExportedEvent], new: Iterable[ExportedEvent]) -> Iterator[str]:
-    """Answer what became of the events of an older export."""
+    """Return what became of the events of an older export."""
     edits = list(islice(find_edits(iter(old), iter(new)), EDITS_MAX))
     places = {edit.new.leaf(): edit.new.position for edit in edits if edit.new}
     moved = {leaf for leaf in (edit.old.leaf() for edit in edits if edit.old) if leaf in places}
@@ -64,14 +64,14 @@ def find_edits(old: Iterator[ExportedEvent], new: Iterator[ExportedEvent]) -> It
 
 
 def alike(before: list[ExportedEvent], after: list[ExportedEvent]) -> int:
-    """Answer how many events are the same."""
+    """Return how many events are the same."""
     pairs = enumerate(zip(before, after, strict=False))
     first = (place for place, (one, other) in pairs if one.leaf() != other.leaf())
     return next(first, min(len(before), len(after)))
 
 
 def meeting(before: list[ExportedEvent], after: list[ExportedEvent]) -> tuple[int, int]:
-    """Answer after how many events of each side the two are the same again."""
+    """Return after how many events of each side the two are the same again."""
     places = {event.leaf(): place for place, event in reversed(list(enumerate(before)))}
     found = ((places.get(event.leaf(), -1), place) for place, event in enumerate(after))
     return min((one for one in found if one[0] >= 0), key=sum, default=(len(before), len(after)))

@@ -48,7 +48,7 @@ class Export:
         self.roots: list[tuple[str, int, bytes]] = []
 
     def __iter__(self) -> Iterator[ExportedEvent]:
-        """Answer the events; what is out of order on the way is put into `said`."""
+        """Return the events; what is out of order on the way is put into `said`."""
         self.said, self.roots = [], []
         expected = 1
         for name in self.names:

@@ -79,7 +79,7 @@ def told_against(export: Export, checkpoint: SignedCheckpoint, agreed: int) -> I
 
 
 def clues(export: Export, first: int, last: int) -> Iterator[str]:
-    """Answer what in the events themselves is not as Keyfold writes it."""
+    """Return what in the events themselves is not as Keyfold writes it."""
     reached: dict[str, tuple[int, int, str]] = {}
     for event in export:
         if event.position > last:
@@ -98,7 +98,7 @@ def clues(export: Export, first: int, last: int) -> Iterator[str]:
 
 
 def in_order(time: str) -> tuple[str, str]:
-    """Answer what sorts times of UTC, with or without a fraction."""
+    """Return what sorts times of UTC, with or without a fraction."""
     whole, _, fraction = time.removesuffix("Z").partition(".")
     return whole, fraction
 

@@ -161,7 +161,7 @@ def read_answer(name: str) -> Any:
 
 
 def question_of(asked: argparse.Namespace, saved: Any) -> Question:
-    """Answer what is asked; what is left open is as in the saved answer, if there is one."""
+    """Return what is asked; what is left open is as in the saved answer, if there is one."""
     times, position = [asked.as_of, asked.known_at], None
     if saved is not None:
         try:
@@ -186,7 +186,7 @@ def read_catalog(name: str | None) -> list[dict[str, Any]]:
 
 
 def key_lines(key: str) -> list[str]:
-    """Answer a key, or those in a file, one a line."""
+    """Return a key, or those in a file, one a line."""
     if not Path(key).is_file():
         return [key]
     return [line for line in Path(key).read_text("utf-8").splitlines() if line.strip()]

@@ -9,7 +9,7 @@ from ledger.proof.verifier.tree import root_of_path
 
 
 def check_receipt(name: str, receipt: bytes) -> tuple[ExportedEvent, SignedCheckpoint]:
-    """Answer the event that a receipt proves, and the checkpoint that it is proved by."""
+    """Return the event that a receipt proves, and the checkpoint that it is proved by."""
     head, _, note = receipt.partition(b"\n\n")
     try:
         _, extra, index_line, *path = head.decode().split("\n")

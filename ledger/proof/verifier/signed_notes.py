@@ -96,7 +96,7 @@ def is_signed(checkpoint: SignedCheckpoint, keys: Sequence[PublicKey]) -> bool:
 
 
 def distrust(checkpoints: Sequence[SignedCheckpoint], keys: Sequence[PublicKey]) -> Iterator[str]:
-    """Answer what speaks against checkpoints, before any event is looked at."""
+    """Return what speaks against checkpoints, before any event is looked at."""
     origins = {checkpoint.origin for checkpoint in checkpoints} | {key.name for key in keys}
     for checkpoint in checkpoints:
         signers = (

@@ -140,7 +140,7 @@ class ReportedSubscription:
         return remapped or self.known.get(price) or mappings.of_account.get(price)
 
     def lines(self, mappings: Mappings, at: datetime) -> Iterator[ViewLine]:
-        """Answer what it has, by product and tier; nothing of a price that means nothing."""
+        """Return what it has, by product and tier; nothing of a price that means nothing."""
         parts: dict[tuple[str, str | None], list[tuple[dict[str, Any], dict[str, Any]]]] = {}
         for item in self.items:
             meaning = self.meaning_of(item, mappings)
@@ -187,6 +187,6 @@ def counted(quantity: int | None) -> int:
 
 
 def first_end(items: list[dict[str, Any]]) -> datetime | None:
-    """Answer when the first of some items' periods ends."""
+    """Return when the first of some items' periods ends."""
     ends = [parse_time(item["period_end"]) for item in items if item["period_end"]]
     return min(ends, default=None)

@@ -24,7 +24,7 @@ class AccountHistory:
         self.seats: dict[tuple[str, str], str | None] = {}
 
     def lines(self, at: datetime) -> list[ViewLine]:
-        """Answer everything that it ever had."""
+        """Return everything that it ever had."""
         of_keys = [subscription.line(at) for subscription in self.subscriptions.values()]
         of_stripe = [ReportedSubscription(id, reports) for id, reports in self.reports.items()]
         return of_keys + [line for one in of_stripe for line in one.lines(self.mappings, at)]
@@ -116,7 +116,7 @@ class Question(NamedTuple):
 def view(
     asked: Question, events: Iterable[ExportedEvent], head: int, catalog: list[dict[str, Any]]
 ) -> Any:
-    """Answer what the API answers."""
+    """Return what the API answers."""
     account, now = AccountHistory(), datetime.now(UTC)
     for event in events:
         if asked.position is not None and event.position > asked.position:
@@ -156,7 +156,7 @@ def readable(event: ExportedEvent) -> Iterator[None]:
 def view_product(
     account: AccountHistory, lines: list[ViewLine], product: dict[str, Any], ended: bool
 ) -> Any:
-    """Answer a product's rows: those that give seats, then those that rest, then those that ended,
+    """Return a product's rows: those that give seats, then those that rest, then those that ended,
     the latest end first.
     """
     id, names = product["id"], {tier["id"]: tier["name"] for tier in product.get("tiers", [])}
@@ -210,7 +210,7 @@ def view_row(line: ViewLine, names: dict[str, str], used: int) -> Any:
 
 
 def unlike(path: str, saved: Any, derived: Any) -> Iterator[str]:
-    """Answer where a saved answer is not the derived one."""
+    """Return where a saved answer is not the derived one."""
     if isinstance(saved, dict) and isinstance(derived, dict):
         for name in [*derived, *(name for name in saved if name not in derived)]:
             yield from unlike(f"{path}/{name}", saved.get(name), derived.get(name))

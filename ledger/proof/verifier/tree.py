@@ -39,7 +39,7 @@ class Tree:
 
 
 def root_of_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
-    """Answer the root that an inclusion proof leads to; None if it does not fit the place."""
+    """Return the root that an inclusion proof leads to; None if it does not fit the place."""
     if size == 1:
         return None if path else leaf
     if not path:

@@ -66,7 +66,7 @@ _decode = msgspec.msgpack.Decoder(_Account).decode
 
 
 def pack(account: Account) -> bytes:
-    """Answer the state as bytes; the same state is not always the same bytes."""
+    """Return the state as bytes; the same state is not always the same bytes."""
     stripe, syncs = account.stripe, account.seat_syncs
     return _encode(
         _Account(
@@ -84,7 +84,7 @@ def pack(account: Account) -> bytes:
 
 
 def unpack(packed: bytes) -> Account:
-    """Answer the state that was packed.
+    """Return the state that was packed.
 
     Raises:
         msgspec.DecodeError: the bytes are nothing that `pack` made.

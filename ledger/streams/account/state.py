@@ -38,7 +38,7 @@ class Subscription(Struct, frozen=True, array_like=True, gc=False):
     terminated_at: datetime | None = None
 
     def status(self, at: datetime) -> SubscriptionStatus:
-        """Answer what the subscription is at a moment that is not before its last fact.
+        """Return what the subscription is at a moment that is not before its last fact.
 
         A fact counts as soon as it is folded: a clock that was ahead may have written a later time
         to it, and that changes nothing of its having happened.
@@ -49,15 +49,15 @@ class Subscription(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def ended_at(self) -> datetime:
-        """Answer when the subscription ended, or will if nothing more happens."""
+        """Return when the subscription ended, or will if nothing more happens."""
         return self.terminated_at or self.expires_at
 
     def provides(self, at: datetime) -> pool.Row | None:
-        """Answer what it gives at a moment."""
+        """Return what it gives at a moment."""
         return self.row() if self.status(at) == "active" else None
 
     def row(self) -> pool.Row:
-        """Answer what it provides while it is active."""
+        """Return what it provides while it is active."""
         return pool.Row(
             self.id,
             self.product,
@@ -107,7 +107,7 @@ class ListedSeats:
         self._map: Seats | None = None
 
     def by_place(self) -> Seats:
-        """Answer them by product and holder."""
+        """Return them by product and holder."""
         if self._map is None:
             # One by one, which takes two thirds of what it takes by way of a dict.
             making = Seats().mutate()
@@ -155,7 +155,7 @@ class Account(Struct, frozen=True):
         return self.seats.get((product, holder))
 
     def rows(self, at: datetime) -> Iterator[pool.Row]:
-        """Answer what provides seats at a moment, of all products."""
+        """Return what provides seats at a moment, of all products."""
         for subscription in self.subscriptions.values():
             row = subscription.provides(at)
             if row is not None:
@@ -164,16 +164,16 @@ class Account(Struct, frozen=True):
             yield from self.stripe.provides(at)
 
     def places(self) -> set[tuple[str, str | None]]:
-        """Answer the product and tier of every pool that it has, or has had, something in."""
+        """Return the product and tier of every pool that it has, or has had, something in."""
         bought = {(one.product, one.tier) for one in self.subscriptions.values()}
         return bought | set(self.used) | self.stripe.places()
 
     def steps(self) -> set[datetime]:
-        """Answer the moments at which what it provides changes by the mere passing of time."""
+        """Return the moments at which what it provides changes by the mere passing of time."""
         return set(self._steps())
 
     def next_step(self, at: datetime) -> datetime | None:
-        """Answer the first such moment after another one; None if nothing is going to change."""
+        """Return the first such moment after another one; None if nothing is going to change."""
         later = [step for step in self._steps() if step > at]
         return min(later) if later else None
 
@@ -185,11 +185,11 @@ class Account(Struct, frozen=True):
         return steps
 
     def pool(self, product: str, tier: str | None, at: datetime) -> pool.Filled:
-        """Answer how one pool stands at a moment."""
+        """Return how one pool stands at a moment."""
         rows = (row for row in self.rows(at) if (row.product, row.tier) == (product, tier))
         return pool.fill(rows, self.used.get((product, tier), 0))
 
     def holders(self, product: str, tier: str | None) -> list[Seat]:
-        """Answer the taken seats of one pool, who came first first."""
+        """Return the taken seats of one pool, who came first first."""
         taken = (s for s in self.seats.values() if (s.product, s.tier) == (product, tier))
         return sorted(taken, key=lambda seat: seat.order)

@@ -85,7 +85,7 @@ class Statement(NamedTuple):
     names: tuple[str, ...]
 
     def values(self, params: Params) -> tuple[Value, ...]:
-        """Answer what to put in the places."""
+        """Return what to put in the places."""
         return tuple([params[name] for name in self.names])
 
 
@@ -104,7 +104,7 @@ def to_number(at: None) -> None: ...
 @overload
 def to_number(at: datetime | None) -> int | None: ...
 def to_number(at: datetime | None) -> int | None:
-    """Answer a moment as it is kept in a table; exact."""
+    """Return a moment as it is kept in a table; exact."""
     return None if at is None else (at - _EPOCH) // _MICROSECOND
 
 
@@ -115,12 +115,12 @@ def to_moment(number: None) -> None: ...
 @overload
 def to_moment(number: int | None) -> datetime | None: ...
 def to_moment(number: int | None) -> datetime | None:
-    """Answer the moment that is kept in a table; aware, UTC."""
+    """Return the moment that is kept in a table; aware, UTC."""
     return None if number is None else _EPOCH + timedelta(microseconds=number)
 
 
 @lru_cache(maxsize=256)
 def insertion(table: str, columns: tuple[str, ...], place: str) -> LiteralString:
-    """Answer the statement that adds a row to a table."""
+    """Return the statement that adds a row to a table."""
     places = ", ".join(place for _ in columns)
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608 - all ours
