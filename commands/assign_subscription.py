@@ -6,11 +6,12 @@ import re
 from typing import NamedTuple
 
 from commands import validation
-from commands.gateways.stripe import StripeRefused
+from commands.gateways.stripe_responses import StripeRefused
 from commands.record_stripe_event import record_retrieved
 from commands.retry import retry_on_conflict
 from commands.services import Services
-from commands.stripe_ownership import Draft, give, give_up_elsewhere, move, reports_of, take_over
+from commands.stripe_draft import Draft
+from commands.stripe_transfers import give, give_up_elsewhere, move, reports_of, take_over
 from ledger.events import RequestContext
 from ledger.limits import STRIPE_SUBSCRIPTION_ID
 from ledger.loaded import Loaded

@@ -12,12 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from commands.gateways.stripe import (
-    StripeGateway,
-    StripeKeyRefused,
-    StripeRefused,
-    StripeUnavailable,
-)
+from commands.gateways.stripe import StripeGateway
+from commands.gateways.stripe_responses import StripeKeyRefused, StripeRefused, StripeUnavailable
 from commands.record_stripe_event import record_retrieved
 from commands.retry import LedgerBusy, retry_on_conflict
 from commands.services import Services
@@ -29,13 +25,10 @@ from ledger.streams.account import purchases
 from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.purchases import UNDER_WAY_MAX, StripePurchase
 from ledger.streams.account.state import Account
-from ledger.stripe.facts import (
-    RETRIEVED,
-    PurchaseOutcome,
-    StripeSeatsAsked,
-    StripeSubscriptionReported,
-)
-from ledger.stripe.objects import Origin, read_subscription
+from ledger.stripe.facts import RETRIEVED, StripeSubscriptionReported
+from ledger.stripe.objects import read_subscription
+from ledger.stripe.reader import Origin
+from ledger.stripe.requests import PurchaseOutcome, StripeSeatsAsked
 from ledger.stripe.subscriptions import StripeSubscription, with_report
 
 # On a Stripe item: the last change that this ledger made to it.

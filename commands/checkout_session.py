@@ -8,25 +8,22 @@ from typing import Any, Final
 
 import msgspec
 
-from commands.gateways.stripe import (
-    StripeFault,
-    StripeGateway,
-    StripeRefused,
-    StripeUnavailable,
-)
+from commands.gateways.stripe import StripeGateway
+from commands.gateways.stripe_responses import StripeFault, StripeRefused, StripeUnavailable
 from commands.open_stripe_portal import own_customer
 from commands.purchase import Buying, Started, hold_to_version, priced
 from commands.record_stripe_event import record_retrieved
 from commands.retry import retry_on_conflict
-from commands.stripe_ownership import Draft, begin
+from commands.stripe_draft import Draft
+from commands.stripe_ownership import begin
 from ledger import codes
 from ledger.loaded import Loaded
 from ledger.refusals import FieldError, InvalidRequest, VersionMismatch
 from ledger.streams.account import purchases
 from ledger.streams.account.purchases import UNDER_WAY_MAX, StripePurchase
 from ledger.streams.account.state import Account
-from ledger.stripe.facts import StripeCheckoutStarted
-from ledger.stripe.objects import ACCOUNT_FIELD
+from ledger.stripe.reader import ACCOUNT_FIELD
+from ledger.stripe.requests import StripeCheckoutStarted
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -8,7 +8,9 @@ from typing import NamedTuple
 from commands import validation
 from commands.retry import retry_on_conflict
 from commands.services import Services
-from commands.stripe_ownership import Draft, link, release
+from commands.stripe_draft import Draft
+from commands.stripe_ownership import link
+from commands.stripe_transfers import release
 from ledger.events import RequestContext
 from ledger.loaded import Loaded
 from ledger.refusals import FieldError

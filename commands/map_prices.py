@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from commands.gateways.stripe import StripeKeyRefused, StripeRefused, StripeUnavailable
+from commands.gateways.stripe_responses import StripeKeyRefused, StripeRefused, StripeUnavailable
 from commands.retry import retry_on_conflict
 from commands.services import Services
 from ledger.book import Change

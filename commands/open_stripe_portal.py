@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from commands import validation
-from commands.gateways.stripe import StripeNotConfigured, StripeRefused
+from commands.gateways.stripe_responses import StripeNotConfigured, StripeRefused
 from commands.services import Services
 from ledger.events import RequestContext
 from ledger.loaded import Loaded

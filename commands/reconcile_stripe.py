@@ -14,30 +14,22 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final, Literal, NamedTuple
 
-from commands.gateways.stripe import Retrieved, StripeGateway, StripeNotConfigured, StripeRefused
+from commands.gateways.stripe import StripeGateway
+from commands.gateways.stripe_responses import Retrieved, StripeNotConfigured, StripeRefused
 from commands.record_stripe_event import known_of, look, record_event, record_retrieved
 from commands.retry import retry_on_conflict
 from commands.services import Services
-from commands.stripe_ownership import Draft, reunite
+from commands.stripe_draft import Draft
+from commands.stripe_ownership import reunite
+from commands.stripe_transfers import add_report
 from ledger.events import RequestContext
 from ledger.streams.stripe_event import STRIPE_EVENT
 from ledger.stripe.facts import RETRIEVED, StripeInvoiceReported, StripeSubscriptionReported
-from ledger.stripe.objects import (
-    LINES_ASKED,
-    NotAnEvent,
-    Origin,
-    StripeEvent,
-    read_event,
-    read_invoice,
-    read_report,
-)
-from ledger.stripe.subscriptions import (
-    StripeSubscription,
-    differing,
-    is_news,
-    tells_terms,
-    understood,
-)
+from ledger.stripe.invoices import LINES_ASKED, read_invoice
+from ledger.stripe.objects import NotAnEvent, StripeEvent, read_event, read_report
+from ledger.stripe.reader import Origin
+from ledger.stripe.report_comparison import differing, is_news, tells_terms, understood
+from ledger.stripe.subscriptions import StripeSubscription
 
 EVENTS_KEPT: Final = timedelta(days=30)
 PAGE: Final = 100
@@ -225,7 +217,7 @@ def _cut_invoice(
         if known is None or report.rank <= known.told.rank:
             return Drift("invoice", id, account, TELLS_LESS, report.created)
         if not dry_run and known.told.lacks_lines:
-            draft.report(account, report)
+            add_report(draft, account, report)
             draft.append(context)
         return Drift("invoice", id, account, "lines", known.told.created)
 
@@ -260,7 +252,7 @@ def _open_invoice(
         if report.rank <= known.told.rank:
             return Drift("invoice", id, account, TELLS_LESS, report.created)
         if not dry_run:
-            draft.report(account, report)
+            add_report(draft, account, report)
             draft.append(context)
         return Drift("invoice", id, account, ", ".join(what), known.told.created)
 

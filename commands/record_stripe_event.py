@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from msgspec.structs import replace
 
 from commands import validation
-from commands.gateways.stripe import (
+from commands.gateways.stripe_responses import (
     Retrieved,
     StripeKeyRefused,
     StripeRefused,
@@ -21,7 +21,9 @@ from commands.gateways.stripe import (
 )
 from commands.retry import retry_on_conflict
 from commands.services import Services
-from commands.stripe_ownership import Draft, Names, dated, own_payments, pay, settle, wait
+from commands.stripe_draft import Draft
+from commands.stripe_ownership import pay, settle
+from commands.stripe_transfers import Names, add_report, dated, own_payments, wait
 from ledger.book import Change, Dated
 from ledger.events import RequestContext
 from ledger.loaded import Loaded
@@ -35,23 +37,11 @@ from ledger.stripe.facts import (
     StripeReport,
     StripeSubscriptionReported,
 )
-from ledger.stripe.objects import (
-    ACCOUNT_FIELD,
-    LINES_ASKED,
-    Origin,
-    Read,
-    StripeEvent,
-    read_invoice,
-    read_report,
-    read_subscription,
-)
-from ledger.stripe.subscriptions import (
-    StripeSubscription,
-    is_news,
-    is_repetition,
-    is_tie,
-    with_known_meanings,
-)
+from ledger.stripe.invoices import LINES_ASKED, read_invoice
+from ledger.stripe.objects import StripeEvent, read_report, read_subscription
+from ledger.stripe.reader import ACCOUNT_FIELD, Origin, Read
+from ledger.stripe.report_comparison import is_news, is_repetition, is_tie
+from ledger.stripe.subscriptions import StripeSubscription, with_known_meanings
 
 FoundBy = Literal["webhook", "file", "reconciling"]
 
@@ -130,7 +120,7 @@ def record_retrieved(
             wait(draft, said, Names(named))
             return Recorded("waiting", None, draft.append(context).position, new=True)
         if is_news(known, report):
-            draft.report(account, said)
+            add_report(draft, account, said)
         if not draft.changes_accounts():
             return None
         return Recorded("reported", account, draft.append(context).position, new=True)
@@ -154,7 +144,7 @@ def add_retrieved(draft: Draft, context: RequestContext, found: Retrieved) -> No
         report = replace(report, retrieved_at=max(report.retrieved_at or after, after))
     said = with_known_meanings(known, report)
     if account is not None:
-        draft.report(account, said)
+        add_report(draft, account, said)
     else:
         wait(draft, said, Names(named))
 
@@ -304,7 +294,7 @@ def _report(
                 reports += _looked_up(services, context, report.stripe_subscription, known, answers)
         draft.account(settled.account)
         for one in reports:
-            draft.report(settled.account, one)
+            add_report(draft, settled.account, one)
     problems = (*read.problems, *settled.problems)
     fact = _received(event, found_by, outcome, problems, settled.account)
     draft.add(received, Dated(fact, event.created), *alone)

@@ -22,7 +22,7 @@ from commands.change_seats import (
     settle_moved,
 )
 from commands.checkout_session import begin_session, close_open
-from commands.gateways.stripe import StripeKeyRefused, StripeNotConfigured, StripeRefused
+from commands.gateways.stripe_responses import StripeKeyRefused, StripeNotConfigured, StripeRefused
 from commands.purchase import (
     INTERVALS,
     Buying,
@@ -45,7 +45,7 @@ from ledger.streams.account.decisions import ACCOUNT, expect_version
 from ledger.streams.account.purchases import Place, Priced, StripePurchase, Wanted
 from ledger.streams.account.state import Account
 from ledger.streams.account.stripe_state import StripeSide
-from ledger.stripe.facts import StripeSeatsAsked
+from ledger.stripe.requests import StripeSeatsAsked
 
 
 def start_checkout(

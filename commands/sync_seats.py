@@ -14,17 +14,12 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, NamedTuple
 
 from commands import validation
-from commands.gateways.stripe import (
-    Retrieved,
-    SeatChange,
-    StripeGateway,
-    StripeNotConfigured,
-    StripeRefused,
-)
+from commands.gateways.stripe import SeatChange, StripeGateway
+from commands.gateways.stripe_responses import Retrieved, StripeNotConfigured, StripeRefused
 from commands.record_stripe_event import add_retrieved, record_retrieved
 from commands.retry import retry_on_conflict
 from commands.services import Services
-from commands.stripe_ownership import Draft
+from commands.stripe_draft import Draft
 from ledger.book import Change
 from ledger.events import Fact, RequestContext
 from ledger.loaded import Loaded
@@ -34,17 +29,11 @@ from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.seat_sync import Outcome, Standing, Verdict, Why
 from ledger.streams.account.seat_sync_state import Unanswered
 from ledger.streams.account.state import Account
-from ledger.stripe.facts import (
-    RETRIEVED,
-    SeatsSynced,
-    SeatStep,
-    SeatSyncFailed,
-    SeatSyncStarted,
-    StripeSubscriptionReported,
-)
-from ledger.stripe.objects import Origin, read_subscription
-from ledger.stripe.reader import Told
-from ledger.stripe.subscriptions import differing
+from ledger.stripe.facts import RETRIEVED, StripeSubscriptionReported
+from ledger.stripe.objects import read_subscription
+from ledger.stripe.reader import Origin, Told
+from ledger.stripe.report_comparison import differing
+from ledger.stripe.requests import SeatsSynced, SeatStep, SeatSyncFailed, SeatSyncStarted
 
 # A rise takes two steps, and others may come between; whoever is left is met again.
 ROUNDS_MAX: Final = 8

@@ -12,15 +12,23 @@ Source: docs/stripe.md, "Calls".
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
+from commands.gateways.breaker import Breaker
+from commands.gateways.stripe_responses import (
+    Retrieved,
+    StripeFault,
+    StripeKeyRefused,
+    StripeRefused,
+    StripeUnavailable,
+    asking,
+    retrieved,
+)
 from ledger.catalog import Price
 
 if TYPE_CHECKING:
@@ -37,63 +45,11 @@ PERSON_READ_S: Final = 5.0
 PERSON_CHANGE_S: Final = 8.0
 PERSONS_MAX: Final = 4
 PERSON_WAITS_S: Final = 1.0
-FAILED_MAX: Final = 3
-REST_S: Final = 10.0
 HASTE_CONNECT_S: Final = 1.0
 HASTE_READ_S: Final = 3.0
 PAGE: Final = 100
 # Of the parts of one object, which somebody waits for.
 PAGES_MAX: Final = 5
-PAYMENT_REQUIRED: Final = 402
-
-
-class StripeFault(Exception):
-    """Stripe was asked, and there is no good answer; nothing of ours was changed."""
-
-
-class StripeUnavailable(StripeFault):
-    """Stripe cannot be reached, or is too busy to answer: try again."""
-
-
-class StripeRefused(StripeFault):
-    """Stripe refuses the call.
-
-    Attributes:
-        code: Stripe's own, e.g. `resource_missing`, `card_declined`.
-        param: the parameter that it is about, if any.
-        card: whether it is the customer's card that was refused.
-    """
-
-    def __init__(self, code: str, param: str | None = None, *, card: bool = False) -> None:
-        super().__init__(f"{code} ({param})" if param else code)
-        self.code = code
-        self.param = param
-        self.card = card
-
-    @property
-    def is_missing(self) -> bool:
-        """Whether Stripe has no such object, rather than will not tell of it."""
-        return self.code == "resource_missing"
-
-
-class StripeKeyRefused(StripeFault):
-    """Stripe does not take our key: see STRIPE_API_KEY."""
-
-
-class StripeNotConfigured(StripeFault):
-    """There is no key for Stripe: set STRIPE_API_KEY."""
-
-
-class Retrieved(NamedTuple):
-    """An object of Stripe's as it was when Stripe answered.
-
-    Attributes:
-        object: plain JSON; it holds people's data and must not be kept.
-        at: by Stripe's clock, in whole seconds.
-    """
-
-    object: dict[str, Any]
-    at: datetime
 
 
 class SeatChange(NamedTuple):
@@ -109,52 +65,6 @@ class SeatChange(NamedTuple):
     price: str | None
     quantity: int
     invoiced: bool
-
-
-class Breaker:
-    """Spares callers the wait for a service that has not answered the last few of them.
-
-    After `FAILED_MAX` failures in a row nobody is let through for `REST_S`; then one is, to see.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._failed = 0
-        self._closed_at = 0.0
-        self._probing = False
-
-    @contextmanager
-    def call(self) -> Iterator[None]:
-        """Let a call through, and learn from what comes of it.
-
-        Raises:
-            StripeUnavailable: nobody is let through now.
-        """
-        is_probe = self._enter()
-        try:
-            yield
-        except StripeUnavailable:
-            with self._lock:
-                self._failed += 1
-                self._closed_at = time.monotonic() + REST_S
-            raise
-        except StripeFault:
-            self._failed = 0
-            raise
-        else:
-            self._failed = 0
-        finally:
-            if is_probe:
-                self._probing = False
-
-    def _enter(self) -> bool:
-        with self._lock:
-            if self._failed < FAILED_MAX:
-                return False
-            if self._probing or time.monotonic() < self._closed_at:
-                raise StripeUnavailable("Stripe has not answered the last calls")
-            self._probing = True
-            return True
 
 
 class StripeGateway:
@@ -532,50 +442,3 @@ def _terms(price: dict[str, Any]) -> tuple[str | None, int | None, str | None]:
     names = ("interval", "interval_count", "usage_type")
     every, count, usage = (recurring.get(name) for name in names)
     return every, count, usage
-
-
-def retrieved(answer: Any) -> Retrieved:
-    """Return an object of the library's as plain JSON, and when Stripe said it.
-
-    Raises:
-        StripeUnavailable: it is none of Stripe's objects; something before it answered, it may be.
-    """
-    if not _is_whole(answer):
-        raise StripeUnavailable("Stripe does not answer with one of its objects")
-    at = answer.last_response.headers.get("Date")
-    # Stripe dates its answers; a proxy that takes that away leaves us our own clock.
-    moment = parsedate_to_datetime(at) if at else datetime.now(UTC).replace(microsecond=0)
-    return Retrieved(answer.to_dict(for_json=True), moment)
-
-
-def _is_whole(answer: Any) -> bool:
-    """Tell whether an answer is an object of Stripe's: not null, a word, a list, or `{}`."""
-    if not hasattr(answer, "last_response") or not isinstance(getattr(answer, "object", None), str):
-        return False
-    if answer["object"] == "list":
-        its = getattr(answer, "data", None)
-        return isinstance(its, list) and all(hasattr(one, "to_dict") for one in its)
-    return answer["object"] == "invoice" or isinstance(getattr(answer, "id", None), str)
-
-
-def asking(ask: Callable[[], AnswerT]) -> AnswerT:
-    """Ask Stripe, and let its library's exceptions out as ours, without what was sent.
-
-    Raises:
-        StripeUnavailable, StripeKeyRefused, StripeRefused: from None, since the library's own
-            exceptions carry whole answers.
-    """
-    import stripe
-
-    try:
-        return ask()
-    except (stripe.AuthenticationError, stripe.PermissionError):
-        raise StripeKeyRefused("Stripe refuses the key in STRIPE_API_KEY") from None
-    except (stripe.APIConnectionError, stripe.RateLimitError, stripe.APIError) as error:
-        raise StripeUnavailable(f"Stripe does not answer ({type(error).__name__})") from None
-    except stripe.StripeError as error:
-        raise StripeRefused(
-            error.code or type(error).__name__,
-            getattr(error, "param", None),
-            card=isinstance(error, stripe.CardError) or error.http_status == PAYMENT_REQUIRED,
-        ) from None

@@ -10,9 +10,9 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple, TypeVar
 
-from commands.gateways.stripe import (
+from commands.gateways.stripe import StripeGateway
+from commands.gateways.stripe_responses import (
     Retrieved,
-    StripeGateway,
     StripeKeyRefused,
     StripeRefused,
     StripeUnavailable,

@@ -10,37 +10,32 @@ Source: Stripe's API reference and its changelog; docs/stripe.md, "Shapes".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import datetime
-from itertools import islice
 from typing import Any, Final, Literal, NamedTuple
 
 from ledger.catalog import Catalog
-from ledger.limits import ACCOUNT_ID, QUANTITY_MAX, SEATS_MAX
+from ledger.limits import QUANTITY_MAX, SEATS_MAX
 from ledger.stripe.facts import (
     Meaning,
-    StripeChargeReported,
-    StripeCheckoutReported,
     StripeCustomerDeleted,
-    StripeDiscount,
-    StripeInvoiceLine,
-    StripeInvoiceReported,
     StripeItem,
-    StripeReport,
     StripeSubscriptionReported,
-    StripeTax,
     StripeTerms,
 )
-from ledger.stripe.reader import API_VERSION, CURRENCY, EVENT_TYPE, ID, INVOICE_NUMBER, Told
+from ledger.stripe.invoices import read_charge, read_checkout, read_invoice, read_invoice_payment
+from ledger.stripe.reader import (
+    API_VERSION,
+    CURRENCY,
+    EVENT_TYPE,
+    ID,
+    Origin,
+    Read,
+    Told,
+)
 
-ACCOUNT_FIELD: Final = "keyfold_account"
-# That are kept of an invoice; and one more, by which it is known that there are others.
-LINES_MAX: Final = 100
-LINES_ASKED: Final = LINES_MAX + 1
 # In days; Stripe bills every three years at the least.
 INTERVAL_COUNT_MAX: Final = 3 * 366
 _PACKAGES: Final = "transform_usage"  # of a plan
-_ACCOUNT: Final = re.compile(ACCOUNT_ID)
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _CONTEXT: Final = re.compile(r"[A-Za-z0-9_/]{1,255}")
 _SEATS: Final = re.compile(r"[1-9][0-9]{0,5}")
@@ -71,44 +66,6 @@ class StripeEvent(NamedTuple):
     object: str | None
     object_kind: str | None
     data: dict[str, Any]
-
-
-class Origin(NamedTuple):
-    """Where a report comes from.
-
-    Attributes:
-        source: the event's type, or `retrieved`.
-        created: by Stripe's clock.
-        retrieved_at: by ours, when it was asked for.
-    """
-
-    source: str
-    created: datetime
-    stripe_event: str | None = None
-    retrieved_at: datetime | None = None
-
-
-class Read(NamedTuple):
-    """What was read of an object.
-
-    Attributes:
-        report: None for an object that is not reported, or that has not even an id.
-        account: that the object's metadata name.
-        wanted: whether it is of a type that is reported.
-        claimed: a Checkout session's `client_reference_id`: a browser can set it to any account's.
-        payments: ids of the charge and the payment intent of an invoice or a session; of a refund
-            or a dispute that of the subscription that was paid, if that is known.
-        invoice: that the payments are of, where nothing else is told: no report, but they belong
-            together.
-    """
-
-    report: StripeReport | None
-    account: str | None
-    problems: tuple[str, ...]
-    wanted: bool = True
-    claimed: str | None = None
-    payments: tuple[str, ...] = ()
-    invoice: str | None = None
 
 
 def read_event(payload: object) -> StripeEvent:
@@ -160,13 +117,13 @@ def read_report(event: StripeEvent, catalog: Catalog) -> Read:
         case "invoice", "invoice":
             return read_invoice(event.data, origin)
         case "invoice_payment", "invoice_payment" if rest == "paid":
-            return _invoice_payment(event.data)
+            return read_invoice_payment(event.data)
         case "checkout", "checkout.session":
-            return _checkout(event.data, origin)
+            return read_checkout(event.data, origin)
         case "charge", "charge" if rest == "refunded":
-            return _charge(event.data, origin, "charge")
+            return read_charge(event.data, origin, "charge")
         case "charge", "dispute":
-            return _charge(event.data, origin, "dispute")
+            return read_charge(event.data, origin, "dispute")
         case "customer", "customer" if rest == "deleted" and event.object:
             return Read(StripeCustomerDeleted(
                 customer=event.object, created=event.created, stripe_event=event.id
@@ -181,7 +138,7 @@ def read_report(event: StripeEvent, catalog: Catalog) -> Read:
 def read_subscription(data: dict[str, Any], origin: Origin, catalog: Catalog) -> Read:
     """Answer a subscription as our fact."""
     told = Told(data)
-    id, named = told.text("id", ID), _named(told)
+    id, named = told.text("id", ID), told.account_named()
     if id is None:
         return Read(None, named, (*told.problems, "id"))
     pause = told.part("pause_collection")
@@ -208,7 +165,7 @@ def read_subscription(data: dict[str, Any], origin: Origin, catalog: Catalog) ->
         pause_resumes_at=pause.time("resumes_at"),
         schedule=told.id("schedule"),
         latest_invoice=told.id("latest_invoice"),
-        discounts=_discounts(told),
+        discounts=told.discount_ids(),
         problems=tuple(dict.fromkeys(told.problems)),  # last: by now everything has been read
     )
     return Read(report, named, report.problems)
@@ -258,7 +215,7 @@ def _item(item: Told, subscription: Told, catalog: Catalog) -> StripeItem:
         usage_type=usage_type,
         period_start=_period(item, subscription, "current_period_start"),
         period_end=_period(item, subscription, "current_period_end"),
-        discounts=() if item is subscription else _discounts(item),
+        discounts=() if item is subscription else item.discount_ids(),
         meaning=meaning_of(catalog, price_id, lookup_key, stripe_product, price.part("metadata")),
         terms=_terms(price, item, subscription) if "id" in price else None,
     )
@@ -340,193 +297,3 @@ def _meaning_in(metadata: Told, catalog: Catalog) -> Meaning | None:
         return None
     seats = int(metadata.text("keyfold_seats", _SEATS) or 1)
     return Meaning(product.id, tier, min(seats, SEATS_MAX), billed=product.billed)
-
-
-def _discounts(told: Told) -> tuple[str, ...]:
-    """Answer the ids of discounts, from a list of them or, in old shapes, from the only one."""
-    one = told.id("discount") if "id" in told.part_if_object("discount") else None
-    return tuple(dict.fromkeys(filter(None, (*told.ids("discounts"), one))))
-
-
-def _named(told: Told) -> str | None:
-    """Answer the account that an object's metadata name."""
-    return told.part("metadata").text(ACCOUNT_FIELD, _ACCOUNT)
-
-
-# Invoices
-
-
-def read_invoice(data: dict[str, Any], origin: Origin) -> Read:
-    """Answer an invoice as our fact."""
-    told = Told(data)
-    of_subscription = told.part("parent", "subscription_details")
-    named = _named(of_subscription) or _named(told.part("subscription_details")) or _named(told)
-    id = told.text("id", ID)
-    if id is None:
-        return Read(None, named, (*told.problems, "id"))
-    report = StripeInvoiceReported(
-        invoice=id,
-        number=told.text("number", INVOICE_NUMBER),
-        customer=told.id("customer"),
-        stripe_subscription=of_subscription.id("subscription") or told.id("subscription"),
-        source=origin.source,
-        created=origin.created,
-        stripe_event=origin.stripe_event,
-        retrieved_at=origin.retrieved_at,
-        status=_invoice_status(told),
-        billing_reason=told.word("billing_reason"),
-        currency=told.text("currency", CURRENCY),
-        subtotal=told.number("subtotal"),
-        total=told.number("total"),
-        tax=_tax(told),
-        amount_due=told.number("amount_due"),
-        amount_paid=told.number("amount_paid"),
-        amount_remaining=told.number("amount_remaining"),
-        invoiced_at=told.time("created") or told.time("date"),
-        period_start=told.time("period_start"),
-        period_end=told.time("period_end"),
-        due_date=told.time("due_date"),
-        attempt_count=told.count("attempt_count"),
-        next_payment_attempt=told.time("next_payment_attempt"),
-        discounts=_discounted(told),
-        lines=tuple(_lines(told.part("lines"))),
-        problems=tuple(dict.fromkeys(told.problems)),
-    )
-    return Read(report, named, report.problems, payments=_payments(told))
-
-
-def _discounted(told: Told) -> tuple[StripeDiscount, ...]:
-    """Return an invoice's discounts; a trial has them too, and they take nothing off it."""
-    taken = _amounts_off(told, "total_discount_amounts")
-    known = {one.discount for one in taken}
-    return (*taken, *(StripeDiscount(id, 0) for id in _discounts(told) if id not in known))
-
-
-def _invoice_status(told: Told) -> str | None:
-    if "status" in told:
-        return told.word("status")
-    return "paid" if told.flag("paid") else "open"
-
-
-def _tax(told: Told) -> int | None:
-    if "tax" in told:
-        return told.number("tax")
-    field = "total_taxes" if "total_taxes" in told else "total_tax_amounts"
-    return sum(one.number("amount") or 0 for one in told.parts(field)) if field in told else None
-
-
-def _lines(listed: Told) -> Iterator[StripeInvoiceLine]:
-    if len(listed.values("data")) > LINES_MAX:
-        listed.misfit("data")  # asking for the others would not help
-    elif listed.flag("has_more"):
-        listed.misfit("has_more")
-    for line in islice(listed.parts("data"), LINES_MAX):
-        price = line.part("pricing", "price_details")
-        old = line.part_if_object("price" if "price" in line else "plan")
-        of_item = line.part("parent", "subscription_item_details")
-        other = line.part("parent", "invoice_item_details")
-        period = line.part("period")
-        yield StripeInvoiceLine(
-            id=line.text("id", ID),
-            amount=line.number("amount"),
-            quantity=line.count("quantity"),
-            price=price.id("price") or old.text("id", ID),
-            stripe_product=price.id("product") or old.id("product"),
-            item=of_item.id("subscription_item") or line.id("subscription_item"),
-            proration=(
-                of_item.flag("proration") or other.flag("proration") or line.flag("proration")
-            )
-            is True,
-            period_start=period.time("start"),
-            period_end=period.time("end"),
-            discounts=_amounts_off(line, "discount_amounts"),
-            taxes=tuple(_taxes(line)),
-        )
-
-
-def _amounts_off(told: Told, name: str) -> tuple[StripeDiscount, ...]:
-    return tuple(
-        StripeDiscount(one.id("discount"), one.number("amount") or 0) for one in told.parts(name)
-    )
-
-
-def _taxes(line: Told) -> Iterator[StripeTax]:
-    new = "taxes" in line
-    for one in line.parts("taxes" if new else "tax_amounts"):
-        rate = one.part("tax_rate_details").id("tax_rate") if new else one.id("tax_rate")
-        included = one.word("tax_behavior") == "inclusive" or one.flag("inclusive") is True
-        yield StripeTax(rate, one.number("amount") or 0, included)
-
-
-# Purchases, refunds, disputes
-
-
-def _payments(told: Told) -> tuple[str, ...]:
-    """Return the ids of what an object was paid by: at its top, or in its list of payments."""
-    ids = [told.id("charge"), told.id("payment_intent")]
-    for one in told.part("payments").parts("data"):
-        payment = one.part("payment")
-        ids += [payment.id("charge"), payment.id("payment_intent")]
-    return tuple(dict.fromkeys(filter(None, ids)))
-
-
-def _invoice_payment(data: dict[str, Any]) -> Read:
-    """Read which payment an invoice was paid by; since 2025 nothing else that is sent tells it."""
-    told = Told(data)
-    invoice, payment = told.id("invoice"), told.part("payment")
-    ids = tuple(filter(None, (payment.id("charge"), payment.id("payment_intent"))))
-    if invoice is None or not ids:
-        return Read(None, None, tuple(told.problems), wanted=False)
-    return Read(None, None, (), payments=ids, invoice=invoice)
-
-
-def _checkout(data: dict[str, Any], origin: Origin) -> Read:
-    told = Told(data)
-    named, claimed = _named(told), told.text("client_reference_id", _ACCOUNT)
-    id, details = told.text("id", ID), told.part("total_details")
-    if id is None:
-        return Read(None, named, (*told.problems, "id"))
-    report = StripeCheckoutReported(
-        checkout=id,
-        customer=told.id("customer"),
-        stripe_subscription=told.id("subscription"),
-        invoice=told.id("invoice"),
-        source=origin.source,
-        created=origin.created,
-        stripe_event=origin.stripe_event,
-        mode=told.word("mode"),
-        status=told.word("status"),
-        payment_status=told.word("payment_status"),
-        currency=told.text("currency", CURRENCY),
-        amount_subtotal=told.number("amount_subtotal"),
-        amount_total=told.number("amount_total"),
-        amount_discount=details.number("amount_discount"),
-        amount_tax=details.number("amount_tax"),
-        problems=tuple(dict.fromkeys(told.problems)),
-    )
-    return Read(report, named, report.problems, claimed=claimed, payments=_payments(told))
-
-
-def _charge(data: dict[str, Any], origin: Origin, kind: Literal["charge", "dispute"]) -> Read:
-    told = Told(data)
-    id = told.text("id", ID)
-    if id is None:
-        return Read(None, _named(told), (*told.problems, "id"))
-    report = StripeChargeReported(
-        kind=kind,
-        id=id,
-        charge=id if kind == "charge" else told.id("charge"),
-        payment_intent=told.id("payment_intent"),
-        customer=told.id("customer") or told.part_if_object("charge").id("customer"),
-        source=origin.source,
-        created=origin.created,
-        stripe_event=origin.stripe_event,
-        amount=told.number("amount"),
-        amount_refunded=told.number("amount_refunded"),
-        refunded=told.flag("refunded"),
-        currency=told.text("currency", CURRENCY),
-        reason=told.word("reason"),
-        status=told.word("status"),
-        problems=tuple(dict.fromkeys(told.problems)),
-    )
-    return Read(report, _named(told), report.problems)

@@ -14,7 +14,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+
+from ledger.limits import ACCOUNT_ID
+from ledger.stripe.facts import StripeReport
 
 ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
 WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -24,9 +27,51 @@ API_VERSION: Final = re.compile(r"\d{4}-\d\d-\d\d(\.[a-z0-9_]{1,40})?")
 INVOICE_NUMBER: Final = re.compile(r"[A-Za-z0-9]{1,32}(-[A-Za-z0-9]{1,32}){0,3}")
 DECIMAL: Final = re.compile(r"-?\d{1,20}(\.\d{1,12})?")
 
+# In the metadata of what is made for an account: its id.
+ACCOUNT_FIELD: Final = "keyfold_account"
+ACCOUNT: Final = re.compile(ACCOUNT_ID)
+
 NUMBER_MAX: Final = 2**53
 # The end of the year 8999: what is reckoned from a time has to fit into the calendar, too.
 TIME_MAX: Final = 221_845_391_999
+
+
+class Origin(NamedTuple):
+    """Where a report comes from.
+
+    Attributes:
+        source: the event's type, or `retrieved`.
+        created: by Stripe's clock.
+        retrieved_at: by ours, when it was asked for.
+    """
+
+    source: str
+    created: datetime
+    stripe_event: str | None = None
+    retrieved_at: datetime | None = None
+
+
+class Read(NamedTuple):
+    """What was read of an object.
+
+    Attributes:
+        report: None for an object that is not reported, or that has not even an id.
+        account: that the object's metadata name.
+        wanted: whether it is of a type that is reported.
+        claimed: a Checkout session's `client_reference_id`: a browser can set it to any account's.
+        payments: ids of the charge and the payment intent of an invoice or a session; of a refund
+            or a dispute that of the subscription that was paid, if that is known.
+        invoice: that the payments are of, where nothing else is told: no report, but they belong
+            together.
+    """
+
+    report: StripeReport | None
+    account: str | None
+    problems: tuple[str, ...]
+    wanted: bool = True
+    claimed: str | None = None
+    payments: tuple[str, ...] = ()
+    invoice: str | None = None
 
 
 class Told:
@@ -148,3 +193,12 @@ class Told:
         """Answer the objects in a list."""
         for number, value in enumerate(self.values(name)):
             yield Told(value, f"{self.path}.{name}.{number}".lstrip("."), self.problems)
+
+    def discount_ids(self) -> tuple[str, ...]:
+        """Return the ids of discounts, from a list of them or, in old shapes, from the only one."""
+        one = self.id("discount") if "id" in self.part_if_object("discount") else None
+        return tuple(dict.fromkeys(filter(None, (*self.ids("discounts"), one))))
+
+    def account_named(self) -> str | None:
+        """Return the account that an object's metadata name."""
+        return self.part("metadata").text(ACCOUNT_FIELD, ACCOUNT)

@@ -16,6 +16,7 @@ from ledger.streams.stripe_object import (
     StripeReportWaits,
 )
 from ledger.stripe import facts as reported
+from ledger.stripe import requests
 from projections.text.formatting import counted, day, seats
 
 _OUTCOMES: Final = {
@@ -113,22 +114,22 @@ def _whose(fact: Fact) -> str | None:
 def _asked_for(fact: Fact, catalog: Catalog) -> str:
     """Tell what Stripe was asked for, and what became of it."""
     match fact:
-        case reported.StripeCheckoutStarted():
+        case requests.StripeCheckoutStarted():
             what = seats(catalog, fact.seats, fact.product, fact.tier)
             return f"Checkout {fact.checkout} started: {what}, paid every {fact.interval}"
-        case reported.StripeSeatsAsked(stripe_subscription=id):
+        case requests.StripeSeatsAsked(stripe_subscription=id):
             what = seats(catalog, fact.seats, fact.product, fact.tier)
             return f"Stripe is asked for more on subscription {id}: {what}"
-        case reported.StripeSeatsAnswered(stripe_subscription=id):
+        case requests.StripeSeatsAnswered(stripe_subscription=id):
             return f"Stripe subscription {id} {_ANSWERS[fact.outcome]}{_because(fact.reason)}"
-        case reported.SeatSyncStarted(stripe_subscription=id):
+        case requests.SeatSyncStarted(stripe_subscription=id):
             change = f"{fact.wanted} instead of {fact.quantity} further seats"
             taken = counted(fact.holders, "holder")
             return f"Stripe is told {change} on subscription {id}, for {taken}{_AT_ONCE[fact.step]}"
-        case reported.SeatsSynced(stripe_subscription=id):
+        case requests.SeatsSynced(stripe_subscription=id):
             invoice = f", invoice {fact.invoice} {fact.invoice_status}" if fact.invoice else ""
             return f"Stripe bills {fact.quantity} further seats on subscription {id}{invoice}"
-        case reported.SeatSyncFailed(stripe_subscription=id):
+        case requests.SeatSyncFailed(stripe_subscription=id):
             return f"Stripe was not told of the seats on subscription {id}: {fact.code}"
     return type(fact).__name__
 

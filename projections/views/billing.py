@@ -25,7 +25,9 @@ from msgspec.structs import replace
 
 from ledger.catalog import Catalog
 from ledger.stripe.facts import RETRIEVED, Meaning
-from ledger.stripe.objects import Origin, read_invoice, read_subscription
+from ledger.stripe.invoices import read_invoice
+from ledger.stripe.objects import read_subscription
+from ledger.stripe.reader import Origin
 from ledger.stripe.subscriptions import StripeSubscription, customer_of, with_report
 from projections.views.account_at import AccountAt, Moment
 from projections.views.bills import Bill, Charge, Unknown, bills_of

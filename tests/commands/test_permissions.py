@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from commands.gateways.stripe import StripeNotConfigured
+from commands.gateways.stripe_responses import StripeNotConfigured
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.open_stripe_portal import open_stripe_portal
 from commands.purchase import Purchase

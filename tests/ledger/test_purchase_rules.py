@@ -21,8 +21,10 @@ from ledger.refusals import (
 )
 from ledger.streams.account import purchases
 from ledger.streams.account.purchases import Priced, Wanted
-from ledger.stripe.facts import Meaning, StripeSeatsAnswered, StripeSubscriptionReported
-from ledger.stripe.objects import Origin, read_subscription
+from ledger.stripe.facts import Meaning, StripeSubscriptionReported
+from ledger.stripe.objects import read_subscription
+from ledger.stripe.reader import Origin
+from ledger.stripe.requests import StripeSeatsAnswered
 from ledger.stripe.subscriptions import StripeSubscription, with_report
 from tests.stripe.payloads import item, subscription
 from tests.worlds import DAY, MINUTE, NOON, event

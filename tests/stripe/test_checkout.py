@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from commands.gateways.stripe import Retrieved, StripeGateway
+from commands.gateways.stripe import StripeGateway
+from commands.gateways.stripe_responses import Retrieved
 from commands.purchase import Purchase
 from commands.start_checkout import start_checkout
 from ledger.book import Book
 from ledger.catalog import parse
 from ledger.events import Fact, Stream
 from ledger.refusals import VersionMismatch
-from ledger.stripe.facts import StripeCheckoutStarted, StripeSeatsAnswered, StripeSeatsAsked
+from ledger.stripe.requests import StripeCheckoutStarted, StripeSeatsAnswered, StripeSeatsAsked
 from tests.stripe.shop import BACK, CHECKOUTS, ITEMS, SUCCESS, Shop, price, shop
 from tests.web.api import memory_api
 from tests.worlds import MINUTE, NOON, context

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from commands.gateways import stripe as gateway
-from ledger.stripe.facts import StripeCheckoutStarted, StripeSeatsAnswered
+from ledger.stripe.requests import StripeCheckoutStarted, StripeSeatsAnswered
 from tests.stripe.shop import CHECKOUTS, ITEMS, Shop, shop
 from tests.worlds import MINUTE
 

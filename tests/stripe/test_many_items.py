@@ -6,7 +6,8 @@ from typing import NoReturn
 
 import pytest
 
-from commands.gateways.stripe import StripeGateway, StripeKeyRefused
+from commands.gateways.stripe import StripeGateway
+from commands.gateways.stripe_responses import StripeKeyRefused
 from commands.reconcile_stripe import reconcile_stripe
 from commands.record_stripe_event import record_event
 from ledger.stripe.objects import read_event

@@ -11,7 +11,8 @@ from typing import Any, cast
 import pytest
 
 from commands.assign_subscription import assign_subscription
-from commands.gateways.stripe import Retrieved, SeatChange, StripeGateway, StripeUnavailable
+from commands.gateways.stripe import SeatChange, StripeGateway
+from commands.gateways.stripe_responses import Retrieved, StripeUnavailable
 from commands.link_customer import link_customer, unlink_customer
 from commands.map_prices import map_prices
 from commands.occupy_seat import Sitting, occupy_seat
@@ -21,8 +22,8 @@ from commands.sync_seats import sync_seats
 from ledger.book import Book
 from ledger.catalog import builtin, parse
 from ledger.streams.account.decisions import ACCOUNT
-from ledger.stripe.facts import SeatsSynced, SeatSyncFailed, StripeSeatsAnswered
 from ledger.stripe.objects import read_event
+from ledger.stripe.requests import SeatsSynced, SeatSyncFailed, StripeSeatsAnswered
 from projections.views.account_at import Moment, account_at
 from projections.views.subscriptions import subscriptions
 from tests.proof.auditors import Auditor

@@ -16,15 +16,17 @@ from commands.link_customer import link_customer
 from commands.record_stripe_event import record_event
 from commands.retry import retry_on_conflict
 from commands.services import Services
-from commands.stripe_ownership import CONFLICT, Draft, begin
+from commands.stripe_draft import Draft
+from commands.stripe_ownership import CONFLICT, begin
 from ledger.book import Change
 from ledger.refusals import CustomerLinkedElsewhere
 from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.stripe_customer import STRIPE_CUSTOMER, StripeSubscriptionAssigned
 from ledger.streams.stripe_event import UNPROVEN
 from ledger.streams.stripe_object import STRIPE_OBJECT
-from ledger.stripe.facts import StripeCheckoutStarted, StripeSubscriptionReported
+from ledger.stripe.facts import StripeSubscriptionReported
 from ledger.stripe.objects import read_event, read_report
+from ledger.stripe.requests import StripeCheckoutStarted
 from tests.stripe.payloads import Json, changed, event, invoice, item, subscription
 from tests.worlds import DAY, MINUTE, NOON, context, services
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ledger.stripe.facts import StripeItem
-from ledger.stripe.objects import Origin, read_subscription
+from ledger.stripe.objects import read_subscription
+from ledger.stripe.reader import Origin
 from ledger.stripe.subscriptions import StripeSubscription, with_report
 from tests.stripe.payloads import Json, changed, deliver, event, item, panel, seconds, subscription
 from tests.stripe.test_price_meaning import told

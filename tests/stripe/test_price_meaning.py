@@ -16,7 +16,8 @@ from ledger.refusals import UNKNOWN_PRICE, SubscriptionNotChangeable
 from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.seat_sync import standings, verdict
 from ledger.stripe.facts import StripeSubscriptionReported
-from ledger.stripe.objects import Origin, read_event, read_subscription
+from ledger.stripe.objects import read_event, read_subscription
+from ledger.stripe.reader import Origin
 from ledger.stripe.subscriptions import StripeSubscription, with_report
 from tests.stripe.billed_team import ACME, INCLUDED, billed_team, catalog
 from tests.stripe.payloads import Json, changed, deliver, item, panel, subscription

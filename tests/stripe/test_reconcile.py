@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from commands.gateways.stripe import (
-    StripeGateway,
+from commands.gateways.stripe import StripeGateway
+from commands.gateways.stripe_responses import (
     StripeKeyRefused,
     StripeNotConfigured,
     StripeUnavailable,

@@ -10,12 +10,8 @@ import pytest
 from commands.issue_keys import Order, issue_keys
 from commands.redeem_key import Try, redeem_key
 from ledger.streams.account.decisions import ACCOUNT
-from ledger.stripe.facts import (
-    SeatsSynced,
-    SeatSyncFailed,
-    SeatSyncStarted,
-    StripeSubscriptionReported,
-)
+from ledger.stripe.facts import StripeSubscriptionReported
+from ledger.stripe.requests import SeatsSynced, SeatSyncFailed, SeatSyncStarted
 from projections.views.account_at import Moment, account_at
 from projections.views.seats import seat as seat_view
 from tests.stripe.billed_team import (

@@ -15,21 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from commands.gateways.stripe import (
-    Retrieved,
-    SeatChange,
-    StripeGateway,
-    StripeKeyRefused,
-    StripeUnavailable,
-)
+from commands.gateways.stripe import SeatChange, StripeGateway
+from commands.gateways.stripe_responses import Retrieved, StripeKeyRefused, StripeUnavailable
 from commands.record_stripe_event import record_event
 from commands.sync_seats import Synced, sync_seats
 from ledger.book import Book
 from ledger.store import schema
 from ledger.streams.account import seat_sync
 from ledger.streams.account.decisions import ACCOUNT
-from ledger.stripe.facts import SeatsSynced, SeatSyncFailed, SeatSyncStarted
 from ledger.stripe.objects import read_event
+from ledger.stripe.requests import SeatsSynced, SeatSyncFailed, SeatSyncStarted
 from tests.cli.program import KEYFOLD, wait_until
 from tests.stripe.billed_team import (
     ACME,

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import pytest
 
-from ledger.stripe.facts import SeatsSynced, SeatSyncStarted
+from ledger.stripe.requests import SeatsSynced, SeatSyncStarted
 from tests.stripe.billed_team import (
     BASE_AMOUNT,
     INCLUDED,

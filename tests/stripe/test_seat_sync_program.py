@@ -11,7 +11,7 @@ import pytest
 
 from ledger.book import Book
 from ledger.streams.account.decisions import ACCOUNT
-from ledger.stripe.facts import SeatsSynced, SeatSyncStarted
+from ledger.stripe.requests import SeatsSynced, SeatSyncStarted
 from tests.cli.program import Program, wait_until
 from tests.stripe.billed_team import (
     ACME,

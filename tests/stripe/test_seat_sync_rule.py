@@ -21,16 +21,14 @@ from ledger.streams.account.seat_sync_state import SeatSyncs, Unanswered
 from ledger.streams.account.state import Account
 from ledger.stripe.facts import (
     Meaning,
-    SeatsSynced,
-    SeatSyncFailed,
-    SeatSyncStarted,
     StripeInvoiceLine,
     StripeInvoiceReported,
     StripeItem,
     StripePricesMapped,
     StripeSubscriptionReported,
 )
-from ledger.stripe.subscriptions import differing, is_news
+from ledger.stripe.report_comparison import differing, is_news
+from ledger.stripe.requests import SeatsSynced, SeatSyncFailed, SeatSyncStarted
 from tests.stripe.billed_team import CATALOG, INCLUDED, TEAM
 from tests.worlds import folded, rows
 

@@ -13,14 +13,11 @@ from typing import Any
 
 import pytest
 
+from commands.gateways import breaker
 from commands.gateways import stripe as gateways
-from commands.gateways.stripe import (
-    FAILED_MAX,
-    PERSONS_MAX,
-    StripeGateway,
-    StripeRefused,
-    StripeUnavailable,
-)
+from commands.gateways.breaker import FAILED_MAX
+from commands.gateways.stripe import PERSONS_MAX, StripeGateway
+from commands.gateways.stripe_responses import StripeRefused, StripeUnavailable
 from ledger.catalog import builtin
 from ledger.store import schema
 from tests.cli.program import PATIENCE_S, Program, wait_until
@@ -100,7 +97,7 @@ def test_it_is_asked_once_and_then_by_all_when_it_is_back(
     for _ in range(FAILED_MAX):
         asked_in_vain(gateway)
     asked_in_vain(gateway)
-    monkeypatch.setattr(gateways, "REST_S", 0.0)
+    monkeypatch.setattr(breaker, "REST_S", 0.0)
     gateway._breaker._closed_at = 0.0  # as if the time had passed  # noqa: SLF001
     for _ in range(2 * FAILED_MAX):
         with pytest.raises(StripeRefused):

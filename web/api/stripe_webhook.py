@@ -19,7 +19,8 @@ from typing import Final, NamedTuple
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from commands.gateways.stripe import StripeGateway, StripeKeyRefused, StripeRefused
+from commands.gateways.stripe import StripeGateway
+from commands.gateways.stripe_responses import StripeKeyRefused, StripeRefused
 from commands.record_stripe_event import record_event
 from ledger.stripe.objects import NotAnEvent, StripeEvent, read_event
 from web.api.operations import Returns, operation

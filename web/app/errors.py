@@ -23,7 +23,7 @@ from eventsourcing.persistence import InterfaceError, OperationalError
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from commands.gateways.stripe import (
+from commands.gateways.stripe_responses import (
     StripeKeyRefused,
     StripeNotConfigured,
     StripeRefused,

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from eventsourcing.persistence import PersistenceError
 
-from commands.gateways.stripe import (
+from commands.gateways.stripe_responses import (
     StripeFault,
     StripeKeyRefused,
     StripeNotConfigured,

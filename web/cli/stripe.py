@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from commands.gateways.stripe import StripeNotConfigured
+from commands.gateways.stripe_responses import StripeNotConfigured
 from commands.sync_seats import Step, Synced, seats_to_sync, sync_seats
 from web.app.times import iso_or_none
 from web.cli.context import OPERATOR, opened

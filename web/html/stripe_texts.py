@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from babel import Locale
 from babel.numbers import parse_pattern
 
-from commands.gateways.stripe import (
+from commands.gateways.stripe_responses import (
     StripeFault,
     StripeNotConfigured,
     StripeRefused,

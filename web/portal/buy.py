@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from flask import Response, abort, request, url_for
 
-from commands.gateways.stripe import StripeFault, StripeNotConfigured
+from commands.gateways.stripe_responses import StripeFault, StripeNotConfigured
 from commands.open_stripe_portal import open_stripe_portal
 from commands.purchase import INTERVALS, Purchase
 from commands.start_checkout import start_checkout

@@ -34,7 +34,7 @@ from ledger.refusals import (
 from ledger.streams.account import seat_sync_state, stripe_state
 from ledger.streams.account.state import Account, Seat, Subscription
 from ledger.streams.key import KeyIssued
-from ledger.stripe import facts
+from ledger.stripe import facts, requests
 
 # Facts
 
@@ -408,8 +408,8 @@ ACCOUNT: Stream[Account] = Stream(
         "stripe.subscription_given_up@1": facts.StripeSubscriptionGivenUp,
         "stripe.prices_mapped@1": facts.StripePricesMapped,
         **facts.REPORTS,
-        **facts.SEAT_SYNCS,
-        **facts.PURCHASES,
+        **requests.SEAT_SYNCS,
+        **requests.PURCHASES,
     },
     initial=Account({}, Map(), {}),
     fold=fold,

@@ -32,12 +32,10 @@ from ledger.refusals import (
     SeatsFollowHolders,
     SubscriptionNotChangeable,
 )
-from ledger.stripe.facts import (
-    Meaning,
+from ledger.stripe.facts import Meaning, StripeCheckoutReported, StripeItem
+from ledger.stripe.requests import (
     PurchaseOutcome,
-    StripeCheckoutReported,
     StripeCheckoutStarted,
-    StripeItem,
     StripeSeatsAnswered,
     StripeSeatsAsked,
 )

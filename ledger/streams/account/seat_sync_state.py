@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ledger.events import AnyOccurrence
-from ledger.stripe.facts import SeatsSynced, SeatSyncFailed, SeatSyncStarted
+from ledger.stripe.requests import SeatsSynced, SeatSyncFailed, SeatSyncStarted
 
 # After so long Stripe is told of seats that are still moving.
 LONGEST_WAIT: Final = timedelta(minutes=10)

@@ -19,7 +19,8 @@ from ledger.streams.account.purchases import StripePurchase
 from ledger.streams.account.seat_sync_state import Moved, Refused, SeatSyncs, Unanswered
 from ledger.streams.account.state import Account, ListedSeats, Seat, Subscription
 from ledger.streams.account.stripe_state import StripeSide
-from ledger.stripe.facts import Meaning, PurchaseOutcome, StripeCheckoutStarted, StripeSeatsAsked
+from ledger.stripe.facts import Meaning
+from ledger.stripe.requests import PurchaseOutcome, StripeCheckoutStarted, StripeSeatsAsked
 from ledger.stripe.subscriptions import StripeInvoice, StripeSubscription
 
 SHAPE: Final = 5
