@@ -92,11 +92,14 @@ class Product(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def billed(self) -> bool:
+        """Return whether Stripe bills the seats by the number of holders, so that there is no end
+        to them.
+        """
         return self.seats == "billed"
 
     @property
     def tier_ids(self) -> list[str | None]:
-        """The ids of the tiers in their order; `[None]` for a product without."""
+        """Return the ids of the tiers in their order; `[None]` for a product without."""
         return [tier.id for tier in self.tiers] or [None]
 
     def tier(self, id: str | None) -> Tier | None:
@@ -163,11 +166,12 @@ class Catalog(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def prefixes(self) -> frozenset[str]:
+        """Return the prefixes of all products' codes."""
         return frozenset(product.prefix for product in self.products)
 
 
 def parse(text: str) -> Catalog:
-    """Read a catalog from TOML.
+    """Return the catalog that a TOML text describes.
 
     Raises:
         CatalogError: not TOML, a field missing, unknown or out of shape, or an id or prefix twice.

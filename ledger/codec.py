@@ -104,7 +104,7 @@ def encode(envelope: Envelope[Fact]) -> bytes:
 
 
 def decode(row: Row, upcasts: Mapping[str, Upcast] = UPCASTS) -> AnyEvent:
-    """Read a stored event.
+    """Return a stored event with its fact, as today's code has it, and its place in the ledger.
 
     Raises:
         UnknownEvent: its name is none of ours.
@@ -119,7 +119,7 @@ def decode(row: Row, upcasts: Mapping[str, Upcast] = UPCASTS) -> AnyEvent:
 
 
 def occurrences(rows: Iterable[StreamRow]) -> Iterator[AnyOccurrence]:
-    """Read what a fold needs of stored events of one stream, one after the other.
+    """Yield what a fold needs of one stream's stored events, in their order.
 
     Raises:
         UnknownEvent: the name of one is none of ours.

@@ -91,7 +91,7 @@ def letters(digest: bytes) -> str:
 
 
 def parse(text: str, prefixes: frozenset[str]) -> str | None:
-    """Read what a person typed or pasted; return the code, or None when it cannot be one.
+    """Return the code that a person typed or pasted, or None when it cannot be one.
 
     Forgiven is what typing and pasting do to a code: see `tidy`. Between its groups there may be
     any number of dashes and spaces, or nothing. A `0` or `1` is not forgiven, since no code has
@@ -158,6 +158,7 @@ _ASCII = {number: _spelled(chr(number)).translate(_CAPITALS) for number in range
 
 
 def prefix_of(code: str) -> str:
+    """Return the product's prefix, the part before the first dash."""
     return code.partition("-")[0]
 
 
@@ -168,7 +169,7 @@ def mask(code: str) -> str:
 
 
 def resembles_code(text: str) -> bool:
-    """Tell whether a text may be a whole code, well-formed or mistyped: not for URLs and logs."""
+    """Return whether a text may be a whole code, well-formed or mistyped: not for URLs and logs."""
     return _RESEMBLES.fullmatch(text.strip()) is not None
 
 
@@ -185,7 +186,7 @@ def whole_codes(prefixes: frozenset[str]) -> re.Pattern[str]:
 
 
 def holds_code(text: str, prefixes: frozenset[str]) -> bool:
-    """Tell whether a text surely has a whole code in it, however it is spelled (`tidy`).
+    """Return whether a text surely has a whole code in it, however it is spelled (`tidy`).
 
     Surely: with dashes between its groups, or in one piece with a digit in it. In other spellings a
     code looks like words (`POS till 4477 Graz`); see `possible_codes`.

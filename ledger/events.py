@@ -115,7 +115,7 @@ class Packing(NamedTuple, Generic[StateT]):
 class Stream(Generic[StateT]):
     """One kind of stream: its facts by stored name, the state before any, and its fold.
 
-    `fold` takes a state and what occurred next, in order of version, and answers the new state; the
+    `fold` takes a state and what occurred next, in order of version, and returns the new state; the
     state it was given stays valid. It never refuses: what is recorded has happened.
     """
 

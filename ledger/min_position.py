@@ -31,7 +31,7 @@ class PositionNotReached(Exception):
 
 @contextmanager
 def at_least(position: int) -> Iterator[None]:
-    """Hold everything that this thread reads in the block to be of a position or a later one."""
+    """Return a context in which all that this thread reads is of a position or a later one."""
     before = _min_position.set(position)
     try:
         yield

@@ -28,5 +28,5 @@ class NotPermitted(Exception):
 
 
 def permits(permissions: Iterable[str], permission: Permission) -> bool:
-    """Tell whether permissions include one; `manage_users` includes all."""
+    """Return whether permissions include one; `manage_users` includes all."""
     return not {permission, "manage_users"}.isdisjoint(permissions)

@@ -62,11 +62,12 @@ class Filled(NamedTuple):
 
     @property
     def free(self) -> int:
+        """Return how many more holders find a seat; 0, too, where more are used than there are."""
         return max(self.seats - self.used, 0)
 
     @property
     def has_room(self) -> bool:
-        """Tell whether one more holder is let in."""
+        """Return whether one more holder is let in."""
         return self.free > 0 or any(row.open for row, _ in self.rows)
 
     def row_at(self, rank: int) -> Row | None:
@@ -92,7 +93,7 @@ def _order(row: Row) -> tuple[bool, timedelta, datetime, str]:
 
 
 def fill(rows: Iterable[Row], used: int) -> Filled:
-    """Fill the rows of one pool with `used` holders."""
+    """Return the rows of one pool in their order, with `used` holders spread over them."""
     filled: list[tuple[Row, int]] = []
     seats, left = 0, used
     for row in in_order(rows):

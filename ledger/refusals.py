@@ -43,7 +43,7 @@ class Refusal(Exception):
 
     @property
     def title(self) -> str:
-        """The sentence a person reads."""
+        """Return the sentence that a person reads."""
         return (type(self).__doc__ or "").partition("\n")[0].rstrip(".")
 
 

@@ -44,7 +44,12 @@ class Texts:
         self._random_bytes = random_bytes
 
     def seal(self, owner: str, text: str | None, now: datetime) -> Sealed | None:
-        """Seal a text under its owner's key, which is made at the first use; None stays None."""
+        """Return a text sealed under its owner's key, which is made at the first use; None stays
+        None.
+
+        Raises:
+            LedgerUnavailable: the key cannot be read or stored now.
+        """
         if text is None:
             return None
         box = self._encrypt(AESGCM(self._key_for(owner, now)), text.encode("utf-8"), owner)
@@ -65,11 +70,15 @@ class Texts:
         return texts
 
     def destroy(self, owner: str) -> bool:
-        """Forget every text of an owner, for ever. Answers whether there was a key."""
+        """Destroy an owner's key, and with it every text, for ever. Return whether there was one.
+
+        Raises:
+            LedgerUnavailable: the keys' database does not respond.
+        """
         return self._keys.destroy(owner)
 
     def knows(self, owner: str, wrapped: bytes) -> bool:
-        """Tell whether a wrapped key of an owner was wrapped under this ledger's secret."""
+        """Return whether a wrapped key of an owner was wrapped under this ledger's secret."""
         try:
             self._unwrap(wrapped, owner)
         except (WrongSecret, ValueError):  # the latter for a few bytes that are no box at all
@@ -120,7 +129,7 @@ class Texts:
 
 
 def knows_secret(keys: TextKeys) -> bool:
-    """Tell whether this ledger was opened with a secret before, by `Texts.check_secret`."""
+    """Return whether this ledger was opened with a secret before, by `Texts.check_secret`."""
     return keys.get(_LEDGER) is not None
 
 

@@ -24,7 +24,7 @@ class Secret:
 
     @classmethod
     def from_base64(cls, text: str) -> Secret:
-        """Read a secret as it is kept in KEYFOLD_SECRET.
+        """Return the secret that KEYFOLD_SECRET holds.
 
         Raises:
             ValueError: not base64, or fewer than 32 bytes; the message does not repeat the value.

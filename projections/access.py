@@ -102,7 +102,7 @@ def look_up_console_session(book: Book, id: str) -> SeenConsoleSession | None:
 
 
 def portal_session_stands(seen: SeenPortalSession, cookie_digest: str, now: datetime) -> bool:
-    """Tell whether a session goes on for a browser: neither it nor what it rests on has ended."""
+    """Return whether a session goes on for a browser: neither it nor what it rests on has ended."""
     return (
         portal_session.stands(seen.session, cookie_digest, now)
         and seen.session.made_at > seen.access_ended_at

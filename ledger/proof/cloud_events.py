@@ -69,7 +69,7 @@ class Exported(_Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Fed(_Common, frozen=True, kw_only=True):
-    """One event as the API answers it."""
+    """One event as the API returns it."""
 
     data: Raw
 
@@ -96,6 +96,7 @@ def secret_name(key: bytes) -> str:
 
 
 def header_line(header: Header) -> bytes:
+    """Return the first line of an export as bytes, with its line end."""
     return _ENCODER.encode(header) + b"\n"
 
 
@@ -131,7 +132,7 @@ def fed(row: Row) -> Fed:
 
 
 def read_header(line: bytes) -> Header:
-    """Read the first line.
+    """Return what the first line of an export says of it.
 
     Raises:
         NotAnExport: it is none, or one of a later version.
@@ -150,7 +151,7 @@ def read_header(line: bytes) -> Header:
 
 
 def row_of(line: bytes) -> Row:
-    """Read a line after the header.
+    """Return the stored event that a line after the header holds.
 
     Raises:
         NotAnExport: it is none, or says two things of one event.

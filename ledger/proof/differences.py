@@ -43,12 +43,14 @@ class _Edit(NamedTuple):
 
     @property
     def kind(self) -> Kind:
+        """Return what became of the event."""
         if self.old is None:
             return "added"
         return "removed" if self.new is None else "changed"
 
     @property
     def position(self) -> int:
+        """Return its position in the new history; of a removed event, that in the old one."""
         position = self.new if self.old is None else self.old
         assert position is not None
         return position

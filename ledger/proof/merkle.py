@@ -121,7 +121,7 @@ class Frontier:
 
     @property
     def hashes(self) -> tuple[bytes, ...]:
-        """The perfect subtrees' hashes, the largest first."""
+        """Return the perfect subtrees' hashes, the largest first."""
         return tuple(self._hashes)
 
     def append(self, leaf: bytes) -> None:
@@ -204,7 +204,7 @@ def _left_size(size: int) -> int:
 def verify_inclusion(
     leaf: bytes, index: int, size: int, hashes: Sequence[bytes], root: bytes
 ) -> bool:
-    """Tell whether the hashes prove that a leaf is in the tree at an index, counted from 0.
+    """Return whether the hashes prove that a leaf is in the tree at an index, counted from 0.
 
     Source: RFC 9162, section 2.1.3.2.
     """
@@ -227,7 +227,7 @@ def verify_inclusion(
 def verify_consistency(
     old: int, new: int, old_root: bytes, new_root: bytes, hashes: Sequence[bytes]
 ) -> bool:
-    """Tell whether the hashes prove that the tree of `new` leaves begins with that of `old`.
+    """Return whether the hashes prove that the tree of `new` leaves begins with that of `old`.
 
     A tree begins with itself, and the proof is empty then. Of an empty tree nothing is proved.
 
@@ -258,5 +258,5 @@ def verify_consistency(
 
 
 def _are_hashes(*values: bytes) -> bool:
-    """Tell whether all are as long as a hash: otherwise two could be cut elsewhere."""
+    """Return whether all are as long as a hash: otherwise two could be cut elsewhere."""
     return all(len(value) == HASH_BYTES for value in values)

@@ -57,11 +57,11 @@ class VerifierKey(NamedTuple):
 
     @property
     def vkey(self) -> str:
-        """The key as text."""
+        """Return the key as text: `name+id+key`."""
         return f"{self.name}+{self.id.hex()}+{_to_base64(_ED25519 + self.public)}"
 
     def has_signed(self, text: str, signature: bytes) -> bool:
-        """Tell whether a signature is this key's, over this text."""
+        """Return whether a signature over this text is this key's."""
         try:
             Ed25519PublicKey.from_public_bytes(self.public).verify(signature, text.encode())
         except InvalidSignature:
@@ -117,7 +117,7 @@ class Checkpoint(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The text to sign."""
+        """Return the text to sign."""
         return f"{self.origin}\n{self.size}\n{_to_base64(self.root)}\n"
 
 
@@ -125,7 +125,7 @@ class Checkpoint(NamedTuple):
 
 
 def parse_vkey(text: str) -> VerifierKey:
-    """Read a key as text.
+    """Return the key that a text of the form `name+id+key` holds.
 
     Raises:
         NoteInvalid: not of that shape, not Ed25519, or its parts do not belong together.
@@ -157,7 +157,7 @@ def sign(text: str, keys: Iterable[SigningKey]) -> str:
 
 
 def parse(note: bytes) -> Note:
-    """Take a note apart; nothing in it is to be trusted yet.
+    """Return a note's text and signatures; nothing in it is to be trusted yet.
 
     Raises:
         NoteInvalid: it is no note.
@@ -209,7 +209,8 @@ def signers(note: Note, keys: Sequence[VerifierKey]) -> list[VerifierKey]:
 
 
 def parse_checkpoint(note: bytes) -> tuple[Note, Checkpoint]:
-    """Take a checkpoint apart; nothing in it is to be trusted until its signers are known.
+    """Return a note and the checkpoint that is its text, not to be trusted until its signers are
+    known.
 
     Further lines of the text are passed over.
 

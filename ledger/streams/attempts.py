@@ -174,6 +174,7 @@ class Attempts(Struct, frozen=True):
 
 
 def fold(attempts: Attempts, events: Iterable[AnyOccurrence]) -> Attempts:
+    """Return what the lockout needs to know after these events."""
     for event in events:
         match event.fact:
             case RedemptionRefused() as refused:
@@ -222,7 +223,9 @@ def admit(attempts: Attempts, name: str, session: Session, now: datetime) -> Non
 
 
 def refuse_seat(attempts: Attempts, refused: SeatRefused, now: datetime) -> list[Fact]:
-    """Record a refused seat, unless the same was within the hour, or a hundred others were."""
+    """Return the refused seat to record; none if the same was within the hour, or a hundred others
+    were.
+    """
     lately = [seat for at, seat in attempts.seats if abs(now - at) < SEAT_REPEATED]
     is_repeated = any(
         replace(seat, account_version=refused.account_version) == refused for seat in lately
@@ -231,8 +234,10 @@ def refuse_seat(attempts: Attempts, refused: SeatRefused, now: datetime) -> list
 
 
 def lift(reason: Sealed | None) -> list[Fact]:
-    """Let an account and its sessions try again. It is recorded whether there was a block or not:
-    one of a session may have come from tries on other accounts.
+    """Return the fact that an account and its sessions may try again.
+
+    It is recorded whether there was a block or not: one of a session may have come from tries on
+    other accounts.
     """
     return [BlockLifted(reason=reason)]
 

@@ -84,6 +84,7 @@ class Batch(Struct, frozen=True):
 
 
 def fold(batch: Batch | None, events: Iterable[AnyOccurrence]) -> Batch | None:
+    """Return the batch after these events; None while it has no codes."""
     for event in events:
         match event.fact:
             case KeysIssued() as issued:
@@ -99,12 +100,12 @@ def fold(batch: Batch | None, events: Iterable[AnyOccurrence]) -> Batch | None:
 
 
 def is_order(batch: Batch, fingerprint: str) -> bool:
-    """Tell whether a batch was made by the very order with this fingerprint."""
+    """Return whether a batch was made by the very order with this fingerprint."""
     return batch.issued is not None and batch.issued.fingerprint == fingerprint
 
 
 def issue(batch: Batch | None, order: KeysIssued) -> list[Fact]:
-    """Carry out an order.
+    """Return the fact that carries out an order.
 
     Raises:
         IdempotencyKeyReused: this batch is there already.
@@ -115,14 +116,16 @@ def issue(batch: Batch | None, order: KeysIssued) -> list[Fact]:
 
 
 def take_in(batch: Batch | None, id: str, count: int) -> KeysImported:
-    """Take in codes issued elsewhere, after those that the batch has. Never refused: each key's own
-    stream says whether it is known.
+    """Return the fact that takes in codes issued elsewhere, after those that the batch has.
+
+    Never refused: each key's own stream says whether it is known.
     """
     return KeysImported(batch=id, first_index=batch.size if batch else 0, count=count)
 
 
 def reveal(batch: Batch | None, reseller: str | None, reason: Sealed | None) -> list[Fact]:
-    """Show the codes again to their owner: the reseller who ordered them, or None for the vendor.
+    """Return the fact that shows the codes again to their owner: the reseller who ordered them, or
+    None for the vendor.
 
     Raises:
         BatchNotFound: no such batch, or another reseller's, who must not learn that it exists.
@@ -136,12 +139,14 @@ def reveal(batch: Batch | None, reseller: str | None, reason: Sealed | None) -> 
 
 
 def reveal_one(key: str, reason: Sealed | None) -> list[Fact]:
-    """Show a single key's code again. Never refused: who may see it, the key's own stream says."""
+    """Return the fact that shows one key's code again. Never refused: the key's own stream says to
+    whom.
+    """
     return [CodesRevealed(reason=reason, key=key)]
 
 
 def reveal_again(events: Iterable[AnyEvent], actor: str, now: datetime) -> list[Fact]:
-    """Show the codes again because the order was repeated.
+    """Return the fact that shows the codes again because the order was repeated.
 
     It is recorded once an hour for each caller, so that nobody can make the ledger grow by asking.
 

@@ -52,7 +52,7 @@ class ConsoleSession(Struct, frozen=True):
     ended_at: datetime | None = None
 
     def stands(self, cookie_digest: str, now: datetime) -> bool:
-        """Tell whether the session goes on for the browser that holds a secret."""
+        """Return whether the session goes on for the browser that holds a secret."""
         return (
             self.ended_at is None
             and now < self.expires_at
@@ -64,6 +64,7 @@ class ConsoleSession(Struct, frozen=True):
 
 
 def fold(session: ConsoleSession | None, events: Iterable[AnyOccurrence]) -> ConsoleSession | None:
+    """Return the session after these events; None while nobody has signed in."""
     for event in events:
         match event.fact:
             case ConsoleSessionOpened(token=token, expires_at=expires_at, cookie_digest=digest):
@@ -77,7 +78,7 @@ def fold(session: ConsoleSession | None, events: Iterable[AnyOccurrence]) -> Con
 
 
 def end(session: ConsoleSession | None) -> list[Fact]:
-    """End a session. One that never began, or has ended: nothing is recorded."""
+    """Return the fact that ends a session; none for one that never began, or has ended."""
     if session is None or session.ended_at is not None:
         return []
     return [ConsoleSessionEnded(token=session.token)]

@@ -117,6 +117,7 @@ class Key(Struct, frozen=True):
 
 
 def fold(key: Key | None, events: Iterable[AnyOccurrence]) -> Key | None:
+    """Return the key after these events; None while none was issued."""
     for event in events:
         match event.fact:
             case KeyIssued() as issued:
@@ -139,7 +140,7 @@ def fold(key: Key | None, events: Iterable[AnyOccurrence]) -> Key | None:
 
 
 def redeem(key: Key | None, account: str, subscription: str, now: datetime) -> list[Fact]:
-    """Redeem the key on an account.
+    """Return the fact that redeems the key on an account.
 
     Raises:
         KeyNotAvailable: unknown, redeemed, revoked or lapsed; they look the same from outside, so
@@ -198,7 +199,7 @@ def derivable(key: Key | None, reseller: str | None) -> Key:
 
 
 def revoke(key: Key | None, reseller: str | None, reason: Sealed | None) -> list[Fact]:
-    """Take the key back. A revoked key stays as it is: nothing is recorded.
+    """Return the fact that takes the key back; none if it is revoked.
 
     Raises:
         KeyNotFound: as `owned`.
@@ -222,9 +223,8 @@ def reissue(
     now: datetime,
     has_ended: bool = False,
 ) -> tuple[list[Fact], list[Fact], KeyIssued]:
-    """Let another code take this one's place.
-
-    Answers the facts of this key and those of its successor, the first of which once more.
+    """Return the facts by which another code takes this one's place: this key's, its successor's,
+    and the first of those once more.
 
     Args:
         has_ended: the subscription of a redeemed key has.

@@ -20,6 +20,7 @@ class PortalSessionsEnded(Fact, frozen=True):
 
 
 def fold(ended_at: int, events: Iterable[AnyOccurrence]) -> int:
+    """Return the position of the last event that ended all sessions."""
     for event in events:
         ended_at = event.position
     return ended_at

@@ -119,6 +119,7 @@ class PortalSession(Struct, frozen=True):
 
 
 def fold(session: PortalSession | None, events: Iterable[AnyOccurrence]) -> PortalSession | None:
+    """Return the session after these events; None while there is no link to it."""
     for event in events:
         match event.fact:
             case PortalLinkMade() as made:
@@ -157,7 +158,7 @@ def fold(session: PortalSession | None, events: Iterable[AnyOccurrence]) -> Port
 def open_session(
     session: PortalSession | None, link_digest: str, cookie_digest: str, now: datetime
 ) -> list[Fact]:
-    """Begin the session that a link is for.
+    """Return the fact that begins the session that a link is for.
 
     Args:
         link_digest: of the secret in the link that was sent.
@@ -187,14 +188,14 @@ def open_session(
 
 
 def end(session: PortalSession | None) -> list[Fact]:
-    """End a session by leaving. One that never began, or has ended: nothing is recorded."""
+    """Return the fact that ends a session by leaving; none for one that never began, or is over."""
     if session is None or session.opened_at is None or session.ended_at is not None:
         return []
     return [PortalSessionEnded(session=session.id, account=session.account)]
 
 
 def stands(session: PortalSession, cookie_secret_digest: str, now: datetime) -> bool:
-    """Tell whether a session goes on for the browser that holds a secret."""
+    """Return whether a session goes on for the browser that holds a secret."""
     return (
         session.ended_at is None
         and session.expires_at is not None

@@ -41,6 +41,7 @@ class RedemptionAnswered(Fact, frozen=True):
 def fold(
     answered: RedemptionAnswered | None, events: Iterable[AnyOccurrence]
 ) -> RedemptionAnswered | None:
+    """Return the response that was recorded for a request; None without one."""
     for event in events:
         match event.fact:
             case RedemptionAnswered() as answered:

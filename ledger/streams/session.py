@@ -88,6 +88,7 @@ class Session(Struct, frozen=True):
 
 
 def fold(session: Session, events: Iterable[AnyOccurrence]) -> Session:
+    """Return the count of failed tries after these events."""
     for event in events:
         match event.fact:
             case TryFailed(failures=failures):

@@ -37,6 +37,7 @@ SignIns = dict[tuple[str, str | None], datetime]
 
 
 def fold(recorded: SignIns, events: Iterable[AnyOccurrence]) -> SignIns:
+    """Return when each kind of refused sign-in was recorded last, by problem and token."""
     recorded = dict(recorded)
     for event in events:
         match event.fact:
@@ -46,7 +47,7 @@ def fold(recorded: SignIns, events: Iterable[AnyOccurrence]) -> SignIns:
 
 
 def refuse(recorded: SignIns, refused: ConsoleSignInRefused, now: datetime) -> list[Fact]:
-    """Record a try that failed, unless one like it was recorded just now."""
+    """Return the failed try to record; none if one like it was recorded just now."""
     last = recorded.get((refused.problem, refused.token))
     return [] if last is not None and abs(now - last) < MERGED_FOR else [refused]
 

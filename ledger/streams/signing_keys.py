@@ -38,6 +38,7 @@ Salts = tuple[str, ...]
 
 
 def fold(salts: Salts, events: Iterable[AnyOccurrence]) -> Salts:
+    """Return the salts that keys are derived with, the newest first; at most two."""
     for event in events:
         match event.fact:
             case SigningKeysRotated(salt=salt, keep_previous=keep_previous):

@@ -59,7 +59,7 @@ class Token(Struct, frozen=True):
     revoked_at: datetime | None = None
 
     def valid(self, at: datetime) -> bool:
-        """Tell whether the token lets anybody in at a moment."""
+        """Return whether the token lets anybody in at a moment."""
         return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
 
 
@@ -67,6 +67,7 @@ class Token(Struct, frozen=True):
 
 
 def fold(token: Token | None, events: Iterable[AnyOccurrence]) -> Token | None:
+    """Return the token after these events; None while none was created."""
     for event in events:
         match event.fact:
             case TokenCreated(token=id, role=role, reseller=reseller, expires_at=expires_at):
@@ -87,7 +88,7 @@ def create(
     expires_at: datetime | None,
     reason: Sealed | None = None,
 ) -> list[Fact]:
-    """Give access. The same token of the same role again: nothing is recorded.
+    """Return the fact that gives access; none for the same token of the same role again.
 
     Raises:
         InvalidRequest: a reseller token without a reseller, or another with one; or the token is
@@ -107,7 +108,7 @@ def create(
 
 
 def revoke(token: Token | None, reason: Sealed | None = None) -> list[Fact]:
-    """Take access back. A revoked token stays as it is: nothing is recorded.
+    """Return the fact that takes access back; none if it is revoked.
 
     Raises:
         TokenNotFound: never created.
@@ -136,7 +137,7 @@ def token_id(key: bytes, secret: str) -> str:
 
 
 def grant_stands(granted_by: str, granter: Token | None, now: datetime) -> bool:
-    """Tell whether what somebody granted still holds.
+    """Return whether what somebody granted still holds.
 
     Args:
         granted_by: the id of a token; or another actor's, which is none that can be taken back.

@@ -89,7 +89,7 @@ def blocks(book: Book, header: Header, *, on_events: Counted = lambda _: None) -
 
 
 def blocks_after(lines: Iterator[bytes], length: int, digest: bytes) -> Iterator[bytes]:
-    """Leave out of an export what there is of it already.
+    """Yield what there is not yet of an export.
 
     Args:
         lines: of the whole export, as `blocks` answers them.

@@ -104,7 +104,7 @@ def verify(
     known: Iterable[Known],
     on_events: Counted = lambda _: None,
 ) -> Verified:
-    """Hold the ledger against its tree and against checkpoints.
+    """Return what is found when the ledger is held against its tree and against checkpoints.
 
     Args:
         known: by size.
@@ -219,12 +219,12 @@ class _Events:
 
     @property
     def agreed(self) -> int:
-        """Of how many events the last checkpoint is that agrees."""
+        """Return of how many events the last checkpoint is that agrees."""
         return max(held.agreed for held in self._believed())
 
     @property
     def agreeing(self) -> int:
-        """How many checkpoints agree."""
+        """Return how many checkpoints agree."""
         return sum(held.count for held in self._believed())
 
     def _believed(self) -> list[_Held]:
@@ -258,14 +258,16 @@ class _Events:
                 held.beyond = None
 
     def misplaced(self, shifted: bool) -> Iterator[Finding]:
-        """Tell of positions that are not 1, 2, 3 …, unless events that are missing explain it."""
+        """Yield a finding if positions are not 1, 2, 3 …, unless events that are missing explain
+        it.
+        """
         if self._out_of_place and not shifted:
             expected, found = self._out_of_place
             sentence = f"there is no position {expected}: its event is at {found}"
             yield Finding("misplaced", expected, found, sentence)
 
     def contradicted(self) -> Iterator[Finding]:
-        """Tell of checkpoints that do not agree: of the first, and of one that reaches further."""
+        """Yield the checkpoints that do not agree: the first, and the one that reaches further."""
         for held in (self._remembered, self._kept):
             if held.against:
                 yield self._told_against(*held.against)

@@ -80,7 +80,7 @@ def _rows(book: Book, stream: str) -> list[Row]:
 
 
 def receipt(book: Book, tables: Tables, row: Row, checkpoint: str) -> str:
-    """Prove that an event is in the ledger that a checkpoint was signed of.
+    """Return a receipt, as text, that an event is in the ledger that a checkpoint was signed of.
 
     Args:
         checkpoint: of this ledger.

@@ -34,7 +34,7 @@ class WrongSnapshot(NamedTuple):
 def wrong_snapshots(
     book: Book, on_events: Callable[[int], object] = lambda _: None
 ) -> Iterator[WrongSnapshot]:
-    """Fold every stream of which a snapshot is kept from its start, and answer what differs.
+    """Yield each snapshot that is not what its stream's events, folded from the start, make.
 
     Snapshots of another release's shape are passed over, as every reader does.
 

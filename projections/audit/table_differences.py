@@ -36,7 +36,7 @@ class Difference(NamedTuple):
 def differences(
     book: Book, tables: Tables, projection: Projection, rebuilt: Tables | None = None
 ) -> Iterator[Difference]:
-    """Hold a table against one rebuilt from position zero, and answer every row that differs.
+    """Yield every row in which a table differs from one rebuilt from position zero.
 
     Readers and writers go on meanwhile: what is compared is the table as it was at one moment.
 

@@ -143,7 +143,8 @@ def frontier(book: Book, tables: Tables, size: int) -> Frontier:
 
 
 def inclusion(book: Book, tables: Tables, position: int, size: int) -> Inclusion:
-    """Prove that the event at a position is among the first `size`, which the ledger must have.
+    """Return the proof that the event at a position is among the first `size`, which the ledger
+    must have.
 
     Raises:
         TreeDamaged: the tree has not what it should have.
@@ -158,7 +159,8 @@ def inclusion(book: Book, tables: Tables, position: int, size: int) -> Inclusion
 
 
 def consistency(book: Book, tables: Tables, old: int, new: int) -> Consistency:
-    """Prove that the first `new` events, which the ledger must have, begin with the first `old`.
+    """Return the proof that the first `new` events, which the ledger must have, begin with the
+    first `old`.
 
     Raises:
         TreeDamaged: the tree has not what it should have.
@@ -234,7 +236,7 @@ def read_tiles(tables: Tables, wanted: Collection[Tile]) -> dict[Tile, bytes]:
 
 
 def split(hashes: bytes) -> list[bytes]:
-    """Take a tile apart."""
+    """Return the hashes of a tile, in their order."""
     return [hashes[i : i + HASH_BYTES] for i in range(0, len(hashes), HASH_BYTES)]
 
 

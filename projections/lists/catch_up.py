@@ -385,7 +385,7 @@ class Page:
 
 
 def fold(events: Iterable[AnyEvent], pages: Sequence[Page]) -> int:
-    """Note what events do to some tables; answers how many there were."""
+    """Note what events do to some tables; return how many events there were."""
     concerned = _Concerned(pages)
     count = 0
     for event in events:
@@ -420,6 +420,7 @@ class _Concerned(dict[type[Fact], list[_Asked]]):
 
 
 def in_key_order(projection: Projection) -> Callable[[Row], Any]:
+    """Return a sort key for a projection's rows: the columns of its primary key."""
     return itemgetter(*(projection.columns.index(column) for column in projection.key))
 
 

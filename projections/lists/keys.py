@@ -249,7 +249,7 @@ def _status(row: _Row, at: datetime, redeemed: bool, revoked: bool) -> Status:
 
 
 def _by(number: int | None, cutoff: datetime | None) -> bool:
-    """Tell whether something had happened by the cutoff."""
+    """Return whether something had happened by the cutoff."""
     return number is not None and (cutoff is None or number <= to_number(cutoff))
 
 

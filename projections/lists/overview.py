@@ -194,7 +194,7 @@ class Attention(NamedTuple):
 
 
 def attention(book: Book, tables: Tables, catalog: Catalog, now: datetime) -> Attention:
-    """Count what the overview lists of Stripe."""
+    """Return how many of each kind the overview lists of Stripe."""
     listed = list_stripe(book, tables)
     stripe = _accounts(book, listed)
     found = _at_stripe(listed, stripe, now)

@@ -146,7 +146,7 @@ def timeline(
 def entries(
     book: Book, catalog: Catalog, events: Sequence[AnyEvent], visibility: Visibility
 ) -> list[Entry]:
-    """Tell events as a reader may see them, in the order given."""
+    """Return events as sentences that a reader may see, in the order given."""
     seen = [_as_seen(event, visibility) for event in events]
     actors = _actors(book, {event.actor for event in seen})
     names = Names(catalog, _issued(book, seen), actors, _opened(visibility, seen, actors))
@@ -343,7 +343,7 @@ def _opened(
 
 
 def _is_portals(actor: str, actors: Mapping[str, str]) -> bool:
-    """Tell whether the portal asked for something, or one of its customers on the pages."""
+    """Return whether the portal asked for something, or one of its customers on the pages."""
     return actor.startswith("kfp_") or actors.get(actor) == "portal"
 
 

@@ -79,7 +79,7 @@ _FOUND: Final = {
 
 
 def sentence(event: AnyEvent, names: Names) -> str:
-    """Tell an event in one sentence."""
+    """Return one sentence about an event."""
     said = f"{_what(event, names)}, by {who(names.actors, event.actor)}"
     late = event.recorded_at - event.occurred_at
     if late >= LATE:
@@ -89,13 +89,13 @@ def sentence(event: AnyEvent, names: Names) -> str:
 
 
 def refused_key(fact: RedemptionRefused) -> str:
-    """Tell why a code was refused, as much as the fact says of it."""
+    """Return why a code was refused, as much as the fact says of it."""
     found = _FOUND.get(fact.found or "", fact.found)
     return f"{title(fact.refusal)} ({found})" if found else title(fact.refusal)
 
 
 def refused_seat(fact: SeatRefused, names: Names) -> str:
-    """Tell why a seat was refused."""
+    """Return why a seat was refused."""
     if fact.refusal == "holder_in_other_tier":
         sits_in = place(names.catalog, fact.product, fact.sits_in)
         return f"{title(fact.refusal)} (it sits in {sits_in})"

@@ -53,7 +53,7 @@ _AT_ONCE: Final = {
 
 
 def stripe_sentence(fact: Fact, catalog: Catalog) -> str:
-    """Tell what Stripe reported; the name of a fact that nobody has a sentence for."""
+    """Return what Stripe reported; the name of a fact that nobody has a sentence for."""
     match fact:
         case reported.StripeSubscriptionReported():
             return _subscription(fact, catalog)
@@ -112,7 +112,7 @@ def _whose(fact: Fact) -> str | None:
 
 
 def _asked_for(fact: Fact, catalog: Catalog) -> str:
-    """Tell what Stripe was asked for, and what became of it."""
+    """Return what Stripe was asked for, and what became of it."""
     match fact:
         case requests.StripeCheckoutStarted():
             what = seats(catalog, fact.seats, fact.product, fact.tier)

@@ -30,16 +30,16 @@ class Moment(NamedTuple):
 
     @property
     def at(self) -> datetime:
-        """The moment that is asked about."""
+        """Return the moment that is asked about."""
         return self.as_of or self.now
 
     @property
     def known(self) -> datetime:
-        """The moment whose knowledge is used."""
+        """Return the moment whose knowledge is used."""
         return self.known_at or self.now
 
     def covers(self, event: AnyOccurrence) -> bool:
-        """Tell whether an event had happened and was known."""
+        """Return whether an event had happened and was known."""
         return (self.as_of is None or event.occurred_at <= self.as_of) and (
             self.known_at is None or event.recorded_at <= self.known_at
         )

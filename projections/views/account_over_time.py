@@ -55,6 +55,7 @@ class _InOrder:
 
     @property
     def account(self) -> Account:
+        """Return the account after the events so far."""
         return self._states[-1][1] if self._states else ACCOUNT.initial
 
     def add(self, new: list[AnyEvent]) -> None:

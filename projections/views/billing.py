@@ -469,7 +469,7 @@ def _invoices(asked: AccountAt, live: Live | None) -> list[BillingInvoice]:
 
 
 def _is_own(asked: AccountAt, invoice: dict[str, Any]) -> bool:
-    """Tell whether an invoice is for a subscription of the account, or on its record."""
+    """Return whether an invoice is for a subscription of the account, or on its record."""
     side = asked.account.stripe
     of_subscription = (invoice.get("parent") or {}).get("subscription_details") or {}
     named = of_subscription.get("subscription") or invoice.get("subscription")

@@ -213,7 +213,7 @@ def _totalled(bill: Bill, sums: _Sums) -> Bill:
 
 
 def _complete(told: StripeInvoiceReported) -> bool:
-    """Tell whether all lines of an invoice are there."""
+    """Return whether all lines of an invoice are there."""
     adds_up = told.subtotal == sum(line.amount or 0 for line in told.lines)
     return adds_up and told.has_all_lines
 
@@ -350,7 +350,7 @@ def _by_lines(
 
 
 def _is_whole(item: StripeItem, line: StripeInvoiceLine) -> bool:
-    """Tell whether a line is for a whole period of its price, and not for a trial or a part."""
+    """Return whether a line is for a whole period of its price, and not for a trial or a part."""
     start, end, count = line.period_start, line.period_end, item.interval_count or 1
     if start is None or end is None:
         return False
@@ -387,7 +387,7 @@ def _is_discounted(
     items: Sequence[StripeItem],
     invoices: Sequence[StripeInvoiceReported],
 ) -> bool:
-    """Tell whether a discount may be taken off the next invoice, or was taken off the last.
+    """Return whether a discount may be taken off the next invoice, or was taken off the last.
 
     A customer's own is not told with the subscription, but shows on its invoices.
     """
@@ -397,7 +397,7 @@ def _is_discounted(
 
 
 def _may_add_tax(items: Sequence[StripeItem], invoices: Sequence[StripeInvoiceReported]) -> bool:
-    """Tell whether tax may be added; in shapes that do not tell the rates it shows on invoices."""
+    """Return whether tax may be added; where the rates are not told, it shows on invoices."""
     taxes = {item.terms.tax if item.terms else None for item in items}
     if "added" in taxes or not all(item.terms for item in items):
         return True
@@ -433,7 +433,7 @@ def _still_held(
 
 
 def _taxed_alike(item: StripeItem, told: StripeInvoiceReported) -> bool:
-    """Tell whether an item is taxed as an invoice taxed it, as far as both say."""
+    """Return whether an item is taxed as an invoice taxed it, as far as both say."""
     taxes = [tax for line in told.lines if line.item == item.id for tax in line.taxes]
     if item.terms is None or item.terms.tax is None:
         return True

@@ -87,7 +87,7 @@ def diff(
 
 
 def picture(asked: AccountAt, catalog: Catalog) -> Picture:
-    """Draw an account at a moment."""
+    """Return all things of an account at a moment, by kind and id, with their fields."""
     found = dict(_subscriptions(asked.account, asked.moment.at))
     view = seats(asked, catalog)
     for seat in view.seats:
@@ -194,6 +194,7 @@ class _Causes:
         self._things = things
 
     def of(self, thing: Thing, was: Fields | None, now: Fields | None) -> list[int]:
+        """Return the positions of the events that made a thing different, ascending."""
         kind, *_ = thing
         if kind == "subscription":
             found = self._of_subscription(thing)

@@ -68,7 +68,7 @@ class Because(NamedTuple):
 def explain_holder(
     book: Book, id: str, moment: Moment, catalog: Catalog, product: str, holder: str
 ) -> Explanation:
-    """Explain why a holder may work, may not, was refused a seat, or has none."""
+    """Return why a holder may work, may not, was refused a seat, or has none."""
     asked, events = read_account(book, id, moment)
     tries = read_tries(book, id, asked.moment)
     mine = [e for e in events if _is(e.fact, product, holder, SeatOccupied, SeatReleased)]
@@ -86,7 +86,7 @@ def explain_holder(
 
 
 def explained(asked: AccountAt, because: Because) -> Explanation:
-    """Put an explanation together; one about the future says so."""
+    """Return the explanation of an account; one about the future says so."""
     answer = because.answer
     if asked.moment.at > asked.moment.now:
         answer = f"On {minute(asked.moment.at)}, if nothing more happens: {answer}"
@@ -140,6 +140,7 @@ class _Holder:
     # Refused
 
     def refused(self, event: AnyEvent, seat: Seat | None) -> Because:
+        """Return why a seat was refused, with what can be done about it now."""
         fact = event.fact
         assert isinstance(fact, SeatRefused)
         wanted = a_seat(self._catalog, self._product, fact.tier)
@@ -195,6 +196,7 @@ class _Holder:
     # Sitting
 
     def sitting(self, seat: Seat) -> Because:
+        """Return why a holder may work, or why it is one too many."""
         filled = self._pool(seat.tier)
         rank = sum(one.order < seat.order for one in self._account.holders(seat.product, seat.tier))
         rows = self._rows(self._account, seat.tier, self._at)
@@ -244,6 +246,7 @@ class _Holder:
     # Gone
 
     def gone(self, mine: list[AnyEvent]) -> Because:
+        """Return why a holder has no seat."""
         at = place(self._catalog, self._product, None)
         free = [
             tier

@@ -52,7 +52,7 @@ class Asked(NamedTuple):
 def explain_code(
     book: Book, id: str, moment: Moment, catalog: Catalog, code_keys: CodeKeys, asked: Asked
 ) -> Explanation:
-    """Explain why an account is refused a code, or why what it gave has ended."""
+    """Return why an account is refused a code, or why what it gave has ended."""
     account, _ = read_account(book, id, moment)
     tries = read_tries(book, id, account.moment)
     code = codes.parse(asked.text, catalog.prefixes)
@@ -180,7 +180,7 @@ def _by_shape(
 
 
 def _flaws(catalog: Catalog, text: str) -> list[str]:
-    """Tell what is wrong with a text, and nothing of the text."""
+    """Return what is wrong with a text, and nothing of the text."""
     tidy = codes.tidy(text)
     found = []
     if {"0", "1"} & set(tidy):

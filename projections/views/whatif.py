@@ -50,6 +50,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def grace(self) -> timedelta:
+        """Return for how long an expired key goes on giving its seats."""
         return timedelta(days=self.grace_days)
 
 
@@ -93,7 +94,7 @@ class WhatIf(NamedTuple):
 
 
 def parse(text: str) -> Policy:
-    """Read a policy from TOML.
+    """Return the policy that a TOML text describes.
 
     Raises:
         PolicyError: not TOML, or a field that is unknown or out of shape.
@@ -107,7 +108,7 @@ def parse(text: str) -> Policy:
 def what_if(
     book: Book, policy: Policy, now: datetime, on_events: Counted = lambda _: None
 ) -> WhatIf:
-    """Fold all of history under a policy, up to now.
+    """Return what would have been otherwise under a policy, up to now.
 
     Args:
         on_events: called with how many more events were read.

@@ -40,6 +40,7 @@ _PROXIED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 
 def never(_request: Request) -> bool:
+    """Return False: every request needs a token."""
     return False
 
 
@@ -56,11 +57,12 @@ class Access(NamedTuple):
 
 
 def only(*roles: Role) -> Access:
+    """Return the access that these roles have, and nobody else."""
     return Access(frozenset(roles))
 
 
 def from_loopback(request: Request) -> bool:
-    """Tell whether a request was made on this machine, and not passed on by a proxy on it."""
+    """Return whether a request was made on this machine, and not passed on by a proxy on it."""
     if any(name in request.headers for name in _PROXIED):
         return False
     # nginx with nothing but `proxy_pass` sets none of them, but speaks HTTP/1.0; others pass on
@@ -139,6 +141,7 @@ class TokenIds:
         self.known: dict[bytes, str] = {}
 
     def of(self, token_key: bytes, secret: str) -> str:
+        """Return the id of a token by its secret."""
         seen = hashlib.blake2b(secret.encode(), key=token_key, digest_size=32).digest()
         id = self.known.get(seen)
         if id is None:

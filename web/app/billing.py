@@ -15,7 +15,7 @@ _log = logging.getLogger("keyfold.billing")
 
 
 def billing_view(found: AccountAt) -> BillingView:
-    """Answer, in a request, what an account pays."""
+    """Return what an account pays, as the current request reads it: see `read_view`."""
     return read_view(services(), found, request_id())
 
 

@@ -58,10 +58,12 @@ class Caller(NamedTuple):
 
 
 def app_state() -> AppState:
+    """Return the state of the app that handles the current request."""
     return cast(AppState, current_app.extensions[EXTENSION])
 
 
 def services() -> Services:
+    """Return what commands and views need, of the current request's app."""
     return app_state().wiring.services
 
 
@@ -78,6 +80,7 @@ def this_g() -> _AppCtxGlobals:
 
 
 def request_id() -> str:
+    """Return the current request's id."""
     return cast(str, g.request_id)
 
 

@@ -122,6 +122,7 @@ _OURS = (
 
 
 def kind_of(refusal: type[Refusal]) -> Kind:
+    """Return the type of problem that a refusal is told as."""
     return Kind(refusal.code, REFUSED[refusal], refusal.__new__(refusal).title)
 
 

@@ -22,7 +22,11 @@ class LeanRequest(Request):
 
     @cached_property
     def form(self) -> ImmutableMultiDict[str, str]:
-        """What a form has sent; one with a NUL, which no database takes, is refused (400)."""
+        """Return the fields of a form.
+
+        Raises:
+            BadRequest: one has a NUL, which no database takes.
+        """
         found: ImmutableMultiDict[str, str] = super().form
         if any("\0" in name or "\0" in value for name, value in found.items(multi=True)):
             raise BadRequest("the form has a NUL character")
@@ -30,6 +34,7 @@ class LeanRequest(Request):
 
     @cached_property
     def blueprints(self) -> list[str]:
+        """Return the names of the endpoint's blueprints; here computed once a request."""
         return super().blueprints
 
 
@@ -39,6 +44,7 @@ class NoSessions(SessionInterface):
     _none = NullSession()
 
     def open_session(self, app: Flask, request: Request) -> NullSession:
+        """Return one session for all requests, which nothing can be put into."""
         return self._none
 
 
@@ -70,9 +76,11 @@ class LeanFlask(Flask):
         super().raise_routing_exception(request)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the view as it is: none of ours is a coroutine."""
         return func
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Return an adapter of the URL map; a host seen before is not looked into again."""
         if request is None:
             return super().create_url_adapter(None)
         environ = request.environ

@@ -43,7 +43,8 @@ class LastKnown(Generic[T]):
         self.known: T | None = None
 
     def is_fresh(self, patience_s: float) -> bool:
-        """Ask, unless somebody does already, or has lately; return whether an answer came.
+        """Return whether the value is fresh; ask for a new one, unless somebody does already, or
+        has lately.
 
         Args:
             patience_s: how long an answer may take, from when it was asked for: where many want to

@@ -42,9 +42,11 @@ class JsonLines(logging.Formatter):
     """Writes a record as one line of JSON, with the fields that ours have."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return a record as one line of JSON."""
         return self.encoded(record).decode()
 
     def encoded(self, record: logging.LogRecord) -> bytes:
+        """Return a record as one line of JSON in UTF-8, without its line end."""
         given = vars(record)
         line = {
             "at": iso(datetime.fromtimestamp(record.created, UTC)),
@@ -63,6 +65,7 @@ class Stderr(logging.Handler):
         self._lines = JsonLines()
 
     def handle(self, record: logging.LogRecord) -> bool:
+        """Write a record to standard error without a lock or a buffer; return True."""
         try:
             os.write(STDERR, self._lines.encoded(record) + b"\n")
         except OSError:

@@ -142,6 +142,7 @@ class _Together(Collector):
         self._others = others
 
     def collect(self) -> Iterator[Metric]:
+        """Yield every metric, with the other workers' samples added to this one's."""
         left = dict(self._others)
         families = list(self._registry.collect())
         for family in families:
@@ -171,6 +172,7 @@ class _Head(Collector):
         self._answers = answers
 
     def collect(self) -> Iterator[Metric]:
+        """Yield whether the database responds, and where the ledger ends if that is known."""
         yield GaugeMetricFamily(
             "keyfold_ledger_up", "Whether the database answers.", value=float(self._answers)
         )
@@ -188,6 +190,7 @@ class _AtStripe(Collector):
         self._attention = attention
 
     def collect(self) -> Iterator[Metric]:
+        """Yield how many of Stripe's objects need looking at."""
         found = self._attention
         subscriptions = GaugeMetricFamily(
             "keyfold_stripe_subscriptions_to_look_at",

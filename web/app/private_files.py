@@ -38,7 +38,7 @@ def open_to_others(database_url: str) -> Iterator[tuple[Path, int]]:
 
 
 def keep_to_owner(database_url: str) -> Iterator[Path]:
-    """Take every file of a ledger from its group and others; return those that were changed.
+    """Take every file of a ledger from its group and others; yield those that were changed.
 
     One that belongs to somebody else stays as it is.
     """

@@ -50,19 +50,19 @@ class Redactor:
         self._any_known = any_known
 
     def holds_code(self, text: str) -> bool:
-        """Tell whether a text has a whole code in it, with its dashes."""
+        """Return whether a text has a whole code in it, with its dashes."""
         return text.count("-") >= _DASHES and self._code.search(text) is not None
 
     def holds_code_quoted(self, url: str) -> bool:
-        """Tell whether a URL has one, also percent-encoded, and more than once."""
+        """Return whether a URL has one, also percent-encoded, and more than once."""
         return any(map(self.holds_code, _unquoted(url)))
 
     def may_hold_code(self, text: str) -> bool:
-        """Tell whether a text may have a whole code in it, in whatever spelling."""
+        """Return whether a text may have a whole code in it, in whatever spelling."""
         return any(possible_codes(text, self._prefixes))
 
     def holds_known_code_quoted(self, url: str) -> bool:
-        """Tell whether a part of a URL has a code of the ledger in it, in whatever spelling.
+        """Return whether a part of a URL has a code of the ledger in it, in whatever spelling.
 
         A part: of its path, or a name or value of its query; also percent-encoded. Most have
         nothing that may be a code, and then the ledger is not asked; else once, for all parts. One
@@ -74,7 +74,7 @@ class Redactor:
         return bool(possible) and self._any_known(possible)
 
     def holds_secret(self, text: str, *, may_learn: bool = True) -> bool:
-        """Tell whether a text has a whole code or a token in it, asking the ledger if need be.
+        """Return whether a text has a whole code or a token in it, asking the ledger if need be.
 
         Args:
             may_learn: whether who asks may find out which codes there are; for others, what may be
@@ -86,11 +86,11 @@ class Redactor:
         return bool(possible) and (not may_learn or self._any_known(possible))
 
     def holds_plain_secret(self, text: str) -> bool:
-        """Tell whether a text has a whole code, with its dashes, or a token in it."""
+        """Return whether a text has a whole code, with its dashes, or a token in it."""
         return self.holds_code(text) or self.holds_token(text)
 
     def holds_token(self, text: str) -> bool:
-        """Tell whether a text has an access token in it."""
+        """Return whether a text has an access token in it."""
         return _TOKEN.search(text) is not None
 
     def scrub(self, text: str) -> str:

@@ -137,6 +137,7 @@ def _hold_to_address(sent: Request) -> None:
 
 
 def new_request_id() -> str:
+    """Return a random id for a request that came without one."""
     return "req_" + _random.randbytes(ID_LENGTH).translate(_LETTERS).decode()
 
 

@@ -54,14 +54,17 @@ class Reader(NamedTuple):
 
 
 def of_query(schema: ma.Schema) -> Reader:
+    """Return a reader of the address's parameters."""
     return Reader(schema, _query, _nothing(schema))
 
 
 def of_headers(schema: ma.Schema) -> Reader:
+    """Return a reader of a request's headers."""
     return Reader(schema, _headers, _nothing(schema))
 
 
 def of_body(schema: ma.Schema) -> Reader:
+    """Return a reader of a JSON body."""
     return Reader(schema, _body, _nothing(schema))
 
 
@@ -103,13 +106,13 @@ def _body(request: flask.Request, schema: ma.Schema) -> Any:
 
 
 def _is_json(request: flask.Request) -> bool:
-    """Tell whether a body is JSON also where its type is written in another way than most do."""
+    """Return whether a body is JSON also where its type is written in another way than most do."""
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     return request.mimetype == JSON_TYPE and charset == "utf-8"
 
 
 def read_json(body: bytes) -> Any:
-    """Read a body.
+    """Return what a JSON body holds.
 
     Raises:
         Problem: it is no JSON, or JSON that could be read in two ways.
@@ -133,7 +136,7 @@ def read_json(body: bytes) -> Any:
 
 
 def field_errors(messages: Any, pointer: str = "") -> Iterator[FieldError]:
-    """Flatten marshmallow's messages into field errors."""
+    """Yield marshmallow's nested messages as field errors, each with its JSON pointer."""
     if isinstance(messages, Mapping):
         for name, inner in messages.items():
             deeper = pointer if name == "_schema" else pointer + _pointer(str(name))

@@ -19,6 +19,7 @@ class Json(Response):
     """An answer whose headers are all there: none is worked out from the request."""
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
+        """Return the headers as they are: they are whole, and werkzeug has nothing to add."""
         return self.headers
 
 

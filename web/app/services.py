@@ -58,6 +58,9 @@ class Wiring(NamedTuple):
 
     @property
     def webhook_ports(self) -> Services:
+        """Return the services for what Stripe delivers, with Stripe calls that take no person's
+        place.
+        """
         stripe = self.webhook_stripe
         return self.services if stripe is None else self.services._replace(stripe=stripe)
 
@@ -81,7 +84,7 @@ class Wiring(NamedTuple):
 
 
 def wire(settings: Settings, *, for_persons: bool = False) -> Wiring:
-    """Open the ledger that the settings name.
+    """Return what the settings name, opened: the ledger, its keys, its tables and Stripe.
 
     Args:
         for_persons: whether somebody waits for each answer (`StripeGateway`).

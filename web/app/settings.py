@@ -91,12 +91,13 @@ class Settings(NamedTuple):
 
     @property
     def is_https(self) -> bool:
-        """Whether the links that are handed out are https."""
+        """Return whether the links that are handed out are https."""
         return self.public_url.lower().startswith("https:")
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read and check every setting.
+    """Return every setting, checked; those of KEYFOLD_ENV_FILE count where the environment has
+    none.
 
     Raises:
         SettingError: for the first one that is wrong.
@@ -124,7 +125,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
 
 def read_file(variable: str, file: Path) -> str:
-    """Read a file that a setting names, or that stands for one.
+    """Return the text of a file that a setting names, or that stands for one.
 
     It must be a regular file: a device may have no end, and a pipe may never have a beginning.
 

@@ -18,7 +18,7 @@ class NotATime(ValueError):
 
 
 def parse_time(text: str) -> datetime:
-    """Read a time with its zone, and answer it in UTC.
+    """Return a time that is written with its zone, in UTC.
 
     Raises:
         NotATime: another shape, a date that is none, or no zone.
@@ -43,4 +43,5 @@ def iso(at: datetime) -> str:
 
 
 def iso_or_none(at: datetime | None) -> str | None:
+    """Return a time as `iso` writes it; None stays None."""
     return None if at is None else iso(at)

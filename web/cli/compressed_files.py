@@ -42,16 +42,22 @@ class Unpacker(Protocol):
     """Unpacks one member; see `zlib.decompressobj`."""
 
     @property
-    def eof(self) -> bool: ...
+    def eof(self) -> bool:
+        """Return whether the end of the compressed stream was reached."""
+
     @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, /) -> bytes: ...
+    def unused_data(self) -> bytes:
+        """Return the bytes after that end."""
+
+    def decompress(self, data: bytes, /) -> bytes:
+        """Return the bytes that these, with all before them, unpack to."""
 
 
 class Stream(Protocol):
     """Bytes that can be read line by line."""
 
-    def readline(self, size: int, /) -> bytes: ...
+    def readline(self, size: int, /) -> bytes:
+        """Return the next line, or at most so many bytes of it; none at the end."""
 
 
 class Packing(NamedTuple):
@@ -157,6 +163,7 @@ class Part(NamedTuple):
 
 
 def part_of(file: Path) -> Path:
+    """Return the file that is written until the whole takes the name's place."""
     return file.with_name(file.name + ".part")
 
 
@@ -178,7 +185,9 @@ def find_part(file: Path, packing: Packing | None) -> Part | None:
 
 @contextmanager
 def writing(file: Path, *, carry_on_at: int = 0) -> Iterator[Callable[[bytes], object]]:
-    """Write a file that takes its name's place when the block ends well; yields what writes.
+    """Return a context that writes a file, which takes its name's place when the block ends well.
+
+    The context's value is the function that writes.
 
     Args:
         carry_on_at: `Part.length` of a file that was cut short.

@@ -35,7 +35,7 @@ class Opened(NamedTuple):
 
 @contextmanager
 def opened() -> Iterator[Opened]:
-    """Open the ledger that the settings name, and close it afterwards.
+    """Return a context with the ledger that the settings name, open.
 
     Raises:
         SettingError: a setting, the schema or the secret will not do.
@@ -67,5 +67,6 @@ def hold_to_pools(
 
 
 def new_request_id() -> str:
+    """Return a random id, to find what one run of the program has done."""
     digits = base64.b32encode(secrets.token_bytes(17)).decode().lower()
     return "req_" + digits[:REQUEST_ID_CHARACTERS]

@@ -30,4 +30,5 @@ class ExampledGroup(Exampled, click.Group):
     """A group, likewise; its commands are listed in the order in which they were added."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Return the commands' names in the order in which they were added."""
         return list(self.commands)

@@ -26,9 +26,11 @@ class LazyGroup(ExampledGroup):
         self._lazy = lazy
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Return the commands' names in the order given, without importing any."""
         return list(self._lazy)
 
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, imported now; None when there is none of this name."""
         lazy = self._lazy.get(cmd_name)
         if lazy is None:
             return None

@@ -83,7 +83,7 @@ def keyfold() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; answers the exit code."""
+    """Run one command; return the exit code."""
     _never_fail_to_encode()
     try:
         result = keyfold.main(arguments, prog_name="keyfold", standalone_mode=False)

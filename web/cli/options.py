@@ -23,6 +23,7 @@ class Time(click.ParamType[datetime]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
+        """Return a time of the command line in UTC."""
         if isinstance(value, datetime):
             return value
         try:
@@ -43,7 +44,7 @@ reason_option = click.option(
 
 
 def moment_options(command: F) -> F:
-    """Add the two times of a question about an account."""
+    """Return the command with options for the two times of a question about an account."""
     as_of = click.option(
         "--as-of",
         type=TIME,

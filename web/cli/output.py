@@ -74,12 +74,13 @@ def short_time(at: datetime) -> str:
 
 
 def is_terminal(stream: IO[str]) -> bool:
+    """Return whether somebody looks at a stream as it is written."""
     return stream.isatty()
 
 
 @contextmanager
 def progress(what: str, total: int | None) -> Iterator[Callable[[], None]]:
-    """Show how far a piece of work has come; yields what to call after each step.
+    """Return a context that shows how far a piece of work is; its value is called after each step.
 
     Args:
         total: how many steps there are, if that is known.

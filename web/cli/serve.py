@@ -27,7 +27,7 @@ _log = logging.getLogger("keyfold.server")
 
 
 def address_options(command: F) -> F:
-    """Add where to listen."""
+    """Return the command with options for where to listen."""
     host = click.option(
         "--host",
         default="127.0.0.1",
@@ -46,7 +46,7 @@ def address_options(command: F) -> F:
 
 
 def crew_options(command: F) -> F:
-    """Add how many answer."""
+    """Return the command with options for the number of workers and threads."""
     workers = click.option(
         "--workers",
         type=click.IntRange(1, WORKERS_MAX),

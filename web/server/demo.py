@@ -50,12 +50,12 @@ def prepare(settings: Settings) -> None:
 
 
 def fill(wiring: Wiring, request_context: RequestContext) -> int:
-    """Fill the ledger, which must be empty; answers its position."""
+    """Fill the ledger, which must be empty; return its position."""
     return fill_demo(wiring.services, request_context.now, test_clock=request_context.test_clock)
 
 
 def carry_on(wiring: Wiring, request_context: RequestContext) -> Tour:
-    """Fill the ledger if it is empty, and answer what a visitor needs to go on with it.
+    """Fill the ledger if it is empty; return what a visitor needs to go on with it.
 
     Raises:
         NotTheDemo: it began in another way.
@@ -111,6 +111,7 @@ def _token(wiring: Wiring, request_context: RequestContext) -> str:
 
 
 def token_file(database_url: str) -> Path:
+    """Return where the demonstration's token is kept: beside its database."""
     return Path(database_url.removeprefix("sqlite:///")).parent / TOKEN_FILE
 
 

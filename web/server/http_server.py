@@ -89,6 +89,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         self.refused = ""
 
     def received(self, data: bytes) -> int:
+        """Take in bytes of a request and return how many; a body that is too large is not kept."""
         consumed = int(super().received(data))
         if isinstance(self.error, utilities.RequestEntityTooLarge):
             self._discard()
@@ -113,12 +114,13 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
 
     @property
     def is_late(self) -> bool:
+        """Return whether the client sends its request more slowly than it may."""
         came = self.header_bytes_received + self.body_bytes_received
         return time.monotonic() - self.began > REQUEST_S + came / BYTES_PER_S
 
     @property
     def share(self) -> Share:
-        """Which threads it is for."""
+        """Return which threads it is for."""
         if self.refused == OVERLOADED.code or self.error:
             return "refusal"
         return share_of(self.command, self.path, self.query)
@@ -134,6 +136,7 @@ class _Nothing:
         return 0
 
     def getfile(self) -> Any:
+        """Return an empty body."""
         import io
 
         return io.BytesIO()
@@ -149,6 +152,7 @@ class Task(WSGITask):  # type: ignore[misc]
     response_headers: list[tuple[str, str]]
 
     def get_environment(self) -> WSGIEnvironment:
+        """Return the WSGI environment; of a request that the server refuses, it says so."""
         environ: WSGIEnvironment = super().get_environment()
         environ["PATH_INFO"] = self.request.path  # `//v1` is another page than `/v1`
         if self.request.refused:
@@ -157,6 +161,9 @@ class Task(WSGITask):  # type: ignore[misc]
         return environ
 
     def build_response_header(self) -> bytes:
+        """Return the status line and headers as bytes; a server that is draining closes the
+        connection.
+        """
         # waitress names the server itself, and would add itself as a proxy to another's name.
         self.response_headers = [one for one in self.response_headers if one[0] != "Server"]
         if self.request.connection_close or self.channel.server.is_draining:
@@ -182,12 +189,13 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     @property
     def buffered(self) -> int:
-        """How many bytes are kept for it."""
+        """Return how many bytes are kept for it."""
         requests = [*self.requests, *([self.request] if self.request else [])]
         return int(self.total_outbufs_len) + sum(one.body_bytes_received for one in requests)
 
     @property
     def is_idle(self) -> bool:
+        """Return whether nothing is being received, handled or sent."""
         return not (self.requests or self.request or self.total_outbufs_len)
 
     def refuse_late(self) -> None:
@@ -282,11 +290,13 @@ class Threads:
 
     @property
     def oldest_s(self) -> float:
+        """Return for how many seconds the oldest request has been handled; 0 when there is none."""
         began = min(list(self._busy.values()), default=None)
         return 0.0 if began is None else time.monotonic() - began
 
     @property
     def is_idle(self) -> bool:
+        """Return whether no request is being handled, or waits to be."""
         return not self._busy and not any(self._waiting.values())
 
     def _wake(self, share: Share) -> None:
@@ -405,6 +415,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self._tick()
 
     def readable(self) -> bool:
+        """Return whether new connections are accepted."""
         accepts = super().readable()
         return bool(accepts) and not self.is_draining
 

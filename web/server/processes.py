@@ -93,6 +93,7 @@ def serve_application(
 
 
 def url_of(host: str, port: int) -> str:
+    """Return the address to open in a browser."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

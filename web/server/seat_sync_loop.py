@@ -40,7 +40,9 @@ _log = logging.getLogger("keyfold.seat_sync")
 
 @contextmanager
 def running(settings: Settings | None = None) -> Iterator[None]:
-    """Keep billed seats in step meanwhile; do nothing where no product has any, or no Stripe."""
+    """Return a context that keeps billed seats in step meanwhile, where a product has any at
+    Stripe.
+    """
     settings = settings or read_settings()
     if settings.stripe.api_key is None or not any(one.billed for one in settings.catalog.products):
         yield

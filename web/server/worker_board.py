@@ -37,6 +37,7 @@ class Place:
 
     @classmethod
     def new(cls) -> Place:
+        """Return a new, empty one; it goes with a process that is started, by its descriptor."""
         if hasattr(os, "memfd_create"):
             return cls(os.memfd_create("keyfold"))
         with tempfile.TemporaryFile() as file:
@@ -94,11 +95,12 @@ class Board:
 
     @classmethod
     def for_workers(cls, count: int) -> Board:
+        """Return a board for so many workers, and one for those that were before them."""
         return cls([Place.new() for _ in range(count + 1)])
 
     @property
     def is_shared(self) -> bool:
-        """Whether there is more than one worker, or was one before this one."""
+        """Return whether there is more than one worker, or was one before this one."""
         return len(self.places) > 2 or bool(self.places[-1].read())  # noqa: PLR2004
 
     def take_leave(self, number: int) -> None:

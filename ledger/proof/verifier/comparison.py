@@ -42,6 +42,7 @@ def compare(old: Iterable[ExportedEvent], new: Iterable[ExportedEvent]) -> Itera
 
 
 def find_edits(old: Iterator[ExportedEvent], new: Iterator[ExportedEvent]) -> Iterator[Edit]:
+    """Yield what must be edited to make the new events of the old ones, by position."""
     before: list[ExportedEvent] = []
     after: list[ExportedEvent] = []
     while True:
@@ -78,10 +79,12 @@ def meeting(before: list[ExportedEvent], after: list[ExportedEvent]) -> tuple[in
 
 
 def placed(event: ExportedEvent) -> str:
+    """Return where an event stands, for a sentence."""
     return f"position {event.position} ({event.stream}, version {event.version})"
 
 
 def differing(one: ExportedEvent, other: ExportedEvent) -> Iterator[str]:
+    """Yield a clause for each field in which two events differ."""
     for what in ("stream", "version", "name", "state"):
         was, is_now = getattr(one, what), getattr(other, what)
         if was != is_now:
@@ -89,5 +92,6 @@ def differing(one: ExportedEvent, other: ExportedEvent) -> Iterator[str]:
 
 
 def shown(value: object) -> str:
+    """Return a value as text, cut off after `TEXT_MAX` characters."""
     text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
     return text if len(text) <= TEXT_MAX else text[:TEXT_MAX] + "…"

@@ -34,7 +34,7 @@ class ExportedEvent(NamedTuple):
     time: str | None
 
     def leaf(self) -> bytes:
-        """Four fields, each after its length in four bytes."""
+        """Return the hash of its four fields, each after its length in four bytes."""
         texts = (self.stream.encode(), str(self.version).encode(), self.name.encode(), self.state)
         return hash_leaf(b"".join(len(text).to_bytes(4, "big") + text for text in texts))
 
@@ -97,7 +97,7 @@ class Export:
 
 @contextmanager
 def open_lines(name: str) -> Iterator[Iterator[bytes]]:
-    """Open a plain or gzipped file; answer its lines."""
+    """Return a context with the lines of a plain or gzipped file."""
     with Path(name).open("rb") as file:
         start = file.peek(4)[:4]
         if start == ZSTD:
@@ -129,6 +129,11 @@ def lines_of(name: str, file: IO[bytes] | gzip.GzipFile, most: int | None) -> It
 
 
 def read_event(place: str, line: bytes) -> ExportedEvent:
+    """Return the event that a line of an export holds.
+
+    Raises:
+        Wrong: it holds none, or contradicts itself; `place` says where.
+    """
     try:
         found = json.loads(line, object_pairs_hook=once)
         event = ExportedEvent(
@@ -150,18 +155,21 @@ def read_event(place: str, line: bytes) -> ExportedEvent:
 
 
 def to_number(text: str) -> int:
+    """Return a positive decimal number without leading zeroes as an int."""
     if not NUMBER.fullmatch(text):
         raise ValueError(f"{text!r} is no number")
     return int(text)
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object as a dict; refuse one with the same name twice."""
     if len({name for name, _ in pairs}) < len(pairs):
         raise ValueError("a name is there twice")
     return dict(pairs)
 
 
 def recorded_at(state: bytes) -> str | None:
+    """Return the time that an event's state says it was recorded at, if it does."""
     try:
         found = json.loads(state)["recorded_at"]
     except (ValueError, TypeError, KeyError):

@@ -15,6 +15,7 @@ class Wrong(Exception):
 
 
 def parse_time(text: str) -> datetime:
+    """Return an ISO 8601 time with its zone in UTC."""
     try:
         found = datetime.fromisoformat(text)
     except (TypeError, ValueError):
@@ -25,4 +26,5 @@ def parse_time(text: str) -> datetime:
 
 
 def write_time(at: datetime) -> str:
+    """Return a time in UTC with microseconds, as the view of Keyfold's API writes it."""
     return at.isoformat(timespec="microseconds").replace("+00:00", "Z")

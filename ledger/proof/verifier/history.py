@@ -39,7 +39,7 @@ class Held:
 def check(
     export: Export, held: Held, kept: list[ExportedEvent], stream: str | None
 ) -> Iterator[str]:
-    """Hold an export against checkpoints, and keep the events of one stream; answer what is wrong.
+    """Yield what is wrong with an export, held against checkpoints; keep the events of one stream.
 
     Where exactly something was changed cannot be seen from a root: only that it is after the last
     checkpoint that agrees, and before the first that does not. What the events tell by themselves
@@ -64,6 +64,9 @@ def check(
 
 
 def told_against(export: Export, checkpoint: SignedCheckpoint, agreed: int) -> Iterator[str]:
+    """Yield what a checkpoint shows to be changed after the `agreed` events that an earlier one
+    covers.
+    """
     first, last = agreed + 1, checkpoint.size
     yield (
         f"changed: the first {last} events are not those that {checkpoint.source} was signed of;"
@@ -104,4 +107,5 @@ def in_order(time: str) -> tuple[str, str]:
 
 
 def positions(first: int, last: int) -> str:
+    """Return "position 3 is" or "positions 3 to 5 are"."""
     return f"position {first} is" if first == last else f"positions {first} to {last} are"

@@ -31,7 +31,7 @@ class ViewLine(NamedTuple):
     can_manage: bool
 
     def order(self) -> tuple[bool, float, datetime, str]:
-        """In which the rows of a pool are filled: renewing, latest end, earliest start, id."""
+        """Return the order in which rows are filled: renewing, latest end, earliest start, id."""
         end = -self.expires_at.timestamp() if self.expires_at else float("-inf")
         return not self.renews, end, self.started_at, self.id
 
@@ -49,6 +49,7 @@ class KeySubscription(NamedTuple):
     terminated_at: datetime | None = None
 
     def line(self, at: datetime) -> ViewLine:
+        """Return its row of the Subscriptions view at a moment."""
         status = "active" if at < self.expires_at else "expired"
         if self.terminated_at is not None:
             status = "terminated"

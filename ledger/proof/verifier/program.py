@@ -59,6 +59,7 @@ CATALOG: list[dict[str, Any]] = [
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code, 1 when something is wrong."""
     asked = parser().parse_args(arguments)
     wrong = 0
     try:
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(asked: argparse.Namespace) -> Iterator[str]:
-    """Do what is asked; answer what is wrong."""
+    """Do what the arguments ask for; yield what is wrong."""
     keys = [read_key(line) for key in asked.key for line in key_lines(key)]
     checkpoints = [read_checkpoint(name, Path(name).read_bytes()) for name in asked.checkpoint]
     yield from distrust(checkpoints, keys)
@@ -92,6 +93,7 @@ def run(asked: argparse.Namespace) -> Iterator[str]:
 
 
 def run_receipt(name: str, keys: list[PublicKey], held: list[SignedCheckpoint]) -> Iterator[str]:
+    """Check a receipt and print what it proves; yield what is wrong."""
     event, checkpoint = check_receipt(name, Path(name).read_bytes())
     doubts = list(distrust([checkpoint], keys))
     is_held = any(one[3:] == checkpoint[3:] for one in held)
@@ -108,6 +110,7 @@ def run_receipt(name: str, keys: list[PublicKey], held: list[SignedCheckpoint]) 
 def run_export(
     export: Export, checkpoints: list[SignedCheckpoint], asked: argparse.Namespace
 ) -> Iterator[str]:
+    """Check an export against checkpoints and print what agrees; yield what is wrong."""
     held, kept = Held(checkpoints), list[ExportedEvent]()
     found = list(check(export, held, kept, f"account-{asked.account}"))
     size = held.tree.size
@@ -126,6 +129,7 @@ def run_export(
 
 
 def run_comparison(old: Export, new: Export) -> Iterator[str]:
+    """Yield what became of the older export's events in the newer one."""
     found = list(compare(old, new))
     yield from [*old.said, *found]
     if not found:
@@ -133,6 +137,9 @@ def run_comparison(old: Export, new: Export) -> Iterator[str]:
 
 
 def run_view(kept: list[ExportedEvent], head: int, asked: argparse.Namespace) -> Iterator[str]:
+    """Print an account's subscriptions as its events make them; yield what a saved answer has
+    otherwise.
+    """
     saved = read_answer(asked.answer) if asked.answer else None
     question = question_of(asked, saved)
     if question.position is not None and question.position > head:
@@ -154,6 +161,7 @@ def run_view(kept: list[ExportedEvent], head: int, asked: argparse.Namespace) ->
 
 
 def read_answer(name: str) -> Any:
+    """Return a saved answer of the Subscriptions view, as JSON has it."""
     try:
         return json.loads(Path(name).read_bytes())
     except ValueError:
@@ -176,6 +184,7 @@ def question_of(asked: argparse.Namespace, saved: Any) -> Question:
 
 
 def read_catalog(name: str | None) -> list[dict[str, Any]]:
+    """Return the products of a catalog file; without a name those of Keyfold's own."""
     if name is None:
         return CATALOG
     try:
@@ -193,6 +202,7 @@ def key_lines(key: str) -> list[str]:
 
 
 def is_receipt(name: str) -> bool:
+    """Return whether a file begins as receipts do."""
     with Path(name).open("rb") as file:
         return file.read(len(RECEIPT)) == RECEIPT
 
@@ -203,6 +213,7 @@ def tell(line: str) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     found = argparse.ArgumentParser(
         prog="keyfold_verify.py",
         description=__doc__,

@@ -31,6 +31,7 @@ class SignedCheckpoint(NamedTuple):
 
 
 def from_base64(text: str, what: str) -> bytes:
+    """Return the bytes of a canonical base64 text; `what` names it where it is none."""
     try:
         value = base64.b64decode(text, validate=True)
     except (ValueError, TypeError):
@@ -41,6 +42,7 @@ def from_base64(text: str, what: str) -> bytes:
 
 
 def read_key(text: str) -> PublicKey:
+    """Return the key that a text of the form `name+id+key` holds."""
     name, _, rest = text.strip().partition("+")
     id_text, _, encoded = rest.partition("+")
     key = from_base64(encoded, f"the key {text.strip()!r}")
@@ -51,6 +53,7 @@ def read_key(text: str) -> PublicKey:
 
 
 def read_checkpoint(source: str, note: bytes) -> SignedCheckpoint:
+    """Return the checkpoint in a signed note, or in its text alone; no signature is checked yet."""
     try:
         whole = note.decode()
         text, blank, signed = whole.rpartition("\n\n")
@@ -68,6 +71,7 @@ def read_checkpoint(source: str, note: bytes) -> SignedCheckpoint:
 
 
 def read_signature(line: str) -> tuple[str, bytes, bytes]:
+    """Return a signature line's name, key id and signature."""
     dash, name, encoded = line.split(" ")
     signature = from_base64(encoded, "a signature")
     if dash != "—" or not name or len(signature) <= ID_BYTES:
@@ -76,7 +80,7 @@ def read_signature(line: str) -> tuple[str, bytes, bytes]:
 
 
 def is_signed(checkpoint: SignedCheckpoint, keys: Sequence[PublicKey]) -> bool:
-    """Tell whether one of the keys has signed; a wrong signature of one of them spoils all."""
+    """Return whether one of the keys has signed; a wrong signature of one of them spoils all."""
     try:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -28,26 +28,31 @@ class Report(NamedTuple):
     fact: dict[str, Any]
 
     def time(self, name: str) -> datetime | None:
+        """Return a time that the report has, None where it has none."""
         return parse_time(self.fact[name]) if self.fact[name] else None
 
     @property
     def created(self) -> datetime:
+        """Return when Stripe made the report."""
         return parse_time(self.fact["created"])
 
     @property
     def history(self) -> dict[str, Any]:
-        """What followed from earlier reports, in the account that the subscription left."""
+        """Return what followed from earlier reports, in the account that the subscription left."""
         return self.fact.get("history") or {}
 
     @property
     def is_end(self) -> bool:
+        """Return whether it reports that the subscription has ended."""
         return self.fact["status"] in ENDED or self.fact["source"].endswith(".deleted")
 
     @property
     def has_status(self) -> bool:
+        """Return whether it says the subscription's status."""
         return self.fact["status"] is not None
 
     def order(self) -> tuple[bool, datetime, bool, datetime, str]:
+        """Return what ranks reports: of two, the greater one is the later state at Stripe."""
         return (
             not self.fact["source"].endswith("subscription.created"),
             self.created,
@@ -121,6 +126,7 @@ class ReportedSubscription:
         return self.period_end if told.fact["cancel_at_period_end"] else None
 
     def status(self, at: datetime, period_end: datetime | None) -> str:
+        """Return Stripe's status at a moment; `unconfirmed` when it has been silent for long."""
         if self.ends_at is not None and at >= self.ends_at:
             return "canceled"
         status: str = self.told.fact["status"] or "unknown"

@@ -116,7 +116,7 @@ class Question(NamedTuple):
 def view(
     asked: Question, events: Iterable[ExportedEvent], head: int, catalog: list[dict[str, Any]]
 ) -> Any:
-    """Return what the API answers."""
+    """Return what the API responds with."""
     account, now = AccountHistory(), datetime.now(UTC)
     for event in events:
         if asked.position is not None and event.position > asked.position:
@@ -146,7 +146,7 @@ def view(
 
 @contextmanager
 def readable(event: ExportedEvent) -> Iterator[None]:
-    """Say of an event that cannot be read which it is."""
+    """Return a context that says of an event that cannot be read which one it is."""
     try:
         yield
     except (AttributeError, LookupError, TypeError, ValueError):
@@ -192,6 +192,7 @@ def view_product(
 
 
 def view_row(line: ViewLine, names: dict[str, str], used: int) -> Any:
+    """Return a row of the view as the API's JSON has it."""
     return {
         "subscription": line.id,
         "tier": line.tier,

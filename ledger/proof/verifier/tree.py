@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 
 def hash_leaf(entry: bytes) -> bytes:
+    """Return the hash of an entry."""
     return hashlib.sha256(b"\x00" + entry).digest()
 
 
 def hash_node(left: bytes, right: bytes) -> bytes:
+    """Return the hash of two subtrees' roots."""
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
@@ -30,6 +32,7 @@ class Tree:
         self.size += 1
 
     def root(self) -> bytes:
+        """Return the root of what has been added so far."""
         if not self.parts:
             return hashlib.sha256(b"").digest()
         root = self.parts[-1]

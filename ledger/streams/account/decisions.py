@@ -145,6 +145,7 @@ class _Draft:
         self.seat_syncs = account.seat_syncs
 
     def finished(self) -> Account:
+        """Return the account with every change of the draft in it."""
         self.settle_moves()
         seats, used = self.seats.mutate(), dict(self.before.used)
         for place, seat in self.places.items():
@@ -168,6 +169,7 @@ class _Draft:
             self.moves = {}
 
     def seat(self, place: tuple[str, str]) -> Seat | None:
+        """Return a holder's seat as the draft has it, by product and holder."""
         return self.places[place] if place in self.places else self.seats.get(place)
 
     def put(self, subscription: Subscription) -> None:
@@ -177,6 +179,7 @@ class _Draft:
 
 
 def fold(account: Account, events: Iterable[AnyOccurrence]) -> Account:
+    """Return the account after these events, which are the next of its stream."""
     draft = _Draft(account)
     for event in events:
         fact = event.fact
@@ -287,7 +290,7 @@ def expect_version(version: int, expected: int | None) -> None:
 
 
 def activate(key: KeyIssued, subscription: str, now: datetime) -> list[Fact]:
-    """Begin the subscription that a redeemed key gives. Never refused: seats only add up."""
+    """Return the fact that begins a key's subscription. Never refused: seats only add up."""
     return [
         SubscriptionActivated(
             subscription=subscription,
@@ -303,14 +306,15 @@ def activate(key: KeyIssued, subscription: str, now: datetime) -> list[Fact]:
 
 
 def rename_key(subscription: str, key: KeyIssued) -> list[Fact]:
-    """Let a subscription be known by the code that replaced its own."""
+    """Return the fact that a subscription goes by the code that replaced its own."""
     return [SubscriptionKeyReissued(subscription=subscription, key=key.key, masked=key.masked)]
 
 
 def terminate(
     account: Account, subscription: str, reason: Sealed | None, now: datetime
 ) -> list[Fact]:
-    """End a key-sourced subscription before its time. Ended so already: nothing is recorded.
+    """Return the fact that ends a key-sourced subscription before its time; none if it was so
+    ended.
 
     Raises:
         SubscriptionNotFound: this account has no such subscription.
@@ -340,7 +344,8 @@ def occupy(
     *,
     capped: bool = True,
 ) -> list[Fact]:
-    """Let a holder in. One that sits there already keeps its seat, with the new label if any.
+    """Return the fact that lets a holder in. One that sits there keeps its seat, with a new label
+    if any.
 
     Args:
         capped: whether there is an end to the seats; seats that are billed by the number of
@@ -366,7 +371,7 @@ def occupy(
 def release(
     account: Account, product: str, holder: str, reason: Sealed | None = None
 ) -> list[Fact]:
-    """Give a seat back.
+    """Return the fact that gives a holder's seat back.
 
     Raises:
         SeatNotOccupied: the holder has none of this product.
@@ -380,7 +385,8 @@ def release(
 def erase(
     account: Account, owner: str, reason: Sealed | None, texts: int, *, had_key: bool = False
 ) -> list[Fact]:
-    """Give up the account's free text. With none since the last time: nothing is recorded.
+    """Return the fact that the account's free text is given up; none if none came since the last
+    time.
 
     Args:
         texts: how many could be read, in this stream and in others.

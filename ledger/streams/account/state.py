@@ -148,10 +148,11 @@ class Account(Struct, frozen=True):
 
     @property
     def seats(self) -> Seats:
-        """Taken ones, by product and holder."""
+        """Return the taken seats by product and holder."""
         return self.taken.by_place() if isinstance(self.taken, ListedSeats) else self.taken
 
     def seat(self, product: str, holder: str) -> Seat | None:
+        """Return the holder's seat of a product, None if it has none."""
         return self.seats.get((product, holder))
 
     def rows(self, at: datetime) -> Iterator[pool.Row]:

@@ -15,7 +15,7 @@ __all__ = ["Filling", "Reading", "ScratchTables", "Tables", "Work", "open_tables
 
 
 def open_tables(database_url: str) -> Tables:
-    """Open the tables of the ledger at an address; nothing is asked of the database yet.
+    """Return the tables of the ledger at an address; nothing is asked of the database yet.
 
     Args:
         database_url: as for `ledger.book.Book`; one that is none of those has been refused there.

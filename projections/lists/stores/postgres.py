@@ -61,23 +61,25 @@ class PostgresTables:
 
     @contextmanager
     def transaction(self) -> Iterator[_Transaction]:
-        """See `Tables.transaction`."""
+        """Return a context as `Tables.transaction` does."""
         with self._begun(_BEGIN) as work:
             yield work
 
     @contextmanager
     def snapshot(self) -> Iterator[_Transaction]:
-        """See `Tables.snapshot`."""
+        """Return a context as `Tables.snapshot` does."""
         with self._begun(_BEGIN_SNAPSHOT) as reading:
             yield reading
 
     @contextmanager
     def filling(self) -> Iterator[PostgresTables]:
-        """See `Tables.filling`."""
+        """Return a context as `Tables.filling` does."""
         yield self
 
     def read(self, sql: str, params: Params) -> list[Row]:
-        """See `Tables.read`; after a fail-over it is tried once more, on a new connection."""
+        """Return rows as `Tables.read` does; after a fail-over it is tried once more, on a new
+        connection.
+        """
         try:
             return self._read(sql, params)
         except OperationalError as error:
@@ -121,6 +123,7 @@ class _Transaction:
         self._cursor: psycopg.Cursor[TupleRow] = connection.cursor(binary=True)
 
     def execute(self, sql: str, params: Params) -> list[Row]:
+        """Return the statement's rows, none if it makes none."""
         asked = statement(sql, "%s")
         self._cursor.execute(asked.sql, asked.values(params))
         return self._cursor.fetchall() if self._cursor.description else []

@@ -33,7 +33,7 @@ class ScratchTables:
 
     @contextmanager
     def transaction(self) -> Iterator[ScratchTables]:
-        """See `Tables.transaction`."""
+        """Return a context as `Tables.transaction` does."""
         with self._turn:
             self._connection.execute("BEGIN")
             try:
@@ -45,12 +45,12 @@ class ScratchTables:
 
     @contextmanager
     def snapshot(self) -> Iterator[ScratchTables]:
-        """See `Tables.snapshot`; here, others wait for its end."""
+        """Return a context as `Tables.snapshot` does; here, others wait for its end."""
         with self._turn:
             yield self
 
     def execute(self, sql: str, params: Params) -> list[Row]:
-        """See `Work.execute`."""
+        """Return the statement's rows, none if it makes none."""
         return self._connection.execute(sql, params).fetchall()
 
     def execute_many(self, sql: str, params: Sequence[Params]) -> None:
@@ -63,11 +63,11 @@ class ScratchTables:
 
     @contextmanager
     def filling(self) -> Iterator[ScratchTables]:
-        """See `Tables.filling`."""
+        """Return a context as `Tables.filling` does."""
         yield self
 
     def read(self, sql: str, params: Params) -> list[Row]:
-        """See `Tables.read`."""
+        """Return rows as `Tables.read` does."""
         with self._turn:
             return self.execute(sql, params)
 

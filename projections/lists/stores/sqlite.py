@@ -31,7 +31,8 @@ class SqliteTables:
 
     @contextmanager
     def transaction(self) -> Iterator[_Transaction]:
-        """See `Tables.transaction`; the file's one write lock is taken before the first statement.
+        """Return a context as `Tables.transaction` does, with the file's one write lock from its
+        beginning.
 
         To take it later would fail at once when another has written since the first read.
         """
@@ -40,18 +41,18 @@ class SqliteTables:
 
     @contextmanager
     def snapshot(self) -> Iterator[_Transaction]:
-        """See `Tables.snapshot`."""
+        """Return a context as `Tables.snapshot` does."""
         with self._datastore.transaction(commit=False) as cursor:
             yield _Transaction(cursor)
 
     def read(self, sql: str, params: Params) -> list[Row]:
-        """See `Tables.read`."""
+        """Return rows as `Tables.read` does."""
         asked = statement(sql, "?")
         return self._datastore.read(asked.sql, asked.values(params))
 
     @contextmanager
     def filling(self) -> Iterator[_Filling]:
-        """See `Tables.filling`.
+        """Return a context as `Tables.filling` does.
 
         Rows go to places all over the tables. With more of the file in memory, and a longer log,
         what changes in one transaction after the other is read and put back into the file once.
@@ -82,7 +83,7 @@ class _Filling:
 
     @contextmanager
     def transaction(self) -> Iterator[_Transaction]:
-        """See `Tables.transaction`."""
+        """Return a context as `Tables.transaction` does."""
         if self._transactions == FILLING_CHECKPOINT:
             _checkpoint(self._connection)
             self._transactions = 0
@@ -102,6 +103,7 @@ class _Transaction:
         self._cursor = cursor
 
     def execute(self, sql: str, params: Params) -> list[Row]:
+        """Return the statement's rows, none if it makes none."""
         asked = statement(sql, "?")
         self._cursor.execute(asked.sql, asked.values(params))
         return [tuple(row) for row in self._cursor.fetchall()]

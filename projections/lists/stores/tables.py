@@ -31,7 +31,7 @@ class Reading(Protocol):
     """Statements that all see the tables as they were at one moment."""
 
     def execute(self, sql: str, params: Params) -> list[Row]:
-        """Run one statement, and answer its rows; none if it makes none."""
+        """Run one statement and return its rows; none if it makes none."""
 
 
 class Work(Reading, Protocol):
@@ -48,7 +48,7 @@ class Filling(Protocol):
     """Tables that are being filled, by one thread."""
 
     def transaction(self) -> AbstractContextManager[Work]:
-        """See `Tables.transaction`."""
+        """Return a context as `Tables.transaction` does."""
 
 
 class Tables(Protocol):
@@ -60,19 +60,19 @@ class Tables(Protocol):
 
     @property
     def position_column(self) -> str | None:
-        """The column of keyfold_events with an event's position; None if that is not beside."""
+        """Return the column of keyfold_events with an event's position; None if it is elsewhere."""
 
     def transaction(self) -> AbstractContextManager[Work]:
-        """Begin a transaction that may write; it commits when the block ends well."""
+        """Return a context for a transaction that may write; it commits if the block ends well."""
 
     def snapshot(self) -> AbstractContextManager[Reading]:
-        """Begin a transaction that only reads and holds nobody up."""
+        """Return a context for a transaction that only reads and holds nobody up."""
 
     def read(self, sql: str, params: Params) -> list[Row]:
-        """Run one reading statement by itself."""
+        """Return the rows of one reading statement by itself."""
 
     def filling(self) -> AbstractContextManager[Filling]:
-        """Get ready for many transactions that write a lot, one after the other."""
+        """Return a context for many transactions that write a lot, one after the other."""
 
     def close(self) -> None:
         """Close this process's connections."""
@@ -91,7 +91,7 @@ class Statement(NamedTuple):
 
 @lru_cache(maxsize=256)
 def statement(sql: str, place: str) -> Statement:
-    """Put a driver's mark for a place (`?`, `%s`) where our SQL names a parameter."""
+    """Return our SQL with a driver's mark (`?`, `%s`) for each parameter, and their names."""
     # No quoted text of ours has a colon, and no text of anybody else's is in a statement.
     names = tuple(_PARAMETER.findall(sql))
     return Statement(_PARAMETER.sub(place, sql.replace("%", "%%") if "%" in place else sql), names)
