@@ -61,6 +61,11 @@ class AccountAt(NamedTuple):
     version: int
     derived: dict[str, Any] | None = None
 
+    @property
+    def header(self) -> tuple[str, datetime, datetime, int]:
+        """What an `AccountAnswer` begins with."""
+        return self.id, self.moment.at, self.moment.known, self.position
+
 
 def account_at(book: Book, id: str, moment: Moment, reached: int | None = None) -> AccountAt:
     """Return an account as it was at a moment, with what was known then.

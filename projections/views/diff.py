@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from msgspec.structs import asdict
+
 from ledger.book import Book
 from ledger.catalog import Catalog
 from ledger.events import AnyEvent
@@ -90,8 +92,8 @@ def picture(asked: AccountAt, catalog: Catalog) -> Picture:
     """Return all things of an account at a moment, by kind and id, with their fields."""
     found = dict(_subscriptions(asked.account, asked.moment.at))
     view = seats(asked, catalog)
-    for seat in view.seats:
-        fields = seat._asdict()
+    for seat in view.items:
+        fields = asdict(seat)
         found["seat", fields.pop("product"), fields.pop("holder")] = fields
     for total in view.totals:
         if total.seats or total.used:

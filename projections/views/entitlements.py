@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import NamedTuple
+from typing import Annotated
 
 from ledger.catalog import Catalog
-from projections.views.account_at import AccountAt, Moment
+from projections.answer import AccountAnswer, Answer, Count, Seats, Time, Used, doc
+from projections.views.account_at import AccountAt
 from projections.views.seats import pools
 
 
-class Entitlement(NamedTuple):
-    """What one pool entitles to.
+class Entitlement(Answer, frozen=True):
+    """What the seats of one product and tier entitle to."""
 
-    Attributes:
-        limits: of the tier, as the catalog has them.
-        until: when the last of its rows ends, if nothing is added; None when one renews.
-        renews: whether one of its rows renews by itself.
-    """
-
-    product: str
-    name: str
-    tier: str | None
-    tier_name: str | None
-    seats: int
-    used: int
-    over: int
-    limits: dict[str, int | str | bool]
-    until: datetime | None
+    product: Annotated[str, doc(None, "integrations")]
+    name: Annotated[str, doc(None, "Integrations")]
+    tier: Annotated[str | None, doc(None, "growth")]
+    tier_name: Annotated[str | None, doc(None, "Growth")]
+    seats: Seats
+    used: Used
+    over: Annotated[Count, doc(None, 0)]
+    limits: Annotated[
+        dict[str, int | str | bool],
+        doc(
+            "As the catalog has them.",
+            {"invoices_per_month": 3000, "sync": "Near real-time + auto retry"},
+        ),
+    ]
+    until: Annotated[Time | None, doc("When the last of its seats ends; null when they renew.")]
     renews: bool
 
 
-class EntitlementsView(NamedTuple):
-    account: str
-    moment: Moment
-    position: int
-    version: int
+class EntitlementsView(AccountAnswer, frozen=True):
+    """Every product and tier that the account has seats or holders of."""
+
     entitlements: list[Entitlement]
 
 
@@ -43,11 +41,7 @@ def entitlements(asked: AccountAt, catalog: Catalog) -> EntitlementsView:
     """Return every pool of the account that has seats or holders at the moment asked about."""
     found = (_entitlement(asked, catalog, *pool) for pool in pools(asked.account, catalog))
     return EntitlementsView(
-        account=asked.id,
-        moment=asked.moment,
-        position=asked.position,
-        version=asked.version,
-        entitlements=[one for one in found if one.seats or one.used],
+        *asked.header, entitlements=[one for one in found if one.seats or one.used]
     )
 
 

@@ -8,32 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from ledger.book import Book
 from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
+from projections.answer import AccountAnswer, Answer, ProductId, Seats, Time, Used
 from projections.views.account_at import Moment
 from projections.views.account_over_time import account_over_time
 
 
-class Point(NamedTuple):
-    """`seats` and `used` from `at` on."""
+class Point(Answer, frozen=True):
+    """How things stand from `at` on, until the next point."""
 
-    at: datetime
-    seats: int
-    used: int
+    at: Time
+    seats: Seats
+    used: Used
 
 
-class SeatHistory(NamedTuple):
-    """The steps in `[start, end]`, oldest first; the first point stands at `start` itself."""
+class SeatHistory(AccountAnswer, frozen=True, rename={"start": "from", "end": "to"}):
+    """The steps of a product or tier, or of all together, oldest first.
 
-    account: str
-    moment: Moment
-    position: int
-    version: int
-    start: datetime | None
-    end: datetime
+    The first point stands at `from`: the moment asked for, or the first event.
+    """
+
+    product: ProductId | None
+    tier: str | None
+    start: Time | None
+    end: Time
     points: list[Point]
 
 
@@ -61,7 +64,10 @@ def seat_history(
         Point(at, *_standing(account, product, tier, at)) for at, account in _states(states, upto)
     )
     points = _changes(steps, start)
-    return SeatHistory(id, moment, head, len(events), start, upto, points)
+    if start is None and points:
+        start = points[0].at
+    header = id, moment.at, moment.known, head
+    return SeatHistory(*header, product, tier, start, upto, points)
 
 
 def _states(
@@ -100,7 +106,7 @@ def _changes(steps: Iterable[Point], start: datetime | None) -> list[Point]:
     points = [] if start is None else [Point(start, 0, 0)]
     for step in steps:
         if start is not None and step.at <= start:
-            points = [step._replace(at=start)]
+            points = [replace(step, at=start)]
         elif not points or (step.seats, step.used) != (points[-1].seats, points[-1].used):
             points.append(step)
     return points

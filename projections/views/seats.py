@@ -2,70 +2,97 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Literal, NamedTuple
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from msgspec.structs import astuple, replace
 
 from ledger.catalog import Catalog
-from ledger.events import Sealed
 from ledger.pool import Filled
 from ledger.streams.account.state import Account, Seat
-from projections.views.account_at import AccountAt, Moment
+from projections.answer import (
+    AccountAnswer,
+    Answer,
+    Count,
+    Next,
+    ProductId,
+    Seats,
+    SubscriptionId,
+    Time,
+    Used,
+    doc,
+)
+from projections.views.account_at import AccountAt
 
 Unlicensed = Literal["no_active_subscription", "over"]
 
 
-class SeatView(NamedTuple):
+_Holder = Annotated[str, doc(None, "till-1")]
+# Sealed, until whoever answers opens it for a reader that may see it, and replaces it.
+_Label = Annotated[Any, doc(None, "Till at the door", type=["string", "null"])]
+_Licensed = Annotated[bool, doc("Whether this one may work at the moment asked about.")]
+_Subscription = Annotated[SubscriptionId | None, doc("Which one it counts against.")]
+
+
+class SeatView(Answer, frozen=True):
     """A taken seat.
 
-    Attributes:
-        label: still sealed; the caller opens it if its reader may see it.
-        licensed: whether this holder may work at the moment asked about.
-        subscription: which row it counts against; None when it is not licensed.
-        reason: why it is not licensed: nothing active provides seats, or more hold than there are
-            seats and this one came late.
+    It is not licensed when nothing active provides seats, or when more hold than there are seats
+    and this holder came late.
     """
 
-    product: str
+    product: ProductId
     tier: str | None
-    holder: str
-    label: Sealed | None
-    occupied_at: datetime
-    licensed: bool
-    subscription: str | None
+    holder: _Holder
+    label: _Label
+    occupied_at: Time
+    licensed: _Licensed
+    subscription: _Subscription
     reason: Unlicensed | None
 
 
-class PoolTotal(NamedTuple):
-    """How one pool stands; `free` and `over` are never both above zero."""
+class HolderView(AccountAnswer, frozen=True):
+    """One holder's seat, or that it has none."""
 
-    product: str
+    product: ProductId
     tier: str | None
-    seats: int
-    used: int
-    free: int
-    over: int
+    holder: _Holder
+    label: _Label
+    occupied_at: Annotated[Time | None, doc("Null for a holder without a seat.")]
+    licensed: _Licensed
+    subscription: _Subscription
+    reason: Literal["no_active_subscription", "over", "no_seat"] | None
 
 
-class SeatsView(NamedTuple):
-    """All seats that an account's holders have, who came first first within each pool."""
+class PoolTotal(Answer, frozen=True):
+    """How the seats of one product and tier stand; `free` and `over` are never both above zero."""
 
-    account: str
-    moment: Moment
-    position: int
-    version: int
-    seats: list[SeatView]
+    product: ProductId
+    tier: str | None
+    seats: Seats
+    used: Used
+    free: Annotated[Count, doc(None, 3)]
+    over: Annotated[Count, doc(None, 0)]
+
+
+class SeatsView(AccountAnswer, frozen=True):
+    """The seats that an account's holders have, who came first first within each pool."""
+
+    items: list[SeatView]
+    next: Next
     totals: list[PoolTotal]
 
 
-def seat(asked: AccountAt, product: str, holder: str) -> SeatView | None:
-    """Return one holder's seat; None when it had none at that moment."""
+def seat(asked: AccountAt, product: str, holder: str) -> HolderView:
+    """Return one holder's seat, or that it had none at that moment."""
     taken = asked.account.seat(product, holder)
     if taken is None:
-        return None
+        return HolderView(*asked.header, product, None, holder, None, None, False, None, "no_seat")
     filled = asked.account.pool(product, taken.tier, asked.moment.at)
     # Where all count against one row, it is the same for each, and nobody need be counted.
     is_shared = filled.over > 0 or sum(used > 0 for _, used in filled.rows) > 1
-    return _view(taken, filled, _rank(asked.account, taken) if is_shared else 0)
+    view = _view(taken, filled, _rank(asked.account, taken) if is_shared else 0)
+    return HolderView(*asked.header, *astuple(view))
 
 
 def seats(asked: AccountAt, catalog: Catalog, product: str | None = None) -> SeatsView:
@@ -85,7 +112,12 @@ def seats(asked: AccountAt, catalog: Catalog, product: str | None = None) -> Sea
             totals.append(
                 PoolTotal(product_id, tier, filled.seats, filled.used, filled.free, filled.over)
             )
-    return SeatsView(asked.id, asked.moment, asked.position, asked.version, views, totals)
+    return SeatsView(*asked.header, views, None, totals)
+
+
+def with_labels(taken: Iterable[SeatView], labels: Iterable[str | None]) -> list[SeatView]:
+    """Return seats with their labels opened."""
+    return [replace(one, label=label) for one, label in zip(taken, labels, strict=True)]
 
 
 def pools(account: Account, catalog: Catalog) -> list[tuple[str, str | None]]:

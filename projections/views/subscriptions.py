@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -20,55 +20,69 @@ from ledger import pool
 from ledger.catalog import Catalog, Product
 from ledger.streams.account.state import Account, Subscription
 from ledger.stripe.subscriptions import StripeRow, StripeSubscription
-from projections.views.account_at import AccountAt, Moment
+from projections.answer import (
+    AccountAnswer,
+    Answer,
+    Count,
+    Masked,
+    ProductId,
+    Seats,
+    SubscriptionId,
+    Time,
+    Used,
+    doc,
+)
+from projections.views.account_at import AccountAt
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-class SubscriptionRow(NamedTuple):
-    """One subscription in one tier, as a customer sees it.
+class SubscriptionRow(Answer, frozen=True):
+    """One subscription in one tier, as a customer sees it."""
 
-    Attributes:
-        used: how many holders count against it; 0 while it gives no seat.
-        key: its activation key, masked.
-        status: of Stripe's a word of Stripe's, or `unconfirmed`.
-        expires_at: None when Stripe did not say when its period ends.
-        can_manage: whether Stripe's own pages can change it.
-    """
-
-    subscription: str
+    subscription: SubscriptionId
     tier: str | None
     tier_name: str | None
-    seats: int
-    used: int
+    seats: Seats
+    used: Annotated[Used, doc("Holders that count against it; 0 while it gives no seat.")]
     source: Literal["activation_key", "stripe"]
-    key: str | None
+    key: Masked | None
     stripe_subscription: str | None
-    status: str
-    started_at: datetime
-    expires_at: datetime | None
+    status: Annotated[
+        str,
+        doc(
+            "Of a key: `active`, `expired`, `terminated`. Of Stripe: its own word, e.g."
+            " `trialing`, `past_due`, `paused`, `canceled`; or `unconfirmed` when a period ended"
+            " more than three days ago and Stripe has not said what came of it.",
+            "active",
+        ),
+    ]
+    started_at: Time
+    expires_at: Annotated[Time | None, doc("Null when Stripe did not say.")]
     renews: bool
-    can_manage: bool
+    can_manage: Annotated[bool, doc("Whether Stripe's own pages can change it.")]
 
 
-class ProductView(NamedTuple):
-    """A product's rows and their sums; `used` counts everybody, `over` those without a seat."""
+class OneSubscription(Answer, frozen=True):
+    """A subscription that was begun or changed."""
 
-    product: str
-    name: str
-    seats: int
-    used: int
-    over: int
+    subscription: SubscriptionRow
+
+
+class ProductView(Answer, frozen=True):
+    """A product's rows and their sums; `used` counts everybody."""
+
+    product: ProductId
+    name: Annotated[str, doc(None, "Cloud POS")]
+    seats: Seats
+    used: Used
+    over: Annotated[Count, doc("Holders without a seat.", 0)]
     rows: list[SubscriptionRow]
 
 
-class SubscriptionsView(NamedTuple):
+class SubscriptionsView(AccountAnswer, frozen=True):
     """Every product of the catalog, in its order, then those that left it but are still used."""
 
-    account: str
-    moment: Moment
-    position: int
-    version: int
     products: list[ProductView]
 
 
@@ -83,7 +97,7 @@ def subscriptions(asked: AccountAt, catalog: Catalog, *, ended: bool = False) ->
             latest end first.
     """
     products = _remembered(asked, catalog, ended) or _products(asked, catalog, ended)
-    return SubscriptionsView(asked.id, asked.moment, asked.position, asked.version, products)
+    return SubscriptionsView(*asked.header, products)
 
 
 class _Remembered(NamedTuple):

@@ -308,7 +308,7 @@ class Machine(RuleBasedStateMachine):
             seen = seats(asked, world.catalog)
             totals = {(t.product, t.tier): (t.seats, t.used) for t in seen.totals}
             assert {pool: totals[pool] for pool in POOLS} == expected
-            assert {(s.product, s.tier, s.holder) for s in seen.seats if s.licensed} == {
+            assert {(s.product, s.tier, s.holder) for s in seen.items if s.licensed} == {
                 (*pool, holder) for pool in POOLS for holder in account.licensed(pool, at)
             }
             for product in subscriptions(asked, world.catalog).products:

@@ -104,7 +104,7 @@ class World:
         seen = seats(asked, world.catalog)
         (product, *_) = subscriptions(asked, world.catalog).products
         return (
-            [(one.holder, one.licensed) for one in sorted(seen.seats, key=lambda one: one.holder)],
+            [(one.holder, one.licensed) for one in sorted(seen.items, key=lambda one: one.holder)],
             [(total.product, total.seats, total.used) for total in seen.totals],
             (product.seats, product.used, product.over),
         )
@@ -167,7 +167,8 @@ def test_what_was_recorded_in_a_future_is_seen_by_whoever_asks_for_now() -> None
     world.take(Step("occupy", "till-1", 2, timedelta(0)), NOON)
     book, catalog = world.writers[0].book, world.writers[0].catalog
     assert world.licensed(NOON)[0] == [("till-1", True)]
-    assert seat_history(book, "acme", Moment(NOON)).points[-1][1:] == (2, 1)
+    last = seat_history(book, "acme", Moment(NOON)).points[-1]
+    assert (last.seats, last.used) == (2, 1)
     account, events = read_account(book, "acme", Moment(NOON))
     assert len(events) == 2
     assert account.moment.at == NOON
@@ -188,7 +189,7 @@ def test_seat_history_keeps_the_order_in_which_things_happened() -> None:
     world.take(Step("occupy", "till-1", 0, timedelta(0)), NOON + MINUTE)
     world.take(Step("release", "till-1", 1, timedelta(0)), NOON - YEARS_AHEAD)
     points = seat_history(world.writers[0].book, "acme", Moment(NOON + 9 * MINUTE)).points
-    assert points[-1][1:] == (2, 0)
+    assert (points[-1].seats, points[-1].used) == (2, 0)
 
 
 @pytest.mark.parametrize("off", [YEARS_AHEAD, -YEARS_AHEAD], ids=["ahead", "behind"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+from msgspec.structs import asdict
 
 from ledger.catalog import Catalog
 from projections.views.account_at import Moment, account_at
@@ -123,5 +124,5 @@ ENTITLED = [
 @pytest.mark.parametrize("row", ENTITLED, ids=lambda row: row.id)
 def test_what_an_account_may_use(row: Entitled) -> None:
     view = entitlements(account_at(told(row.ledger), ACCOUNT_ID, row.moment), row.catalog)
-    shown = [{**one._asdict(), "until": short(one.until)} for one in view.entitlements]
+    shown = [{**asdict(one), "until": short(one.until)} for one in view.entitlements]
     assert shown == row.entitlements

@@ -37,7 +37,7 @@ def seen(book: Book, moment: Moment) -> tuple[object, ...]:
     """Return what is on the account's page at a moment, but for positions."""
     asked = asked_at(book, moment)
     view = seats(asked, CATALOG)
-    return subscriptions(asked, CATALOG, ended=True).products, view.seats, view.totals
+    return subscriptions(asked, CATALOG, ended=True).products, view.items, view.totals
 
 
 def told_of(book: Book, as_of: datetime | None, known_at: datetime | None) -> list[str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import asdict
+
 from ledger.catalog import Catalog, builtin
 from projections.views.account_at import Moment, account_at
 from projections.views.subscriptions import subscriptions
@@ -39,7 +41,7 @@ class Situation:
         account = account_at(told(self.ledger), ACCOUNT_ID, self.moment)
         view = subscriptions(account, self.catalog, ended=self.ended)
         return [
-            {**product._asdict(), "rows": [_json(row._asdict()) for row in product.rows]}
+            {**asdict(product), "rows": [_json(asdict(row)) for row in product.rows]}
             for product in view.products
         ]
 

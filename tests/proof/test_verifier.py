@@ -32,7 +32,7 @@ from tests.proof.auditors import Auditor, environment
 from tests.proof.ledgers import KEY, NEXT_KEY, ORIGIN, Ledger, checkpoint_of, opened, state
 from tests.proof.one_file import SOURCE, keyfold_verify
 from tests.worlds import rows, services
-from web.api import answers
+from web.app.json_encoding import to_plain
 
 EVENTS = 40
 SIGNED = 30
@@ -563,7 +563,7 @@ def test_the_view_that_it_derives_is_what_the_api_answered(seed: int, auditor: A
     for moment in moments(random, 6):
         account, ended = random.choice(ACCOUNTS), random.random() < 0.5
         asked = account_at(world.book, account, moment)
-        answer = answers.subscriptions(subscriptions(asked, builtin(), ended=ended))
+        answer = to_plain(subscriptions(asked, builtin(), ended=ended))
         auditor.keeps("answer.json", json.dumps(answer))
         said = auditor.verifies(
             *("ledger.jsonl", "--account", account),
@@ -582,7 +582,7 @@ def test_a_saved_answer_is_held_against_what_was_known_at_its_position(auditor: 
     world = services(Book("memory:"))
     happens(world, Random(3), 40)
     asked = account_at(world.book, "acme", moments(Random(3), 1)[0]._replace(known_at=None))
-    answer = answers.subscriptions(subscriptions(asked, builtin()))
+    answer = to_plain(subscriptions(asked, builtin()))
     auditor.keeps("answer.json", json.dumps(answer))
     happens(world, Random(4), 40)
     auditor.keeps("ledger.jsonl", export(world.book))
@@ -595,7 +595,7 @@ def test_an_answer_that_was_made_up_is_told(auditor: Auditor) -> None:
     happens(world, Random(1), 40)
     auditor.keeps("ledger.jsonl", export(world.book))
     asked = account_at(world.book, "acme", moments(Random(1), 1)[0])
-    answer = answers.subscriptions(subscriptions(asked, builtin()))
+    answer = to_plain(subscriptions(asked, builtin()))
     seats = answer["products"][0]["seats"]
     answer["products"][0]["seats"] = seats + 1
     rows_there = answer["products"][1]["rows"]
@@ -614,7 +614,7 @@ def test_an_answer_from_after_the_export_is_told(auditor: Auditor) -> None:
     happens(world, Random(1), 20)
     auditor.keeps("ledger.jsonl", export(world.book))
     asked = account_at(world.book, "acme", moments(Random(1), 1)[0])
-    answer = answers.subscriptions(subscriptions(asked, builtin()))
+    answer = to_plain(subscriptions(asked, builtin()))
     auditor.keeps("answer.json", json.dumps({**answer, "position": 9999}))
     said = auditor.verifies("ledger.jsonl", "--account", "acme", "--answer", "answer.json")
     assert said.wrong == [

@@ -28,7 +28,7 @@ from tests.proof.stripe_stories import StripeStory
 from tests.stripe.payloads import TAKING, changed, deliver, subscription
 from tests.web.api import memory_api
 from tests.worlds import NOON, SECOND, context, services
-from web.api import answers
+from web.app.json_encoding import to_plain
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,7 +76,7 @@ def test_the_view_that_it_derives_is_what_the_api_answered(seed: int, auditor: A
     for moment in moments(random, 8):
         account, ended = random.choice(ACCOUNTS), random.random() < 0.5
         asked = account_at(book, account, moment)
-        answer = answers.subscriptions(subscriptions(asked, builtin(), ended=ended))
+        answer = to_plain(subscriptions(asked, builtin(), ended=ended))
         auditor.keeps("answer.json", json.dumps(answer))
         said = auditor.verifies(
             *("ledger.jsonl", "--account", account),
@@ -122,7 +122,7 @@ print(json.dumps(answer_of(int(sys.argv[1]))))
 def answer_of(seed: int) -> object:
     random = Random(seed)
     asked = account_at(story(seed), "acme", moments(random, 1)[0])
-    return answers.subscriptions(subscriptions(asked, builtin(), ended=True))
+    return to_plain(subscriptions(asked, builtin(), ended=True))
 
 
 def test_every_process_answers_with_the_rows_in_the_same_order() -> None:

@@ -33,7 +33,7 @@ from tests.stripe.payloads import Json, changed, event, invoice
 from tests.stripe.shop import shop
 from tests.stripe.test_price_meaning import PRICE, TWICE, of
 from tests.worlds import DAY, NOON, context, services
-from web.api import answers
+from web.app.json_encoding import to_plain
 
 NOW = NOON + 9 * DAY
 # By its id a price is mapped without asking Stripe which key it has now.
@@ -182,7 +182,7 @@ def test_the_auditors_program_has_the_same(way: Way, tmp_path: Path) -> None:
     auditor.keeps("ledger.jsonl", export(world.book))
     for account in ("acme", "beta"):
         asked = account_at(world.book, account, Moment(NOW, NOW, NOW))
-        answer = answers.subscriptions(subscriptions(asked, builtin(), ended=False))
+        answer = to_plain(subscriptions(asked, builtin(), ended=False))
         auditor.keeps("answer.json", json.dumps(answer))
         said = auditor.verifies("ledger.jsonl", "--account", account, "--answer", "answer.json")
         assert said.good == ["answer.json is what follows from these events"]

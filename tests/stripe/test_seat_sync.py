@@ -354,5 +354,4 @@ def test_when_the_subscription_has_ended_what_a_key_provides_still_holds() -> No
 def _licensed(team: BilledTeam, holder: str) -> bool:
     asked = account_at(team.world.book, ACME, Moment(team.now))
     assert asked.version == team.world.book.load(ACCOUNT, ACME).version
-    sits = seat_view(asked, TEAM, holder)
-    return sits is not None and sits.licensed
+    return seat_view(asked, TEAM, holder).licensed

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 from flask import Blueprint, Response
+from msgspec.structs import replace
 
 from commands.clear_attempts import clear_attempts as clear
 from commands.terminate_subscription import terminate_subscription as terminate
@@ -23,12 +24,12 @@ from projections.views import seat_history as history
 from projections.views import subscriptions as subscribed
 from projections.views.account_at import AccountAt, Moment, account_at
 from projections.views.seats import pools
-from projections.views.subscriptions import ProductView, SubscriptionsView
-from web.api import answers
+from projections.views.subscriptions import OneSubscription, ProductView, SubscriptionsView
 from web.api.operations import Returns, operation
-from web.api.schemas import requests, responses
+from web.api.schemas import requests
 from web.app.auth import ADMIN, AUDITOR, PORTAL, SUPPORT, only
 from web.app.context import request_context, services
+from web.app.json_encoding import encode
 from web.app.responses import nothing, reply
 
 blueprint = Blueprint("accounts", __name__, url_prefix="/v1")
@@ -41,32 +42,32 @@ READERS = only(ADMIN, PORTAL, SUPPORT, AUDITOR)
 @operation(
     access=READERS,
     query=requests.SubscriptionsQuery,
-    responses={200: Returns(responses.Subscriptions, "Every product of the catalog.", ("ETag",))},
+    responses={200: Returns(SubscriptionsView, "Every product of the catalog.", ("ETag",))},
 )
 def list_subscriptions(account: str, all: bool, **times: datetime) -> Response:
     """Show an account's subscriptions, by product and tier."""
     found = read_account(account, **times)
     view = subscribed.subscriptions(found, services().catalog, ended=all)
-    return reply(_written_once(found, view), version=view.version)
+    return reply(_encoded_once(found, view), version=found.version)
 
 
 @blueprint.get("/accounts/<account>/entitlements")
 @operation(
     access=READERS,
     query=requests.AccountQuery,
-    responses={200: Returns(responses.Entitlements, "By product and tier.", ("ETag",))},
+    responses={200: Returns(entitled.EntitlementsView, "By product and tier.", ("ETag",))},
 )
 def list_entitlements(account: str, **times: datetime) -> Response:
     """Show what an account may use, and until when."""
-    view = entitled.entitlements(read_account(account, **times), services().catalog)
-    return reply(answers.entitlements(view), version=view.version)
+    found = read_account(account, **times)
+    return reply(entitled.entitlements(found, services().catalog), version=found.version)
 
 
 @blueprint.get("/accounts/<account>/seat-history")
 @operation(
     access=READERS,
     query=requests.HistoryQuery,
-    responses={200: Returns(responses.SeatHistory, "The steps, oldest first.", ("ETag",))},
+    responses={200: Returns(history.SeatHistory, "The steps, oldest first.", ("ETag",))},
 )
 def get_seat_history(
     account: str,
@@ -87,7 +88,7 @@ def get_seat_history(
     view = history.seat_history(
         services().book, account, found.moment, product=product, tier=tier, start=start, end=end
     )
-    return reply(answers.seat_history(view, product, tier), version=view.version)
+    return reply(view, version=found.version)
 
 
 @blueprint.post("/accounts/<account>/subscriptions/<subscription>/terminate")
@@ -95,9 +96,7 @@ def get_seat_history(
     access=only(ADMIN),
     headers=requests.IfMatch,
     body=requests.Reasoned,
-    responses={
-        200: Returns(responses.OneSubscription, "The subscription.", ("Keyfold-Position", "ETag"))
-    },
+    responses={200: Returns(OneSubscription, "The subscription.", ("Keyfold-Position", "ETag"))},
     refusals=(VersionMismatch, SubscriptionNotFound, SubscriptionEnded),
 )
 def terminate_subscription(
@@ -133,21 +132,20 @@ def read_account(
     return account_at(services().book, account, asked_for, request_context().reached)
 
 
-def _written_once(found: AccountAt, view: SubscriptionsView) -> answers.Answer:
-    """Answer the view with its products as JSON that is kept as long as they are what is shown."""
-    kept: tuple[list[ProductView], msgspec.Raw] | None = None
-    if found.derived is not None:
-        kept = found.derived.get(_PRODUCTS)
+def _encoded_once(found: AccountAt, view: SubscriptionsView) -> SubscriptionsView:
+    """Return the view with its products as JSON that is kept as long as they are what is shown."""
+    if found.derived is None:
+        return view
+    kept: tuple[list[ProductView], msgspec.Raw] | None = found.derived.get(_PRODUCTS)
     if kept is None or kept[0] is not view.products:
-        kept = view.products, msgspec.Raw(msgspec.json.encode(answers.products(view)))
-        if found.derived is not None:
-            found.derived[_PRODUCTS] = kept
-    return {**answers.of_account(view.account, view.moment, view.position), "products": kept[1]}
+        kept = view.products, msgspec.Raw(encode(view.products))
+        found.derived[_PRODUCTS] = kept
+    return replace(view, products=kept[1])
 
 
-def one_subscription(account: Account, id: str, at: datetime) -> answers.Answer:
+def one_subscription(account: Account, id: str, at: datetime) -> OneSubscription:
     product = services().catalog.product(account.subscriptions[id].product)
-    return {"subscription": answers.subscription(subscribed.row_of(account, product, id, at))}
+    return OneSubscription(subscribed.row_of(account, product, id, at))
 
 
 def hold_to_pools(account: Account, product: str, tier: str | None) -> None:

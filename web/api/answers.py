@@ -5,7 +5,7 @@ The command line prints the same with `--json`. web/api/schemas/responses.py doc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from projections.lists.keys import KeyPage, KeyView
     from projections.views.account_at import Moment
     from projections.views.billing import BillingView
-    from projections.views.entitlements import Entitlement, EntitlementsView
-    from projections.views.seat_history import SeatHistory
-    from projections.views.seats import SeatsView, SeatView
-    from projections.views.subscriptions import ProductView, SubscriptionRow, SubscriptionsView
 
 Answer = dict[str, Any]
 
@@ -84,67 +80,6 @@ def of_account(account: str, moment: Moment, position: int) -> Answer:
     }
 
 
-def subscriptions(view: SubscriptionsView) -> Answer:
-    return {
-        **of_account(view.account, view.moment, view.position),
-        "products": products(view),
-    }
-
-
-def products(view: SubscriptionsView) -> list[Answer]:
-    return [_product(product) for product in view.products]
-
-
-def subscription(row: SubscriptionRow) -> Answer:
-    return _written(row._asdict())
-
-
-def seat(view: SeatView, label: str | None) -> Answer:
-    return {
-        "product": view.product,
-        "tier": view.tier,
-        "holder": view.holder,
-        "label": label,
-        "occupied_at": iso(view.occupied_at),
-        "licensed": view.licensed,
-        "subscription": view.subscription,
-        "reason": view.reason,
-    }
-
-
-def no_seat(product: str, holder: str) -> Answer:
-    """Return the answer about a holder without a seat: it may not work, and why."""
-    return {
-        "product": product,
-        "tier": None,
-        "holder": holder,
-        "label": None,
-        "occupied_at": None,
-        "licensed": False,
-        "subscription": None,
-        "reason": "no_seat",
-    }
-
-
-def seats(
-    view: SeatsView, shown: Sequence[SeatView], labels: Sequence[str | None], following: str | None
-) -> Answer:
-    """Answer some of the seats, with their labels opened, and all of the totals."""
-    return {
-        **of_account(view.account, view.moment, view.position),
-        "items": [seat(one, label) for one, label in zip(shown, labels, strict=True)],
-        "next": following,
-        "totals": [total._asdict() for total in view.totals],
-    }
-
-
-def entitlements(view: EntitlementsView) -> Answer:
-    return {
-        **of_account(view.account, view.moment, view.position),
-        "entitlements": [_entitlement(one) for one in view.entitlements],
-    }
-
-
 def billing(view: BillingView) -> Answer:
     return {
         **of_account(view.account, view.moment, view.position),
@@ -162,36 +97,6 @@ def billing(view: BillingView) -> Answer:
         "can_manage": view.can_manage,
         "notice": view.notice,
     }
-
-
-def seat_history(view: SeatHistory, product: str | None, tier: str | None) -> Answer:
-    """Answer the step chart of one product or tier, or of all together."""
-    start = view.start or (view.points[0].at if view.points else None)
-    return {
-        **of_account(view.account, view.moment, view.position),
-        "product": product,
-        "tier": tier,
-        "from": iso_or_none(start),
-        "to": iso(view.end),
-        "points": [
-            {"at": iso(point.at), "seats": point.seats, "used": point.used} for point in view.points
-        ],
-    }
-
-
-def _product(view: ProductView) -> Answer:
-    return {
-        "product": view.product,
-        "name": view.name,
-        "seats": view.seats,
-        "used": view.used,
-        "over": view.over,
-        "rows": [subscription(row) for row in view.rows],
-    }
-
-
-def _entitlement(one: Entitlement) -> Answer:
-    return _written(one._asdict())
 
 
 def _written(fields: Answer) -> Answer:

@@ -16,6 +16,7 @@ from ledger.refusals import (
     VersionMismatch,
     WrongProduct,
 )
+from projections.views.subscriptions import OneSubscription
 from web.api import answers
 from web.api.accounts import one_subscription
 from web.api.operations import Returns, operation
@@ -53,7 +54,7 @@ def validate_key(body: Try) -> Response:
     body=requests.TryCode,
     responses={
         201: Returns(
-            responses.OneSubscription,
+            OneSubscription,
             "The subscription that it gave.",
             ("Keyfold-Position", "ETag", "Idempotency-Replayed"),
         )

@@ -89,6 +89,8 @@ def shape(schema: dict[str, Any]) -> Markup:
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return Markup('<a href="#schema-{0}">{0}</a>').format(name)
+    if "anyOf" in schema:
+        return Markup(" or ").join(map(shape, schema["anyOf"]))
     if "items" in schema:
         return Markup("list of ") + shape(schema["items"])
     if "enum" in schema:

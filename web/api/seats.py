@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response
+from msgspec.structs import replace
 
 from commands.occupy_seat import Sitting
 from commands.occupy_seat import occupy_seat as occupy
@@ -21,11 +22,10 @@ from ledger.refusals import (
 from projections.text.formatting import NOT_SHOWN
 from projections.views import seats as seated
 from projections.views.account_at import AccountAt, Moment, account_at
-from projections.views.seats import SeatView
-from web.api import answers
+from projections.views.seats import HolderView, SeatsView, SeatView
 from web.api.accounts import READERS, hold_to_pools, read_account
 from web.api.operations import Returns, operation
-from web.api.schemas import requests, responses
+from web.api.schemas import requests
 from web.api.timeline import visibility
 from web.app import cursors
 from web.app.auth import ADMIN, PORTAL, SUPPORT, only
@@ -42,7 +42,7 @@ _AFTER_WRITE = ("Keyfold-Position", "ETag")
 @operation(
     access=READERS,
     query=requests.SeatsQuery,
-    responses={200: Returns(responses.Seats, "Taken seats, who came first first.", ("ETag",))},
+    responses={200: Returns(SeatsView, "Taken seats, who came first first.", ("ETag",))},
 )
 def list_seats(
     account: str,
@@ -59,16 +59,17 @@ def list_seats(
         hold_to_pools(found.account, product, None)
     view = seated.seats(found, services().catalog, product)
     places = _places(found)
-    following = [one for one in view.seats if after is None or places(one) > tuple(after)]
+    following = [one for one in view.items if after is None or places(one) > tuple(after)]
     shown = following[:limit]
     more = None
     if len(following) > limit:
         more = cursors.write(services().request_key, of, places(shown[-1]))
-    return reply(answers.seats(view, shown, _labels(shown), more), version=view.version)
+    items = seated.with_labels(shown, _labels(shown))
+    return reply(replace(view, items=items, next=more), version=found.version)
 
 
 def _places(found: AccountAt) -> Callable[[SeatView], tuple[Any, ...]]:
-    """Answer what tells a seat's place in the list: its pool's, then who came first.
+    """Return what tells a seat's place in the list: its pool's, then who came first.
 
     It is told of the seat itself, so that the next page goes on where this one ended, also when a
     seat of either was taken or given back meanwhile.
@@ -87,7 +88,7 @@ def _places(found: AccountAt) -> Callable[[SeatView], tuple[Any, ...]]:
 @operation(
     access=READERS,
     query=requests.AccountQuery,
-    responses={200: Returns(responses.Seat, "The seat.", ("ETag",))},
+    responses={200: Returns(HolderView, "The seat.", ("ETag",))},
     refusals=(ProductNotFound,),
 )
 def get_seat(account: str, product: str, holder: str, **times: datetime) -> Response:
@@ -108,8 +109,8 @@ def get_seat(account: str, product: str, holder: str, **times: datetime) -> Resp
     body=requests.TakeSeat,
     body_required=False,
     responses={
-        201: Returns(responses.Seat, "The seat, newly taken.", _AFTER_WRITE),
-        200: Returns(responses.Seat, "The seat; this holder sits there already.", _AFTER_WRITE),
+        201: Returns(HolderView, "The seat, newly taken.", _AFTER_WRITE),
+        200: Returns(HolderView, "The seat; this holder sits there already.", _AFTER_WRITE),
     },
     refusals=(VersionMismatch, HolderInOtherTier, NoSeatAvailable),
 )
@@ -165,15 +166,11 @@ def _seat(
     found: AccountAt, product: str, holder: str, status: int = 200, *, position: int | None = None
 ) -> Response:
     view = seated.seat(found, product, holder)
-    (label,) = _labels([view]) if view else [None]
-    answer = {
-        **answers.of_account(found.id, found.moment, found.position),
-        **(answers.seat(view, label) if view else answers.no_seat(product, holder)),
-    }
-    return reply(answer, status, position=position, version=found.version)
+    (label,) = _labels([view])
+    return reply(replace(view, label=label), status, position=position, version=found.version)
 
 
-def _labels(views: Sequence[SeatView]) -> list[str | None]:
+def _labels(views: Sequence[SeatView | HolderView]) -> list[str | None]:
     """Return the seats' labels as the caller may see them, by the timeline's rule."""
     texts = visibility().texts
     if texts is None:

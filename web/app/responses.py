@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from flask import Response
 from werkzeug.datastructures import Headers
+
+from web.app.json_encoding import encode
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -19,7 +20,6 @@ class Json(Response):
     """An answer whose headers are all there: none is worked out from the request."""
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
-        """Return the headers as they are: they are whole, and werkzeug has nothing to add."""
         return self.headers
 
 
@@ -31,30 +31,30 @@ def reply(
     version: int | None = None,
     replayed: bool = False,
 ) -> Response:
-    """Return JSON.
+    """Return a response with JSON.
 
     Args:
         position: where the ledger stands after a write.
         version: of the account that was read or written.
         replayed: the same request had been answered before.
     """
-    body = msgspec.json.encode(answer)
+    body = encode(answer)
     headers = [("Content-Type", JSON_TYPE), ("Content-Length", str(len(body)))]
     return Json([body], status, headers + _of_ledger(position, version, replayed=replayed))
 
 
 def nothing(*, position: int, version: int | None = None) -> Response:
-    """Return that it is done, and that there is nothing to say."""
+    """Return 204: it is done, and there is nothing to say."""
     return Response(status=204, headers=_of_ledger(position, version))
 
 
 def text(content: str) -> Response:
-    """Return text as it is."""
+    """Return a response with text as it is."""
     return Response(content, content_type=TEXT_TYPE)
 
 
 def file(content: str, name: str) -> Response:
-    """Return text that a browser puts into a file.
+    """Return a response with text that a browser puts into a file.
 
     Args:
         name: of letters, digits, `_`, `-` and dots.

@@ -13,11 +13,10 @@ from projections.views import seat_history as seat_history_projection
 from projections.views import subscriptions as subscriptions_projection
 from projections.views.account_at import Moment, account_at
 from projections.views.subscriptions import ProductView, SubscriptionsView
-from web.api import answers
 from web.cli.context import hold_to_pools, opened
 from web.cli.examples import Exampled
 from web.cli.options import TIME, json_option, moment_options
-from web.cli.output import print_json, print_table, text_of
+from web.cli.output import print_fields, print_json, print_table, text_of
 
 
 @click.command(
@@ -49,20 +48,20 @@ def subscriptions(
         asked = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
         view = subscriptions_projection.subscriptions(asked, services.catalog, ended=ended)
     if as_json:
-        print_json(answers.subscriptions(view))
+        print_json(view)
     else:
-        _print_subscriptions(view)
+        _print_subscriptions(view, known_at)
 
 
-def _print_subscriptions(view: SubscriptionsView) -> None:
+def _print_subscriptions(view: SubscriptionsView, known_at: datetime | None) -> None:
     for product in view.products:
         over = f", {product.over} over" if product.over else ""
         click.echo(f"{product.name}: {product.seats} seats, {product.used} used{over}")
         if product.rows:
             _print_rows(product)
         click.echo()
-    known = f", known at {text_of(view.moment.known)}" if view.moment.known_at else ""
-    click.echo(f"{view.account} as of {text_of(view.moment.at)}{known}, position {view.position}")
+    known = f", known at {text_of(known_at)}" if known_at else ""
+    click.echo(f"{view.account} as of {text_of(view.as_of)}{known}, position {view.position}")
 
 
 def _print_rows(product: ProductView) -> None:
@@ -107,7 +106,7 @@ def entitlements(
         asked = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
         view = entitlements_projection.entitlements(asked, services.catalog)
     if as_json:
-        print_json(answers.entitlements(view))
+        print_json(view)
         return
     print_table(
         ["product", "tier", "seats", "used", "over", "until", "renews", "limits"],
@@ -162,6 +161,6 @@ def seat_history(
             end=end,
         )
     if as_json:
-        print_json(answers.seat_history(view, product, tier))
+        print_json(view)
     else:
-        print_table(["at", "seats", "used"], view.points)
+        print_fields(view.points, "at", "seats", "used")

@@ -16,6 +16,8 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from web.app.json_encoding import encode
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -24,12 +26,12 @@ PROGRESS_AFTER_S: Final = 0.5
 NOTHING: Final = "-"
 RECORDING: Final = "Recording"
 
-Cell = str | int | bool | datetime | None
+Cell = str | int | bool | datetime | list[str] | None
 
 
 def print_json(answer: Any) -> None:
     """Print what the API would answer: as it would, or on a terminal with a line for each field."""
-    encoded = msgspec.json.encode(answer)
+    encoded = encode(answer)
     click.echo(msgspec.json.format(encoded, indent=2) if is_terminal(sys.stdout) else encoded)
 
 
@@ -55,6 +57,19 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
         )
 
 
+def print_fields(rows: Iterable[Any], *columns: str) -> None:
+    """Print fields of some answers, a row each.
+
+    Args:
+        columns: the fields' names; `title=field` for one that stands under another title.
+    """
+    named = [column.rpartition("=") for column in columns]
+    print_table(
+        [title or field for title, _, field in named],
+        [[getattr(row, field) for _, _, field in named] for row in rows],
+    )
+
+
 def text_of(cell: Cell) -> str:
     """Return a cell as people read it."""
     match cell:
@@ -64,6 +79,8 @@ def text_of(cell: Cell) -> str:
             return "yes" if cell else "no"
         case datetime():
             return short_time(cell)
+        case list():
+            return ", ".join(cell)
         case _:
             return str(cell)
 

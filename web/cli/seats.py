@@ -5,19 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 
 import click
+from msgspec.structs import replace
 
 from commands import validation
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.release_seat import release_seat
-from commands.services import Services
 from projections.views import seats as projection
 from projections.views.account_at import AccountAt, Moment, account_at
-from web.api import answers
-from web.api.answers import Answer
 from web.cli.context import hold_to_pools, opened
 from web.cli.examples import Exampled, ExampledGroup
 from web.cli.options import json_option, moment_options
-from web.cli.output import print_json, print_table
+from web.cli.output import print_fields, print_json
 
 
 @click.group(cls=ExampledGroup)
@@ -43,28 +41,18 @@ def list_(
         asked = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
         hold_to_pools(services, asked, product)
         view = projection.seats(asked, services.catalog, product)
-        labels = services.texts.open_all(seat.label for seat in view.seats)
+        labels = services.texts.open_all(one.label for one in view.items)
+    view = replace(view, items=projection.with_labels(view.items, labels))
     if as_json:
-        print_json(answers.seats(view, view.seats, labels, None))
+        print_json(view)
         return
-    if view.seats:
-        print_table(
-            ["product", "tier", "holder", "label", "since", "licensed", "reason"],
-            [
-                [
-                    one.product,
-                    one.tier,
-                    one.holder,
-                    label,
-                    one.occupied_at,
-                    one.licensed,
-                    one.reason,
-                ]
-                for one, label in zip(view.seats, labels, strict=True)
-            ],
+    if view.items:
+        print_fields(
+            view.items,
+            *("product", "tier", "holder", "label", "since=occupied_at", "licensed", "reason"),
         )
         click.echo()
-    print_table(list(projection.PoolTotal._fields), view.totals)
+    print_fields(view.totals, *projection.PoolTotal.__struct_fields__)
 
 
 @seats.command(
@@ -89,22 +77,14 @@ def occupy(
         now = Moment(request_context.now)
         after = AccountAt(account, loaded.state, now, occupied.position, loaded.version)
         view = projection.seat(after, product, holder)
-        assert view, "it sits there now"
-        answer = _answer(services, after, view)
+        view = replace(view, label=services.texts.open(view.label))
     if as_json:
-        print_json(answer)
+        print_json(view)
         return
     done = "has a seat" if occupied.created else "had a seat already"
     click.echo(f"{holder} {done}: {product}{f' {view.tier}' if view.tier else ''}")
     if view.reason:
         click.echo(f"not licensed: {view.reason}")
-
-
-def _answer(services: Services, after: AccountAt, view: projection.SeatView) -> Answer:
-    return {
-        **answers.of_account(after.id, after.moment, after.position),
-        **answers.seat(view, services.texts.open(view.label)),
-    }
 
 
 @seats.command(short_help="Give a holder's seat back.")

@@ -109,7 +109,7 @@ def products(found: AccountAt) -> Iterator[tuple[str, str]]:
 
 def _sitting(view: SeatsView) -> dict[str, list[Sitting]]:
     by_product: dict[str, list[SeatView]] = defaultdict(list)
-    for seat in view.seats:
+    for seat in view.items:
         by_product[seat.product].append(seat)
     return {product: list(_labelled(_first(seats))) for product, seats in by_product.items()}
 

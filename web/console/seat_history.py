@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 from flask import Response
+from msgspec.structs import replace
 
 from ledger.events import AnyEvent
 from ledger.streams.account.decisions import ACCOUNT
@@ -82,7 +83,7 @@ def _chart(
     points = list(dropwhile(lambda one: not one.seats and not one.used, view.points))
     causes = {one.at: [e for e in by_time.get(one.at, []) if _is_of(e, pool)] for one in points}
     # The last standing lasts until the moment that is asked about.
-    drawn = [*points, points[-1]._replace(at=max(view.end, points[-1].at))]
+    drawn = [*points, replace(points[-1], at=max(view.end, points[-1].at))]
     data = {
         "at": [one.at.timestamp() for one in drawn],
         "seats": [one.seats for one in drawn],

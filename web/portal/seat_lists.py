@@ -46,8 +46,8 @@ class Group(NamedTuple):
 def groups(found: AccountAt, catalog: Catalog, texts: Texts, product: Product) -> list[Group]:
     """Answer the tiers of a product, with who sits where."""
     view = seated.seats(found, catalog, product.id)
-    labels = texts.open_all(one.label for one in view.seats)
-    sitting = list(zip(view.seats, labels, strict=True))
+    labels = texts.open_all(one.label for one in view.items)
+    sitting = list(zip(view.items, labels, strict=True))
     return [
         Group(
             total.tier,

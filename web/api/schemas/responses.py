@@ -116,42 +116,6 @@ class Validated(ma.Schema):
     expires_if_activated_now = _time()
 
 
-class Subscription(ma.Schema):
-    """One subscription in one tier."""
-
-    subscription = _text(SUBSCRIPTION)
-    tier = _text(null=True)
-    tier_name = _text(null=True)
-    seats = _number(5)
-    used = _number(2, description="Holders that count against it; 0 while it gives no seat.")
-    source = _choice("activation_key", "stripe")
-    key = _text(MASKED, null=True)
-    stripe_subscription = _text(null=True)
-    status = _text(
-        "active",
-        description="Of a key: `active`, `expired`, `terminated`. Of Stripe: its own word, e.g."
-        " `trialing`, `past_due`, `paused`, `canceled`; or `unconfirmed` when a period ended more"
-        " than three days ago and Stripe has not said what came of it.",
-    )
-    started_at = _time()
-    expires_at = _time(null=True, description="Null when Stripe did not say.")
-    renews = _flag()
-    can_manage = _flag("Whether Stripe's own pages can change it.")
-
-
-class OneSubscription(ma.Schema):
-    subscription = ma.fields.Nested(Subscription, required=True)
-
-
-class Product(ma.Schema):
-    product = _text("cloud_pos")
-    name = _text("Cloud POS")
-    seats = _number(5)
-    used = _number(2)
-    over = _number(0, description="Holders without a seat.")
-    rows = ma.fields.List(ma.fields.Nested(Subscription), required=True)
-
-
 class OfAccount(ma.Schema):
     """What every answer about an account begins with."""
 
@@ -159,85 +123,6 @@ class OfAccount(ma.Schema):
     as_of = _time()
     known_at = _time()
     position = _position()
-
-
-class Subscriptions(OfAccount):
-    products = ma.fields.List(ma.fields.Nested(Product), required=True)
-
-
-class SeatOfAccount(ma.Schema):
-    product = _text("cloud_pos")
-    tier = _text(null=True)
-    holder = _text("till-1")
-    label = _text("Till at the door", null=True)
-    occupied_at = _time()
-    licensed = _flag("Whether this one may work at the moment asked about.")
-    subscription = _text(SUBSCRIPTION, null=True, description="Which one it counts against.")
-    reason = _choice("no_active_subscription", "over", null=True)
-
-
-class Seat(OfAccount, SeatOfAccount):
-    """One holder's seat, or that it has none."""
-
-    occupied_at = _time(null=True, description="Null for a holder without a seat.")
-    reason = _choice("no_active_subscription", "over", "no_seat", null=True)
-
-
-class Total(ma.Schema):
-    """How the seats of one product and tier stand."""
-
-    product = _text("cloud_pos")
-    tier = _text(null=True)
-    seats = _number(5)
-    used = _number(2)
-    free = _number(3)
-    over = _number(0)
-
-
-class Seats(OfAccount):
-    items = ma.fields.List(ma.fields.Nested(SeatOfAccount), required=True)
-    next = _next()
-    totals = ma.fields.List(ma.fields.Nested(Total), required=True)
-
-
-class Entitlement(ma.Schema):
-    product = _text("integrations")
-    name = _text("Integrations")
-    tier = _text("growth", null=True)
-    tier_name = _text("Growth", null=True)
-    seats = _number(5)
-    used = _number(2)
-    over = _number(0)
-    limits = ma.fields.Dict(
-        keys=ma.fields.String(),
-        required=True,
-        metadata={
-            "description": "As the catalog has them.",
-            "examples": [{"invoices_per_month": 3000, "sync": "Near real-time + auto retry"}],
-        },
-    )
-    until = _time(null=True, description="When the last of its seats ends; null when they renew.")
-    renews = _flag()
-
-
-class Entitlements(OfAccount):
-    entitlements = ma.fields.List(ma.fields.Nested(Entitlement), required=True)
-
-
-class Point(ma.Schema):
-    """How things stand from `at` on, until the next point."""
-
-    at = _time()
-    seats = _number(5)
-    used = _number(2)
-
-
-class SeatHistory(OfAccount):
-    product = _text("cloud_pos", null=True)
-    tier = _text(null=True)
-    start = _time(null=True, data_key="from")
-    end = _time(data_key="to")
-    points = ma.fields.List(ma.fields.Nested(Point), required=True)
 
 
 class Healthy(ma.Schema):
