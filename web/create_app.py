@@ -28,7 +28,7 @@ from web.api.openapi import document
 from web.api.operations import Id
 from web.app import errors, request_hooks
 from web.app.context import EXTENSION, AppState
-from web.app.flask_app import LeanFlask
+from web.app.flask_app import KeyfoldFlask
 from web.app.last_known import LastKnown
 from web.app.metrics import Metrics
 from web.app.redaction import Redactor
@@ -61,7 +61,7 @@ def create_app(
         SettingError: a setting, the schema or the secret will not do.
     """
     wiring = wiring or wire(read_settings(), for_persons=True)
-    app = LeanFlask("web")
+    app = KeyfoldFlask("web")
     # One byte more than a body may have: Flask cuts one off there whose length was not told before.
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX + 1
     # `//v1` is another page than `/v1`, and there is none: it is not redirected to one.

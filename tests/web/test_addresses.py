@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from tests.web.api import POS, Api
-from web.app.flask_app import HOSTS_REMEMBERED
 from web.app.request_hooks import ADDRESS_BYTES_MAX
 
 EVIL = {"Host": "evil.example"}
@@ -98,12 +97,3 @@ def test_figures_need_a_token_behind_a_plain_proxy(shared: Api, environ: dict[st
 def test_figures_need_no_token_on_this_machine(shared: Api, host: str) -> None:
     environ = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": host}
     assert shared.client.get("/metrics", environ_overrides=environ).status_code == 200
-
-
-def test_what_is_remembered_of_hosts_is_bounded(api: Api) -> None:
-    hosts: dict[Any, str] = api.app.hosts  # type: ignore[attr-defined]
-    for number in range(2 * HOSTS_REMEMBERED):
-        host = "a" * (number * 50) + f"{number}.example"
-        api.client.get("/healthz", headers={"Host": host})
-    assert len(hosts) <= HOSTS_REMEMBERED
-    assert sum(len(str(place)) for place in hosts) < 100_000

@@ -22,7 +22,7 @@ from functools import wraps
 from typing import Any, Final, NamedTuple, TypeVar
 
 import marshmallow as ma
-from flask import Response
+from flask import Response, g, request
 from werkzeug.routing import BaseConverter
 
 from ledger.limits import ACCOUNT_ID, HOLDER_ID, STRIPE_SUBSCRIPTION_ID
@@ -40,7 +40,7 @@ from web.api.schemas.fields import Shape
 from web.api.schemas.requests import BATCH_ID, PRODUCT_ID, NoQuery
 from web.app import request_parsing, waiting
 from web.app.auth import Access
-from web.app.context import app_state, request_context, services, this_g, this_request
+from web.app.context import app_state, request_context, services
 from web.app.errors import Kind, kind_of
 
 POLL_S: Final = 0.01
@@ -153,7 +153,6 @@ def operation(
         @wraps(view)
         def endpoint(**given: Any) -> Response:
             _check_path(given)
-            request = this_request()
             for read in readers:
                 given |= read(request)
             if read_body is not None:
@@ -162,7 +161,7 @@ def operation(
             position = given.pop("min_position", None)
             if position is None:
                 return view(**given)
-            this_g().request_context = request_context()._replace(reached=_wait_for(position))
+            g.request_context = request_context()._replace(reached=_wait_for(position))
             return _at_least(position, lambda: view(**given))
 
         shown: Any = endpoint

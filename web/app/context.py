@@ -5,9 +5,9 @@ Nothing here is looked up twice: the clock is read once, when the request comes 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import NamedTuple, cast
 
-from flask import Request, current_app, g, request
+from flask import current_app, g
 
 from commands.services import Services
 from ledger.events import RequestContext
@@ -18,9 +18,6 @@ from web.app.metrics import Metrics
 from web.app.redaction import Redactor
 from web.app.services import Wiring
 from web.app.upload_limit import UploadTries
-
-if TYPE_CHECKING:
-    from flask.ctx import _AppCtxGlobals
 
 EXTENSION = "keyfold"
 
@@ -65,18 +62,6 @@ def app_state() -> AppState:
 def services() -> Services:
     """Return what commands and views need, of the current request's app."""
     return app_state().wiring.services
-
-
-def this_request() -> Request:
-    """Return the request itself, for who looks at it often: its proxy finds it anew each time."""
-    found: Request = request._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001
-    return found
-
-
-def this_g() -> _AppCtxGlobals:
-    """Return what is remembered of the request; as `this_request`."""
-    found: _AppCtxGlobals = g._get_current_object()  # noqa: SLF001
-    return found
 
 
 def request_id() -> str:

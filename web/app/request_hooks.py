@@ -8,16 +8,16 @@ import random
 import re
 import string
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from flask import Flask, Request, Response, current_app
+from flask import Flask, Request, Response, current_app, g, request
 from werkzeug.exceptions import NotFound
 
 from ledger.events import RequestContext
 from ledger.limits import REQUEST_ID
 from ledger.refusals import FieldError, InvalidRequest
 from web.app.auth import EVERYBODY, NOBODY, RESELLER, Access, let_in
-from web.app.context import app_state, this_g, this_request
+from web.app.context import app_state
 from web.app.errors import (
     CODE_IN_URL,
     KINDS,
@@ -29,9 +29,6 @@ from web.app.errors import (
     Problem,
 )
 from web.app.logs import Line
-
-if TYPE_CHECKING:
-    from flask.ctx import _AppCtxGlobals
 
 # Unless a page has its own.
 _HEADERS = [
@@ -76,34 +73,31 @@ def register(app: Flask) -> None:
 
 
 def _begin() -> None:
-    begun = this_g()
-    begun.started = time.perf_counter()
-    app, sent = app_state(), this_request()
-    named = _named_by_caller(sent)
+    g.started = time.perf_counter()
+    app = app_state()
+    named = _named_by_caller(request)
     id = named or new_request_id()
     if app.redactor.may_hold_code(id):
         id = new_request_id()
-    begun.request_id = id
-    if refused := sent.environ.get(REFUSED_BY_SERVER):
+    g.request_id = id
+    if refused := request.environ.get(REFUSED_BY_SERVER):
         raise Problem(KINDS[refused], _WHY[refused], {"Retry-After": str(RETRY_AFTER_S)})
-    _hold_to_address(sent)
-    url = f"{sent.path}?{sent.query_string.decode('utf-8', 'replace')}"
+    _hold_to_address(request)
+    url = f"{request.path}?{request.query_string.decode('utf-8', 'replace')}"
     if app.redactor.holds_code_quoted(url):
         raise Problem(CODE_IN_URL, _IN_A_BODY)
-    if sent.url_rule is None or sent.method == "OPTIONS":
+    if request.url_rule is None or request.method == "OPTIONS":
         return
     now = app.wiring.clock()
-    caller, reached = let_in(sent, _access(sent), now)
+    caller, reached = let_in(request, _access(request), now)
     if caller is not None and caller.role != RESELLER:
         # A reseller must not find out which codes there are of others.
         if app.redactor.holds_known_code_quoted(url):
             raise Problem(CODE_IN_URL, _IN_A_BODY)
         if named is not None and id != named and not app.redactor.holds_secret(named):
-            begun.request_id = id = named
-    begun.request_context = app.wiring.request_context(
-        caller.id if caller else "", id, now, reached
-    )
-    begun.caller = caller
+            g.request_id = id = named
+    g.request_context = app.wiring.request_context(caller.id if caller else "", id, now, reached)
+    g.caller = caller
 
 
 def _named_by_caller(sent: Request) -> str | None:
@@ -149,33 +143,32 @@ def _access(sent: Request) -> Access:
 
 
 def _finish(response: Response) -> Response:
-    begun = this_g()
     headers = response.headers
     set_already = {name.lower() for name, _ in headers}
-    headers.add("X-Request-Id", begun.request_id)
+    headers.add("X-Request-Id", g.request_id)
     if app_state().wiring.settings.is_https:
         headers.add("Strict-Transport-Security", HSTS)
     for lowered, name, value in _HEADERS:
         if lowered not in set_already:
             headers.add(name, value)
-    _record(this_request(), begun, response.status_code)
+    _record(request, response.status_code)
     return response
 
 
-def _record(sent: Request, begun: _AppCtxGlobals, status: int) -> None:
+def _record(sent: Request, status: int) -> None:
     """Count the request, and log it by its route, never by its path, which may name people."""
-    seconds = time.perf_counter() - begun.started
+    seconds = time.perf_counter() - g.started
     route = sent.url_rule.rule if sent.url_rule else _UNMATCHED
     app_state().metrics.answered(sent.method, route, status, seconds)
     if not _log.isEnabledFor(logging.INFO):
         return
-    request_context: RequestContext | None = begun.get("request_context")
+    request_context: RequestContext | None = g.get("request_context")
     fields = {
         "method": sent.method,
         "route": route,
         "status": status,
         "ms": round(seconds * 1000, 2),
-        "request_id": begun.request_id,
+        "request_id": g.request_id,
         "actor": request_context.actor if request_context else "",
     }
     _log.handle(Line(_log.name, "request", fields))

@@ -1,4 +1,4 @@
-"""What is left out of a request's work, and what must be as it was with it."""
+"""What a process remembers between requests, and what must be as it was without."""
 
 from __future__ import annotations
 
@@ -6,74 +6,23 @@ import logging
 import os
 import subprocess
 import sys
-from itertools import product
 from pathlib import Path
 
 import flask
 import pytest
-from flask import Flask
 from marshmallow import fields
 
 from tests.cli.program import PATIENCE_S, ROOT
 from tests.web.api import Api
 from web.api.schemas.fields import Shape
 from web.app.auth import TokenIds
-from web.app.flask_app import HOSTS_REMEMBERED, LeanFlask
+from web.app.flask_app import KeyfoldFlask
 from web.app.logs import Line, Stderr
 from web.app.request_parsing import of_query
 
-HOSTS = ("Licences.example:80", "licences.example", "bücher.example", "[::1]:8000", "a b", "", None)
-PATHS = ("/keys/till-1", "//keys", "/keys/\xc3\xa4", "/keys/\xff", "")
-QUERIES = ("", "all=true", "q=%20\xc3")
-
-
-def environ(host: str | None, path: str, query: str, **others: str) -> dict[str, str]:
-    given = {
-        "REQUEST_METHOD": "GET",
-        "wsgi.url_scheme": "http",
-        "SERVER_NAME": "127.0.0.1",
-        "SERVER_PORT": "8000",
-        "SCRIPT_NAME": "",
-        "PATH_INFO": path,
-        "QUERY_STRING": query,
-        **others,
-    }
-    return given if host is None else {**given, "HTTP_HOST": host}
-
-
-def adapted(app: Flask, given: dict[str, str]) -> object:
-    """Return how a request is matched, or why it cannot be."""
-    try:
-        request = app.request_class(dict(given))
-        adapter = app.create_url_adapter(request)
-        return {**vars(adapter), "map": None, "host": request.host}
-    except Exception as error:
-        return repr(error)
-
-
-@pytest.mark.parametrize(
-    "others",
-    [{}, {"SCRIPT_NAME": "/below"}, {"HTTP_CONNECTION": "upgrade", "HTTP_UPGRADE": "websocket"}],
-)
-def test_requests_are_matched_as_flask_does_also_when_their_host_is_known(
-    others: dict[str, str],
-) -> None:
-    lean, plain = LeanFlask("web"), Flask("web")
-    for host, path, query in product(HOSTS, PATHS, QUERIES):
-        given = environ(host, path, query, **others)
-        first, again = adapted(lean, given), adapted(lean, given)
-        assert first == again == adapted(plain, given), given
-
-
-def test_only_so_many_hosts_are_remembered() -> None:
-    app = LeanFlask("web")
-    for number in range(HOSTS_REMEMBERED + 10):
-        adapted(app, environ(f"host-{number}.example", "/", ""))
-    assert len(app.hosts) == HOSTS_REMEMBERED
-
 
 def test_a_session_cannot_be_used_unnoticed() -> None:
-    app = LeanFlask("web")
+    app = KeyfoldFlask("web")
     with app.test_request_context("/"), pytest.raises(RuntimeError, match="secret key"):
         flask.session["cart"] = 1
 
@@ -83,7 +32,7 @@ def test_what_is_made_of_an_empty_query_is_nobody_elses() -> None:
         limit = fields.Integer(load_default=50)
 
     read = of_query(Query())
-    with LeanFlask("web").test_request_context("/") as context:
+    with KeyfoldFlask("web").test_request_context("/") as context:
         assert read(context.request).pop("limit") == 50
         assert read(context.request) == {"limit": 50}
 
