@@ -20,8 +20,9 @@ from ledger import codes
 from ledger.loaded import Loaded
 from ledger.refusals import FieldError, InvalidRequest, VersionMismatch
 from ledger.streams.account import purchases
-from ledger.streams.account.purchases import UNDER_WAY_MAX, StripePurchase
+from ledger.streams.account.purchases import StripePurchase
 from ledger.streams.account.state import Account
+from ledger.stripe.calls import UNDER_WAY_MAX
 from ledger.stripe.reader import ACCOUNT_FIELD
 from ledger.stripe.requests import StripeCheckoutStarted
 
@@ -33,7 +34,7 @@ def checkout_of(started: StripePurchase) -> str:
     return started.fact.checkout
 
 
-def close_open(buying: Buying, account: Loaded[Account], over: set[str], now: datetime) -> bool:
+def close_open(buying: Buying, account: Loaded[Account], over: set[str]) -> bool:
     """Let every Checkout for the product be over; return whether any might have been open.
 
     Of one that was paid for its subscription is on record then.
@@ -44,18 +45,16 @@ def close_open(buying: Buying, account: Loaded[Account], over: set[str], now: da
     Raises:
         StripeUnavailable, StripeRefused, StripeKeyRefused: one may still be open.
     """
-    its = _perhaps_open(buying, account, over, now)
+    its = _perhaps_open(buying, account, over)
     for one in its:
         _end(buying, _find(buying, one))
         over.add(checkout_of(one))
     return bool(its)
 
 
-def _perhaps_open(
-    buying: Buying, account: Loaded[Account], over: set[str], now: datetime
-) -> list[StripePurchase]:
+def _perhaps_open(buying: Buying, account: Loaded[Account], over: set[str]) -> list[StripePurchase]:
     known = account.state.stripe.purchases
-    its = purchases.open_checkouts(known, buying.purchase.product, now)
+    its = purchases.open_checkouts(known, buying.purchase.product, buying.context.now)
     return [one for one in its if checkout_of(one) not in over]
 
 
@@ -108,10 +107,9 @@ def begin_session(buying: Buying, account: Loaded[Account], over: set[str]) -> S
         StripeUnavailable, StripeRefused, StripeKeyRefused: one may still be open; none was begun.
     """
     services, context, stripe, purchase, _, wanted, _ = buying
-    now = context.now
-    customer = own_customer(services, account, now)
+    customer = own_customer(services, account, context.now)
     params = _session(buying, customer)
-    its = _perhaps_open(buying, account, over, now)
+    its = _perhaps_open(buying, account, over)
     for one in its:
         session = _find(buying, one)
         if session is not None and _sells_the_same(buying, one, session, customer):
@@ -183,8 +181,7 @@ def _record(buying: Buying, fact: StripeCheckoutStarted, over: set[str]) -> int 
             getattr(one.fact, "checkout", None) == fact.checkout for one in side.purchases.values()
         ):
             return loaded.head
-        now = context.now
-        for one in purchases.open_checkouts(side.purchases, fact.product, now):
+        for one in purchases.open_checkouts(side.purchases, fact.product, context.now):
             if checkout_of(one) not in over:
                 return None
         hold_to_version(buying, loaded)

@@ -8,19 +8,12 @@ payment for the rest of the period at once, and changes nothing if that fails.
 from __future__ import annotations
 
 import contextlib
-from datetime import datetime
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import msgspec
 
-from commands import validation
-from commands.change_seats import (
-    Look,
-    carry_out,
-    look,
-    look_for_others,
-    settle,
-    settle_moved,
-)
+from commands import change_seats, validation
 from commands.checkout_session import begin_session, close_open
 from commands.gateways.stripe_responses import StripeKeyRefused, StripeNotConfigured, StripeRefused
 from commands.purchase import (
@@ -34,6 +27,7 @@ from commands.purchase import (
 )
 from commands.retry import retry_on_conflict
 from commands.services import Services
+from commands.stripe_calls import fetch_subscription, refresh_subscriptions
 from ledger import codes
 from ledger.book import Change
 from ledger.events import RequestContext
@@ -42,7 +36,7 @@ from ledger.loaded import Loaded
 from ledger.refusals import UNKNOWN_ITEMS, FieldError, SubscriptionNotChangeable
 from ledger.streams.account import purchases
 from ledger.streams.account.decisions import ACCOUNT, expect_version
-from ledger.streams.account.purchases import Place, Priced, StripePurchase, Wanted
+from ledger.streams.account.purchases import Place, StripePurchase, Wanted
 from ledger.streams.account.state import Account
 from ledger.streams.account.stripe_state import StripeSide
 from ledger.stripe.requests import StripeSeatsAsked
@@ -118,92 +112,115 @@ def _wanted(services: Services, purchase: Purchase, idempotency_key: str | None)
     )
 
 
+class FetchedSubscription(NamedTuple):
+    """A subscription as Stripe had it.
+
+    Attributes:
+        asked_before: what had been asked of Stripe for it before it was fetched. If that has
+            changed since, the subscription may have, too.
+        object: Stripe's own.
+    """
+
+    asked_before: tuple[StripePurchase, ...]
+    object: dict[str, Any]
+
+
+@dataclass
+class _Asked:
+    """What Stripe was asked already, so that it need not be asked again.
+
+    Attributes:
+        fetched: subscriptions to be changed, by id.
+        unlisted: ids of subscriptions that were fetched since not all of their items are known.
+        checkouts: by subscription, the Checkouts that it is from.
+        over: Checkouts that nobody can pay at any more.
+        all_fetched: whether all subscriptions of the account's customers were.
+    """
+
+    fetched: dict[str, FetchedSubscription] = field(default_factory=dict)
+    unlisted: set[str] = field(default_factory=set)
+    checkouts: dict[str, list[str]] = field(default_factory=dict)
+    over: set[str] = field(default_factory=set)
+    all_fetched: bool = False
+
+
 def _attempt(buying: Buying) -> Started:
-    services, context, stripe, purchase, _, wanted, _ = buying
-    looks: dict[str, Look] = {}
-    sold_by: dict[str, list[str]] = {}
-    others_known = False
-    over: set[str] = set()  # Checkouts that nobody can pay at any more
-    looked_at: set[str] = set()  # since not all of their items are known
+    services, context, stripe, _, _, wanted, _ = buying
+    already = _Asked()
     while True:
         account, mine = _load(buying)
-        now = context.now
         again = _again(buying, account, mine)
         if again is not None:
             return again
         side = account.state.stripe
-        place = _place(buying, account, looks, now)
-        if _asked_on_the_way(buying, account, place, looked_at, sold_by, over, now):
+        place = purchases.find_place(side.subscriptions.values(), side.mapped, wanted, context.now)
+        if place is not None and close_open(buying, account, already.over):
+            continue  # nothing may be paid for there as well
+        if (place is None or place.item is None) and _fetch_beside(buying, account, already):
             continue
         if mine is not None and mine.under_way:
             id = mine.stripe_subscription
         elif place is not None:
             id = place.subscription.id
         else:
-            began = begin_session(buying, account, over) if others_known else None
+            began = begin_session(buying, account, already.over) if already.all_fetched else None
             if began is not None:
                 return began
-            look_for_others(services, context, stripe, account)
-            others_known = True
+            refresh_subscriptions(services, context, stripe, account)
+            already.all_fetched = True
             continue
-        asked_for = purchases.of(side.purchases, id)
-        if id not in looks or looks[id].before != asked_for:
-            looked = look(services, context, stripe, purchase.account, id)
-            looks = {**looks, id: looked} if looked else looks
-            continue
-        begun = next((one for one in asked_for if one.under_way), None)
-        if begun is not None:
-            done = _settle(buying, begun, looks[id], mine=begun == mine)
-            if done is not None:
-                return done
-            continue
-        assert place is not None
-        hold_to_version(buying, account)
-        facts = purchases.ask(place, wanted, _price_to_add(buying, place), now)
-        asked = services.book.append(context, Change(account, facts)).loaded[0]
-        return _change(buying, asked.state.stripe.purchases[asked.version])
+        changed = _change(buying, account, mine, place, id, already)
+        if changed is not None:
+            return changed
 
 
-def _asked_on_the_way(
+def _change(
     buying: Buying,
     account: Loaded[Account],
+    mine: StripePurchase | None,
     place: Place | None,
-    looked_at: set[str],
-    checkouts: dict[str, list[str]],
-    over: set[str],
-    now: datetime,
-) -> bool:
-    """Close what must not be bought as well, and hold the sale of something new against the rest.
-
-    Args:
-        place: where seats are to be added. Then nothing may be paid for at an open Checkout.
-        looked_at, checkouts, over: see `_looks_beside`.
+    id: str,
+    already: _Asked,
+) -> Started | None:
+    """Change the subscription of a place, or recover what was asked of a subscription before.
 
     Returns:
-        Whether Stripe was asked about anything: then the account is to be loaded again.
+        None where Stripe was asked about anything: then the account is to be loaded again.
 
     Raises:
-        SubscriptionNotChangeable, StripeUnavailable: as `_looks_beside`.
+        LedgerBusy: another change of the same subscription is under way.
+        VersionMismatch, SubscriptionNotChangeable, SeatsFollowHolders, InvalidRequest: in this
+            order.
+        StripeUnavailable, StripeRefused, StripeKeyRefused: as `change_seats.carry_out`.
     """
-    if place is not None and close_open(buying, account, over, now):
-        return True
-    is_new = place is None or place.item is None
-    return is_new and _looks_beside(buying, account, looked_at, checkouts, over, now)
+    services, context, stripe, purchase, _, wanted, _ = buying
+    asked = purchases.of(account.state.stripe.purchases, id)
+    fetched = already.fetched.get(id)
+    if fetched is None or fetched.asked_before != asked:
+        found = fetch_subscription(services, context, stripe, purchase.account, id)
+        already.fetched[id] = FetchedSubscription(asked, found.object)
+        return None
+    begun = next((one for one in asked if one.under_way), None)
+    if begun is not None:
+        outcome = change_seats.recover(buying, begun, fetched.object, mine=begun == mine)
+        if outcome == "done" and begun == mine:
+            return _answer(purchase, begun, services.book.head(), replayed=True)
+        if outcome is not None:
+            return None
+    else:
+        assert place is not None
+        hold_to_version(buying, account)
+        price = priced(buying, base=False) if place.item is None else None
+        facts = purchases.ask(place, wanted, price, context.now)
+        recorded = services.book.append(context, Change(account, facts)).loaded[0]
+        begun = recorded.state.stripe.purchases[recorded.version]
+    return _answer(purchase, begun, change_seats.carry_out(buying, begun))
 
 
-def _looks_beside(
-    buying: Buying,
-    account: Loaded[Account],
-    looked_at: set[str],
-    checkouts: dict[str, list[str]],
-    over: set[str],
-    now: datetime,
-) -> bool:
+def _fetch_beside(buying: Buying, account: Loaded[Account], already: _Asked) -> bool:
     """Hold the sale of something new against all that the account may have of it already.
 
-    Args:
-        looked_at, checkouts: what Stripe was asked already; added to here.
-        over: Checkouts that are over; those that are open yet are closed if nothing may be sold.
+    Open Checkouts are closed if nothing may be sold.
 
     Returns:
         Whether Stripe was asked how a subscription is: then the account is to be loaded again.
@@ -212,44 +229,45 @@ def _looks_beside(
         SubscriptionNotChangeable: it would be paid for twice.
         StripeUnavailable: no answer.
     """
-    side = account.state.stripe
+    side, now = account.state.stripe, buying.context.now
+    its = side.subscriptions.values()
     try:
-        if _look_at_unlisted(buying, side, looked_at, now):
+        if _fetch_unlisted(buying, side, already.unlisted):
             return True
-        its = side.subscriptions.values()
         purchases.refuse_beside_lost(its, side.mapped, buying.wanted, now)
-        _refuse_beside_bought(buying, side, checkouts, now)
+        _refuse_beside_bought(buying, side, already.checkouts)
     except SubscriptionNotChangeable:
-        close_open(buying, account, over, now)
+        close_open(buying, account, already.over)
         raise
     return False
 
 
-def _look_at_unlisted(buying: Buying, side: StripeSide, looked_at: set[str], now: datetime) -> bool:
-    """Look at a subscription whose items are not all known; return whether there was one.
+def _fetch_unlisted(buying: Buying, side: StripeSide, fetched: set[str]) -> bool:
+    """Fetch a subscription whose items are not all known; return whether there was one.
 
     Args:
-        looked_at: ids of those that were looked at before; added to here.
+        fetched: ids of those that were fetched before; added to here.
 
     Raises:
-        SubscriptionNotChangeable: a look has not told them either. It may have the product, and
+        SubscriptionNotChangeable: Stripe has not told them either. It may have the product, and
             then it would be paid for twice.
         StripeUnavailable: no answer.
     """
+    services, context, stripe, purchase, *_ = buying
     its = side.subscriptions.values()
-    id = next((one.id for one in its if one.lacks_items and not one.has_ended(now)), None)
+    id = next((one.id for one in its if one.lacks_items and not one.has_ended(context.now)), None)
     if id is None:
         return False
-    if id in looked_at:
+    if id in fetched:
         raise SubscriptionNotChangeable(id, UNKNOWN_ITEMS)
-    looked_at.add(id)
+    fetched.add(id)
     with contextlib.suppress(StripeRefused, StripeKeyRefused):
-        look(buying.services, buying.context, buying.stripe, buying.purchase.account, id)
+        fetch_subscription(services, context, stripe, purchase.account, id)
     return True
 
 
 def _refuse_beside_bought(
-    buying: Buying, side: StripeSide, checkouts: dict[str, list[str]], now: datetime
+    buying: Buying, side: StripeSide, checkouts: dict[str, list[str]]
 ) -> None:
     """Refuse to sell the product again to who bought it at Checkout, by a price unknown now.
 
@@ -259,7 +277,7 @@ def _refuse_beside_bought(
     Raises:
         SubscriptionNotChangeable: as `purchases.refuse_beside_bought`.
     """
-    known, wanted = side.subscriptions.values(), buying.wanted
+    known, wanted, now = side.subscriptions.values(), buying.wanted, buying.context.now
     for one in purchases.perhaps_bought(known, side.mapped, side.purchases, wanted, now):
         if one.id not in checkouts:
             checkouts[one.id] = buying.stripe.checkouts_of(one.id)
@@ -268,45 +286,13 @@ def _refuse_beside_bought(
 
 def _load(buying: Buying) -> tuple[Loaded[Account], StripePurchase | None]:
     """Return the account, and what the same request began before; not on what left it since."""
-    services, context, stripe, purchase, _, wanted, _ = buying
-    account = services.book.load(ACCOUNT, purchase.account)
+    account = buying.services.book.load(ACCOUNT, buying.purchase.account)
     side = account.state.stripe
-    mine = purchases.repeated(side.purchases, wanted)
+    mine = purchases.repeated(side.purchases, buying.wanted)
     if mine and mine.under_way and mine.stripe_subscription not in side.subscriptions:
-        settle_moved(services, context, stripe, purchase.account, mine)
+        change_seats.recover_moved(buying, mine)
         return _load(buying)
     return account, mine
-
-
-def _place(
-    buying: Buying, account: Loaded[Account], looks: dict[str, Look], now: datetime
-) -> Place | None:
-    """Answer where seats are added, by what is known or was just seen."""
-    side = account.state.stripe
-    seen = {id: one.subscription for id, one in looks.items()}
-    subscriptions = [seen.get(id, known) for id, known in side.subscriptions.items()]
-    return purchases.find_place(subscriptions, side.mapped, buying.wanted, now)
-
-
-def _price_to_add(buying: Buying, place: Place) -> Priced | None:
-    return priced(buying, base=False) if place.item is None else None
-
-
-def _settle(buying: Buying, asked: StripePurchase, look: Look, *, mine: bool) -> Started | None:
-    """Find out what became of a change; None when something else is to be tried."""
-    services, context, _, purchase, *_ = buying
-    outcome = settle(services, context, purchase.account, asked, look.found, mine=mine)
-    if outcome is None:
-        return _change(buying, asked)
-    if outcome == "done" and mine:
-        return _answer(purchase, asked, services.book.head(), replayed=True)
-    return None
-
-
-def _change(buying: Buying, asked: StripePurchase) -> Started:
-    services, context, stripe, purchase, *_ = buying
-    position = carry_out(services, context, stripe, purchase.account, asked)
-    return _answer(purchase, asked, position)
 
 
 def _answer(

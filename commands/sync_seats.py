@@ -9,19 +9,16 @@ once, one records its step, and the other finds it recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, Literal, NamedTuple
 
-from commands import validation
+from commands import stripe_calls, validation
 from commands.gateways.stripe import SeatChange, StripeGateway
 from commands.gateways.stripe_responses import Retrieved, StripeNotConfigured, StripeRefused
-from commands.record_stripe_event import add_retrieved, record_retrieved
-from commands.retry import retry_on_conflict
 from commands.services import Services
-from commands.stripe_draft import Draft
+from commands.stripe_calls import CallOutcome, Now, StripeCall, fetch_subscription
 from ledger.book import Change
-from ledger.events import Fact, RequestContext
+from ledger.events import Fact
 from ledger.loaded import Loaded
 from ledger.store.contract import VersionConflict
 from ledger.streams.account import seat_sync
@@ -29,6 +26,7 @@ from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.seat_sync import Outcome, Standing, Verdict, Why
 from ledger.streams.account.seat_sync_state import Unanswered
 from ledger.streams.account.state import Account
+from ledger.stripe.calls import UNDER_WAY_MAX
 from ledger.stripe.facts import RETRIEVED, StripeSubscriptionReported
 from ledger.stripe.objects import read_subscription
 from ledger.stripe.reader import Origin, Told
@@ -38,8 +36,6 @@ from ledger.stripe.requests import SeatsSynced, SeatStep, SeatSyncFailed, SeatSy
 # A rise takes two steps, and others may come between; whoever is left is met again.
 ROUNDS_MAX: Final = 8
 KEY_CHANCE_BYTES: Final = 4
-
-Now = Callable[[], RequestContext]  # asked before each step, since a call to Stripe takes its time
 
 
 class Step(NamedTuple):
@@ -180,7 +176,7 @@ def _sync(work: _Work) -> Synced | None:
         syncs = stands.loaded.state.seat_syncs
         unanswered = syncs.unanswered.get(work.product)
         if unanswered is not None:
-            step = _carry_on(work, unanswered)
+            step = _recover(work, unanswered)
             if isinstance(step, Verdict):
                 left = step
                 break
@@ -193,7 +189,7 @@ def _sync(work: _Work) -> Synced | None:
         if said.outcome != "due":
             return _told(work.account, stands.standing, said, steps)
         if not looked:
-            found = _look(work, stands.standing.subscription.id)
+            found = _fetch(work, stands.standing.subscription.id)
             if found in {"missing", "not_told"}:
                 left = said._replace(outcome="left_alone", why=found)
                 return _told(work.account, stands.standing, left, steps)
@@ -207,7 +203,7 @@ def _sync(work: _Work) -> Synced | None:
             left = said._replace(outcome="left_alone", why="no_price")
             return _told(work.account, stands.standing, left, steps)
         if started is not None:
-            steps.append(_take(work, started))
+            steps.append(_carry_out(work, started))
     return _told(work.account, stands.standing, left, steps) if stands.standing else None
 
 
@@ -216,16 +212,17 @@ def _count(work: _Work) -> None:
     stands = _load(work)
     if stands.standing is not None and not stands.loaded.state.seat_syncs.unanswered:
         for id in stands.standing.uncounted:
-            _look(work, id)
+            _fetch(work, id)
 
 
-def _look(work: _Work, subscription: str) -> Literal["agrees", "differs", "missing", "not_told"]:
-    """Ask Stripe how the subscription is, and record it; tell whether the ledger has it so now."""
+def _fetch(work: _Work, subscription: str) -> Literal["agrees", "differs", "missing", "not_told"]:
+    """Fetch the subscription, and record it; tell whether the ledger has it as Stripe does now."""
     try:
-        found = work.stripe.subscription(subscription)
+        found = fetch_subscription(
+            work.services, work.now(), work.stripe, work.account, subscription
+        )
     except StripeRefused as refused:
         return "missing" if refused.is_missing else "not_told"
-    record_retrieved(work.services, work.now(), found)
     # It may have been changed since we asked; then what we were told is no ground to write on.
     return "agrees" if _agrees(work, subscription, found) else "differs"
 
@@ -264,41 +261,37 @@ def _price_to_add(work: _Work, standing: Standing) -> str | None:
 # One step
 
 
-def _take(work: _Work, started: SeatSyncStarted) -> Step:
+def _carry_out(work: _Work, started: SeatSyncStarted) -> Step:
     """Make the call, and record the answer."""
-    change = SeatChange(
-        started.stripe_subscription,
-        started.item,
-        started.price,
-        started.wanted,
-        invoiced=started.step == "raise",
-    )
-    try:
-        found = work.stripe.set_billed_seats(change, started.idempotency_key)
-    except StripeRefused as refused:
-        return _failed(work, started, refused.code, card=refused.card)
-    return _synced(work, started, found, "answered")
+    outcome, _ = stripe_calls.carry_out(work.services, work.now, _call(work, started))
+    return _step(work, started, outcome)
 
 
-def _carry_on(work: _Work, unanswered: Unanswered) -> Step | Verdict | None:
-    """Bring a step to its end that was begun, by whomever; None to look once more.
+def _recover(work: _Work, unanswered: Unanswered) -> Step | Verdict | None:
+    """Bring a step to its end that was begun, by whomever; None to read once more.
 
     While Stripe does not tell how the subscription is, the step may have been done: it stays open.
-    So does one that is not right any more, as long as its call may be on its way. Either is told.
+    So does one that is not right any more, as long as its call may be under way. Either is told.
     """
     started = unanswered.started
     try:
-        found = work.stripe.subscription(started.stripe_subscription, expand=("latest_invoice",))
+        found = fetch_subscription(
+            work.services,
+            work.now(),
+            work.stripe,
+            work.account,
+            started.stripe_subscription,
+            expand=("latest_invoice",),
+        )
     except StripeRefused as refused:
         if refused.is_missing:
-            return _failed(work, started, refused.code)
+            return _close(work, started, CallOutcome("refused", refused))
         return Verdict("left_alone", why="not_told")
-    record_retrieved(work.services, work.now(), found)
     report = _report(work, found)
     if report is not None and _quantity(report, started) == started.wanted:
-        return _synced(work, started, found, "found")
+        return _close(work, started, CallOutcome("found", found=found))
     if started.stripe_subscription not in _load(work).loaded.state.stripe.subscriptions:
-        return _failed(work, started, "subscription_moved")
+        return _close(work, started, CallOutcome("given_up", code="subscription_moved"))
     if not _agrees(work, started.stripe_subscription, found):
         return None  # done by another since we asked, it may be
     stands = _load(work)
@@ -307,64 +300,71 @@ def _carry_on(work: _Work, unanswered: Unanswered) -> Step | Verdict | None:
         return None  # answered meanwhile
     what = seat_sync.carry_on(unanswered, stands.standing, syncs, stands.at)
     if what == "under_way":
-        until = unanswered.at + seat_sync.UNDER_WAY_MAX
+        until = unanswered.at + UNDER_WAY_MAX
         return Verdict("waiting", started.step, started.wanted, until, what)
-    return _take(work, started) if what == "again" else _failed(work, started, what)
+    if what == "again":
+        return _carry_out(work, started)
+    return _close(work, started, CallOutcome("given_up", code=what))
 
 
-def _synced(
-    work: _Work, started: SeatSyncStarted, found: Retrieved, outcome: Literal["answered", "found"]
-) -> Step:
-    invoice, invoice_status = _invoice(found) if started.step == "raise" else (None, None)
-    answer = _report(work, found)
-    quantity = _quantity(answer, started) if answer else None
-    fact = SeatsSynced(
+def _close(work: _Work, started: SeatSyncStarted, outcome: CallOutcome) -> Step:
+    """Record what came of a step that was found without an answer."""
+    stripe_calls.record_outcome(work.services, work.now, _call(work, started), outcome)
+    return _step(work, started, outcome)
+
+
+def _call(work: _Work, started: SeatSyncStarted) -> StripeCall:
+    change = SeatChange(
+        started.stripe_subscription,
+        started.item,
+        started.price,
+        started.wanted,
+        invoiced=started.step == "raise",
+    )
+
+    def facts_of(account: Account, outcome: CallOutcome) -> list[Fact]:
+        unanswered = account.seat_syncs.unanswered.get(started.product)
+        key = unanswered.started.idempotency_key if unanswered else None
+        return [_answer(work, started, outcome)] if key == started.idempotency_key else []
+
+    return StripeCall(
+        work.account,
+        lambda: work.stripe.set_billed_seats(change, started.idempotency_key),
+        facts_of,
+    )
+
+
+def _answer(work: _Work, started: SeatSyncStarted, outcome: CallOutcome) -> Fact:
+    """Return what is recorded of an outcome."""
+    if outcome.found is None:
+        return SeatSyncFailed(
+            product=started.product,
+            stripe_subscription=started.stripe_subscription,
+            code=outcome.reason or outcome.result,
+            card=outcome.refused is not None and outcome.refused.card,
+            idempotency_key=started.idempotency_key,
+        )
+    report = _report(work, outcome.found)
+    invoice, invoice_status = _invoice(started, outcome.found)
+    return SeatsSynced(
         product=started.product,
         stripe_subscription=started.stripe_subscription,
-        item=_item(answer, started),
-        quantity=quantity,
+        item=_item(report, started),
+        quantity=_quantity(report, started) if report else None,
         invoice=invoice,
         invoice_status=invoice_status,
-        outcome=outcome,
+        outcome="found" if outcome.result == "found" else "answered",
         idempotency_key=started.idempotency_key,
     )
-    _answer(work, started, fact, found)
-    return Step(started.step, started.wanted, quantity, invoice, invoice_status)
 
 
-def _failed(work: _Work, started: SeatSyncStarted, code: str, *, card: bool = False) -> Step:
-    fact = SeatSyncFailed(
-        product=started.product,
-        stripe_subscription=started.stripe_subscription,
-        code=code,
-        card=card,
-        idempotency_key=started.idempotency_key,
-    )
-    _answer(work, started, fact)
-    return Step(started.step, started.wanted, refused=code)
-
-
-def _answer(
-    work: _Work, started: SeatSyncStarted, fact: Fact, found: Retrieved | None = None
-) -> None:
-    """Record what came of a step, unless somebody else has.
-
-    Args:
-        found: the subscription as Stripe answered, which is reported on whose it is by then.
-    """
-
-    def attempt() -> None:
-        draft = Draft(work.services)
-        loaded = draft.account(work.account)
-        unanswered = loaded.state.seat_syncs.unanswered.get(started.product)
-        if unanswered and unanswered.started.idempotency_key == started.idempotency_key:
-            now = work.now()
-            draft.add(loaded, fact)
-            if found is not None:
-                add_retrieved(draft, now, found)
-            draft.append(now)
-
-    retry_on_conflict(attempt)
+def _step(work: _Work, started: SeatSyncStarted, outcome: CallOutcome) -> Step:
+    match _answer(work, started, outcome):
+        case SeatsSynced() as done:
+            return Step(
+                started.step, started.wanted, done.quantity, done.invoice, done.invoice_status
+            )
+    return Step(started.step, started.wanted, refused=outcome.reason)
 
 
 # What Stripe answered
@@ -390,6 +390,8 @@ def _quantity(report: StripeSubscriptionReported, started: SeatSyncStarted) -> i
     return next((item.quantity for item in report.items or () if item.id == id), None)
 
 
-def _invoice(found: Retrieved) -> tuple[str | None, str | None]:
+def _invoice(started: SeatSyncStarted, found: Retrieved) -> tuple[str | None, str | None]:
+    if started.step != "raise":
+        return None, None
     told = Told(found.object)
     return told.id("latest_invoice"), told.part_if_object("latest_invoice").word("status")

@@ -21,8 +21,8 @@ from commands.record_stripe_event import record_event
 from commands.sync_seats import Synced, sync_seats
 from ledger.book import Book
 from ledger.store import schema
-from ledger.streams.account import seat_sync
 from ledger.streams.account.decisions import ACCOUNT
+from ledger.stripe.calls import UNDER_WAY_MAX
 from ledger.stripe.objects import read_event
 from ledger.stripe.requests import SeatsSynced, SeatSyncFailed, SeatSyncStarted
 from tests.cli.program import KEYFOLD, wait_until
@@ -177,7 +177,7 @@ def test_while_a_call_that_is_not_right_any_more_may_be_on_its_way_nothing_is_wr
         writes, began = len(team.writes()), team.now
         synced = team.sync()
         assert (synced.outcome, synced.why) == ("waiting", "under_way")
-        assert synced.until == began + seat_sync.UNDER_WAY_MAX
+        assert synced.until == began + UNDER_WAY_MAX
         assert len(team.writes()) == writes
         team.wait(minutes=3)
         assert team.sync().outcome == "in_step"

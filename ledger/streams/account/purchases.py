@@ -9,7 +9,7 @@ change is therefore recorded before Stripe is asked, by whoever wins the account
 others wait. What was asked for and never answered, because the connection was cut or the process
 died, is taken up again by its own request, with the same idempotency key: that is made from the
 version of the fact here. Another request finds out from Stripe whether it was made, and gives it up
-after a time in which it cannot be under way any more.
+when it cannot be under way any more (`ledger.stripe.calls`).
 """
 
 from __future__ import annotations
@@ -41,8 +41,6 @@ from ledger.stripe.requests import (
 )
 from ledger.stripe.subscriptions import StripeSubscription
 
-# Longer than all tries of one call to Stripe together take.
-UNDER_WAY_MAX: Final = timedelta(minutes=2)
 # Stripe lets a session be open for a day; its clock is not ours.
 CHECKOUT_OPEN_MAX: Final = timedelta(hours=25)
 CHANGEABLE: Final = frozenset({"active", "trialing"})

@@ -35,6 +35,7 @@ from msgspec.structs import replace
 from ledger.catalog import Catalog, Price, Product
 from ledger.streams.account.seat_sync_state import LONGEST_WAIT, Refused, SeatSyncs, Unanswered
 from ledger.streams.account.state import Account
+from ledger.stripe.calls import may_be_under_way
 from ledger.stripe.facts import Meaning, StripeInvoiceReported, StripeItem
 from ledger.stripe.requests import SeatStep, SeatSyncStarted
 from ledger.stripe.subscriptions import StripeSubscription
@@ -43,8 +44,6 @@ QUIET_DEFAULT_S: Final = 60
 
 # So near to the end of a period nothing is written: Stripe's clock and ours are two.
 BOUNDARY: Final = timedelta(minutes=1)
-# Longer than all tries of one call to Stripe together take: then it is not on its way any more.
-UNDER_WAY_MAX: Final = timedelta(minutes=2)
 # What was refused is tried again after an hour, then after two, and so on up to a day.
 RETRY_FIRST: Final = timedelta(hours=1)
 RETRY_LONGEST: Final = timedelta(days=1)
@@ -441,9 +440,8 @@ def carry_on(
     said = verdict(standing, others, now, None, looked=True)
     is_due = said.outcome == "due" and (said.step, said.wanted) == (started.step, started.wanted)
     is_due = is_due and standing.quantity == started.quantity
-    if abs(now - unanswered.at) <= UNDER_WAY_MAX:
+    if may_be_under_way(unanswered.at, now):
         return "again" if is_due else "under_way"
     if standing.quantity != started.quantity:
         return "quantity_changed"
-    # Under the same key Stripe may answer for a day with the failure that it answered first.
     return "not_done" if is_due else "target_changed"
