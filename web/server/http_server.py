@@ -35,7 +35,7 @@ from waitress.task import ErrorTask, WSGITask
 from web.app.errors import OVERLOADED, REFUSED_BY_SERVER, TOO_LARGE
 from web.app.request_parsing import BODY_BYTES_MAX
 from web.app.thread_shares import Share, half_of, share_of
-from web.server.processes import BACKLOG
+from web.server.process_limits import BACKLOG
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment

@@ -30,14 +30,12 @@ from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Final
 
 from web.app.logs import log_to_stderr
+from web.server.process_limits import BACKLOG, INTERRUPTS, STOP_S
 from web.server.worker_board import Board
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-INTERRUPTS: Final = frozenset({signal.SIGINT, signal.SIGHUP, signal.SIGTERM})
-BACKLOG: Final = 1_024
-STOP_S: Final = 30.0
 POLL_S: Final = 0.05
 POLL_TIMEOUT_S: Final = 5
 LOOK_S: Final = 1.0

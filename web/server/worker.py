@@ -22,7 +22,7 @@ from web.app import waiting
 from web.app.logs import log_to_stderr
 from web.app.thread_shares import half_of
 from web.server.http_server import Server
-from web.server.processes import INTERRUPTS, STOP_S
+from web.server.process_limits import INTERRUPTS, STOP_S
 from web.server.worker_board import Board
 
 if TYPE_CHECKING:
