@@ -53,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Leave the settings of whoever runs the tests outside, and open the session's folder."""
     chromium.install_if_asked()
     _forget_settings()
-    _hear_interrupts()
+    _install_signal_handlers()
     _keep_files_in_memory()
     worker = getattr(config, "workerinput", None)
     if worker is None:
@@ -76,7 +76,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(chromium.NONE)
 
 
-def _hear_interrupts() -> None:
+def _install_signal_handlers() -> None:
     """Let Ctrl-C be heard: a shell has what it starts in the background ignore it for ever."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -13,7 +13,7 @@ from tests.stripe.shop import PRICES, Shop, price, shop
 from tests.stripe.test_checkout import BILLED, BILLED_PRICES
 from tests.stripe.test_stripe_portal import shared
 from tests.web.api import Got, memory_api
-from web.app.errors import KINDS
+from web.app.errors import PROBLEM_TYPES
 
 REASON = {"reason": "Because"}
 
@@ -143,7 +143,7 @@ def test_a_refusal_says_which_and_why(row: Row) -> None:
     catalog: Catalog = parse(BILLED) if row.billed else builtin()
     with shop(catalog, BILLED_PRICES if row.billed else PRICES) as it:
         got = row.do(it)
-    kind = KINDS[row.code]
+    kind = PROBLEM_TYPES[row.code]
     assert (got.status, got.code, got.body["title"]) == (row.status, row.code, kind.title)
     assert kind.status == row.status
     assert ("Retry-After" in got.headers) == (row.status == 503)

@@ -18,7 +18,7 @@ from ledger.catalog import builtin, parse
 from tests.web.api import Api, memory_api
 from tests.web.test_access import ROUTES
 from tests.worlds import services
-from web.app.errors import KINDS
+from web.app.errors import PROBLEM_TYPES
 
 METHODS = ("get", "post", "put", "delete")
 DOCUMENTED = [route for route in ROUTES if route.rule not in {"/openapi.json", "/docs"}]
@@ -89,7 +89,7 @@ def test_every_parameter_says_what_it_takes(shared: Api) -> None:
 
 
 def test_every_kind_of_problem_has_an_example(shared: Api) -> None:
-    assert set(shared.document["components"]["examples"]) == set(KINDS)
+    assert set(shared.document["components"]["examples"]) == set(PROBLEM_TYPES)
 
 
 def test_the_document_is_of_openapi_3_1_with_nothing_left_to_fill_in(shared: Api) -> None:
@@ -201,7 +201,7 @@ def test_the_page_has_everything_in_its_place(shared: Api, page: str) -> None:
     inside = {target.removeprefix("#") for target in links.targets if target.startswith("#")}
     assert inside <= set(links.ids)
     assert {operation["operationId"] for *_, operation in operations(shared.document)} <= inside
-    assert set(KINDS) <= set(links.ids)
+    assert set(PROBLEM_TYPES) <= set(links.ids)
 
 
 def test_the_page_says_so_when_the_clock_is_a_test_clock(shared: Api, page: str) -> None:

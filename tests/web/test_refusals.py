@@ -20,7 +20,7 @@ from tests.web.api import INT, POS, Api, Got
 from tests.web.faults import failing
 from tests.worlds import context
 from web.app.context import EXTENSION, AppState
-from web.app.errors import KINDS, REFUSED
+from web.app.errors import PROBLEM_TYPES, REFUSED
 
 REASON = {"reason": "Because"}
 NO_KEY = "key_" + "a" * 26
@@ -329,7 +329,7 @@ ROWS = [
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_a_refusal_says_which_and_why(api: Api, row: Row) -> None:
     got = row.do(api)
-    kind = KINDS[row.code]
+    kind = PROBLEM_TYPES[row.code]
     assert (got.status, got.code, got.body["title"]) == (row.status, row.code, kind.title)
     assert kind.status == row.status
     assert got.body["type"] == f"/docs#{row.code}"
@@ -341,7 +341,7 @@ def test_a_refusal_says_which_and_why(api: Api, row: Row) -> None:
 def test_every_code_is_reached() -> None:
     # Tokens are made and taken back from the command line alone; overload is the server's to tell.
     reached = {row.code for row in ROWS} | {row.code for row in test_stripe_refusals.ROWS}
-    assert reached == set(KINDS) - {"token_not_found", "overloaded"}
+    assert reached == set(PROBLEM_TYPES) - {"token_not_found", "overloaded"}
 
 
 def test_every_refusal_has_its_status() -> None:

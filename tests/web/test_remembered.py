@@ -17,7 +17,7 @@ from tests.web.api import Api
 from web.api.schemas.fields import Shape
 from web.app.auth import TokenIds
 from web.app.flask_app import KeyfoldFlask
-from web.app.logs import Line, Stderr
+from web.app.logs import RequestLine, Stderr
 from web.app.request_parsing import of_query
 
 
@@ -99,8 +99,8 @@ os.waitpid(child, 0)
 def test_what_cannot_be_logged_is_reported_and_breaks_nothing(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    Stderr().handle(Line("keyfold", "half of a pair: \ud800", {}))
-    Stderr().handle(Line("keyfold", "request", {"status": 200, "other": "not shown"}))
+    Stderr().handle(RequestLine("keyfold", "half of a pair: \ud800", {}))
+    Stderr().handle(RequestLine("keyfold", "request", {"status": 200, "other": "not shown"}))
     shown = capfd.readouterr().err.splitlines()
     assert shown[0].startswith("--- Logging error ---")
     assert '"level":"info","message":"request","status":200' in shown[-1]
@@ -129,5 +129,5 @@ print("still here")
 
 
 def test_a_line_has_what_other_handlers_look_for() -> None:
-    line = Line("keyfold.access", "request", {"status": 200})
+    line = RequestLine("keyfold.access", "request", {"status": 200})
     assert logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s").format(line)

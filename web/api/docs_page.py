@@ -13,7 +13,7 @@ from flask import Blueprint, Flask, Response, render_template
 from markupsafe import Markup, escape
 
 from web.app.auth import EVERYBODY
-from web.app.errors import KINDS
+from web.app.errors import PROBLEM_TYPES
 from web.app.responses import JSON_TYPE
 
 CACHE_CONTROL: Final = "no-cache"
@@ -68,7 +68,7 @@ def _render(spec: dict[str, Any], *, test_clock: bool) -> str:
         tags=spec["tags"],
         operations=list(_operations(spec)),
         schemas=spec["components"]["schemas"],
-        kinds=sorted(KINDS.values(), key=lambda kind: (kind.status, kind.code)),
+        kinds=sorted(PROBLEM_TYPES.values(), key=lambda kind: (kind.status, kind.code)),
         shape=shape,
         prose=prose,
         code=code,

@@ -35,7 +35,7 @@ from web.api.schemas import requests, responses
 from web.app import cursors
 from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT, only
 from web.app.context import app_state, caller, request_context, services
-from web.app.errors import FORBIDDEN, Problem
+from web.app.errors import FORBIDDEN, HttpProblem
 from web.app.responses import reply
 
 blueprint = Blueprint("keys", __name__, url_prefix="/v1")
@@ -68,7 +68,7 @@ def issue_keys(idempotency_key: str | None, body: Order) -> Response:
     """
     bound = caller().reseller
     if bound is not None and body.reseller != bound:
-        raise Problem(FORBIDDEN, "this token issues keys for its own reseller only")
+        raise HttpProblem(FORBIDDEN, "this token issues keys for its own reseller only")
     issued = issue(
         services(),
         request_context(),

@@ -27,17 +27,17 @@ from web.app.errors import (
     CONTENT_TYPE,
     FORBIDDEN,
     INTERNAL_ERROR,
-    KINDS,
     MALFORMED,
     NOT_FOUND,
     OVERLOADED,
     POSITION_NOT_REACHED,
+    PROBLEM_TYPES,
     TOO_LARGE,
     UNAUTHENTICATED,
     UNAVAILABLE,
     UNSUPPORTED,
-    Kind,
-    kind_of,
+    ProblemType,
+    problem_type,
 )
 from web.app.version import version
 
@@ -152,7 +152,7 @@ def _add_components(spec: APISpec, operations: Sequence[Operation]) -> None:
     components.schema("Problem", schema=Problem)
     for name, header in HEADERS.items():
         components.header(name, header)
-    for kind in KINDS.values():
+    for kind in PROBLEM_TYPES.values():
         components.example(kind.code, {"value": _example(kind)})
     bodies = {answer.body for one in operations for answer in one.responses.values()}
     structs = [body for body in bodies if body and issubclass(body, msgspec.Struct)]
@@ -225,9 +225,9 @@ def _headers(*names: str) -> dict[str, Any]:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-Id", *names)}
 
 
-def _common(rule: Rule, method: str, operation: Operation) -> list[Kind]:
+def _common(rule: Rule, method: str, operation: Operation) -> list[ProblemType]:
     """Return the problems that an endpoint has because of what it is."""
-    kinds = [kind_of(InvalidRequest), CODE_IN_URL, INTERNAL_ERROR, UNAVAILABLE, OVERLOADED]
+    kinds = [problem_type(InvalidRequest), CODE_IN_URL, INTERNAL_ERROR, UNAVAILABLE, OVERLOADED]
     if operation.access.roles:
         kinds += [UNAUTHENTICATED, FORBIDDEN]
     if rule.arguments:
@@ -248,15 +248,15 @@ def _security(access: Access) -> dict[str, Any]:
     return {"security": [*free, {"bearer": []}], "x-roles": sorted(access.roles)}
 
 
-def _problems(kinds: Iterable[Kind]) -> dict[int, dict[str, Any]]:
+def _problems(kinds: Iterable[ProblemType]) -> dict[int, dict[str, Any]]:
     """Return the responses for some problems: one a status, with all of its codes."""
-    by_status: dict[int, list[Kind]] = defaultdict(list)
+    by_status: dict[int, list[ProblemType]] = defaultdict(list)
     for kind in kinds:
         by_status[kind.status].append(kind)
     return {status: _problem(status, found) for status, found in sorted(by_status.items())}
 
 
-def _problem(status: int, kinds: list[Kind]) -> dict[str, Any]:
+def _problem(status: int, kinds: list[ProblemType]) -> dict[str, Any]:
     return {
         "description": "\n".join(f"- `{kind.code}`: {kind.title}." for kind in kinds),
         "headers": _headers(*_OF_STATUS.get(status, ())),
@@ -324,7 +324,7 @@ def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
             yield from _dictionaries(inner)
 
 
-def _example(kind: Kind) -> dict[str, Any]:
+def _example(kind: ProblemType) -> dict[str, Any]:
     return {
         "type": f"/docs#{kind.code}",
         "title": kind.title,

@@ -41,7 +41,7 @@ from web.api.schemas.requests import BATCH_ID, PRODUCT_ID, NoQuery
 from web.app import request_parsing, waiting
 from web.app.auth import Access
 from web.app.context import app_state, request_context, services
-from web.app.errors import Kind, kind_of
+from web.app.errors import ProblemType, problem_type
 
 POLL_S: Final = 0.01
 # More than is ever appended while one waits: a position that was not read off an answer of ours.
@@ -83,7 +83,7 @@ class Operation(NamedTuple):
     headers: type[ma.Schema] | None
     body: type[Shape] | None
     body_required: bool
-    problems: tuple[Kind, ...]
+    problems: tuple[ProblemType, ...]
 
 
 class PathParameter(NamedTuple):
@@ -137,7 +137,7 @@ def operation(
     body: type[Shape] | None = None,
     body_required: bool = True,
     refusals: Iterable[type[Refusal]] = (),
-    problems: Iterable[Kind] = (),
+    problems: Iterable[ProblemType] = (),
 ) -> Callable[[ViewT], ViewT]:
     """Declare a view's endpoint; the view's docstring is its description."""
     read_query = request_parsing.of_query(query())
@@ -146,7 +146,13 @@ def operation(
         readers.append(request_parsing.of_headers(headers()))
     read_body = request_parsing.of_body(body()) if body else None
     declared = Operation(
-        access, responses, query, headers, body, body_required, (*map(kind_of, refusals), *problems)
+        access,
+        responses,
+        query,
+        headers,
+        body,
+        body_required,
+        (*map(problem_type, refusals), *problems),
     )
 
     def declare(view: ViewT) -> ViewT:

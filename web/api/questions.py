@@ -20,7 +20,7 @@ from web.api.schemas import requests
 from web.api.timeline import visibility
 from web.app.auth import ADMIN, AUDITOR, PORTAL, SUPPORT, only
 from web.app.context import app_state, caller, request_context, services
-from web.app.errors import FORBIDDEN, Problem
+from web.app.errors import FORBIDDEN, HttpProblem
 from web.app.responses import reply
 
 blueprint = Blueprint("questions", __name__, url_prefix="/v1")
@@ -104,7 +104,7 @@ def explain(
         hold_to_pools(read_account(account, **times).account, product, None)
         found = explain_holder(book, account, moment, catalog, product, holder)
     elif caller().role == PORTAL:
-        raise Problem(FORBIDDEN, "codes are not explained to tokens of role portal")
+        raise HttpProblem(FORBIDDEN, "codes are not explained to tokens of role portal")
     else:
         wanted = Asked(code, session, product)
         found = explain_code(book, account, moment, catalog, services().codes, wanted)

@@ -27,7 +27,7 @@ from web.api.operations import Returns, operation
 from web.api.schemas import stripe as schemas
 from web.app.auth import EVERYBODY
 from web.app.context import app_state, request_context
-from web.app.errors import SET_UP_S, STRIPE_NOT_CONFIGURED, WEBHOOK_REFUSED, Problem
+from web.app.errors import SET_UP_S, STRIPE_NOT_CONFIGURED, WEBHOOK_REFUSED, HttpProblem
 from web.app.request_parsing import BODY_BYTES_MAX, read_json
 from web.app.responses import reply
 from web.app.services import Wiring
@@ -56,14 +56,14 @@ def receive_stripe_event() -> Response:
     """
     event = read_event_of(_verified_body())
     _refuse_other_mode(event)
-    services = app_state().wiring.webhook_ports
+    services = app_state().wiring.webhook_services
     if is_foreign(services.stripe, event):
-        app_state().metrics.heard_of_stripe("ignored")
+        app_state().metrics.count_stripe_event("ignored")
         ignored = {"received": True, "outcome": "ignored", "new": False}
         return reply(ignored, position=services.book.head())
     asked = request_context()._replace(actor=ACTOR)
     recorded = record_event(services, asked, event, "webhook")
-    app_state().metrics.heard_of_stripe(recorded.outcome if recorded.new else "delivered_again")
+    app_state().metrics.count_stripe_event(recorded.outcome if recorded.new else "delivered_again")
     return reply(
         {"received": True, "outcome": recorded.outcome, "new": recorded.new},
         position=recorded.position,
@@ -83,7 +83,7 @@ def _verified_body() -> bytes:
     secrets = app_state().wiring.settings.stripe.webhook_secrets
     if not secrets:
         headers = {"Retry-After": str(SET_UP_S)}
-        raise Problem(STRIPE_NOT_CONFIGURED, "set STRIPE_WEBHOOK_SECRET", headers)
+        raise HttpProblem(STRIPE_NOT_CONFIGURED, "set STRIPE_WEBHOOK_SECRET", headers)
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise refused("the body must be sent as it was signed, without a Content-Encoding")
     signature = request.headers.get("Stripe-Signature", "")
@@ -162,11 +162,11 @@ def read_event_of(body: bytes) -> StripeEvent:
     """Read an event from JSON, as strictly as any request.
 
     Raises:
-        Problem: it is no JSON, JSON that could be read in two ways, or no event.
+        HttpProblem: it is no JSON, JSON that could be read in two ways, or no event.
     """
     try:
         return read_event(read_json(body))
-    except Problem as problem:
+    except HttpProblem as problem:
         raise refused(problem.detail) from None
     except NotAnEvent as error:
         raise refused(str(error)) from None
@@ -187,7 +187,7 @@ def is_foreign(stripe: StripeGateway | None, event: StripeEvent) -> bool:
     Raises:
         StripeUnavailable: it names an account, and Stripe did not say which our own is: Stripe
             delivers the event again.
-        Problem: the same, and it will not be told: there is no key, or it may not ask.
+        HttpProblem: the same, and it will not be told: there is no key, or it may not ask.
     """
     if event.connected is None:
         return False
@@ -203,5 +203,5 @@ def is_foreign(stripe: StripeGateway | None, event: StripeEvent) -> bool:
     return event.connected.rpartition("/")[2] != own
 
 
-def refused(detail: str) -> Problem:
-    return Problem(WEBHOOK_REFUSED, detail)
+def refused(detail: str) -> HttpProblem:
+    return HttpProblem(WEBHOOK_REFUSED, detail)

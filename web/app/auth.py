@@ -22,7 +22,7 @@ from ledger.loaded import Loaded
 from ledger.streams.token import Role, Token, token_id
 from projections.access import look_up
 from web.app.context import Caller, app_state, services
-from web.app.errors import FORBIDDEN, UNAUTHENTICATED, Problem
+from web.app.errors import FORBIDDEN, UNAUTHENTICATED, HttpProblem
 
 PORTAL: Final[Role] = "portal"
 RESELLER: Final[Role] = "reseller"
@@ -93,13 +93,13 @@ def let_in(
     """Return who asks, and where the ledger was seen to be; None for who needs no token here.
 
     Raises:
-        Problem: no or no valid token (401), or a role that this page is not for (403).
+        HttpProblem: no or no valid token (401), or a role that this page is not for (403).
     """
     if access.without_token(request):
         return None, None
     caller, reached = _caller(request, now)
     if caller.role not in access.roles:
-        raise Problem(FORBIDDEN, f"this is not for tokens of role {caller.role}")
+        raise HttpProblem(FORBIDDEN, f"this is not for tokens of role {caller.role}")
     return caller, reached
 
 
@@ -107,13 +107,13 @@ def _caller(request: Request, now: datetime) -> tuple[Caller, int]:
     given = request.environ.get("HTTP_AUTHORIZATION")
     if given is None:
         detail = "send a token as `Authorization: Bearer kf_…`"
-        raise Problem(UNAUTHENTICATED, detail, {"WWW-Authenticate": CHALLENGE})
+        raise HttpProblem(UNAUTHENTICATED, detail, {"WWW-Authenticate": CHALLENGE})
     sent = _BEARER.fullmatch(given)
     found = _look_up(sent["secret"], now, _account(request)) if sent else None
     if found is None or found.state is None:
         challenge = f'{CHALLENGE}, error="invalid_token"'
         detail = "this token is unknown, revoked or expired"
-        raise Problem(UNAUTHENTICATED, detail, {"WWW-Authenticate": challenge})
+        raise HttpProblem(UNAUTHENTICATED, detail, {"WWW-Authenticate": challenge})
     token = found.state
     app_state().wiring.token_uses.note(token.id, now)
     return Caller(token.id, token.role, token.reseller), found.head

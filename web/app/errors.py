@@ -83,8 +83,8 @@ REFUSED: Final[Mapping[type[Refusal], int]] = {
 }
 
 
-class Kind(NamedTuple):
-    """One kind of problem."""
+class ProblemType(NamedTuple):
+    """A type of problem (RFC 9457): `code` is stable, and `title` is for people."""
 
     code: str
     status: int
@@ -92,27 +92,27 @@ class Kind(NamedTuple):
 
 
 # Answers a problem with a page for people, and with these headers.
-Page = Callable[[Kind, Mapping[str, str]], Response]
+ErrorPage = Callable[[ProblemType, Mapping[str, str]], Response]
 
-MALFORMED = Kind("malformed_request", 400, "The request cannot be read")
-UNAUTHENTICATED = Kind("unauthenticated", 401, "A valid token is needed")
-FORBIDDEN = Kind("forbidden", 403, "This token may not do that")
-NOT_FOUND = Kind("not_found", 404, "There is no such page")
-METHOD_NOT_ALLOWED = Kind("method_not_allowed", 405, "This method is not for this page")
-TOO_LARGE = Kind("payload_too_large", 413, "The body is too large")
-UNSUPPORTED = Kind("unsupported_media_type", 415, "The body is of another type")
-CODE_IN_URL = Kind("code_in_url", 422, "An activation code must not be in a URL")
-INTERNAL_ERROR = Kind("internal_error", 500, "Something went wrong on our side")
-POSITION_NOT_REACHED = Kind("position_not_reached", 503, "The ledger has not got there yet")
-UNAVAILABLE = Kind("ledger_unavailable", 503, "The ledger cannot be reached")
-BUSY = Kind("ledger_busy", 503, "Too many are writing to the same place")
-WEBHOOK_REFUSED = Kind("webhook_refused", 400, "This delivery is not taken")
-STRIPE_NOT_CONFIGURED = Kind("stripe_not_configured", 503, "Stripe is not set up")
-STRIPE_UNAVAILABLE = Kind("stripe_unavailable", 503, "Stripe cannot be reached")
-STRIPE_REFUSED = Kind("stripe_refused", 502, "Stripe refuses the call")
-PAYMENT_FAILED = Kind("payment_failed", 402, "The payment did not go through")
-OVERLOADED = Kind("overloaded", 503, "Too much is asked at once")
-ALTERED = Kind("ledger_altered", 503, "The ledger is not what it was")
+MALFORMED = ProblemType("malformed_request", 400, "The request cannot be read")
+UNAUTHENTICATED = ProblemType("unauthenticated", 401, "A valid token is needed")
+FORBIDDEN = ProblemType("forbidden", 403, "This token may not do that")
+NOT_FOUND = ProblemType("not_found", 404, "There is no such page")
+METHOD_NOT_ALLOWED = ProblemType("method_not_allowed", 405, "This method is not for this page")
+TOO_LARGE = ProblemType("payload_too_large", 413, "The body is too large")
+UNSUPPORTED = ProblemType("unsupported_media_type", 415, "The body is of another type")
+CODE_IN_URL = ProblemType("code_in_url", 422, "An activation code must not be in a URL")
+INTERNAL_ERROR = ProblemType("internal_error", 500, "Something went wrong on our side")
+POSITION_NOT_REACHED = ProblemType("position_not_reached", 503, "The ledger has not got there yet")
+UNAVAILABLE = ProblemType("ledger_unavailable", 503, "The ledger cannot be reached")
+BUSY = ProblemType("ledger_busy", 503, "Too many are writing to the same place")
+WEBHOOK_REFUSED = ProblemType("webhook_refused", 400, "This delivery is not taken")
+STRIPE_NOT_CONFIGURED = ProblemType("stripe_not_configured", 503, "Stripe is not set up")
+STRIPE_UNAVAILABLE = ProblemType("stripe_unavailable", 503, "Stripe cannot be reached")
+STRIPE_REFUSED = ProblemType("stripe_refused", 502, "Stripe refuses the call")
+PAYMENT_FAILED = ProblemType("payment_failed", 402, "The payment did not go through")
+OVERLOADED = ProblemType("overloaded", 503, "Too much is asked at once")
+ALTERED = ProblemType("ledger_altered", 503, "The ledger is not what it was")
 
 _OURS = (
     MALFORMED, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, TOO_LARGE, UNSUPPORTED,
@@ -121,12 +121,14 @@ _OURS = (
 )  # fmt: skip
 
 
-def kind_of(refusal: type[Refusal]) -> Kind:
+def problem_type(refusal: type[Refusal]) -> ProblemType:
     """Return the type of problem that a refusal is told as."""
-    return Kind(refusal.code, REFUSED[refusal], refusal.__new__(refusal).title)
+    return ProblemType(refusal.code, REFUSED[refusal], refusal.__new__(refusal).title)
 
 
-KINDS: Final[Mapping[str, Kind]] = {kind.code: kind for kind in (*map(kind_of, REFUSED), *_OURS)}
+PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = {
+    kind.code: kind for kind in (*map(problem_type, REFUSED), *_OURS)
+}
 _BY_STATUS: Final = {
     kind.status: kind
     for kind in (MALFORMED, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, TOO_LARGE, UNSUPPORTED)
@@ -135,10 +137,12 @@ _BY_STATUS: Final = {
 _log = logging.getLogger("keyfold.errors")
 
 
-class Problem(Exception):
+class HttpProblem(Exception):
     """The request is answered with a problem that is none of the ledger's refusals."""
 
-    def __init__(self, kind: Kind, detail: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, kind: ProblemType, detail: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
@@ -148,7 +152,7 @@ class Problem(Exception):
 def register(app: Flask) -> None:
     """Let the application answer everything that is raised with a problem."""
     app.register_error_handler(Refusal, _refused)
-    app.register_error_handler(Problem, _problem)
+    app.register_error_handler(HttpProblem, _problem)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(LedgerBusy, _busy)
     for contradiction in (CannotSign, TreeDamaged):
@@ -163,7 +167,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _broken)
 
 
-def show_as_pages(app: Flask, folder: str, page: Page) -> None:
+def show_as_pages(app: Flask, folder: str, page: ErrorPage) -> None:
     """Let problems with paths in a folder be answered with pages for people."""
     app.extensions.setdefault(PAGES, {})[folder] = page
 
@@ -190,11 +194,11 @@ def _refused(refusal: Refusal) -> Response:
             members = {"tier": refusal.tier}
         case refusals.VersionMismatch():
             members = {"version": refusal.version}
-    kind = KINDS[refusal.code]
+    kind = PROBLEM_TYPES[refusal.code]
     return _answer(kind, detail or kind.title, headers, errors, members)
 
 
-def _problem(problem: Problem) -> Response:
+def _problem(problem: HttpProblem) -> Response:
     return _answer(problem.kind, problem.detail, problem.headers)
 
 
@@ -277,14 +281,14 @@ def _outline(error: BaseException) -> str:
 
 
 def _answer(
-    kind: Kind,
+    kind: ProblemType,
     detail: str,
     headers: Mapping[str, str] | None = None,
     errors: Sequence[FieldError] = (),
     members: Mapping[str, Any] | None = None,
 ) -> Response:
     app_state().metrics.refused(kind.code)
-    pages: Mapping[str, Page] = current_app.extensions.get(PAGES, {})
+    pages: Mapping[str, ErrorPage] = current_app.extensions.get(PAGES, {})
     page = pages.get(request.path.split("/")[1])
     if page is not None:
         return page(kind, headers or {})
@@ -307,7 +311,7 @@ def _answer(
     return Response(body, kind.status, headers=headers, content_type=CONTENT_TYPE)
 
 
-def _path(kind: Kind) -> str:
+def _path(kind: ProblemType) -> str:
     path = request.path
     return _sendable(app_state().redactor.scrub_all(path) if kind is CODE_IN_URL else path)
 

@@ -42,7 +42,7 @@ class LastKnown(Generic[T]):
         self._since = 0.0
         self.known: T | None = None
 
-    def is_fresh(self, patience_s: float) -> bool:
+    def is_fresh(self, timeout_s: float) -> bool:
         """Return whether the value is fresh; ask for a new one, unless somebody does already, or
         has lately.
 
@@ -58,7 +58,7 @@ class LastKnown(Generic[T]):
                 asking = self._asking = threading.Event()
                 self._since = time.monotonic()
                 threading.Thread(target=self._find_out, args=(asking,), daemon=True).start()
-            left_s = self._since + patience_s - time.monotonic()
+            left_s = self._since + timeout_s - time.monotonic()
         return asking.wait(max(0.0, left_s)) and not self._failed
 
     def _find_out(self, asking: threading.Event) -> None:

@@ -24,7 +24,7 @@ STDERR: Final = 2
 _FIELDS = ("method", "route", "status", "ms", "request_id", "actor")
 
 
-class Line(logging.LogRecord):
+class RequestLine(logging.LogRecord):
     """A record of INFO, with fields of its own.
 
     An ordinary one finds out about its thread, process and place in the code, which takes longer

@@ -92,7 +92,7 @@ class Metrics:
         count.inc()
         took.observe(seconds)
 
-    def heard_of_stripe(self, outcome: str) -> None:
+    def count_stripe_event(self, outcome: str) -> None:
         self._stripe_events.labels(outcome).inc()
 
     def refused(self, code: str) -> None:

@@ -20,15 +20,15 @@ from web.app.auth import EVERYBODY, NOBODY, RESELLER, Access, let_in
 from web.app.context import app_state
 from web.app.errors import (
     CODE_IN_URL,
-    KINDS,
     MALFORMED,
     OVERLOADED,
+    PROBLEM_TYPES,
     REFUSED_BY_SERVER,
     RETRY_AFTER_S,
     TOO_LARGE,
-    Problem,
+    HttpProblem,
 )
-from web.app.logs import Line
+from web.app.logs import RequestLine
 
 # Unless a page has its own.
 _HEADERS = [
@@ -81,11 +81,13 @@ def _begin() -> None:
         id = new_request_id()
     g.request_id = id
     if refused := request.environ.get(REFUSED_BY_SERVER):
-        raise Problem(KINDS[refused], _WHY[refused], {"Retry-After": str(RETRY_AFTER_S)})
+        raise HttpProblem(
+            PROBLEM_TYPES[refused], _WHY[refused], {"Retry-After": str(RETRY_AFTER_S)}
+        )
     _hold_to_address(request)
     url = f"{request.path}?{request.query_string.decode('utf-8', 'replace')}"
     if app.redactor.holds_code_quoted(url):
-        raise Problem(CODE_IN_URL, _IN_A_BODY)
+        raise HttpProblem(CODE_IN_URL, _IN_A_BODY)
     if request.url_rule is None or request.method == "OPTIONS":
         return
     now = app.wiring.clock()
@@ -93,7 +95,7 @@ def _begin() -> None:
     if caller is not None and caller.role != RESELLER:
         # A reseller must not find out which codes there are of others.
         if app.redactor.holds_known_code_quoted(url):
-            raise Problem(CODE_IN_URL, _IN_A_BODY)
+            raise HttpProblem(CODE_IN_URL, _IN_A_BODY)
         if named is not None and id != named and not app.redactor.holds_secret(named):
             g.request_id = id = named
     g.request_context = app.wiring.request_context(caller.id if caller else "", id, now, reached)
@@ -113,18 +115,18 @@ def _hold_to_address(sent: Request) -> None:
 
     Raises:
         InvalidRequest: a field in it holds a NUL, which PostgreSQL takes in no text.
-        Problem: it is too long, or holds a NUL anywhere else.
+        HttpProblem: it is too long, or holds a NUL anywhere else.
         NotFound: it begins with two slashes: Werkzeug would take them for one.
     """
     path, query = sent.environ.get("PATH_INFO", ""), sent.environ.get("QUERY_STRING", "")
     if len(path) + len(query) > ADDRESS_BYTES_MAX:
-        raise Problem(MALFORMED, f"the address is longer than {ADDRESS_BYTES_MAX} bytes")
+        raise HttpProblem(MALFORMED, f"the address is longer than {ADDRESS_BYTES_MAX} bytes")
     if "\0" in path or "\0" in query or "%00" in query:
         fields = [*(sent.view_args or {}).items(), *sent.args.items(multi=True)]
         bad = dict.fromkeys(name for name, value in fields if "\0" in f"{name}{value}")
         if bad and path.startswith("/v1/"):
             raise InvalidRequest(*(FieldError(f"/{name}", HAS_NUL) for name in bad))
-        raise Problem(MALFORMED, "the address has a NUL character (%00)")
+        raise HttpProblem(MALFORMED, "the address has a NUL character (%00)")
     if path.startswith("//"):
         sent.url_rule = None
         raise NotFound
@@ -171,4 +173,4 @@ def _record(sent: Request, status: int) -> None:
         "request_id": g.request_id,
         "actor": request_context.actor if request_context else "",
     }
-    _log.handle(Line(_log.name, "request", fields))
+    _log.handle(RequestLine(_log.name, "request", fields))

@@ -16,7 +16,7 @@ import marshmallow as ma
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from ledger.refusals import FieldError, InvalidRequest
-from web.app.errors import MALFORMED, UNSUPPORTED, Problem
+from web.app.errors import MALFORMED, UNSUPPORTED, HttpProblem
 
 JSON_TYPE: Final = "application/json"
 BODY_BYTES_MAX: Final = 1024 * 1024
@@ -42,7 +42,7 @@ class Reader(NamedTuple):
 
         Raises:
             InvalidRequest: fields that do not fit, each with its pointer.
-            Problem: it cannot be read.
+            HttpProblem: it cannot be read.
         """
         given = self.take(request, self.schema)
         if given == {} and self.nothing is not None:
@@ -101,7 +101,7 @@ def _body(request: flask.Request, schema: ma.Schema) -> Any:
     if not body and not any(field.required for field in schema.fields.values()):
         return {}
     if request.content_type != JSON_TYPE and not _is_json(request):
-        raise Problem(UNSUPPORTED, f"send {JSON_TYPE}, in UTF-8", {"Accept": JSON_TYPE})
+        raise HttpProblem(UNSUPPORTED, f"send {JSON_TYPE}, in UTF-8", {"Accept": JSON_TYPE})
     return read_json(body)
 
 
@@ -115,24 +115,24 @@ def read_json(body: bytes) -> Any:
     """Return what a JSON body holds.
 
     Raises:
-        Problem: it is no JSON, or JSON that could be read in two ways.
+        HttpProblem: it is no JSON, or JSON that could be read in two ways.
     """
     try:
         text = body.decode("utf-8")
         if text.startswith(BYTE_ORDER_MARK):
-            raise Problem(MALFORMED, "the body is not JSON: it begins with a byte order mark")
+            raise HttpProblem(MALFORMED, "the body is not JSON: it begins with a byte order mark")
         return _JSON.decode(text)
     except UnicodeDecodeError:
-        raise Problem(MALFORMED, "the body is not UTF-8") from None
+        raise HttpProblem(MALFORMED, "the body is not UTF-8") from None
     except _Ambiguous as error:
-        raise Problem(MALFORMED, str(error)) from None
+        raise HttpProblem(MALFORMED, str(error)) from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise Problem(MALFORMED, f"the body is not JSON: {error.msg} at {where}") from None
+        raise HttpProblem(MALFORMED, f"the body is not JSON: {error.msg} at {where}") from None
     except RecursionError:
-        raise Problem(MALFORMED, "the body is nested too deeply") from None
+        raise HttpProblem(MALFORMED, "the body is nested too deeply") from None
     except ValueError:
-        raise Problem(MALFORMED, "the body has a number that is too long") from None
+        raise HttpProblem(MALFORMED, "the body has a number that is too long") from None
 
 
 def field_errors(messages: Any, pointer: str = "") -> Iterator[FieldError]:

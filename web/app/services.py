@@ -57,7 +57,7 @@ class Wiring(NamedTuple):
     webhook_stripe: StripeGateway | None = None
 
     @property
-    def webhook_ports(self) -> Services:
+    def webhook_services(self) -> Services:
         """Return the services for what Stripe delivers, with Stripe calls that take no person's
         place.
         """

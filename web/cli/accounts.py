@@ -13,7 +13,7 @@ from projections.views import seat_history as seat_history_projection
 from projections.views import subscriptions as subscriptions_projection
 from projections.views.account_at import Moment, account_at
 from projections.views.subscriptions import ProductView, SubscriptionsView
-from web.cli.context import hold_to_pools, opened
+from web.cli.context import hold_to_pools, open_ledger
 from web.cli.examples import Exampled
 from web.cli.options import TIME, json_option, moment_options
 from web.cli.output import print_fields, print_json, print_table, text_of
@@ -44,7 +44,7 @@ def subscriptions(
     A later time shows what will be if nothing more happens.
     """
     validation.refuse_if(validation.account(account))
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         asked = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
         view = subscriptions_projection.subscriptions(asked, services.catalog, ended=ended)
     if as_json:
@@ -102,7 +102,7 @@ def entitlements(
 ) -> None:
     """Show what ACCOUNT may use of each product and tier, within which limits, and until when."""
     validation.refuse_if(validation.account(account))
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         asked = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
         view = entitlements_projection.entitlements(asked, services.catalog)
     if as_json:
@@ -146,7 +146,7 @@ def seat_history(
 ) -> None:
     """Show how ACCOUNT's seats and holders went up and down: each line holds until the next."""
     validation.refuse_if(validation.account(account))
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         asked = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
         hold_to_pools(services, asked, product, tier)
         if start is not None and start > (end or asked.moment.at):

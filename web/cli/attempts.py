@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from commands.clear_attempts import clear_attempts
-from web.cli.context import opened
+from web.cli.context import open_ledger
 from web.cli.examples import Exampled
 
 
@@ -26,6 +26,6 @@ def clear(account: str, reason: str) -> None:
 
     That it was done, when, by whom and why is recorded.
     """
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         clear_attempts(services, request_context, account, reason)
     click.echo(f"{account} may try codes again")

@@ -19,11 +19,11 @@ from ledger.store.holes import holes
 from projections.audit import export as exporting
 from projections.audit.export import LedgerChanged, NoSuchRange, OtherExport
 from web.cli import compressed_files
-from web.cli.compressed_files import PACKINGS, STANDARD, Busy, Packing, Part, Unreadable
-from web.cli.context import opened
-from web.cli.errors import Refused
+from web.cli.compressed_files import COMPRESSIONS, STANDARD, Busy, Compression, Part, Unreadable
+from web.cli.context import open_ledger
+from web.cli.errors import CommandRefused
 from web.cli.examples import Exampled
-from web.cli.progress import OnEvents, pace
+from web.cli.progress import OnEvents, event_progress
 
 PLAIN: Final = "none"
 UNCHANGED: Final = "nothing was changed"
@@ -57,7 +57,7 @@ UNCHANGED: Final = "nothing was changed"
 )
 @click.option(
     "--compress",
-    type=click.Choice([*PACKINGS, PLAIN]),
+    type=click.Choice([*COMPRESSIONS, PLAIN]),
     help="As the name of FILE says if left out: .gz, .zst, or not at all.",
 )
 @click.option("--resume", is_flag=True, help="Carry on with an export that was interrupted.")
@@ -74,14 +74,16 @@ def export(file: str, first: int, last: int | None, compress: str | None, resume
     When the ledger lacks events in between, notes say which. FILE then holds what there is, for
     whoever has to find out why, and cannot be imported.
     """
-    packed = compressed_files.packing_named(file) if compress is None else PACKINGS.get(compress)
-    with opened() as (_, services, _), _refusing(file), _hinting(file):
+    compression = (
+        compressed_files.compression_named(file) if compress is None else COMPRESSIONS.get(compress)
+    )
+    with open_ledger() as (_, services, _), _refusing(file), _hinting(file):
         if file == STANDARD:
             if resume:
                 raise click.UsageError("standard output cannot be carried on with")
-            header = _to_standard_output(services, first, last, packed)
+            header = _to_standard_output(services, first, last, compression)
         else:
-            header = _to_file(services, Path(file), first, last, packed, resume=resume)
+            header = _to_file(services, Path(file), first, last, compression, resume=resume)
         missing = [
             one for one in holes(services.book.store) if header.first <= one.position <= header.last
         ]
@@ -104,10 +106,10 @@ def _told(header: Header) -> str:
 
 
 def _to_standard_output(
-    services: Services, first: int, last: int | None, packed: Packing | None
+    services: Services, first: int, last: int | None, compression: Compression | None
 ) -> Header:
     header = _plan(services, first, last)
-    _write(services.book, header, sys.stdout.buffer.write, packed)
+    _write(services.book, header, sys.stdout.buffer.write, compression)
     sys.stdout.buffer.flush()
     return header
 
@@ -117,22 +119,22 @@ def _to_file(
     file: Path,
     first: int,
     last: int | None,
-    packed: Packing | None,
+    compression: Compression | None,
     *,
     resume: bool,
 ) -> Header:
-    part = compressed_files.find_part(file, packed) if resume else None
+    part = compressed_files.find_part(file, compression) if resume else None
     begun = read_header(part.first) if part is not None and part.first else None
     header = _plan(services, first, begun.last if begun and last is None else last)
     with compressed_files.writing(
         file, carry_on_at=part.length if part is not None else 0
     ) as write:
-        _write(services.book, header, write, packed, part)
+        _write(services.book, header, write, compression, part)
     return header
 
 
 def _plan(services: Services, first: int, last: int | None) -> Header:
-    with pace("Hashing") as on_events:
+    with event_progress("Hashing") as on_events:
         return exporting.plan(
             services.book,
             first=first,
@@ -146,16 +148,16 @@ def _write(
     book: Book,
     header: Header,
     write: Callable[[bytes], object],
-    packed: Packing | None,
+    compression: Compression | None,
     part: Part | None = None,
 ) -> None:
-    with pace("Exporting") as on_events:
+    with event_progress("Exporting") as on_events:
         total = header.last - header.first + 1
         blocks = exporting.blocks(book, header, on_events=_of(on_events, total))
         if part is not None:
             blocks = exporting.blocks_after(blocks, part.content_length, part.content_digest)
         for block in blocks:
-            write(packed.pack(block) if packed else block)
+            write(compression.pack(block) if compression else block)
 
 
 def _of(on_events: OnEvents, total: int) -> Callable[[int], None]:
@@ -181,32 +183,34 @@ def _refusing(file: str) -> Iterator[None]:
     try:
         yield
     except (BadExport, NotAnExport, Unreadable) as error:
-        raise Refused("bad_export", f"{_name(file)} will not do: {error}; {UNCHANGED}") from None
+        raise CommandRefused(
+            "bad_export", f"{_name(file)} will not do: {error}; {UNCHANGED}"
+        ) from None
     except LedgerNotEmpty:
-        raise Refused(
+        raise CommandRefused(
             "ledger_not_empty",
             "The ledger holds events already, and an import needs an empty one:"
             f" name another in KEYFOLD_DATABASE_URL; {UNCHANGED}",
         ) from None
     except NotProved:
-        raise Refused(
+        raise CommandRefused(
             "not_proved", f"The database does not give back what was put into it; {UNCHANGED}"
         ) from None
     except OtherExport:
-        raise Refused(
+        raise CommandRefused(
             "other_export",
             "What was begun is an export of another ledger, of other positions, or damaged:"
             " leave --resume out to begin again",
         ) from None
     except NoSuchRange as error:
-        raise Refused("no_such_range", str(error)) from None
+        raise CommandRefused("no_such_range", str(error)) from None
     except LedgerChanged:
-        raise Refused(
+        raise CommandRefused(
             "ledger_changed",
             "Events of the ledger were changed while they were read: run keyfold audit verify",
         ) from None
     except Busy as error:
-        raise Refused("file_busy", str(error)) from None
+        raise CommandRefused("file_busy", str(error)) from None
 
 
 def _name(file: str) -> str:
@@ -238,10 +242,10 @@ def import_(file: str) -> None:
     moves them.
     """
     with (
-        opened() as (_, services, _),
+        open_ledger() as (_, services, _),
         _refusing(file),
         compressed_files.reading(file) as lines,
-        pace("Importing") as on_events,
+        event_progress("Importing") as on_events,
     ):
         imported = import_ledger(services, lines, on_events=on_events)
     _print_imported(imported)

@@ -22,12 +22,12 @@ from projections.audit.integrity import Finding, Known, Verified
 from projections.audit.tree import TreeDamaged
 from web.app import checkpoints
 from web.app.services import Wiring
-from web.cli.context import opened
-from web.cli.errors import Refused
+from web.cli.context import open_ledger
+from web.cli.errors import CommandRefused
 from web.cli.examples import Exampled
 from web.cli.options import json_option
 from web.cli.output import print_json
-from web.cli.progress import pace
+from web.cli.progress import event_progress
 
 STANDARD: Final = "-"
 POSITION_DIGITS_MAX: Final = 18
@@ -58,7 +58,7 @@ def checkpoint(file: IO[str]) -> None:
     Keep it where we cannot change it: with an auditor, on paper, with a witness. It is refused when
     the ledger contradicts one that was signed before.
     """
-    with opened() as (wiring, _, request_context), _refusing():
+    with open_ledger() as (wiring, _, request_context), _refusing():
         note = checkpoints.sign_checkpoint(wiring, request_context.now)
     file.write(note)
 
@@ -70,7 +70,7 @@ def keys() -> None:
     More than one while one takes over from another. Let them reach the auditor by another way than
     the checkpoints do.
     """
-    with opened() as (wiring, _, _):
+    with open_ledger() as (wiring, _, _):
         for key in wiring.signing.verifiers:
             click.echo(key.vkey)
 
@@ -111,7 +111,7 @@ def verify(files: Sequence[str], vkeys: Sequence[str], as_json: bool) -> None:
     that was kept elsewhere can, up to its own position.
     """
     others = _parsed(vkeys)
-    with opened() as (wiring, _, _):
+    with open_ledger() as (wiring, _, _):
         given = [_given(wiring.signing, name, others) for name in files]
         verified = _verified(wiring, given)
     kept_up_to = max((one.size for one in given), default=0)
@@ -120,7 +120,7 @@ def verify(files: Sequence[str], vkeys: Sequence[str], as_json: bool) -> None:
     else:
         _print_verified(verified)
     if verified.findings:
-        raise Refused("ledger_altered", "The ledger is not what it was")
+        raise CommandRefused("ledger_altered", "The ledger is not what it was")
     if not (as_json or given):
         _print_unknown()
 
@@ -128,7 +128,7 @@ def verify(files: Sequence[str], vkeys: Sequence[str], as_json: bool) -> None:
 def _verified(wiring: Wiring, given: Sequence[Known]) -> Verified:
     book = wiring.services.book
     changed: list[Finding] = []
-    with pace("Verifying") as on_events:
+    with event_progress("Verifying") as on_events:
         head = book.head()
         known = integrity.by_size(sorted(given), _unchanged(wiring.signing, changed))
         found = integrity.verify(book, wiring.tables, known, lambda events: on_events(events, head))
@@ -151,16 +151,16 @@ def _given(signing: Signing, name: str, others: Sequence[VerifierKey]) -> Known:
         note, checkpoint = notes.parse_checkpoint(raw)
         signers = notes.signers(note, [*signing.verifiers, *others])
     except NoteInvalid as error:
-        raise Refused(
+        raise CommandRefused(
             "bad_checkpoint", f"{name} is no checkpoint of this ledger: {error}"
         ) from None
     if checkpoint.origin != signing.origin:
-        raise Refused(
+        raise CommandRefused(
             "bad_checkpoint",
             f"{name} is of another ledger: {checkpoint.origin}, and this is {signing.origin}",
         )
     if not signers:
-        raise Refused(
+        raise CommandRefused(
             "bad_checkpoint",
             f"{name} is signed by none of this ledger's keys; give one that was given up as --key",
         )
@@ -225,10 +225,12 @@ def prove(ref: str, file: IO[str]) -> None:
     checkpoint of the ledger as it is now: `keyfold_verify.py` checks it without us.
     """
     asked = sys.stdin.readline().strip() if ref == STANDARD else ref
-    with opened() as (wiring, services, request_context), _refusing():
+    with open_ledger() as (wiring, services, request_context), _refusing():
         row = _row(services, asked)
         if row is None:
-            raise Refused("event_not_found", f"There is no event of {_shown(asked)} in the ledger")
+            raise CommandRefused(
+                "event_not_found", f"There is no event of {_shown(asked)} in the ledger"
+            )
         note = checkpoints.sign_checkpoint(wiring, request_context.now)
         written = receipts.receipt(services.book, wiring.tables, row, note)
     file.write(written)
@@ -273,4 +275,4 @@ def _refusing() -> Iterator[None]:
         yield
     except (CannotSign, TreeDamaged) as error:
         sentence = f"Nothing was signed: {error}; keyfold audit verify tells more"
-        raise Refused("ledger_altered", sentence) from None
+        raise CommandRefused("ledger_altered", sentence) from None

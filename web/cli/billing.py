@@ -12,7 +12,7 @@ from projections.views.account_at import Moment, account_at
 from projections.views.billing import BillingView, interval_name
 from web.api import answers
 from web.app.billing import read_view
-from web.cli.context import opened
+from web.cli.context import open_ledger
 from web.cli.examples import Exampled
 from web.cli.options import json_option, moment_options
 from web.cli.output import Cell, print_json, print_table, text_of
@@ -28,7 +28,7 @@ def billing(account: str, as_of: datetime | None, known_at: datetime | None, as_
     Read from Stripe, or, when it does not answer within 5 s, from what it has reported.
     """
     validation.refuse_if(validation.account(account))
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         asked = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
         view = read_view(services, asked, request_context.request_id)
     if as_json:

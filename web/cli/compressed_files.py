@@ -53,14 +53,14 @@ class Unpacker(Protocol):
         """Return the bytes that these, with all before them, unpack to."""
 
 
-class Stream(Protocol):
+class LineReader(Protocol):
     """Bytes that can be read line by line."""
 
     def readline(self, size: int, /) -> bytes:
         """Return the next line, or at most so many bytes of it; none at the end."""
 
 
-class Packing(NamedTuple):
+class Compression(NamedTuple):
     """A way to compress.
 
     Attributes:
@@ -75,7 +75,7 @@ class Packing(NamedTuple):
     magic: bytes
     pack: Callable[[bytes], bytes]
     unpacker: Callable[[], Unpacker]
-    open: Callable[[BinaryIO], Stream]
+    open: Callable[[BinaryIO], LineReader]
 
 
 def _gzip(block: bytes) -> bytes:
@@ -86,25 +86,27 @@ def _zstd(block: bytes) -> bytes:
     return zstd.compress(block, options={zstd.CompressionParameter.checksum_flag: 1})
 
 
-def _open_gzip(file: BinaryIO) -> Stream:
+def _open_gzip(file: BinaryIO) -> LineReader:
     return gzip.GzipFile(fileobj=file, mode="rb")
 
 
-def _open_zstd(file: BinaryIO) -> Stream:
+def _open_zstd(file: BinaryIO) -> LineReader:
     return zstd.ZstdFile(file, "rb")
 
 
-PACKINGS: Final[dict[str, Packing]] = {
-    "gz": Packing(".gz", b"\x1f\x8b", _gzip, lambda: zlib.decompressobj(GZIP_MEMBER), _open_gzip),
-    "zst": Packing(".zst", b"\x28\xb5\x2f\xfd", _zstd, zstd.ZstdDecompressor, _open_zstd),
+COMPRESSIONS: Final[dict[str, Compression]] = {
+    "gz": Compression(
+        ".gz", b"\x1f\x8b", _gzip, lambda: zlib.decompressobj(GZIP_MEMBER), _open_gzip
+    ),
+    "zst": Compression(".zst", b"\x28\xb5\x2f\xfd", _zstd, zstd.ZstdDecompressor, _open_zstd),
 }
 
 _DAMAGED: Final = (gzip.BadGzipFile, zlib.error, zstd.ZstdError)
 
 
-def packing_named(name: str) -> Packing | None:
+def compression_named(name: str) -> Compression | None:
     """Return how a file is compressed by its name; None for plain."""
-    return next((one for one in PACKINGS.values() if name.endswith(one.suffix)), None)
+    return next((one for one in COMPRESSIONS.values() if name.endswith(one.suffix)), None)
 
 
 # Reading
@@ -124,15 +126,17 @@ def reading(name: str) -> Iterator[Iterator[bytes]]:
         yield _lines(sys.stdin.buffer, None)
     else:
         with Path(name).open("rb") as file:
-            yield _lines(file, packing_named(name))
+            yield _lines(file, compression_named(name))
 
 
-def _lines(file: Any, named: Packing | None) -> Iterator[bytes]:
+def _lines(file: Any, named: Compression | None) -> Iterator[bytes]:
     beginning = file.peek(4)
-    packing = next((one for one in PACKINGS.values() if beginning.startswith(one.magic)), None)
-    if named is not None and packing is not named and beginning:
+    compression = next(
+        (one for one in COMPRESSIONS.values() if beginning.startswith(one.magic)), None
+    )
+    if named is not None and compression is not named and beginning:
         raise Unreadable(f"it is named {named.suffix}, and is not of that format")
-    stream: Stream = packing.open(file) if packing else file
+    stream: LineReader = compression.open(file) if compression else file
     try:
         while line := stream.readline(LINE_BYTES_MAX):
             if len(line) == LINE_BYTES_MAX:
@@ -167,13 +171,13 @@ def part_of(file: Path) -> Path:
     return file.with_name(file.name + ".part")
 
 
-def find_part(file: Path, packing: Packing | None) -> Part | None:
+def find_part(file: Path, compression: Compression | None) -> Part | None:
     """Return what there is of a file that was cut short; None if nobody has begun it."""
     length = content_length = 0
     first, digest = b"", hashlib.sha256()
     try:
         with part_of(file).open("rb") as part:
-            for block in _members(part, packing) if packing else _whole_lines(part):
+            for block in _members(part, compression) if compression else _whole_lines(part):
                 length += block.length
                 content_length += len(block.content)
                 first = first or block.content.partition(b"\n")[0]
@@ -231,11 +235,11 @@ def _whole_lines(file: BinaryIO) -> Iterator[_Block]:
             yield _Block(len(line), line)
 
 
-def _members(file: BinaryIO, packing: Packing) -> Iterator[_Block]:
+def _members(file: BinaryIO, compression: Compression) -> Iterator[_Block]:
     """Return the whole members, up to the first that is not."""
     left = b""
     while left or (left := file.read(CHUNK_BYTES)):
-        unpacker, content, length, is_whole = packing.unpacker(), b"", 0, False
+        unpacker, content, length, is_whole = compression.unpacker(), b"", 0, False
         while left and not is_whole:
             try:
                 content += unpacker.decompress(left)

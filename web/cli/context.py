@@ -21,7 +21,7 @@ OPERATOR: Final = "operator"
 REQUEST_ID_CHARACTERS: Final = 26
 
 
-class Opened(NamedTuple):
+class CliContext(NamedTuple):
     """What a command works with.
 
     Attributes:
@@ -34,7 +34,7 @@ class Opened(NamedTuple):
 
 
 @contextmanager
-def opened() -> Iterator[Opened]:
+def open_ledger() -> Iterator[CliContext]:
     """Return a context with the ledger that the settings name, open.
 
     Raises:
@@ -42,7 +42,9 @@ def opened() -> Iterator[Opened]:
     """
     wiring = wire(read_settings())
     try:
-        yield Opened(wiring, wiring.services, wiring.request_context(OPERATOR, new_request_id()))
+        yield CliContext(
+            wiring, wiring.services, wiring.request_context(OPERATOR, new_request_id())
+        )
     finally:
         wiring.close()
 

@@ -10,8 +10,8 @@ from examples.demonstration.fill import LedgerNotEmpty, NoDemoProducts
 from web.app.services import Wiring, wire
 from web.app.settings import read_settings
 from web.cli.context import OPERATOR, new_request_id
-from web.cli.errors import Refused
-from web.cli.serve import address_options, crew_options, say_listening
+from web.cli.errors import CommandRefused
+from web.cli.serve import address_options, say_listening, worker_options
 from web.server import demo as demonstration
 from web.server.demo import NotTheDemo, Tour
 
@@ -19,7 +19,7 @@ from web.server.demo import NotTheDemo, Tour
 @click.command()
 @click.option("--serve", "serving", is_flag=True, help="Then serve it; started again, carry on.")
 @address_options
-@crew_options
+@worker_options
 def demo(serving: bool, host: str, port: int, workers: int, threads: int) -> None:
     """Fill an empty ledger with a world to look at.
 
@@ -51,7 +51,7 @@ def _fill(wiring: Wiring) -> None:
     try:
         position = demonstration.fill(wiring, wiring.request_context(OPERATOR, new_request_id()))
     except LedgerNotEmpty:
-        raise Refused(
+        raise CommandRefused(
             "ledger_not_empty",
             "The ledger holds events already: name an empty one in KEYFOLD_DATABASE_URL, "
             "or carry on with a filled one by `keyfold demo --serve`",
@@ -67,7 +67,7 @@ def _carry_on(wiring: Wiring) -> Tour:
     try:
         return demonstration.carry_on(wiring, wiring.request_context(OPERATOR, new_request_id()))
     except NotTheDemo:
-        raise Refused(
+        raise CommandRefused(
             "not_the_demo",
             "The ledger holds events that are not the demonstration's: serve it with "
             "`keyfold serve`, or name another in KEYFOLD_DATABASE_URL",
@@ -76,8 +76,8 @@ def _carry_on(wiring: Wiring) -> Tour:
         raise _no_products() from None
 
 
-def _no_products() -> Refused:
-    return Refused(
+def _no_products() -> CommandRefused:
+    return CommandRefused(
         "no_demo_products",
         "The demonstration needs the products of the built-in catalog: unset KEYFOLD_CATALOG",
     )

@@ -6,8 +6,8 @@ import click
 
 from commands.erase_account import UnknownAccount, erase_account
 from web.app.times import iso
-from web.cli.context import opened
-from web.cli.errors import Refused
+from web.cli.context import open_ledger
+from web.cli.errors import CommandRefused
 from web.cli.examples import Exampled
 from web.cli.options import json_option
 from web.cli.output import print_json, short_time
@@ -32,11 +32,11 @@ def erase(account: str, reason: str, as_json: bool) -> None:
     database: docs/operations.md says what to do about those. No event is changed, and every proof
     holds. That it was done, when and by whom is recorded.
     """
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         try:
             erased = erase_account(services, request_context, account, reason)
         except UnknownAccount:
-            raise Refused(
+            raise CommandRefused(
                 "account_not_found", f"Nothing is recorded of {account}: is its id right?"
             ) from None
     if as_json:

@@ -28,7 +28,7 @@ class Failure(NamedTuple):
     exit_code: int
 
 
-class Refused(Exception):
+class CommandRefused(Exception):
     """A "no" of the command line itself: a stable code, and a sentence."""
 
     def __init__(self, code: str, sentence: str) -> None:
@@ -47,7 +47,7 @@ def _sentence(error: Exception) -> str | None:
     match error:
         case Refusal():
             sentence = _refusal(error)
-        case Refused(code=code):
+        case CommandRefused(code=code):
             sentence = f"{code}: {error}"
         case SettingError() | CannotServe():
             sentence = str(error)

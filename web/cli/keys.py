@@ -27,7 +27,7 @@ from projections.views.account_at import Moment
 from web.api import answers
 from web.api.answers import Answer
 from web.app.services import Wiring
-from web.cli.context import OPERATOR, opened
+from web.cli.context import OPERATOR, open_ledger
 from web.cli.errors import REFUSED
 from web.cli.examples import Exampled, ExampledGroup
 from web.cli.options import TIME, json_option, reason_option
@@ -84,7 +84,7 @@ def issue(
     if idempotency_key is not None and not re.fullmatch(IDEMPOTENCY_KEY, idempotency_key):
         hint = "--idempotency-key"
         raise click.BadParameter("1 to 255 printable characters, no spaces", param_hint=hint)
-    with opened() as (_, services, request_context), progress("Issuing", count) as on_key:
+    with open_ledger() as (_, services, request_context), progress("Issuing", count) as on_key:
         issued = issue_keys(
             services,
             request_context,
@@ -110,7 +110,7 @@ def reveal(batch_or_key: str, reason: str, as_csv: bool, as_json: bool) -> None:
     come those that were given in its place.
     """
     show = reveal_code if batch_or_key.startswith("key_") else reveal_codes
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         revealed = show(services, request_context, batch_or_key, reason)
     _print_issued(revealed.batch, revealed.keys, answers.revealed(revealed), as_csv, as_json)
 
@@ -142,7 +142,7 @@ def import_(file: IO[str], as_json: bool) -> None:
     reason, and the rest is taken in. Exits with 1 when anything was refused. The same file can be
     imported again: what is known already is refused.
     """
-    with opened() as (_, services, request_context), progress("Importing", None) as on_line:
+    with open_ledger() as (_, services, request_context), progress("Importing", None) as on_line:
         imported = import_keys(services, request_context, file, on_line=on_line)
     if as_json:
         print_json(_import_answer(imported))
@@ -179,7 +179,7 @@ def _print_imported(imported: Imported) -> None:
 @json_option
 def list_(as_json: bool, **wanted: Any) -> None:
     """List keys, the newest first; all of them, so narrow it down when there are many."""
-    with opened() as (wiring, _, request_context), progress("Reading", None) as on_page:
+    with open_ledger() as (wiring, _, request_context), progress("Reading", None) as on_page:
         page = _all_keys(wiring, KeyQuery(**wanted), Moment(request_context.now), on_page)
     if as_json:
         print_json(answers.keys(page, None))
@@ -232,7 +232,7 @@ def show(id_or_code: str, as_json: bool) -> None:
     standard input instead, and stays between you and Keyfold.
     """
     asked = sys.stdin.readline() if id_or_code == "-" else id_or_code
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         key_id = _key_id(services, asked.strip())
         loaded = services.book.load(KEY, key.stream_id(key_id))
         state = key.owned(loaded.state, None)
@@ -265,7 +265,7 @@ def _print_key(view: KeyView, as_json: bool) -> None:
 @json_option
 def revoke(key_id: str, reason: str, as_json: bool) -> None:
     """Take back the key ID (key_…), which nobody has redeemed: its code works no more."""
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         revoked = revoke_key(services, request_context, key_id, reason)
     assert revoked.key.state
     _print_key(key_view(revoked.key.state, request_context.now), as_json)
@@ -280,7 +280,7 @@ def reissue(key_id: str, reason: str, as_json: bool) -> None:
 
     If the key was redeemed, its subscription stays as it is, and is known by the new code.
     """
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         reissued = reissue_key(services, request_context, key_id, reason)
     if as_json:
         print_json(answers.reissued(reissued))

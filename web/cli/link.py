@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from commands.link_customer import link_customer, unlink_customer
-from web.cli.context import opened
+from web.cli.context import open_ledger
 from web.cli.examples import Exampled
 from web.cli.options import json_option
 from web.cli.output import print_json
@@ -21,7 +21,7 @@ def link(account: str, customer: str, reason: str | None, as_json: bool) -> None
 
     What Stripe had said about the customer before is the account's in the same commit.
     """
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         linked = link_customer(services, request_context, account, customer, reason)
     if as_json:
         print_json({"account": account, "customer": customer, "applied": linked.applied})
@@ -44,7 +44,7 @@ def unlink(account: str, customer: str, reason: str, as_json: bool) -> None:
     Subscriptions that the account has by the link alone go with it, and give no seats until it is
     known whose they are; `keyfold stripe assign` says so by hand.
     """
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         done = unlink_customer(services, request_context, account, customer, reason)
     if as_json:
         told = {"account": account, "customer": customer}

@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 EXAMPLE: Final = "2026-03-01T09:00:00Z"
 
 
-class Time(click.ParamType[datetime]):
+class TimeParam(click.ParamType[datetime]):
     """A moment as RFC 3339 has it, with its offset; UTC from here on."""
 
     name = "time"
@@ -32,7 +32,7 @@ class Time(click.ParamType[datetime]):
             self.fail(f"{value!r} is no time with its zone, like {EXAMPLE}", param, ctx)
 
 
-TIME: Final = Time()
+TIME: Final = TimeParam()
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, as the API answers."

@@ -8,7 +8,7 @@ import click
 
 from projections.lists.overview import Overview, overview
 from web.api import telling
-from web.cli.context import opened
+from web.cli.context import open_ledger
 from web.cli.options import json_option
 from web.cli.output import Cell, print_json, print_table, text_of
 
@@ -17,7 +17,7 @@ from web.cli.output import Cell, print_json, print_table, text_of
 @json_option
 def overview_(as_json: bool) -> None:
     """Show seats, keys and refusals in numbers, and what somebody should look at."""
-    with opened() as (wiring, services, request_context):
+    with open_ledger() as (wiring, services, request_context):
         found = overview(services.book, wiring.tables, request_context.now, services.catalog)
     if as_json:
         print_json(telling.overview(found))

@@ -22,7 +22,7 @@ OnEvents = Callable[[int, int], None]
 
 
 @contextmanager
-def pace(what: str) -> Iterator[OnEvents]:
+def event_progress(what: str) -> Iterator[OnEvents]:
     """Show how fast work on events goes.
 
     Yields what to call when some more events are done: with their number, and that of all.

@@ -14,7 +14,7 @@ from projections.views.diff import diff
 from projections.views.explain import Explanation, explain_holder
 from projections.views.explain_code import Asked, explain_code
 from web.api import telling
-from web.cli.context import hold_to_pools, opened
+from web.cli.context import hold_to_pools, open_ledger
 from web.cli.examples import Exampled
 from web.cli.options import TIME, json_option, moment_options
 from web.cli.output import is_terminal, print_json, print_table, text_of
@@ -50,7 +50,7 @@ def diff_(
     validation.refuse_if(validation.account(account))
     if end is not None and start > end:
         raise InvalidRequest(FieldError("/from", "must not be after the end"))
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         found = diff(
             services.book,
             account,
@@ -104,7 +104,7 @@ def explain(
     validation.refuse_if(validation.account(account))
     if len(what) not in (CODE, HOLDER):
         raise click.UsageError("name a product and a holder, or a code")
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         moment = Moment(request_context.now, as_of, known_at)
         if len(what) == HOLDER:
             validation.refuse_if(validation.holder(what[1]))

@@ -10,11 +10,11 @@ import click
 import msgspec
 
 from projections.audit.rebuild import NAMES, EventUnreadable, Finding, replay
-from web.cli.context import opened
-from web.cli.errors import Refused
+from web.cli.context import open_ledger
+from web.cli.errors import CommandRefused
 from web.cli.examples import Exampled
 from web.cli.options import json_option
-from web.cli.progress import pace
+from web.cli.progress import event_progress
 from web.cli.whatif import print_what_if
 
 
@@ -50,17 +50,17 @@ def replay_(verify: bool, policy: Path | None, as_json: bool) -> None:
         return
     if not verify:
         raise click.UsageError(f"say --verify to rebuild and compare {', '.join(NAMES)}")
-    with opened() as (wiring, _, _), _refusing():
+    with open_ledger() as (wiring, _, _), _refusing():
         book = wiring.services.book
         events = book.head()
-        with pace("Replaying") as on_events:
+        with event_progress("Replaying") as on_events:
             found = replay(book, wiring.tables, lambda more: on_events(more, events * len(NAMES)))
             places = _print_json(events, found) if as_json else _print_lines(found)
     if not as_json:
         click.echo(f"replayed {events} events into {', '.join(NAMES)}")
     if places:
         told = "1 place is" if places == 1 else f"{places} places are"
-        raise Refused("tables_differ", f"{told} not what the ledger says")
+        raise CommandRefused("tables_differ", f"{told} not what the ledger says")
 
 
 # Findings are printed on their way and not kept: a table may differ in every row.
@@ -95,7 +95,7 @@ def _refusing() -> Iterator[None]:
     try:
         yield
     except EventUnreadable as error:
-        raise Refused(
+        raise CommandRefused(
             "event_unreadable",
             f"The event at position {error.position} cannot be read: run keyfold audit verify",
         ) from None

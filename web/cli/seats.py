@@ -12,7 +12,7 @@ from commands.occupy_seat import Sitting, occupy_seat
 from commands.release_seat import release_seat
 from projections.views import seats as projection
 from projections.views.account_at import AccountAt, Moment, account_at
-from web.cli.context import hold_to_pools, opened
+from web.cli.context import hold_to_pools, open_ledger
 from web.cli.examples import Exampled, ExampledGroup
 from web.cli.options import json_option, moment_options
 from web.cli.output import print_fields, print_json
@@ -37,7 +37,7 @@ def list_(
 ) -> None:
     """List the seats that ACCOUNT's holders have, and how its pools stand."""
     validation.refuse_if(validation.account(account))
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         asked = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
         hold_to_pools(services, asked, product)
         view = projection.seats(asked, services.catalog, product)
@@ -70,7 +70,7 @@ def occupy(
     account: str, product: str, holder: str, tier: str | None, label: str | None, as_json: bool
 ) -> None:
     """Let HOLDER take a seat of PRODUCT on ACCOUNT. One that sits there already stays."""
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         wanted = Sitting(account, product, tier, holder, label)
         occupied = occupy_seat(services, request_context, wanted)
         loaded = occupied.account
@@ -94,6 +94,6 @@ def occupy(
 @click.option("--reason", metavar="TEXT", help="Why; kept encrypted.")
 def release(account: str, product: str, holder: str, reason: str | None) -> None:
     """Give HOLDER's seat of PRODUCT on ACCOUNT back."""
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         release_seat(services, request_context, account, product, holder, reason)
     click.echo(f"{holder} has given its seat back: {product}")

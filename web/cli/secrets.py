@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from commands.rotate_signing_keys import rotate_signing_keys
-from web.cli.context import opened
+from web.cli.context import open_ledger
 from web.cli.examples import Exampled, ExampledGroup
 from web.cli.options import json_option
 from web.cli.output import print_json
@@ -35,7 +35,7 @@ def rotate(now: bool, as_json: bool) -> None:
     What was signed with the last key is taken until the next rotation. Activation keys, access
     tokens and KEYFOLD_SECRET stay as they are; no restart is needed.
     """
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         position = rotate_signing_keys(services, request_context, keep_previous=not now)
     if as_json:
         print_json({"position": position, "previous_key": not now})

@@ -45,7 +45,7 @@ def address_options(command: F) -> F:
     return host(port(command))
 
 
-def crew_options(command: F) -> F:
+def worker_options(command: F) -> F:
     """Return the command with options for the number of workers and threads."""
     workers = click.option(
         "--workers",
@@ -72,7 +72,7 @@ def crew_options(command: F) -> F:
     examples=("keyfold serve", "keyfold serve --host 0.0.0.0 --port 8080 --workers 2"),
 )
 @address_options
-@crew_options
+@worker_options
 def serve(host: str, port: int, workers: int, threads: int) -> None:
     """Serve the HTTP API.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from commands.open_portal_session import end_portal_sessions
-from web.cli.context import opened
+from web.cli.context import open_ledger
 from web.cli.examples import Exampled
 
 
@@ -26,6 +26,6 @@ def end(account: str, reason: str) -> None:
 
     That it was done, when, by whom and why is recorded.
     """
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         end_portal_sessions(services, request_context, account, reason)
     click.echo(f"all portal sessions of {account} have ended")

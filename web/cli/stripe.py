@@ -11,7 +11,7 @@ import click
 from commands.gateways.stripe_responses import StripeNotConfigured
 from commands.sync_seats import Step, Synced, seats_to_sync, sync_seats
 from web.app.times import iso_or_none
-from web.cli.context import OPERATOR, opened
+from web.cli.context import OPERATOR, open_ledger
 from web.cli.errors import REFUSED
 from web.cli.examples import Exampled, ExampledGroup
 from web.cli.options import json_option
@@ -46,7 +46,7 @@ def sync(account: str | None, dry_run: bool, debounced: bool, as_json: bool) -> 
     A server does so by itself. This does it at once, for every account. What was begun and has no
     answer yet is carried on. Exits with 1 when Stripe refused something.
     """
-    with opened() as (wiring, services, request_context):
+    with open_ledger() as (wiring, services, request_context):
         if services.stripe is None and not dry_run:
             raise StripeNotConfigured
         quiet = timedelta(seconds=wiring.settings.seat_sync_quiet_s) if debounced else None

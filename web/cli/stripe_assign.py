@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from commands.assign_subscription import assign_subscription
-from web.cli.context import opened
+from web.cli.context import open_ledger
 from web.cli.examples import Exampled
 from web.cli.options import json_option
 from web.cli.output import print_json
@@ -34,7 +34,7 @@ def assign(
     For one that nothing tells whose it is: without a customer, without metadata. One that the
     ledger has not heard of is asked for at Stripe.
     """
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         done = assign_subscription(
             services, request_context, account, subscription, reason, moved_from
         )

@@ -13,8 +13,8 @@ from ledger.stripe.facts import Meaning, StripeInvoiceReported
 from projections.lists.overview import held_elsewhere
 from projections.lists.stripe_subscriptions import list_stripe
 from web.app.times import iso_or_none
-from web.cli.context import Opened, opened
-from web.cli.errors import Refused
+from web.cli.context import CliContext, open_ledger
+from web.cli.errors import CommandRefused
 from web.cli.examples import Exampled
 from web.cli.options import json_option
 from web.cli.output import NOTHING, print_json, print_table, progress, short_time
@@ -35,7 +35,7 @@ def reconcile(dry_run: bool, as_json: bool) -> None:
     """
     found: list[Drift] = []
     try:
-        with opened() as work, progress("Reconciling", None) as on_drift:
+        with open_ledger() as work, progress("Reconciling", None) as on_drift:
             drift = reconcile_stripe(
                 work.services,
                 work.request_context,
@@ -56,10 +56,10 @@ def reconcile(dry_run: bool, as_json: bool) -> None:
     if found:
         told = "1 thing differed" if len(found) == 1 else f"{len(found)} things differed"
         done = "nothing was recorded" if dry_run else "recorded now"
-        raise Refused("stripe_drift", f"{told} from Stripe: {done}")
+        raise CommandRefused("stripe_drift", f"{told} from Stripe: {done}")
 
 
-def _open(work: Opened) -> Iterator[str]:
+def _open(work: CliContext) -> Iterator[str]:
     """Return the Stripe subscriptions that the ledger has not heard the end of."""
     for listed in list_stripe(work.services.book, work.wiring.tables):
         if listed.account is None:
@@ -71,14 +71,14 @@ def _open(work: Opened) -> Iterator[str]:
             yield listed.stripe_subscription
 
 
-def _held_elsewhere(work: Opened) -> list[str]:
+def _held_elsewhere(work: CliContext) -> list[str]:
     """Return the Stripe subscriptions that others than their account have on record."""
     found = held_elsewhere(work.services.book, work.wiring.tables)
     return list(dict.fromkeys(one.stripe_object for one in found))
 
 
 def _invoices(
-    work: Opened, is_meant: Callable[[StripeInvoiceReported], bool]
+    work: CliContext, is_meant: Callable[[StripeInvoiceReported], bool]
 ) -> Iterator[tuple[str, str]]:
     """Return account and id of the invoices on record that are meant."""
     listed = list_stripe(work.services.book, work.wiring.tables)
@@ -138,7 +138,7 @@ def remap(dry_run: bool, as_json: bool) -> None:
     one that Stripe does not tell of keeps its meaning, and is listed. Try it with --dry-run first.
     Exits with 1 when there are prices left that mean nothing, or could not be looked up.
     """
-    with opened() as work:
+    with open_ledger() as work:
         listed = list_stripe(work.services.book, work.wiring.tables)
         accounts = sorted({one.account for one in listed if one.account})
         with progress("Mapping", len(accounts)) as on_account:
@@ -158,11 +158,15 @@ def remap(dry_run: bool, as_json: bool) -> None:
     kept = sum(len(one.kept) for one in found)
     if kept:
         told = "1 price keeps its meaning" if kept == 1 else f"{kept} prices keep their meaning"
-        raise Refused("prices_not_looked_up", f"{told}, since Stripe did not tell what it is now")
+        raise CommandRefused(
+            "prices_not_looked_up", f"{told}, since Stripe did not tell what it is now"
+        )
     left = sum(len(one.unmapped) for one in found)
     if left:
         told = "1 price means" if left == 1 else f"{left} prices mean"
-        raise Refused("prices_unmapped", f"{told} nothing in the catalog, and gives no seats")
+        raise CommandRefused(
+            "prices_unmapped", f"{told} nothing in the catalog, and gives no seats"
+        )
 
 
 def _mapped(one: Mapped) -> dict[str, object]:

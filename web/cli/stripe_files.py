@@ -14,9 +14,9 @@ import click
 
 from commands.record_stripe_event import record_event
 from ledger.stripe.objects import NotAnEvent, StripeEvent, read_event
-from web.app.errors import Problem
+from web.app.errors import HttpProblem
 from web.app.request_parsing import read_json
-from web.cli.context import Opened, opened
+from web.cli.context import CliContext, open_ledger
 from web.cli.errors import REFUSED
 from web.cli.examples import Exampled
 from web.cli.options import json_option
@@ -61,7 +61,7 @@ def import_(files: tuple[Path, ...], as_json: bool) -> None:
     """
     outcomes: Counter[str] = Counter()
     refused: list[_Unreadable] = []
-    with opened() as work, progress("Importing", None) as on_event:
+    with open_ledger() as work, progress("Importing", None) as on_event:
         for one in chain.from_iterable(map(_read, files)):
             _record(work, one, outcomes, refused)
             on_event()
@@ -75,7 +75,7 @@ def import_(files: tuple[Path, ...], as_json: bool) -> None:
 
 
 def _record(
-    work: Opened,
+    work: CliContext,
     one: _Told | _Unreadable,
     outcomes: Counter[str],
     refused: list[_Unreadable],
@@ -93,7 +93,7 @@ def _record(
     outcomes[recorded.outcome if recorded.new else "on record already"] += 1
 
 
-def _refuse_foreign(work: Opened, event: StripeEvent) -> None:
+def _refuse_foreign(work: CliContext, event: StripeEvent) -> None:
     stripe = work.services.stripe
     if stripe and stripe.livemode is not None and stripe.livemode is not event.livemode:
         raise NotAnEvent("`livemode` is not that of STRIPE_API_KEY")
@@ -157,7 +157,7 @@ def _lines(file: Path, lines: Iterable[bytes]) -> Iterator[_Told | _Unreadable]:
 def _json(raw: bytes) -> Any:
     try:
         return read_json(raw)
-    except Problem as problem:
+    except HttpProblem as problem:
         raise ValueError(problem.detail) from None
 
 

@@ -13,8 +13,8 @@ import click
 from commands.move_text_keys import BadKeys, give_text_keys, take_text_keys
 from web.cli import compressed_files
 from web.cli.compressed_files import STANDARD, Unreadable
-from web.cli.context import opened
-from web.cli.errors import Refused
+from web.cli.context import open_ledger
+from web.cli.errors import CommandRefused
 from web.cli.examples import ExampledGroup
 
 OWNER_ONLY: Final = 0o600
@@ -47,7 +47,7 @@ def export(file: str) -> None:
     With FILE and the secret all free text can be read, also what is erased later: hand it to
     nobody, and destroy it once it was imported.
     """
-    with opened() as (_, services, _):
+    with open_ledger() as (_, services, _):
         if file == STANDARD:
             sys.stdout.buffer.writelines(give_text_keys(services))
             sys.stdout.buffer.flush()
@@ -65,7 +65,11 @@ def import_(file: str) -> None:
 
     A key that is older than the last erasure of its account is left out. Can be repeated.
     """
-    with opened() as (_, services, _), _refusing(file), compressed_files.reading(file) as lines:
+    with (
+        open_ledger() as (_, services, _),
+        _refusing(file),
+        compressed_files.reading(file) as lines,
+    ):
         taken = take_text_keys(services, lines)
     click.echo(
         f"taken in {taken.taken}, known already {taken.known}, left out as erased {taken.erased}"
@@ -78,4 +82,6 @@ def _refusing(file: str) -> Iterator[None]:
         yield
     except (BadKeys, Unreadable) as error:
         name = "standard input" if file == STANDARD else file
-        raise Refused("bad_keys", f"{name} will not do: {error}; nothing was changed") from None
+        raise CommandRefused(
+            "bad_keys", f"{name} will not do: {error}; nothing was changed"
+        ) from None

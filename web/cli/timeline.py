@@ -16,7 +16,7 @@ from web.api import telling
 from web.app.references import known_ref
 from web.app.services import Wiring
 from web.app.times import iso
-from web.cli.context import opened
+from web.cli.context import open_ledger
 from web.cli.examples import Exampled
 from web.cli.options import TIME, json_option
 from web.cli.output import is_terminal, print_json, progress, text_of
@@ -89,7 +89,7 @@ def timeline_(
     """
     if ref == "-":
         ref = sys.stdin.readline()
-    with opened() as (wiring, services, _):
+    with open_ledger() as (wiring, services, _):
         ref = known_ref(services, ref) if ref else None
         query = TimelineQuery(
             ref=ref, account=account, event=event, actor=actor, start=start, end=end

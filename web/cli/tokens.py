@@ -14,7 +14,7 @@ from projections.lists.tokens import list_tokens
 from web.api.answers import Answer
 from web.app.services import Wiring
 from web.app.times import iso, iso_or_none
-from web.cli.context import opened
+from web.cli.context import open_ledger
 from web.cli.examples import Exampled, ExampledGroup
 from web.cli.options import json_option
 from web.cli.output import is_terminal, print_json, print_table
@@ -63,7 +63,7 @@ def create(
     role: str, reseller: str | None, days: int | None, reason: str | None, as_json: bool
 ) -> None:
     """Give access. The token alone is printed, now and never again."""
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         expires_at = request_context.now + timedelta(days=days) if days else None
         given = create_token(
             services, request_context, role, reseller=reseller, expires_at=expires_at, reason=reason
@@ -92,7 +92,7 @@ def list_(as_json: bool) -> None:
 
     When a token was last used is told to the hour.
     """
-    with opened() as (wiring, _, request_context):
+    with open_ledger() as (wiring, _, request_context):
         found = _all_tokens(wiring)
         uses = wiring.token_uses.all()
     if as_json:
@@ -143,6 +143,6 @@ def _answer(token: Token, used_at: datetime | None) -> Answer:
 @click.option("--reason", metavar="TEXT", help="Why; kept encrypted.")
 def revoke(token_id: str, reason: str | None) -> None:
     """Take access back: from now on the token ID (kft_…) lets nobody in."""
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         taken = revoke_token(services, request_context, token_id, reason)
     click.echo(f"{taken.token.id} is revoked")

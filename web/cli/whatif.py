@@ -9,18 +9,18 @@ import click
 from projections.text.formatting import about, counted
 from projections.views.whatif import Policy, PolicyError, WhatIf, parse, what_if
 from web.api import telling
-from web.cli.context import opened
-from web.cli.errors import Refused
+from web.cli.context import open_ledger
+from web.cli.errors import CommandRefused
 from web.cli.output import print_json, print_table
-from web.cli.progress import pace
+from web.cli.progress import event_progress
 
 
 def print_what_if(file: Path, *, as_json: bool) -> None:
     """Fold history under the policy in a file, and print who would have been affected."""
     policy = _read(file)
-    with opened() as (_, services, request_context):
+    with open_ledger() as (_, services, request_context):
         events = services.book.head()
-        with pace("Replaying") as on_events:
+        with event_progress("Replaying") as on_events:
             found = what_if(
                 services.book, policy, request_context.now, lambda more: on_events(more, events)
             )
@@ -34,7 +34,7 @@ def _read(file: Path) -> Policy:
     try:
         return parse(file.read_text("utf-8"))
     except (PolicyError, UnicodeDecodeError) as error:
-        raise Refused("policy_unfit", f"{file} is no policy: {error}") from None
+        raise CommandRefused("policy_unfit", f"{file} is no policy: {error}") from None
 
 
 def _print(found: WhatIf) -> None:

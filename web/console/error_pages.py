@@ -8,7 +8,7 @@ from typing import Final
 from flask import Blueprint, Flask, Response
 
 from web.app import errors
-from web.app.errors import Kind
+from web.app.errors import ProblemType
 from web.console import session, sign_in
 from web.console.rendering import page
 from web.html.csrf import FormRefused
@@ -36,7 +36,7 @@ def register(app: Flask, pages: Blueprint) -> None:
     pages.register_error_handler(FormRefused, sign_in.refuse_form)
 
 
-def _of_kind(kind: Kind, headers: Mapping[str, str]) -> Response:
+def _of_kind(kind: ProblemType, headers: Mapping[str, str]) -> Response:
     title = "There is no such page" if kind.status == errors.NOT_FOUND.status else kind.title
     advice = _ADVICE.get(kind.status, _ADVICE[400])
     return _page(kind.status, title, advice, headers)

@@ -25,7 +25,7 @@ from projections.lists.timeline import Entry, TimelineQuery
 from web.api.timeline import visibility
 from web.app import cursors
 from web.app.context import app_state, services
-from web.app.errors import CODE_IN_URL, Problem
+from web.app.errors import CODE_IN_URL, HttpProblem
 from web.console import form_fields, session
 from web.console.rendering import page, url_of_ref
 from web.html.rendering import see
@@ -108,10 +108,10 @@ def listing(ref: str | None, account: str | None) -> Listing:
 
     Raises:
         InvalidRequest: a filter does not fit.
-        Problem: what is looked for has a code in it.
+        HttpProblem: what is looked for has a code in it.
     """
     if ref and app_state().redactor.holds_secret(ref, may_learn=session.bound() is None):
-        raise Problem(CODE_IN_URL, "look for it in the search box")
+        raise HttpProblem(CODE_IN_URL, "look for it in the search box")
     query = TimelineQuery(
         ref=ref,
         account=account,

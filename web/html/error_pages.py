@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from flask import Blueprint, Flask, Response
 
 from web.app import errors
-from web.app.errors import Kind
+from web.app.errors import ProblemType
 from web.html.csrf import FormRefused
 from web.html.languages import lazy_gettext as _
 from web.html.rendering import page
@@ -79,7 +79,7 @@ def register(
     """
     said_of: dict[type[Exception], Raised] = {FormRefused: _FORM_REFUSED, **raised}
 
-    def of_kind(kind: Kind, headers: Mapping[str, str]) -> Response:
+    def of_kind(kind: ProblemType, headers: Mapping[str, str]) -> Response:
         said = _OF_STATUS.get(kind.status, _OTHERWISE)._replace(status=kind.status)
         return _page(said, layout, headers, context())
 

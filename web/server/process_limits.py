@@ -1,4 +1,4 @@
-"""What the server's processes agree on: how many connections wait, and how they are told to stop."""
+"""What the server's processes agree on: how many connections wait, and what stops them."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def _keyfold() -> WSGIApplication:
 
 
 class _Workers:
-    """The processes that serve, one for each place on the board."""
+    """The processes that serve, one for each slot on the board."""
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class _Workers:
         """Kill those that have said nothing for too long."""
         now = time.monotonic()
         for number, process in self.alive.items():
-            beat = self._board.places[number].last_beat()
+            beat = self._board.slots[number].last_beat()
             silent_s = now - max(beat, self._began[number])
             if silent_s > (HUNG_S if beat else START_S):
                 _log.error("a worker hangs and is killed")

@@ -43,7 +43,7 @@ class Duty(NamedTuple):
 
     Attributes:
         listener: the socket that all workers take connections from.
-        board: with a place for each worker.
+        board: with a slot for each worker.
         number: which of them is this one's.
         make: makes the application.
     """
@@ -59,14 +59,14 @@ def work(duty: Duty) -> None:
     """Serve until SIGTERM, or until the first process is gone; then finish what is under way."""
     log_to_stderr()
     sys.excepthook = _complain
-    place = duty.board.places[duty.number]
+    slot = duty.board.slots[duty.number]
     waiting.allow(half_of(duty.threads))
     application = _Application(duty)
 
     def tick() -> None:
         # A process whose threads all hang is not well, however well its loop may be.
         if server.threads.oldest_s < STUCK_S:
-            place.beat()
+            slot.beat()
 
     server = Server(application, duty.listener, duty.threads, tick)
 
@@ -76,7 +76,7 @@ def work(duty: Duty) -> None:
             signal.alarm(int(STOP_S))  # it ends the process
             server.drain()
 
-    place.beat()
+    slot.beat()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop)
@@ -166,7 +166,7 @@ class _Application:
             return
         if duty.board.is_shared:
             metrics.share(lambda: duty.board.of_others(duty.number))
-        self._tell = lambda: duty.board.places[duty.number].write(metrics.figures())
+        self._tell = lambda: duty.board.slots[duty.number].write(metrics.figures())
 
     def tell_figures(self) -> None:
         """Write down what was counted, for the other workers."""

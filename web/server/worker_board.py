@@ -29,14 +29,14 @@ _FIGURES_MAX: Final = 8 * 1024 * 1024
 Figures = dict[str, float]
 
 
-class Place:
-    """One worker's file."""
+class WorkerSlot:
+    """The file of one worker."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
 
     @classmethod
-    def new(cls) -> Place:
+    def new(cls) -> WorkerSlot:
         """Return a new, empty one; it goes with a process that is started, by its descriptor."""
         if hasattr(os, "memfd_create"):
             return cls(os.memfd_create("keyfold"))
@@ -83,35 +83,35 @@ class Place:
             os.ftruncate(self._fd, 0)
 
 
-def _received(fd: Any) -> Place:
-    return Place(fd.detach())
+def _received(fd: Any) -> WorkerSlot:
+    return WorkerSlot(fd.detach())
 
 
 class Board:
-    """All places: those of the workers, and one for what those counted who have ended."""
+    """All slots: those of the workers, and one for what those counted who have ended."""
 
-    def __init__(self, places: Sequence[Place]) -> None:
-        self.places = places
+    def __init__(self, slots: Sequence[WorkerSlot]) -> None:
+        self.slots = slots
 
     @classmethod
     def for_workers(cls, count: int) -> Board:
         """Return a board for so many workers, and one for those that were before them."""
-        return cls([Place.new() for _ in range(count + 1)])
+        return cls([WorkerSlot.new() for _ in range(count + 1)])
 
     @property
     def is_shared(self) -> bool:
         """Return whether there is more than one worker, or was one before this one."""
-        return len(self.places) > 2 or bool(self.places[-1].read())  # noqa: PLR2004
+        return len(self.slots) > 2 or bool(self.slots[-1].read())  # noqa: PLR2004
 
     def take_leave(self, number: int) -> None:
         """Keep what a worker has counted that has ended, so that no figure goes back."""
-        gone, place = self.places[-1], self.places[number]
-        gone.write(added([gone.read(), place.read()]))
-        place.clear()
+        gone, slot = self.slots[-1], self.slots[number]
+        gone.write(added([gone.read(), slot.read()]))
+        slot.clear()
 
     def of_others(self, number: int) -> Figures:
         """Return what all but one worker have counted, as far as they have said."""
-        return added([place.read() for other, place in enumerate(self.places) if other != number])
+        return added([slot.read() for other, slot in enumerate(self.slots) if other != number])
 
 
 def added(several: Sequence[Mapping[str, float]]) -> Figures:
