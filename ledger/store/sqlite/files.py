@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ledger.store.sqlite_log_index import Inode, LogIndex, log_index
+from ledger.store.sqlite.log_index import Inode, LogIndex, log_index
 
 # The bytes that SQLite locks to read, and to put the log into the file when the last one leaves.
 _SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
