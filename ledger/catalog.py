@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
+from functools import cached_property
 from importlib import resources
 from typing import Annotated, Literal, NamedTuple
 
@@ -130,7 +131,7 @@ class Sold(NamedTuple):
     price: Price
 
 
-class Catalog(Struct, frozen=True, forbid_unknown_fields=True):
+class Catalog(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """All products, in the order in which they are shown."""
 
     products: tuple[Product, ...]
@@ -164,7 +165,7 @@ class Catalog(Struct, frozen=True, forbid_unknown_fields=True):
                 for price in product.prices_of(tier):
                     yield Sold(product, tier, price)
 
-    @property
+    @cached_property
     def prefixes(self) -> frozenset[str]:
         """Return the prefixes of all products' codes."""
         return frozenset(product.prefix for product in self.products)

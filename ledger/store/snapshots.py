@@ -101,13 +101,13 @@ _SQLITE_READ = """
         FROM keyfold_snapshots AS snapshot JOIN keyfold_events
             ON originator_id = snapshot.stream AND originator_version = snapshot.version
             AND keyfold_events.rowid = snapshot.position
-        WHERE snapshot.stream = :stream AND snapshot.shape = :shape
+        WHERE snapshot.stream = ? AND snapshot.shape = ?
     )
     SELECT coalesce(max(rowid), 0), 0, NULL, NULL FROM keyfold_events
     UNION ALL SELECT position, -version, recorded_at, state FROM kept
     UNION ALL
     SELECT rowid, originator_version, topic, state FROM keyfold_events
-    WHERE originator_id = :stream AND originator_version > coalesce((SELECT version FROM kept), 0)
+    WHERE originator_id = ? AND originator_version > coalesce((SELECT version FROM kept), 0)
 """
 _SQLITE_KEEP = """
     INSERT INTO keyfold_snapshots VALUES (?, ?, ?, ?, ?, ?)
@@ -130,7 +130,7 @@ class SqliteSnapshots:
 
     def read(self, stream: str, shape: int) -> FromSnapshot:
         """See `Snapshots.read`."""
-        return _told(self._datastore.read(_SQLITE_READ, {"stream": stream, "shape": shape}), shape)
+        return _told(self._datastore.read(_SQLITE_READ, (stream, shape, stream)), shape)
 
     def keep(self, stream: str, snapshot: Snapshot) -> None:
         """See `Snapshots.keep`."""

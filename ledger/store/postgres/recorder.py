@@ -140,6 +140,8 @@ class PostgresRecorder(StreamReads):
         while waiting:
             now, waiting = _without_rivals(appends, waiting)
             results = self._commit_together([appends[n] for n in now])
+            if len(now) == len(appends):
+                return results
             if waiting and (failed := next(filter(_is_of_database, results), None)):
                 for n in waiting:
                     outcomes[n] = OperationalError(f"not tried: {failed}")
@@ -236,7 +238,8 @@ class PostgresRecorder(StreamReads):
         self, stream: str, after: int, limit: int | None
     ) -> tuple[int, list[StreamRow]]:
         if limit is None:
-            rows = self.datastore.read(_READ_STREAM, (stream, after))
+            wanted = stream.encode(), _bigint(after)
+            rows = self.datastore.read_encoded(_READ_STREAM, wanted)
         else:
             rows = self.datastore.read(_READ_STREAM_PAGE, (stream, after, limit))
         head, stream_rows = split_head(rows)

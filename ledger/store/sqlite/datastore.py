@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import RLock
@@ -370,12 +370,8 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
             if state != mark.state:
                 self.lineage.went_back(mark, head)
 
-    def read(
-        self, statement: str, params: Sequence[object] | Mapping[str, object] = ()
-    ) -> list[tuple[Any, ...]]:
+    def read(self, statement: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run one reading statement: one snapshot.
-
-        A statement with `?` takes a sequence, one with `:name` a mapping.
 
         Raises:
             PersistenceError: a fault, in the library's words.
@@ -383,7 +379,7 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
         return self.look(statement, params)[1]
 
     def look(
-        self, statement: str, params: Sequence[object] | Mapping[str, object] = ()
+        self, statement: str, params: Sequence[object] = ()
     ) -> tuple[Look, list[tuple[Any, ...]]]:
         """Do what `read` does, and say when it was."""
         while True:
@@ -491,7 +487,7 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
 def _rows(
     readers: Connections[sqlite3.Connection],
     statement: str,
-    params: Sequence[object] | Mapping[str, object],
+    params: Sequence[object],
 ) -> list[tuple[Any, ...]]:
     connection = readers.take()
     try:
