@@ -185,15 +185,13 @@ class PostgresRecorder(StreamReads):
         return [place] if place > 0 else VersionConflict(stream, version, -place)
 
     def _commit_events(self, appends: Sequence[Append]) -> list[Outcome]:
-        # A required version goes along as the event that would come next, without a name.
-        entries = [
-            entry
-            for append in appends
-            for entry in (*append.entries, *map(_unnamed, append.required))
+        # A required version goes along as the event that would come next, without a name; after all
+        # events, which are numbered with the least work then.
+        given_of = [
+            *((n, entry) for n, append in enumerate(appends) for entry in append.entries),
+            *((n, _unnamed(one)) for n, append in enumerate(appends) for one in append.required),
         ]
-        append_of = [
-            n for n, append in enumerate(appends) for _ in range(append.size + len(append.required))
-        ]
+        append_of, entries = zip(*given_of, strict=True)
         clocks = [append.clock for append in appends if append.clock is not None]
         given = (
             _array(_TEXT, [entry.stream.encode() for entry in entries]),

@@ -1,0 +1,2 @@
+-- oldest program: 8
+-- Nothing to do here: on PostgreSQL this step has an append number its events with less work.
