@@ -34,7 +34,6 @@ from ledger.cache import StateCache
 from ledger.events import (
     AnyEvent,
     AnyOccurrence,
-    Envelope,
     Event,
     Fact,
     Packing,
@@ -307,7 +306,7 @@ class Book(Application[str]):
             head = max(change.loaded.head for change in changes)
             return Appended(head, tuple(change.loaded for change in changes))
         stored = [
-            StoredEvent(event.stream, event.version, event.name, codec.encode(_envelope(event)))
+            StoredEvent(event.stream, event.version, event.name, codec.encode_event(event))
             for event in events
         ]
         try:
@@ -495,15 +494,3 @@ def _events(context: RequestContext, change: Change) -> Iterator[AnyEvent]:
             version=version,
             name=codec.name_of(dated.fact),
         )
-
-
-def _envelope(event: AnyEvent) -> Envelope[Fact]:
-    return Envelope(
-        fact=event.fact,
-        recorded_at=event.recorded_at,
-        occurred_at=event.occurred_at,
-        actor=event.actor,
-        request_id=event.request_id,
-        causation=event.causation,
-        test_clock=event.test_clock,
-    )

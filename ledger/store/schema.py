@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ledger.store import Kind, kind_of
 from ledger.store.sqlite import datastore as sqlite
+from ledger.store.sqlite.patience import patiently
 
 if TYPE_CHECKING:
     import psycopg
@@ -169,7 +170,7 @@ def _upgrade_sqlite(path: str) -> list[str]:
 
 def _apply_to_sqlite(connection: sqlite3.Connection, known: list[Step], step: Step) -> bool:
     """Apply a step in a transaction of its own, unless somebody has; answer whether we did."""
-    sqlite.patiently(connection, "BEGIN IMMEDIATE")
+    patiently(connection, "BEGIN IMMEDIATE")
     try:
         if step not in _missing(known, _versions_in_sqlite(connection)):
             return False

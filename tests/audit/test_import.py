@@ -313,7 +313,7 @@ def test_nobody_else_can_write_meanwhile(
     stored: Services, database_url: str, whole: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ledger.book.APPEND_TRIES_MAX", 1)
-    monkeypatch.setattr("ledger.store.sqlite.datastore.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("ledger.store.sqlite.patience.BUSY_TIMEOUT_S", 0.05)
     monkeypatch.setitem(APPENDING, "lock_timeout", "50ms")
     other = services(Book(database_url), seed=1)
     lines = whole.splitlines(keepends=True)

@@ -20,7 +20,7 @@ import pytest
 from eventsourcing.persistence import OperationalError
 
 from ledger.store import OutcomeUnknown, Recorder, schema
-from ledger.store.sqlite import datastore
+from ledger.store.sqlite import patience
 from ledger.store.sqlite.datastore import path_of
 from tests.store.log import Account, event, open_recorder, versions
 from tests.store.processes import in_processes
@@ -212,7 +212,7 @@ def test_a_disk_that_fails_during_the_commit_leaves_the_outcome_unknown(
 def test_who_waits_too_long_for_the_lock_has_recorded_nothing(
     sqlite: Recorder, sqlite_url: str, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(datastore, "BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(patience, "BUSY_TIMEOUT_S", 0.1)
     with another_program(sqlite_url) as other:
         other.execute("BEGIN IMMEDIATE")
         refused = account.append(sqlite, ("new", 1))

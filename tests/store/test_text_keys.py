@@ -13,7 +13,7 @@ import pytest
 from eventsourcing.persistence import OperationalError
 
 from ledger.store import Recorder
-from ledger.store.sqlite import datastore
+from ledger.store.sqlite import patience
 from ledger.store.sqlite.datastore import path_of
 from ledger.store.text_keys import TextKeys
 from tests.store.log import event, in_threads, open_recorder
@@ -108,7 +108,7 @@ def test_no_file_of_the_ledger_holds_a_destroyed_key(sqlite: Recorder, files: li
 def test_a_destroyed_key_that_a_long_read_keeps_is_said_to_be_there_still(
     sqlite: Recorder, sqlite_url: str, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(datastore, "BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(patience, "BUSY_TIMEOUT_S", 0.1)
     wrapped = secrets.token_bytes(60)
     with closing(open_recorder(sqlite_url)) as recorder:
         recorder.text_keys.put_if_absent("account-acme", wrapped, AT)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -21,17 +20,14 @@ from eventsourcing import persistence, sqlite
 from ledger.store.connections import Connections, PerProcess, close_when_dropped
 from ledger.store.contract import Append, OutcomeUnknown, replaced
 from ledger.store.lineage import Lineage, Mark
+from ledger.store.sqlite import patience
 from ledger.store.sqlite.files import Files
+from ledger.store.sqlite.patience import patiently
 
 T = TypeVar("T")
 
 CONNECTIONS_MAX = 6  # of each kind, in each process
 PATIENCE_S = 10.0
-BUSY_TIMEOUT_S = 5.0
-PAUSE_S = 0.0003
-QUICK_TRIES = 3
-LONG_PAUSE_S = 0.004
-LONG_WAIT_S = 0.1
 
 _FAULTS: tuple[tuple[type[sqlite3.Error], type[persistence.PersistenceError]], ...] = (
     (sqlite3.InterfaceError, persistence.InterfaceError),
@@ -60,7 +56,7 @@ def connect(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"file:{quote(path)}?mode=rw",
         uri=True,
-        timeout=BUSY_TIMEOUT_S,
+        timeout=patience.BUSY_TIMEOUT_S,
         isolation_level=None,
         check_same_thread=False,
     )
@@ -108,35 +104,6 @@ def use_write_ahead_log(connection: sqlite3.Connection) -> None:
     patiently(connection, "PRAGMA journal_mode=WAL")
 
 
-def patiently(
-    connection: sqlite3.Connection, statement: str, params: Sequence[object] = ()
-) -> sqlite3.Cursor:
-    """Execute a statement that must wait until others have written.
-
-    Most writes are over in a moment, so it asks again in a moment. Those who still find another at
-    work are many, and to change from one process to the next costs more than a commit; so now it
-    asks seldom, and each gets to commit several times in a row. But who has waited for long asks
-    often. (SQLite itself asks ever more seldom: a process that appends without rest takes the lock
-    back in the middle of such a pause, and the others wait for seconds.)
-
-    Raises:
-        sqlite3.OperationalError: the others have not finished in time, or any other fault.
-    """
-    tries, began_at = 0, 0.0
-    while True:
-        try:
-            return connection.execute(statement, params)
-        except sqlite3.OperationalError as error:
-            now = time.monotonic()
-            began_at = began_at or now
-            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-            if not is_busy or now - began_at > BUSY_TIMEOUT_S:
-                raise
-        tries += 1
-        asks_seldom = tries > QUICK_TRIES and now - began_at < LONG_WAIT_S
-        time.sleep(LONG_PAUSE_S if asks_seldom else PAUSE_S)
-
-
 def _connect_reader(path: str) -> sqlite3.Connection:
     connection = connect(path)
     connection.execute("PRAGMA query_only=ON")
@@ -176,7 +143,7 @@ class SideConnection(sqlite.SQLiteConnection):
         try:
             patiently(self._sqlite_conn, "BEGIN IMMEDIATE")
         finally:
-            self._sqlite_conn.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+            self._sqlite_conn.execute(f"PRAGMA busy_timeout={int(patience.BUSY_TIMEOUT_S * 1000)}")
 
     @property
     def is_idle(self) -> bool:
