@@ -36,8 +36,9 @@ from web.app.request_parsing import BODY_BYTES_MAX
 from web.app.services import Wiring, wire
 from web.app.settings import read_settings
 from web.app.upload_limit import UploadTries
-from web.console import routes as console
-from web.portal import routes as portal
+from web.console.routes import bp as console
+from web.html import rendering
+from web.portal.routes import bp as portal
 
 POSITION_WAIT_S: Final = 2.0
 ATTENTION_AGE_S: Final = 60.0
@@ -77,8 +78,9 @@ def create_app(
     errors.register(app)
     spec = document(app, wiring.services.catalog, wiring.settings.public_url)
     docs_page.register(app, spec, test_clock=wiring.settings.test_clock is not None)
-    console.register(app)
-    portal.register(app)
+    rendering.register(app)
+    app.register_blueprint(console)
+    app.register_blueprint(portal)
     return app
 
 

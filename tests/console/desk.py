@@ -12,7 +12,7 @@ from __future__ import annotations
 import html
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flask.testing import FlaskClient
 from werkzeug.datastructures import Headers
@@ -23,6 +23,26 @@ from tests.web.api import Api
 SECRETS = re.compile(r"(POS|INT)(-[A-Z2-9]{4}){3}|kf_[a-z2-7]{8,}", re.IGNORECASE)
 _TOKEN = re.compile(r'name="form_token" value="(\w+)"')
 _TAGS = re.compile(r"<[^>]+>")
+
+
+class Route(NamedTuple):
+    """A page of the console, and whom it says it is for; None when everybody sees it."""
+
+    method: str
+    rule: str
+    roles: frozenset[str] | None
+
+
+def routes(api: Api) -> list[Route]:
+    """Return every page of the console."""
+    found = []
+    for rule in api.app.url_map.iter_rules():
+        if rule.endpoint.startswith("console."):
+            view: Any = api.app.view_functions[rule.endpoint]
+            roles = None if view.is_public else view.roles
+            (method,) = (rule.methods or set()) & {"GET", "POST"}
+            found.append(Route(method, rule.rule.removeprefix("/console"), roles))
+    return found
 
 
 class Seen(NamedTuple):
@@ -69,7 +89,7 @@ class Desk:
         return _seen(self.client.get(f"/console/{path}"))
 
     def send(self, path: str, **fields: object) -> Seen:
-        """Send a form of this shift, and follow where it leads."""
+        """Send a form of this session, and follow where it leads."""
         token = fields.pop("form_token", None) or self.form_token()
         sent = {"form_token": token, **fields}
         answer = self.client.post(f"/console/{path}", data=sent)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ledger.book import LedgerUnavailable
-from tests.console.desk import signed_in
+from tests.console.desk import routes, signed_in
 from tests.web.api import POS, Api, memory_api
 from tests.web.faults import failing
-from web.console.routes import PAGES
 
 
 def test_every_page_is_shown_over_every_store(any_api: Api) -> None:
@@ -20,7 +19,7 @@ def test_every_page_is_shown_over_every_store(any_api: Api) -> None:
     api.try_code("POS-ABCD-EFGH-7K2M")
     key = api.issue()
     desk = signed_in(api, "admin")
-    for one in PAGES:
+    for one in routes(api):
         if one.method == "GET":
             rule = one.rule.lstrip("/")
             for name, value in {

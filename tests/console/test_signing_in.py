@@ -164,16 +164,15 @@ def portal_id(api: Api) -> str:
 def test_a_cookie_signed_with_the_ledgers_own_secret_is_nobodys_session(api: Api) -> None:
     """Whoever knows the secret and the ledger cannot make up a session of an admin."""
     desk = signed_in(api, "admin")
-    cookie = desk.client.get_cookie("keyfold_console")
-    assert cookie
-    id = cookie.value.partition(".")[0]
+    mine = desk.client.get_cookie("keyfold_console")
+    assert mine
+    id = mine.value.partition(".")[0]
     (known,) = {e.stream for e in api.services.book.follow(0) if e.stream.startswith("console_s")}
     assert known == f"console_session-{id}"
     for name, secret in ((id, "0" * 64), ("a" * 26, "0" * 64)):
-        shift = session.Shift(name, secret)
-        signed = signing.sign(
-            api.app.extensions[EXTENSION].wiring.cookie_key, session.PURPOSE, shift
-        )
+        cookie = session.ConsoleCookie(name, secret)
+        key = api.app.extensions[EXTENSION].wiring.cookie_key
+        signed = signing.sign(key, session.SESSIONS.purpose, cookie)
         thief = stranger(api)
         thief.client.set_cookie("keyfold_console", f"{name}.{signed}")
         assert thief.get("").status == 403

@@ -6,10 +6,11 @@ import html
 import re
 
 import pytest
+from flask import Response
 
-from tests.console.desk import SECRETS, Desk, signed_in
+from tests.console.desk import SECRETS, Desk, routes, signed_in
 from tests.web.api import OTHER_RESELLER, POS, RESELLER, Api, memory_api
-from web.console.routes import PAGES
+from web.html.session import session_required
 
 NOTE = "For the fair in spring"
 LABEL = "Front desk of the fair"
@@ -41,7 +42,7 @@ def paths(api: Api) -> list[str]:
     mine, theirs = owned(api, RESELLER), owned(api, OTHER_RESELLER)
     keys, batches = mine[0] | theirs[0], mine[1] | theirs[1]
     found = []
-    for one in PAGES:
+    for one in routes(api):
         if one.method == "GET" and one.rule != "/sign-in":
             rule = one.rule.lstrip("/").replace("<account>", "acme")
             if "<int:position>" in rule:
@@ -127,7 +128,7 @@ def test_searching_tells_a_reseller_not_which_codes_others_have(api: Api) -> Non
 def test_a_reseller_can_change_nothing_of_anothers(api: Api) -> None:
     keys, batches = owned(api, RESELLER)
     desk = signed_in(api, "other")
-    for one in PAGES:
+    for one in routes(api):
         if one.method == "POST" and one.rule not in {"/sign-in", "/sign-out", "/search", "/issue"}:
             for key in keys:
                 rule = one.rule.lstrip("/").replace("<key>", key).replace("<account>", "acme")
@@ -172,7 +173,7 @@ def test_a_masked_code_stays_masked_for_all(api: Api, role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_every_page_is_for_whom_it_should_be(api: Api, role: str) -> None:
     desk = signed_in(api, role)
-    for one in PAGES:
+    for one in routes(api):
         rule = one.rule.lstrip("/")
         for name, value in {
             "<account>": "acme",
@@ -182,10 +183,23 @@ def test_every_page_is_for_whom_it_should_be(api: Api, role: str) -> None:
             "<int:position>": "1",
         }.items():
             rule = rule.replace(name, value)
-        if rule in {"sign-in", "sign-out"}:
+        if one.roles is None or rule == "sign-out":
             continue
         seen = desk.get(rule) if one.method == "GET" else desk.send(rule)
         assert (seen.status == 403) == (role not in one.roles), (one.rule, seen.status)
+
+
+def test_a_page_that_does_not_say_whom_it_is_for_is_for_nobody() -> None:
+    api = memory_api()
+    desk = signed_in(api, "admin")
+
+    def secret() -> Response:
+        return Response("secret")
+
+    api.app.view_functions["console.show_keys"] = secret
+    assert (desk.get("keys").status, "secret" in desk.get("keys").page) == (401, False)
+    session_required(secret)  # but for no role
+    assert (desk.get("keys").status, "secret" in desk.get("keys").page) == (403, False)
 
 
 def test_every_page_is_never_kept_and_loads_nothing_from_elsewhere(api: Api) -> None:

@@ -69,6 +69,7 @@ def test_the_dialog_shows_both_ways_side_by_side(
 
 def test_the_cards_tell_how_buying_and_activating_differ(vendor: Vendor, page: Page) -> None:
     dialog = vendor.customer(page).upgrade()
+    expect(dialog.get_by_role("article", name="Purchase Seats")).to_be_visible()
     assert facts(dialog.get_by_role("article", name="Purchase Seats")) == BUY
     assert facts(dialog.get_by_role("article", name="Activate Key")) == ACTIVATE
     expect(dialog).to_contain_text("exact same Cloud POS product with identical features")

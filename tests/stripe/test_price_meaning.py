@@ -25,7 +25,7 @@ from tests.stripe.shop import shop
 from tests.stripe_server import StripeServer
 from tests.web.api import Api
 from tests.worlds import DAY, NOON, context, services
-from web.html.stripe_texts import refused
+from web.html.stripe_texts import refusal_message
 
 TWICE = """
 [[products]]
@@ -301,8 +301,8 @@ def test_a_customer_is_not_sent_to_stripe_for_what_the_vendor_has_to_set_right(
     api: Api, language: str, who: str
 ) -> None:
     with api.app.test_request_context(headers={"Accept-Language": language}):
-        unknown = refused(SubscriptionNotChangeable("sub_1", UNKNOWN_PRICE))
-        unpaid = refused(SubscriptionNotChangeable("sub_1", "past_due"))
+        unknown = refusal_message(SubscriptionNotChangeable("sub_1", UNKNOWN_PRICE))
+        unpaid = refusal_message(SubscriptionNotChangeable("sub_1", "past_due"))
         (said,), (other,) = map(str, unknown.advice), map(str, unpaid.advice)
     assert who in said
     assert not any(words in said for words in ("Manage in Stripe", "In Stripe verwalten"))

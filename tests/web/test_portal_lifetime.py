@@ -29,7 +29,7 @@ from tests.worlds import NOON, context
 from web.app.context import EXTENSION
 from web.app.settings import read_settings
 from web.app.upload_limit import TRIES_MAX, TooManyUploads, UploadTries
-from web.portal import session as visits
+from web.portal import session as portal_session
 
 COOKIE = "keyfold_visit"
 FIELD = re.compile(r'name="form_token" value="(\w+)"')
@@ -234,10 +234,19 @@ def test_a_cookie_signed_with_the_ledgers_own_secret_is_nobodys_session(api: Api
     id = browser.cookie.partition(".")[0]
     key = api.app.extensions[EXTENSION].wiring.cookie_key
     for session in (id, "kfp_" + "a" * 26):
-        made = visits._Cookie(session, "0" * 64, api.clock.now, None, None)  # noqa: SLF001
+        made = portal_session.PortalCookie(session, "0" * 64, api.clock.now, None, None)
+        signed = signing.sign(key, portal_session.SESSIONS.purpose, made)
         thief = Browser(api.app.test_client())
-        thief.client.set_cookie(COOKIE, f"{session}.{signing.sign(key, visits.PURPOSE, made)}")
+        thief.client.set_cookie(COOKIE, f"{session}.{signed}")
         assert thief.get("subscriptions").status_code == 403
+
+
+def test_a_page_that_does_not_say_whom_it_is_for_is_for_nobody(api: Api) -> None:
+    browser = visitor(api)
+    api.app.view_functions["portal.show_billing"] = lambda: "secret"
+    for who in (browser, Browser(api.app.test_client())):
+        answer = who.get("billing")
+        assert (answer.status_code, "secret" in answer.text) == (401, False)
 
 
 # Where a link leads, and what is shown

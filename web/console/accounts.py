@@ -22,24 +22,43 @@ from projections.views.subscriptions import SubscriptionsView
 from web.api.timeline import visibility
 from web.app.context import request_context, services
 from web.app.times import iso
-from web.console import form_fields, session, time_travel
-from web.console.rendering import page
-from web.console.time_travel import Asked
+from web.console import form_fields, time_travel
+from web.console.blueprint import bp
+from web.console.session import STAFF, roles_required
+from web.console.time_travel import TimeTravel
 from web.console.timeline import KINDS, listing
-from web.html.flash import Saying
+from web.html.flash import FlashMessage, flashed
+from web.html.rendering import page
 
 # So many seats of a product are listed; an account with more is looked at by holder.
 SITTING_MAX: Final = 200
 
+MESSAGES: Final = {
+    "released": FlashMessage("good", "The seat was given back.", ["It is free from now on."]),
+    "gone": FlashMessage("warn", "The seat had been given back already."),
+    "terminated": FlashMessage(
+        "good", "The subscription is terminated.", ["It gives no seats now."]
+    ),
+    "linked": FlashMessage("good", "The Stripe customer is linked."),
+    "unlinked": FlashMessage("good", "The Stripe customer is this account's no more."),
+    "assigned": FlashMessage("good", "The Stripe subscription is this account's."),
+    "ended": FlashMessage(
+        "good",
+        "All portal sessions have ended.",
+        ["Links that were not opened are void, too; the portal can make new ones."],
+    ),
+    "cleared": FlashMessage("good", "The account and its sessions may try codes again."),
+}
 
-class Sitting(NamedTuple):
+
+class LabelledSeat(NamedTuple):
     """A taken seat, with its label as far as the caller may see it."""
 
     seat: SeatView
     label: str | None
 
 
-class State(NamedTuple):
+class AccountState(NamedTuple):
     """What an account has at a moment.
 
     Attributes:
@@ -49,65 +68,61 @@ class State(NamedTuple):
     """
 
     account: str
-    asked: Asked
+    asked: TimeTravel
     at: AccountAt
     view: SubscriptionsView
-    sitting: dict[str, list[Sitting]]
+    sitting: dict[str, list[LabelledSeat]]
     link: str
 
 
-def show_account(account: str) -> Response:
-    """Show an account, at the moment that the address asks for; to htmx only its state."""
-    account = form_fields.account_id(account)
-    if "HX-Request" in request.headers:
-        return page("state.html", state=state(account, time_travel.asked()), may=session.may)
-    return show(account, _done(request.args.get("done")))
+@bp.get("/accounts/<account>")
+@roles_required(*STAFF)
+def show_account(account: str, message: FlashMessage | None = None) -> Response:
+    """Show an account, at the moment that the address asks for; to htmx only its state.
 
-
-def show(account: str, said: Saying | None) -> Response:
-    """Show an account's page, with what came of a form that was sent from it."""
-    wanted = time_travel.asked()
+    Args:
+        message: what came of a form that was sent from the page.
+    """
+    account, wanted = form_fields.account_id(account), time_travel.asked()
+    found = account_at(services().book, account, wanted.moment)
+    state = _state(found, wanted)
+    if message is None and "HX-Request" in request.headers:
+        return page("console/state.html", state=state)
     _, events = services().book.history(ACCOUNT, account)
+    now = account_at(services().book, account, Moment(request_context().now))
     return page(
-        "account.html",
-        said.status if said else 200,
-        said=said,
+        "console/account.html",
+        message=message or flashed(MESSAGES),
         account=account,
-        state=state(account, wanted),
+        state=state,
         choices=time_travel.choices(events, wanted.moment.as_of),
-        products=list(products(account_at(services().book, account, wanted.moment))),
-        listing=listing(form_fields.asked("ref"), account),
+        products=list(products(found)),
+        listing=listing(account, "console.show_account"),
         kinds=KINDS,
-        linked=account_at(
-            services().book, account, Moment(request_context().now)
-        ).account.stripe.customers,
-        may=session.may,
+        linked=now.account.stripe.customers,
     )
 
 
-def state(account: str, wanted: Asked) -> State:
-    """Answer what an account has at a moment."""
-    found = account_at(services().book, account, wanted.moment)
-    view = seated.seats(found, services().catalog)
+def _state(found: AccountAt, wanted: TimeTravel) -> AccountState:
     at, known = found.moment.at, found.moment.known
-    return State(
-        account,
+    return AccountState(
+        found.id,
         wanted,
         found,
         subscribed.subscriptions(found, services().catalog, ended=True),
-        _sitting(view),
-        url_for("console.show_account", account=account, as_of=iso(at), known_at=iso(known)),
+        _sitting(seated.seats(found, services().catalog)),
+        url_for("console.show_account", account=found.id, as_of=iso(at), known_at=iso(known)),
     )
 
 
 def products(found: AccountAt) -> Iterator[tuple[str, str]]:
-    """Answer the products that an account may have seats of, by id and name."""
+    """Return the products that an account may have seats of, by id and name."""
     for id in dict.fromkeys(id for id, _ in seated.pools(found.account, services().catalog)):
         known = services().catalog.product(id)
         yield id, known.name if known else id
 
 
-def _sitting(view: SeatsView) -> dict[str, list[Sitting]]:
+def _sitting(view: SeatsView) -> dict[str, list[LabelledSeat]]:
     by_product: dict[str, list[SeatView]] = defaultdict(list)
     for seat in view.items:
         by_product[seat.product].append(seat)
@@ -120,36 +135,11 @@ def _first(seats: list[SeatView]) -> list[SeatView]:
     return seats[:SITTING_MAX]
 
 
-def _labelled(seats: list[SeatView]) -> Iterator[Sitting]:
+def _labelled(seats: list[SeatView]) -> Iterator[LabelledSeat]:
     texts = visibility().texts
     opened = texts.open_all(one.label for one in seats) if texts else [None] * len(seats)
     for seat, text in zip(seats, opened, strict=True):
         shown = None
         if seat.label is not None:
             shown = NOT_SHOWN if texts is None else text or ERASED
-        yield Sitting(seat, shown)
-
-
-def _done(done: str | None) -> Saying | None:
-    match done:
-        case "released":
-            return Saying("good", "The seat was given back.", ["It is free from now on."])
-        case "gone":
-            return Saying("warn", "The seat had been given back already.")
-        case "terminated":
-            return Saying("good", "The subscription is terminated.", ["It gives no seats now."])
-        case "linked":
-            return Saying("good", "The Stripe customer is linked.")
-        case "unlinked":
-            return Saying("good", "The Stripe customer is this account's no more.")
-        case "assigned":
-            return Saying("good", "The Stripe subscription is this account's.")
-        case "ended":
-            return Saying(
-                "good",
-                "All portal sessions have ended.",
-                ["Links that were not opened are void, too; the portal can make new ones."],
-            )
-        case "cleared":
-            return Saying("good", "The account and its sessions may try codes again.")
-    return None
+        yield LabelledSeat(seat, shown)

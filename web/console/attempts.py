@@ -15,21 +15,24 @@ from ledger.streams.session import SESSION
 from projections.lists.timeline import TimelineQuery
 from web.app.context import request_context, services
 from web.console import form_fields
-from web.console import session as shifts
-from web.console.rendering import page
+from web.console.blueprint import bp
+from web.console.session import STAFF, roles_required
 from web.console.timeline import listed
+from web.html.rendering import page
 
 EVENTS: Final = {"codes": "attempts.redemption_refused", "seats": "attempts.seat_refused"}
 SESSIONS_MAX: Final = 20
 
 
-class Block(NamedTuple):
+class Lockout(NamedTuple):
     """A lockout that lasts; of the whole account when there is no session."""
 
     session: str | None
     until: datetime
 
 
+@bp.get("/attempts")
+@roles_required(*STAFF)
 def show_attempts() -> Response:
     """List refused tries: of codes or of seats, of all accounts or of one."""
     what = form_fields.asked("what") or "codes"
@@ -40,26 +43,25 @@ def show_attempts() -> Response:
         raise InvalidRequest(FieldError("/account", "must be an account"))
     query = TimelineQuery(account=account, event=EVENTS[what])
     return page(
-        "attempts.html",
+        "console/attempts.html",
         what=what,
         account=account,
-        listing=listed(query),
+        listing=listed(query, endpoint="console.show_attempts"),
         blocks=_blocks(account) if account else [],
-        may=shifts.may,
     )
 
 
-def _blocks(account: str) -> list[Block]:
-    """Answer the lockouts of an account that last now."""
+def _blocks(account: str) -> list[Lockout]:
+    """Return the lockouts of an account that last now."""
     book, now = services().book, request_context().now
     state = book.load(ATTEMPTS, account).state
     of_account = state.account_block(now)
     if of_account is not None:
-        return [Block(None, of_account)]
+        return [Lockout(None, of_account)]
     found = []
     for name in {*state.sessions, *state.recent_sessions}:
         session = book.load(SESSION, services().codes.session_id(name)).state
         end = state.session_block(name, session, now)
         if end is not None:
-            found.append(Block(name, end))
+            found.append(Lockout(name, end))
     return sorted(found, key=lambda one: one.until, reverse=True)[:SESSIONS_MAX]

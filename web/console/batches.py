@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterable
 from typing import Final
 
-from flask import Response, abort, request
+from flask import Response, request
 
 from commands.issue_keys import Issued, IssuedKey, Order, issue_keys
 from commands.reveal_codes import reveal_codes
@@ -24,67 +23,108 @@ from web.api.timeline import visibility
 from web.app import responses
 from web.app.auth import ADMIN, RESELLER
 from web.app.context import request_context, services
-from web.app.errors import REFUSED
 from web.console import form_fields, session
-from web.console.refusal_messages import saying
-from web.console.rendering import page
+from web.console.blueprint import bp
+from web.console.refusal_messages import refusal_message
+from web.console.session import roles_required
 from web.console.timeline import recent
-from web.html import csrf, rendering
-from web.html.flash import Saying
+from web.html import csrf
+from web.html.flash import FlashMessage
+from web.html.rendering import page, with_headers
 
-_ONCE: Final = re.compile(r"[0-9a-f]{24}")
 _CSV: Final = "csv"
 _FIELDS: Final = ("product", "seats", "months", "count", "reseller", "redeem_by", "reason")
 
 
-def show_order() -> Response:
-    """Show the form by which keys are ordered."""
-    return _order(None, csrf.once())
+@bp.get("/issue")
+@roles_required(ADMIN, RESELLER)
+def show_order(message: FlashMessage | None = None, once: str | None = None) -> Response:
+    """Show the form by which keys are ordered.
+
+    Args:
+        message: why the order that was sent is not carried out.
+        once: the key of the form that was sent.
+    """
+    filled = {name: request.form.get(name, "") for name in _FIELDS}
+    return page(
+        "console/order.html",
+        message=message,
+        once=once or csrf.new_idempotency_key(),
+        # What must not be kept is not repeated either.
+        filled={
+            name: "" if form_fields.holds_secret(value) else value for name, value in filled.items()
+        },
+        products=services().catalog.products,
+        bound=session.reseller(),
+    )
 
 
+@bp.post("/issue")
+@roles_required(ADMIN, RESELLER)
 def issue() -> Response:
     """Carry an order out, and show its codes, or send them as a file."""
-    once = request.form.get("once", "")
-    if not _ONCE.fullmatch(once):
-        abort(400)
-    bound = session.bound()
+    once, reseller = csrf.idempotency_key(), session.reseller()
     try:
         issued = issue_keys(
             services(),
             request_context(),
-            _asked_for(bound),
+            _order(reseller),
             idempotency_key=f"console {once}",
-            scope=f"reseller {bound}" if bound is not None else "",
-            reseller=bound,
+            scope=f"reseller {reseller}" if reseller is not None else "",
+            reseller=reseller,
         )
     except Refusal as refusal:
-        return _order(saying(refusal), once)
-    if request.form.get("as") == _CSV:
-        return _file(issued.batch, issued.keys)
+        return show_order(refusal_message(refusal), once)
     return _codes(issued.batch, issued.keys, issued)
 
 
-def show_batch(batch: str) -> Response:
-    """Show an order, and what happened to it."""
-    return _show(batch, None)
+@bp.get("/batches/<batch>")
+@roles_required(*session.ALL)
+def show_batch(batch: str, message: FlashMessage | None = None) -> Response:
+    """Show an order, and what happened to it.
+
+    Args:
+        message: what came of a form that was sent from the page.
+
+    Raises:
+        BatchNotFound: there is none, or it is another reseller's.
+    """
+    found = owned_batch(batch)
+    if found is None:
+        raise BatchNotFound
+    texts, note = visibility().texts, found.issued.note if found.issued else None
+    return page(
+        "console/batch.html",
+        message=message,
+        batch=found,
+        note=texts.open(note) if texts else None,
+        history=recent(found.id),
+        may_reveal=session.may(ADMIN, RESELLER) and found.issued is not None,
+    )
 
 
+@bp.post("/batches/<batch>/reveal")
+@roles_required(ADMIN, RESELLER)
 def reveal(batch: str) -> Response:
     """Show a batch's codes again, or send them as a file; that they were shown goes on record."""
     try:
-        found = reveal_codes(
-            services(), request_context(), batch, form_fields.reason(), reseller=session.bound()
-        )
-    except BatchNotFound as refusal:
-        return _unknown(refusal)
+        reason, reseller = form_fields.reason(), session.reseller()
+        found = reveal_codes(services(), request_context(), batch, reason, reseller=reseller)
     except Refusal as refusal:
-        return _show(batch, saying(refusal))
-    if request.form.get("as") == _CSV:
-        return _file(batch, found.keys)
+        return show_batch(batch, refusal_message(refusal))
     return _codes(batch, found.keys, None)
 
 
-def _asked_for(bound: str | None) -> Order:
+def owned_batch(id: str) -> Batch | None:
+    """Return a batch that the caller may see."""
+    batch = services().book.load(BATCH, batches.stream_id(id)).state
+    reseller = session.reseller()
+    if batch is None or reseller is None:
+        return batch
+    return batch if batch.issued is not None and batch.issued.reseller == reseller else None
+
+
+def _order(bound: str | None) -> Order:
     """Read an order.
 
     Raises:
@@ -103,63 +143,19 @@ def _asked_for(bound: str | None) -> Order:
     )
 
 
-def _order(said: Saying | None, once: str) -> Response:
-    filled = {name: request.form.get(name, "") for name in _FIELDS}
-    return page(
-        "order.html",
-        said.status if said else 200,
-        said=said,
-        once=once,
-        # What must not be kept is not repeated either.
-        filled={
-            name: "" if form_fields.holds_secret(value) else value for name, value in filled.items()
-        },
-        products=services().catalog.products,
-        bound=session.bound(),
-    )
-
-
 def _codes(batch: str, keys: list[IssuedKey], issued: Issued | None) -> Response:
+    if request.form.get("as") == _CSV:
+        return _file(batch, keys)
     again = {name: request.form.get(name, "") for name in (*_FIELDS, "once")}
-    return page("codes.html", batch=batch, keys=keys, issued=issued, again=again)
-
-
-def _show(id: str, said: Saying | None) -> Response:
-    batch = owned_batch(id)
-    if batch is None:
-        return _unknown(BatchNotFound())
-    texts, note = visibility().texts, batch.issued.note if batch.issued else None
-    return page(
-        "batch.html",
-        said.status if said else 200,
-        said=said,
-        batch=batch,
-        note=texts.open(note) if texts else None,
-        history=recent(batch.id),
-        may_reveal=session.may(ADMIN, RESELLER) and batch.issued is not None,
-    )
-
-
-def owned_batch(id: str) -> Batch | None:
-    """Answer a batch that the caller may see."""
-    batch = services().book.load(BATCH, batches.stream_id(id)).state
-    bound = session.bound()
-    if batch is None or bound is None:
-        return batch
-    return batch if batch.issued is not None and batch.issued.reseller == bound else None
-
-
-def _unknown(refusal: Refusal) -> Response:
-    advice = "Look for one of its keys."
-    return page("problem.html", REFUSED[type(refusal)], title=refusal.title, advice=advice)
+    return page("console/codes.html", batch=batch, keys=keys, issued=issued, again=again)
 
 
 def _file(batch: str, keys: Iterable[IssuedKey]) -> Response:
-    """Answer a table of the keys, as `keyfold keys issue --csv` prints it."""
+    """Send a table of the keys, as `keyfold keys issue --csv` prints it."""
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(IssuedKey._fields)
     rows.writerows(keys)
-    response = rendering.guarded(responses.file(out.getvalue(), f"{batch}.csv"))
+    response = with_headers(responses.file(out.getvalue(), f"{batch}.csv"))
     response.content_type = "text/csv; charset=utf-8"
     return response

@@ -25,14 +25,14 @@ _FIELD: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?P<seconds>:\d\d(\.\d{1,6
 
 
 def account_id(value: str) -> str:
-    """Answer a path's account; one that no account can have has no page."""
+    """Return a path's account; one that no account can have has no page."""
     if not re.fullmatch(ACCOUNT_ID, value):
         abort(404)
     return value
 
 
 def asked(name: str) -> str | None:
-    """Answer a parameter of the address, if there is any.
+    """Return a parameter of the address, if there is any.
 
     Raises:
         InvalidRequest: too long, or not to be read.
@@ -41,7 +41,7 @@ def asked(name: str) -> str | None:
 
 
 def sent(name: str, length_max: int = FIELD_LENGTH_MAX) -> str | None:
-    """Answer a field of a form, if it was filled in.
+    """Return a field of a form, if it was filled in.
 
     Raises:
         InvalidRequest: too long, or not to be read.
@@ -57,7 +57,7 @@ def holds_secret(text: str) -> bool:
 
 
 def text(name: str) -> str:
-    """Answer free text, which must not be a code or a token: it would be kept.
+    """Return free text, which must not be a code or a token: it would be kept.
 
     Raises:
         InvalidRequest: it is, or holds one.
@@ -69,7 +69,7 @@ def text(name: str) -> str:
 
 
 def reason() -> str:
-    """Answer why something is done; at the console nothing is done without one.
+    """Return why something is done; at the console nothing is done without one.
 
     Raises:
         InvalidRequest: there is none, or it holds what must not be kept.
@@ -81,7 +81,7 @@ def reason() -> str:
 
 
 def number(name: str) -> int:
-    """Answer a whole number.
+    """Return a whole number.
 
     Raises:
         InvalidRequest: it is none.

@@ -1,4 +1,4 @@
-"""The vendor's overview: what there is of everything, and what somebody should look at."""
+"""What there is to look at: the figures of the ledger, and what an auditor is handed of it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,41 @@ from flask import Response
 
 from projections.lists.overview import overview
 from projections.text.formatting import title
+from web.app import checkpoints, responses
 from web.app.context import app_state, request_context, services
-from web.console.rendering import page
+from web.console.blueprint import bp
+from web.console.session import STAFF, roles_required
+from web.html.rendering import page, with_headers
 
 
+@bp.get("/overview")
+@roles_required(*STAFF)
 def show_overview() -> Response:
     """Show how things stand now."""
     found = overview(
         services().book, app_state().wiring.tables, request_context().now, services().catalog
     )
     reasons = [(title(one.refusal), one.found, one.tries) for one in found.refusals]
-    return page("overview.html", found=found, reasons=reasons)
+    return page("console/overview.html", found=found, reasons=reasons)
+
+
+@bp.get("/audit")
+@roles_required(*STAFF)
+def show_audit() -> Response:
+    """Show how the ledger stands, and the keys of its signatures."""
+    signing = app_state().wiring.signing
+    return page(
+        "console/audit.html",
+        head=services().book.head(),
+        origin=signing.origin,
+        keys=[key.vkey for key in signing.verifiers],
+    )
+
+
+@bp.get("/audit/checkpoint")
+@roles_required(*STAFF)
+def download_checkpoint() -> Response:
+    """Send a checkpoint of the ledger as it is now, as a file to keep."""
+    content = checkpoints.sign_checkpoint(app_state().wiring, request_context().now)
+    name = f"checkpoint-{request_context().now:%Y%m%dT%H%M%SZ}.txt"
+    return with_headers(responses.file(content, name))

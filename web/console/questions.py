@@ -17,14 +17,18 @@ from web.api.answers import Answer
 from web.api.timeline import visibility
 from web.app.context import request_context, services
 from web.console import accounts, form_fields
-from web.console.refusal_messages import saying
-from web.console.rendering import page
-from web.console.timeline import Told, at_positions, tell
+from web.console.blueprint import bp
+from web.console.refusal_messages import refusal_message
+from web.console.session import STAFF, roles_required
+from web.console.timeline import TimelineEntry, at_positions, tell
+from web.html.rendering import page
 
 # So many differences are told; between moments so far apart, nobody reads more.
 LINES_MAX: Final = 200
 
 
+@bp.get("/accounts/<account>/diff")
+@roles_required(*STAFF)
 def show_diff(account: str) -> Response:
     """Show what became different between two moments of an account."""
     account = form_fields.account_id(account)
@@ -46,7 +50,7 @@ def show_diff(account: str) -> Response:
     )
     shown = found._replace(differences=found.differences[:LINES_MAX])
     return page(
-        "diff.html",
+        "console/diff.html",
         account=account,
         found=found,
         lines=list(zip(_changes(shown), _causes(shown), strict=True)),
@@ -54,20 +58,22 @@ def show_diff(account: str) -> Response:
     )
 
 
+@bp.post("/accounts/<account>/explain")
+@roles_required(*STAFF)
 def explain(account: str) -> Response:
     """Explain a holder, a seat or a code; it is asked in a form, since it may hold a code."""
     account = form_fields.account_id(account)
     try:
         found = _explained(account)
     except Refusal as refusal:
-        return accounts.show(account, saying(refusal))
+        return accounts.show_account(account, refusal_message(refusal))
     because = tell(at_positions(found.positions))
     product = request.form.get("product")
     products = list(
         accounts.products(account_at(services().book, account, Moment(request_context().now)))
     )
     return page(
-        "explanation.html",
+        "console/explanation.html",
         account=account,
         found=found,
         because=because,
@@ -79,7 +85,7 @@ def explain(account: str) -> Response:
 
 
 def _explained(account: str) -> Explanation:
-    """Answer the explanation that a form asks for.
+    """Return the explanation that a form asks for.
 
     Raises:
         InvalidRequest: neither a holder nor a code, or a time that is none.
@@ -104,5 +110,5 @@ def _changes(found: Diff) -> list[Answer]:
     return changes
 
 
-def _causes(found: Diff) -> list[list[Told]]:
+def _causes(found: Diff) -> list[list[TimelineEntry]]:
     return [tell(at_positions(one.positions)) for one in found.differences]

@@ -8,7 +8,7 @@ from typing import Final
 from ledger import refusals
 from ledger.refusals import InvalidRequest, Refusal
 from web.app.errors import REFUSED
-from web.html.flash import Saying
+from web.html.flash import FlashMessage
 
 _ADVICE: Final[dict[type[Refusal], str]] = {
     refusals.KeyAlreadyRedeemed: "Terminate the subscription that it gave, on its account's page.",
@@ -26,15 +26,17 @@ _ADVICE: Final[dict[type[Refusal], str]] = {
 }
 
 
-def saying(refusal: Refusal) -> Saying:
-    """Answer a message for a refusal; nothing was changed."""
+def refusal_message(refusal: Refusal) -> FlashMessage:
+    """Return a message for a refusal; nothing was changed."""
     advice: Sequence[str]
     if isinstance(refusal, InvalidRequest):
         advice = [f"{_label(one.pointer)} {one.detail}." for one in refusal.errors]
     else:
         known = _ADVICE.get(type(refusal))
         advice = [known] if known else []
-    return Saying("bad", f"{refusal.title}. Nothing was changed.", advice, REFUSED[type(refusal)])
+    return FlashMessage(
+        "bad", f"{refusal.title}. Nothing was changed.", advice, REFUSED[type(refusal)]
+    )
 
 
 def _label(pointer: str) -> str:

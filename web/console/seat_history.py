@@ -24,18 +24,20 @@ from projections.views.account_at import AccountAt, account_at
 from projections.views.seat_history import Point, SeatHistory
 from web.app.context import services
 from web.console import form_fields, time_travel
-from web.console.rendering import page
-from web.console.timeline import Told, tell
+from web.console.blueprint import bp
+from web.console.session import STAFF, roles_required
+from web.console.timeline import TimelineEntry, tell
+from web.html.rendering import page
 
 # So many steps are in a table, the latest; the chart has them all.
 STEPS_MAX: Final = 200
 
 
-class Step(NamedTuple):
+class ChartStep(NamedTuple):
     """A point of the chart, with what happened at it; nothing did when a time just came."""
 
     point: Point
-    because: list[Told]
+    because: list[TimelineEntry]
 
 
 class Chart(NamedTuple):
@@ -49,10 +51,12 @@ class Chart(NamedTuple):
 
     name: str
     data: str
-    steps: list[Step]
+    steps: list[ChartStep]
     left_out: int
 
 
+@bp.get("/accounts/<account>/seat-history")
+@roles_required(*STAFF)
 def show_seat_history(account: str) -> Response:
     """Show the charts of an account, up to the moment that the address asks for."""
     account = form_fields.account_id(account)
@@ -67,11 +71,11 @@ def show_seat_history(account: str) -> Response:
         )
         if any(point.seats or point.used for point in view.points):
             charts.append(_chart((product, tier), view, by_time))
-    return page("seat_history.html", account=account, charts=charts, asked=wanted)
+    return page("console/seat_history.html", account=account, charts=charts, asked=wanted)
 
 
 def _pools(found: AccountAt) -> list[tuple[str, str | None]]:
-    """Answer the pools that an account ever had something in."""
+    """Return the pools that an account ever had something in."""
     known = set(found.account.places())
     return [one for one in seated.pools(found.account, services().catalog) if one in known]
 
@@ -92,7 +96,7 @@ def _chart(
     }
     shown = points[-STEPS_MAX:]
     told = iter(tell(event for one in shown for event in causes[one.at]))
-    steps = [Step(one, [next(told) for _ in causes[one.at]]) for one in shown]
+    steps = [ChartStep(one, [next(told) for _ in causes[one.at]]) for one in shown]
     return Chart(
         place(services().catalog, *pool),
         msgspec.json.encode(data).decode(),

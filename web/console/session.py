@@ -1,93 +1,125 @@
-"""Who is at the console in this browser: a shift, begun by a token that was shown once.
+"""A session at the console, begun by a token that was shown once.
 
-The cookie names the session and shows that this browser began it; the token itself is in none. Each
-request looks both up anew: once somebody signs out, or the token is revoked or over, so is the
-session, whoever has a copy of the cookie.
+The token itself is in no cookie. Each request looks the session and the token up anew: once
+somebody signs out, or the token is revoked or over, so is the session, whoever has a copy of the
+cookie.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Callable
+from typing import Final, cast
 
-from flask import Response, g, request
-from msgspec import Struct
+import msgspec
+from flask import Response, current_app, g, request
 
 from commands.console_session import SignedIn
 from ledger import signing
-from ledger.streams import signing_keys
-from ledger.streams.signing_keys import SIGNING_KEYS
 from ledger.streams.token import Role
-from projections.access import SeenConsoleSession, look_up_console_session
+from projections.access import look_up_console_session
 from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT
-from web.app.context import Caller, app_state, caller, request_context, services
-from web.html import cookies, csrf
+from web.app.context import Caller, app_state, caller, request_context
+from web.html import csrf
+from web.html.cookies import Cookie
+from web.html.session import (
+    BrowserSessions,
+    SessionCookie,
+    ViewT,
+    session_is_asked_for,
+    session_required,
+)
 
-PURPOSE: Final = "console session"
-COOKIE: Final = "keyfold_console"
+STAFF: Final[frozenset[Role]] = frozenset({ADMIN, SUPPORT, AUDITOR})
 # A portal's token is a program's; there is nothing here for it.
-ROLES: Final[frozenset[Role]] = frozenset({ADMIN, SUPPORT, AUDITOR, RESELLER})
-
-_ID: Final = re.compile(r"[a-z2-7]{26}")
+ALL: Final[frozenset[Role]] = STAFF | {RESELLER}
 
 
 class NotSignedIn(Exception):
     """Nobody is signed in with this browser, or not any more."""
 
 
-class NotForRole(Exception):
+class RoleNotPermitted(Exception):
     """The token that this browser is signed in with may not do this."""
 
 
-class Shift(Struct, frozen=True):
-    """What the cookie says.
+class ConsoleCookie(SessionCookie, frozen=True):
+    """What the browser of one of the staff keeps."""
 
-    Attributes:
-        id: the session's, as in the name of its stream.
-        secret: whose digest the ledger holds, and what binds the session's forms to it.
-    """
-
-    id: str
-    secret: str
+    session: str = msgspec.field(name="id")
 
 
-def come_in(roles: frozenset[Role]) -> None:
-    """Let a request in by its cookie; one that sends a form only with a form of this shift.
+SESSIONS: Final = BrowserSessions(
+    Cookie("keyfold_console", "Strict"),
+    "console session",
+    ConsoleCookie,
+    re.compile(r"[a-z2-7]{26}"),
+    look_up_console_session,
+)
+
+
+def roles_required(*roles: Role) -> Callable[[ViewT], ViewT]:
+    """Show a page to those who are signed in with a token of one of these roles."""
+
+    def say(view: ViewT) -> ViewT:
+        view.roles = frozenset(roles)  # type: ignore[attr-defined]
+        return session_required(view)
+
+    return say
+
+
+def roles_of(endpoint: str) -> frozenset[Role]:
+    """Return whom a page is for."""
+    return getattr(current_app.view_functions[endpoint], "roles", frozenset())
+
+
+def authenticate() -> None:
+    """Let a request in by its cookie; one that sends a form only with a form of this session.
 
     Raises:
-        NotSignedIn, NotForRole: in this order.
-        FormRefused: the form was not shown in this shift.
+        NotSignedIn, RoleNotPermitted: in this order.
+        FormRefused: the form was not shown in this session.
     """
-    shift, seen = _known()
-    if shift is None or seen is None:
+    if not session_is_asked_for():
+        return
+    if not resume():
         raise NotSignedIn
-    token, now = seen.token, request_context().now
-    if token is None or not token.valid(now) or token.role not in ROLES:
-        raise NotSignedIn
-    if not seen.session.stands(signing.digest(shift.secret), now):
-        raise NotSignedIn
+    if caller().role not in roles_of(request.endpoint or ""):
+        raise RoleNotPermitted
+    if request.method == "POST":
+        csrf.check(required().secret)
+
+
+def resume() -> bool:
+    """Go on with the session that the cookie names; tell whether it goes on."""
+    found, now = SESSIONS.read(), request_context().now
+    if found is None:
+        return False
+    cookie, seen = found.cookie, found.seen
+    token = seen.token
+    if token is None or not token.valid(now) or token.role not in ALL:
+        return False
+    if not seen.session.stands(signing.digest(cookie.secret), now):
+        return False
     app_state().wiring.token_uses.note(token.id, now)
-    g.shift = shift
+    g.console_session = cookie
     g.caller = Caller(token.id, token.role, token.reseller)
     g.request_context = request_context()._replace(actor=token.id, reached=seen.head)
-    if token.role not in roles:
-        raise NotForRole
-    if request.method == "POST":
-        csrf.expect_ours(shift.secret)
+    return True
 
 
-def current() -> Shift | None:
-    """Answer the shift of a request that was let in by one."""
-    shift: Shift | None = g.get("shift")
-    return shift
+def current() -> ConsoleCookie | None:
+    """Return what the browser says, in a request that a session let in."""
+    return cast("ConsoleCookie | None", g.get("console_session"))
 
 
-def role() -> Role:
-    return caller().role
+def required() -> ConsoleCookie:
+    """Return what the browser says, in a request that nobody makes without a session."""
+    return cast(ConsoleCookie, g.console_session)
 
 
-def bound() -> str | None:
-    """Answer the one reseller that the caller may see; None for who may see all."""
+def reseller() -> str | None:
+    """Return the one reseller that the caller may see; None for who may see all."""
     return caller().reseller
 
 
@@ -97,23 +129,4 @@ def may(*roles: Role) -> bool:
 
 def begin(response: Response, signed_in: SignedIn) -> None:
     """Give the browser its cookie."""
-    salts = services().book.load(SIGNING_KEYS, signing_keys.ID).state
-    key = signing_keys.keys(app_state().wiring.cookie_key, salts)[0]
-    shift = Shift(signed_in.id, signed_in.secret)
-    text = f"{shift.id}.{signing.sign(key, PURPOSE, shift)}"
-    cookies.put(response, COOKIE, text, samesite="Strict")
-
-
-def end(response: Response) -> None:
-    cookies.put(response, COOKIE, "", max_age=0, samesite="Strict")
-
-
-def _known() -> tuple[Shift, SeenConsoleSession] | tuple[None, None]:
-    """Return the session that the cookie names, whether or not it goes on."""
-    id, _, signed = request.cookies.get(cookies.called(COOKIE), "").partition(".")
-    seen = look_up_console_session(services().book, id) if _ID.fullmatch(id) else None
-    if seen is None:
-        return None, None
-    keys = signing_keys.keys(app_state().wiring.cookie_key, seen.salts)
-    shift = signing.read(keys, PURPOSE, signed, Shift)
-    return (shift, seen) if shift is not None and shift.id == id else (None, None)
+    SESSIONS.write(response, ConsoleCookie(signed_in.id, signed_in.secret))

@@ -12,14 +12,14 @@ from projections.views.account_at import Moment
 from web.app.context import request_context
 from web.app.times import iso
 from web.console import form_fields
-from web.console.timeline import Told, tell
+from web.console.timeline import TimelineEntry, tell
 
 # So many are on one slider; of a longer history, those around the moment that is shown.
 MOMENTS_MAX: Final = 300
 _LABEL_LENGTH_MAX: Final = 100
 
 
-class Asked(NamedTuple):
+class TimeTravel(NamedTuple):
     """The moment that an address asks for.
 
     Attributes:
@@ -61,7 +61,7 @@ class Choices(NamedTuple):
     later: str | None
 
 
-def asked() -> Asked:
+def asked() -> TimeTravel:
     """Read the moment from the address.
 
     `then` puts what was known to the same moment; `known_at` to one of its own.
@@ -74,13 +74,13 @@ def asked() -> Asked:
     then = form_fields.asked("then") == "yes"
     if then and as_of is not None:
         known_at = as_of
-    return Asked(
+    return TimeTravel(
         Moment(request_context().now, as_of, known_at), then or as_of == known_at is not None
     )
 
 
 def choices(events: Iterable[AnyEvent], at: datetime | None) -> Choices:
-    """Answer the moments at which an account became different, or something of it was learnt."""
+    """Return the moments at which an account became different, or something of it was learnt."""
     happened: dict[datetime, AnyEvent] = {}
     learnt: dict[datetime, AnyEvent] = {}
     for event in events:
@@ -92,11 +92,10 @@ def choices(events: Iterable[AnyEvent], at: datetime | None) -> Choices:
     start = max(0, min(place - MOMENTS_MAX // 2, len(moments) - MOMENTS_MAX))
     shown = moments[start : start + MOMENTS_MAX]
     events_of = [happened.get(one) or learnt[one] for one in shown]
-    sentences = tell(events_of)
     return Choices(
         [
-            Choice(iso(one), _label(one, said, known_late=one not in happened))
-            for one, said in zip(shown, sentences, strict=True)
+            Choice(iso(one), _label(one, told, known_late=one not in happened))
+            for one, told in zip(shown, tell(events_of), strict=True)
         ],
         len(shown) if at is None else max(0, place - start - 1),
         iso(moments[start - 1]) if start else None,
@@ -104,8 +103,8 @@ def choices(events: Iterable[AnyEvent], at: datetime | None) -> Choices:
     )
 
 
-def _label(at: datetime, said: Told, *, known_late: bool) -> str:
-    summary = ("learnt: " if known_late else "") + said.entry.summary
+def _label(at: datetime, told: TimelineEntry, *, known_late: bool) -> str:
+    summary = ("learnt: " if known_late else "") + told.entry.summary
     if len(summary) > _LABEL_LENGTH_MAX:
         summary = summary[: _LABEL_LENGTH_MAX - 1] + "…"
     return f"{at:%Y-%m-%d %H:%M:%S}Z · {summary}"

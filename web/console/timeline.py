@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from flask import Response, abort, request, url_for
+from flask import Response, abort, url_for
 
 from ledger import codec
 from ledger.events import AnyEvent
@@ -20,15 +20,15 @@ from ledger.streams import key as keys
 from ledger.streams.attempts import RedemptionRefused
 from ledger.streams.batch import BATCH
 from ledger.streams.key import KEY
-from projections.lists import timeline as told
+from projections.lists import timeline as timeline_list
 from projections.lists.timeline import Entry, TimelineQuery
 from web.api.timeline import visibility
-from web.app import cursors
 from web.app.context import app_state, services
 from web.app.errors import CODE_IN_URL, HttpProblem
-from web.console import form_fields, session
-from web.console.rendering import page, url_of_ref
-from web.html.rendering import see
+from web.console import form_fields, paging, session
+from web.console.blueprint import bp
+from web.console.session import roles_required
+from web.html.rendering import page, redirect_to
 
 PAGE_SIZE: Final = 30
 _CAUSE: Final = re.compile(r"(?P<stream>.+)/(?P<version>[1-9][0-9]{0,17})")
@@ -39,14 +39,14 @@ _PARAMETERS: Final = frozenset(
 KINDS: Final = tuple(sorted({name.partition("@")[0] for name in codec.FACTS}))
 
 
-class Link(NamedTuple):
+class RefLink(NamedTuple):
     """A name, and where it leads; None for a caller who may not look there."""
 
     text: str
     url: str | None
 
 
-class Told(NamedTuple):
+class TimelineEntry(NamedTuple):
     """An entry with its links.
 
     Attributes:
@@ -56,10 +56,10 @@ class Told(NamedTuple):
     entry: Entry
     url: str
     account: str | None
-    actor: Link
-    request: Link
-    cause: Link | None
-    named: list[Link]
+    actor: RefLink
+    request: RefLink
+    cause: RefLink | None
+    named: list[RefLink]
 
 
 class Listing(NamedTuple):
@@ -69,28 +69,32 @@ class Listing(NamedTuple):
         older: the address of the next page, if there is one.
     """
 
-    entries: list[Told]
+    entries: list[TimelineEntry]
     older: str | None
     query: TimelineQuery
 
 
+@bp.get("/timeline")
+@roles_required(*session.ALL)
 def show_timeline() -> Response:
     """Show everything that names something, or everything there is."""
-    ref, account = form_fields.asked("ref"), form_fields.asked("account")
-    if session.bound() is not None:
-        account = None
-    return page("timeline.html", listing=listing(ref, account), kinds=KINDS)
+    account = form_fields.asked("account") if session.reseller() is None else None
+    return page("console/timeline.html", listing=listing(account), kinds=KINDS)
 
 
+@bp.get("/events/<int:position>")
+@roles_required(*session.ALL)
 def show_event(position: int) -> Response:
     """Show one event, with all that is in it."""
     found = [one for one in at_positions([position]) if _may_see(one)]
     if not found:
         abort(404)
     (one,) = tell(found)
-    return page("event.html", one=one)
+    return page("console/event.html", one=one)
 
 
+@bp.get("/cause")
+@roles_required(*session.ALL)
 def show_cause() -> Response:
     """Lead to the event that another one calls its cause: `<stream>/<version>`."""
     named = _CAUSE.fullmatch(form_fields.asked("of") or "")
@@ -100,17 +104,18 @@ def show_cause() -> Response:
     rows = rows_of(named["stream"], found)
     if not rows or not _may_see(codec.decode(rows[0])):
         abort(404)
-    return see(url_for("console.show_event", position=rows[0].position))
+    return redirect_to(url_for("console.show_event", position=rows[0].position))
 
 
-def listing(ref: str | None, account: str | None) -> Listing:
-    """Answer a page of the timeline, as the address asks for it.
+def listing(account: str | None, endpoint: str = "console.show_timeline") -> Listing:
+    """Return a page of the timeline, as the address asks for it; of one account or of all.
 
     Raises:
         InvalidRequest: a filter does not fit.
         HttpProblem: what is looked for has a code in it.
     """
-    if ref and app_state().redactor.holds_secret(ref, may_learn=session.bound() is None):
+    ref = form_fields.asked("ref")
+    if ref and app_state().redactor.holds_secret(ref, may_learn=session.reseller() is None):
         raise HttpProblem(CODE_IN_URL, "look for it in the search box")
     query = TimelineQuery(
         ref=ref,
@@ -120,44 +125,44 @@ def listing(ref: str | None, account: str | None) -> Listing:
         start=form_fields.moment("from", form_fields.asked("from")),
         end=form_fields.moment("to", form_fields.asked("to")),
     )
-    return listed(query)
+    return listed(query, endpoint=endpoint)
 
 
-def listed(query: TimelineQuery, size: int = PAGE_SIZE) -> Listing:
-    """Answer a page of what a query finds; the address says from where on."""
-    of = ("console timeline", session.bound(), query)
-    after = cursors.read(services().request_key, of, request.args.get("cursor"))
-    found = told.timeline(
+def listed(
+    query: TimelineQuery, size: int = PAGE_SIZE, endpoint: str = "console.show_timeline"
+) -> Listing:
+    """Return a page of what a query finds; the address says from where on.
+
+    Args:
+        endpoint: the view that shows the next page.
+    """
+    of = "console timeline", session.reseller(), query
+    found = timeline_list.timeline(
         services().book,
         app_state().wiring.tables,
         services().catalog,
         query,
         visibility(),
-        after=after,
+        after=paging.after(of),
         limit=size,
     )
-    older = None
-    if found.next is not None:
-        cursor = cursors.write(services().request_key, of, found.next)
-        kept = {name: value for name, value in request.args.items() if name in _PARAMETERS}
-        here = {**kept, **(request.view_args or {}), "cursor": cursor}
-        older = url_for(request.endpoint or "", **here, _anchor="timeline")
-    return Listing([_told(one) for one in found.entries], older, query)
+    older = paging.older(of, found.next, endpoint, _PARAMETERS, "timeline")
+    return Listing([_with_links(one) for one in found.entries], older, query)
 
 
-def recent(ref: str) -> list[Told]:
-    """Answer the last that happened to something."""
+def recent(ref: str) -> list[TimelineEntry]:
+    """Return the last that happened to something."""
     return listed(TimelineQuery(ref=ref)).entries
 
 
-def tell(events: Iterable[AnyEvent]) -> list[Told]:
+def tell(events: Iterable[AnyEvent]) -> list[TimelineEntry]:
     """Tell some events, in their order."""
-    found = told.entries(services().book, services().catalog, list(events), visibility())
-    return [_told(one) for one in found]
+    found = timeline_list.entries(services().book, services().catalog, list(events), visibility())
+    return [_with_links(one) for one in found]
 
 
 def at_positions(positions: Iterable[int]) -> list[AnyEvent]:
-    """Answer the events at some positions, in order; those that there are not are left out."""
+    """Return the events at some positions, in order; those that there are not are left out."""
     store = services().book.store
     head = services().book.head()
     known = sorted({position for position in positions if 0 < position <= head})
@@ -167,7 +172,7 @@ def at_positions(positions: Iterable[int]) -> list[AnyEvent]:
 
 def _may_see(event: AnyEvent) -> bool:
     """Tell whether the caller may see an event: a reseller only what happened to its own."""
-    reseller = session.bound()
+    reseller = session.reseller()
     if reseller is None:
         return True
     kind, _, id = event.stream.partition("-")
@@ -180,34 +185,45 @@ def _may_see(event: AnyEvent) -> bool:
     return False
 
 
-def _told(entry: Entry) -> Told:
+def _with_links(entry: Entry) -> TimelineEntry:
     event = entry.event
     kind, _, id = event.stream.partition("-")
     account = id if kind in _OF_ACCOUNTS else None
     named = getattr(event.fact, "account", None)
     accounts = frozenset(one for one in (account, named) if isinstance(one, str))
     apart = {event.actor, event.request_id}
-    cause = event.causation
-    staff = session.bound() is None
-    return Told(
+    actor, cause = event.actor, event.causation
+    staff = session.reseller() is None
+    url_of_cause = url_for("console.show_cause", of=cause) if staff and cause else None
+    return TimelineEntry(
         entry,
         url_for("console.show_event", position=event.position),
         account if staff else None,
-        Link(event.actor, _timeline_of(event.actor) if event.actor.startswith("kf") else None),
-        Link(event.request_id, _timeline_of(event.request_id)),
-        Link(cause, url_for("console.show_cause", of=cause) if staff else None) if cause else None,
-        [Link(one, _where(event, one, accounts)) for one in entry.refs if one not in apart],
+        RefLink(actor, _timeline_of(actor) if actor.startswith("kf") else None),
+        RefLink(event.request_id, _timeline_of(event.request_id)),
+        RefLink(cause, url_of_cause) if cause else None,
+        [RefLink(one, _where(event, one, accounts)) for one in entry.refs if one not in apart],
     )
 
 
 def _where(event: AnyEvent, ref: str, accounts: frozenset[str]) -> str | None:
-    """Answer where something that an event names is shown."""
+    """Return where something that an event names is shown; None where the caller may not look.
+
+    Args:
+        accounts: which of the names are known to be accounts'.
+    """
     fact = event.fact
     if isinstance(fact, RedemptionRefused) and ref == fact.key and not fact.key_version:
         # Nobody may ever have issued it: then it has no page, but a timeline.
         return _timeline_of(ref)
-    return url_of_ref(ref, accounts)
+    if ref.startswith("key_"):
+        return url_for("console.show_key", key=ref)
+    if ref.startswith("bat_"):
+        return url_for("console.show_batch", batch=ref)
+    if ref in accounts and session.reseller() is None:
+        return url_for("console.show_account", account=ref)
+    return _timeline_of(ref)
 
 
 def _timeline_of(ref: str) -> str | None:
-    return url_for("console.show_timeline", ref=ref) if session.bound() is None else None
+    return url_for("console.show_timeline", ref=ref) if session.reseller() is None else None

@@ -7,82 +7,80 @@ key of ours, so that a form that is sent twice makes one token, and shows it aga
 from __future__ import annotations
 
 import hmac
-import re
 from datetime import datetime, timedelta
 from typing import Final
 
-from flask import Response, abort, request, url_for
+from flask import Response, url_for
 
+from commands import give_access
 from commands.give_access import TOKEN_BYTES, Given, create_token
-from commands.give_access import revoke_token as take_back
 from ledger.refusals import FieldError, InvalidRequest, Refusal
 from ledger.streams.token import ROLES
-from projections.lists import tokens
-from web.app import cursors
+from projections.lists.tokens import list_tokens
+from web.app.auth import ADMIN
 from web.app.context import app_state, request_context, services
-from web.console import form_fields, session
-from web.console.refusal_messages import saying
-from web.console.rendering import page
+from web.console import form_fields, paging, session
+from web.console.blueprint import bp
+from web.console.refusal_messages import refusal_message
+from web.console.session import roles_required
 from web.html import csrf
-from web.html.flash import Saying
-from web.html.rendering import see
+from web.html.flash import FlashMessage, flashed
+from web.html.rendering import page, redirect_to
 
 PAGE_SIZE: Final = 50
 DAYS_MAX: Final = 3650
-_ONCE: Final = re.compile(r"[0-9a-f]{24}")
 _OF: Final = ("console tokens",)
+_MESSAGES: Final = {"revoked": FlashMessage("good", "The token lets nobody in any more.")}
 
 
-def show_tokens() -> Response:
-    """List all tokens, those that let nobody in any more among them."""
-    done = request.args.get("done") == "revoked"
-    return _show(Saying("good", "The token lets nobody in any more.") if done else None)
+@bp.get("/tokens")
+@roles_required(ADMIN)
+def show_tokens(message: FlashMessage | None = None, once: str | None = None) -> Response:
+    """List all tokens, those that let nobody in any more among them.
 
-
-def create() -> Response:
-    """Give access, and show the token once."""
-    once = request.form.get("once", "")
-    if not _ONCE.fullmatch(once):
-        abort(400)
-    try:
-        given = _given(once)
-    except Refusal as refusal:
-        return _show(saying(refusal), once)
-    return page("token.html", given=given)
-
-
-def revoke_token(token: str) -> Response:
-    """Take access back."""
-    try:
-        take_back(services(), request_context(), token, form_fields.reason())
-    except Refusal as refusal:
-        return _show(saying(refusal))
-    return see(url_for("console.show_tokens", done="revoked"))
-
-
-def _show(said: Saying | None, once: str | None = None) -> Response:
-    after = cursors.read(services().request_key, _OF, request.args.get("cursor"))
+    Args:
+        message: what came of a form that was sent from the page.
+        once: the key of the form that was sent, if it may be sent again.
+    """
     tables = app_state().wiring.tables
-    found = tokens.list_tokens(services().book, tables, after=after, limit=PAGE_SIZE)
-    older = None
-    if found.next is not None:
-        cursor = cursors.write(services().request_key, _OF, found.next)
-        older = url_for("console.show_tokens", cursor=cursor)
+    found = list_tokens(services().book, tables, after=paging.after(_OF), limit=PAGE_SIZE)
     return page(
-        "tokens.html",
-        said.status if said else 200,
-        said=said,
+        "console/tokens.html",
+        message=message or flashed(_MESSAGES),
         tokens=found.tokens,
         uses=app_state().wiring.token_uses.all(),
-        older=older,
+        older=paging.older(_OF, found.next, "console.show_tokens"),
         now=request_context().now,
         roles=ROLES,
-        once=once or csrf.once(),
+        once=once or csrf.new_idempotency_key(),
     )
 
 
+@bp.post("/tokens")
+@roles_required(ADMIN)
+def create() -> Response:
+    """Give access, and show the token once."""
+    once = csrf.idempotency_key()
+    try:
+        given = _given(once)
+    except Refusal as refusal:
+        return show_tokens(refusal_message(refusal), once)
+    return page("console/token.html", given=given)
+
+
+@bp.post("/tokens/<token>/revoke")
+@roles_required(ADMIN)
+def revoke_token(token: str) -> Response:
+    """Take access back."""
+    try:
+        give_access.revoke_token(services(), request_context(), token, form_fields.reason())
+    except Refusal as refusal:
+        return show_tokens(refusal_message(refusal))
+    return redirect_to(url_for("console.show_tokens", done="revoked"))
+
+
 def _given(once: str) -> Given:
-    """Carry the form out, or answer what it gave before.
+    """Carry the form out, or return what it gave before.
 
     Raises:
         InvalidRequest: fields that do not fit, or others than before.
@@ -99,10 +97,8 @@ def _given(once: str) -> Given:
 
 
 def _drawn(once: str) -> bytes:
-    """Answer what makes the token of one showing of the form, to this shift only."""
-    shift = session.current()
-    assert shift
-    asked_by = f"console token\0{shift.secret}\0{once}".encode()
+    """Return what makes the token of one showing of the form, to this session only."""
+    asked_by = f"console token\0{session.required().secret}\0{once}".encode()
     return hmac.digest(app_state().wiring.cookie_key, asked_by, "sha256")[:TOKEN_BYTES]
 
 

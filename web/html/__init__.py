@@ -1,1 +1,1 @@
-"""What the hosted pages and the console share: CSRF, cookies, flash messages, rendering."""
+"""What portal and console share: sessions, cookies, CSRF, flash messages, rendering, languages."""

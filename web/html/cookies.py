@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from flask import Response
+from flask import Response, request
 
 from web.app.context import app_state
 
 
-def put(
-    response: Response,
-    name: str,
-    value: str,
-    max_age: int | None = None,
-    *,
-    samesite: Literal["Lax", "Strict"] = "Lax",
-) -> None:
-    """Give the browser a cookie: until it is closed, or for so many seconds.
+class Cookie(NamedTuple):
+    """A cookie of ours; over https it has a prefix by which no other host can set it.
 
-    Args:
+    Attributes:
         samesite: `Strict` for one that is not even sent when another site leads to ours.
     """
-    response.set_cookie(
-        called(name), value, max_age, path="/", secure=secure(), httponly=True, samesite=samesite
-    )
+
+    name: str
+    samesite: Literal["Lax", "Strict"] = "Lax"
+
+    def get(self) -> str | None:
+        return request.cookies.get(self._name_sent())
+
+    def set(self, response: Response, value: str, max_age: int | None = None) -> None:
+        """Give it to the browser: until it is closed, or for `max_age` seconds."""
+        response.set_cookie(
+            self._name_sent(),
+            value,
+            max_age,
+            path="/",
+            secure=_is_https(),
+            httponly=True,
+            samesite=self.samesite,
+        )
+
+    def delete(self, response: Response) -> None:
+        self.set(response, "", max_age=0)
+
+    def _name_sent(self) -> str:
+        return f"__Host-{self.name}" if _is_https() else self.name
 
 
-def drop(response: Response, name: str) -> None:
-    put(response, name, "", max_age=0)
-
-
-def called(name: str) -> str:
-    """Answer a cookie's whole name; over https it is one that no other host can set."""
-    return f"__Host-{name}" if secure() else name
-
-
-def secure() -> bool:
+def _is_https() -> bool:
     return app_state().wiring.settings.is_https

@@ -1,50 +1,62 @@
-"""Forms: only ones that we have shown in this visit are taken.
+"""Forms: only those that were shown in the same session are taken.
 
-A page puts `{{ form_token() }}` into each form; before any POST is looked at, what came back is
-held against the secret in the browser's cookie.
+A template puts `{{ csrf_field }}` into each form; before any POST is looked at, what came back is
+compared with the secret in the browser's cookie.
 """
 
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from typing import Final
 
-from flask import request
+from flask import abort, request
 from markupsafe import Markup
 
 from ledger import signing
 
 FIELD: Final = "form_token"
-ONCE_BYTES: Final = 12
+PRE_SESSION_BYTES: Final = 16
+KEY_BYTES: Final = 12
+_KEY: Final = re.compile(r"[0-9a-f]{24}")
 
 
 class FormRefused(Exception):
-    """This form was not shown by us in this visit."""
+    """The form was not shown in this session."""
 
 
-def field(bound_to: str) -> Markup:
-    """Return the hidden field that every form of a session has.
-
-    Args:
-        bound_to: a random text that only the browser's cookie holds.
-    """
+def field(secret: str) -> Markup:
+    """Return the hidden field that ties a form to a secret of the browser's cookie."""
     return Markup('<input type="hidden" name="{}" value="{}">').format(
-        FIELD, signing.form_token(bound_to)
+        FIELD, signing.form_token(secret)
     )
 
 
-def expect_ours(bound_to: str) -> None:
-    """Hold a form that was sent to the visit that it was sent in.
+def check(secret: str) -> None:
+    """Check that the form that was sent is tied to the secret.
 
     Raises:
-        FormRefused: it has no token, or that of another visit.
+        FormRefused: it has no token, or that of another session.
     """
     sent = request.form.get(FIELD, "")
-    if not hmac.compare_digest(sent.encode(), signing.form_token(bound_to).encode()):
+    if not hmac.compare_digest(sent.encode(), signing.form_token(secret).encode()):
         raise FormRefused
 
 
-def once() -> str:
-    """Answer a number for one showing of a form, by which sending it twice is known."""
-    return secrets.token_hex(ONCE_BYTES)
+def new_pre_session() -> str:
+    """Return a secret to tie a form to that begins a session, kept in a cookie of its own."""
+    return secrets.token_hex(PRE_SESSION_BYTES)
+
+
+def new_idempotency_key() -> str:
+    """Return a key for one showing of a form, by which sending it twice is known."""
+    return secrets.token_hex(KEY_BYTES)
+
+
+def idempotency_key() -> str:
+    """Return the key of the form that was sent; without one, no page of ours sent it (400)."""
+    sent = request.form.get("once", "")
+    if not _KEY.fullmatch(sent):
+        abort(400)
+    return sent

@@ -1,103 +1,69 @@
-"""Problems as pages: what happened, and what to do about it, in the reader's language."""
+"""Errors as pages: what happened, and what to do about it, in the layout of the wing it is in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from flask import Blueprint, Flask, Response
 
 from web.app import errors
 from web.app.errors import ProblemType
-from web.html.csrf import FormRefused
-from web.html.languages import lazy_gettext as _
 from web.html.rendering import page
 
+# A page that was asked for by htmx takes the place of all that is shown.
+_FOR_HTMX: Final = {"HX-Retarget": "#main", "HX-Reselect": "#main", "HX-Reswap": "outerHTML"}
 
-class Said(NamedTuple):
-    """What a problem's page says; the texts are in the reader's language when they are shown.
+
+class ErrorMessage(NamedTuple):
+    """What an error page says; the texts are in the reader's language when they are shown.
 
     Attributes:
-        back: where the reader came from, if known.
+        link: where to go from here, as address and text.
+        reference: whether the request's id is shown, by which it is found in the log.
     """
 
     status: int
     title: object
     advice: object
-    back: str | None = None
+    link: tuple[str, object] | None = None
+    reference: bool = False
 
 
-# What is said of an exception, or what works that out of it.
-Raised = Said | Callable[[Any], Said]
+class ErrorPages(NamedTuple):
+    """The error pages of one wing.
 
-_FORM_REFUSED: Final = Said(
-    403,
-    _("This form cannot be taken"),
-    _("It was not shown in your present visit, and nothing was changed. Open the page again."),
-)
-_OF_STATUS: Final[Mapping[int, Said]] = {
-    404: Said(404, _("There is no such page"), _("Choose a page from the menu.")),
-    413: Said(
-        413,
-        _("What you sent is too large"),
-        _("Nothing was kept. Send a smaller file."),
-    ),
-    503: Said(
-        503,
-        _("We cannot reach our records"),
-        _("Nothing was changed. Try again in a moment."),
-    ),
-    500: Said(
-        500,
-        _("Something went wrong on our side"),
-        _("Try again. If it stays so, tell us the reference below."),
-    ),
-}
-_OTHERWISE: Final = Said(
-    400,
-    _("That did not work"),
-    _("Nothing was changed. Go back and try again."),
-)
-# A page that was asked for by htmx takes the place of all that is shown.
-_FOR_HTMX: Final = {"HX-Retarget": "#main", "HX-Reselect": "#main", "HX-Reswap": "outerHTML"}
-
-
-def register(
-    app: Flask,
-    pages: Blueprint,
-    folder: str,
-    layout: str,
-    raised: Mapping[type[Exception], Raised],
-    context: Callable[[], dict[str, Any]],
-) -> None:
-    """Let every problem of a folder's pages be told by a page in its layout.
-
-    Args:
-        folder: the first part of the pages' paths.
-        raised: what is said of the exceptions that only these pages have.
-        context: what the layout needs, also where no page was found.
+    Attributes:
+        of_kind: what is said of an error of any page.
+        of_exceptions: what is said of exceptions that only the wing's views raise.
+        context: what the layout needs, also for an address that no view has.
     """
-    said_of: dict[type[Exception], Raised] = {FormRefused: _FORM_REFUSED, **raised}
 
-    def of_kind(kind: ProblemType, headers: Mapping[str, str]) -> Response:
-        said = _OF_STATUS.get(kind.status, _OTHERWISE)._replace(status=kind.status)
-        return _page(said, layout, headers, context())
+    layout: str
+    of_kind: Callable[[ProblemType], ErrorMessage]
+    of_exceptions: Mapping[type[Exception], Callable[[Any], ErrorMessage]]
+    context: Callable[[], dict[str, Any]]
 
-    def of_exception(error: Exception) -> Response:
-        said = said_of[type(error)]
-        return _page(said if isinstance(said, Said) else said(error), layout, {}, context())
+    def register(self, bp: Blueprint) -> None:
+        """Show them for whatever is raised below the blueprint's prefix."""
+        bp.record(
+            lambda state: errors.show_as_pages(cast(Flask, state.app), bp.name, self._show_kind)
+        )
+        for raised in self.of_exceptions:
+            bp.register_error_handler(raised, self.show_exception)
 
-    errors.show_as_pages(app, folder, of_kind)
-    for kind_of_error in said_of:
-        pages.register_error_handler(kind_of_error, of_exception)
+    def _show_kind(self, kind: ProblemType, headers: Mapping[str, str]) -> Response:
+        return self.show(self.of_kind(kind), headers)
 
+    def show_exception(self, error: Exception) -> Response:
+        return self.show(self.of_exceptions[type(error)](error))
 
-def _page(said: Said, layout: str, headers: Mapping[str, str], context: dict[str, Any]) -> Response:
-    return page(
-        "problem.html",
-        said.status,
-        {**headers, **_FOR_HTMX},
-        said=said,
-        layout=f"portal/{layout}",
-        **context,
-    )
+    def show(self, error: ErrorMessage, headers: Mapping[str, str] | None = None) -> Response:
+        return page(
+            "html/error.html",
+            error.status,
+            {**(headers or {}), **_FOR_HTMX},
+            error=error,
+            layout=self.layout,
+            **self.context(),
+        )

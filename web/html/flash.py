@@ -1,22 +1,30 @@
-"""What a page says at its top: what was done, or why not and what to do."""
+"""The message at the top of a page: what a form has done, or why not and what to do."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
+
+from flask import request
 
 Tone = Literal["good", "warn", "bad"]
 
 
-class Saying(NamedTuple):
-    """A message.
+class FlashMessage(NamedTuple):
+    """A message, whose texts are put into the reader's language when it is shown.
 
     Attributes:
         title: what happened.
         advice: what to do about it, a sentence each.
+        status: of the page that shows it.
     """
 
     tone: Tone
-    title: str
-    advice: Sequence[str] = ()
+    title: object
+    advice: Sequence[object] = ()
     status: int = 200
+
+
+def flashed(messages: Mapping[str, FlashMessage]) -> FlashMessage | None:
+    """Return the message that a form has left in the address that it led to, as `?done=…`."""
+    return messages.get(request.args.get("done", ""))

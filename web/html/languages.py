@@ -1,7 +1,8 @@
 """In which language a reader is answered: the one chosen here, else what the browser asks for.
 
 Texts are English where they stand, inside `gettext` (`_` in modules and templates); the other
-languages are in translations/, as docs/pages.md says.
+languages are in translations/, as docs/pages.md says. The console is in English, like the sentences
+of the timeline.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from flask_babel import (  # type: ignore[import-untyped]
     ngettext,
 )
 
+from web.html.cookies import Cookie
+
 __all__ = ["format_datetime", "format_decimal", "gettext", "lazy_gettext", "ngettext"]
 
 LANGUAGES: Final = {"en": "English", "de": "Deutsch"}
-COOKIE: Final = "keyfold_language"
+COOKIE: Final = Cookie("keyfold_language")
 
 
 def register(app: Flask) -> None:
@@ -34,6 +37,6 @@ def current() -> str:
 
 
 def chosen() -> str | None:
-    """Answer the language that the reader has chosen on a page of ours, if any."""
-    code = request.cookies.get(COOKIE)
+    """Return the language that is certain whatever the browser asks for, if any is."""
+    code = "en" if request.path.split("/")[1] == "console" else COOKIE.get()
     return code if code in LANGUAGES else None

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from flask import Flask, Response, redirect, render_template, request
+from markupsafe import Markup
 
 from web.app.context import app_state, request_id
 from web.app.return_urls import allowed
-from web.html import filters, languages, static_files
+from web.app.times import iso
+from web.html import languages, static_files
+from web.html.flash import FlashMessage
+from web.html.languages import format_datetime, format_decimal
+from web.html.stripe_texts import badge, money
 
-HTML: Final = "text/html; charset=utf-8"
 # Where Stripe's own pages are; a form of ours may end there.
 STRIPE_ORIGINS: Final = ("https://billing.stripe.com", "https://checkout.stripe.com")
 
@@ -19,47 +24,72 @@ _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
     "X-Frame-Options": "DENY",
+    "Vary": "Accept-Language, Cookie",
 }
 
 
 def register(app: Flask) -> None:
-    """Put in what every page needs, whomever it is for."""
+    """Give the application what every page needs, whomever it is for."""
     static_files.register(app)
     languages.register(app)
-    filters.register(app)
+    app.jinja_env.filters |= {
+        "time": time, "number": format_decimal, "money": money, "badge": badge, "iso": iso
+    }  # fmt: skip
 
 
 def page(
-    template: str, status: int = 200, headers: Mapping[str, str] | None = None, **context: Any
+    template: str,
+    status: int | None = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    message: FlashMessage | None = None,
+    **context: Any,
 ) -> Response:
-    """Answer a page made of a template in templates/pages."""
-    wiring = app_state().wiring
+    """Return a page made of a template.
+
+    Args:
+        status: the message's, or 200, if left out.
+        message: shown at the page's top.
+    """
     body = render_template(
-        f"portal/{template}",
-        test_clock=wiring.settings.test_clock is not None,
+        template,
+        test_clock=app_state().wiring.settings.test_clock is not None,
         language=languages.current(),
         language_chosen=languages.chosen() is not None,
         request_id=request_id(),
+        message=message,
         **context,
     )
-    return guarded(Response(body, status, headers=headers, content_type=HTML))
+    status = status or (message.status if message else 200)
+    return with_headers(Response(body, status, headers, content_type="text/html; charset=utf-8"))
 
 
-def see(url: str) -> Response:
+def redirect_to(url: str) -> Response:
     """Send the browser on after a form; to a request of htmx it is told where the page is to go."""
     if "HX-Request" in request.headers:
-        return guarded(Response(status=204, headers={"HX-Redirect": url}))
+        return with_headers(Response(status=204, headers={"HX-Redirect": url}))
     response = redirect(url, 303)
     assert isinstance(response, Response)
-    return guarded(response)
+    return with_headers(response)
 
 
-def guarded(response: Response) -> Response:
-    for name, value in _HEADERS.items():
-        response.headers[name] = value
+def with_headers(response: Response) -> Response:
+    """Add the headers that all pages have."""
+    response.headers.update(_HEADERS)
     response.headers["Content-Security-Policy"] = _policy()
-    response.headers["Vary"] = "Accept-Language, Cookie"
     return response
+
+
+def time(at: datetime) -> Markup:
+    """Show a time: for machines exact, on hover exact, to read in the page's language.
+
+    A script puts it into the reader's own zone; without one it stays UTC, and says so.
+    """
+    exact = at.astimezone(UTC)
+    shown = format_datetime(exact, "medium") + " UTC"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        iso(exact), f"{exact:%Y-%m-%d %H:%M:%S} UTC", shown
+    )
 
 
 def _policy() -> str:

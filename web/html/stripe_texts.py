@@ -23,7 +23,7 @@ from ledger.refusals import (
     SeatsFollowHolders,
     SubscriptionNotChangeable,
 )
-from web.html.flash import Saying, Tone
+from web.html.flash import FlashMessage, Tone
 from web.html.languages import current
 from web.html.languages import gettext as _
 from web.html.languages import lazy_gettext as _l
@@ -67,15 +67,15 @@ def money(amount: int | None, currency: str | None) -> str:
 
 
 def badge(status: str) -> Badge:
-    """Answer how Stripe's word is shown; one that is new to us as it is."""
+    """Return how Stripe's word is shown; one that is new to us as it is."""
     return _BADGES.get(status, Badge(status, "warn"))
 
 
-def notice(status: str) -> Saying | None:
-    """Answer what the reader of the Billing page is asked to do, if anything."""
+def notice(status: str) -> FlashMessage | None:
+    """Return what the reader of the Billing page is asked to do, if anything."""
     match status:
         case "past_due" | "unpaid" | "incomplete":
-            return Saying(
+            return FlashMessage(
                 "bad",
                 _("Open the portal and update the card."),
                 [
@@ -86,9 +86,9 @@ def notice(status: str) -> Saying | None:
                 ],
             )
         case "paused":
-            return Saying("warn", _("The subscription is paused."), [])
+            return FlashMessage("warn", _("The subscription is paused."), [])
         case "unconfirmed":
-            return Saying(
+            return FlashMessage(
                 "warn",
                 _("Stripe has not confirmed the renewal yet."),
                 [_("Until it does, its seats may not be used.")],
@@ -96,18 +96,18 @@ def notice(status: str) -> Saying | None:
     return None
 
 
-def refused(problem: Refusal | StripeFault | StripeNotConfigured) -> Saying:
-    """Answer why nothing was bought or opened, and what to do."""
+def refusal_message(problem: Refusal | StripeFault | StripeNotConfigured) -> FlashMessage:
+    """Return why nothing was bought or opened, and what to do."""
     match problem:
         case InvalidRequest():
-            return Saying(
+            return FlashMessage(
                 "bad",
                 _("This cannot be bought like that."),
                 [_("Choose how many seats, and how often to pay; not everything is for sale.")],
                 422,
             )
         case SubscriptionNotChangeable(state=state) if state == UNKNOWN_PRICE:
-            return Saying(
+            return FlashMessage(
                 "bad",
                 _("Your subscription cannot be changed here at present."),
                 [
@@ -119,49 +119,49 @@ def refused(problem: Refusal | StripeFault | StripeNotConfigured) -> Saying:
                 409,
             )
         case SubscriptionNotChangeable():
-            return Saying(
+            return FlashMessage(
                 "bad",
                 _("Your subscription cannot be changed now."),
                 [_("Open Stripe by Manage in Stripe and settle what is open there first.")],
                 409,
             )
         case SeatsFollowHolders():
-            return Saying(
+            return FlashMessage(
                 "warn",
                 _("Seats of this product are not bought beforehand."),
                 [_("Each further one is billed from when it is added.")],
                 409,
             )
         case CustomerShared():
-            return Saying(
+            return FlashMessage(
                 "warn",
                 _("Your subscriptions are paid for by a customer that is not yours alone."),
                 [_("Ask us: we can say who manages them in Stripe.")],
                 409,
             )
         case NoStripeCustomer():
-            return Saying(
+            return FlashMessage(
                 "warn",
                 _("There is nothing to manage in Stripe yet."),
                 [_("Buy a subscription first; it is managed there from then on.")],
                 409,
             )
         case StripeRefused(card=True):
-            return Saying(
+            return FlashMessage(
                 "bad",
                 _("The payment did not go through, and nothing was changed."),
                 [_("Open Stripe by Manage in Stripe and update the card.")],
                 402,
             )
         case StripeUnavailable():
-            return Saying(
+            return FlashMessage(
                 "bad",
                 _("Stripe cannot be reached."),
                 [_("Nothing is bought twice: try again in a moment.")],
                 503,
             )
         case StripeFault() | StripeNotConfigured():
-            return Saying(
+            return FlashMessage(
                 "bad",
                 _("Buying is not possible here at the moment."),
                 [_("Nothing was changed. Ask us, or activate a key of your reseller.")],

@@ -7,50 +7,43 @@ from __future__ import annotations
 
 from flask import Response, url_for
 
-from ledger.catalog import Product
 from projections.views.billing import interval_name
 from web.app.billing import billing_view
 from web.app.context import request_context, services
-from web.html.flash import Saying
+from web.html.flash import FlashMessage
 from web.html.rendering import page
+from web.html.session import session_required
 from web.html.stripe_texts import ENDED, badge, notice
 from web.portal import texts
+from web.portal.blueprint import bp
 from web.portal.subscriptions import account_now
 
 
-def show_billing() -> Response:
-    """Show status, seats, this period's total and the latest invoices."""
-    return show(None)
+@bp.get("/billing")
+@session_required
+def show_billing(message: FlashMessage | None = None) -> Response:
+    """Show status, seats, this period's total and the latest invoices.
 
-
-def show(said: Saying | None) -> Response:
-    """Show the page, with what came of a form that was sent from it."""
+    Args:
+        message: what came of a form that was sent from the page.
+    """
     request_context().require("manage_users")
     view = billing_view(account_now())
     billed = [product for product in services().catalog.products if product.billed]
     return page(
-        "billing.html",
-        said.status if said else 200,
-        said=said or notice(view.status),
+        "portal/billing.html",
+        message.status if message else 200,
+        message=message or notice(view.status),
         view=view,
         badge=badge(view.status),
         ended=view.status in ENDED,
         interval_name=interval_name,
-        shops=_shops(billed or list(services().catalog.products)),
-        managers=_managers(billed),
+        shops=[
+            (url_for("portal.show_shop", product=one.id), texts.words(one).buy_plan)
+            for one in billed or services().catalog.products
+        ],
+        managers=[
+            (url_for("portal.show_manager", product=one.id), texts.words(one).manager)
+            for one in billed
+        ],
     )
-
-
-def _shops(products: list[Product]) -> list[tuple[str, str]]:
-    """Answer where a subscription is started, with what the button says."""
-    return [
-        (url_for("portal.show_shop", product=product.id), texts.words(product).buy_plan)
-        for product in products
-    ]
-
-
-def _managers(products: list[Product]) -> list[tuple[str, str]]:
-    return [
-        (url_for("portal.show_manager", product=product.id), texts.words(product).manager)
-        for product in products
-    ]

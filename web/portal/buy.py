@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from flask import Response, abort, request, url_for
+from flask import Response, request, url_for
 
 from commands.gateways.stripe_responses import StripeFault, StripeNotConfigured
 from commands.open_stripe_portal import open_stripe_portal
@@ -20,17 +20,30 @@ from ledger.refusals import Refusal
 from projections.views import subscriptions as subscribed
 from web.app.context import app_state, request_context, services
 from web.html import csrf
-from web.html.flash import Saying
-from web.html.languages import gettext as _
-from web.html.rendering import page, see
-from web.html.stripe_texts import refused
-from web.portal import billing, subscriptions, texts
+from web.html.flash import FlashMessage, flashed
+from web.html.languages import lazy_gettext as _
+from web.html.rendering import page, redirect_to
+from web.html.session import session_required
+from web.html.stripe_texts import refusal_message
+from web.portal import billing, session, subscriptions, texts
+from web.portal.blueprint import bp
 from web.portal.seats import product_of
-from web.portal.session import visit
 from web.portal.subscriptions import account_now
 
-_ONCE: Final = re.compile(r"[0-9a-f]{24}")
 _SEATS: Final = re.compile(r"[0-9]{1,6}")
+_MESSAGES: Final = {
+    "bought": FlashMessage(
+        "good",
+        _("Thank you."),
+        [_("Your seats are here as soon as Stripe has told us, usually within seconds.")],
+    ),
+    "changed": FlashMessage(
+        "good",
+        _("Your subscription was raised, and the rest of the period was charged."),
+        [_("The new seats are here as soon as Stripe has told us, usually at once.")],
+    ),
+    "canceled": FlashMessage("warn", _("Nothing was bought.")),
+}
 
 
 class Offer(NamedTuple):
@@ -41,47 +54,64 @@ class Offer(NamedTuple):
     intervals: list[Interval]
 
 
-def show_shop(product: str) -> Response:
-    """Show the current subscriptions of a product, and how to buy more."""
-    return _page(product_of(product), _done(request.args.get("done")))
+@bp.get("/buy/<product>")
+@session_required
+def show_shop(product: str, message: FlashMessage | None = None) -> Response:
+    """Show the current subscriptions of a product, and how to buy more.
+
+    Args:
+        message: what came of the form that was sent from the page.
+    """
+    found = product_of(product)
+    view = subscribed.subscriptions(account_now(), services().catalog)
+    return page(
+        "portal/shop.html",
+        message=message or flashed(_MESSAGES),
+        product=found,
+        words=texts.words(found),
+        panel=next(one for one in view.products if one.product == product),
+        offers=_offers(found),
+        may_buy=subscriptions.may_buy(found),
+        chosen=request.form,
+        once=csrf.new_idempotency_key(),
+        seats_max=SEATS_MAX,
+    )
 
 
+@bp.post("/buy/<product>")
+@session_required
 def buy(product: str) -> Response:
     """Lead to Stripe Checkout; or back, where a subscription there is was raised at once."""
-    found = product_of(product)
-    once = request.form.get("once", "")
-    if not _ONCE.fullmatch(once):
-        abort(400)
+    purchase = _purchase(product_of(product))
+    key = f"{session.id()}:{csrf.idempotency_key()}"
     try:
-        started = start_checkout(
-            services(), request_context(), _purchase(found), f"{visit().id}:{once}"
-        )
+        started = start_checkout(services(), request_context(), purchase, key)
     except (Refusal, StripeFault, StripeNotConfigured) as problem:
-        return _page(found, refused(problem))
+        return show_shop(product, refusal_message(problem))
     if started.changed:
-        return see(url_for("portal.show_shop", product=found.id, done="changed"))
-    return see(started.url)
+        return redirect_to(url_for("portal.show_shop", product=product, done="changed"))
+    return redirect_to(started.url)
 
 
+@bp.post("/stripe")
+@session_required
 def manage() -> Response:
     """Lead to Stripe's Customer Portal, which leads back to where it was opened."""
     from_billing = request.form.get("back") == "billing"
-    back = "portal.show_billing" if from_billing else "portal.show_subscriptions"
+    back = url_for("portal.show_billing" if from_billing else "portal.show_subscriptions")
     try:
-        url = open_stripe_portal(
-            services(), request_context(), visit().account, _address(url_for(back))
-        )
+        url = open_stripe_portal(services(), request_context(), session.account(), _address(back))
     except (Refusal, StripeFault, StripeNotConfigured) as problem:
-        said = refused(problem)
-        return billing.show(said) if from_billing else subscriptions.show(said)
-    return see(url)
+        show = billing.show_billing if from_billing else subscriptions.show_subscriptions
+        return show(refusal_message(problem))
+    return redirect_to(url)
 
 
 def _purchase(product: Product) -> Purchase:
     seats = request.form.get("seats", "")
     here = url_for("portal.show_shop", product=product.id)
     return Purchase(
-        visit().account,
+        session.account(),
         product.id,
         request.form.get("tier") or None,
         int(seats) if _SEATS.fullmatch(seats) else 0,
@@ -92,25 +122,8 @@ def _purchase(product: Product) -> Purchase:
 
 
 def _address(path: str) -> str:
-    """Answer the whole address of a page of ours, as customers see it from elsewhere."""
+    """Return the whole address of a page of ours, as customers see it from elsewhere."""
     return app_state().wiring.settings.public_url + path
-
-
-def _page(product: Product, said: Saying | None) -> Response:
-    view = subscribed.subscriptions(account_now(), services().catalog)
-    return page(
-        "shop.html",
-        said.status if said else 200,
-        said=said,
-        product=product,
-        words=texts.words(product),
-        panel=next(one for one in view.products if one.product == product.id),
-        offers=_offers(product),
-        may_buy=subscriptions.may_buy(product),
-        chosen=request.form,
-        once=csrf.once(),
-        seats_max=SEATS_MAX,
-    )
 
 
 def _offers(product: Product) -> list[Offer]:
@@ -123,22 +136,3 @@ def _offers(product: Product) -> list[Offer]:
         if intervals:
             offers.append(Offer(tier, product.tier_name(tier), intervals))
     return offers
-
-
-def _done(done: str | None) -> Saying | None:
-    match done:
-        case "bought":
-            return Saying(
-                "good",
-                _("Thank you."),
-                [_("Your seats are here as soon as Stripe has told us, usually within seconds.")],
-            )
-        case "changed":
-            return Saying(
-                "good",
-                _("Your subscription was raised, and the rest of the period was charged."),
-                [_("The new seats are here as soon as Stripe has told us, usually at once.")],
-            )
-        case "canceled":
-            return Saying("warn", _("Nothing was bought."))
-    return None

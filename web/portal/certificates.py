@@ -156,7 +156,7 @@ def _certificate(data: bytes) -> x509.Certificate:
 
 
 def _name(certificate: x509.Certificate, holder: str) -> str:
-    """Answer what people know it by: its common name, else its subject, else its fingerprint."""
+    """Return what people know it by: its common name, else its subject, else its fingerprint."""
     try:
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         text = str(names[0].value) if names else certificate.subject.rfc4514_string()

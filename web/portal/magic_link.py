@@ -7,10 +7,9 @@ address without the link.
 
 from __future__ import annotations
 
-import secrets
 from typing import Final
 
-from flask import Response, g, request, url_for
+from flask import Response, request, url_for
 
 from commands.open_portal_session import (
     hold_to_link,
@@ -20,12 +19,16 @@ from commands.open_portal_session import (
 )
 from ledger.streams.portal_session import LinkUsed
 from web.app.context import app_state, request_context, services
-from web.html import cookies, csrf
-from web.html.rendering import page, see
+from web.html import csrf
+from web.html.cookies import Cookie
+from web.html.rendering import page, redirect_to
+from web.html.session import public, session_required
 from web.portal import session
+from web.portal.blueprint import bp
+from web.portal.session import NoCookies
 
 LINK_LENGTH_MAX: Final = 4000
-_DOOR: Final = "keyfold_door"
+_PRE_SESSION: Final = Cookie("keyfold_door")
 _VIEWS: Final = {
     "subscriptions": "show_subscriptions",
     "billing": "show_billing",
@@ -35,19 +38,19 @@ _VIEWS: Final = {
 }
 
 
-class NoCookies(Exception):
-    """The browser sent none of the cookies that it was given a moment ago."""
-
-
-def show_door() -> Response:
+@bp.get("/open")
+@public
+def show_link() -> Response:
     """Show the button that opens a link; nothing is opened by looking."""
+    secret = _PRE_SESSION.get() or csrf.new_pre_session()
     link = request.args.get("link", "")
-    bound_to = request.cookies.get(cookies.called(_DOOR)) or secrets.token_hex(16)
-    response = page("open.html", link=link, form_field=csrf.field(bound_to))
-    cookies.put(response, _DOOR, bound_to)
+    response = page("portal/open.html", link=link, csrf_field=csrf.field(secret))
+    _PRE_SESSION.set(response, secret)
     return response
 
 
+@bp.post("/open")
+@public
 def open_link() -> Response:
     """Open a link, and lead to the pages.
 
@@ -56,45 +59,40 @@ def open_link() -> Response:
         LinkInvalid, LinkUsed, LinkExpired: in this order.
         NoCookies: nothing would be remembered of it; the link stays unopened.
     """
-    bound_to = request.cookies.get(cookies.called(_DOOR))
-    link = request.form.get("link", "")[:LINK_LENGTH_MAX]
-    if bound_to:
-        csrf.expect_ours(bound_to)
+    secret = _PRE_SESSION.get()
+    link, key = request.form.get("link", "")[:LINK_LENGTH_MAX], app_state().wiring.link_key
+    if secret:
+        csrf.check(secret)
     try:
-        if not bound_to:
-            hold_to_link(services(), app_state().wiring.link_key, request_context(), link)
+        if not secret:
+            hold_to_link(services(), key, request_context(), link)
             raise NoCookies
-        opened = open_portal_session(
-            services(), app_state().wiring.link_key, request_context(), link
-        )
+        opened = open_portal_session(services(), key, request_context(), link)
     except LinkUsed:
         if _is_ours_already(link):
-            return see(url_for("portal.show_subscriptions"))
+            return redirect_to(url_for("portal.show_subscriptions"))
         raise
-    response = see(_address_of(opened.page))
+    kind, _, product = (opened.page or "subscriptions").partition("/")
+    response = redirect_to(url_for(f"portal.{_VIEWS[kind]}", product=product or None))
     session.begin(response, opened)
     return response
 
 
 def _is_ours_already(link: str) -> bool:
     """Tell whether this browser opened the link: sent twice, or after the back button."""
-    known = session.known()
-    if known is None or not known.stands:
+    found = session.SESSIONS.read()
+    if found is None or not session.is_live(found):
         return False
-    return known.id == session_of(services(), app_state().wiring.link_key, link)
+    return found.cookie.session == session_of(services(), app_state().wiring.link_key, link)
 
 
-def _address_of(page: str | None) -> str:
-    """Return where a link leads to, as `Granted.page` names it."""
-    kind, _, product = (page or "subscriptions").partition("/")
-    return url_for(f"portal.{_VIEWS[kind]}", product=product or None)
-
-
+@bp.post("/leave")
+@session_required
 def leave() -> Response:
     """End the session for good, and lead back to where the customer came from."""
-    leave_portal_session(services(), request_context(), session.visit().id)
-    back = session.visit().return_url
-    g.visit = None
-    response = see(back) if back else page("left.html")
-    session.end(response)
+    leave_portal_session(services(), request_context(), session.id())
+    back = session.required().cookie.return_url
+    session.forget()
+    response = redirect_to(back) if back else page("portal/left.html")
+    session.SESSIONS.cookie.delete(response)
     return response

@@ -7,17 +7,21 @@ from typing import Final
 
 from flask import Response, request, url_for
 
-from web.html import cookies, languages
-from web.html.rendering import see
+from web.html import languages
+from web.html.rendering import redirect_to
+from web.html.session import session_required
+from web.portal.blueprint import bp
 
 _KEPT_S: Final = 365 * 24 * 3600
 _PATH: Final = re.compile(r"/portal/[a-z_/]{0,100}")
 
 
+@bp.post("/language")
+@session_required
 def choose_language() -> Response:
     """Remember the language that the reader has chosen, and go back to the page."""
     code, back = request.form.get("language", ""), request.form.get("back", "")
-    response = see(back if _PATH.fullmatch(back) else url_for("portal.show_first"))
+    response = redirect_to(back if _PATH.fullmatch(back) else url_for("portal.show_first"))
     if code in languages.LANGUAGES:
-        cookies.put(response, languages.COOKIE, code, _KEPT_S)
+        languages.COOKIE.set(response, code, _KEPT_S)
     return response

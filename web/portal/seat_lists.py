@@ -44,7 +44,7 @@ class Group(NamedTuple):
 
 
 def groups(found: AccountAt, catalog: Catalog, texts: Texts, product: Product) -> list[Group]:
-    """Answer the tiers of a product, with who sits where."""
+    """Return the tiers of a product, with who sits where."""
     view = seated.seats(found, catalog, product.id)
     labels = texts.open_all(one.label for one in view.items)
     sitting = list(zip(view.items, labels, strict=True))

@@ -6,8 +6,6 @@ Key".
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -27,59 +25,90 @@ from ledger.refusals import (
 from web.app.context import app_state, request_context, services
 from web.app.upload_limit import TRIES_MAX, TooManyUploads
 from web.html import csrf
-from web.html.flash import Saying
+from web.html.flash import FlashMessage, flashed
 from web.html.languages import gettext as _
+from web.html.languages import lazy_gettext as _l
 from web.html.languages import ngettext
-from web.html.rendering import page, see
-from web.portal import certificates, seat_lists, texts
+from web.html.rendering import page, redirect_to
+from web.html.session import session_required
+from web.portal import certificates, seat_lists, session, texts
+from web.portal.blueprint import bp
 from web.portal.certificates import NotUsable
-from web.portal.session import visit
 from web.portal.subscriptions import account_now
 
-_ONCE: Final = re.compile(r"[0-9a-f]{24}")
+_MESSAGES: Final = {
+    "added": FlashMessage("good", _l("Added. It has a seat from now on.")),
+    "removed": FlashMessage("good", _l("Removed. Its seat is free from now on.")),
+    "gone": FlashMessage("warn", _l("It had been removed already.")),
+    "activated": FlashMessage(
+        "good",
+        _l("Your subscription has started."),
+        [_l("Its seats are available right away.")],
+    ),
+}
 
 
-def show_manager(product: str) -> Response:
-    """Show who holds the seats, and the form that adds one."""
-    return _page(product_of(product), _done(request.args.get("done")))
+@bp.get("/manage/<product>")
+@session_required
+def show_manager(product: str, message: FlashMessage | None = None) -> Response:
+    """Show who holds the seats, and the form that adds one.
+
+    Args:
+        message: what came of a form that was sent from the page.
+    """
+    found = product_of(product)
+    return page(
+        "portal/seats.html",
+        message=message or flashed(_MESSAGES),
+        product=found,
+        words=texts.words(found),
+        groups=seat_lists.groups(account_now(), services().catalog, services().texts, found),
+        name=request.form.get("name", ""),
+        tier=request.form.get("tier"),
+        once=csrf.new_idempotency_key(),
+        file_bytes_max=certificates.FILE_BYTES_MAX,
+    )
 
 
+@bp.post("/manage/<product>/add")
+@session_required
 def add_holder(product: str) -> Response:
     """Let a certificate or a connection take a seat."""
     found = product_of(product)
     try:
-        wanted = _asked_for(found)
-        taken = occupy_seat(services(), request_context(), wanted)
+        taken = occupy_seat(services(), request_context(), _asked_for(found))
     except NotUsable as problem:
-        return _page(found, _unusable(problem))
+        return show_manager(product, _unusable(problem))
     except TooManyUploads as problem:
-        seconds = problem.retry_after_s
-        return _page(found, _too_many(seconds), {"Retry-After": str(seconds)})
+        response = show_manager(product, _too_many(problem.retry_after_s))
+        response.headers["Retry-After"] = str(problem.retry_after_s)
+        return response
     except Refusal as refusal:
-        return _page(found, _refused(found, refusal))
-    if found.seat == texts.CERTIFICATE and not taken.created:
-        return _page(found, _there_already())
+        return show_manager(product, _refusal_message(found, refusal))
     if found.seat == texts.CERTIFICATE:
-        app_state().upload_tries.give_back(visit().id)
-    return _see(found, "added")
+        if not taken.created:
+            return show_manager(product, _there_already())
+        app_state().upload_tries.give_back(session.id())
+    return redirect_to(url_for("portal.show_manager", product=product, done="added"))
 
 
+@bp.post("/manage/<product>/remove")
+@session_required
 def remove_holder(product: str) -> Response:
     """Give a seat back."""
-    found = product_of(product)
+    product_of(product)
+    account, holder, done = session.account(), request.form.get("holder", ""), "removed"
     try:
-        release_seat(
-            services(), request_context(), visit().account, found.id, request.form.get("holder", "")
-        )
+        release_seat(services(), request_context(), account, product, holder)
     except SeatNotOccupied:
-        return _see(found, "gone")
+        done = "gone"
     except InvalidRequest:
         abort(400)
-    return _see(found, "removed")
+    return redirect_to(url_for("portal.show_manager", product=product, done=done))
 
 
 def product_of(id: str) -> Product:
-    """Answer the product that a page is about; without one there is no such page.
+    """Return the product that a page is about; without one there is no such page.
 
     Raises:
         NotPermitted: its seats are billed by their number, so whoever adds one spends money.
@@ -99,74 +128,31 @@ def _asked_for(product: Product) -> Sitting:
         NotUsable: what was uploaded is no certificate.
         TooManyUploads: what was uploaded is not read.
     """
-    account, tier = visit().account, request.form.get("tier") or None
+    account, tier = session.account(), request.form.get("tier") or None
     if product.seat == texts.CERTIFICATE:
-        app_state().upload_tries.take(visit().id, request_context().now)
+        app_state().upload_tries.take(session.id(), request_context().now)
         # Its name cannot be written anew, so a code in it is masked and not refused.
         certificate = certificates.read(_uploaded(), partial(validation.without_codes, services()))
         return Sitting(account, product.id, tier, certificate.holder, certificate.label)
-    once = request.form.get("once", "")
-    if not _ONCE.fullmatch(once):
-        abort(400)
     # Named after this showing of the form: sent twice, it is the same one.
-    name = request.form.get("name", "").strip()
-    return Sitting(account, product.id, tier, f"{product.seat[:3]}_{once}", name)
+    holder = f"{product.seat[:3]}_{csrf.idempotency_key()}"
+    return Sitting(account, product.id, tier, holder, request.form.get("name", "").strip())
 
 
 def _uploaded() -> bytes:
-    """Answer what was uploaded, or as much of it as shows that it is too large."""
+    """Return what was uploaded, or as much of it as shows that it is too large."""
     files = request.files.getlist("certificate")
     if len(files) > 1:
         raise certificates.Chain
     return files[0].stream.read(certificates.FILE_BYTES_MAX + 1) if files else b""
 
 
-def _page(
-    product: Product, said: Saying | None, headers: Mapping[str, str] | None = None
-) -> Response:
-    found = account_now()
-    return page(
-        "seats.html",
-        said.status if said else 200,
-        headers,
-        said=said,
-        product=product,
-        words=texts.words(product),
-        groups=seat_lists.groups(found, services().catalog, services().texts, product),
-        name=request.form.get("name", ""),
-        tier=request.form.get("tier"),
-        once=csrf.once(),
-        file_bytes_max=certificates.FILE_BYTES_MAX,
-    )
-
-
-def _see(product: Product, done: str) -> Response:
-    return see(url_for("portal.show_manager", product=product.id, done=done))
-
-
-def _done(done: str | None) -> Saying | None:
-    match done:
-        case "added":
-            return Saying("good", _("Added. It has a seat from now on."))
-        case "removed":
-            return Saying("good", _("Removed. Its seat is free from now on."))
-        case "gone":
-            return Saying("warn", _("It had been removed already."))
-        case "activated":
-            return Saying(
-                "good",
-                _("Your subscription has started."),
-                [_("Its seats are available right away.")],
-            )
-    return None
-
-
-def _refused(product: Product, refusal: Refusal) -> Saying:
+def _refusal_message(product: Product, refusal: Refusal) -> FlashMessage:
     match refusal:
         case NoSeatAvailable(seats=0):
-            return Saying("bad", _("You have no seats here yet."), _more_seats(), 409)
+            return FlashMessage("bad", _("You have no seats here yet."), _more_seats(), 409)
         case NoSeatAvailable(seats=seats, used=used):
-            return Saying(
+            return FlashMessage(
                 "bad",
                 _("No seat is free: %(used)s of %(seats)s are taken.", used=used, seats=seats),
                 [texts.words(product).full, *_more_seats()],
@@ -174,9 +160,9 @@ def _refused(product: Product, refusal: Refusal) -> Saying:
             )
         case HolderInOtherTier(tier=tier):
             name = product.tier_name(tier)
-            return Saying("bad", _("It has a seat in %(tier)s already.", tier=name), (), 409)
+            return FlashMessage("bad", _("It has a seat in %(tier)s already.", tier=name), (), 409)
         case InvalidRequest():
-            return Saying(
+            return FlashMessage(
                 "bad",
                 _("Please give it a name and, where there are tiers, a tier."),
                 [_("A name is one line of up to 500 characters.")],
@@ -189,8 +175,8 @@ def _more_seats() -> list[str]:
     return [_("For more seats use Upgrade Plan: buy some, or activate a key of your reseller.")]
 
 
-def _there_already() -> Saying:
-    return Saying(
+def _there_already() -> FlashMessage:
+    return FlashMessage(
         "warn",
         _("This certificate has a seat already."),
         [_("The same certificate counts once; nothing was added.")],
@@ -198,7 +184,7 @@ def _there_already() -> Saying:
     )
 
 
-def _unusable(problem: NotUsable) -> Saying:
+def _unusable(problem: NotUsable) -> FlashMessage:
     nothing_kept = _("Nothing of the file was kept.")
     match problem:
         case certificates.Empty():
@@ -217,12 +203,12 @@ def _unusable(problem: NotUsable) -> Saying:
         case _:
             title = _("The file is not a certificate.")
             advice = _("Choose a certificate in PEM or DER.")
-    return Saying("bad", title, [advice, nothing_kept], 422)
+    return FlashMessage("bad", title, [advice, nothing_kept], 422)
 
 
-def _too_many(seconds: int) -> Saying:
+def _too_many(seconds: int) -> FlashMessage:
     minutes = -(-seconds // 60)
-    return Saying(
+    return FlashMessage(
         "bad",
         _("Too many files that took no seat"),
         [

@@ -14,10 +14,11 @@ from projections.views import subscriptions as subscribed
 from projections.views.account_at import AccountAt, Moment, account_at
 from projections.views.subscriptions import ProductView
 from web.app.context import request_context, services
-from web.html.flash import Saying
-from web.html.rendering import page, see
-from web.portal import texts
-from web.portal.session import visit
+from web.html.flash import FlashMessage
+from web.html.rendering import page, redirect_to
+from web.html.session import session_required
+from web.portal import session, texts
+from web.portal.blueprint import bp
 
 
 class Panel(NamedTuple):
@@ -34,31 +35,34 @@ class Panel(NamedTuple):
     shop: str | None
 
 
+@bp.get("/")
+@session_required
 def show_first() -> Response:
     """Lead to the page that a customer sees first."""
-    return see(url_for("portal.show_subscriptions"))
+    return redirect_to(url_for("portal.show_subscriptions"))
 
 
-def show_subscriptions() -> Response:
-    """Show a panel for each product, and in it a row for each subscription and tier."""
-    return show(None)
+@bp.get("/subscriptions")
+@session_required
+def show_subscriptions(message: FlashMessage | None = None) -> Response:
+    """Show a panel for each product, and in it a row for each subscription and tier.
 
-
-def show(said: Saying | None) -> Response:
-    """Show the page, with what came of a form that was sent from it."""
+    Args:
+        message: what came of a form that was sent from the page.
+    """
     view = subscribed.subscriptions(account_now(), services().catalog)
     panels = [_panel(one) for one in view.products]
-    return page("subscriptions.html", said.status if said else 200, said=said, panels=panels)
+    return page("portal/subscriptions.html", message=message, panels=panels)
 
 
 def account_now() -> AccountAt:
-    """Answer the visit's account as it is."""
-    return account_at(services().book, visit().account, Moment(request_context().now))
+    """Return the session's account as it is."""
+    return account_at(services().book, session.account(), Moment(request_context().now))
 
 
 def may_buy(product: Product) -> bool:
     """Tell whether the session may buy a product, or raise what there is of it."""
-    return visit().may("manage_users" if product.billed else "buy")
+    return session.may("manage_users" if product.billed else "buy")
 
 
 def _panel(view: ProductView) -> Panel:

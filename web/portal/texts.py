@@ -6,13 +6,14 @@ by its own name, and by what takes its seats.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from flask import url_for
 
 from ledger.catalog import Catalog, Product
+from ledger.permissions import permits
 from web.html.languages import gettext as _
-from web.portal.session import Visit
 
 CERTIFICATE: Final = "certificate"
 CONNECTION: Final = "connection"
@@ -54,7 +55,7 @@ class Section(NamedTuple):
 
 
 def words(product: Product) -> Words:
-    """Answer what a product's pages are called, in the reader's language."""
+    """Return what a product's pages are called, in the reader's language."""
     of_seat = _words_of_seat(product.seat)
     match product.id:
         case "cloud_pos":
@@ -108,23 +109,23 @@ def _words_of_seat(seat: str) -> tuple[str, str, str, str]:
             )
 
 
-def sections(catalog: Catalog, visit: Visit) -> list[Section]:
-    """Answer the menu: what there is for everybody, and for this visit."""
+def menu(catalog: Catalog, permissions: Collection[str]) -> list[Section]:
+    """Return the menu: what there is for everybody, and for who has these permissions."""
     billing = Section(_("Billing"), [Entry(_("Subscriptions"), _page("show_subscriptions"))])
     settings = Section(_("Settings"), [])
     managing = []
     for product in catalog.products:
-        if product.billed and not visit.may("manage_users"):
+        if product.billed and not permits(permissions, "manage_users"):
             continue
         named = words(product)
-        if visit.may("buy"):
+        if permits(permissions, "buy"):
             billing.entries.append(Entry(named.buy, _page("show_shop", product)))
         manager = Entry(named.manager, _page("show_manager", product))
         if product.billed:
             settings.entries.append(manager)
         else:
             managing.append(Section(named.section, [manager]))
-    if visit.may("manage_users"):
+    if permits(permissions, "manage_users"):
         settings.entries.append(Entry(_("Billing"), _page("show_billing")))
     return [one for one in (billing, *managing, settings) if one.entries]
 

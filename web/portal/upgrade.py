@@ -8,10 +8,9 @@ Source: the guides "Activating a Cloud POS Key" and "Activating an Integration K
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
-from flask import Response, abort, request, url_for
+from flask import Response, request, url_for
 
 from commands.redeem_key import Try, redeem_key, validate_key
 from ledger.catalog import Product
@@ -25,72 +24,91 @@ from ledger.refusals import (
 )
 from web.app.context import request_context, services
 from web.html import csrf
-from web.html.flash import Saying
+from web.html.flash import FlashMessage
 from web.html.languages import format_datetime, ngettext
 from web.html.languages import gettext as _
-from web.html.rendering import page, see
-from web.portal import texts
+from web.html.rendering import page, redirect_to
+from web.html.session import session_required
+from web.portal import session, texts
+from web.portal.blueprint import bp
 from web.portal.seats import product_of
-from web.portal.session import visit
 from web.portal.subscriptions import may_buy
 
 CODE_LENGTH_MAX: Final = 100
-_ONCE: Final = re.compile(r"[0-9a-f]{24}")
 
 
+@bp.get("/upgrade/<product>")
+@session_required
 def show_upgrade(product: str) -> Response:
     """Show the two ways to more seats, side by side."""
     found = product_of(product)
-    return page("upgrade.html", product=found, words=texts.words(found), may_buy=may_buy(found))
+    return page(
+        "portal/upgrade.html", product=found, words=texts.words(found), may_buy=may_buy(found)
+    )
 
 
-def show_key_form(product: str) -> Response:
-    """Show where to enter a key."""
-    return _form(product_of(product), "", None)
+@bp.get("/upgrade/<product>/key")
+@session_required
+def show_key_form(product: str, refusal: Refusal | None = None) -> Response:
+    """Show where to enter a key.
+
+    Args:
+        refusal: of the one that was entered.
+    """
+    found = product_of(product)
+    message = refusal_message(refusal, found) if refusal else None
+    return page("portal/key.html", message=message, product=found, code=_code())
 
 
+@bp.post("/upgrade/<product>/validate")
+@session_required
 def validate(product: str) -> Response:
     """Show what a key would give; nothing is consumed."""
     found = product_of(product)
-    code = _code()
     try:
-        validated = validate_key(services(), request_context(), _try(found, code))
+        validated = validate_key(services(), request_context(), _try(product))
     except Refusal as refusal:
-        return _form(found, code, said_of(refusal, found))
+        return show_key_form(product, refusal)
     tier = validated.issued.tier
     return page(
-        "review.html",
+        "portal/review.html",
         product=found,
-        code=code,
+        code=_code(),
         issued=validated.issued,
         tier_name=found.tier_name(tier),
         limits=found.limits_of(tier),
         expires_at=validated.expires_if_activated_now,
-        once=csrf.once(),
+        once=csrf.new_idempotency_key(),
     )
 
 
+@bp.post("/upgrade/<product>/activate")
+@session_required
 def activate(product: str) -> Response:
     """Redeem the key that was reviewed; sent twice, it is the same redemption."""
-    found = product_of(product)
-    code, once = _code(), request.form.get("once", "")
-    if not _ONCE.fullmatch(once):
-        abort(400)
+    product_of(product)
+    key = f"{session.id()}:{csrf.idempotency_key()}"
     try:
-        redeem_key(
-            services(), request_context(), _try(found, code), idempotency_key=f"{visit().id}:{once}"
-        )
+        redeem_key(services(), request_context(), _try(product), idempotency_key=key)
     except Refusal as refusal:
-        return _form(found, code, said_of(refusal, found))
-    return see(url_for("portal.show_manager", product=found.id, done="activated"))
+        return show_key_form(product, refusal)
+    return redirect_to(url_for("portal.show_manager", product=product, done="activated"))
 
 
-def said_of(refusal: Refusal, product: Product) -> Saying:
-    """Answer what the guide's troubleshooting says of a refused code."""
+def _code() -> str:
+    return request.form.get("code", "")[:CODE_LENGTH_MAX]
+
+
+def _try(product: str) -> Try:
+    return Try(session.account(), session.id(), _code(), product)
+
+
+def refusal_message(refusal: Refusal, product: Product) -> FlashMessage:
+    """Return what the guide's troubleshooting says of a refused code."""
     match refusal:
         case InvalidKeyFormat():
             prefix = product.prefix
-            return Saying(
+            return FlashMessage(
                 "bad",
                 _("Invalid key format"),
                 [
@@ -109,9 +127,9 @@ def said_of(refusal: Refusal, product: Product) -> Saying:
                 422,
             )
         case WrongProduct():
-            return Saying("bad", _("Wrong product prefix"), _prefixes(product), 422)
+            return FlashMessage("bad", _("Wrong product prefix"), _prefixes(product), 422)
         case KeyAlreadyYours(activated_at=at):
-            return Saying(
+            return FlashMessage(
                 "warn",
                 _("You activated this key on %(date)s", date=format_datetime(at, "d MMM yyyy")),
                 [
@@ -121,7 +139,7 @@ def said_of(refusal: Refusal, product: Product) -> Saying:
                 409,
             )
         case KeyNotAvailable():
-            return Saying(
+            return FlashMessage(
                 "bad",
                 _("This activation key is not available"),
                 [
@@ -138,9 +156,9 @@ def said_of(refusal: Refusal, product: Product) -> Saying:
     raise refusal
 
 
-def _blocked(seconds: int) -> Saying:
+def _blocked(seconds: int) -> FlashMessage:
     minutes = -(-seconds // 60)
-    return Saying(
+    return FlashMessage(
         "bad",
         _("Too many failed attempts"),
         [
@@ -171,15 +189,3 @@ def _prefixes(product: Product) -> list[str]:
         ),
         _("Keys are not interchangeable between products"),
     ]
-
-
-def _form(product: Product, code: str, said: Saying | None) -> Response:
-    return page("key.html", said.status if said else 200, product=product, code=code, said=said)
-
-
-def _code() -> str:
-    return request.form.get("code", "")[:CODE_LENGTH_MAX]
-
-
-def _try(product: Product, code: str) -> Try:
-    return Try(visit().account, visit().id, code, product.id)

@@ -1,0 +1,110 @@
+"""Sessions of browsers: customers' at the portal, and staff's at the console.
+
+A session is a stream of the ledger. The cookie in the browser names it and holds a random secret,
+whose digest is in the stream, so that whether the session goes on is looked up at each request. The
+signature only vouches for what is not on the ledger. Forms are tied to the same secret (`csrf`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+from flask import Response, current_app, request
+from msgspec import Struct
+
+from ledger import signing
+from ledger.book import Book
+from ledger.streams import signing_keys
+from ledger.streams.signing_keys import SIGNING_KEYS, Salts
+from projections.access import SeenConsoleSession, SeenPortalSession
+from web.app.auth import EVERYBODY
+from web.app.context import app_state, services
+from web.html.cookies import Cookie
+
+ViewT = TypeVar("ViewT", bound=Callable[..., Response])
+
+
+class SessionCookie(Struct, frozen=True):
+    """What a browser keeps of its session; each kind of session adds its own.
+
+    Attributes:
+        session: its id.
+        secret: whose digest the ledger has, and what the session's forms are tied to.
+    """
+
+    session: str
+    secret: str
+
+
+CookieT = TypeVar("CookieT", bound=SessionCookie)
+SeenT = TypeVar("SeenT", SeenPortalSession, SeenConsoleSession)
+
+
+class BrowserSession(NamedTuple, Generic[CookieT, SeenT]):
+    """A session that a cookie names, whether or not it goes on."""
+
+    cookie: CookieT
+    seen: SeenT
+
+
+@dataclass(frozen=True)
+class BrowserSessions(Generic[CookieT, SeenT]):
+    """One kind of session: how its cookie is read and written.
+
+    Attributes:
+        purpose: what the cookie is signed for; signed for another, it is worth nothing.
+        look_up: finds a session by its id, with the salts of the keys that are alive.
+    """
+
+    cookie: Cookie
+    purpose: str
+    content: type[CookieT]
+    id_pattern: re.Pattern[str]
+    look_up: Callable[[Book, str], SeenT | None]
+
+    def read(self) -> BrowserSession[CookieT, SeenT] | None:
+        """Return the session that the request's cookie names."""
+        id, _, signed = (self.cookie.get() or "").partition(".")
+        seen = self.look_up(services().book, id) if self.id_pattern.fullmatch(id) else None
+        if seen is None:
+            return None
+        content = signing.read(_keys(seen.salts), self.purpose, signed, self.content)
+        if content is None or content.session != id:
+            return None
+        return BrowserSession(content, seen)
+
+    def write(self, response: Response, content: CookieT, salts: Salts | None = None) -> None:
+        """Give the browser the cookie, signed with the first of the keys that are alive."""
+        salts = salts or services().book.load(SIGNING_KEYS, signing_keys.ID).state
+        signed = signing.sign(_keys(salts)[0], self.purpose, content)
+        self.cookie.set(response, f"{content.session}.{signed}")
+
+
+def _keys(salts: Salts) -> tuple[bytes, ...]:
+    return signing_keys.keys(app_state().wiring.cookie_key, salts)
+
+
+def public(view: ViewT) -> ViewT:
+    """Let everybody see a page; one that does not say whom it is for is for nobody."""
+    return _say(view, is_public=True)
+
+
+def session_required(view: ViewT) -> ViewT:
+    """Show a page in a session only."""
+    return _say(view, is_public=False)
+
+
+def _say(view: ViewT, *, is_public: bool) -> ViewT:
+    # No token is asked for, as it is of programs; `session_is_asked_for` tells the blueprint.
+    view.access = EVERYBODY  # type: ignore[attr-defined]
+    view.is_public = is_public  # type: ignore[attr-defined]
+    return view
+
+
+def session_is_asked_for() -> bool:
+    """Tell whether the request is for a page that is shown in a session only."""
+    view = current_app.view_functions[request.endpoint or ""]
+    return request.method != "OPTIONS" and not getattr(view, "is_public", False)
