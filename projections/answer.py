@@ -43,6 +43,9 @@ BatchId = Annotated[str, doc(None, "bat_2vqk7tq3bd5xw4a6bl7mc5nfx2")]
 Masked = Annotated[str, doc(None, "POS-••••-••••-7K2M")]
 Seats = Annotated[Count, doc(None, 5)]
 Used = Annotated[Count, doc(None, 2)]
+Positions = Annotated[
+    list[int], doc("Of the events that did it: each is in the timeline.", [12, 34])
+]
 
 
 class AccountAnswer(Answer, frozen=True):

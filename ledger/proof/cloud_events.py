@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from ledger import codes
 from ledger.store.contract import VERSION_MAX, Row
@@ -68,12 +68,6 @@ class Exported(_Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data_base64: bytes
 
 
-class Fed(_Common, frozen=True, kw_only=True):
-    """One event as the API returns it."""
-
-    data: Raw
-
-
 class _When(Struct, frozen=True):
     recorded_at: str
 
@@ -113,22 +107,14 @@ def line_of(row: Row) -> bytes:
     return _ENCODER.encode(exported) + b"\n"
 
 
-def fed(row: Row) -> Fed:
-    """Return an event with its state as JSON, and its time as the API writes times.
+def recorded_at(row: Row) -> datetime:
+    """Return when an event was recorded, in UTC.
 
     Raises:
-        msgspec.DecodeError: the state is none; nothing of ours has written it.
+        msgspec.DecodeError: its state is no JSON; nothing of ours has written it.
     """
     msgspec.json.decode(row.state)
-    recorded_at = _RECORDED.decode(row.state).recorded_at.astimezone(UTC)
-    return Fed(
-        id=str(row.position),
-        type=row.name,
-        subject=row.stream,
-        time=recorded_at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
-        keyfoldversion=row.version,
-        data=Raw(row.state),
-    )
+    return _RECORDED.decode(row.state).recorded_at.astimezone(UTC)
 
 
 def read_header(line: bytes) -> Header:

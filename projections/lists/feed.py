@@ -8,15 +8,68 @@ it or to us in between. The place is the reader's to keep; nothing of it is kept
 from __future__ import annotations
 
 import time
-from typing import Final, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+from msgspec import Meta, Raw
 
 from ledger.book import LAG_S, Book
 from ledger.min_position import hold_to_min_position
+from ledger.proof.cloud_events import recorded_at
 from ledger.store.contract import Row
+from projections.answer import Answer, Count, Time, doc
 
 PAUSE_MIN_S: Final = 0.005
 PAUSE_MAX_S: Final = 0.1
 PAUSE_GROWTH: Final = 1.5
+
+
+class CloudEvent(Answer, frozen=True):
+    """An event of the ledger as CloudEvents 1.0 has it."""
+
+    specversion: Literal["1.0"]
+    id: Annotated[
+        str,
+        doc("The position: whole numbers from 1, without gaps.", "1234", pattern="^[1-9][0-9]*$"),
+    ]
+    source: Literal["/keyfold"]
+    type: Annotated[
+        str,
+        doc("What happened, and in which version of its shape.", "account.seat_occupied@1"),
+    ]
+    subject: Annotated[str, doc("The stream.", "account-acme")]
+    time: Annotated[Time, doc("When it was recorded.")]
+    datacontenttype: Literal["application/json"]
+    keyfoldversion: Annotated[int, Meta(ge=1), doc("Its place in the stream.", 42)]
+    data: Annotated[
+        Any,  # the very bytes that are stored
+        doc(
+            "The event as it is stored: the `fact`, and how it is known. Free text is encrypted.",
+            {
+                "fact": {"product": "cloud_pos", "tier": None, "holder": "till-1"},
+                "recorded_at": "2026-03-01T09:00:00Z",
+                "occurred_at": "2026-03-01T09:00:00Z",
+                "actor": "kft_c5nfx2ynqk7tq3bd5xw4a6bl7m",
+                "request_id": "req_c5nfx2ynqk7tq3bd5xw4a6bl7m",
+                "causation": None,
+                "test_clock": False,
+            },
+            type="object",
+        ),
+    ]
+
+
+class FeedView(Answer, frozen=True):
+    """Some events, the oldest first."""
+
+    items: list[CloudEvent]
+    next: Annotated[
+        str | None,
+        doc(
+            "`after` of the next page, when there is more already; null at the end: then ask again"
+            " after the last `id`."
+        ),
+    ]
+    position: Annotated[Count, doc("The ledger's head.", 1234)]
 
 
 class FeedPage(NamedTuple):
@@ -57,3 +110,18 @@ def read_feed(book: Book, after: int, limit: int, *, wait_s: float = 0) -> FeedP
         head = last if rows else min(head, after)
         hold_to_min_position(head)
     return FeedPage(rows, head, last if rows and head > last else None)
+
+
+def cloud_event(row: Row) -> CloudEvent:
+    """Return an event with its state as it is stored."""
+    return CloudEvent(
+        "1.0",
+        str(row.position),
+        "/keyfold",
+        row.name,
+        row.stream,
+        recorded_at(row),
+        "application/json",
+        row.version,
+        Raw(row.state),
+    )

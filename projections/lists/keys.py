@@ -14,41 +14,57 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from ledger.book import Book
 from ledger.events import AnyEvent
 from ledger.streams.key import Key, KeyIssued, KeyRedeemed, KeyReissued, KeyRevoked, Status
+from projections.answer import (
+    AccountId,
+    Answer,
+    BatchId,
+    Count,
+    KeyId,
+    Masked,
+    Next,
+    ProductId,
+    Seats,
+    SubscriptionId,
+    Time,
+    doc,
+)
 from projections.lists.catch_up import Projection, Write, Writes, read
 from projections.lists.stores.tables import Params, Row, Tables, Value, to_moment, to_number
 from projections.views.account_at import Moment
 
 
-class KeyView(NamedTuple):
-    """One key, as it was at the moment asked about; times are None for what had not happened.
+class KeyView(Answer, frozen=True):
+    """One key, as it was at the moment asked about; times are null for what had not happened."""
 
-    Attributes:
-        redeemed_by, subscription: the account that redeemed it, and what it got.
-        replaced_by, replaces: the keys before and after it, when its code was reissued.
-    """
-
-    id: str
-    masked: str
-    product: str
+    id: KeyId
+    masked: Masked
+    product: ProductId
     tier: str | None
-    seats: int
-    months: int
-    reseller: str
-    batch: str
+    seats: Seats
+    months: Annotated[Count, doc(None, 12)]
+    reseller: Annotated[str, doc(None, "Harbour Systems")]
+    batch: BatchId
     status: Status
-    issued_at: datetime
-    redeem_by: datetime | None
-    redeemed_at: datetime | None
-    redeemed_by: str | None
-    subscription: str | None
-    revoked_at: datetime | None
-    replaced_by: str | None
-    replaces: str | None
+    issued_at: Time
+    redeem_by: Time | None
+    redeemed_at: Time | None
+    redeemed_by: Annotated[AccountId | None, doc("The account.")]
+    subscription: SubscriptionId | None
+    revoked_at: Time | None
+    replaced_by: Annotated[str | None, doc("The key that was given instead.")]
+    replaces: Annotated[str | None, doc("The key that this one was given for.")]
+
+
+class KeyList(Answer, frozen=True):
+    """A page of keys, the newest first."""
+
+    items: list[KeyView]
+    next: Next
 
 
 class KeyQuery(NamedTuple):

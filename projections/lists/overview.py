@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 from ledger.book import Book
 from ledger.catalog import Catalog
@@ -18,6 +18,7 @@ from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
 from ledger.streams.stripe_object import STRIPE_OBJECT
 from ledger.stripe.subscriptions import GIVING
+from projections.answer import AccountId, Answer, Count, ProductId, Seats, SubscriptionId, Time, doc
 from projections.lists.catch_up import Projection, read
 from projections.lists.keys import KEY_LIST
 from projections.lists.overview_tables import (
@@ -41,132 +42,132 @@ _TO_MEND: Final = frozenset(
 LISTED_MAX: Final = 200
 
 
-class PoolCount(NamedTuple):
+_Tier = Annotated[str | None, doc(None, "growth")]
+_StripeSubscription = Annotated[str, doc(None, "sub_1QKfLdB7WZ01zgkW")]
+
+
+class PoolCount(Answer, frozen=True):
     """Active and taken seats of a product and tier, over all accounts."""
 
-    product: str
-    tier: str | None
-    seats: int
-    used: int
+    product: ProductId
+    tier: _Tier
+    seats: Annotated[Count, doc(None, 120)]
+    used: Annotated[Count, doc(None, 87)]
 
 
-class KeyCount(NamedTuple):
+class KeyCount(Answer, frozen=True):
     """A reseller's keys by what they are now."""
 
-    reseller: str
-    issued: int
-    redeemed: int
-    revoked: int
-    lapsed: int
+    reseller: Annotated[str, doc(None, "Harbour Systems")]
+    issued: Annotated[Count, doc(None, 20)]
+    redeemed: Annotated[Count, doc(None, 7)]
+    revoked: Annotated[Count, doc(None, 1)]
+    lapsed: Annotated[Count, doc(None, 0)]
 
 
-class Ending(NamedTuple):
-    """A subscription that ends soon, and does not renew."""
+class Ending(Answer, frozen=True):
+    """A subscription that ends within 30 days, and does not renew."""
 
-    account: str
-    subscription: str
-    product: str
-    tier: str | None
-    seats: int
-    ends_at: datetime
-
-
-class OverUsed(NamedTuple):
-    """A pool with more holders than seats."""
-
-    account: str
-    product: str
-    tier: str | None
-    seats: int
-    used: int
+    account: AccountId
+    subscription: SubscriptionId
+    product: ProductId
+    tier: _Tier
+    seats: Seats
+    ends_at: Time
 
 
-class AtStripe(NamedTuple):
-    """A Stripe subscription that needs looking at.
+class OverUsed(Answer, frozen=True):
+    """Seats of a product and tier that more hold than there are."""
 
-    Attributes:
-        account: None while nobody knows whose it is.
-        prices: that mean nothing.
-        unconfirmed_since: when the period ended of which Stripe has not said what came.
+    account: AccountId
+    product: ProductId
+    tier: _Tier
+    seats: Annotated[Count, doc(None, 2)]
+    used: Annotated[Count, doc(None, 6)]
+
+
+class AtStripe(Answer, frozen=True):
+    """A Stripe subscription that somebody should look at.
+
+    Nobody knows whose one without an account is.
     """
 
-    account: str | None
-    stripe_subscription: str
-    prices: list[str]
-    unconfirmed_since: datetime | None
+    account: AccountId | None
+    stripe_subscription: _StripeSubscription
+    prices: Annotated[list[str], doc("That mean nothing here.")]
+    unconfirmed_since: Annotated[Time | None, doc("When its last known period ended.")]
 
 
-class LeftAlone(NamedTuple):
+class LeftAlone(Answer, frozen=True):
     """Billed seats of which Stripe is not told until somebody does something about it.
 
-    Attributes:
-        why: `unknown_price`, `unknown_quantity`, `no_price`, `no_period`, `metered` or
-            `other_items` (docs/seat-sync.md).
+    Why: `unknown_price`, `unknown_quantity`, `no_price`, `no_period`, `metered` or `other_items`
+    (docs/seat-sync.md).
     """
 
-    account: str
-    product: str
-    stripe_subscription: str
-    why: str
+    account: AccountId
+    product: Annotated[str, doc(None, "team")]
+    stripe_subscription: _StripeSubscription
+    why: Annotated[str, doc(None, "unknown_price")]
 
 
-class LinesMissing(NamedTuple):
-    """An invoice of which Stripe has not told all lines."""
+class LinesMissing(Answer, frozen=True):
+    """An invoice of which Stripe has not told all lines; `keyfold stripe reconcile` asks again."""
 
-    account: str
-    invoice: str
-
-
-class Doubled(NamedTuple):
-    """A product that an account pays for by more than one Stripe subscription.
-
-    Attributes:
-        stripe_subscriptions: in the order that they began.
-    """
-
-    account: str
-    product: str
-    tier: str | None
-    stripe_subscriptions: list[str]
+    account: AccountId
+    invoice: Annotated[str, doc(None, "in_1QKfLdB7WZ01zgkW")]
 
 
-class Claim(NamedTuple):
+class Doubled(Answer, frozen=True):
+    """A product that an account pays for by more than one Stripe subscription."""
+
+    account: AccountId
+    product: Annotated[str, doc(None, "integrations")]
+    tier: _Tier
+    stripe_subscriptions: Annotated[
+        list[str], doc("In the order that they began.", ["sub_1", "sub_2"])
+    ]
+
+
+class Claim(Answer, frozen=True):
     """An object of Stripe's that names an account which is not, or not yet, its own.
 
-    Attributes:
-        stripe_object: a subscription, or a Checkout session that has one or may get one.
-        account: whose it is; None while nobody knows.
-        claimed_by: the account that it names; None where that was not kept.
-        why: `claimed`, when the account has not got it because another one has; `unproven`, when
-            nothing but a `client_reference_id` names one, which anybody's browser can set; `held`,
-            when the account has it on record though it is another one's.
-        position: of the event that says so.
+    It is a subscription, or a Checkout session that has one or may get one. It is of `account`,
+    null while nobody knows, and names `claimed_by`, null where that was not kept. The event at
+    `position` says so.
     """
 
-    stripe_object: str
-    account: str | None
-    claimed_by: str | None
-    why: str
-    position: int
+    stripe_object: _StripeSubscription
+    account: AccountId | None
+    claimed_by: Annotated[str | None, doc(None, "beta")]
+    why: Annotated[
+        str,
+        doc(
+            "`claimed`: another account has the subscription. `unproven`: only a"
+            " `client_reference_id` names an account, which anybody's browser can set. `held`: the"
+            " account has it on record though it is another one's.",
+            "claimed",
+        ),
+    ]
+    position: Annotated[Count, doc(None, 1234)]
 
 
-class RefusalCount(NamedTuple):
-    """Tries that were refused of late, by reason.
+class RefusalCount(Answer, frozen=True):
+    """Tries that were refused in the last 30 days, for one reason.
 
-    Attributes:
-        found: what the key was that was tried, if it was looked up.
+    `found` is what the key was that was tried, if it was looked up.
     """
 
-    refusal: str
-    found: str | None
-    tries: int
+    refusal: Annotated[str, doc(None, "key_not_available")]
+    found: Annotated[str | None, doc(None, "redeemed")]
+    tries: Annotated[Count, doc(None, 3)]
 
 
-class Overview(NamedTuple):
+class Overview(Answer, frozen=True):
     """Everything at a glance; lists have at most `LISTED_MAX` items, those that end first first."""
 
-    at: datetime
-    position: int
+    at: Time
+    position: Annotated[Count, doc(None, 1234)]
     pools: list[PoolCount]
     keys: list[KeyCount]
     ending: list[Ending]
@@ -247,9 +248,10 @@ def overview(book: Book, tables: Tables, now: datetime, catalog: Catalog | None 
     pools = _pools(ask(SUBSCRIPTION_LIST, _SEATS), ask(SEAT_LIST, _USED), stripe, now)
     over = _over(ask(SEAT_LIST, _TAKEN), ask(SUBSCRIPTION_LIST, _GIVEN), stripe, now)
     ending = [
-        Ending._make((*row[:5], to_moment(row[5]))) for row in ask(SUBSCRIPTION_LIST, _ENDING)
+        Ending(account, id, product, tier, seats, to_moment(ends))
+        for account, id, product, tier, seats, ends in ask(SUBSCRIPTION_LIST, _ENDING)
     ]
-    keys = [KeyCount._make(row) for row in sorted(ask(KEY_LIST, _KEYS))]
+    keys = [KeyCount(*row) for row in sorted(ask(KEY_LIST, _KEYS))]
     refusals = _refusals(ask(REFUSALS, _REFUSED))
     held = held_elsewhere(book, tables)
     claims = [*held, *_claims(book, ask(STRIPE_CLAIMS, _CLAIMS))][:LISTED_MAX]
@@ -391,7 +393,7 @@ def _claims(book: Book, rows: list[Row]) -> list[Claim]:
 
 def _refusals(rows: list[Row]) -> list[RefusalCount]:
     return sorted(
-        (RefusalCount._make(row) for row in rows),
+        (RefusalCount(*row) for row in rows),
         key=lambda one: (-one.tries, one.refusal, one.found or ""),
     )
 

@@ -18,9 +18,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from string import ascii_lowercase
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from ledger.book import Book
 from ledger.catalog import Catalog
@@ -32,6 +33,7 @@ from ledger.streams.account.decisions import SubscriptionTerminated
 from ledger.streams.attempts import RedemptionRefused
 from ledger.streams.key import KEY, KeyIssued
 from ledger.streams.token import TOKEN, Token
+from projections.answer import AccountAnswer, Answer, Next, Position, Time, doc
 from projections.lists.catch_up import Caught, Projection, Write, read
 from projections.lists.references import EVERYTHING, Reference, meanings, named, seat_of
 from projections.lists.stores.tables import Params, Row, Tables, Value, to_number
@@ -101,6 +103,61 @@ class Entry(NamedTuple):
     data: dict[str, Any]
 
 
+class EventView(Answer, frozen=True):
+    """An entry as JSON has it."""
+
+    position: Annotated[int, Meta(ge=1), doc(None, 1234)]
+    event: Annotated[
+        str,
+        doc("What happened, and in which version of its shape.", "account.seat_occupied@1"),
+    ]
+    recorded_at: Annotated[Time, doc("When the ledger wrote it.")]
+    occurred_at: Annotated[Time, doc("When it became true.")]
+    actor: Annotated[str, doc("A token's id, `operator`, `stripe`, or a customer's visit.")]
+    actor_role: Annotated[str | None, doc("What the token stands for.", "portal")]
+    request_id: str
+    causation: Annotated[
+        str | None, doc("The event that it follows from, as `<stream>/<version>`.")
+    ]
+    summary: Annotated[
+        str,
+        doc(
+            "The event in one sentence.",
+            "Key POS-••••-••••-7K2M redeemed: 5 Cloud POS seats until 21 Nov 2027, by portal",
+        ),
+    ]
+    refs: Annotated[
+        list[str],
+        doc(
+            "Everything else that it names; each is a `ref`.",
+            ["acme", "key_c5nfx2ynqk7tq3bd5xw4a6bl7m"],
+        ),
+    ]
+    data: Annotated[
+        dict[str, Any],
+        doc(
+            "The fact. Free text is opened for those who may see it; else it says `(not shown)`,"
+            " and `(erased)` when its key was destroyed.",
+            {"product": "cloud_pos", "tier": None, "holder": "till-1"},
+        ),
+    ]
+
+
+class TimelineView(Answer, frozen=True):
+    """A page of events, the newest first."""
+
+    items: list[EventView]
+    next: Next
+    position: Position
+
+
+class AccountTimelineView(AccountAnswer, frozen=True):
+    """A page of an account's events, the newest first."""
+
+    items: list[EventView]
+    next: Next
+
+
 class TimelinePage(NamedTuple):
     """Some entries, newest first.
 
@@ -112,6 +169,25 @@ class TimelinePage(NamedTuple):
     entries: list[Entry]
     next: int | None
     position: int
+
+    @property
+    def items(self) -> list[EventView]:
+        return [
+            EventView(
+                one.event.position,
+                one.event.name,
+                one.event.recorded_at,
+                one.event.occurred_at,
+                one.event.actor,
+                one.actor_role,
+                one.event.request_id,
+                one.event.causation,
+                one.summary,
+                one.refs,
+                one.data,
+            )
+            for one in self.entries
+        ]
 
 
 def timeline(

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -29,7 +29,8 @@ from ledger.stripe.invoices import read_invoice
 from ledger.stripe.objects import read_subscription
 from ledger.stripe.reader import Origin
 from ledger.stripe.subscriptions import StripeSubscription, customer_of, with_report
-from projections.views.account_at import AccountAt, Moment
+from projections.answer import AccountAnswer, Answer, Time, doc
+from projections.views.account_at import AccountAt
 from projections.views.bills import Bill, Charge, Unknown, bills_of
 
 ValueT = TypeVar("ValueT")
@@ -69,94 +70,108 @@ Kind = Literal["base", "seats", "other", "discount", "tax"]
 _KINDS: Final[tuple[Kind, ...]] = ("base", "seats", "other", "discount", "tax")
 
 
-class BillingSeats(NamedTuple):
-    """Seats that come with the plan, those in all, and holders that count against them."""
-
-    included: int
-    total: int
-    used: int
+_Currency = Annotated[str | None, doc("Three letters, in lower case.")]
+_Interval = Annotated[str | None, doc("Stripe's: `day`, `week`, `month`, `year`.")]
+_IntervalCount = Annotated[int | None, doc("Of intervals in a period.")]
 
 
-class BillingLine(NamedTuple):
-    """A part of what a period costs; the amount in minor units, less than 0 for a discount.
+class BillingSeats(Answer, frozen=True):
+    """Seats of the subscriptions that are shown."""
+
+    included: Annotated[int, doc("That come with a base plan.", 3)]
+    total: Annotated[int, doc("In all.", 5)]
+    used: Annotated[int, doc("Holders that count against them.", 4)]
+
+
+class BillingLine(Answer, frozen=True):
+    """A part of the total."""
+
+    kind: Annotated[Kind, doc("`other`: what Stripe counts in, and did not tell the kind of.")]
+    description: Annotated[str, doc(None, "Cloud POS")]
+    quantity: Annotated[int | None, doc("Of the price; null for what is billed by use.")]
+    amount: Annotated[
+        int | None,
+        doc("In minor units; less than 0 for a discount; null where it is not known."),
+    ]
+    currency: _Currency
+    interval: _Interval
+    interval_count: _IntervalCount
+
+
+class BillingTotal(Answer, frozen=True):
+    """What all that is paid in one currency at one interval costs for a period."""
+
+    currency: _Currency
+    interval: _Interval
+    interval_count: _IntervalCount
+    total: Annotated[int | None, doc("In minor units; null where it is not known.")]
+    next_invoice_at: Annotated[Time | None, doc("The first; null when nothing renews.")]
+
+
+class BillingInvoice(Answer, frozen=True):
+    """An invoice of Stripe's."""
+
+    id: Annotated[str, doc(None, "in_1QKfLcB7WZ01zgkW")]
+    number: Annotated[str | None, doc("As the customer sees it.")]
+    status: Annotated[str | None, doc("Stripe's word: `open`, `paid`, `uncollectible`, `void`.")]
+    total: Annotated[int | None, doc("In minor units.")]
+    currency: _Currency
+    created_at: Time
+    url: Annotated[
+        str | None,
+        doc("Stripe's page of it, as good as a password; only when `live`. It is never kept."),
+    ]
+
+
+class BillingView(AccountAnswer, frozen=True):
+    """What an account pays."""
+
+    status: Annotated[
+        str,
+        doc(
+            "Stripe's word, e.g. `active`, `trialing`, `past_due`, `canceled`; `unconfirmed` when a"
+            " period ended more than three days ago and Stripe has not said what came of it;"
+            " `none` when there never was a subscription.",
+            "active",
+        ),
+    ]
+    live: Annotated[bool, doc("Whether the figures were read from Stripe for this answer.")]
+    fetched_at: Annotated[Time, doc("As of when they are.")]
+    currency: _Currency
+    interval: Annotated[
+        str | None,
+        doc("`month`, `year`, or e.g. `3 months`; null when `totals` have different ones."),
+    ]
+    seats: BillingSeats
+    lines: list[BillingLine]
+    total: Annotated[
+        int | None,
+        doc(
+            "Of the lines: what a whole period costs, in minor units; null where there are several"
+            " `totals`, or it is not known (see `notice`)."
+        ),
+    ]
+    totals: Annotated[list[BillingTotal], doc("One for each currency and interval.")]
+    next_invoice_at: Annotated[
+        Time | None,
+        doc("Null when nothing renews, or when `totals` have different ones."),
+    ]
+    invoices: list[BillingInvoice]
+    can_manage: Annotated[bool, doc("Whether Stripe's own pages can be opened.")]
+    notice: Annotated[
+        str | None, doc("What the customer is asked to do, and why a figure is missing.")
+    ]
+
+
+class Billing(NamedTuple):
+    """The Billing view, and what its notice was made of.
 
     Attributes:
-        quantity, amount: None where they are not known.
-    """
-
-    kind: Kind
-    description: str
-    quantity: int | None
-    amount: int | None
-    currency: str | None
-    interval: str | None
-    interval_count: int | None
-
-
-class BillingTotal(NamedTuple):
-    """What all that is paid in one currency at one interval costs for a period.
-
-    Attributes:
-        total: in minor units; None where it is not known.
-        next_invoice_at: the first; None when nothing renews.
-    """
-
-    currency: str | None
-    interval: str | None
-    interval_count: int | None
-    total: int | None
-    next_invoice_at: datetime | None
-
-
-class BillingInvoice(NamedTuple):
-    """An invoice; the total in minor units.
-
-    Attributes:
-        url: Stripe's page of it, which lets in whoever has it; None unless read from Stripe.
-    """
-
-    id: str
-    number: str | None
-    status: str | None
-    total: int | None
-    currency: str | None
-    created_at: datetime
-    url: str | None
-
-
-class BillingView(NamedTuple):
-    """What an account pays; amounts in minor units.
-
-    Attributes:
-        status: Stripe's word; `unconfirmed`; or `none` when there never was a subscription.
-        live: whether the figures were read from Stripe for this answer.
-        fetched_at: as of when they are.
-        currency: of the subscription whose status is shown.
-        interval, total, next_invoice_at: of the one of `totals`; None where there are several that
-            differ, or it is not known.
-        can_manage: whether Stripe's own pages can be opened.
-        notice: what the customer is asked to do, and why a figure is missing.
         unread: why Stripe was not read; None if it was.
         unknown: why a total is missing.
     """
 
-    account: str
-    moment: Moment
-    position: int
-    version: int
-    status: str
-    live: bool
-    fetched_at: datetime
-    currency: str | None
-    interval: str | None
-    seats: BillingSeats
-    lines: list[BillingLine]
-    total: int | None
-    totals: list[BillingTotal]
-    next_invoice_at: datetime | None
-    invoices: list[BillingInvoice]
-    can_manage: bool
-    notice: str | None
+    view: BillingView
     unread: Unread | None
     unknown: Unknown | None
 
@@ -219,7 +234,7 @@ def billing(
     catalog: Catalog,
     live: Live | None = None,
     unread: Unread = "not_asked",
-) -> BillingView:
+) -> Billing:
     """Return the Billing view.
 
     Args:
@@ -238,11 +253,9 @@ def billing(
     totals = _totals(bills, currency)
     unknown = next((bill.unknown for bill in bills if bill.unknown), None)
     subscriptions = [figures.subscription for figures in known]
-    return BillingView(
-        account=asked.id,
-        moment=asked.moment,
-        position=asked.position,
-        version=asked.version,
+    reason = unread if live is None else None
+    view = BillingView(
+        *asked.header,
         status=status,
         live=live is not None,
         fetched_at=asked.moment.now if live else _told_at(shown, asked),
@@ -255,10 +268,9 @@ def billing(
         next_invoice_at=_common([one.next_invoice_at for one in totals]),
         invoices=_invoices(asked, live),
         can_manage=customer_of(side.customers, subscriptions, at, side.deleted) is not None,
-        notice=_notice(status, unread if live is None else None, unknown),
-        unread=unread if live is None else None,
-        unknown=unknown,
+        notice=_notice(status, reason, unknown),
     )
+    return Billing(view, reason, unknown)
 
 
 def interval_name(interval: str | None, count: int | None) -> str | None:

@@ -15,18 +15,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec.structs import asdict
 
 from ledger.book import Book
 from ledger.catalog import Catalog
 from ledger.events import AnyEvent
+from ledger.sealing import Texts
 from ledger.streams.account.decisions import ACCOUNT, AccountErased, SeatOccupied, SeatReleased
 from ledger.streams.account.state import Account
 from ledger.stripe.facts import StripePricesMapped, StripeSubscriptionReported
 from ledger.stripe.subscriptions import StripeSubscription, subscription_id
-from projections.text.formatting import a_seat, day, place
+from projections.answer import AccountId, Answer, Position, Positions, ProductId, Time, doc
+from projections.text.formatting import ERASED, NOT_SHOWN, a_seat, day, place
 from projections.text.formatting import seats as so_many
 from projections.views.account_at import AccountAt, Moment
 from projections.views.seats import seats
@@ -55,13 +57,84 @@ class Difference(NamedTuple):
 
 
 class Diff(NamedTuple):
+    """What is different at `end` from what was at `start`."""
+
     account: str
     start: datetime
     end: datetime
     known_at: datetime
     position: int
-    version: int
     differences: list[Difference]
+
+
+class ThingView(Answer, frozen=True):
+    """What is different: a subscription, a taken seat, or a pool."""
+
+    kind: Literal["subscription", "seat", "pool"]
+    subscription: str | None
+    product: ProductId
+    tier: str | None
+    holder: str | None
+
+
+class DifferenceView(Answer, frozen=True):
+    """A difference as JSON has it."""
+
+    thing: ThingView
+    was: Annotated[Fields | None, doc("Null when there was no such thing.")]
+    now: Annotated[Fields | None, doc("Null when there is no such thing any more.")]
+    summary: Annotated[str, doc(None, "Holder till-1 has a Cloud POS seat")]
+    positions: Positions
+
+
+class DiffView(Answer, frozen=True, rename={"start": "from", "end": "to"}):
+    """The differences between two moments, as JSON has them."""
+
+    account: AccountId
+    start: Time
+    end: Time
+    known_at: Time
+    position: Position
+    items: list[DifferenceView]
+
+
+def diff_view(found: Diff, texts: Texts | None) -> DiffView:
+    """Return a diff as JSON has it, with the labels of seats opened.
+
+    Args:
+        texts: None for a reader that may not see them.
+    """
+    pictures = [one for found_one in found.differences for one in (found_one.was, found_one.now)]
+    sealed = [one["label"] for one in pictures if one and one.get("label") is not None]
+    opened = texts.open_all(sealed) if texts else [None] * len(sealed)
+    labels = dict(zip(sealed, opened, strict=True))
+
+    def shown(fields: Fields | None) -> Fields | None:
+        if fields is None or fields.get("label") is None:
+            return fields
+        label = NOT_SHOWN if texts is None else labels[fields["label"]] or ERASED
+        return {**fields, "label": label}
+
+    items = [
+        DifferenceView(
+            _thing(*one.thing), shown(one.was), shown(one.now), one.summary, one.positions
+        )
+        for one in found.differences
+    ]
+    return DiffView(found.account, found.start, found.end, found.known_at, found.position, items)
+
+
+def _thing(kind: str, *names: str) -> ThingView:
+    match kind:
+        case "subscription":
+            subscription, product, tier = names
+            return ThingView(kind, subscription, product, tier or None, None)
+        case "seat":
+            product, holder = names
+            return ThingView(kind, None, product, None, holder)
+        case _:
+            product, tier = names
+            return ThingView("pool", None, product, tier or None, None)
 
 
 def diff(
@@ -85,7 +158,7 @@ def diff(
     was, is_ = (_at(id, events, moment, head) for moment in (before, after))
     changed = [event for event in events if before.covers(event) != after.covers(event)]
     found = differences(was, is_, changed, catalog)
-    return Diff(id, start, end or now, known_at or now, head, len(events), found)
+    return Diff(id, start, end or now, known_at or now, head, found)
 
 
 def picture(asked: AccountAt, catalog: Catalog) -> Picture:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 from ledger.book import Book
 from ledger.catalog import Catalog
@@ -23,6 +23,7 @@ from ledger.pool import Filled
 from ledger.streams.account.decisions import ACCOUNT, SeatOccupied, SeatReleased
 from ledger.streams.account.state import Account, Seat
 from ledger.streams.attempts import ATTEMPTS, SeatRefused
+from projections.answer import AccountAnswer, Positions, doc
 from projections.text.formatting import a_seat, counted, minute, place, title
 from projections.views.account_at import AccountAt, Moment
 from projections.views.seat_sources import Provided, earlier, giving, next_loss
@@ -30,28 +31,17 @@ from projections.views.seat_sources import Provided, earlier, giving, next_loss
 HOLDERS_MAX: Final = 20
 
 
-class Explanation(NamedTuple):
-    """Why something is as it is.
+class Explanation(AccountAnswer, frozen=True):
+    """Why something is as it is."""
 
-    Attributes:
-        answer: in a sentence or two.
-        rule: what decided, e.g. `over` or `key_revoked`.
-        code: of the refusal, or the reason that a seat is not licensed; None when all is well.
-        facts: what the rule read, each a sentence.
-        positions: of the events that made these facts, in order.
-        mend: what would make it work; None when nothing is needed.
-    """
-
-    account: str
-    moment: Moment
-    position: int
-    version: int
-    answer: str
-    rule: str
-    code: str | None
-    facts: list[str]
-    positions: list[int]
-    mend: str | None
+    answer: Annotated[
+        str, doc(None, "Holder till-3 may not work: 3 hold 2 Cloud POS seats, and it came in 3rd.")
+    ]
+    rule: Annotated[str, doc("What decided.", "over")]
+    code: Annotated[str | None, doc("Of the refusal; null when all is well.", "over")]
+    facts: Annotated[list[str], doc("What the rule read.")]
+    positions: Positions
+    mend: Annotated[str | None, doc("What would make it work; null when nothing is needed.")]
 
 
 class Because(NamedTuple):
@@ -91,10 +81,7 @@ def explained(asked: AccountAt, because: Because) -> Explanation:
     if asked.moment.at > asked.moment.now:
         answer = f"On {minute(asked.moment.at)}, if nothing more happens: {answer}"
     return Explanation(
-        asked.id,
-        asked.moment,
-        asked.position,
-        asked.version,
+        *asked.header,
         answer,
         because.rule,
         because.code,

@@ -14,10 +14,11 @@ import tomllib
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from ledger import pool
 from ledger.book import Book
@@ -25,6 +26,7 @@ from ledger.events import AnyEvent
 from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
 from ledger.streams.attempts import ATTEMPTS, SeatRefused
+from projections.answer import Answer
 from projections.views.account_over_time import account_over_time
 
 Holding = tuple[str, str]  # product and holder
@@ -54,11 +56,11 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
         return timedelta(days=self.grace_days)
 
 
-class HolderAffected(NamedTuple):
+class HolderAffected(Answer, frozen=True):
     """A holder that would have been licensed when it was not, or the reverse.
 
     Attributes:
-        gained, lost: for how long altogether.
+        gained, lost: for how long altogether; JSON has seconds.
         first, last: when the first such time began, and the last one ended.
     """
 
@@ -72,7 +74,7 @@ class HolderAffected(NamedTuple):
     last: datetime
 
 
-class LetIn(NamedTuple):
+class LetIn(Answer, frozen=True):
     """A holder that was refused for want of a seat, and would have been let in."""
 
     account: str
@@ -83,7 +85,7 @@ class LetIn(NamedTuple):
     position: int
 
 
-class WhatIf(NamedTuple):
+class WhatIf(Answer, frozen=True, rename={"holders": "items"}):
     """Who would have been affected, by account; and how much was looked at."""
 
     policy: Policy
@@ -91,6 +93,7 @@ class WhatIf(NamedTuple):
     accounts: int
     holders: list[HolderAffected]
     let_in: list[LetIn]
+    next: None = None
 
 
 def parse(text: str) -> Policy:
@@ -146,8 +149,8 @@ def _affected(
             known = found.get(place) or HolderAffected(
                 name, seat.product, seat.tier, seat.holder, none, none, start, end
             )
-            found[place] = known._replace(
-                gained=known.gained + gained, lost=known.lost + lost, last=end
+            found[place] = replace(
+                known, gained=known.gained + gained, lost=known.lost + lost, last=end
             )
     return [found[place] for place in sorted(found)]
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from random import Random
 
 import pytest
+from msgspec.structs import astuple
 
 from commands.redeem_key import Try, redeem_key
 from commands.services import Services
@@ -41,18 +42,18 @@ def accounts(book: Book) -> dict[str, Account]:
 
 def test_an_empty_ledger_has_nothing_to_look_at(world: Services, tables: Tables) -> None:
     found = overview(world.book, tables, NOW)
-    assert all(value == [] for value in found[2:])
+    assert all(value == [] for value in astuple(found)[2:])
     assert (found.at, found.position) == (NOW, 0)
 
 
 def test_the_demonstration_at_a_glance(world: Services, tables: Tables) -> None:
     tell(world, NOW, test_clock=False)
     found = overview(world.book, tables, NOW)
-    assert [tuple(one) for one in found.pools] == [
+    assert [astuple(one) for one in found.pools] == [
         ("cloud_pos", None, 9, 12), ("integrations", "growth", 2, 2),
         ("integrations", "scale", 4, 3), ("integrations", "starter", 1, 1),
     ]  # fmt: skip
-    assert [tuple(one)[:5] for one in found.over_used] == [
+    assert [astuple(one)[:5] for one in found.over_used] == [
         ("corner-bakery", "cloud_pos", None, 2, 6), ("book-barge", "cloud_pos", None, 0, 1),
     ]  # fmt: skip
     assert [one.account for one in found.ending] == ["museum-shop"]
@@ -61,7 +62,7 @@ def test_the_demonstration_at_a_glance(world: Services, tables: Tables) -> None:
         ("key_not_available", "redeemed", 1), ("key_not_available", "revoked", 1),
         ("no_seat_available", None, 1), ("wrong_product", None, 1),
     ]  # fmt: skip
-    assert sum(sum(one[1:]) for one in found.keys) == sum(
+    assert sum(sum(astuple(one)[1:]) for one in found.keys) == sum(
         event.name == "key.issued@1" for event in world.book.follow(0)
     )
 
@@ -104,6 +105,6 @@ def test_it_counts_what_the_accounts_have(world: Services, tables: Tables, seed:
                     over.add((name, *place, pool.seats, pool.used))
         assert {(p.product, p.tier): p.seats for p in found.pools if p.seats} == dict(seats)
         assert {(p.product, p.tier): p.used for p in found.pools if p.used} == dict(used)
-        assert {tuple(one) for one in found.over_used} == over
+        assert {astuple(one) for one in found.over_used} == over
         for projection in (SUBSCRIPTION_LIST, SEAT_LIST, REFUSALS):
             assert list(differences(world.book, tables, projection)) == []

@@ -464,7 +464,7 @@ def read(api: Api, preview: Json, *items: Json, **more: Any) -> BillingView:
     bought = subscription(items=items or [till(2, 1500)], **more)
     assert deliver(api, changed(bought)).status == 200
     asked = account_at(api.services.book, "acme", Moment(api.clock.now, None, None))
-    return billed.billing(asked, builtin(), Live({"sub_1": bought}, {"sub_1": preview}, []))
+    return billed.billing(asked, builtin(), Live({"sub_1": bought}, {"sub_1": preview}, [])).view
 
 
 def test_lines_that_stripe_did_not_send_are_other_lines_and_no_tax(api: Api) -> None:
@@ -559,7 +559,7 @@ def test_an_invoice_without_a_page_of_stripes_has_no_url(api: Api) -> None:
     asked = account_at(api.services.book, "acme", Moment(api.clock.now, None, None))
     open_one = {"id": "in_1", "created": seconds(NOON), "status": "open", "subscription": "sub_1"}
     live = Live({"sub_1": bought}, {}, [open_one])
-    (found,) = billed.billing(asked, builtin(), live).invoices
+    (found,) = billed.billing(asked, builtin(), live).view.invoices
     assert (found.id, found.url, found.number, found.total) == ("in_1", None, None, None)
 
 

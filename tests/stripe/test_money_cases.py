@@ -28,14 +28,14 @@ def views(case: Case) -> Iterator[tuple[str, BillingView]]:
     for told in case.events:
         record_event(world, context(case.now), read_event(told), "webhook")
     asked = account_at(world.book, case.account, Moment(case.now, None, None))
-    yield "ledger", billed.billing(asked, builtin())
+    yield "ledger", billed.billing(asked, builtin()).view
     live = Live(
         {one.id: case.told(one, expanded=True) for one in case.subscriptions},
         {one.id: case.preview(one) for one in case.subscriptions},
         [],
     )
-    yield "live", billed.billing(asked, builtin(), live)
-    yield "without previews", billed.billing(asked, builtin(), live._replace(previews={}))
+    yield "live", billed.billing(asked, builtin(), live).view
+    yield "without previews", billed.billing(asked, builtin(), live._replace(previews={})).view
 
 
 @pytest.mark.parametrize(

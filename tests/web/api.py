@@ -178,7 +178,7 @@ class Api:
     def _hold_to_document(self, method: str, path: str, got: Got) -> None:
         assert got.headers["X-Request-Id"]
         if got.headers.get("Content-Type") == PROBLEM and method != "HEAD":
-            self._hold_to(got.body, {"$ref": "#/components/schemas/Problem"})
+            self._hold_to(got.body, {"$ref": "#/components/schemas/ProblemDetails"})
             assert got.body["status"] == got.status
             assert got.body["request_id"] == got.headers["X-Request-Id"]
             assert not _SECRET_SHAPES.search(got.raw.decode() + str(got.headers)), got.raw

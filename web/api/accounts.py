@@ -18,6 +18,7 @@ from ledger.refusals import (
     SubscriptionNotFound,
     VersionMismatch,
 )
+from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
 from projections.views import entitlements as entitled
 from projections.views import seat_history as history
@@ -130,6 +131,11 @@ def read_account(
     asked_for = Moment(request_context().now, as_of, known_at)
     # Who asks was looked up in the ledger: that the account is as new as that is new enough.
     return account_at(services().book, account, asked_for, request_context().reached)
+
+
+def account_version(account: str) -> int:
+    """Return an account's version for the `ETag` of what is read after it."""
+    return services().book.load(ACCOUNT, account).version
 
 
 def _encoded_once(found: AccountAt, view: SubscriptionsView) -> SubscriptionsView:

@@ -1,106 +1,273 @@
-"""What projections and commands answer, as the JSON that is sent: plain dictionaries.
-
-The command line prints the same with `--json`. web/api/schemas/responses.py documents them.
-"""
+"""Answers that no projection gives: what commands did, proofs, problems, and how the service is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from web.app.times import iso, iso_or_none
+from msgspec import UNSET, Meta, UnsetType
+
+from projections.answer import (
+    AccountId,
+    Answer,
+    BatchId,
+    Count,
+    KeyId,
+    Masked,
+    Position,
+    ProductId,
+    Seats,
+    Time,
+    doc,
+)
 
 if TYPE_CHECKING:
-    # The command line writes answers too, and most commands need few of these.
-    from commands.issue_keys import Issued, IssuedKey
-    from commands.redeem_key import Validated
-    from commands.reissue_key import Reissued
-    from commands.reveal_codes import Revealed
-    from ledger.catalog import Catalog
-    from projections.lists.keys import KeyPage, KeyView
-    from projections.views.account_at import Moment
-    from projections.views.billing import BillingView
-
-Answer = dict[str, Any]
-
+    from commands.issue_keys import IssuedKey
 
 # Keys
 
 
-def issued(batch: Issued) -> Answer:
-    return {"batch": batch.batch, "keys": _codes(batch.keys)}
+class KeyWithCode(Answer, frozen=True):
+    """A key with its code."""
+
+    id: KeyId
+    code: Annotated[str, doc("Masked once it was revoked or redeemed.", "POS-ABCD-EFGH-7K2M")]
+    masked: Masked
 
 
-def revealed(batch: Revealed) -> Answer:
-    return {"keys": _codes(batch.keys)}
+class IssuedKeys(Answer, frozen=True):
+    """What an order gave."""
+
+    batch: BatchId
+    keys: list[KeyWithCode]
 
 
-def reissued(key: Reissued) -> Answer:
-    return {"id": key.id, "code": key.code, "masked": key.masked}
+class RevealedKeys(Answer, frozen=True):
+    """Keys whose codes were shown again."""
+
+    keys: list[KeyWithCode]
 
 
-def key(view: KeyView) -> Answer:
-    return _written(view._asdict())
+def with_codes(keys: Iterable[IssuedKey]) -> list[KeyWithCode]:
+    return [KeyWithCode(*key) for key in keys]
 
 
-def keys(page: KeyPage, following: str | None) -> Answer:
-    return {"items": [key(view) for view in page.keys], "next": following}
+class ValidatedCode(Answer, frozen=True):
+    """What redeeming a code would give."""
+
+    product: ProductId
+    product_name: Annotated[str, doc(None, "Cloud POS")]
+    tier: str | None
+    tier_name: str | None
+    seats: Seats
+    months: Annotated[Count, doc(None, 12)]
+    expires_if_activated_now: Time
 
 
-def validated(found: Validated, catalog: Catalog) -> Answer:
-    product = catalog.product(found.issued.product)
-    return {
-        "product": found.issued.product,
-        "product_name": product.name if product else found.issued.product,
-        "tier": found.issued.tier,
-        "tier_name": product.tier_name(found.issued.tier) if product else found.issued.tier,
-        "seats": found.issued.seats,
-        "months": found.issued.months,
-        "expires_if_activated_now": iso(found.expires_if_activated_now),
-    }
+# Stripe
+
+_Customer = Annotated[str, doc(None, "cus_QXg1o8vcGmoR32")]
+_Applied = Annotated[int, doc("How many reports had waited, and are the account's now.")]
 
 
-def _codes(issued_keys: Iterable[IssuedKey]) -> list[Answer]:
-    return [{"id": id, "code": code, "masked": masked} for id, code, masked in issued_keys]
+class LinkedCustomer(Answer, frozen=True):
+    """A customer that is the account's."""
+
+    account: AccountId
+    customer: _Customer
+    applied: _Applied
 
 
-# Accounts
+class UnlinkedCustomer(Answer, frozen=True):
+    """What became of the customer's subscriptions."""
+
+    account: AccountId
+    customer: _Customer
+    released: Annotated[
+        list[str],
+        doc(
+            "Stripe subscriptions that the account had by the link alone: they give no seats until"
+            " it is known whose they are."
+        ),
+    ]
+    kept: Annotated[list[str], doc("Stripe subscriptions of the customer that stay the account's.")]
 
 
-def of_account(account: str, moment: Moment, position: int) -> Answer:
-    """What every answer about an account begins with."""
-    at, known = moment.at, moment.known
-    as_of = iso(at)
-    return {
-        "account": account,
-        "as_of": as_of,
-        "known_at": as_of if known is at else iso(known),
-        "position": position,
-    }
+class AssignedSubscription(Answer, frozen=True, rename={"moved_from": "from"}):
+    """A Stripe subscription that is the account's."""
+
+    account: AccountId
+    stripe_subscription: Annotated[str, doc(None, "sub_1QXg1o8v")]
+    moved_from: Annotated[str | None, doc("The account that it was taken away from.")]
+    applied: _Applied
 
 
-def billing(view: BillingView) -> Answer:
-    return {
-        **of_account(view.account, view.moment, view.position),
-        "status": view.status,
-        "live": view.live,
-        "fetched_at": iso(view.fetched_at),
-        "currency": view.currency,
-        "interval": view.interval,
-        "seats": view.seats._asdict(),
-        "lines": [line._asdict() for line in view.lines],
-        "total": view.total,
-        "totals": [_written(total._asdict()) for total in view.totals],
-        "next_invoice_at": iso_or_none(view.next_invoice_at),
-        "invoices": [_written(invoice._asdict()) for invoice in view.invoices],
-        "can_manage": view.can_manage,
-        "notice": view.notice,
-    }
+class ReceivedDelivery(Answer, frozen=True):
+    """An event is on record."""
+
+    received: Annotated[bool, doc("Always true.")]
+    outcome: Annotated[
+        str,
+        doc(
+            "`reported` on an account; `waiting` until it is known whose it is; `ownerless` when"
+            " nothing could ever tell; `repeated` when another event had said the same; `ignored`"
+            " for a type that is of no use; `not_understood`."
+        ),
+    ]
+    new: Annotated[bool, doc("False when it had been delivered before.")]
 
 
-def _written(fields: Answer) -> Answer:
-    """Answer the fields with every time written out."""
-    return {
-        name: iso(value) if isinstance(value, datetime) else value for name, value in fields.items()
-    }
+class StartedPurchase(Answer, frozen=True):
+    """Where the customer pays, or what was changed at once."""
+
+    url: Annotated[
+        str,
+        doc(
+            "Stripe Checkout's page, as good as a password; or `success_url` when there is nothing"
+            " more to pay.",
+            format="uri",
+        ),
+    ]
+    changed: Annotated[
+        Literal["quantity", "item"] | None,
+        doc("What was changed at once; null when the customer is to pay first."),
+    ]
+    stripe_subscription: Annotated[
+        str | None, doc("That was changed, or was bought; null when there is none yet.")
+    ]
+    seats: Annotated[int, doc("Of the product and tier on the subscription after this, in all.", 5)]
+
+
+class StripePortalLink(Answer, frozen=True):
+    """Where the customer looks after what it pays."""
+
+    url: Annotated[str, doc("Stripe's page for the customer; as good as a password.", format="uri")]
+
+
+class PortalLink(Answer, frozen=True):
+    """A link to the hosted pages."""
+
+    url: Annotated[
+        str,
+        doc(
+            "Opens the hosted pages once; it is as good as a password until then.",
+            "http://127.0.0.1:8000/portal/open?link=eyJhY2NvdW50",
+            format="uri",
+        ),
+    ]
+
+
+# Proofs
+
+_HASH = "6TJ5GubnqECkYWTJBHhkJtXngh3YspoA1hyucq/dTaQ="
+_VERIFIER_KEY = "keyfold/7tq3bd5xw4a6bl7m+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
+_Hash = Annotated[str, doc(None, _HASH)]
+_Size = Annotated[int, Meta(ge=1)]
+
+
+class InclusionProof(Answer, frozen=True):
+    """That an event is in the ledger; hashes are SHA-256, in base64."""
+
+    position: Annotated[_Size, doc("Of the event.", 17)]
+    leaf_index: Annotated[Count, doc("Of its leaf: the position less one.", 16)]
+    size: Annotated[_Size, doc("How many events the tree has.", 41)]
+    leaf_hash: Annotated[_Hash, doc("Of the event.")]
+    audit_path: Annotated[
+        list[_Hash],
+        doc("The siblings on the way from the leaf to the root (RFC 9162, 2.1.3)."),
+    ]
+    root_hash: Annotated[_Hash, doc("Of the tree.")]
+
+
+class ConsistencyProof(
+    Answer,
+    frozen=True,
+    rename={
+        "old": "from",
+        "new": "to",
+        "old_root": "from_root_hash",
+        "new_root": "to_root_hash",
+    },
+):
+    """That a tree begins with a smaller one; hashes are SHA-256, in base64."""
+
+    old: Annotated[_Size, doc(None, 41)]
+    new: Annotated[_Size, doc(None, 57)]
+    old_root: _Hash
+    new_root: _Hash
+    consistency: Annotated[list[_Hash], doc("The hashes that prove it (RFC 9162, 2.1.4).")]
+
+
+class CheckpointKeys(Answer, frozen=True):
+    """What signatures of checkpoints are checked with."""
+
+    origin: Annotated[
+        str,
+        doc(
+            "The ledger's name, in the first line of each of its checkpoints.",
+            "keyfold/7tq3bd5xw4a6bl7m",
+        ),
+    ]
+    keys: Annotated[
+        list[Annotated[str, doc(None, _VERIFIER_KEY)]],
+        doc(
+            "Verifier keys (C2SP signed-note). More than one while one takes over from another:"
+            " then each checkpoint is signed by all of them."
+        ),
+    ]
+
+
+# The service
+
+
+class Health(Answer, frozen=True):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class Readiness(Answer, frozen=True):
+    """The ledger can be used."""
+
+    status: Literal["ready"]
+    position: Position
+    notices: Annotated[list[str], doc("What wants to be looked at, though the ledger can be used.")]
+
+
+class FieldProblem(Answer, frozen=True):
+    """One thing that does not fit."""
+
+    pointer: Annotated[
+        str,
+        doc("A JSON pointer to a field, or `/` and the name of a parameter or header.", "/seats"),
+    ]
+    detail: Annotated[str, doc(None, "must be from 1 to 100000")]
+
+
+class ProblemDetails(Answer, frozen=True):
+    """Why a request was not carried out (RFC 9457); `web.app.errors` writes it."""
+
+    type: Annotated[str, doc(None, "/docs#no_seat_available", format="uri-reference")]
+    title: Annotated[str, doc(None, "No seat is free")]
+    status: Annotated[int, Meta(ge=400, le=599), doc(None, 409)]
+    detail: Annotated[str, doc(None, "3 of 3 seats are taken.")]
+    instance: Annotated[
+        str, doc(None, "/v1/accounts/acme/seats/cloud_pos/till-4", format="uri-reference")
+    ]
+    code: Annotated[str, doc(None, "no_seat_available")]
+    request_id: Annotated[str, doc(None, "req_c5nfx2ynqk7tq3bd5xw4a6bl7m")]
+    errors: list[FieldProblem] | UnsetType = UNSET
+    seats: Annotated[int | UnsetType, doc("With `no_seat_available`.")] = UNSET
+    used: Annotated[int | UnsetType, doc("With `no_seat_available`.")] = UNSET
+    tier: Annotated[str | UnsetType | None, doc("With `holder_in_other_tier`: where it sits.")] = (
+        UNSET
+    )
+    version: Annotated[
+        int | UnsetType, doc("With `version_mismatch`: the account's version now.")
+    ] = UNSET
+    subscription: Annotated[
+        str | UnsetType, doc("With `key_already_yours`: what the key gave the account.")
+    ] = UNSET
+    activated_at: Annotated[
+        Time | UnsetType, doc("With `key_already_yours`: when it was redeemed.")
+    ] = UNSET

@@ -18,8 +18,9 @@ from ledger.refusals import (
     SubscriptionNotChangeable,
     VersionMismatch,
 )
-from web.api import answers
+from projections.views.billing import BillingView
 from web.api.accounts import READERS, read_account
+from web.api.answers import StartedPurchase, StripePortalLink
 from web.api.operations import Returns, operation
 from web.api.schemas import billing as schemas
 from web.api.schemas import requests
@@ -42,7 +43,7 @@ _FAULTS = (STRIPE_NOT_CONFIGURED, STRIPE_UNAVAILABLE, STRIPE_REFUSED)
     body=schemas.BuySeats,
     responses={
         201: Returns(
-            schemas.Bought,
+            StartedPurchase,
             "Where to send the customer.",
             ("Keyfold-Position", "Idempotency-Replayed"),
         )
@@ -87,12 +88,7 @@ def start_checkout(
         expected_version=expected_version,
     )
     return reply(
-        {
-            "url": started.url,
-            "changed": started.changed,
-            "stripe_subscription": started.stripe_subscription,
-            "seats": started.seats,
-        },
+        StartedPurchase(started.url, started.changed, started.stripe_subscription, started.seats),
         201,
         position=started.position,
         replayed=started.replayed,
@@ -105,7 +101,7 @@ def start_checkout(
     headers=requests.IfMatch,
     body=schemas.OpenPortal,
     responses={
-        201: Returns(schemas.StripePortal, "Where to send the customer.", ("Keyfold-Position",))
+        201: Returns(StripePortalLink, "Where to send the customer.", ("Keyfold-Position",))
     },
     refusals=(VersionMismatch, NoStripeCustomer, CustomerShared),
     problems=_FAULTS,
@@ -121,14 +117,14 @@ def open_stripe_portal(account: str, expected_version: int | None, return_url: s
     url = open_portal(
         services(), request_context(), account, return_url, expected_version=expected_version
     )
-    return reply({"url": url}, 201, position=services().book.head())
+    return reply(StripePortalLink(url), 201, position=services().book.head())
 
 
 @blueprint.get("/accounts/<account>/billing")
 @operation(
     access=READERS,
     query=requests.AccountQuery,
-    responses={200: Returns(schemas.Billing, "What is paid, and when next.", ("ETag",))},
+    responses={200: Returns(BillingView, "What is paid, and when next.", ("ETag",))},
 )
 def get_billing(account: str, **times: datetime) -> Response:
     """Show what an account pays, for what, and when next.
@@ -139,5 +135,5 @@ def get_billing(account: str, **times: datetime) -> Response:
     and `status` is that of the one that needs the most attention. An amount that does not follow
     from what Stripe has told is null, and `notice` says so.
     """
-    view = billing_view(read_account(account, **times))
-    return reply(answers.billing(view), version=view.version)
+    found = read_account(account, **times)
+    return reply(billing_view(found).view, version=found.version)

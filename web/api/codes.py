@@ -17,10 +17,10 @@ from ledger.refusals import (
     WrongProduct,
 )
 from projections.views.subscriptions import OneSubscription
-from web.api import answers
 from web.api.accounts import one_subscription
+from web.api.answers import ValidatedCode
 from web.api.operations import Returns, operation
-from web.api.schemas import requests, responses
+from web.api.schemas import requests
 from web.app.auth import ADMIN, PORTAL, only
 from web.app.context import request_context, services
 from web.app.responses import reply
@@ -34,7 +34,7 @@ _OF_A_CODE = (TooManyAttempts, InvalidKeyFormat, WrongProduct, KeyAlreadyYours, 
 @operation(
     access=only(PORTAL, ADMIN),
     body=requests.TryCode,
-    responses={200: Returns(responses.Validated, "What redeeming it would give.")},
+    responses={200: Returns(ValidatedCode, "What redeeming it would give.")},
     refusals=_OF_A_CODE,
 )
 def validate_key(body: Try) -> Response:
@@ -44,7 +44,18 @@ def validate_key(body: Try) -> Response:
     hours block the account.
     """
     found = validate(services(), request_context(), body)
-    return reply(answers.validated(found, services().catalog))
+    issued, product = found.issued, services().catalog.product(found.issued.product)
+    return reply(
+        ValidatedCode(
+            issued.product,
+            product.name if product else issued.product,
+            issued.tier,
+            product.tier_name(issued.tier) if product else issued.tier,
+            issued.seats,
+            issued.months,
+            found.expires_if_activated_now,
+        )
+    )
 
 
 @blueprint.post("/redeem")

@@ -9,10 +9,9 @@ from typing import Final
 from flask import Blueprint, Response
 
 from ledger.min_position import PositionNotReached
-from ledger.proof import cloud_events
-from projections.lists.feed import read_feed
+from projections.lists.feed import FeedView, cloud_event, read_feed
 from web.api.operations import Returns, operation
-from web.api.schemas import feed
+from web.api.schemas.feed import EventsQuery
 from web.app import waiting
 from web.app.auth import ADMIN, AUDITOR, only
 from web.app.context import services
@@ -27,8 +26,8 @@ blueprint = Blueprint("events", __name__, url_prefix="/v1")
 @blueprint.get("/events")
 @operation(
     access=only(AUDITOR, ADMIN),
-    query=feed.EventsQuery,
-    responses={200: Returns(feed.Events, "Events, the oldest first.")},
+    query=EventsQuery,
+    responses={200: Returns(FeedView, "Events, the oldest first.")},
 )
 def list_events(after: int, limit: int, wait: int) -> Response:
     """Follow the ledger.
@@ -44,13 +43,8 @@ def list_events(after: int, limit: int, wait: int) -> Response:
         page = read_feed(services().book, after, limit, wait_s=wait_s)
     # Once more: a reader may have been sent to a standby that lags behind the one before.
     _refuse_beyond(after, page.position)
-    return reply(
-        {
-            "items": [cloud_events.fed(row) for row in page.rows],
-            "next": str(page.next) if page.next else None,
-            "position": page.position,
-        }
-    )
+    following = str(page.next) if page.next else None
+    return reply(FeedView(list(map(cloud_event, page.rows)), following, page.position))
 
 
 def _refuse_beyond(after: int, head: int) -> None:

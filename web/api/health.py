@@ -10,8 +10,8 @@ from flask import Blueprint, Response
 from ledger.book import CLOCK_TOLERANCE_S
 from ledger.store import schema
 from projections.lists.overview import Attention, attention
+from web.api.answers import Health, Readiness
 from web.api.operations import Returns, operation
-from web.api.schemas import responses
 from web.app import checkpoints, metrics
 from web.app.auth import ADMIN, AUDITOR, EVERYBODY, Access, from_loopback
 from web.app.clock import system_clock
@@ -31,17 +31,17 @@ _FIGURES = Access(frozenset({ADMIN, AUDITOR}), without_token=from_loopback)
 @blueprint.get("/healthz")
 @operation(
     access=EVERYBODY,
-    responses={200: Returns(responses.Healthy, "The process answers.")},
+    responses={200: Returns(Health, "The process answers.")},
 )
 def get_health() -> Response:
     """Tell whether the process answers."""
-    return reply({"status": "ok"})
+    return reply(Health("ok"))
 
 
 @blueprint.get("/readyz")
 @operation(
     access=EVERYBODY,
-    responses={200: Returns(responses.Ready, "The ledger can be used.")},
+    responses={200: Returns(Readiness, "The ledger can be used.")},
     problems=(ALTERED,),
 )
 def get_readiness() -> Response:
@@ -60,7 +60,7 @@ def get_readiness() -> Response:
             return unavailable(wrong)
         notices = [book.store.lineage.notice, book.ahead_of(wiring.clock())]
         told = [notice for notice in notices if notice]
-        return reply({"status": "ready", "position": position, "notices": told})
+        return reply(Readiness("ready", position, told))
     except schema.SchemaUnfit:
         return unavailable("the tables are not those of this Keyfold: see `keyfold db check`")
     except PersistenceError:

@@ -27,11 +27,11 @@ from ledger.refusals import (
 from ledger.streams import key as key_stream
 from ledger.streams.key import KEY, Key
 from projections.lists import keys
-from projections.lists.keys import KeyQuery, key_view
+from projections.lists.keys import KeyList, KeyQuery, KeyView, key_view
 from projections.views.account_at import Moment
-from web.api import answers
+from web.api.answers import IssuedKeys, KeyWithCode, RevealedKeys, with_codes
 from web.api.operations import Returns, operation
-from web.api.schemas import requests, responses
+from web.api.schemas import requests
 from web.app import cursors
 from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT, only
 from web.app.context import app_state, caller, request_context, services
@@ -51,7 +51,7 @@ _OWNERS = only(ADMIN, RESELLER)
     body=requests.IssueKeys,
     responses={
         201: Returns(
-            responses.IssuedKeys,
+            IssuedKeys,
             "The keys, with their codes.",
             ("Keyfold-Position", "Idempotency-Replayed"),
         )
@@ -78,14 +78,19 @@ def issue_keys(idempotency_key: str | None, body: Order) -> Response:
         scope=f"reseller {bound}" if bound is not None else "",
         reseller=bound,
     )
-    return reply(answers.issued(issued), 201, position=issued.position, replayed=issued.replayed)
+    return reply(
+        IssuedKeys(issued.batch, with_codes(issued.keys)),
+        201,
+        position=issued.position,
+        replayed=issued.replayed,
+    )
 
 
 @blueprint.get("/keys")
 @operation(
     access=_READERS,
     query=requests.KeysQuery,
-    responses={200: Returns(responses.Keys, "Keys, the newest first.", ("Keyfold-Position",))},
+    responses={200: Returns(KeyList, "Keys, the newest first.", ("Keyfold-Position",))},
 )
 def list_keys(
     limit: int,
@@ -102,7 +107,7 @@ def list_keys(
     of = ("keys", bound, as_of, known_at, sorted(filters.items()))
     after = cursors.read(services().request_key, of, cursor)
     if bound is not None and filters.setdefault("reseller", bound) != bound:
-        return reply({"items": [], "next": None}, position=services().book.head())
+        return reply(KeyList([], None), position=services().book.head())
     page = keys.list_keys(
         services().book,
         app_state().wiring.tables,
@@ -114,14 +119,14 @@ def list_keys(
     following = None
     if page.next is not None:
         following = cursors.write(services().request_key, of, page.next)
-    return reply(answers.keys(page, following), position=page.position)
+    return reply(KeyList(page.keys, following), position=page.position)
 
 
 @blueprint.get("/keys/<id:key>")
 @operation(
     access=_READERS,
     query=requests.ReadQuery,
-    responses={200: Returns(responses.Key, "The key.")},
+    responses={200: Returns(KeyView, "The key.")},
     refusals=(KeyNotFound,),
 )
 def get_key(key: str) -> Response:
@@ -131,16 +136,16 @@ def get_key(key: str) -> Response:
     return reply(_key(loaded))
 
 
-def _key(loaded: Loaded[Key | None]) -> answers.Answer:
+def _key(loaded: Loaded[Key | None]) -> KeyView:
     assert loaded.state
-    return answers.key(key_view(loaded.state, request_context().now))
+    return key_view(loaded.state, request_context().now)
 
 
 @blueprint.post("/keys/<id:key>/revoke")
 @operation(
     access=_OWNERS,
     body=requests.Reasoned,
-    responses={200: Returns(responses.Key, "The key.", ("Keyfold-Position",))},
+    responses={200: Returns(KeyView, "The key.", ("Keyfold-Position",))},
     refusals=(KeyNotFound, KeyAlreadyRedeemed),
 )
 def revoke_key(key: str, reason: str) -> Response:
@@ -156,7 +161,7 @@ def revoke_key(key: str, reason: str) -> Response:
 @operation(
     access=only(ADMIN, RESELLER, SUPPORT),
     body=requests.Reasoned,
-    responses={201: Returns(responses.IssuedKey, "The new key.", ("Keyfold-Position",))},
+    responses={201: Returns(KeyWithCode, "The new key.", ("Keyfold-Position",))},
     refusals=(KeyNotFound, KeyAlreadyRevoked, KeyLapsed, SubscriptionEnded),
 )
 def reissue_key(key: str, reason: str) -> Response:
@@ -166,7 +171,7 @@ def reissue_key(key: str, reason: str) -> Response:
     and shows the new masked code; when it has ended, no new code is given.
     """
     reissued = reissue(services(), request_context(), key, reason, reseller=caller().reseller)
-    return reply(answers.reissued(reissued), 201, position=reissued.position)
+    return reply(KeyWithCode(*reissued[:3]), 201, position=reissued.position)
 
 
 @blueprint.post("/keys/<id:key>/reveal")
@@ -175,7 +180,7 @@ def reissue_key(key: str, reason: str) -> Response:
     body=requests.Reasoned,
     responses={
         200: Returns(
-            responses.RevealedKeys,
+            RevealedKeys,
             "The key, and after it those that were given in its place.",
             ("Keyfold-Position",),
         )
@@ -190,14 +195,14 @@ def reveal_key(key: str, reason: str) -> Response:
     and comes masked, as do the codes of keys that were revoked or redeemed.
     """
     revealed = reveal_code(services(), request_context(), key, reason, reseller=caller().reseller)
-    return reply(answers.revealed(revealed), position=revealed.position)
+    return reply(RevealedKeys(with_codes(revealed.keys)), position=revealed.position)
 
 
 @blueprint.post("/batches/<batch>/reveal")
 @operation(
     access=_OWNERS,
     body=requests.Reasoned,
-    responses={200: Returns(responses.RevealedKeys, "The keys.", ("Keyfold-Position",))},
+    responses={200: Returns(RevealedKeys, "The keys.", ("Keyfold-Position",))},
     refusals=(BatchNotFound, CodesNotDerivable),
 )
 def reveal_codes(batch: str, reason: str) -> Response:
@@ -208,4 +213,4 @@ def reveal_codes(batch: str, reason: str) -> Response:
     cannot be shown; what was given in place of one can, by its key.
     """
     revealed = reveal(services(), request_context(), batch, reason, reseller=caller().reseller)
-    return reply(answers.revealed(revealed), position=revealed.position)
+    return reply(RevealedKeys(with_codes(revealed.keys)), position=revealed.position)

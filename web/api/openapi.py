@@ -17,9 +17,9 @@ from werkzeug.routing import Rule
 
 from ledger.catalog import Catalog, Product
 from ledger.refusals import InvalidRequest
+from web.api.answers import ProblemDetails
 from web.api.operations import PATH_PARAMETERS, Operation, Returns
 from web.api.schemas.requests import OF_CATALOG
-from web.api.schemas.responses import Problem
 from web.app.auth import Access, never
 from web.app.errors import (
     BUSY,
@@ -149,14 +149,14 @@ def _tag(app: Flask, blueprint: str) -> dict[str, str]:
 def _add_components(spec: APISpec, operations: Sequence[Operation]) -> None:
     components = spec.components
     components.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
-    components.schema("Problem", schema=Problem)
     for name, header in HEADERS.items():
         components.header(name, header)
     for kind in PROBLEM_TYPES.values():
         components.example(kind.code, {"value": _example(kind)})
-    bodies = {answer.body for one in operations for answer in one.responses.values()}
-    structs = [body for body in bodies if body and issubclass(body, msgspec.Struct)]
-    _, schemas = msgspec.json.schema_components(structs, ref_template=SCHEMAS + "{name}")
+    bodies = {answer.body for one in operations for answer in one.responses.values()} - {None}
+    _, schemas = msgspec.json.schema_components(
+        [*bodies, ProblemDetails], ref_template=SCHEMAS + "{name}"
+    )
     for name, schema in sorted(schemas.items()):
         components.schema(name, schema)
 
@@ -214,9 +214,7 @@ def _path_parameter(name: str) -> dict[str, Any]:
 def _success(answer: Returns) -> dict[str, Any]:
     described = {"description": answer.description, "headers": _headers(*answer.headers)}
     if answer.body is not None:
-        schema: Any = answer.body
-        if issubclass(answer.body, msgspec.Struct):
-            schema = {"$ref": SCHEMAS + answer.body.__name__}
+        schema = {"$ref": SCHEMAS + answer.body.__name__}
         described["content"] = {"application/json": {"schema": schema}}
     return described
 
@@ -262,7 +260,7 @@ def _problem(status: int, kinds: list[ProblemType]) -> dict[str, Any]:
         "headers": _headers(*_OF_STATUS.get(status, ())),
         "content": {
             CONTENT_TYPE: {
-                "schema": {"$ref": SCHEMAS + "Problem"},
+                "schema": {"$ref": SCHEMAS + "ProblemDetails"},
                 "examples": {
                     kind.code: {"$ref": f"#/components/examples/{kind.code}"} for kind in kinds
                 },

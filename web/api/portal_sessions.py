@@ -10,9 +10,10 @@ from flask import Blueprint, Response
 
 from commands.open_portal_session import Granted, end_portal_sessions, make_link
 from ledger.refusals import VersionMismatch
+from web.api.answers import PortalLink
 from web.api.operations import Returns, operation
 from web.api.schemas import requests
-from web.api.schemas.portal_sessions import EndSessions, Link, MakeLink
+from web.api.schemas.portal_sessions import EndSessions, MakeLink
 from web.app import return_urls
 from web.app.auth import ADMIN, PORTAL, SUPPORT, only
 from web.app.context import app_state, request_context, services
@@ -27,7 +28,7 @@ blueprint = Blueprint("portal_sessions", __name__, url_prefix="/v1")
     headers=requests.IfMatch,
     body=MakeLink,
     body_required=False,
-    responses={201: Returns(Link, "Where to send the customer.", ("Keyfold-Position",))},
+    responses={201: Returns(PortalLink, "Where to send the customer.", ("Keyfold-Position",))},
     refusals=(VersionMismatch,),
 )
 def make_portal_session(
@@ -51,7 +52,7 @@ def make_portal_session(
         expected_version=expected_version,
     )
     url = f"{settings.public_url}/portal/open?{urlencode({'link': link.text})}"
-    return reply({"url": url}, 201, position=link.position)
+    return reply(PortalLink(url), 201, position=link.position)
 
 
 @blueprint.post("/accounts/<account>/portal-sessions/end")

@@ -9,6 +9,7 @@ from flask import Blueprint, Response
 from ledger.min_position import hold_to_min_position
 from ledger.refusals import FieldError, InvalidRequest, KeyNotFound
 from projections.audit import tree
+from web.api.answers import CheckpointKeys, ConsistencyProof, InclusionProof
 from web.api.operations import Returns, operation
 from web.api.schemas import proofs
 from web.api.schemas.requests import ReadQuery
@@ -44,7 +45,7 @@ def get_checkpoint() -> Response:
 @blueprint.get("/checkpoint/keys")
 @operation(
     access=READERS,
-    responses={200: Returns(proofs.CheckpointKeys, "The keys.")},
+    responses={200: Returns(CheckpointKeys, "The keys.")},
 )
 def list_checkpoint_keys() -> Response:
     """Show what signatures of checkpoints are checked with.
@@ -52,14 +53,14 @@ def list_checkpoint_keys() -> Response:
     Compare them with a copy that came to you by another way.
     """
     signing = app_state().wiring.signing
-    return reply({"origin": signing.origin, "keys": [key.vkey for key in signing.verifiers]})
+    return reply(CheckpointKeys(signing.origin, [key.vkey for key in signing.verifiers]))
 
 
 @blueprint.get("/proofs/inclusion")
 @operation(
     access=READERS,
     query=proofs.InclusionQuery,
-    responses={200: Returns(proofs.InclusionProof, "The proof.")},
+    responses={200: Returns(InclusionProof, "The proof.")},
     problems=(ALTERED,),
 )
 def get_inclusion_proof(position: int, size: int | None = None) -> Response:
@@ -72,14 +73,14 @@ def get_inclusion_proof(position: int, size: int | None = None) -> Response:
         raise InvalidRequest(FieldError("/position", f"must be at most {size}, the tree's size"))
     proof = tree.inclusion(services().book, app_state().wiring.tables, position, size)
     return reply(
-        {
-            "position": position,
-            "leaf_index": position - 1,
-            "size": size,
-            "leaf_hash": to_base64(proof.leaf),
-            "audit_path": _all_to_base64(proof.hashes),
-            "root_hash": to_base64(proof.root),
-        }
+        InclusionProof(
+            position=position,
+            leaf_index=position - 1,
+            size=size,
+            leaf_hash=to_base64(proof.leaf),
+            audit_path=_all_to_base64(proof.hashes),
+            root_hash=to_base64(proof.root),
+        )
     )
 
 
@@ -87,7 +88,7 @@ def get_inclusion_proof(position: int, size: int | None = None) -> Response:
 @operation(
     access=READERS,
     query=proofs.ConsistencyQuery,
-    responses={200: Returns(proofs.ConsistencyProof, "The proof.")},
+    responses={200: Returns(ConsistencyProof, "The proof.")},
     problems=(ALTERED,),
 )
 def get_consistency_proof(old: int, new: int | None = None) -> Response:
@@ -101,13 +102,13 @@ def get_consistency_proof(old: int, new: int | None = None) -> Response:
         raise InvalidRequest(FieldError("/from", f"must be at most {new}, the larger tree's size"))
     proof = tree.consistency(services().book, app_state().wiring.tables, old, new)
     return reply(
-        {
-            "from": old,
-            "to": new,
-            "from_root_hash": to_base64(proof.old_root),
-            "to_root_hash": to_base64(proof.new_root),
-            "consistency": _all_to_base64(proof.hashes),
-        }
+        ConsistencyProof(
+            old=old,
+            new=new,
+            old_root=to_base64(proof.old_root),
+            new_root=to_base64(proof.new_root),
+            consistency=_all_to_base64(proof.hashes),
+        )
     )
 
 

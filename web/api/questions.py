@@ -7,13 +7,12 @@ from datetime import datetime
 from flask import Blueprint, Response
 
 from ledger.refusals import FieldError, InvalidRequest
-from projections.lists.overview import overview
+from projections.lists.overview import Overview, overview
 from projections.views.account_at import Moment
-from projections.views.diff import diff
-from projections.views.explain import explain_holder
+from projections.views.diff import DiffView, diff, diff_view
+from projections.views.explain import Explanation, explain_holder
 from projections.views.explain_code import Asked, explain_code
-from web.api import telling
-from web.api.accounts import READERS, hold_to_pools, read_account
+from web.api.accounts import READERS, account_version, hold_to_pools, read_account
 from web.api.operations import Returns, operation
 from web.api.schemas import questions as schemas
 from web.api.schemas import requests
@@ -30,9 +29,7 @@ blueprint = Blueprint("questions", __name__, url_prefix="/v1")
 @operation(
     access=READERS,
     query=schemas.DiffQuery,
-    responses={
-        200: Returns(schemas.Diff, "What is different, and which events did it.", ("ETag",))
-    },
+    responses={200: Returns(DiffView, "What is different, and which events did it.", ("ETag",))},
 )
 def get_diff(
     account: str, start: datetime, end: datetime | None = None, known_at: datetime | None = None
@@ -44,6 +41,7 @@ def get_diff(
     """
     if end is not None and start > end:
         raise InvalidRequest(FieldError("/from", "must not be after the end"))
+    version = account_version(account)
     found = diff(
         services().book,
         account,
@@ -53,14 +51,14 @@ def get_diff(
         now=request_context().now,
         known_at=known_at,
     )
-    return reply(telling.diff(found, visibility().texts), version=found.version)
+    return reply(diff_view(found, visibility().texts), version=version)
 
 
 @blueprint.get("/overview")
 @operation(
     access=only(ADMIN, SUPPORT, AUDITOR),
     query=requests.ReadQuery,
-    responses={200: Returns(schemas.Overview, "How things stand now.")},
+    responses={200: Returns(Overview, "How things stand now.")},
 )
 def get_overview() -> Response:
     """Tell how things stand over all accounts.
@@ -73,7 +71,7 @@ def get_overview() -> Response:
     found = overview(
         services().book, app_state().wiring.tables, request_context().now, services().catalog
     )
-    return reply(telling.overview(found))
+    return reply(found)
 
 
 @blueprint.post("/accounts/<account>/explain")
@@ -81,7 +79,7 @@ def get_overview() -> Response:
     access=READERS,
     query=requests.AccountQuery,
     body=schemas.Explain,
-    responses={200: Returns(schemas.Explanation, "The rule, its facts, and the mend.", ("ETag",))},
+    responses={200: Returns(Explanation, "The rule, its facts, and the mend.", ("ETag",))},
 )
 def explain(
     account: str,
@@ -98,6 +96,7 @@ def explain(
     """
     moment = Moment(request_context().now, **times)
     book, catalog = services().book, services().catalog
+    version = account_version(account)
     if code is None:
         assert product
         assert holder
@@ -108,4 +107,4 @@ def explain(
     else:
         wanted = Asked(code, session, product)
         found = explain_code(book, account, moment, catalog, services().codes, wanted)
-    return reply(telling.explanation(found), version=found.version)
+    return reply(found, version=version)

@@ -14,6 +14,7 @@ from ledger.refusals import (
     StripeSubscriptionNotFound,
     VersionMismatch,
 )
+from web.api.answers import AssignedSubscription, LinkedCustomer, UnlinkedCustomer
 from web.api.operations import Returns, operation
 from web.api.schemas import requests
 from web.api.schemas import stripe as schemas
@@ -30,7 +31,7 @@ blueprint = Blueprint("stripe_customers", __name__, url_prefix="/v1")
     access=only(ADMIN, PORTAL, SUPPORT),
     headers=requests.IfMatch,
     body=schemas.LinkCustomer,
-    responses={200: Returns(schemas.Linked, "It is linked.", ("Keyfold-Position", "ETag"))},
+    responses={200: Returns(LinkedCustomer, "It is linked.", ("Keyfold-Position", "ETag"))},
     refusals=(VersionMismatch, CustomerLinkedElsewhere),
 )
 def link_stripe_customer(
@@ -46,7 +47,7 @@ def link_stripe_customer(
         services(), request_context(), account, customer, reason, expected_version=expected_version
     )
     return reply(
-        {"account": account, "customer": linked.customer, "applied": linked.applied},
+        LinkedCustomer(account, linked.customer, linked.applied),
         position=linked.position,
         version=linked.account.version,
     )
@@ -57,7 +58,7 @@ def link_stripe_customer(
     access=only(ADMIN, SUPPORT),
     headers=requests.IfMatch,
     body=schemas.UnlinkCustomer,
-    responses={200: Returns(schemas.Unlinked, "It is unlinked.", ("Keyfold-Position", "ETag"))},
+    responses={200: Returns(UnlinkedCustomer, "It is unlinked.", ("Keyfold-Position", "ETag"))},
     refusals=(VersionMismatch, CustomerNotLinked),
 )
 def unlink_stripe_customer(
@@ -75,12 +76,7 @@ def unlink_stripe_customer(
         services(), request_context(), account, customer, reason, expected_version=expected_version
     )
     return reply(
-        {
-            "account": account,
-            "customer": done.customer,
-            "released": done.released,
-            "kept": done.kept,
-        },
+        UnlinkedCustomer(account, done.customer, list(done.released), list(done.kept)),
         position=done.position,
         version=done.account.version,
     )
@@ -92,9 +88,7 @@ def unlink_stripe_customer(
     headers=requests.IfMatch,
     body=schemas.AssignSubscription,
     responses={
-        200: Returns(
-            schemas.AssignedSubscription, "It is the account's.", ("Keyfold-Position", "ETag")
-        )
+        200: Returns(AssignedSubscription, "It is the account's.", ("Keyfold-Position", "ETag"))
     },
     refusals=(VersionMismatch, StripeSubscriptionElsewhere, StripeSubscriptionNotFound),
     problems=(STRIPE_NOT_CONFIGURED, STRIPE_UNAVAILABLE, STRIPE_REFUSED),
@@ -122,12 +116,7 @@ def assign_stripe_subscription(
         expected_version=expected_version,
     )
     return reply(
-        {
-            "account": account,
-            "stripe_subscription": done.stripe_subscription,
-            "from": done.moved_from,
-            "applied": done.applied,
-        },
+        AssignedSubscription(account, done.stripe_subscription, done.moved_from, done.applied),
         position=done.position,
         version=done.account.version,
     )

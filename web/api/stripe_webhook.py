@@ -23,8 +23,8 @@ from commands.gateways.stripe import StripeGateway
 from commands.gateways.stripe_responses import StripeKeyRefused, StripeRefused
 from commands.record_stripe_event import record_event
 from ledger.stripe.objects import NotAnEvent, StripeEvent, read_event
+from web.api.answers import ReceivedDelivery
 from web.api.operations import Returns, operation
-from web.api.schemas import stripe as schemas
 from web.app.auth import EVERYBODY
 from web.app.context import app_state, request_context
 from web.app.errors import SET_UP_S, STRIPE_NOT_CONFIGURED, WEBHOOK_REFUSED, HttpProblem
@@ -44,7 +44,7 @@ blueprint = Blueprint("stripe", __name__)
 @blueprint.post("/webhooks/stripe")
 @operation(
     access=EVERYBODY,
-    responses={200: Returns(schemas.Received, "It is on record.", ("Keyfold-Position",))},
+    responses={200: Returns(ReceivedDelivery, "It is on record.", ("Keyfold-Position",))},
     problems=(WEBHOOK_REFUSED, STRIPE_NOT_CONFIGURED),
 )
 def receive_stripe_event() -> Response:
@@ -59,13 +59,12 @@ def receive_stripe_event() -> Response:
     services = app_state().wiring.webhook_services
     if is_foreign(services.stripe, event):
         app_state().metrics.count_stripe_event("ignored")
-        ignored = {"received": True, "outcome": "ignored", "new": False}
-        return reply(ignored, position=services.book.head())
+        return reply(ReceivedDelivery(True, "ignored", False), position=services.book.head())
     asked = request_context()._replace(actor=ACTOR)
     recorded = record_event(services, asked, event, "webhook")
     app_state().metrics.count_stripe_event(recorded.outcome if recorded.new else "delivered_again")
     return reply(
-        {"received": True, "outcome": recorded.outcome, "new": recorded.new},
+        ReceivedDelivery(True, recorded.outcome, recorded.new),
         position=recorded.position,
     )
 

@@ -7,13 +7,16 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from ledger.streams.account.decisions import ACCOUNT
 from projections.lists import timeline as told
-from projections.lists.timeline import TimelinePage, TimelineQuery, Visibility
+from projections.lists.timeline import (
+    AccountTimelineView,
+    TimelinePage,
+    TimelineQuery,
+    TimelineView,
+    Visibility,
+)
 from projections.views.account_at import Moment
-from web.api import telling
-from web.api.accounts import READERS
-from web.api.answers import of_account
+from web.api.accounts import READERS, account_version
 from web.api.operations import Returns, operation
 from web.api.schemas import timeline as schemas
 from web.app import cursors
@@ -34,7 +37,7 @@ _TEXT_READERS = frozenset({ADMIN, SUPPORT, PORTAL})
 @operation(
     access=READERS,
     query=schemas.AccountTimelineQuery,
-    responses={200: Returns(schemas.AccountTimeline, "Events, the newest first.", ("ETag",))},
+    responses={200: Returns(AccountTimelineView, "Events, the newest first.", ("ETag",))},
 )
 def get_account_timeline(
     account: str,
@@ -50,22 +53,19 @@ def get_account_timeline(
     the portal it does not say why a code was not available, nor the reasons that staff gave.
     """
     asked_for = Moment(request_context().now, as_of, known_at)
-    version = services().book.load(ACCOUNT, account).version
+    version = account_version(account)
     page, following = _page(
         TimelineQuery(account=account, as_of=as_of, known_at=known_at, **filters), limit, cursor
     )
-    answer = {
-        **of_account(account, asked_for, page.position),
-        **telling.timeline(page, following),
-    }
-    return reply(answer, version=version)
+    header = account, asked_for.at, asked_for.known, page.position
+    return reply(AccountTimelineView(*header, page.items, following), version=version)
 
 
 @blueprint.get("/timeline")
 @operation(
     access=_READERS,
     query=schemas.TimelineQuery,
-    responses={200: Returns(schemas.Timeline, "Events, the newest first.")},
+    responses={200: Returns(TimelineView, "Events, the newest first.")},
 )
 def get_timeline(limit: int, cursor: str | None = None, **filters: Any) -> Response:
     """Tell everything that names something.
@@ -73,7 +73,7 @@ def get_timeline(limit: int, cursor: str | None = None, **filters: Any) -> Respo
     An id that several things bear stands for all of them. A reseller sees what happened to its own
     keys and batches, and finds it by those.
     """
-    return reply(telling.timeline(*_page(TimelineQuery(**filters), limit, cursor)))
+    return _reply(TimelineQuery(**filters), limit, cursor)
 
 
 @blueprint.post("/timeline/search")
@@ -81,13 +81,13 @@ def get_timeline(limit: int, cursor: str | None = None, **filters: Any) -> Respo
     access=_READERS,
     query=schemas.SearchQuery,
     body=schemas.Search,
-    responses={200: Returns(schemas.Timeline, "Events, the newest first.")},
+    responses={200: Returns(TimelineView, "Events, the newest first.")},
 )
 def search_timeline(ref: str, limit: int, cursor: str | None = None, **filters: Any) -> Response:
     """Tell everything that names something, which may be a whole code."""
     # From here on a code is known by its key's id.
     known = known_ref(services(), ref, may_learn=caller().reseller is None)
-    return reply(telling.timeline(*_page(TimelineQuery(ref=known, **filters), limit, cursor)))
+    return _reply(TimelineQuery(ref=known, **filters), limit, cursor)
 
 
 def visibility() -> Visibility:
@@ -96,6 +96,11 @@ def visibility() -> Visibility:
     texts = services().texts if who.role in _TEXT_READERS else None
     is_staff = who.role != PORTAL
     return Visibility(texts, found=is_staff, reseller=who.reseller, staffs_texts=is_staff)
+
+
+def _reply(wanted: TimelineQuery, limit: int, cursor: str | None) -> Response:
+    page, following = _page(wanted, limit, cursor)
+    return reply(TimelineView(page.items, following, page.position))
 
 
 def _page(wanted: TimelineQuery, limit: int, cursor: str | None) -> tuple[TimelinePage, str | None]:

@@ -8,18 +8,18 @@ from commands.gateways.stripe_billing import FAULTS, TooMuchToRead, read_billing
 from commands.services import Services
 from projections.views import billing as billed
 from projections.views.account_at import AccountAt
-from projections.views.billing import INVOICES_MAX, BillingView, Live, Unread
+from projections.views.billing import INVOICES_MAX, Billing, Live, Unread
 from web.app.context import request_id, services
 
 _log = logging.getLogger("keyfold.billing")
 
 
-def billing_view(found: AccountAt) -> BillingView:
+def billing_view(found: AccountAt) -> Billing:
     """Return what an account pays, as the current request reads it: see `read_view`."""
     return read_view(services(), found, request_id())
 
 
-def read_view(services: Services, found: AccountAt, request_id: str) -> BillingView:
+def read_view(services: Services, found: AccountAt, request_id: str) -> Billing:
     """Return what an account pays; from the ledger when Stripe cannot be reached within 5 s.
 
     Only the present is read from Stripe: what held at another moment, only the ledger knows.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -18,7 +18,7 @@ def encode(answer: Any) -> bytes:
 
 
 def to_plain(value: Any) -> Any:
-    """Return a value with structs as dictionaries, and times as text.
+    """Return a value with structs as dictionaries, times as text, and spans of time as seconds.
 
     msgspec writes times itself, without the digits that are 0, and asks no hook about them.
     """
@@ -27,6 +27,8 @@ def to_plain(value: Any) -> Any:
         return value
     if kind is datetime:
         return iso(value)
+    if kind is timedelta:
+        return int(value.total_seconds())
     if isinstance(value, msgspec.Struct):
         names = zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True)
         return {name: to_plain(getattr(value, field)) for name, field in names}

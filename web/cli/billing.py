@@ -10,7 +10,6 @@ from commands import validation
 from ledger.money import written
 from projections.views.account_at import Moment, account_at
 from projections.views.billing import BillingView, interval_name
-from web.api import answers
 from web.app.billing import read_view
 from web.cli.context import open_ledger
 from web.cli.examples import Exampled
@@ -30,9 +29,9 @@ def billing(account: str, as_of: datetime | None, known_at: datetime | None, as_
     validation.refuse_if(validation.account(account))
     with open_ledger() as (_, services, request_context):
         asked = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
-        view = read_view(services, asked, request_context.request_id)
+        view = read_view(services, asked, request_context.request_id).view
     if as_json:
-        print_json(answers.billing(view))
+        print_json(view)
     else:
         _print(view)
 

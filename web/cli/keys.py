@@ -6,13 +6,14 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import IO, Any, Final, get_args
 
 import click
+from msgspec.structs import asdict, astuple
 
 from commands.import_keys import Imported, import_keys
-from commands.issue_keys import IssuedKey, Order, issue_keys
+from commands.issue_keys import Order, issue_keys
 from commands.reissue_key import reissue_key
 from commands.reveal_codes import reveal_code, reveal_codes
 from commands.revoke_key import revoke_key
@@ -22,16 +23,15 @@ from ledger.limits import COUNT_MAX, IDEMPOTENCY_KEY
 from ledger.refusals import InvalidKeyFormat
 from ledger.streams import key
 from ledger.streams.key import KEY, Status
-from projections.lists.keys import KeyPage, KeyQuery, KeyView, key_view, list_keys
+from projections.lists.keys import KeyList, KeyPage, KeyQuery, KeyView, key_view, list_keys
 from projections.views.account_at import Moment
-from web.api import answers
-from web.api.answers import Answer
+from web.api.answers import IssuedKeys, KeyWithCode, RevealedKeys, with_codes
 from web.app.services import Wiring
 from web.cli.context import OPERATOR, open_ledger
 from web.cli.errors import REFUSED
 from web.cli.examples import Exampled, ExampledGroup
 from web.cli.options import TIME, json_option, reason_option
-from web.cli.output import NOTHING, print_json, print_table, progress, text_of
+from web.cli.output import NOTHING, print_fields, print_json, print_table, progress, text_of
 
 PAGE_KEYS: Final = 500
 
@@ -95,7 +95,8 @@ def issue(
         )
     if issued.replayed:
         click.echo("this order had been carried out before: these are its keys", err=True)
-    _print_issued(issued.batch, issued.keys, answers.issued(issued), as_csv, as_json)
+    answer = IssuedKeys(issued.batch, with_codes(issued.keys))
+    _print_issued(issued.batch, answer, as_csv, as_json)
 
 
 @keys.command(short_help="Show codes again, on the record.")
@@ -112,22 +113,22 @@ def reveal(batch_or_key: str, reason: str, as_csv: bool, as_json: bool) -> None:
     show = reveal_code if batch_or_key.startswith("key_") else reveal_codes
     with open_ledger() as (_, services, request_context):
         revealed = show(services, request_context, batch_or_key, reason)
-    _print_issued(revealed.batch, revealed.keys, answers.revealed(revealed), as_csv, as_json)
+    _print_issued(revealed.batch, RevealedKeys(with_codes(revealed.keys)), as_csv, as_json)
 
 
 def _print_issued(
-    batch: str, keys: Sequence[IssuedKey], answer: Answer, as_csv: bool, as_json: bool
+    batch: str, answer: IssuedKeys | RevealedKeys, as_csv: bool, as_json: bool
 ) -> None:
     if as_json:
         print_json(answer)
     elif as_csv:
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(IssuedKey._fields)
-        writer.writerows(keys)
+        writer.writerow(KeyWithCode.__struct_fields__)
+        writer.writerows(map(astuple, answer.keys))
         click.echo(out.getvalue(), nl=False)
     else:
-        print_table(["id", "code", "masked"], keys)
+        print_fields(answer.keys, *KeyWithCode.__struct_fields__)
         click.echo(f"\nbatch {batch}")
 
 
@@ -152,7 +153,7 @@ def import_(file: IO[str], as_json: bool) -> None:
         sys.exit(REFUSED)
 
 
-def _import_answer(imported: Imported) -> Answer:
+def _import_answer(imported: Imported) -> dict[str, Any]:
     return imported._asdict() | {"refused": [line._asdict() for line in imported.refused]}
 
 
@@ -182,24 +183,12 @@ def list_(as_json: bool, **wanted: Any) -> None:
     with open_ledger() as (wiring, _, request_context), progress("Reading", None) as on_page:
         page = _all_keys(wiring, KeyQuery(**wanted), Moment(request_context.now), on_page)
     if as_json:
-        print_json(answers.keys(page, None))
+        print_json(KeyList(page.keys, None))
         return
-    print_table(
-        ["id", "masked", "product", "tier", "seats", "months", "reseller", "status", "redeemed by"],
-        [
-            [
-                view.id,
-                view.masked,
-                view.product,
-                view.tier,
-                view.seats,
-                view.months,
-                view.reseller,
-                view.status,
-                view.redeemed_by,
-            ]
-            for view in page.keys
-        ],
+    print_fields(
+        page.keys,
+        *("id", "masked", "product", "tier", "seats", "months", "reseller", "status"),
+        "redeemed by=redeemed_by",
     )
 
 
@@ -250,9 +239,9 @@ def _key_id(services: Services, asked: str) -> str:
 
 def _print_key(view: KeyView, as_json: bool) -> None:
     if as_json:
-        print_json(answers.key(view))
+        print_json(view)
         return
-    for name, value in view._asdict().items():
+    for name, value in asdict(view).items():
         click.echo(f"{name.replace('_', ' '):<14}{text_of(value)}")
 
 
@@ -283,6 +272,6 @@ def reissue(key_id: str, reason: str, as_json: bool) -> None:
     with open_ledger() as (_, services, request_context):
         reissued = reissue_key(services, request_context, key_id, reason)
     if as_json:
-        print_json(answers.reissued(reissued))
+        print_json(KeyWithCode(*reissued[:3]))
         return
     print_table(["id", "code", "masked"], [[reissued.id, reissued.code, reissued.masked]])

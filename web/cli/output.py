@@ -26,7 +26,7 @@ PROGRESS_AFTER_S: Final = 0.5
 NOTHING: Final = "-"
 RECORDING: Final = "Recording"
 
-Cell = str | int | bool | datetime | list[str] | None
+Cell = str | int | bool | datetime | list[str] | list[int] | None
 
 
 def print_json(answer: Any) -> None:
@@ -80,7 +80,7 @@ def text_of(cell: Cell) -> str:
         case datetime():
             return short_time(cell)
         case list():
-            return ", ".join(cell)
+            return ", ".join(map(str, cell))
         case _:
             return str(cell)
 

@@ -10,14 +10,13 @@ import click
 from commands import validation
 from ledger.refusals import FieldError, InvalidRequest
 from projections.views.account_at import Moment, account_at
-from projections.views.diff import diff
+from projections.views.diff import diff, diff_view
 from projections.views.explain import Explanation, explain_holder
 from projections.views.explain_code import Asked, explain_code
-from web.api import telling
 from web.cli.context import hold_to_pools, open_ledger
 from web.cli.examples import Exampled
 from web.cli.options import TIME, json_option, moment_options
-from web.cli.output import is_terminal, print_json, print_table, text_of
+from web.cli.output import is_terminal, print_fields, print_json, text_of
 
 CODE: int = 1
 HOLDER: int = 2
@@ -60,14 +59,11 @@ def diff_(
             now=request_context.now,
             known_at=known_at,
         )
-        answer = telling.diff(found, services.texts)
+        answer = diff_view(found, services.texts)
     if as_json:
         print_json(answer)
         return
-    print_table(
-        ["what", "because of"],
-        [[one.summary, ", ".join(map(str, one.positions))] for one in found.differences],
-    )
+    print_fields(answer.items, "what=summary", "because of=positions")
     click.echo(f"{account} from {text_of(found.start)} to {text_of(found.end)}")
 
 
@@ -117,7 +113,7 @@ def explain(
                 services.book, account, moment, services.catalog, services.codes, asked
             )
     if as_json:
-        print_json(telling.explanation(found))
+        print_json(found)
     else:
         _print_explanation(found)
 

@@ -11,8 +11,14 @@ from typing import Final
 import click
 
 from commands.validation import FORMULA_STARTS
-from projections.lists.timeline import Entry, TimelinePage, TimelineQuery, Visibility, timeline
-from web.api import telling
+from projections.lists.timeline import (
+    Entry,
+    TimelinePage,
+    TimelineQuery,
+    TimelineView,
+    Visibility,
+    timeline,
+)
 from web.app.references import known_ref
 from web.app.services import Wiring
 from web.app.times import iso
@@ -99,7 +105,7 @@ def timeline_(
             return
         page = _page(wiring, query, limit)
     if as_json:
-        print_json(telling.timeline(page, None))
+        print_json(TimelineView(page.items, None, page.position))
         return
     for entry in page.entries:
         click.echo(_line(entry))

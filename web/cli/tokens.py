@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from commands.give_access import create_token, revoke_token
 from ledger.streams.token import ROLES, Token
 from projections.lists.tokens import list_tokens
-from web.api.answers import Answer
 from web.app.services import Wiring
 from web.app.times import iso, iso_or_none
 from web.cli.context import open_ledger
@@ -126,7 +125,7 @@ def _all_tokens(wiring: Wiring) -> list[Token]:
     return found
 
 
-def _answer(token: Token, used_at: datetime | None) -> Answer:
+def _answer(token: Token, used_at: datetime | None) -> dict[str, Any]:
     return {
         "id": token.id,
         "role": token.role,

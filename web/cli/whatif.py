@@ -8,10 +8,9 @@ import click
 
 from projections.text.formatting import about, counted
 from projections.views.whatif import Policy, PolicyError, WhatIf, parse, what_if
-from web.api import telling
 from web.cli.context import open_ledger
 from web.cli.errors import CommandRefused
-from web.cli.output import print_json, print_table
+from web.cli.output import print_fields, print_json, print_table
 from web.cli.progress import event_progress
 
 
@@ -25,7 +24,7 @@ def print_what_if(file: Path, *, as_json: bool) -> None:
                 services.book, policy, request_context.now, lambda more: on_events(more, events)
             )
     if as_json:
-        print_json(telling.what_if(found))
+        print_json(found)
     else:
         _print(found)
 
@@ -57,12 +56,8 @@ def _print(found: WhatIf) -> None:
         )
         click.echo()
     if found.let_in:
-        print_table(
-            ["account", "product", "tier", "holder", "let in at", "position"],
-            [
-                [one.account, one.product, one.tier, one.holder, one.at, one.position]
-                for one in found.let_in
-            ],
+        print_fields(
+            found.let_in, "account", "product", "tier", "holder", "let in at=at", "position"
         )
         click.echo()
     click.echo(

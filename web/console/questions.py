@@ -8,12 +8,10 @@ from flask import Response, request
 
 from ledger.refusals import FieldError, InvalidRequest, Refusal
 from projections.views.account_at import Moment, account_at
-from projections.views.diff import Diff, diff
+from projections.views.diff import Diff, diff, diff_view
 from projections.views.explain import Explanation, explain_holder
 from projections.views.explain_code import Asked, explain_code
-from web.api import telling
 from web.api.accounts import hold_to_pools
-from web.api.answers import Answer
 from web.api.timeline import visibility
 from web.app.context import request_context, services
 from web.console import accounts, form_fields
@@ -53,7 +51,7 @@ def show_diff(account: str) -> Response:
         "console/diff.html",
         account=account,
         found=found,
-        lines=list(zip(_changes(shown), _causes(shown), strict=True)),
+        lines=list(zip(diff_view(shown, visibility().texts).items, _causes(shown), strict=True)),
         left_out=len(found.differences) - len(shown.differences),
     )
 
@@ -80,7 +78,7 @@ def explain(account: str) -> Response:
         products=products,
         product=product,
         holder=form_fields.sent("holder"),
-        as_of=found.moment.as_of,
+        as_of=form_fields.moment("as_of", form_fields.sent("as_of")),
     )
 
 
@@ -103,11 +101,6 @@ def _explained(account: str) -> Explanation:
         raise InvalidRequest(FieldError("/holder", "is missing: enter a holder or a code"))
     hold_to_pools(account_at(book, account, moment).account, product, None)
     return explain_holder(book, account, moment, catalog, product, holder)
-
-
-def _changes(found: Diff) -> list[Answer]:
-    changes: list[Answer] = telling.diff(found, visibility().texts)["items"]
-    return changes
 
 
 def _causes(found: Diff) -> list[list[TimelineEntry]]:

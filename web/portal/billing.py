@@ -28,13 +28,15 @@ def show_billing(message: FlashMessage | None = None) -> Response:
         message: what came of a form that was sent from the page.
     """
     request_context().require("manage_users")
-    view = billing_view(account_now())
+    billing = billing_view(account_now())
+    view = billing.view
     billed = [product for product in services().catalog.products if product.billed]
     return page(
         "portal/billing.html",
         message.status if message else 200,
         message=message or notice(view.status),
         view=view,
+        billing=billing,
         badge=badge(view.status),
         ended=view.status in ENDED,
         interval_name=interval_name,

@@ -1,4 +1,4 @@
-"""What is sent and answered for a link to the hosted pages."""
+"""What is sent for a link to the hosted pages."""
 
 from __future__ import annotations
 
@@ -83,15 +83,4 @@ class EndSessions(Shape):
         required=True,
         validate=long_at_most(TEXT_LENGTH_MAX),
         metadata={"description": "Kept encrypted, until the account is erased.", **TEXT},
-    )
-
-
-class Link(ma.Schema):
-    url = ma.fields.String(
-        required=True,
-        metadata={
-            "description": "Opens the hosted pages once; it is as good as a password until then.",
-            "examples": ["http://127.0.0.1:8000/portal/open?link=eyJhY2NvdW50"],
-            "format": "uri",
-        },
     )
