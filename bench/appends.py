@@ -24,7 +24,7 @@ from commands.occupy_seat import Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key
 from commands.services import Services
 from ledger.limits import SEATS_MAX
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 
 LONGEST_WAIT_MS: Final = 300.0
 REDEMPTIONS_PER_S: Final = 4_000  # so many codes are issued for a second, which is more than we can

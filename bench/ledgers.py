@@ -23,7 +23,7 @@ from ledger.events import Envelope, RequestContext
 from ledger.sealing import Texts
 from ledger.secret import Secret
 from ledger.store import schema
-from ledger.streams.account.decisions import SeatOccupied
+from ledger.streams.account.facts import SeatOccupied
 
 CLIENTS = 8
 SECRET = b"b" * 32  # of the ledgers to measure

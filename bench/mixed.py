@@ -23,7 +23,7 @@ from ledger import codec
 from ledger.book import Book
 from ledger.events import Envelope, Fact
 from ledger.months import add_months
-from ledger.streams.account.decisions import (
+from ledger.streams.account.facts import (
     SeatOccupied,
     SeatReleased,
     SubscriptionActivated,

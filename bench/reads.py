@@ -21,12 +21,8 @@ from ledger.book import Book, Change
 from ledger.events import Fact
 from ledger.loaded import empty_stream
 from ledger.months import add_months
-from ledger.streams.account.decisions import (
-    ACCOUNT,
-    SeatOccupied,
-    SeatReleased,
-    SubscriptionActivated,
-)
+from ledger.streams.account.facts import SeatOccupied, SeatReleased, SubscriptionActivated
+from ledger.streams.account.stream import ACCOUNT
 from projections.views.account_at import Moment, account_at
 from projections.views.subscriptions import subscriptions
 

@@ -36,7 +36,7 @@ from commands.give_access import create_token
 from ledger import codec
 from ledger.book import Book
 from ledger.events import Envelope, Fact
-from ledger.streams.account.decisions import SeatOccupied, SubscriptionActivated
+from ledger.streams.account.facts import SeatOccupied, SubscriptionActivated
 from web.app.services import wire
 from web.app.settings import MEMO_STREAMS_DEFAULT, read_settings
 

@@ -39,7 +39,8 @@ from bench.rounds import Contestant, Run, interleaved, threads
 from ledger.book import Change
 from ledger.events import RequestContext
 from ledger.loaded import empty_stream
-from ledger.streams.account.decisions import ACCOUNT, SeatOccupied
+from ledger.streams.account.facts import SeatOccupied
+from ledger.streams.account.stream import ACCOUNT
 
 # There are many of them, so each gets less time than others have; in short rounds, since a machine
 # that others use too drifts within a second.

@@ -16,9 +16,9 @@ from ledger.events import RequestContext
 from ledger.limits import STRIPE_SUBSCRIPTION_ID
 from ledger.loaded import Loaded
 from ledger.refusals import FieldError, StripeSubscriptionElsewhere, StripeSubscriptionNotFound
-from ledger.streams.account import decisions as account_stream
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account import decisions
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.stripe_object import STRIPE_OBJECT, Evidence
 
 
@@ -72,14 +72,14 @@ def assign_subscription(
     held, known_before = services.book.load_all(
         (ACCOUNT, account), (STRIPE_OBJECT, stripe_subscription)
     )
-    account_stream.expect_version(held.version, expected_version)
+    decisions.expect_version(held.version, expected_version)
     if not known_before.version and _ask(services, context, stripe_subscription) == account:
         expected_version = None  # it moved by what was asked here; there is nothing left to do
 
     def attempt() -> Assigned:
         draft = Draft(services)
         loaded = draft.account(account)
-        account_stream.expect_version(loaded.version, expected_version)
+        decisions.expect_version(loaded.version, expected_version)
         draft.put_first(loaded)
         known = draft.object(stripe_subscription)
         holders = [

@@ -8,7 +8,8 @@ from commands.services import Services
 from ledger.book import Change
 from ledger.events import RequestContext
 from ledger.streams import attempts
-from ledger.streams.account.decisions import ACCOUNT, expect_version
+from ledger.streams.account.decisions import expect_version
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS
 
 

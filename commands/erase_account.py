@@ -26,9 +26,10 @@ from ledger.book import Change
 from ledger.events import Fact, RequestContext, Sealed, Stream
 from ledger.loaded import Loaded
 from ledger.streams import batch, key
-from ledger.streams.account import decisions as account_stream
-from ledger.streams.account.decisions import ACCOUNT, SubscriptionActivated, SubscriptionKeyReissued
+from ledger.streams.account import decisions
+from ledger.streams.account.facts import SubscriptionActivated, SubscriptionKeyReissued
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS
 from ledger.streams.batch import BATCH
 from ledger.streams.key import KEY, KeyIssued
@@ -84,7 +85,7 @@ def erase_account(services: Services, context: RequestContext, account: str, rea
         # account's own stream is still known.
         texts = max(len(readable), loaded.state.texts)
         had_key = services.texts.destroy(owner) or had_key
-        erased = account_stream.erase(loaded.state, owner, sealed, texts, had_key=had_key)
+        erased = decisions.erase(loaded.state, owner, sealed, texts, had_key=had_key)
         appended = services.book.append(context, Change(loaded, erased))
         erased_at = appended.loaded[0].state.erased_at
         assert erased_at is not None

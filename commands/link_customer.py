@@ -15,9 +15,9 @@ from ledger.events import RequestContext
 from ledger.loaded import Loaded
 from ledger.refusals import FieldError
 from ledger.streams import stripe_customer
-from ledger.streams.account import decisions as account_stream
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account import decisions
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.facts import StripeCustomerUnlinked
 
 CUSTOMER_ID = r"cus_[A-Za-z0-9_]{1,196}"
@@ -83,7 +83,7 @@ def link_customer(
     def attempt() -> Linked:
         draft = Draft(services)
         loaded = draft.account(account)
-        account_stream.expect_version(loaded.version, expected_version)
+        decisions.expect_version(loaded.version, expected_version)
         draft.put_first(loaded)
         sealed = services.texts.seal(f"account-{account}", reason, context.now)
         applied = link(draft, customer, account, "call", sealed)
@@ -119,7 +119,7 @@ def unlink_customer(
     def attempt() -> Unlinked:
         draft = Draft(services)
         loaded = draft.account(account)
-        account_stream.expect_version(loaded.version, expected_version)
+        decisions.expect_version(loaded.version, expected_version)
         draft.put_first(loaded)
         known = draft.customer(customer)
         facts = stripe_customer.unlink(known.state, customer, account)

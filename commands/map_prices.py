@@ -17,8 +17,8 @@ from commands.services import Services
 from ledger.book import Change
 from ledger.catalog import Catalog
 from ledger.events import RequestContext
-from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.facts import Meaning, StripeItem, StripePricesMapped
 from ledger.stripe.objects import meaning_of, meaning_of_price
 

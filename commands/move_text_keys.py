@@ -24,7 +24,7 @@ from msgspec import Struct
 from commands.services import Services
 from ledger.proof.cloud_events import secret_name
 from ledger.store.text_key_rows import TextKey, text_keys
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 
 FORMAT: Final = 1
 LEDGER: Final = "ledger"  # whose key only proves that the secret is the right one

@@ -12,9 +12,9 @@ from ledger.events import RequestContext, Sealed
 from ledger.loaded import Loaded
 from ledger.refusals import FieldError, HolderInOtherTier, NoSeatAvailable
 from ledger.streams import attempts
-from ledger.streams.account import decisions as account_stream
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account import decisions
 from ledger.streams.account.state import Account, Seat
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS, SeatRefused
 
 
@@ -66,13 +66,13 @@ def occupy_seat(
 
     def attempt() -> Occupied:
         loaded = services.book.load(ACCOUNT, wanted.account, context.reached)
-        account_stream.expect_version(loaded.version, expected_version)
+        decisions.expect_version(loaded.version, expected_version)
         seat = loaded.state.seat(wanted.product, wanted.holder)
         label = _label(services, context, wanted, seat)
         now = context.now
         product = services.catalog.product(wanted.product)
         try:
-            facts = account_stream.occupy(
+            facts = decisions.occupy(
                 loaded.state,
                 wanted.product,
                 wanted.tier,

@@ -26,7 +26,8 @@ from ledger.events import RequestContext
 from ledger.permissions import PERMISSIONS
 from ledger.refusals import FieldError
 from ledger.streams import portal_session, signing_keys, token
-from ledger.streams.account.decisions import ACCOUNT, expect_version
+from ledger.streams.account.decisions import expect_version
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.portal_access import PORTAL_ACCESS, PortalSessionsEnded
 from ledger.streams.portal_session import PORTAL_SESSION, LinkInvalid, PortalLinkMade
 from ledger.streams.signing_keys import SIGNING_KEYS

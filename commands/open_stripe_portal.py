@@ -10,8 +10,9 @@ from commands.services import Services
 from ledger.events import RequestContext
 from ledger.loaded import Loaded
 from ledger.refusals import CustomerShared, NoStripeCustomer
-from ledger.streams.account.decisions import ACCOUNT, expect_version
+from ledger.streams.account.decisions import expect_version
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.stripe_customer import STRIPE_CUSTOMER
 from ledger.stripe.subscriptions import customer_of
 

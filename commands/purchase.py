@@ -10,9 +10,9 @@ from ledger.catalog import Interval, Product
 from ledger.events import RequestContext
 from ledger.loaded import Loaded
 from ledger.refusals import FieldError, InvalidRequest, VersionMismatch
-from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.purchases import Priced, Wanted
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.facts import StripeSubscriptionReported
 
 INTERVALS: Final[tuple[Interval, ...]] = get_args(Interval)

@@ -30,9 +30,9 @@ from ledger.refusals import (
     refusals,
 )
 from ledger.streams import attempts, key, request
-from ledger.streams.account import decisions as account_stream
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account import decisions
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS, Attempts, RedemptionRefused
 from ledger.streams.key import KEY, Key, KeyIssued
 from ledger.streams.request import REQUEST, RedemptionAnswered
@@ -202,7 +202,7 @@ def redeem_key(
         answered = request.repeated(asked.state, fingerprint) if asked else None
         if answered:
             return _replay(services, answered)
-        account_stream.expect_version(account.version, expected_version)
+        decisions.expect_version(account.version, expected_version)
         counts = _Counts(tried, session)
         examined = _examine(counts, others, wanted, read, context.now, consuming=True)
         if isinstance(examined, _Failed):
@@ -234,7 +234,7 @@ def _redeem(
     now = examined.now
     subscription = "kfsub_" + key.stream_id(examined.issued.key)
     redeemed = key.redeem(examined.key.state, account.id, subscription, now)
-    activated = account_stream.activate(examined.issued, subscription, now)
+    activated = decisions.activate(examined.issued, subscription, now)
     appended = services.book.append(
         context._replace(now=now),
         Change(examined.key, redeemed),

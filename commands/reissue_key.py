@@ -14,8 +14,9 @@ from ledger.book import Change
 from ledger.events import RequestContext
 from ledger.loaded import Loaded, empty_stream
 from ledger.streams import key
-from ledger.streams.account.decisions import ACCOUNT, rename_key
+from ledger.streams.account.decisions import rename_key
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.key import KEY, Key, KeyIssued
 
 

@@ -10,9 +10,9 @@ from commands.services import Services
 from ledger.book import Change
 from ledger.events import RequestContext
 from ledger.loaded import Loaded
-from ledger.streams.account import decisions as account_stream
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account import decisions
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 
 
 class Released(NamedTuple):
@@ -51,9 +51,9 @@ def release_seat(
 
     def attempt() -> Released:
         loaded = services.book.load(ACCOUNT, account, context.reached)
-        account_stream.expect_version(loaded.version, expected_version)
+        decisions.expect_version(loaded.version, expected_version)
         sealed = services.texts.seal(f"account-{account}", reason, context.now)
-        facts = account_stream.release(loaded.state, product, holder, sealed)
+        facts = decisions.release(loaded.state, product, holder, sealed)
         appended = services.book.append(context, Change(loaded, facts))
         return Released(appended.loaded[0], appended.position)
 

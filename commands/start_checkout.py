@@ -35,9 +35,10 @@ from ledger.limits import SEATS_MAX
 from ledger.loaded import Loaded
 from ledger.refusals import UNKNOWN_ITEMS, FieldError, SubscriptionNotChangeable
 from ledger.streams.account import purchases
-from ledger.streams.account.decisions import ACCOUNT, expect_version
+from ledger.streams.account.decisions import expect_version
 from ledger.streams.account.purchases import Place, StripePurchase, Wanted
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.account.stripe_state import StripeSide
 from ledger.stripe.requests import StripeSeatsAsked
 

@@ -25,8 +25,8 @@ from commands.services import Services
 from commands.stripe_draft import Draft
 from ledger.events import Fact, RequestContext
 from ledger.loaded import Loaded
-from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.subscriptions import StripeSubscription
 
 Now = Callable[[], RequestContext]  # called for each step, since a call to Stripe takes its time

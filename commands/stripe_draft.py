@@ -9,8 +9,8 @@ from commands.services import Services
 from ledger.book import Appended, Change, Dated
 from ledger.events import Fact, RequestContext, Stream
 from ledger.loaded import Loaded
-from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.stripe_customer import STRIPE_CUSTOMER, StripeCustomer
 from ledger.streams.stripe_object import STRIPE_OBJECT, StripeObject
 from ledger.stripe.facts import StripeSubscriptionGivenUp

@@ -22,10 +22,10 @@ from ledger.events import Fact
 from ledger.loaded import Loaded
 from ledger.store.contract import VersionConflict
 from ledger.streams.account import seat_sync
-from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.seat_sync import Outcome, Standing, Verdict, Why
 from ledger.streams.account.seat_sync_state import Unanswered
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.calls import UNDER_WAY_MAX
 from ledger.stripe.facts import RETRIEVED, StripeSubscriptionReported
 from ledger.stripe.objects import read_subscription

@@ -10,9 +10,9 @@ from commands.services import Services
 from ledger.book import Change
 from ledger.events import RequestContext
 from ledger.loaded import Loaded
-from ledger.streams.account import decisions as account_stream
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account import decisions
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 
 
 class Terminated(NamedTuple):
@@ -42,10 +42,10 @@ def terminate_subscription(
 
     def attempt() -> Terminated:
         loaded = services.book.load(ACCOUNT, account)
-        account_stream.expect_version(loaded.version, expected_version)
+        decisions.expect_version(loaded.version, expected_version)
         sealed = services.texts.seal(f"account-{account}", reason, context.now)
         now = context.now
-        facts = account_stream.terminate(loaded.state, subscription, sealed, now)
+        facts = decisions.terminate(loaded.state, subscription, sealed, now)
         appended = services.book.append(context, Change(loaded, facts))
         return Terminated(appended.loaded[0], appended.position)
 

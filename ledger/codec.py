@@ -31,7 +31,7 @@ from ledger.events import (
 )
 from ledger.store.contract import Row, StreamRow
 from ledger.streams.account import snapshot
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS
 from ledger.streams.batch import BATCH
 from ledger.streams.console_session import CONSOLE_SESSION

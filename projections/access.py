@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ledger.book import Book
 from ledger.loaded import Loaded
 from ledger.streams import portal_session, signing_keys, token
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.console_session import CONSOLE_SESSION, ConsoleSession
 from ledger.streams.portal_access import PORTAL_ACCESS
 from ledger.streams.portal_session import PORTAL_SESSION, PortalSession

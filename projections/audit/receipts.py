@@ -27,7 +27,7 @@ from ledger.proof import notes
 from ledger.proof.cloud_events import line_of
 from ledger.store import Row
 from ledger.store.contract import rows_of
-from ledger.streams.account.decisions import SubscriptionActivated
+from ledger.streams.account.facts import SubscriptionActivated
 from ledger.streams.key import KeyRedeemed
 from projections.audit import tree
 from projections.audit.tree import TreeDamaged

@@ -14,8 +14,8 @@ from typing import Annotated, Final, NamedTuple
 from ledger.book import Book
 from ledger.catalog import Catalog
 from ledger.streams.account import seat_sync
-from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.stripe_object import STRIPE_OBJECT
 from ledger.stripe.subscriptions import GIVING
 from projections.answer import AccountId, Answer, Count, ProductId, Seats, SubscriptionId, Time, doc

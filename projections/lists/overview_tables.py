@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from ledger.events import AnyEvent
-from ledger.streams.account.decisions import (
+from ledger.streams.account.facts import (
     SeatOccupied,
     SeatReleased,
     SubscriptionActivated,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ledger.book import Book
 from ledger.events import AnyEvent
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.facts import StripePricesMapped, StripeSubscriptionReported
 from projections.lists.catch_up import Projection, Write, read
 from projections.lists.stores.tables import Tables

@@ -29,7 +29,7 @@ from ledger.events import AnyEvent, Sealed
 from ledger.sealing import Texts
 from ledger.streams import key as keys
 from ledger.streams import token as tokens
-from ledger.streams.account.decisions import SubscriptionTerminated
+from ledger.streams.account.facts import SubscriptionTerminated
 from ledger.streams.attempts import RedemptionRefused
 from ledger.streams.key import KEY, KeyIssued
 from ledger.streams.token import TOKEN, Token

@@ -15,7 +15,7 @@ from typing import Final
 
 from ledger.events import AnyEvent, Fact, Sealed
 from ledger.months import add_months
-from ledger.streams.account.decisions import (
+from ledger.streams.account.facts import (
     AccountErased,
     SeatOccupied,
     SeatRelabelled,

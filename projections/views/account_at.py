@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from ledger.book import Book
 from ledger.events import AnyOccurrence
-from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 
 
 class Moment(NamedTuple):

@@ -12,8 +12,8 @@ from operator import attrgetter
 from msgspec.structs import replace
 
 from ledger.events import AnyEvent
-from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 
 # States that are kept to fold on from when facts turn out to have been recorded out of their order.
 # Clocks of several machines differ by little, so those facts are few and near.

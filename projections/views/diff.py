@@ -23,8 +23,9 @@ from ledger.book import Book
 from ledger.catalog import Catalog
 from ledger.events import AnyEvent
 from ledger.sealing import Texts
-from ledger.streams.account.decisions import ACCOUNT, AccountErased, SeatOccupied, SeatReleased
+from ledger.streams.account.facts import AccountErased, SeatOccupied, SeatReleased
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.facts import StripePricesMapped, StripeSubscriptionReported
 from ledger.stripe.subscriptions import StripeSubscription, subscription_id
 from projections.answer import AccountId, Answer, Position, Positions, ProductId, Time, doc

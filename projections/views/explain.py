@@ -20,8 +20,9 @@ from ledger.book import Book
 from ledger.catalog import Catalog
 from ledger.events import AnyEvent
 from ledger.pool import Filled
-from ledger.streams.account.decisions import ACCOUNT, SeatOccupied, SeatReleased
+from ledger.streams.account.facts import SeatOccupied, SeatReleased
 from ledger.streams.account.state import Account, Seat
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS, SeatRefused
 from projections.answer import AccountAnswer, Positions, doc
 from projections.text.formatting import a_seat, counted, minute, place, title

@@ -12,8 +12,8 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from ledger.book import Book
-from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from projections.answer import AccountAnswer, Answer, ProductId, Seats, Time, Used
 from projections.views.account_at import Moment
 from projections.views.account_over_time import account_over_time

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from ledger.catalog import Catalog
 from ledger.events import AnyEvent
-from ledger.streams.account.decisions import SubscriptionTerminated
+from ledger.streams.account.facts import SubscriptionTerminated
 from ledger.streams.account.state import Account, Subscription
 from ledger.stripe.facts import StripeSubscriptionReported
 from ledger.stripe.subscriptions import StripeRow, StripeSubscription, with_report

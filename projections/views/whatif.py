@@ -23,8 +23,8 @@ from msgspec.structs import replace
 from ledger import pool
 from ledger.book import Book
 from ledger.events import AnyEvent
-from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS, SeatRefused
 from projections.answer import Answer
 from projections.views.account_over_time import account_over_time

@@ -30,7 +30,7 @@ from ledger.book import Book
 from ledger.events import RequestContext
 from ledger.refusals import Refusal
 from ledger.store import schema
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from projections.lists.keys import KeyQuery, list_keys
 from projections.lists.stores import Tables
 from projections.lists.stripe_subscriptions import list_stripe

@@ -32,13 +32,13 @@ from ledger.book import Book
 from ledger.events import RequestContext, Sealed
 from ledger.refusals import InvalidRequest
 from ledger.store.contract import StreamRow
-from ledger.streams.account.decisions import (
-    ACCOUNT,
+from ledger.streams.account.facts import (
     AccountErased,
     SeatOccupied,
     SeatRelabelled,
     SubscriptionTerminated,
 )
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import BlockLifted
 from ledger.streams.batch import CodesRevealed
 from ledger.streams.key import KeyReissued

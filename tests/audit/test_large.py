@@ -16,7 +16,7 @@ from ledger.book import Book
 from ledger.events import Envelope
 from ledger.store.bulk_load import filling
 from ledger.store.contract import Row
-from ledger.streams.account.decisions import SeatOccupied, SeatReleased
+from ledger.streams.account.facts import SeatOccupied, SeatReleased
 from tests.cli.program import Program
 from tests.worlds import NOON
 

@@ -31,8 +31,8 @@ from ledger import codes
 from ledger.book import Change
 from ledger.catalog import builtin
 from ledger.refusals import FieldError, InvalidRequest, SeatNotOccupied
-from ledger.streams.account import decisions as account_stream
-from ledger.streams.account.decisions import SeatOccupied
+from ledger.streams.account import stream
+from ledger.streams.account.facts import SeatOccupied
 from tests.worlds import INT_ORDER, NOON, POS_ORDER, SECOND, context, issue, recorded, services
 
 CATALOG = builtin()
@@ -394,7 +394,7 @@ def test_who_says_again_what_label_the_seat_has_keeps_it() -> None:
     label = "Till POS-2345-ABCD-WXYZ"  # recorded when labels were not looked through for it
     sealed = world.texts.seal("account-acme", label, NOON)
     seated = SeatOccupied("cloud_pos", None, "till-1", sealed)
-    world.book.append(context(), Change(world.book.load(account_stream.ACCOUNT, "acme"), [seated]))
+    world.book.append(context(), Change(world.book.load(stream.ACCOUNT, "acme"), [seated]))
     again = Sitting("acme", "cloud_pos", None, "till-1", label)
     assert not occupy_seat(world, context(), again).created
     for other in (again._replace(label=f"{label}!"), again._replace(holder="till-2")):

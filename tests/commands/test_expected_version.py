@@ -24,7 +24,7 @@ from commands.release_seat import release_seat
 from commands.services import Services
 from commands.terminate_subscription import terminate_subscription
 from ledger.refusals import VersionMismatch
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.objects import read_event
 from tests.stripe import payloads
 from tests.worlds import POS_ORDER, SECRET, another_worker, context, issue, services, watched

@@ -38,7 +38,7 @@ from ledger.loaded import Loaded
 from ledger.months import add_months
 from ledger.refusals import Refusal
 from ledger.store import schema
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.key import KEY, stream_id
 from projections.views.account_at import Moment, account_at
 from projections.views.seats import seats

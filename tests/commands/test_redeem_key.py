@@ -28,7 +28,8 @@ from ledger.refusals import (
     TooManyAttempts,
     WrongProduct,
 )
-from ledger.streams.account.decisions import ACCOUNT, SubscriptionActivated
+from ledger.streams.account.facts import SubscriptionActivated
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import RedemptionRefused
 from ledger.streams.key import KeyRedeemed
 from ledger.streams.request import RedemptionAnswered

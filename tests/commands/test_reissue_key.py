@@ -18,7 +18,8 @@ from ledger.refusals import (
     KeyNotFound,
     SubscriptionEnded,
 )
-from ledger.streams.account.decisions import ACCOUNT, SubscriptionKeyReissued
+from ledger.streams.account.facts import SubscriptionKeyReissued
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.key import KEY, KeyIssued, KeyRedeemed, KeyReissued, stream_id
 from tests.worlds import (
     DAY,

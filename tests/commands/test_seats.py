@@ -19,7 +19,8 @@ from ledger.refusals import (
     SeatNotOccupied,
     VersionMismatch,
 )
-from ledger.streams.account.decisions import ACCOUNT, SeatOccupied, SeatRelabelled, SeatReleased
+from ledger.streams.account.facts import SeatOccupied, SeatRelabelled, SeatReleased
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import SeatRefused
 from tests.worlds import (
     DAY,

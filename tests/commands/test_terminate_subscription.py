@@ -14,7 +14,7 @@ from ledger.refusals import (
     SubscriptionNotFound,
     VersionMismatch,
 )
-from ledger.streams.account.decisions import SubscriptionTerminated
+from ledger.streams.account.facts import SubscriptionTerminated
 from tests.worlds import DAY, NOON, another_worker, context, happened, issue, recorded, services
 
 LATER = NOON + DAY

@@ -22,7 +22,7 @@ from commands.release_seat import release_seat
 from commands.services import Services
 from commands.terminate_subscription import terminate_subscription
 from ledger.refusals import KeyNotAvailable, Refusal, TooManyAttempts
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from projections.views.account_at import Moment, account_at
 from projections.views.diff import diff
 from projections.views.explain import read_account

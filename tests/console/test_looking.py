@@ -9,8 +9,8 @@ from urllib.parse import quote
 import pytest
 
 from ledger.book import Change, Dated
-from ledger.streams.account import decisions as account_stream
-from ledger.streams.account.decisions import ACCOUNT as ACCOUNT_STREAM
+from ledger.streams.account import decisions
+from ledger.streams.account.stream import ACCOUNT as ACCOUNT_STREAM
 from tests.console.desk import Desk, Seen, signed_in
 from tests.web.api import Api, memory_api
 from tests.worlds import DAY, NOON, context
@@ -117,7 +117,7 @@ def test_every_moment_of_the_slider_shows_what_the_api_answers(api: Api, desk: D
 
 def test_what_was_learnt_late_is_left_out_as_we_knew_it_then(api: Api, desk: Desk) -> None:
     loaded = api.services.book.load(ACCOUNT_STREAM, "acme")
-    facts = account_stream.release(loaded.state, "cloud_pos", "till-1")
+    facts = decisions.release(loaded.state, "cloud_pos", "till-1")
     late = [Dated(fact, NOON + DAY * 2) for fact in facts]
     api.services.book.append(context(api.clock.now), Change(loaded, late))
     assert sitting(desk.get(f"{ACCOUNT}?as_of={day(2)}")) == []

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from ledger import codec
 from ledger.store.contract import Row
 from ledger.streams.account import snapshot as account_packing
-from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from tests.audit.ledgers import happens
 from tests.worlds import services
 

@@ -16,8 +16,7 @@ from ledger.refusals import (
     VersionMismatch,
 )
 from ledger.streams.account import decisions
-from ledger.streams.account.decisions import (
-    ACCOUNT,
+from ledger.streams.account.facts import (
     SeatOccupied,
     SeatRelabelled,
     SeatReleased,
@@ -26,6 +25,7 @@ from ledger.streams.account.decisions import (
     SubscriptionTerminated,
 )
 from ledger.streams.account.state import Account, Seat, Subscription
+from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.facts import (
     StripeCustomerLinked,
     StripeCustomerUnlinked,

@@ -18,7 +18,8 @@ from ledger.loaded import empty_stream
 from ledger.store import schema
 from ledger.store.contract import Row, VersionConflict
 from ledger.store.memory import MemoryRecorder
-from ledger.streams.account.decisions import ACCOUNT, SeatOccupied, SeatReleased
+from ledger.streams.account.facts import SeatOccupied, SeatReleased
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.key import KEY, KeyRedeemed, KeyRevoked
 from ledger.streams.token import TOKEN, TokenRevoked
 from tests.ledger.test_key_rules import ISSUED

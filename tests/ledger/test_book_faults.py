@@ -16,7 +16,8 @@ from ledger import book as book_module
 from ledger.book import APPEND_TRIES_MAX, Book, Change, LedgerUnavailable
 from ledger.store.contract import EVERYTHING, OutcomeUnknown, Row, VersionConflict
 from ledger.store.memory import MemoryRecorder
-from ledger.streams.account.decisions import ACCOUNT, SeatOccupied
+from ledger.streams.account.facts import SeatOccupied
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.key import KEY
 from tests.ledger.test_key_rules import ISSUED
 from tests.worlds import another_book, context

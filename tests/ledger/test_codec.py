@@ -17,7 +17,8 @@ from ledger.book import Book, Change
 from ledger.codec import FACTS, STREAMS, UPCASTS, UnknownEvent, Upcast
 from ledger.events import AnyEvent, Envelope, Event, Fact
 from ledger.store.contract import Row
-from ledger.streams.account.decisions import ACCOUNT, SeatOccupied
+from ledger.streams.account.facts import SeatOccupied
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.key import KeyRevoked
 from tests.ledger.facts import ANY_FACT, NAMES, TIMES
 from tests.worlds import NOON, context

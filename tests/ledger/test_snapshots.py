@@ -18,8 +18,9 @@ from ledger.events import AnyEvent, Fact, RequestContext
 from ledger.loaded import Loaded, empty_stream
 from ledger.store import schema
 from ledger.streams.account import snapshot
-from ledger.streams.account.decisions import ACCOUNT, SeatOccupied, SeatReleased
+from ledger.streams.account.facts import SeatOccupied, SeatReleased
 from ledger.streams.account.snapshot import pack, unpack
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS
 from projections.audit.snapshots import wrong_snapshots
 from tests.audit.ledgers import happens

@@ -17,7 +17,7 @@ from ledger.book import Book
 from ledger.refusals import NoSeatAvailable
 from ledger.store import schema
 from ledger.stream_locks import LOCKS, BestEffortLock
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from tests.worlds import context, services
 
 CLIENTS = 8

@@ -14,16 +14,17 @@ from hypothesis import strategies as st
 
 from ledger.codec import STREAMS
 from ledger.events import Fact, Stream
-from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
-from ledger.stripe import facts
+from ledger.streams.account.stream import ACCOUNT
+from ledger.stripe import facts, requests
 from tests.ledger.facts import any_history
 
 # What Stripe reports is recorded in whichever stream it belongs to, as soon as that is known.
 SHARED = {
     member
-    for _, member in inspect.getmembers(facts, inspect.isclass)
-    if issubclass(member, Fact) and member.__module__ == facts.__name__
+    for module in (facts, requests)
+    for _, member in inspect.getmembers(module, inspect.isclass)
+    if issubclass(member, Fact) and member.__module__ == module.__name__
 }
 
 
@@ -54,6 +55,8 @@ def test_a_streams_module_says_what_it_guards(stream: Stream[Any]) -> None:
 @each_stream
 def test_a_streams_module_holds_its_facts_and_no_others(stream: Stream[Any]) -> None:
     module = sys.modules[stream.fold.__module__]
+    # A stream that has a package has them in a module of its own there.
+    module = sys.modules.get(f"{module.__package__}.facts", module)
     defined = {
         member
         for _, member in inspect.getmembers(module, inspect.isclass)

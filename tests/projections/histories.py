@@ -13,8 +13,8 @@ from ledger.catalog import builtin
 from ledger.events import Fact, RequestContext
 from ledger.refusals import Refusal
 from ledger.streams.account import decisions as rules
-from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from projections.views.account_at import AccountAt, Moment, account_at
 from tests.projections.telling import ACCOUNT_ID, at, issued
 

@@ -22,8 +22,8 @@ from datetime import UTC, datetime
 from ledger.book import Book, Change, Dated
 from ledger.events import Fact, RequestContext, Sealed
 from ledger.streams.account import decisions as rules
-from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.key import KeyIssued
 from projections.views.account_at import Moment
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import astuple, replace
 
-from ledger.streams.account.decisions import SeatOccupied
+from ledger.streams.account.facts import SeatOccupied
 from ledger.streams.account.state import Account
 from projections.views.account_at import AccountAt, Moment
 from projections.views.entitlements import entitlements

@@ -14,8 +14,8 @@ from commands.services import Services
 from commands.terminate_subscription import terminate_subscription
 from examples.demonstration.story import tell
 from ledger.book import Book
-from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from projections.audit.table_differences import differences
 from projections.lists.overview import overview
 from projections.lists.overview_tables import REFUSALS, SEAT_LIST, SUBSCRIPTION_LIST

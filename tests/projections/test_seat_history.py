@@ -10,8 +10,9 @@ import pytest
 
 from ledger.book import Book, Change, Dated
 from ledger.events import AnyOccurrence
-from ledger.streams.account.decisions import ACCOUNT, SeatOccupied
+from ledger.streams.account.facts import SeatOccupied
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.facts import StripeCustomerLinked
 from projections.views import account_over_time
 from projections.views.account_at import Moment

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 
 from ledger.book import Change, Dated
 from ledger.events import Fact
-from ledger.streams.account.decisions import ACCOUNT, SeatOccupied
+from ledger.streams.account.facts import SeatOccupied
+from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.facts import (
     LONG_AGO,
     Billed,

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from ledger.book import Book, Change
 from ledger.catalog import builtin
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from projections.audit.export import blocks, plan
 from projections.views.account_at import account_at
 from projections.views.subscriptions import subscriptions

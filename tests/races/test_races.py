@@ -22,7 +22,8 @@ from commands.issue_keys import Order, issue_keys
 from commands.redeem_key import Try, redeem_key
 from ledger.refusals import Refusal
 from ledger.store import schema
-from ledger.streams.account.decisions import ACCOUNT, SeatOccupied, SubscriptionActivated
+from ledger.streams.account.facts import SeatOccupied, SubscriptionActivated
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import RedemptionRefused
 from ledger.streams.batch import KeysIssued
 from ledger.streams.key import KeyIssued, KeyRedeemed

@@ -17,7 +17,8 @@ from ledger.book import Book, Change, LedgerUnavailable
 from ledger.events import AnyEvent
 from ledger.refusals import NoSeatAvailable
 from ledger.store.holes import holes
-from ledger.streams.account.decisions import ACCOUNT, SeatOccupied
+from ledger.streams.account.facts import SeatOccupied
+from ledger.streams.account.stream import ACCOUNT
 from projections.audit import tree
 from projections.lists.catch_up import catch_up, read
 from projections.lists.stores import open_tables

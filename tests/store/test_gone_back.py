@@ -26,7 +26,8 @@ from ledger.store.contract import VersionConflict
 from ledger.store.holes import holes
 from ledger.store.sqlite.datastore import settle
 from ledger.store.sqlite.files import Files
-from ledger.streams.account.decisions import ACCOUNT, SeatOccupied
+from ledger.streams.account.facts import SeatOccupied
+from ledger.streams.account.stream import ACCOUNT
 from projections.lists.catch_up import read
 from projections.lists.keys import KEY_LIST
 from projections.lists.stores import open_tables

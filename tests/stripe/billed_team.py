@@ -27,9 +27,9 @@ from commands.sync_seats import Synced, sync_seats
 from ledger.book import Book
 from ledger.catalog import Catalog, parse
 from ledger.events import Fact, RequestContext
-from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.seat_sync import QUIET_DEFAULT_S
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.objects import read_event
 from tests.cli.program import Program
 from tests.stripe_server import Settings, StripeServer

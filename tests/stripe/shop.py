@@ -15,8 +15,8 @@ from typing import Any
 
 from ledger.catalog import Catalog, builtin
 from ledger.events import Fact
-from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from tests.stripe.payloads import WEBHOOK_SECRET, Json, deliver
 from tests.stripe_server import StripeServer
 from tests.web.api import Api, Got, memory_api

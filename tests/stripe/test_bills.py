@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from ledger.catalog import builtin
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from projections.views import billing as billed
 from projections.views.account_at import Moment, account_at
 from projections.views.billing import BillingView, Live

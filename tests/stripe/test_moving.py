@@ -21,7 +21,7 @@ from commands.services import Services
 from commands.sync_seats import sync_seats
 from ledger.book import Book
 from ledger.catalog import builtin, parse
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.objects import read_event
 from ledger.stripe.requests import SeatsSynced, SeatSyncFailed, StripeSeatsAnswered
 from projections.views.account_at import Moment, account_at

@@ -22,7 +22,7 @@ from commands.services import Services
 from ledger.book import Appended, Book, Change, Dated
 from ledger.events import RequestContext
 from ledger.refusals import Refusal
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.stripe_object import STRIPE_OBJECT
 from ledger.stripe.objects import read_event, read_report
 from projections.audit.rebuild import replay

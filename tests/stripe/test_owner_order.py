@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from commands.link_customer import link_customer, unlink_customer
 from commands.record_stripe_event import record_event
 from commands.services import Services
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.stripe_customer import STRIPE_CUSTOMER
 from ledger.streams.stripe_object import STRIPE_OBJECT
 from ledger.stripe.objects import read_event

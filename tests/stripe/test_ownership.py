@@ -20,7 +20,7 @@ from commands.stripe_draft import Draft
 from commands.stripe_ownership import CONFLICT, begin
 from ledger.book import Change
 from ledger.refusals import CustomerLinkedElsewhere
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.stripe_customer import STRIPE_CUSTOMER, StripeSubscriptionAssigned
 from ledger.streams.stripe_event import UNPROVEN
 from ledger.streams.stripe_object import STRIPE_OBJECT

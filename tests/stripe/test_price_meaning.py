@@ -13,8 +13,8 @@ from commands.record_stripe_event import record_event
 from commands.services import Services
 from ledger.catalog import Catalog, parse
 from ledger.refusals import UNKNOWN_PRICE, SubscriptionNotChangeable
-from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.seat_sync import standings, verdict
+from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.facts import StripeSubscriptionReported
 from ledger.stripe.objects import read_event, read_subscription
 from ledger.stripe.reader import Origin

@@ -22,7 +22,7 @@ from commands.record_stripe_event import record_event
 from commands.services import Services
 from ledger.book import Change
 from ledger.events import RequestContext
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.stripe_event import STRIPE_EVENT
 from ledger.stripe.facts import StripeSubscriptionReported
 from ledger.stripe.objects import read_event

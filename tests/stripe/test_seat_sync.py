@@ -9,7 +9,7 @@ import pytest
 
 from commands.issue_keys import Order, issue_keys
 from commands.redeem_key import Try, redeem_key
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.facts import StripeSubscriptionReported
 from ledger.stripe.requests import SeatsSynced, SeatSyncFailed, SeatSyncStarted
 from projections.views.account_at import Moment, account_at

@@ -21,7 +21,7 @@ from commands.record_stripe_event import record_event
 from commands.sync_seats import Synced, sync_seats
 from ledger.book import Book
 from ledger.store import schema
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.calls import UNDER_WAY_MAX
 from ledger.stripe.objects import read_event
 from ledger.stripe.requests import SeatsSynced, SeatSyncFailed, SeatSyncStarted

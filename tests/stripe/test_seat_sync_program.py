@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ledger.book import Book
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.requests import SeatsSynced, SeatSyncStarted
 from tests.cli.program import Program, wait_until
 from tests.stripe.billed_team import (

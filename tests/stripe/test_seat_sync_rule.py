@@ -15,10 +15,11 @@ from msgspec.structs import replace
 from ledger.catalog import parse
 from ledger.events import Fact
 from ledger.streams.account import seat_sync
-from ledger.streams.account.decisions import ACCOUNT, SeatOccupied
+from ledger.streams.account.facts import SeatOccupied
 from ledger.streams.account.seat_sync import Standing, Verdict
 from ledger.streams.account.seat_sync_state import SeatSyncs, Unanswered
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.facts import (
     Meaning,
     StripeInvoiceLine,

@@ -18,8 +18,8 @@ from ledger.refusals import (
     SubscriptionNotFound,
     VersionMismatch,
 )
-from ledger.streams.account.decisions import ACCOUNT
 from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
 from projections.views import entitlements as entitled
 from projections.views import seat_history as history
 from projections.views import subscriptions as subscribed

@@ -8,7 +8,7 @@ import click
 
 from commands.map_prices import Mapped, PriceLookup, map_prices
 from commands.reconcile_stripe import Drift, reconcile_stripe
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.facts import Meaning, StripeInvoiceReported
 from projections.lists.overview import held_elsewhere
 from projections.lists.stripe_subscriptions import list_stripe

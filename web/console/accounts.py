@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from flask import Response, request, url_for
 
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from projections.text.formatting import ERASED, NOT_SHOWN
 from projections.views import seats as seated
 from projections.views import subscriptions as subscribed

@@ -12,7 +12,7 @@ from flask import Response, url_for
 
 from ledger.refusals import InvalidRequest
 from ledger.streams import key as keys
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS
 from ledger.streams.key import KEY
 from projections.lists.timeline import TimelineQuery

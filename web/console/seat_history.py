@@ -16,7 +16,7 @@ from flask import Response
 from msgspec.structs import replace
 
 from ledger.events import AnyEvent
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from projections.text.formatting import place
 from projections.views import seat_history as history
 from projections.views import seats as seated
