@@ -305,3 +305,20 @@ def test_dev_says_in_one_line_that_there_is_no_python(tmp_path: Path) -> None:
     )
     assert answer.returncode == 1
     assert re.fullmatch(r"dev: Python 3\.11 or newer is needed, .*\n", answer.stderr)
+
+
+# --- the documents --------------------------------------------------------------------------------
+
+_FOLDERS = "|".join((*PACKAGES, "tests", "bench", "docs"))
+_FILE_NAMED = re.compile(rf"`((?:{_FOLDERS})/[\w./-]*\w\.(?:py|md|toml|sql|html))`")
+
+
+def test_the_files_that_the_documents_name_are_there() -> None:
+    documents = [file for file in _files() if file.suffix == ".md" and file.name != "CHANGELOG.md"]
+    named = [
+        (_named(document), name)
+        for document in documents
+        for name in _FILE_NAMED.findall(document.read_text("utf-8"))
+    ]
+    assert len(named) > 20
+    assert [(document, name) for document, name in named if not (CHECKOUT / name).is_file()] == []
