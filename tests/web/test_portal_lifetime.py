@@ -249,6 +249,19 @@ def test_a_page_that_does_not_say_whom_it_is_for_is_for_nobody(api: Api) -> None
         assert (answer.status_code, "secret" in answer.text) == (401, False)
 
 
+def test_over_https_too_a_language_that_was_chosen_is_kept() -> None:
+    api = memory_api(public_url="https://licences.example")
+    made = api.post("portal", "/v1/accounts/acme/portal-session", {}).body["url"]
+    client = api.app.test_client()
+    sent = dict(re.findall(r'name="(\w+)" value="([^"]*)"', client.get(made).text))
+    client.post("https://licences.example/portal/open", data=sent)
+    page = client.get("https://licences.example/portal/subscriptions").text
+    form = {"form_token": FIELD.findall(page)[0], "language": "de"}
+    assert client.post("https://licences.example/portal/language", data=form).status_code == 303
+    page = client.get("https://licences.example/portal/subscriptions").text
+    assert '<html lang="de"' in page
+
+
 # Where a link leads, and what is shown
 
 

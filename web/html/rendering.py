@@ -30,7 +30,7 @@ _HEADERS: Final = {
 
 def register(app: Flask) -> None:
     """Give the application what every page needs, whomever it is for."""
-    static_files.register(app)
+    app.register_blueprint(static_files.bp)
     languages.register(app)
     app.jinja_env.filters |= {
         "time": time, "number": format_decimal, "money": money, "badge": badge, "iso": iso

@@ -14,9 +14,9 @@ from importlib import resources
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
-from flask import Blueprint, Flask, Response, abort, request, url_for
+from flask import Blueprint, Response, abort, request, url_for
 
-from web.app.auth import EVERYBODY
+from web.html.session import public
 
 SOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     "keyfold.css": ("vendor/pico/pico.min.css", "pages.css"),
@@ -45,45 +45,39 @@ class Asset(NamedTuple):
     packed: bytes
 
 
-def register(app: Flask) -> None:
-    """Serve the files, and let templates name them with `asset('keyfold.css')`."""
-    made = {name: _make(name, sources) for name, sources in SOURCES.items()}
-    served = {asset.name: asset for asset in made.values()}
-    pages = Blueprint("assets", __name__)
-
-    def show_asset(name: str) -> Response:
-        if name not in served:
-            abort(404)
-        return _answer(served[name])
-
-    def asset(name: str) -> str:
-        return url_for("assets.show_asset", name=made[name].name)
-
-    show_asset.access = EVERYBODY  # type: ignore[attr-defined]
-    pages.add_url_rule("/assets/<name>", view_func=show_asset)
-    app.register_blueprint(pages)
-    app.jinja_env.globals["asset"] = asset
+bp = Blueprint("assets", __name__)
 
 
-@functools.cache
-def _make(name: str, sources: tuple[str, ...]) -> Asset:
-    folder = resources.files("web").joinpath("static")
-    plain = b"\n".join(folder.joinpath(source).read_bytes() for source in sources)
-    place = PurePosixPath(name)
-    digest = hashlib.sha256(plain).hexdigest()[:DIGEST_LENGTH]
-    return Asset(
-        f"{place.stem}.{digest}{place.suffix}",
-        TYPES[place.suffix],
-        plain,
-        gzip.compress(plain, mtime=0),
-    )
-
-
-def _answer(asset: Asset) -> Response:
+@bp.get("/assets/<name>")
+@public
+def show_asset(name: str) -> Response:
+    """Send a file by its whole name."""
+    found = next((one for one in _assets().values() if one.name == name), None)
+    if found is None:
+        abort(404)
     packed = request.accept_encodings.quality("gzip") > 0
-    response = Response(asset.packed if packed else asset.plain, content_type=asset.content_type)
+    response = Response(found.packed if packed else found.plain, content_type=found.content_type)
     response.headers["Cache-Control"] = FOR_EVER
     response.headers["Vary"] = "Accept-Encoding"
     if packed:
         response.headers["Content-Encoding"] = "gzip"
     return response
+
+
+@bp.app_template_global()
+def asset(name: str) -> str:
+    """Return the address of a file for templates: `asset('keyfold.css')`."""
+    return url_for("assets.show_asset", name=_assets()[name].name)
+
+
+@functools.cache
+def _assets() -> Mapping[str, Asset]:
+    return {name: _make(PurePosixPath(name), sources) for name, sources in SOURCES.items()}
+
+
+def _make(name: PurePosixPath, sources: tuple[str, ...]) -> Asset:
+    folder = resources.files("web").joinpath("static")
+    plain = b"\n".join(folder.joinpath(source).read_bytes() for source in sources)
+    digest = hashlib.sha256(plain).hexdigest()[:DIGEST_LENGTH]
+    named = f"{name.stem}.{digest}{name.suffix}"
+    return Asset(named, TYPES[name.suffix], plain, gzip.compress(plain, mtime=0))

@@ -4,7 +4,7 @@ PEM or DER, one certificate and nothing else. The seat's holder is the certifica
 (SHA-256 of its DER), which names nobody. The subject may name a person, so it goes into the seat's
 label, which is sealed, with the days between which the certificate is valid:
 
-    >>> known_as("Till 4 (valid 2026-01-01T00:00:00Z/2027-01-01T00:00:00Z)").name
+    >>> read_label("Till 4 (valid 2026-01-01T00:00:00Z/2027-01-01T00:00:00Z)").name
     'Till 4'
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -37,28 +37,20 @@ _VALIDITY: Final = re.compile(
 )
 
 
+Fault = Literal["empty", "too_large", "private_key", "chain", "no_certificate"]
+
+
 class NotUsable(Exception):
-    """The file is no single certificate."""
+    """The file is no single certificate.
 
+    Attributes:
+        fault: it is empty, or larger than a certificate; it holds a private key, more than one
+            certificate, or none.
+    """
 
-class Empty(NotUsable):
-    """The file is empty."""
-
-
-class TooLarge(NotUsable):
-    """The file is larger than a certificate."""
-
-
-class PrivateKey(NotUsable):
-    """The file holds a private key."""
-
-
-class Chain(NotUsable):
-    """The file holds more than one certificate."""
-
-
-class NoCertificate(NotUsable):
-    """The file holds no certificate."""
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault)
+        self.fault = fault
 
 
 class Certificate(NamedTuple):
@@ -68,17 +60,25 @@ class Certificate(NamedTuple):
     label: str
 
 
-class Known(NamedTuple):
-    """What a seat's label says of its certificate.
+class HolderLabel(NamedTuple):
+    """What a seat's label says of its holder.
 
     Attributes:
-        name: from the subject; or the whole label, when somebody else wrote it.
-        starts_at, ends_at: between which it is valid; None when the label does not say.
+        name: of a certificate, from its subject; or the whole label, when somebody else wrote it.
+        starts_at, ends_at: between which a certificate is valid; None when the label does not say.
     """
 
     name: str
     starts_at: datetime | None = None
     ends_at: datetime | None = None
+
+    def validity(self, at: datetime) -> Literal["expired", "not_yet_valid"] | None:
+        """Return what is the matter with a certificate at a time, if anything is."""
+        if self.starts_at is None or self.ends_at is None:
+            return None
+        if at > self.ends_at:
+            return "expired"
+        return "not_yet_valid" if at < self.starts_at else None
 
 
 def read(data: bytes, as_kept: Callable[[str], str] = str) -> Certificate:
@@ -88,16 +88,16 @@ def read(data: bytes, as_kept: Callable[[str], str] = str) -> Certificate:
         as_kept: makes of the name what may be kept of it.
 
     Raises:
-        Empty, TooLarge, PrivateKey, Chain, NoCertificate: in this order.
+        NotUsable: with the faults in their order.
     """
     if not data.strip():
-        raise Empty
+        raise NotUsable("empty")
     if len(data) > FILE_BYTES_MAX:
-        raise TooLarge
+        raise NotUsable("too_large")
     if _is_private(data):
-        raise PrivateKey
+        raise NotUsable("private_key")
     if len(_armoured(data)) > 1 or any(mark in data[:100] for mark in _SEVERAL):
-        raise Chain
+        raise NotUsable("chain")
     found = _certificate(data)
     holder = found.fingerprint(SHA256()).hex()
     start, end = found.not_valid_before_utc, found.not_valid_after_utc
@@ -105,15 +105,18 @@ def read(data: bytes, as_kept: Callable[[str], str] = str) -> Certificate:
     return Certificate(holder, f"{name} (valid {_second(start)}/{_second(end)})")
 
 
-def known_as(label: str) -> Known:
-    """Read a label back."""
+def read_label(label: str) -> HolderLabel:
+    """Read a certificate's label back."""
     found = _VALIDITY.fullmatch(label)
     if found is None:
-        return Known(label)
+        return HolderLabel(label)
     try:
-        return Known(found["name"], _time(found["start"]), _time(found["end"]))
+        start, end = (
+            datetime.fromisoformat(found[one]).astimezone(UTC) for one in ("start", "end")
+        )
+        return HolderLabel(found["name"], start, end)
     except ValueError:
-        return Known(label)
+        return HolderLabel(label)
 
 
 def _is_private(data: bytes) -> bool:
@@ -152,7 +155,7 @@ def _certificate(data: bytes) -> x509.Certificate:
             return x509.load_pem_x509_certificate(armoured[0])
         return x509.load_der_x509_certificate(data)
     except ValueError:
-        raise NoCertificate from None
+        raise NotUsable("no_certificate") from None
 
 
 def _name(certificate: x509.Certificate, holder: str) -> str:
@@ -168,7 +171,3 @@ def _name(certificate: x509.Certificate, holder: str) -> str:
 
 def _second(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)

@@ -6,6 +6,7 @@ Key".
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -33,7 +34,7 @@ from web.html.rendering import page, redirect_to
 from web.html.session import session_required
 from web.portal import certificates, seat_lists, session, texts
 from web.portal.blueprint import bp
-from web.portal.certificates import NotUsable
+from web.portal.certificates import Fault, NotUsable
 from web.portal.subscriptions import account_now
 
 _MESSAGES: Final = {
@@ -44,6 +45,31 @@ _MESSAGES: Final = {
         "good",
         _l("Your subscription has started."),
         [_l("Its seats are available right away.")],
+    ),
+}
+_THERE_ALREADY: Final = FlashMessage(
+    "warn",
+    _l("This certificate has a seat already."),
+    [_l("The same certificate counts once; nothing was added.")],
+    409,
+)
+_UNUSABLE: Final[Mapping[Fault, tuple[object, object]]] = {
+    "empty": (_l("The file is empty."), _l("Choose a certificate in PEM or DER.")),
+    "too_large": (
+        _l("The file is too large for a certificate."),
+        _l("A certificate in PEM or DER has a few kilobytes, and at most 64."),
+    ),
+    "private_key": (
+        _l("This file holds a private key. Never send one to anybody."),
+        _l("Upload the certificate alone. If others may have this file, replace the key."),
+    ),
+    "chain": (
+        _l("The file holds more than one certificate."),
+        _l("Upload the certificate of the till alone, without its chain."),
+    ),
+    "no_certificate": (
+        _l("The file is not a certificate."),
+        _l("Choose a certificate in PEM or DER."),
     ),
 }
 
@@ -62,7 +88,8 @@ def show_manager(product: str, message: FlashMessage | None = None) -> Response:
         message=message or flashed(_MESSAGES),
         product=found,
         words=texts.words(found),
-        groups=seat_lists.groups(account_now(), services().catalog, services().texts, found),
+        tiers=seat_lists.by_tier(account_now(), services().catalog, services().texts, found),
+        now=request_context().now,
         name=request.form.get("name", ""),
         tier=request.form.get("tier"),
         once=csrf.new_idempotency_key(),
@@ -78,7 +105,7 @@ def add_holder(product: str) -> Response:
     try:
         taken = occupy_seat(services(), request_context(), _asked_for(found))
     except NotUsable as problem:
-        return show_manager(product, _unusable(problem))
+        return show_manager(product, _unusable(problem.fault))
     except TooManyUploads as problem:
         response = show_manager(product, _too_many(problem.retry_after_s))
         response.headers["Retry-After"] = str(problem.retry_after_s)
@@ -87,7 +114,7 @@ def add_holder(product: str) -> Response:
         return show_manager(product, _refusal_message(found, refusal))
     if found.seat == texts.CERTIFICATE:
         if not taken.created:
-            return show_manager(product, _there_already())
+            return show_manager(product, _THERE_ALREADY)
         app_state().upload_tries.give_back(session.id())
     return redirect_to(url_for("portal.show_manager", product=product, done="added"))
 
@@ -143,7 +170,7 @@ def _uploaded() -> bytes:
     """Return what was uploaded, or as much of it as shows that it is too large."""
     files = request.files.getlist("certificate")
     if len(files) > 1:
-        raise certificates.Chain
+        raise NotUsable("chain")
     return files[0].stream.read(certificates.FILE_BYTES_MAX + 1) if files else b""
 
 
@@ -175,35 +202,9 @@ def _more_seats() -> list[str]:
     return [_("For more seats use Upgrade Plan: buy some, or activate a key of your reseller.")]
 
 
-def _there_already() -> FlashMessage:
-    return FlashMessage(
-        "warn",
-        _("This certificate has a seat already."),
-        [_("The same certificate counts once; nothing was added.")],
-        409,
-    )
-
-
-def _unusable(problem: NotUsable) -> FlashMessage:
-    nothing_kept = _("Nothing of the file was kept.")
-    match problem:
-        case certificates.Empty():
-            title, advice = _("The file is empty."), _("Choose a certificate in PEM or DER.")
-        case certificates.TooLarge():
-            title = _("The file is too large for a certificate.")
-            advice = _("A certificate in PEM or DER has a few kilobytes, and at most 64.")
-        case certificates.PrivateKey():
-            title = _("This file holds a private key. Never send one to anybody.")
-            advice = _(
-                "Upload the certificate alone. If others may have this file, replace the key."
-            )
-        case certificates.Chain():
-            title = _("The file holds more than one certificate.")
-            advice = _("Upload the certificate of the till alone, without its chain.")
-        case _:
-            title = _("The file is not a certificate.")
-            advice = _("Choose a certificate in PEM or DER.")
-    return FlashMessage("bad", title, [advice, nothing_kept], 422)
+def _unusable(fault: Fault) -> FlashMessage:
+    title, advice = _UNUSABLE[fault]
+    return FlashMessage("bad", title, [advice, _l("Nothing of the file was kept.")], 422)
 
 
 def _too_many(seconds: int) -> FlashMessage:

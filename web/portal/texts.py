@@ -16,7 +16,9 @@ from ledger.permissions import permits
 from web.html.languages import gettext as _
 
 CERTIFICATE: Final = "certificate"
-CONNECTION: Final = "connection"
+
+# A title and an address.
+MenuLink = tuple[str, str]
 
 
 class Words(NamedTuple):
@@ -40,18 +42,6 @@ class Words(NamedTuple):
     add: str
     remove: str
     full: str
-
-
-class Entry(NamedTuple):
-    """One line of the menu."""
-
-    title: str
-    url: str
-
-
-class Section(NamedTuple):
-    title: str
-    entries: list[Entry]
 
 
 def words(product: Product) -> Words:
@@ -109,25 +99,26 @@ def _words_of_seat(seat: str) -> tuple[str, str, str, str]:
             )
 
 
-def menu(catalog: Catalog, permissions: Collection[str]) -> list[Section]:
-    """Return the menu: what there is for everybody, and for who has these permissions."""
-    billing = Section(_("Billing"), [Entry(_("Subscriptions"), _page("show_subscriptions"))])
-    settings = Section(_("Settings"), [])
-    managing = []
+def menu(catalog: Catalog, permissions: Collection[str]) -> list[tuple[str, list[MenuLink]]]:
+    """Return the sections of the menu, each with its pages, for these permissions."""
+    billing = [(_("Subscriptions"), _page("show_subscriptions"))]
+    settings: list[MenuLink] = []
+    managing: list[tuple[str, list[MenuLink]]] = []
     for product in catalog.products:
         if product.billed and not permits(permissions, "manage_users"):
             continue
         named = words(product)
         if permits(permissions, "buy"):
-            billing.entries.append(Entry(named.buy, _page("show_shop", product)))
-        manager = Entry(named.manager, _page("show_manager", product))
+            billing.append((named.buy, _page("show_shop", product)))
+        manager = named.manager, _page("show_manager", product)
         if product.billed:
-            settings.entries.append(manager)
+            settings.append(manager)
         else:
-            managing.append(Section(named.section, [manager]))
+            managing.append((named.section, [manager]))
     if permits(permissions, "manage_users"):
-        settings.entries.append(Entry(_("Billing"), _page("show_billing")))
-    return [one for one in (billing, *managing, settings) if one.entries]
+        settings.append((_("Billing"), _page("show_billing")))
+    sections = [(_("Billing"), billing), *managing, (_("Settings"), settings)]
+    return [one for one in sections if one[1]]
 
 
 def _page(view: str, product: Product | None = None) -> str:
