@@ -7,8 +7,9 @@ recorded by its envelope, and what cannot be understood is counted.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from msgspec.structs import replace
 
@@ -25,9 +26,11 @@ from commands.stripe_draft import Draft
 from commands.stripe_ownership import pay, settle
 from commands.stripe_transfers import Names, add_report, dated, own_payments, wait
 from ledger.book import Change, Dated
-from ledger.events import RequestContext
+from ledger.events import RequestContext, Stream
 from ledger.loaded import Loaded
 from ledger.streams import stripe_object
+from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.stripe_customer import STRIPE_CUSTOMER
 from ledger.streams.stripe_event import STRIPE_EVENT, Outcome, StripeEventReceived
 from ledger.streams.stripe_object import STRIPE_OBJECT, objects_of
 from ledger.stripe.facts import (
@@ -77,7 +80,8 @@ def record_event(
 
     def attempt() -> Recorded:
         nonlocal read
-        received = services.book.load(STRIPE_EVENT, event.id)
+        draft = Draft(services)
+        received, *_ = draft.load_all((STRIPE_EVENT, event.id), *_streams_of(read))
         if received.state is not None:
             known = received.state
             return Recorded(known.outcome, known.account, received.head, new=False)
@@ -88,7 +92,7 @@ def record_event(
         if read.report is None:
             outcome: Outcome = "not_understood" if read.wanted else "ignored"
             return _append(services, context, event, received, found_by, outcome, read.problems)
-        return _report(services, context, event, received, found_by, read, read.report, answers)
+        return _report(draft, context, event, received, found_by, read, read.report, answers)
 
     recorded = retry_on_conflict(attempt)
     if read.invoice is not None and recorded.outcome == "waiting":
@@ -257,8 +261,18 @@ def _with_invoice(services: Services, read: Read, asked: set[str]) -> Read:
     return read._replace(report=replace(report, customer=customer), payments=of)
 
 
+def _streams_of(read: Read) -> Iterator[tuple[Stream[Any], str]]:
+    """Return the streams that a report is most likely to be held against."""
+    if read.report is not None:
+        yield from ((STRIPE_OBJECT, id) for id in objects_of(read.report))
+        if read.report.customer is not None:
+            yield STRIPE_CUSTOMER, read.report.customer
+        if read.account is not None:
+            yield ACCOUNT, read.account
+
+
 def _report(
-    services: Services,
+    draft: Draft,
     context: RequestContext,
     event: StripeEvent,
     received: Loaded[StripeEventReceived | None],
@@ -267,7 +281,7 @@ def _report(
     report: StripeReport,
     answers: dict[str, Retrieved | None],
 ) -> Recorded:
-    draft, names = Draft(services), Names(read.account, read.claimed, read.payments)
+    services, names = draft.services, Names(read.account, read.claimed, read.payments)
     draft.put_first(received)
     settled = settle(draft, report, names)
     known = None

@@ -37,6 +37,12 @@ class Draft:
             self._loaded[name] = self.services.book.load(stream, id)
         return self._loaded[name]
 
+    def load_all(self, *wanted: tuple[Stream[Any], str]) -> tuple[Loaded[Any], ...]:
+        """Load in one reading what is going to be asked for one by one."""
+        found = self.services.book.load_all(*wanted)
+        self._loaded.update({loaded.name: loaded for loaded in found})
+        return found
+
     def account(self, id: str) -> Loaded[Account]:
         return self.load(ACCOUNT, id)
 
