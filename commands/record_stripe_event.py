@@ -29,7 +29,7 @@ from ledger.book import Change, Dated
 from ledger.events import RequestContext, Stream
 from ledger.loaded import Loaded
 from ledger.streams import stripe_object
-from ledger.streams.account.decisions import ACCOUNT
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.stripe_customer import STRIPE_CUSTOMER
 from ledger.streams.stripe_event import STRIPE_EVENT, Outcome, StripeEventReceived
 from ledger.streams.stripe_object import STRIPE_OBJECT, objects_of
