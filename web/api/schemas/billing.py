@@ -15,7 +15,7 @@ from web.api.schemas.fields import (
     one_of,
     within,
 )
-from web.api.schemas.requests import OF_CATALOG
+from web.api.schemas.requests import OF_CATALOG, tier_field
 from web.app.return_urls import LENGTH_MAX
 
 DONE = "http://127.0.0.1:8000/docs"
@@ -23,12 +23,9 @@ DONE = "http://127.0.0.1:8000/docs"
 
 def _return_url(description: str) -> Text:
     return Text(
+        f"{description}: of an origin in `KEYFOLD_RETURN_URLS`, or of `KEYFOLD_PUBLIC_URL`.",
         required=True,
         validate=long_at_most(LENGTH_MAX),
-        metadata={
-            "description": f"{description}: of an origin in `KEYFOLD_RETURN_URLS`, or of"
-            " `KEYFOLD_PUBLIC_URL`.",
-        },
     )
 
 
@@ -43,25 +40,14 @@ class BuySeats(Shape):
         "cancel_url": DONE,
     }
 
-    product = Identifier(required=True, metadata={OF_CATALOG: "products"})
-    tier = Identifier(
-        allow_none=True,
-        load_default=None,
-        metadata={
-            "description": "Needed for a product with tiers, refused for one without.",
-            OF_CATALOG: "tiers",
-        },
-    )
+    product = Identifier(required=True, document={OF_CATALOG: "products"})
+    tier = tier_field()
     seats = WholeNumber(
+        "How many to add; of a first purchase, how many in all.",
         required=True,
         validate=within(1, SEATS_MAX),
-        metadata={"description": "How many to add; of a first purchase, how many in all."},
     )
-    interval = Text(
-        required=True,
-        validate=one_of(*INTERVALS),
-        metadata={"description": "How often they are paid."},
-    )
+    interval = Text("How often they are paid.", required=True, validate=one_of(*INTERVALS))
     success_url = _return_url("Where the customer is led to after paying")
     cancel_url = _return_url("Where the customer is led to without paying")
 

@@ -21,7 +21,7 @@ UNKNOWN = "is not known here"
 NO_OBJECT = "must be an object"
 IS_A_CODE = "must not be an activation code"
 
-TIME_PATTERN = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"
+NOTHING: Mapping[str, Any] = {}
 
 _HALVES = re.compile(r"[\ud800-\udfff]")
 _NUMBER = re.compile(r"-?[0-9]{1,19}")
@@ -41,7 +41,29 @@ class Shape(ma.Schema):
     error_messages = {"unknown": UNKNOWN, "type": NO_OBJECT}
 
 
-class WholeNumber(ma.fields.Integer):
+class Documented:
+    """A field with what the document says of it.
+
+    Args:
+        optional: may be left out or null, which are the same.
+        document: more JSON Schema.
+    """
+
+    def __init__(
+        self,
+        description: str | None = None,
+        *,
+        optional: bool = False,
+        document: Mapping[str, Any] = NOTHING,
+        **options: Any,
+    ) -> None:
+        said = {"description": description} if description else {}
+        if optional:
+            options |= {"allow_none": True, "load_default": None}
+        super().__init__(metadata={**said, **document}, **options)  # type: ignore[call-arg]
+
+
+class WholeNumber(Documented, ma.fields.Integer):
     """A JSON number without a fraction; 5.0 is 5."""
 
     default_error_messages = {
@@ -67,7 +89,7 @@ class NumberText(WholeNumber):
         return int(value)
 
 
-class Text(ma.fields.String):
+class Text(Documented, ma.fields.String):
     """A text; half of a surrogate pair, which JSON can spell and UTF-8 cannot, is none."""
 
     default_error_messages = {
@@ -97,7 +119,7 @@ class Identifier(Text):
         return text
 
 
-class Time(ma.fields.DateTime):
+class Time(Documented, ma.fields.DateTime):
     """A time with its zone, read into UTC."""
 
     default_error_messages = {"required": REQUIRED, "null": NOT_NULL, "invalid": NO_TEXT}
@@ -111,7 +133,7 @@ class Time(ma.fields.DateTime):
             raise ma.ValidationError(str(error)) from None
 
 
-class Flag(ma.fields.Boolean):
+class Flag(Documented, ma.fields.Boolean):
     """`true` or `false` in a query."""
 
     default_error_messages = {"invalid": "must be true or false"}

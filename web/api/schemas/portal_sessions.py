@@ -7,10 +7,9 @@ from typing import ClassVar
 import marshmallow as ma
 
 from commands.open_portal_session import DISPLAY_NAME_MAX, MINUTES_DEFAULT, MINUTES_MAX
-from ledger.limits import TEXT_LENGTH_MAX
 from ledger.permissions import PERMISSIONS
 from web.api.schemas.fields import Shape, Text, WholeNumber, long_at_most, one_of, within
-from web.api.schemas.requests import OF_CATALOG, TEXT
+from web.api.schemas.requests import OF_CATALOG, free_text
 from web.app.return_urls import LENGTH_MAX
 
 
@@ -24,13 +23,10 @@ class MakeLink(Shape):
     }
 
     return_url = Text(
-        allow_none=True,
-        load_default=None,
+        "Where the pages lead back to: of an origin in `KEYFOLD_RETURN_URLS`,"
+        " or of `KEYFOLD_PUBLIC_URL`.",
+        optional=True,
         validate=long_at_most(LENGTH_MAX),
-        metadata={
-            "description": "Where the pages lead back to: of an origin in `KEYFOLD_RETURN_URLS`,"
-            " or of `KEYFOLD_PUBLIC_URL`.",
-        },
     )
     permissions = ma.fields.List(
         Text(validate=one_of(*PERMISSIONS)),
@@ -43,34 +39,25 @@ class MakeLink(Shape):
             " `KEYFOLD_PORTAL_PERMISSIONS` says. `[]`: none.",
         },
     )
-    display_name = Text(
-        allow_none=True,
-        load_default=None,
-        validate=long_at_most(DISPLAY_NAME_MAX),
-        metadata={
-            "description": "What the account is called on the pages. It is not recorded.",
-            **TEXT,
-        },
+    display_name = free_text(
+        "What the account is called on the pages. It is not recorded.",
+        DISPLAY_NAME_MAX,
+        optional=True,
     )
     page = Text(
-        allow_none=True,
-        load_default=None,
-        metadata={
-            "description": "The page that the link leads to: `subscriptions`, `billing`,"
-            " `manage/PRODUCT`, `buy/PRODUCT` or `activate/PRODUCT`. With the last, an activation"
-            " key may follow the link as its fragment, `#POS-…`: the page puts it into the field,"
-            " and sends nothing.",
-            OF_CATALOG: "pages",
-        },
+        "The page that the link leads to: `subscriptions`, `billing`,"
+        " `manage/PRODUCT`, `buy/PRODUCT` or `activate/PRODUCT`. With the last, an activation"
+        " key may follow the link as its fragment, `#POS-…`: the page puts it into the field,"
+        " and sends nothing.",
+        optional=True,
+        document={OF_CATALOG: "pages"},
     )
     minutes = WholeNumber(
+        "How long the link can be opened. The session that it begins ends"
+        " 30 minutes after its last request, and at most eight times as long as this after its"
+        " first.",
         load_default=MINUTES_DEFAULT,
         validate=within(1, MINUTES_MAX),
-        metadata={
-            "description": "How long the link can be opened. The session that it begins ends"
-            " 30 minutes after its last request, and at most eight times as long as this after its"
-            " first.",
-        },
     )
 
 
@@ -79,8 +66,4 @@ class EndSessions(Shape):
 
     example: ClassVar = {"reason": "A laptop was stolen"}
 
-    reason = Text(
-        required=True,
-        validate=long_at_most(TEXT_LENGTH_MAX),
-        metadata={"description": "Kept encrypted, until the account is erased.", **TEXT},
-    )
+    reason = free_text("Kept encrypted, until the account is erased.", required=True)

@@ -10,7 +10,7 @@ from web.api.schemas.requests import POSITION_MAX, ReadQuery
 
 def _size(description: str, **options: Any) -> NumberText:
     return NumberText(
-        validate=within(1, POSITION_MAX), metadata={"description": description}, **options
+        validate=within(1, POSITION_MAX), **options, document={"description": description}
     )
 
 

@@ -12,16 +12,9 @@ from web.api.schemas.requests import OF_CATALOG, PRODUCT_ID, ReadQuery
 
 
 class DiffQuery(ReadQuery):
-    start = Time(
-        required=True, data_key="from", metadata={"description": "The moment to begin at."}
-    )
-    end = Time(
-        data_key="to",
-        metadata={"description": "The moment to end at; now if left out. It may be a later one."},
-    )
-    known_at = Time(
-        metadata={"description": "Use only what had been recorded by then; now if left out."},
-    )
+    start = Time("The moment to begin at.", required=True, data_key="from")
+    end = Time("The moment to end at; now if left out. It may be a later one.", data_key="to")
+    known_at = Time("Use only what had been recorded by then; now if left out.")
 
 
 class Explain(Shape):
@@ -30,22 +23,17 @@ class Explain(Shape):
     example: ClassVar = {"product": "cloud_pos", "holder": "till-1"}
 
     product = Text(
+        "Of the holder; or, with a code, the product that it is wanted for.",
         load_default=None,
         validate=matching(PRODUCT_ID),
-        metadata={
-            "description": "Of the holder; or, with a code, the product that it is wanted for.",
-            OF_CATALOG: "products",
-        },
+        document={OF_CATALOG: "products"},
     )
     holder = Text(load_default=None, validate=matching(HOLDER_ID))
-    code = Text(
-        load_default=None,
-        metadata={"description": "As it was typed; it is neither logged nor kept."},
-    )
+    code = Text("As it was typed; it is neither logged nor kept.", load_default=None)
     session = Text(
+        "With a code: the sitting in which it was tried.",
         load_default=None,
         validate=matching(SESSION_ID),
-        metadata={"description": "With a code: the sitting in which it was tried."},
     )
 
     @ma.validates_schema

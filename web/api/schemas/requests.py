@@ -59,6 +59,16 @@ _VERSION = re.compile(r'"(?P<version>[0-9]{1,18})"')
 # Bodies
 
 
+def free_text(description: str, length: int = TEXT_LENGTH_MAX, **options: Any) -> Text:
+    """Return a field for what people write, on one line."""
+    return Text(description, validate=long_at_most(length), document=TEXT, **options)
+
+
+def tier_field() -> Identifier:
+    description = "Needed for a product with tiers, refused for one without."
+    return Identifier(description, optional=True, document={OF_CATALOG: "tiers"})
+
+
 class IssueKeys(Shape):
     """An order of keys, alike but for their codes."""
 
@@ -74,48 +84,24 @@ class IssueKeys(Shape):
     }
 
     product = Identifier(
-        required=True,
-        metadata={"description": "What redeeming a key gives.", OF_CATALOG: "products"},
+        "What redeeming a key gives.", required=True, document={OF_CATALOG: "products"}
     )
-    tier = Identifier(
-        allow_none=True,
-        load_default=None,
-        metadata={
-            "description": "Needed for a product with tiers, refused for one without.",
-            OF_CATALOG: "tiers",
-        },
-    )
+    tier = tier_field()
     seats = WholeNumber(required=True, validate=within(1, SEATS_MAX))
     months = WholeNumber(
+        "Calendar months from the moment of activation.",
         required=True,
         validate=within(1, MONTHS_MAX),
-        metadata={"description": "Calendar months from the moment of activation."},
     )
-    count = WholeNumber(
-        load_default=1,
-        validate=within(1, COUNT_MAX),
-        metadata={"description": "How many keys."},
-    )
+    count = WholeNumber("How many keys.", load_default=1, validate=within(1, COUNT_MAX))
     reseller = Identifier(
+        "Whose keys they are. A reseller's token may leave it out, and may name no other.",
         required=True,
         validate=long_at_most(NAME_LENGTH_MAX),
-        metadata={
-            "description": "Whose keys they are. A reseller's token may leave it out, and may name"
-            " no other.",
-            **_NAME,
-        },
+        document=_NAME,
     )
-    redeem_by = Time(
-        allow_none=True,
-        load_default=None,
-        metadata={"description": "From this moment on, keys that nobody redeemed have lapsed."},
-    )
-    note = Text(
-        allow_none=True,
-        load_default=None,
-        validate=long_at_most(TEXT_LENGTH_MAX),
-        metadata={"description": "Free text on one line, stored encrypted.", **TEXT},
-    )
+    redeem_by = Time("From this moment on, keys that nobody redeemed have lapsed.", optional=True)
+    note = free_text("Free text on one line, stored encrypted.", optional=True)
 
     @ma.post_load
     def _order(self, data: dict[str, Any], **_: Any) -> Order:
@@ -134,11 +120,7 @@ class Reasoned(Shape):
 
     example: ClassVar = {"reason": "The customer lost the code"}
 
-    reason = Text(
-        required=True,
-        validate=long_at_most(TEXT_LENGTH_MAX),
-        metadata={"description": "Free text on one line, stored encrypted.", **TEXT},
-    )
+    reason = free_text("Free text on one line, stored encrypted.", required=True)
 
 
 class TryCode(Shape):
@@ -152,27 +134,20 @@ class TryCode(Shape):
     }
 
     code = Text(
+        "As typed: lower case, any dash, none or spaces between the groups, and"
+        " quotes and invisible characters anywhere are forgiven; a 0 or a 1 is not.",
         required=True,
-        metadata={
-            "description": "As typed: lower case, any dash, none or spaces between the groups, and"
-            " quotes and invisible characters anywhere are forgiven; a 0 or a 1 is not."
-        },
     )
     account = Identifier(required=True, validate=matching(ACCOUNT_ID))
     session = Identifier(
+        "The portal's own id of the sitting; failed tries are counted by it.",
         required=True,
         validate=matching(SESSION_ID),
-        metadata={
-            "description": "The portal's own id of the sitting; failed tries are counted by it."
-        },
     )
     product = Identifier(
-        allow_none=True,
-        load_default=None,
-        metadata={
-            "description": "The product that the code is wanted for; left out for any.",
-            OF_CATALOG: "products",
-        },
+        "The product that the code is wanted for; left out for any.",
+        optional=True,
+        document={OF_CATALOG: "products"},
     )
 
     @ma.post_load
@@ -185,20 +160,8 @@ class TakeSeat(Shape):
 
     example: ClassVar = {"tier": None, "label": "Till at the door"}
 
-    tier = Identifier(
-        allow_none=True,
-        load_default=None,
-        metadata={
-            "description": "Needed for a product with tiers, refused for one without.",
-            OF_CATALOG: "tiers",
-        },
-    )
-    label = Text(
-        allow_none=True,
-        load_default=None,
-        validate=long_at_most(TEXT_LENGTH_MAX),
-        metadata={"description": "What people know the holder by; stored encrypted.", **TEXT},
-    )
+    tier = tier_field()
+    label = free_text("What people know the holder by; stored encrypted.", optional=True)
 
 
 # Queries
@@ -210,39 +173,22 @@ class NoQuery(Shape):
 
 class ReadQuery(Shape):
     min_position = NumberText(
-        validate=within(0, POSITION_MAX),
-        metadata={"description": "Never answer from before this position of the ledger."},
+        "Never answer from before this position of the ledger.", validate=within(0, POSITION_MAX)
     )
 
 
 class AccountQuery(ReadQuery):
-    as_of = Time(
-        metadata={
-            "description": "Answer what was true then, or will be if nothing more happens; now if"
-            " left out.",
-        },
-    )
-    known_at = Time(
-        metadata={"description": "Use only what had been recorded by then; now if left out."},
-    )
+    as_of = Time("Answer what was true then, or will be if nothing more happens; now if left out.")
+    known_at = Time("Use only what had been recorded by then; now if left out.")
 
 
 class SubscriptionsQuery(AccountQuery):
-    all = Flag(
-        load_default=False,
-        metadata={"description": "List rows that have ended, too."},
-    )
+    all = Flag("List rows that have ended, too.", load_default=False)
 
 
 class PageQuery(Shape):
-    limit = NumberText(
-        load_default=PAGE_DEFAULT,
-        validate=within(1, PAGE_MAX),
-        metadata={"description": "How many at most."},
-    )
-    cursor = Text(
-        metadata={"description": "`next` of the page before, with the same other parameters."}
-    )
+    limit = NumberText("How many at most.", load_default=PAGE_DEFAULT, validate=within(1, PAGE_MAX))
+    cursor = Text("`next` of the page before, with the same other parameters.")
 
 
 class SeatsQuery(AccountQuery, PageQuery):
@@ -251,15 +197,11 @@ class SeatsQuery(AccountQuery, PageQuery):
 
 class HistoryQuery(AccountQuery):
     product = Text(
-        validate=matching(PRODUCT_ID),
-        metadata={"description": "Of this product only; of all together if left out."},
+        "Of this product only; of all together if left out.", validate=matching(PRODUCT_ID)
     )
-    tier = Text(
-        validate=matching(PRODUCT_ID),
-        metadata={"description": "Of this tier of the product only."},
-    )
-    start = Time(data_key="from", metadata={"description": "The first event, if left out."})
-    end = Time(data_key="to", metadata={"description": "`as_of`, if left out."})
+    tier = Text("Of this tier of the product only.", validate=matching(PRODUCT_ID))
+    start = Time("The first event, if left out.", data_key="from")
+    end = Time("`as_of`, if left out.", data_key="to")
 
 
 class KeysQuery(AccountQuery, PageQuery):
@@ -267,7 +209,7 @@ class KeysQuery(AccountQuery, PageQuery):
     product = Text(validate=matching(PRODUCT_ID))
     reseller = Text(validate=long_at_most(NAME_LENGTH_MAX))
     batch = Text(validate=matching(BATCH_ID))
-    redeemed_by = Text(validate=matching(ACCOUNT_ID), metadata={"description": "An account."})
+    redeemed_by = Text("An account.", validate=matching(ACCOUNT_ID))
 
 
 # Headers
@@ -289,27 +231,22 @@ class Version(Text):
 
 class IfMatch(Shape):
     expected_version = Version(
+        "`ETag` of the account as it was read: refused with 412 when something was recorded since.",
         data_key="If-Match",
         load_default=None,
         allow_none=False,
-        metadata={
-            "description": "`ETag` of the account as it was read: refused with 412 when something"
-            " was recorded since.",
-            "pattern": r'^("[0-9]{1,18}"|[*])$',
-        },
+        document={"pattern": r'^("[0-9]{1,18}"|[*])$'},
     )
 
 
 class Repeatable(Shape):
     idempotency_key = Text(
+        "Any text of the caller's own: a request that is repeated with it is"
+        " answered as before, and not carried out again.",
         data_key="Idempotency-Key",
         load_default=None,
         allow_none=False,
         validate=matching(IDEMPOTENCY_KEY),
-        metadata={
-            "description": "Any text of the caller's own: a request that is repeated with it is"
-            " answered as before, and not carried out again.",
-        },
     )
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 from commands.link_customer import CUSTOMER_ID
-from ledger.limits import ACCOUNT_ID, TEXT_LENGTH_MAX
-from web.api.schemas import requests
-from web.api.schemas.fields import Identifier, Shape, Text, long_at_most, matching
+from ledger.limits import ACCOUNT_ID
+from web.api.schemas.fields import Identifier, Shape, matching
+from web.api.schemas.requests import free_text
+
+
+def _customer() -> Identifier:
+    return Identifier("Stripe's id of the customer.", required=True, validate=matching(CUSTOMER_ID))
 
 
 class LinkCustomer(Shape):
@@ -15,20 +19,8 @@ class LinkCustomer(Shape):
 
     example: ClassVar = {"customer": "cus_QXg1o8vcGmoR32"}
 
-    customer = Identifier(
-        required=True,
-        validate=matching(CUSTOMER_ID),
-        metadata={"description": "Stripe's id of the customer."},
-    )
-    reason = Text(
-        allow_none=True,
-        load_default=None,
-        validate=long_at_most(TEXT_LENGTH_MAX),
-        metadata={"description": "Free text on one line, stored encrypted.", **requests.TEXT},
-    )
-
-
-_REASON = {"description": "Why; free text on one line, stored encrypted.", **requests.TEXT}
+    customer = _customer()
+    reason = free_text("Free text on one line, stored encrypted.", optional=True)
 
 
 class UnlinkCustomer(Shape):
@@ -36,12 +28,8 @@ class UnlinkCustomer(Shape):
 
     example: ClassVar = {"customer": "cus_QXg1o8vcGmoR32", "reason": "Not this customer's"}
 
-    customer = Identifier(
-        required=True,
-        validate=matching(CUSTOMER_ID),
-        metadata={"description": "Stripe's id of the customer."},
-    )
-    reason = Text(required=True, validate=long_at_most(TEXT_LENGTH_MAX), metadata=_REASON)
+    customer = _customer()
+    reason = free_text("Why; free text on one line, stored encrypted.", required=True)
 
 
 class AssignSubscription(Shape):
@@ -49,11 +37,10 @@ class AssignSubscription(Shape):
 
     example: ClassVar = {"reason": "Sold by invoice, without metadata"}
 
-    reason = Text(required=True, validate=long_at_most(TEXT_LENGTH_MAX), metadata=_REASON)
+    reason = free_text("Why; free text on one line, stored encrypted.", required=True)
     moved_from = Identifier(
-        allow_none=True,
-        load_default=None,
+        "The account that has it now; needed to take it away from there.",
+        optional=True,
         validate=matching(ACCOUNT_ID),
         data_key="from",
-        metadata={"description": "The account that has it now; needed to take it away from there."},
     )

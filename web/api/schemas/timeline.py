@@ -32,30 +32,18 @@ _FITS: Final = (long_at_most(REF_LENGTH_MAX), _readable)
 class Filters(Shape):
     """What narrows a timeline down."""
 
-    event = Text(
-        validate=matching(EVENT_NAME),
-        metadata={"description": "What happened, e.g. `account.seat_occupied`."},
-    )
-    actor = Text(
-        validate=matching(ACTOR),
-        metadata={"description": "Who asked: a token's id, `operator` or `stripe`."},
-    )
-    start = Time(data_key="from", metadata={"description": "Recorded from then on."})
-    end = Time(data_key="to", metadata={"description": "Recorded before then."})
+    event = Text("What happened, e.g. `account.seat_occupied`.", validate=matching(EVENT_NAME))
+    actor = Text("Who asked: a token's id, `operator` or `stripe`.", validate=matching(ACTOR))
+    start = Time("Recorded from then on.", data_key="from")
+    end = Time("Recorded before then.", data_key="to")
 
 
 class TimelineQuery(ReadQuery, PageQuery, Filters):
-    ref = Text(
-        validate=_FITS,
-        metadata={"description": f"{_REF} Everything, if left out."},
-    )
+    ref = Text(f"{_REF} Everything, if left out.", validate=_FITS)
 
 
 class AccountTimelineQuery(AccountQuery, PageQuery, Filters):
-    ref = Text(
-        validate=_FITS,
-        metadata={"description": f"Only what names this as well. {_REF}"},
-    )
+    ref = Text(f"Only what names this as well. {_REF}", validate=_FITS)
 
 
 class SearchQuery(ReadQuery, PageQuery, Filters):
@@ -68,7 +56,5 @@ class Search(Shape):
     example: ClassVar = {"ref": "POS-ABCD-EFGH-7K2M"}
 
     ref = Text(
-        required=True,
-        validate=_FITS,
-        metadata={"description": f"{_REF} Or a whole code, which is neither logged nor kept."},
+        f"{_REF} Or a whole code, which is neither logged nor kept.", required=True, validate=_FITS
     )
