@@ -104,7 +104,7 @@ class Desk:
 
 
 def stranger(api: Api) -> Desk:
-    """Answer a browser in which nobody is signed in."""
+    """Return a browser in which nobody is signed in."""
     return Desk(api, api.app.test_client())
 
 

@@ -21,7 +21,7 @@ ACCOUNT = "accounts/acme"
 
 @pytest.fixture
 def api() -> Api:
-    """Answer a world of some days: two seats, then three more, two tills, one refused."""
+    """Return a world of some days: two seats, then three more, two tills, one refused."""
     api = memory_api()
     api.redeem(seats=1)
     api.clock.forward(days=1)

@@ -19,7 +19,7 @@ ROLES = ("admin", "support", "auditor", "reseller")
 
 @pytest.fixture(scope="module")
 def api() -> Api:
-    """Answer a world in which everything bears free text, and two resellers have keys."""
+    """Return a world in which everything bears free text, and two resellers have keys."""
     api = memory_api()
     api.issue({**POS, "note": NOTE})
     api.redeem("acme", {**POS, "note": NOTE})
@@ -32,13 +32,13 @@ def api() -> Api:
 
 
 def owned(api: Api, reseller: str) -> tuple[set[str], set[str]]:
-    """Answer the keys and batches that are a reseller's."""
+    """Return the keys and batches that are a reseller's."""
     items = api.get("admin", f"/v1/keys?reseller={reseller}").body["items"]
     return {one["id"] for one in items}, {one["batch"] for one in items}
 
 
 def paths(api: Api) -> list[str]:
-    """Answer every address that there is for a GET, with everything that there is."""
+    """Return every address that there is for a GET, with everything that there is."""
     mine, theirs = owned(api, RESELLER), owned(api, OTHER_RESELLER)
     keys, batches = mine[0] | theirs[0], mine[1] | theirs[1]
     found = []
@@ -66,7 +66,7 @@ def paths(api: Api) -> list[str]:
 
 
 def walk(desk: Desk, paths: list[str]) -> dict[str, str]:
-    """Answer what every page says that is shown, redirections followed."""
+    """Return what every page says that is shown, redirections followed."""
     shown = {}
     for path in paths:
         seen = desk.get(path)

@@ -34,7 +34,7 @@ def key() -> ec.EllipticCurvePrivateKey:
 def certificate(
     name: str | None = "Till 1", starts_days: int = -1, ends_days: int = 365
 ) -> x509.Certificate:
-    """Answer a certificate that is valid between two days, counted from today."""
+    """Return a certificate that is valid between two days, counted from today."""
     attributes = [] if name is None else [x509.NameAttribute(NameOID.COMMON_NAME, name)]
     subject = x509.Name(attributes)
     now = datetime.now(UTC)
@@ -63,7 +63,7 @@ def fingerprint(name: str | None = "Till 1", **days: int) -> str:
 
 
 def known(name: str, **days: int) -> Certificate:
-    """Answer what the program keeps of a certificate."""
+    """Return what the program keeps of a certificate."""
     return read(pem(name, **days))
 
 
@@ -72,12 +72,12 @@ def chain() -> bytes:
 
 
 def bundle(encoding: Encoding) -> bytes:
-    """Answer a PKCS#7 file, which is made to carry several."""
+    """Return a PKCS#7 file, which is made to carry several."""
     return pkcs7.serialize_certificates([certificate("Till 1"), certificate("Issuer")], encoding)
 
 
 def private_keys() -> dict[str, bytes]:
-    """Answer a private key in each of the ways in which people have one."""
+    """Return a private key in each of the ways in which people have one."""
     behind = BestAvailableEncryption(b"password")
     pkcs8, openssl = PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL
     private = key()
@@ -97,7 +97,7 @@ def private_keys() -> dict[str, bytes]:
 
 
 def strangers() -> dict[str, bytes]:
-    """Answer files that are no certificate."""
+    """Return files that are no certificate."""
     return {
         "text": b"Hello",
         "picture": b"\x89PNG\r\n\x1a\n" + bytes(100),

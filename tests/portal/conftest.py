@@ -20,7 +20,7 @@ NewPage = Callable[..., Page]
 
 @pytest.fixture(scope="session")
 def other_site() -> Iterator[str]:
-    """Answer the address of another site, whose page is whatever its path says."""
+    """Return the address of another site, whose page is whatever its path says."""
 
     class Site(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -42,7 +42,7 @@ def other_site() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def vendor(tmp_path_factory: pytest.TempPathFactory, other_site: str) -> Iterator[Vendor]:
-    """Answer a program served on SQLite, shared by the tests of this process.
+    """Return a program served on SQLite, shared by the tests of this process.
 
     The other site is where its customers may be sent back to.
     """
@@ -55,21 +55,21 @@ def vendor(tmp_path_factory: pytest.TempPathFactory, other_site: str) -> Iterato
 
 @pytest.fixture(scope="session")
 def seller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seller]:
-    """Answer a program that sells by Stripe, shared by the tests of this process."""
+    """Return a program that sells by Stripe, shared by the tests of this process."""
     with selling(tmp_path_factory.mktemp("seller")) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
 def team_seller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seller]:
-    """Answer a program that sells a product whose seats are billed."""
+    """Return a program that sells a product whose seats are billed."""
     with selling(tmp_path_factory.mktemp("team"), billed=True) as found:
         yield found
 
 
 @pytest.fixture
 def new_page(browser: Browser) -> Iterator[NewPage]:
-    """Answer what opens a page in a browser of its own, with no cookies yet.
+    """Return what opens a page in a browser of its own, with no cookies yet.
 
     What the browser complains of (a script that fails, a policy that is broken) fails the test.
     """

@@ -66,7 +66,7 @@ class Seller(Vendor):
         return self.pay(self.checkout(account, **changes))
 
     def sent_back(self, url: str) -> str:
-        """Answer the address of this server that Stripe leads back to."""
+        """Return the address of this server that Stripe leads back to."""
         parts = urlsplit(url)
         assert f"{parts.scheme}://{parts.netloc}" == "http://127.0.0.1:8000"
         return self.url + parts.path + (f"?{parts.query}" if parts.query else "")
@@ -98,6 +98,6 @@ def selling(folder: Path, *, billed: bool = False) -> Iterator[Seller]:
 
 
 def at_stripe(seller: Seller, subscription: str) -> dict[str, Any]:
-    """Answer a subscription as Stripe has it, to be changed there."""
+    """Return a subscription as Stripe has it, to be changed there."""
     every = seller.stripe.world.all("subscription")
     return next(one for one in every if one["id"] == subscription)

@@ -122,7 +122,7 @@ STATES = [
 
 @pytest.fixture(scope="module")
 def account(vendor: Vendor) -> str:
-    """Answer an account that has something of everything: over-use, expired, long names."""
+    """Return an account that has something of everything: over-use, expired, long names."""
     account = vendor.account()
     vendor.redeem(account, seats=1)
     vendor.redeem(account, seats=2)

@@ -31,7 +31,7 @@ def facts(page: Page) -> dict[str, str]:
 
 
 def lines(page: Page) -> list[list[str]]:
-    """Answer the parts of this period's total, and the total."""
+    """Return the parts of this period's total, and the total."""
     table = page.get_by_role("table", name="This period's total")
     rows: list[Locator] = table.get_by_role("row").all()[1:]
     return [row.locator("td, th").all_inner_texts() for row in rows]

@@ -101,7 +101,7 @@ def test_a_connection_is_added_and_removed_by_keyboard(vendor: Vendor, page: Pag
 
 @pytest.fixture
 def plain(vendor: Vendor, new_page: NewPage) -> Customer:
-    """Answer somebody whose browser runs no script."""
+    """Return somebody whose browser runs no script."""
     account = vendor.account()
     vendor.redeem(account)
     vendor.redeem(account, INT)

@@ -30,7 +30,7 @@ BACK = "open these pages again from there"
 
 
 def told(page: Page) -> str:
-    """Answer what the page says, which is a page that says what to do, and no trace of ours."""
+    """Return what the page says, which is a page that says what to do, and no trace of ours."""
     shown = page.get_by_role("alert")
     expect(shown).to_be_visible()
     text = shown.inner_text()
@@ -39,7 +39,7 @@ def told(page: Page) -> str:
 
 
 def changed(link: str, **changes: object) -> str:
-    """Answer a link that holds something else than what was signed."""
+    """Return a link that holds something else than what was signed."""
     text = parse_qs(urlsplit(link).query)["link"][0]
     id, _, signed = text.partition(".")
     data = base64.urlsafe_b64decode(signed)

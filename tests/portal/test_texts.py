@@ -24,7 +24,7 @@ others = pytest.mark.parametrize("code", OTHERS)
 
 
 def texts() -> set[str | tuple[str, ...]]:
-    """Answer every text of the pages, as it stands there."""
+    """Return every text of the pages, as it stands there."""
     with (FOLDER / "babel.cfg").open() as file:
         methods, options = parse_mapping_cfg(file)
     keywords = {**DEFAULT_KEYWORDS, "_l": None}
@@ -47,7 +47,7 @@ def test_every_text_is_translated_and_none_is_left_over(code: str) -> None:
 
 
 def several(text: object) -> Sequence[object]:
-    """Answer the forms of a text: one, or for a number of things one for each number."""
+    """Return the forms of a text: one, or for a number of things one for each number."""
     return text if isinstance(text, tuple | list) else [text]
 
 

@@ -40,7 +40,7 @@ class Vendor:
         return f"http://{self.server.address}"
 
     def account(self) -> str:
-        """Answer an account that nobody else uses."""
+        """Return an account that nobody else uses."""
         return f"acct-{next(_numbers)}"
 
     def ask(self, method: str, path: str, body: Any = None, role: str = "admin") -> Any:
@@ -54,7 +54,7 @@ class Vendor:
         return json.loads(answer) if answer else None
 
     def issue(self, order: dict[str, Any] = POS, **changes: Any) -> str:
-        """Answer the code of a new key."""
+        """Return the code of a new key."""
         return str(self.ask("POST", "/v1/keys", {**order, **changes})["keys"][0]["code"])
 
     def redeem(self, account: str, order: dict[str, Any] = POS, **changes: Any) -> str:
@@ -68,7 +68,7 @@ class Vendor:
         self.ask("PUT", f"/v1/accounts/{account}/seats/{product}/{holder}", body)
 
     def view(self, account: str) -> dict[str, dict[str, Any]]:
-        """Answer the Subscriptions view by product."""
+        """Return the Subscriptions view by product."""
         view = self.ask("GET", f"/v1/accounts/{account}/subscriptions")
         return {one["product"]: one for one in view["products"]}
 
@@ -77,11 +77,11 @@ class Vendor:
         return seats
 
     def head(self) -> int:
-        """Answer how many events the ledger has."""
+        """Return how many events the ledger has."""
         return int(json.loads(self.server.get("/readyz")[1])["position"])
 
     def link(self, account: str, **granted: Any) -> str:
-        """Answer a link to the hosted pages of this server."""
+        """Return a link to the hosted pages of this server."""
         made = self.ask("POST", f"/v1/accounts/{account}/portal-session", granted, "portal")
         return re.sub(r"^https?://[^/]+", self.url, str(made["url"]))
 
@@ -126,7 +126,7 @@ class Customer:
         return self.page.get_by_role("article", name=name, exact=True)
 
     def row(self, panel: str, number: int = 1) -> dict[str, str]:
-        """Answer a row of a panel's table by its columns."""
+        """Return a row of a panel's table by its columns."""
         table = self.panel(panel).get_by_role("table")
         names = table.get_by_role("columnheader").all_inner_texts()
         cells = table.get_by_role("row").nth(number).get_by_role("cell").all_inner_texts()

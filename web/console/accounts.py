@@ -27,27 +27,24 @@ from web.console.blueprint import bp
 from web.console.session import STAFF, roles_required
 from web.console.time_travel import TimeTravel
 from web.console.timeline import KINDS, listing
-from web.html.flash import FlashMessage, flashed
+from web.html.flash import FlashMessage, flashed, good, warn
 from web.html.rendering import page
 
 # So many seats of a product are listed; an account with more is looked at by holder.
 SITTING_MAX: Final = 200
 
 MESSAGES: Final = {
-    "released": FlashMessage("good", "The seat was given back.", ["It is free from now on."]),
-    "gone": FlashMessage("warn", "The seat had been given back already."),
-    "terminated": FlashMessage(
-        "good", "The subscription is terminated.", ["It gives no seats now."]
-    ),
-    "linked": FlashMessage("good", "The Stripe customer is linked."),
-    "unlinked": FlashMessage("good", "The Stripe customer is this account's no more."),
-    "assigned": FlashMessage("good", "The Stripe subscription is this account's."),
-    "ended": FlashMessage(
-        "good",
+    "released": good("The seat was given back.", "It is free from now on."),
+    "gone": warn("The seat had been given back already."),
+    "terminated": good("The subscription is terminated.", "It gives no seats now."),
+    "linked": good("The Stripe customer is linked."),
+    "unlinked": good("The Stripe customer is this account's no more."),
+    "assigned": good("The Stripe subscription is this account's."),
+    "ended": good(
         "All portal sessions have ended.",
-        ["Links that were not opened are void, too; the portal can make new ones."],
+        "Links that were not opened are void, too; the portal can make new ones.",
     ),
-    "cleared": FlashMessage("good", "The account and its sessions may try codes again."),
+    "cleared": good("The account and its sessions may try codes again."),
 }
 
 
@@ -78,11 +75,7 @@ class AccountState(NamedTuple):
 @bp.get("/accounts/<account>")
 @roles_required(*STAFF)
 def show_account(account: str, message: FlashMessage | None = None) -> Response:
-    """Show an account, at the moment that the address asks for; to htmx only its state.
-
-    Args:
-        message: what came of a form that was sent from the page.
-    """
+    """Show an account, at the moment that the address asks for; to htmx only its state."""
     account, wanted = form_fields.account_id(account), time_travel.asked()
     found = account_at(services().book, account, wanted.moment)
     state = _state(found, wanted)

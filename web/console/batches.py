@@ -83,9 +83,6 @@ def issue() -> Response:
 def show_batch(batch: str, message: FlashMessage | None = None) -> Response:
     """Show an order, and what happened to it.
 
-    Args:
-        message: what came of a form that was sent from the page.
-
     Raises:
         BatchNotFound: there is none, or it is another reseller's.
     """

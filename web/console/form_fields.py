@@ -1,6 +1,7 @@
 """What forms and addresses of the console say, read strictly.
 
-A field that does not fit is told like the API tells it, by an InvalidRequest with its name.
+A field that does not fit (too long, unreadable, no number, no time) raises an InvalidRequest with
+its name, as in the API.
 """
 
 from __future__ import annotations
@@ -32,20 +33,12 @@ def account_id(value: str) -> str:
 
 
 def asked(name: str) -> str | None:
-    """Return a parameter of the address, if there is any.
-
-    Raises:
-        InvalidRequest: too long, or not to be read.
-    """
+    """Return a parameter of the address, if there is any."""
     return _fits(name, request.args.get(name, "").strip())
 
 
 def sent(name: str, length_max: int = FIELD_LENGTH_MAX) -> str | None:
-    """Return a field of a form, if it was filled in.
-
-    Raises:
-        InvalidRequest: too long, or not to be read.
-    """
+    """Return a field of a form, if it was filled in."""
     return _fits(name, request.form.get(name, "").strip(), length_max)
 
 
@@ -57,11 +50,7 @@ def holds_secret(text: str) -> bool:
 
 
 def text(name: str) -> str:
-    """Return free text, which must not be a code or a token: it would be kept.
-
-    Raises:
-        InvalidRequest: it is, or holds one.
-    """
+    """Return free text, which must not hold a code or a token: it would be kept."""
     found = sent(name) or ""
     if holds_secret(found):
         raise InvalidRequest(FieldError(f"/{name}", "must not have a code or a token in it"))
@@ -69,11 +58,7 @@ def text(name: str) -> str:
 
 
 def reason() -> str:
-    """Return why something is done; at the console nothing is done without one.
-
-    Raises:
-        InvalidRequest: there is none, or it holds what must not be kept.
-    """
+    """Return why something is done; at the console nothing is done without a reason."""
     found = text("reason")
     if not found:
         raise InvalidRequest(FieldError("/reason", "is missing"))
@@ -81,11 +66,7 @@ def reason() -> str:
 
 
 def number(name: str) -> int:
-    """Return a whole number.
-
-    Raises:
-        InvalidRequest: it is none.
-    """
+    """Return a whole number."""
     found = sent(name) or ""
     if not _NUMBER.fullmatch(found):
         raise InvalidRequest(FieldError(f"/{name}", "must be a whole number"))
@@ -93,11 +74,7 @@ def number(name: str) -> int:
 
 
 def moment(name: str, value: str | None) -> datetime | None:
-    """Read a time: as RFC 3339 has it, or of a field for times, which are UTC.
-
-    Raises:
-        InvalidRequest: it is none.
-    """
+    """Read a time: as RFC 3339 has it, or of a field for times, which are UTC."""
     if value is None:
         return None
     field = _FIELD.fullmatch(value)

@@ -22,12 +22,12 @@ from web.console.blueprint import bp
 from web.console.refusal_messages import refusal_message
 from web.console.session import roles_required
 from web.console.timeline import recent
-from web.html.flash import FlashMessage, flashed
+from web.html.flash import FlashMessage, flashed, good
 from web.html.rendering import page, redirect_to, with_headers
 
 PAGE_SIZE: Final = 50
 _STATUSES: Final[tuple[str, ...]] = get_args(Status)
-_MESSAGES: Final = {"revoked": FlashMessage("good", "The key is revoked.")}
+_MESSAGES: Final = {"revoked": good("The key is revoked.")}
 _FILTERS: Final = ("status", "product", "reseller", "batch", "redeemed_by")
 
 
@@ -58,7 +58,6 @@ def show_key(
     """Show a key, and what happened to it.
 
     Args:
-        message: what came of a form that was sent from the page.
         reissued: the new code that took its place just now.
 
     Raises:
@@ -98,7 +97,7 @@ def reissue(key: str) -> Response:
         found = reissue_key(services(), request_context(), key, reason, reseller=reseller)
     except Refusal as refusal:
         return show_key(key, refusal_message(refusal))
-    return show_key(found.id, FlashMessage("good", "The old code works no more."), found)
+    return show_key(found.id, good("The old code works no more."), found)
 
 
 @bp.get("/keys/<key>/receipt")

@@ -8,7 +8,7 @@ from typing import Final
 from ledger import refusals
 from ledger.refusals import InvalidRequest, Refusal
 from web.app.errors import REFUSED
-from web.html.flash import FlashMessage
+from web.html.flash import FlashMessage, bad
 
 _ADVICE: Final[dict[type[Refusal], str]] = {
     refusals.KeyAlreadyRedeemed: "Terminate the subscription that it gave, on its account's page.",
@@ -34,9 +34,7 @@ def refusal_message(refusal: Refusal) -> FlashMessage:
     else:
         known = _ADVICE.get(type(refusal))
         advice = [known] if known else []
-    return FlashMessage(
-        "bad", f"{refusal.title}. Nothing was changed.", advice, REFUSED[type(refusal)]
-    )
+    return bad(f"{refusal.title}. Nothing was changed.", *advice, status=REFUSED[type(refusal)])
 
 
 def _label(pointer: str) -> str:

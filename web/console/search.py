@@ -23,7 +23,7 @@ from web.console.batches import owned_batch
 from web.console.blueprint import bp
 from web.console.session import roles_required
 from web.console.timeline import listed
-from web.html.flash import FlashMessage
+from web.html.flash import FlashMessage, bad, warn
 from web.html.rendering import page, redirect_to
 
 _LATEST: Final = 10
@@ -32,13 +32,12 @@ _LATEST: Final = 10
 _WHAT: Final = (
     "An account, a key or its code, a batch, a holder, an id of Stripe's, or the id of a request."
 )
-_UNREADABLE: Final = FlashMessage("bad", "This is no reference", [_WHAT], 422)
-_EMPTY: Final = FlashMessage("warn", "Enter what you look for", [_WHAT], 422)
-_HOLDS_SECRET: Final = FlashMessage(
-    "bad",
+_UNREADABLE: Final = bad("This is no reference", _WHAT, status=422)
+_EMPTY: Final = warn("Enter what you look for", _WHAT, status=422)
+_HOLDS_SECRET: Final = bad(
     "This has a code or a token in it",
-    ["Look for a code alone, with nothing around it; a token is found by its id, kft_…."],
-    422,
+    "Look for a code alone, with nothing around it; a token is found by its id, kft_….",
+    status=422,
 )
 
 

@@ -23,7 +23,7 @@ from web.console.session import NotSignedIn, roles_required
 from web.html import csrf
 from web.html.cookies import Cookie
 from web.html.csrf import FormRefused
-from web.html.flash import FlashMessage
+from web.html.flash import FlashMessage, bad
 from web.html.rendering import page, redirect_to
 from web.html.session import public
 
@@ -31,16 +31,12 @@ TOKEN_LENGTH_MAX: Final = 200
 _PRE_SESSION: Final = Cookie("keyfold_console_door", "Strict")
 # An address of ours: no other host's, and nothing but what an address is made of.
 _INSIDE: Final = re.compile(r"/console/[A-Za-z0-9._~:/?&=%+@-]{0,1500}")
-_REFUSED: Final = FlashMessage(
-    "bad", "This token lets nobody in", ["It is unknown, revoked or expired."]
+_REFUSED: Final = bad("This token lets nobody in", "It is unknown, revoked or expired.")
+_OF_PORTAL: Final = bad("There is no console for tokens of role portal")
+_NO_COOKIES: Final = bad(
+    "Your browser keeps no cookies", "Allow them for this site, then try again."
 )
-_OF_PORTAL: Final = FlashMessage("bad", "There is no console for tokens of role portal")
-_NO_COOKIES: Final = FlashMessage(
-    "bad", "Your browser keeps no cookies", ["Allow them for this site, then try again."]
-)
-_FORM_REFUSED: Final = FlashMessage(
-    "bad", "This form cannot be taken", ["It was not shown to you just now."]
-)
+_FORM_REFUSED: Final = bad("This form cannot be taken", "It was not shown to you just now.")
 
 
 @bp.get("/sign-in")

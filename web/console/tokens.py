@@ -24,13 +24,13 @@ from web.console.blueprint import bp
 from web.console.refusal_messages import refusal_message
 from web.console.session import roles_required
 from web.html import csrf
-from web.html.flash import FlashMessage, flashed
+from web.html.flash import FlashMessage, flashed, good
 from web.html.rendering import page, redirect_to
 
 PAGE_SIZE: Final = 50
 DAYS_MAX: Final = 3650
 _OF: Final = ("console tokens",)
-_MESSAGES: Final = {"revoked": FlashMessage("good", "The token lets nobody in any more.")}
+_MESSAGES: Final = {"revoked": good("The token lets nobody in any more.")}
 
 
 @bp.get("/tokens")
@@ -39,7 +39,6 @@ def show_tokens(message: FlashMessage | None = None, once: str | None = None) ->
     """List all tokens, those that let nobody in any more among them.
 
     Args:
-        message: what came of a form that was sent from the page.
         once: the key of the form that was sent, if it may be sent again.
     """
     tables = app_state().wiring.tables

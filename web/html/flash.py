@@ -25,6 +25,18 @@ class FlashMessage(NamedTuple):
     status: int = 200
 
 
+def good(title: object, *advice: object) -> FlashMessage:
+    return FlashMessage("good", title, advice)
+
+
+def warn(title: object, *advice: object, status: int = 200) -> FlashMessage:
+    return FlashMessage("warn", title, advice, status)
+
+
+def bad(title: object, *advice: object, status: int = 200) -> FlashMessage:
+    return FlashMessage("bad", title, advice, status)
+
+
 def flashed(messages: Mapping[str, FlashMessage]) -> FlashMessage | None:
     """Return the message that a form has left in the address that it led to, as `?done=…`."""
     return messages.get(request.args.get("done", ""))

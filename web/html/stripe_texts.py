@@ -23,7 +23,7 @@ from ledger.refusals import (
     SeatsFollowHolders,
     SubscriptionNotChangeable,
 )
-from web.html.flash import FlashMessage, Tone
+from web.html.flash import FlashMessage, Tone, bad, warn
 from web.html.languages import current
 from web.html.languages import gettext as _
 from web.html.languages import lazy_gettext as _l
@@ -75,23 +75,19 @@ def notice(status: str) -> FlashMessage | None:
     """Return what the reader of the Billing page is asked to do, if anything."""
     match status:
         case "past_due" | "unpaid" | "incomplete":
-            return FlashMessage(
-                "bad",
+            return bad(
                 _("Open the portal and update the card."),
-                [
-                    _(
-                        "A failed renewal usually just means an expired or declined card, and"
-                        " access is restored once payment goes through."
-                    )
-                ],
+                _(
+                    "A failed renewal usually just means an expired or declined card, and"
+                    " access is restored once payment goes through."
+                ),
             )
         case "paused":
-            return FlashMessage("warn", _("The subscription is paused."), [])
+            return warn(_("The subscription is paused."))
         case "unconfirmed":
-            return FlashMessage(
-                "warn",
+            return warn(
                 _("Stripe has not confirmed the renewal yet."),
-                [_("Until it does, its seats may not be used.")],
+                _("Until it does, its seats may not be used."),
             )
     return None
 
@@ -100,71 +96,60 @@ def refusal_message(problem: Refusal | StripeFault | StripeNotConfigured) -> Fla
     """Return why nothing was bought or opened, and what to do."""
     match problem:
         case InvalidRequest():
-            return FlashMessage(
-                "bad",
+            return bad(
                 _("This cannot be bought like that."),
-                [_("Choose how many seats, and how often to pay; not everything is for sale.")],
-                422,
+                _("Choose how many seats, and how often to pay; not everything is for sale."),
+                status=422,
             )
         case SubscriptionNotChangeable(state=state) if state == UNKNOWN_PRICE:
-            return FlashMessage(
-                "bad",
+            return bad(
                 _("Your subscription cannot be changed here at present."),
-                [
-                    _(
-                        "You need do nothing in Stripe. Our support has to set up the price you"
-                        " pay: please write to us."
-                    )
-                ],
-                409,
+                _(
+                    "You need do nothing in Stripe. Our support has to set up the price you"
+                    " pay: please write to us."
+                ),
+                status=409,
             )
         case SubscriptionNotChangeable():
-            return FlashMessage(
-                "bad",
+            return bad(
                 _("Your subscription cannot be changed now."),
-                [_("Open Stripe by Manage in Stripe and settle what is open there first.")],
-                409,
+                _("Open Stripe by Manage in Stripe and settle what is open there first."),
+                status=409,
             )
         case SeatsFollowHolders():
-            return FlashMessage(
-                "warn",
+            return warn(
                 _("Seats of this product are not bought beforehand."),
-                [_("Each further one is billed from when it is added.")],
-                409,
+                _("Each further one is billed from when it is added."),
+                status=409,
             )
         case CustomerShared():
-            return FlashMessage(
-                "warn",
+            return warn(
                 _("Your subscriptions are paid for by a customer that is not yours alone."),
-                [_("Ask us: we can say who manages them in Stripe.")],
-                409,
+                _("Ask us: we can say who manages them in Stripe."),
+                status=409,
             )
         case NoStripeCustomer():
-            return FlashMessage(
-                "warn",
+            return warn(
                 _("There is nothing to manage in Stripe yet."),
-                [_("Buy a subscription first; it is managed there from then on.")],
-                409,
+                _("Buy a subscription first; it is managed there from then on."),
+                status=409,
             )
         case StripeRefused(card=True):
-            return FlashMessage(
-                "bad",
+            return bad(
                 _("The payment did not go through, and nothing was changed."),
-                [_("Open Stripe by Manage in Stripe and update the card.")],
-                402,
+                _("Open Stripe by Manage in Stripe and update the card."),
+                status=402,
             )
         case StripeUnavailable():
-            return FlashMessage(
-                "bad",
+            return bad(
                 _("Stripe cannot be reached."),
-                [_("Nothing is bought twice: try again in a moment.")],
-                503,
+                _("Nothing is bought twice: try again in a moment."),
+                status=503,
             )
         case StripeFault() | StripeNotConfigured():
-            return FlashMessage(
-                "bad",
+            return bad(
                 _("Buying is not possible here at the moment."),
-                [_("Nothing was changed. Ask us, or activate a key of your reseller.")],
-                503,
+                _("Nothing was changed. Ask us, or activate a key of your reseller."),
+                status=503,
             )
     raise problem

@@ -22,11 +22,7 @@ from web.portal.subscriptions import account_now
 @bp.get("/billing")
 @session_required
 def show_billing(message: FlashMessage | None = None) -> Response:
-    """Show status, seats, this period's total and the latest invoices.
-
-    Args:
-        message: what came of a form that was sent from the page.
-    """
+    """Show status, seats, this period's total and the latest invoices."""
     request_context().require("manage_users")
     billing = billing_view(account_now())
     view = billing.view

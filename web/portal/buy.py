@@ -20,7 +20,7 @@ from ledger.refusals import Refusal
 from projections.views import subscriptions as subscribed
 from web.app.context import app_state, request_context, services
 from web.html import csrf
-from web.html.flash import FlashMessage, flashed
+from web.html.flash import FlashMessage, flashed, good, warn
 from web.html.languages import lazy_gettext as _
 from web.html.rendering import page, redirect_to
 from web.html.session import session_required
@@ -32,17 +32,15 @@ from web.portal.subscriptions import account_now
 
 _SEATS: Final = re.compile(r"[0-9]{1,6}")
 _MESSAGES: Final = {
-    "bought": FlashMessage(
-        "good",
+    "bought": good(
         _("Thank you."),
-        [_("Your seats are here as soon as Stripe has told us, usually within seconds.")],
+        _("Your seats are here as soon as Stripe has told us, usually within seconds."),
     ),
-    "changed": FlashMessage(
-        "good",
+    "changed": good(
         _("Your subscription was raised, and the rest of the period was charged."),
-        [_("The new seats are here as soon as Stripe has told us, usually at once.")],
+        _("The new seats are here as soon as Stripe has told us, usually at once."),
     ),
-    "canceled": FlashMessage("warn", _("Nothing was bought.")),
+    "canceled": warn(_("Nothing was bought.")),
 }
 
 
@@ -57,11 +55,7 @@ class Offer(NamedTuple):
 @bp.get("/buy/<product>")
 @session_required
 def show_shop(product: str, message: FlashMessage | None = None) -> Response:
-    """Show the current subscriptions of a product, and how to buy more.
-
-    Args:
-        message: what came of the form that was sent from the page.
-    """
+    """Show the current subscriptions of a product, and how to buy more."""
     found = product_of(product)
     view = subscribed.subscriptions(account_now(), services().catalog)
     return page(

@@ -26,7 +26,7 @@ from ledger.refusals import (
 from web.app.context import app_state, request_context, services
 from web.app.upload_limit import TRIES_MAX, TooManyUploads
 from web.html import csrf
-from web.html.flash import FlashMessage, flashed
+from web.html.flash import FlashMessage, bad, flashed, good, warn
 from web.html.languages import gettext as _
 from web.html.languages import lazy_gettext as _l
 from web.html.languages import ngettext
@@ -38,20 +38,17 @@ from web.portal.certificates import Fault, NotUsable
 from web.portal.subscriptions import account_now
 
 _MESSAGES: Final = {
-    "added": FlashMessage("good", _l("Added. It has a seat from now on.")),
-    "removed": FlashMessage("good", _l("Removed. Its seat is free from now on.")),
-    "gone": FlashMessage("warn", _l("It had been removed already.")),
-    "activated": FlashMessage(
-        "good",
-        _l("Your subscription has started."),
-        [_l("Its seats are available right away.")],
+    "added": good(_l("Added. It has a seat from now on.")),
+    "removed": good(_l("Removed. Its seat is free from now on.")),
+    "gone": warn(_l("It had been removed already.")),
+    "activated": good(
+        _l("Your subscription has started."), _l("Its seats are available right away.")
     ),
 }
-_THERE_ALREADY: Final = FlashMessage(
-    "warn",
+_THERE_ALREADY: Final = warn(
     _l("This certificate has a seat already."),
-    [_l("The same certificate counts once; nothing was added.")],
-    409,
+    _l("The same certificate counts once; nothing was added."),
+    status=409,
 )
 _UNUSABLE: Final[Mapping[Fault, tuple[object, object]]] = {
     "empty": (_l("The file is empty."), _l("Choose a certificate in PEM or DER.")),
@@ -77,11 +74,7 @@ _UNUSABLE: Final[Mapping[Fault, tuple[object, object]]] = {
 @bp.get("/manage/<product>")
 @session_required
 def show_manager(product: str, message: FlashMessage | None = None) -> Response:
-    """Show who holds the seats, and the form that adds one.
-
-    Args:
-        message: what came of a form that was sent from the page.
-    """
+    """Show who holds the seats, and the form that adds one."""
     found = product_of(product)
     return page(
         "portal/seats.html",
@@ -177,23 +170,22 @@ def _uploaded() -> bytes:
 def _refusal_message(product: Product, refusal: Refusal) -> FlashMessage:
     match refusal:
         case NoSeatAvailable(seats=0):
-            return FlashMessage("bad", _("You have no seats here yet."), _more_seats(), 409)
+            return bad(_("You have no seats here yet."), *_more_seats(), status=409)
         case NoSeatAvailable(seats=seats, used=used):
-            return FlashMessage(
-                "bad",
+            return bad(
                 _("No seat is free: %(used)s of %(seats)s are taken.", used=used, seats=seats),
-                [texts.words(product).full, *_more_seats()],
-                409,
+                texts.words(product).full,
+                *_more_seats(),
+                status=409,
             )
         case HolderInOtherTier(tier=tier):
             name = product.tier_name(tier)
-            return FlashMessage("bad", _("It has a seat in %(tier)s already.", tier=name), (), 409)
+            return bad(_("It has a seat in %(tier)s already.", tier=name), status=409)
         case InvalidRequest():
-            return FlashMessage(
-                "bad",
+            return bad(
                 _("Please give it a name and, where there are tiers, a tier."),
-                [_("A name is one line of up to 500 characters.")],
-                422,
+                _("A name is one line of up to 500 characters."),
+                status=422,
             )
     raise refusal
 
@@ -204,22 +196,19 @@ def _more_seats() -> list[str]:
 
 def _unusable(fault: Fault) -> FlashMessage:
     title, advice = _UNUSABLE[fault]
-    return FlashMessage("bad", title, [advice, _l("Nothing of the file was kept.")], 422)
+    return bad(title, advice, _l("Nothing of the file was kept."), status=422)
 
 
 def _too_many(seconds: int) -> FlashMessage:
     minutes = -(-seconds // 60)
-    return FlashMessage(
-        "bad",
+    return bad(
         _("Too many files that took no seat"),
-        [
-            _("After %(num)s of them in ten minutes no further file is read.", num=TRIES_MAX),
-            ngettext(
-                "You can try again in %(num)s minute.",
-                "You can try again in %(num)s minutes.",
-                minutes,
-            ),
-            _("Nothing of the file was kept."),
-        ],
-        429,
+        _("After %(num)s of them in ten minutes no further file is read.", num=TRIES_MAX),
+        ngettext(
+            "You can try again in %(num)s minute.",
+            "You can try again in %(num)s minutes.",
+            minutes,
+        ),
+        _("Nothing of the file was kept."),
+        status=429,
     )

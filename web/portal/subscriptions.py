@@ -45,11 +45,7 @@ def show_first() -> Response:
 @bp.get("/subscriptions")
 @session_required
 def show_subscriptions(message: FlashMessage | None = None) -> Response:
-    """Show a panel for each product, and in it a row for each subscription and tier.
-
-    Args:
-        message: what came of a form that was sent from the page.
-    """
+    """Show a panel for each product, and in it a row for each subscription and tier."""
     view = subscribed.subscriptions(account_now(), services().catalog)
     panels = [_panel(one) for one in view.products]
     return page("portal/subscriptions.html", message=message, panels=panels)

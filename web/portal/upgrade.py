@@ -1,7 +1,7 @@
 """Upgrade Plan: buy seats, or activate a key: enter it, validate it, review it, activate it.
 
-Tries are counted by the visit, so that a new dialog is no new try; what was typed is in the body of
-a form and nowhere else.
+Tries are counted by the session, so that a new dialog is no new try; what was typed is in the body
+of a form and nowhere else.
 
 Source: the guides "Activating a Cloud POS Key" and "Activating an Integration Key".
 """
@@ -24,7 +24,7 @@ from ledger.refusals import (
 )
 from web.app.context import request_context, services
 from web.html import csrf
-from web.html.flash import FlashMessage
+from web.html.flash import FlashMessage, bad, warn
 from web.html.languages import format_datetime, ngettext
 from web.html.languages import gettext as _
 from web.html.rendering import page, redirect_to
@@ -108,48 +108,39 @@ def refusal_message(refusal: Refusal, product: Product) -> FlashMessage:
     match refusal:
         case InvalidKeyFormat():
             prefix = product.prefix
-            return FlashMessage(
-                "bad",
+            return bad(
                 _("Invalid key format"),
-                [
-                    _(
-                        "Confirm the key is exactly %(shape)s — a %(prefix)s- prefix followed by"
-                        " three groups of four characters",
-                        shape=f"{prefix}-XXXX-XXXX-XXXX",
-                        prefix=prefix,
-                    ),
-                    _(
-                        "Keys use uppercase letters and digits 2–9 only (zero and one are never"
-                        " used, to avoid look-alike characters)"
-                    ),
-                    _("Trim any extra spaces if you copy-pasted the key from an email"),
-                ],
-                422,
+                _(
+                    "Confirm the key is exactly %(shape)s — a %(prefix)s- prefix followed by"
+                    " three groups of four characters",
+                    shape=f"{prefix}-XXXX-XXXX-XXXX",
+                    prefix=prefix,
+                ),
+                _(
+                    "Keys use uppercase letters and digits 2–9 only (zero and one are never"
+                    " used, to avoid look-alike characters)"
+                ),
+                _("Trim any extra spaces if you copy-pasted the key from an email"),
+                status=422,
             )
         case WrongProduct():
-            return FlashMessage("bad", _("Wrong product prefix"), _prefixes(product), 422)
+            return bad(_("Wrong product prefix"), *_prefixes(product), status=422)
         case KeyAlreadyYours(activated_at=at):
-            return FlashMessage(
-                "warn",
+            return warn(
                 _("You activated this key on %(date)s", date=format_datetime(at, "d MMM yyyy")),
-                [
-                    _("What it gave is on your Subscriptions page"),
-                    _("For more seats, activate another key"),
-                ],
-                409,
+                _("What it gave is on your Subscriptions page"),
+                _("For more seats, activate another key"),
+                status=409,
             )
         case KeyNotAvailable():
-            return FlashMessage(
-                "bad",
+            return bad(
                 _("This activation key is not available"),
-                [
-                    _(
-                        "The key has already been activated on another account, or it was revoked"
-                        " by the reseller before you could redeem it"
-                    ),
-                    _("Contact your reseller to confirm the key's status"),
-                ],
-                409,
+                _(
+                    "The key has already been activated on another account, or it was revoked"
+                    " by the reseller before you could redeem it"
+                ),
+                _("Contact your reseller to confirm the key's status"),
+                status=409,
             )
         case TooManyAttempts(retry_after_s=seconds):
             return _blocked(seconds)
@@ -158,19 +149,16 @@ def refusal_message(refusal: Refusal, product: Product) -> FlashMessage:
 
 def _blocked(seconds: int) -> FlashMessage:
     minutes = -(-seconds // 60)
-    return FlashMessage(
-        "bad",
+    return bad(
         _("Too many failed attempts"),
-        [
-            _("After 5 invalid attempts in one session, further tries are blocked"),
-            _("Close the dialog and try again later, or contact your reseller to verify the key"),
-            ngettext(
-                "You can try again in %(num)s minute.",
-                "You can try again in %(num)s minutes.",
-                minutes,
-            ),
-        ],
-        429,
+        _("After 5 invalid attempts in one session, further tries are blocked"),
+        _("Close the dialog and try again later, or contact your reseller to verify the key"),
+        ngettext(
+            "You can try again in %(num)s minute.",
+            "You can try again in %(num)s minutes.",
+            minutes,
+        ),
+        status=429,
     )
 
 
