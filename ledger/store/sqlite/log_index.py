@@ -3,7 +3,7 @@
 All processes that have the file open share the index of its log (`-shm`) in their memory. Every
 commit writes the index's header, twice, before it is answered
 (<https://www.sqlite.org/walformat.html#the_wal_index_header>): with a count of the commits, the
-log's length and its checksum. To compare these bytes takes a fiftieth of what SQLite takes to say
+log's length and its checksum. To compare these bytes takes a fortieth of what SQLite takes to say
 that nothing is new.
 """
 
