@@ -16,7 +16,7 @@ from schemathesis.generation import GenerationMode
 
 from ledger.limits import unreadable
 from tests.web.api import INT, memory_api
-from web.api.schemas.fields import IS_A_CODE
+from web.api.request_fields import IS_A_CODE
 
 # What no schema can say: these depend on what is in the ledger, or on another field.
 NOT_IN_THE_SCHEMA = {"wrong_product", "idempotency_key_reused", "code_in_url"}

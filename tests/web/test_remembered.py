@@ -14,7 +14,7 @@ from marshmallow import fields
 
 from tests.cli.program import PATIENCE_S, ROOT
 from tests.web.api import Api
-from web.api.schemas.fields import Shape
+from web.api.request_fields import Shape
 from web.app.auth import TokenIds
 from web.app.flask_app import KeyfoldFlask
 from web.app.logs import RequestLine, Stderr

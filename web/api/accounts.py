@@ -27,7 +27,8 @@ from projections.views.account_at import AccountAt, Moment, account_at
 from projections.views.seats import pools
 from projections.views.subscriptions import OneSubscription, ProductView, SubscriptionsView
 from web.api.operations import Returns, operation
-from web.api.schemas import requests
+from web.api.request_fields import Flag, Text, Time, matching
+from web.api.requests import PRODUCT_ID, AccountQuery, IfMatch, Reasoned
 from web.app.auth import ADMIN, AUDITOR, PORTAL, SUPPORT, only
 from web.app.context import request_context, services
 from web.app.json_encoding import encode
@@ -39,10 +40,23 @@ _PRODUCTS: Final = "products in JSON"
 READERS = only(ADMIN, PORTAL, SUPPORT, AUDITOR)
 
 
+class SubscriptionsQuery(AccountQuery):
+    all = Flag("List rows that have ended, too.", load_default=False)
+
+
+class HistoryQuery(AccountQuery):
+    product = Text(
+        "Of this product only; of all together if left out.", validate=matching(PRODUCT_ID)
+    )
+    tier = Text("Of this tier of the product only.", validate=matching(PRODUCT_ID))
+    start = Time("The first event, if left out.", data_key="from")
+    end = Time("`as_of`, if left out.", data_key="to")
+
+
 @blueprint.get("/accounts/<account>/subscriptions")
 @operation(
     access=READERS,
-    query=requests.SubscriptionsQuery,
+    query=SubscriptionsQuery,
     responses={200: Returns(SubscriptionsView, "Every product of the catalog.", ("ETag",))},
 )
 def list_subscriptions(account: str, all: bool, **times: datetime) -> Response:
@@ -55,7 +69,7 @@ def list_subscriptions(account: str, all: bool, **times: datetime) -> Response:
 @blueprint.get("/accounts/<account>/entitlements")
 @operation(
     access=READERS,
-    query=requests.AccountQuery,
+    query=AccountQuery,
     responses={200: Returns(entitled.EntitlementsView, "By product and tier.", ("ETag",))},
 )
 def list_entitlements(account: str, **times: datetime) -> Response:
@@ -67,7 +81,7 @@ def list_entitlements(account: str, **times: datetime) -> Response:
 @blueprint.get("/accounts/<account>/seat-history")
 @operation(
     access=READERS,
-    query=requests.HistoryQuery,
+    query=HistoryQuery,
     responses={200: Returns(history.SeatHistory, "The steps, oldest first.", ("ETag",))},
 )
 def get_seat_history(
@@ -95,8 +109,8 @@ def get_seat_history(
 @blueprint.post("/accounts/<account>/subscriptions/<subscription>/terminate")
 @operation(
     access=only(ADMIN),
-    headers=requests.IfMatch,
-    body=requests.Reasoned,
+    headers=IfMatch,
+    body=Reasoned,
     responses={200: Returns(OneSubscription, "The subscription.", ("Keyfold-Position", "ETag"))},
     refusals=(VersionMismatch, SubscriptionNotFound, SubscriptionEnded),
 )
@@ -173,8 +187,8 @@ def hold_to_pools(account: Account, product: str, tier: str | None) -> None:
 @blueprint.post("/accounts/<account>/attempts/clear")
 @operation(
     access=only(SUPPORT, ADMIN),
-    headers=requests.IfMatch,
-    body=requests.Reasoned,
+    headers=IfMatch,
+    body=Reasoned,
     responses={204: Returns(None, "The account and its sessions may try.", ("Keyfold-Position",))},
     refusals=(VersionMismatch,),
 )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from flask import Blueprint, Response
 
 from commands.open_stripe_portal import open_stripe_portal as open_portal
-from commands.purchase import Purchase
+from commands.purchase import INTERVALS, Purchase
 from commands.start_checkout import start_checkout as start
+from ledger.limits import SEATS_MAX
 from ledger.refusals import (
     CustomerShared,
     IdempotencyKeyReused,
@@ -22,25 +23,75 @@ from projections.views.billing import BillingView
 from web.api.accounts import READERS, read_account
 from web.api.answers import StartedPurchase, StripePortalLink
 from web.api.operations import Returns, operation
-from web.api.schemas import billing as schemas
-from web.api.schemas import requests
+from web.api.request_fields import (
+    Identifier,
+    Shape,
+    Text,
+    WholeNumber,
+    long_at_most,
+    one_of,
+    within,
+)
+from web.api.requests import OF_CATALOG, AccountQuery, IfMatch, RepeatableWrite, tier_field
 from web.app import return_urls
 from web.app.auth import ADMIN, PORTAL, only
 from web.app.billing import billing_view
 from web.app.context import app_state, request_context, services
 from web.app.errors import PAYMENT_FAILED, STRIPE_NOT_CONFIGURED, STRIPE_REFUSED, STRIPE_UNAVAILABLE
 from web.app.responses import reply
+from web.app.return_urls import LENGTH_MAX
 
 blueprint = Blueprint("billing", __name__, url_prefix="/v1")
 
 _FAULTS = (STRIPE_NOT_CONFIGURED, STRIPE_UNAVAILABLE, STRIPE_REFUSED)
 
+DONE = "http://127.0.0.1:8000/docs"
+
+
+def _return_url(description: str) -> Text:
+    return Text(
+        f"{description}: of an origin in `KEYFOLD_RETURN_URLS`, or of `KEYFOLD_PUBLIC_URL`.",
+        required=True,
+        validate=long_at_most(LENGTH_MAX),
+    )
+
+
+class BuySeats(Shape):
+    """Seats to buy."""
+
+    example: ClassVar = {
+        "product": "cloud_pos",
+        "seats": 3,
+        "interval": "month",
+        "success_url": f"{DONE}?session_id={{CHECKOUT_SESSION_ID}}",
+        "cancel_url": DONE,
+    }
+
+    product = Identifier(required=True, document={OF_CATALOG: "products"})
+    tier = tier_field()
+    seats = WholeNumber(
+        "How many to add; of a first purchase, how many in all.",
+        required=True,
+        validate=within(1, SEATS_MAX),
+    )
+    interval = Text("How often they are paid.", required=True, validate=one_of(*INTERVALS))
+    success_url = _return_url("Where the customer is led to after paying")
+    cancel_url = _return_url("Where the customer is led to without paying")
+
+
+class OpenPortal(Shape):
+    """Where Stripe's pages lead back to."""
+
+    example: ClassVar = {"return_url": DONE}
+
+    return_url = _return_url("Where the customer is led back to")
+
 
 @blueprint.post("/accounts/<account>/checkout")
 @operation(
     access=only(PORTAL, ADMIN),
-    headers=requests.RepeatableWrite,
-    body=schemas.BuySeats,
+    headers=RepeatableWrite,
+    body=BuySeats,
     responses={
         201: Returns(
             StartedPurchase,
@@ -98,8 +149,8 @@ def start_checkout(
 @blueprint.post("/accounts/<account>/stripe-portal")
 @operation(
     access=only(PORTAL, ADMIN),
-    headers=requests.IfMatch,
-    body=schemas.OpenPortal,
+    headers=IfMatch,
+    body=OpenPortal,
     responses={
         201: Returns(StripePortalLink, "Where to send the customer.", ("Keyfold-Position",))
     },
@@ -123,7 +174,7 @@ def open_stripe_portal(account: str, expected_version: int | None, return_url: s
 @blueprint.get("/accounts/<account>/billing")
 @operation(
     access=READERS,
-    query=requests.AccountQuery,
+    query=AccountQuery,
     responses={200: Returns(BillingView, "What is paid, and when next.", ("ETag",))},
 )
 def get_billing(account: str, **times: datetime) -> Response:

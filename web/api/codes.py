@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
+import marshmallow as ma
 from flask import Blueprint, Response
 
 from commands.redeem_key import Try
 from commands.redeem_key import redeem_key as redeem
 from commands.redeem_key import validate_key as validate
+from ledger.limits import ACCOUNT_ID, SESSION_ID
 from ledger.refusals import (
     IdempotencyKeyReused,
     InvalidKeyFormat,
@@ -20,7 +24,8 @@ from projections.views.subscriptions import OneSubscription
 from web.api.accounts import one_subscription
 from web.api.answers import ValidatedCode
 from web.api.operations import Returns, operation
-from web.api.schemas import requests
+from web.api.request_fields import Identifier, Shape, Text, matching
+from web.api.requests import OF_CATALOG, RepeatableWrite
 from web.app.auth import ADMIN, PORTAL, only
 from web.app.context import request_context, services
 from web.app.responses import reply
@@ -30,10 +35,42 @@ blueprint = Blueprint("codes", __name__, url_prefix="/v1/keys")
 _OF_A_CODE = (TooManyAttempts, InvalidKeyFormat, WrongProduct, KeyAlreadyYours, KeyNotAvailable)
 
 
+class TryCode(Shape):
+    """A code that somebody typed."""
+
+    example: ClassVar = {
+        "code": "POS-ABCD-EFGH-7K2M",
+        "account": "acme",
+        "session": "s-4711",
+        "product": "cloud_pos",
+    }
+
+    code = Text(
+        "As typed: lower case, any dash, none or spaces between the groups, and"
+        " quotes and invisible characters anywhere are forgiven; a 0 or a 1 is not.",
+        required=True,
+    )
+    account = Identifier(required=True, validate=matching(ACCOUNT_ID))
+    session = Identifier(
+        "The portal's own id of the sitting; failed tries are counted by it.",
+        required=True,
+        validate=matching(SESSION_ID),
+    )
+    product = Identifier(
+        "The product that the code is wanted for; left out for any.",
+        optional=True,
+        document={OF_CATALOG: "products"},
+    )
+
+    @ma.post_load
+    def _try(self, data: dict[str, Any], **_: Any) -> Try:
+        return Try(**data)
+
+
 @blueprint.post("/validate")
 @operation(
     access=only(PORTAL, ADMIN),
-    body=requests.TryCode,
+    body=TryCode,
     responses={200: Returns(ValidatedCode, "What redeeming it would give.")},
     refusals=_OF_A_CODE,
 )
@@ -61,8 +98,8 @@ def validate_key(body: Try) -> Response:
 @blueprint.post("/redeem")
 @operation(
     access=only(PORTAL, ADMIN),
-    headers=requests.RepeatableWrite,
-    body=requests.TryCode,
+    headers=RepeatableWrite,
+    body=TryCode,
     responses={
         201: Returns(
             OneSubscription,

@@ -11,16 +11,33 @@ from flask import Blueprint, Response
 from ledger.min_position import PositionNotReached
 from projections.lists.feed import FeedView, cloud_event, read_feed
 from web.api.operations import Returns, operation
-from web.api.schemas.feed import EventsQuery
+from web.api.request_fields import NumberText, within
+from web.api.requests import PAGE_DEFAULT, PAGE_MAX, POSITION_MAX, ReadQuery
 from web.app import waiting
 from web.app.auth import ADMIN, AUDITOR, only
 from web.app.context import services
 from web.app.responses import reply
 
+WAIT_ASKED_MAX_S: Final = 60
 # A worker that is told to stop has 30 seconds to finish what it is answering.
 WAIT_MAX_S: Final = 25
 
 blueprint = Blueprint("events", __name__, url_prefix="/v1")
+
+
+class EventsQuery(ReadQuery):
+    after = NumberText(
+        "The `id` of the last event that the reader has; 0 for none.",
+        load_default=0,
+        validate=within(0, POSITION_MAX),
+    )
+    limit = NumberText("How many at most.", load_default=PAGE_DEFAULT, validate=within(1, PAGE_MAX))
+    wait = NumberText(
+        "How many seconds to wait at most for an event, if there is none yet."
+        " The answer may come sooner with none: ask again with the same `after`.",
+        load_default=0,
+        validate=within(0, WAIT_ASKED_MAX_S),
+    )
 
 
 @blueprint.get("/events")

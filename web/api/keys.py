@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar, Final
 
+import marshmallow as ma
 from flask import Blueprint, Response
 
 from commands.issue_keys import Order
@@ -13,6 +14,7 @@ from commands.reissue_key import reissue_key as reissue
 from commands.reveal_codes import reveal_code
 from commands.reveal_codes import reveal_codes as reveal
 from commands.revoke_key import revoke_key as revoke
+from ledger.limits import ACCOUNT_ID, COUNT_MAX, MONTHS_MAX, NAME_LENGTH_MAX, SEATS_MAX
 from ledger.loaded import Loaded
 from ledger.refusals import (
     BatchNotFound,
@@ -31,7 +33,31 @@ from projections.lists.keys import KeyList, KeyQuery, KeyView, key_view
 from projections.views.account_at import Moment
 from web.api.answers import IssuedKeys, KeyWithCode, RevealedKeys, with_codes
 from web.api.operations import Returns, operation
-from web.api.schemas import requests
+from web.api.request_fields import (
+    Identifier,
+    Shape,
+    Text,
+    Time,
+    WholeNumber,
+    long_at_most,
+    matching,
+    one_of,
+    within,
+)
+from web.api.requests import (
+    BATCH_ID,
+    OF_CATALOG,
+    PRODUCT_ID,
+    READABLE,
+    VISIBLE,
+    AccountQuery,
+    PageQuery,
+    ReadQuery,
+    Reasoned,
+    Repeatable,
+    free_text,
+    tier_field,
+)
 from web.app import cursors
 from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT, only
 from web.app.context import app_state, caller, request_context, services
@@ -43,12 +69,68 @@ blueprint = Blueprint("keys", __name__, url_prefix="/v1")
 _READERS = only(ADMIN, RESELLER, SUPPORT, AUDITOR)
 _OWNERS = only(ADMIN, RESELLER)
 
+_NAME: Final = {"pattern": f"^(?![=+@＝＋－＠-]){VISIBLE}({READABLE}*{VISIBLE})?$"}
+
+
+class IssueKeys(Shape):
+    """An order of keys, alike but for their codes."""
+
+    example: ClassVar = {
+        "product": "integrations",
+        "tier": "growth",
+        "seats": 5,
+        "months": 12,
+        "count": 10,
+        "reseller": "Harbour Systems",
+        "redeem_by": "2030-01-01T00:00:00Z",
+        "note": "Spring order",
+    }
+
+    product = Identifier(
+        "What redeeming a key gives.", required=True, document={OF_CATALOG: "products"}
+    )
+    tier = tier_field()
+    seats = WholeNumber(required=True, validate=within(1, SEATS_MAX))
+    months = WholeNumber(
+        "Calendar months from the moment of activation.",
+        required=True,
+        validate=within(1, MONTHS_MAX),
+    )
+    count = WholeNumber("How many keys.", load_default=1, validate=within(1, COUNT_MAX))
+    reseller = Identifier(
+        "Whose keys they are. A reseller's token may leave it out, and may name no other.",
+        required=True,
+        validate=long_at_most(NAME_LENGTH_MAX),
+        document=_NAME,
+    )
+    redeem_by = Time("From this moment on, keys that nobody redeemed have lapsed.", optional=True)
+    note = free_text("Free text on one line, stored encrypted.", optional=True)
+
+    @ma.post_load
+    def _order(self, data: dict[str, Any], **_: Any) -> Order:
+        return Order(**data)
+
+    @ma.pre_load
+    def _fill_in_own_name(self, data: Any, **_: Any) -> Any:
+        bound = caller().reseller
+        if bound is not None and isinstance(data, dict):
+            return {"reseller": bound, **data}
+        return data
+
+
+class KeysQuery(AccountQuery, PageQuery):
+    status = Text(validate=one_of("issued", "redeemed", "revoked", "lapsed"))
+    product = Text(validate=matching(PRODUCT_ID))
+    reseller = Text(validate=long_at_most(NAME_LENGTH_MAX))
+    batch = Text(validate=matching(BATCH_ID))
+    redeemed_by = Text("An account.", validate=matching(ACCOUNT_ID))
+
 
 @blueprint.post("/keys")
 @operation(
     access=_OWNERS,
-    headers=requests.Repeatable,
-    body=requests.IssueKeys,
+    headers=Repeatable,
+    body=IssueKeys,
     responses={
         201: Returns(
             IssuedKeys,
@@ -89,7 +171,7 @@ def issue_keys(idempotency_key: str | None, body: Order) -> Response:
 @blueprint.get("/keys")
 @operation(
     access=_READERS,
-    query=requests.KeysQuery,
+    query=KeysQuery,
     responses={200: Returns(KeyList, "Keys, the newest first.", ("Keyfold-Position",))},
 )
 def list_keys(
@@ -125,7 +207,7 @@ def list_keys(
 @blueprint.get("/keys/<id:key>")
 @operation(
     access=_READERS,
-    query=requests.ReadQuery,
+    query=ReadQuery,
     responses={200: Returns(KeyView, "The key.")},
     refusals=(KeyNotFound,),
 )
@@ -144,7 +226,7 @@ def _key(loaded: Loaded[Key | None]) -> KeyView:
 @blueprint.post("/keys/<id:key>/revoke")
 @operation(
     access=_OWNERS,
-    body=requests.Reasoned,
+    body=Reasoned,
     responses={200: Returns(KeyView, "The key.", ("Keyfold-Position",))},
     refusals=(KeyNotFound, KeyAlreadyRedeemed),
 )
@@ -160,7 +242,7 @@ def revoke_key(key: str, reason: str) -> Response:
 @blueprint.post("/keys/<id:key>/reissue")
 @operation(
     access=only(ADMIN, RESELLER, SUPPORT),
-    body=requests.Reasoned,
+    body=Reasoned,
     responses={201: Returns(KeyWithCode, "The new key.", ("Keyfold-Position",))},
     refusals=(KeyNotFound, KeyAlreadyRevoked, KeyLapsed, SubscriptionEnded),
 )
@@ -177,7 +259,7 @@ def reissue_key(key: str, reason: str) -> Response:
 @blueprint.post("/keys/<id:key>/reveal")
 @operation(
     access=_OWNERS,
-    body=requests.Reasoned,
+    body=Reasoned,
     responses={
         200: Returns(
             RevealedKeys,
@@ -201,7 +283,7 @@ def reveal_key(key: str, reason: str) -> Response:
 @blueprint.post("/batches/<batch>/reveal")
 @operation(
     access=_OWNERS,
-    body=requests.Reasoned,
+    body=Reasoned,
     responses={200: Returns(RevealedKeys, "The keys.", ("Keyfold-Position",))},
     refusals=(BatchNotFound, CodesNotDerivable),
 )

@@ -19,7 +19,7 @@ from ledger.catalog import Catalog, Product
 from ledger.refusals import InvalidRequest
 from web.api.answers import ProblemDetails
 from web.api.operations import PATH_PARAMETERS, Operation, Returns
-from web.api.schemas.requests import OF_CATALOG
+from web.api.requests import OF_CATALOG
 from web.app.auth import Access, never
 from web.app.errors import (
     BUSY,

@@ -36,8 +36,8 @@ from ledger.refusals import (
     StripeSubscriptionNotFound,
     SubscriptionNotFound,
 )
-from web.api.schemas.fields import Shape
-from web.api.schemas.requests import BATCH_ID, PRODUCT_ID, NoQuery
+from web.api.request_fields import Shape
+from web.api.requests import BATCH_ID, PRODUCT_ID, NoQuery
 from web.app import request_parsing, waiting
 from web.app.auth import Access
 from web.app.context import app_state, request_context, services

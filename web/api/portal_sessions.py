@@ -3,29 +3,95 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
+import marshmallow as ma
 from flask import Blueprint, Response
 
-from commands.open_portal_session import Granted, end_portal_sessions, make_link
+from commands.open_portal_session import (
+    DISPLAY_NAME_MAX,
+    MINUTES_DEFAULT,
+    MINUTES_MAX,
+    Granted,
+    end_portal_sessions,
+    make_link,
+)
+from ledger.permissions import PERMISSIONS
 from ledger.refusals import VersionMismatch
 from web.api.answers import PortalLink
 from web.api.operations import Returns, operation
-from web.api.schemas import requests
-from web.api.schemas.portal_sessions import EndSessions, MakeLink
+from web.api.request_fields import Shape, Text, WholeNumber, long_at_most, one_of, within
+from web.api.requests import OF_CATALOG, IfMatch, free_text
 from web.app import return_urls
 from web.app.auth import ADMIN, PORTAL, SUPPORT, only
 from web.app.context import app_state, request_context, services
 from web.app.responses import reply
+from web.app.return_urls import LENGTH_MAX
 
 blueprint = Blueprint("portal_sessions", __name__, url_prefix="/v1")
+
+
+class MakeLink(Shape):
+    """What the customer may do on the hosted pages, and for how long."""
+
+    example: ClassVar = {
+        "return_url": "http://127.0.0.1:8000/docs",
+        "permissions": ["manage_users"],
+        "minutes": 30,
+    }
+
+    return_url = Text(
+        "Where the pages lead back to: of an origin in `KEYFOLD_RETURN_URLS`,"
+        " or of `KEYFOLD_PUBLIC_URL`.",
+        optional=True,
+        validate=long_at_most(LENGTH_MAX),
+    )
+    permissions = ma.fields.List(
+        Text(validate=one_of(*PERMISSIONS)),
+        allow_none=False,
+        load_default=None,
+        metadata={
+            "description": "`buy`: buy seats and raise a subscription. `manage_billing`: open"
+            " Stripe's Customer Portal. `manage_users`: both, the Billing page, and everything of"
+            " a product that is billed by its users. Without this field: what"
+            " `KEYFOLD_PORTAL_PERMISSIONS` says. `[]`: none.",
+        },
+    )
+    display_name = free_text(
+        "What the account is called on the pages. It is not recorded.",
+        DISPLAY_NAME_MAX,
+        optional=True,
+    )
+    page = Text(
+        "The page that the link leads to: `subscriptions`, `billing`,"
+        " `manage/PRODUCT`, `buy/PRODUCT` or `activate/PRODUCT`. With the last, an activation"
+        " key may follow the link as its fragment, `#POS-…`: the page puts it into the field,"
+        " and sends nothing.",
+        optional=True,
+        document={OF_CATALOG: "pages"},
+    )
+    minutes = WholeNumber(
+        "How long the link can be opened. The session that it begins ends"
+        " 30 minutes after its last request, and at most eight times as long as this after its"
+        " first.",
+        load_default=MINUTES_DEFAULT,
+        validate=within(1, MINUTES_MAX),
+    )
+
+
+class EndSessions(Shape):
+    """Why an account's sessions are ended."""
+
+    example: ClassVar = {"reason": "A laptop was stolen"}
+
+    reason = free_text("Kept encrypted, until the account is erased.", required=True)
 
 
 @blueprint.post("/accounts/<account>/portal-session")
 @operation(
     access=only(PORTAL, ADMIN),
-    headers=requests.IfMatch,
+    headers=IfMatch,
     body=MakeLink,
     body_required=False,
     responses={201: Returns(PortalLink, "Where to send the customer.", ("Keyfold-Position",))},
@@ -58,7 +124,7 @@ def make_portal_session(
 @blueprint.post("/accounts/<account>/portal-sessions/end")
 @operation(
     access=only(SUPPORT, ADMIN),
-    headers=requests.IfMatch,
+    headers=IfMatch,
     body=EndSessions,
     responses={204: Returns(None, "No session of the account goes on.", ("Keyfold-Position",))},
     refusals=(VersionMismatch,),

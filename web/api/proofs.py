@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from flask import Blueprint, Response
 
@@ -11,8 +12,8 @@ from ledger.refusals import FieldError, InvalidRequest, KeyNotFound
 from projections.audit import tree
 from web.api.answers import CheckpointKeys, ConsistencyProof, InclusionProof
 from web.api.operations import Returns, operation
-from web.api.schemas import proofs
-from web.api.schemas.requests import ReadQuery
+from web.api.request_fields import NumberText, within
+from web.api.requests import POSITION_MAX, ReadQuery
 from web.app import checkpoints
 from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT, only
 from web.app.checkpoints import to_base64
@@ -23,6 +24,24 @@ from web.app.responses import file, reply, text
 blueprint = Blueprint("proofs", __name__, url_prefix="/v1")
 
 READERS = only(ADMIN, AUDITOR, SUPPORT)
+
+
+def _tree_size(description: str, **options: Any) -> NumberText:
+    return NumberText(
+        validate=within(1, POSITION_MAX), **options, document={"description": description}
+    )
+
+
+class InclusionQuery(ReadQuery):
+    position = _tree_size("Of the event.", required=True)
+    size = _tree_size("How many events the tree has; as many as the ledger if left out.")
+
+
+class ConsistencyQuery(ReadQuery):
+    old = _tree_size("How many events the smaller tree has.", data_key="from", required=True)
+    new = _tree_size(
+        "How many events the larger tree has; as many as the ledger if left out.", data_key="to"
+    )
 
 
 @blueprint.get("/checkpoint")
@@ -59,7 +78,7 @@ def list_checkpoint_keys() -> Response:
 @blueprint.get("/proofs/inclusion")
 @operation(
     access=READERS,
-    query=proofs.InclusionQuery,
+    query=InclusionQuery,
     responses={200: Returns(InclusionProof, "The proof.")},
     problems=(ALTERED,),
 )
@@ -87,7 +106,7 @@ def get_inclusion_proof(position: int, size: int | None = None) -> Response:
 @blueprint.get("/proofs/consistency")
 @operation(
     access=READERS,
-    query=proofs.ConsistencyQuery,
+    query=ConsistencyQuery,
     responses={200: Returns(ConsistencyProof, "The proof.")},
     problems=(ALTERED,),
 )

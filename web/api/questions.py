@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any, ClassVar
 
+import marshmallow as ma
 from flask import Blueprint, Response
 
+from ledger.limits import HOLDER_ID, SESSION_ID
 from ledger.refusals import FieldError, InvalidRequest
 from projections.lists.overview import Overview, overview
 from projections.views.account_at import Moment
@@ -14,8 +17,8 @@ from projections.views.explain import Explanation, explain_holder
 from projections.views.explain_code import Asked, explain_code
 from web.api.accounts import READERS, account_version, hold_to_pools, read_account
 from web.api.operations import Returns, operation
-from web.api.schemas import questions as schemas
-from web.api.schemas import requests
+from web.api.request_fields import REQUIRED, Shape, Text, Time, matching
+from web.api.requests import OF_CATALOG, PRODUCT_ID, AccountQuery, ReadQuery
 from web.api.timeline import visibility
 from web.app.auth import ADMIN, AUDITOR, PORTAL, SUPPORT, only
 from web.app.context import app_state, caller, request_context, services
@@ -25,10 +28,51 @@ from web.app.responses import reply
 blueprint = Blueprint("questions", __name__, url_prefix="/v1")
 
 
+class DiffQuery(ReadQuery):
+    start = Time("The moment to begin at.", required=True, data_key="from")
+    end = Time("The moment to end at; now if left out. It may be a later one.", data_key="to")
+    known_at = Time("Use only what had been recorded by then; now if left out.")
+
+
+class Explain(Shape):
+    """A holder of a product, or a code."""
+
+    example: ClassVar = {"product": "cloud_pos", "holder": "till-1"}
+
+    product = Text(
+        "Of the holder; or, with a code, the product that it is wanted for.",
+        load_default=None,
+        validate=matching(PRODUCT_ID),
+        document={OF_CATALOG: "products"},
+    )
+    holder = Text(load_default=None, validate=matching(HOLDER_ID))
+    code = Text("As it was typed; it is neither logged nor kept.", load_default=None)
+    session = Text(
+        "With a code: the sitting in which it was tried.",
+        load_default=None,
+        validate=matching(SESSION_ID),
+    )
+
+    @ma.validates_schema
+    def _one_thing(self, data: dict[str, Any], **_: Any) -> None:
+        if data["code"] is not None:
+            wrong = ("holder",) if data["holder"] is not None else ()
+            why = "must be left out with a code"
+        elif data["holder"] is None:
+            wrong, why = ("holder",), f"{REQUIRED}: name a holder and its product, or a code"
+        else:
+            wrong = ("product",) if data["product"] is None else ()
+            why = REQUIRED
+            if data["session"] is not None:
+                wrong, why = ("session",), "is for a code"
+        if wrong:
+            raise ma.ValidationError({name: [why] for name in wrong})
+
+
 @blueprint.get("/accounts/<account>/diff")
 @operation(
     access=READERS,
-    query=schemas.DiffQuery,
+    query=DiffQuery,
     responses={200: Returns(DiffView, "What is different, and which events did it.", ("ETag",))},
 )
 def get_diff(
@@ -57,7 +101,7 @@ def get_diff(
 @blueprint.get("/overview")
 @operation(
     access=only(ADMIN, SUPPORT, AUDITOR),
-    query=requests.ReadQuery,
+    query=ReadQuery,
     responses={200: Returns(Overview, "How things stand now.")},
 )
 def get_overview() -> Response:
@@ -77,8 +121,8 @@ def get_overview() -> Response:
 @blueprint.post("/accounts/<account>/explain")
 @operation(
     access=READERS,
-    query=requests.AccountQuery,
-    body=schemas.Explain,
+    query=AccountQuery,
+    body=Explain,
     responses={200: Returns(Explanation, "The rule, its facts, and the mend.", ("ETag",))},
 )
 def explain(

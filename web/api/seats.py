@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from flask import Blueprint, Response
 from msgspec.structs import replace
@@ -25,7 +25,8 @@ from projections.views.account_at import AccountAt, Moment, account_at
 from projections.views.seats import HolderView, SeatsView, SeatView
 from web.api.accounts import READERS, hold_to_pools, read_account
 from web.api.operations import Returns, operation
-from web.api.schemas import requests
+from web.api.request_fields import Shape, Text, matching
+from web.api.requests import PRODUCT_ID, AccountQuery, IfMatch, PageQuery, free_text, tier_field
 from web.api.timeline import visibility
 from web.app import cursors
 from web.app.auth import ADMIN, PORTAL, SUPPORT, only
@@ -38,10 +39,23 @@ blueprint = Blueprint("seats", __name__, url_prefix="/v1")
 _AFTER_WRITE = ("Keyfold-Position", "ETag")
 
 
+class TakeSeat(Shape):
+    """Where a holder wants to sit."""
+
+    example: ClassVar = {"tier": None, "label": "Till at the door"}
+
+    tier = tier_field()
+    label = free_text("What people know the holder by; stored encrypted.", optional=True)
+
+
+class SeatsQuery(AccountQuery, PageQuery):
+    product = Text(validate=matching(PRODUCT_ID))
+
+
 @blueprint.get("/accounts/<account>/seats")
 @operation(
     access=READERS,
-    query=requests.SeatsQuery,
+    query=SeatsQuery,
     responses={200: Returns(SeatsView, "Taken seats, who came first first.", ("ETag",))},
 )
 def list_seats(
@@ -87,7 +101,7 @@ def _places(found: AccountAt) -> Callable[[SeatView], tuple[Any, ...]]:
 @blueprint.get("/accounts/<account>/seats/<product>/<holder>")
 @operation(
     access=READERS,
-    query=requests.AccountQuery,
+    query=AccountQuery,
     responses={200: Returns(HolderView, "The seat.", ("ETag",))},
     refusals=(ProductNotFound,),
 )
@@ -105,8 +119,8 @@ def get_seat(account: str, product: str, holder: str, **times: datetime) -> Resp
 @blueprint.put("/accounts/<account>/seats/<product>/<holder>")
 @operation(
     access=only(PORTAL, ADMIN),
-    headers=requests.IfMatch,
-    body=requests.TakeSeat,
+    headers=IfMatch,
+    body=TakeSeat,
     body_required=False,
     responses={
         201: Returns(HolderView, "The seat, newly taken.", _AFTER_WRITE),
@@ -139,7 +153,7 @@ def occupy_seat(
 @blueprint.delete("/accounts/<account>/seats/<product>/<holder>")
 @operation(
     access=only(PORTAL, SUPPORT, ADMIN),
-    headers=requests.IfMatch,
+    headers=IfMatch,
     responses={204: Returns(None, "The seat is free.", _AFTER_WRITE)},
     refusals=(VersionMismatch, SeatNotOccupied),
 )

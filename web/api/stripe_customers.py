@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from flask import Blueprint, Response
 
 from commands.assign_subscription import assign_subscription as assign
+from commands.link_customer import CUSTOMER_ID
 from commands.link_customer import link_customer as link
 from commands.link_customer import unlink_customer as unlink
+from ledger.limits import ACCOUNT_ID
 from ledger.refusals import (
     CustomerLinkedElsewhere,
     CustomerNotLinked,
@@ -16,8 +20,8 @@ from ledger.refusals import (
 )
 from web.api.answers import AssignedSubscription, LinkedCustomer, UnlinkedCustomer
 from web.api.operations import Returns, operation
-from web.api.schemas import requests
-from web.api.schemas import stripe as schemas
+from web.api.request_fields import Identifier, Shape, matching
+from web.api.requests import IfMatch, free_text
 from web.app.auth import ADMIN, PORTAL, SUPPORT, only
 from web.app.context import request_context, services
 from web.app.errors import STRIPE_NOT_CONFIGURED, STRIPE_REFUSED, STRIPE_UNAVAILABLE
@@ -26,11 +30,47 @@ from web.app.responses import reply
 blueprint = Blueprint("stripe_customers", __name__, url_prefix="/v1")
 
 
+def _customer() -> Identifier:
+    return Identifier("Stripe's id of the customer.", required=True, validate=matching(CUSTOMER_ID))
+
+
+class LinkCustomer(Shape):
+    """A customer to link."""
+
+    example: ClassVar = {"customer": "cus_QXg1o8vcGmoR32"}
+
+    customer = _customer()
+    reason = free_text("Free text on one line, stored encrypted.", optional=True)
+
+
+class UnlinkCustomer(Shape):
+    """A customer to unlink."""
+
+    example: ClassVar = {"customer": "cus_QXg1o8vcGmoR32", "reason": "Not this customer's"}
+
+    customer = _customer()
+    reason = free_text("Why; free text on one line, stored encrypted.", required=True)
+
+
+class AssignSubscription(Shape):
+    """Why an account gets a subscription."""
+
+    example: ClassVar = {"reason": "Sold by invoice, without metadata"}
+
+    reason = free_text("Why; free text on one line, stored encrypted.", required=True)
+    moved_from = Identifier(
+        "The account that has it now; needed to take it away from there.",
+        optional=True,
+        validate=matching(ACCOUNT_ID),
+        data_key="from",
+    )
+
+
 @blueprint.put("/accounts/<account>/stripe-customer")
 @operation(
     access=only(ADMIN, PORTAL, SUPPORT),
-    headers=requests.IfMatch,
-    body=schemas.LinkCustomer,
+    headers=IfMatch,
+    body=LinkCustomer,
     responses={200: Returns(LinkedCustomer, "It is linked.", ("Keyfold-Position", "ETag"))},
     refusals=(VersionMismatch, CustomerLinkedElsewhere),
 )
@@ -56,8 +96,8 @@ def link_stripe_customer(
 @blueprint.delete("/accounts/<account>/stripe-customer")
 @operation(
     access=only(ADMIN, SUPPORT),
-    headers=requests.IfMatch,
-    body=schemas.UnlinkCustomer,
+    headers=IfMatch,
+    body=UnlinkCustomer,
     responses={200: Returns(UnlinkedCustomer, "It is unlinked.", ("Keyfold-Position", "ETag"))},
     refusals=(VersionMismatch, CustomerNotLinked),
 )
@@ -85,8 +125,8 @@ def unlink_stripe_customer(
 @blueprint.put("/accounts/<account>/stripe-subscriptions/<stripe_subscription>")
 @operation(
     access=only(ADMIN, SUPPORT),
-    headers=requests.IfMatch,
-    body=schemas.AssignSubscription,
+    headers=IfMatch,
+    body=AssignSubscription,
     responses={
         200: Returns(AssignedSubscription, "It is the account's.", ("Keyfold-Position", "ETag"))
     },

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar, Final
 
+import marshmallow as ma
 from flask import Blueprint, Response
 
+from ledger.limits import unreadable
 from projections.lists import timeline as told
 from projections.lists.timeline import (
     AccountTimelineView,
@@ -18,7 +20,8 @@ from projections.lists.timeline import (
 from projections.views.account_at import Moment
 from web.api.accounts import READERS, account_version
 from web.api.operations import Returns, operation
-from web.api.schemas import timeline as schemas
+from web.api.request_fields import Shape, Text, Time, long_at_most, matching
+from web.api.requests import AccountQuery, PageQuery, ReadQuery
 from web.app import cursors
 from web.app.auth import ADMIN, AUDITOR, PORTAL, RESELLER, SUPPORT, only
 from web.app.context import app_state, caller, request_context, services
@@ -32,11 +35,60 @@ _READERS = only(ADMIN, SUPPORT, AUDITOR, RESELLER)
 # vendor's once they are in the ledger, and so are the reasons that the vendor gave.
 _TEXT_READERS = frozenset({ADMIN, SUPPORT, PORTAL})
 
+REF_LENGTH_MAX: Final = 256
+EVENT_NAME: Final = r"[a-z_]{1,40}\.[a-z_]{1,60}(@[0-9]{1,3})?"
+ACTOR: Final = r"[a-z0-9_]{1,64}"
+
+_REF: Final = (
+    "An account, a holder, the id of a key, batch, subscription, token or request, a masked code,"
+    " or an id of Stripe's (`sub_…`, `cus_…`, `in_…`, `evt_…`, `cs_…`)."
+)
+
+
+def _readable(value: str) -> None:
+    character = unreadable(value)
+    if character:
+        raise ma.ValidationError(f"must not have the character {character}")
+
+
+_FITS: Final = (long_at_most(REF_LENGTH_MAX), _readable)
+
+
+class Filters(Shape):
+    """What narrows a timeline down."""
+
+    event = Text("What happened, e.g. `account.seat_occupied`.", validate=matching(EVENT_NAME))
+    actor = Text("Who asked: a token's id, `operator` or `stripe`.", validate=matching(ACTOR))
+    start = Time("Recorded from then on.", data_key="from")
+    end = Time("Recorded before then.", data_key="to")
+
+
+class TimelineFilters(ReadQuery, PageQuery, Filters):
+    ref = Text(f"{_REF} Everything, if left out.", validate=_FITS)
+
+
+class AccountTimelineQuery(AccountQuery, PageQuery, Filters):
+    ref = Text(f"Only what names this as well. {_REF}", validate=_FITS)
+
+
+class SearchQuery(ReadQuery, PageQuery, Filters):
+    pass
+
+
+class Search(Shape):
+    """What to look for; a code, which must not be in a URL, can be here."""
+
+    example: ClassVar = {"ref": "POS-ABCD-EFGH-7K2M"}
+
+    ref = Text(
+        f"{_REF} Or a whole code, which is neither logged nor kept.", required=True, validate=_FITS
+    )
+
 
 @blueprint.get("/accounts/<account>/timeline")
 @operation(
     access=READERS,
-    query=schemas.AccountTimelineQuery,
+    query=AccountTimelineQuery,
     responses={200: Returns(AccountTimelineView, "Events, the newest first.", ("ETag",))},
 )
 def get_account_timeline(
@@ -64,7 +116,7 @@ def get_account_timeline(
 @blueprint.get("/timeline")
 @operation(
     access=_READERS,
-    query=schemas.TimelineQuery,
+    query=TimelineFilters,
     responses={200: Returns(TimelineView, "Events, the newest first.")},
 )
 def get_timeline(limit: int, cursor: str | None = None, **filters: Any) -> Response:
@@ -79,8 +131,8 @@ def get_timeline(limit: int, cursor: str | None = None, **filters: Any) -> Respo
 @blueprint.post("/timeline/search")
 @operation(
     access=_READERS,
-    query=schemas.SearchQuery,
-    body=schemas.Search,
+    query=SearchQuery,
+    body=Search,
     responses={200: Returns(TimelineView, "Events, the newest first.")},
 )
 def search_timeline(ref: str, limit: int, cursor: str | None = None, **filters: Any) -> Response:
