@@ -1,11 +1,11 @@
-"""Answers that no projection gives: what commands did, proofs, problems, and how the service is."""
+"""Answers that no projection gives: what commands did, proofs, and how the service is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import Meta
 
 from projections.answer import (
     AccountId,
@@ -232,42 +232,3 @@ class Readiness(Answer, frozen=True):
     status: Literal["ready"]
     position: Position
     notices: Annotated[list[str], doc("What wants to be looked at, though the ledger can be used.")]
-
-
-class FieldProblem(Answer, frozen=True):
-    """One thing that does not fit."""
-
-    pointer: Annotated[
-        str,
-        doc("A JSON pointer to a field, or `/` and the name of a parameter or header.", "/seats"),
-    ]
-    detail: Annotated[str, doc(None, "must be from 1 to 100000")]
-
-
-class ProblemDetails(Answer, frozen=True):
-    """Why a request was not carried out (RFC 9457); `web.app.errors` writes it."""
-
-    type: Annotated[str, doc(None, "/docs#no_seat_available", format="uri-reference")]
-    title: Annotated[str, doc(None, "No seat is free")]
-    status: Annotated[int, Meta(ge=400, le=599), doc(None, 409)]
-    detail: Annotated[str, doc(None, "3 of 3 seats are taken.")]
-    instance: Annotated[
-        str, doc(None, "/v1/accounts/acme/seats/cloud_pos/till-4", format="uri-reference")
-    ]
-    code: Annotated[str, doc(None, "no_seat_available")]
-    request_id: Annotated[str, doc(None, "req_c5nfx2ynqk7tq3bd5xw4a6bl7m")]
-    errors: list[FieldProblem] | UnsetType = UNSET
-    seats: Annotated[int | UnsetType, doc("With `no_seat_available`.")] = UNSET
-    used: Annotated[int | UnsetType, doc("With `no_seat_available`.")] = UNSET
-    tier: Annotated[str | UnsetType | None, doc("With `holder_in_other_tier`: where it sits.")] = (
-        UNSET
-    )
-    version: Annotated[
-        int | UnsetType, doc("With `version_mismatch`: the account's version now.")
-    ] = UNSET
-    subscription: Annotated[
-        str | UnsetType, doc("With `key_already_yours`: what the key gave the account.")
-    ] = UNSET
-    activated_at: Annotated[
-        Time | UnsetType, doc("With `key_already_yours`: when it was redeemed.")
-    ] = UNSET

@@ -71,7 +71,7 @@ def _refuse_beyond(after: int, head: int) -> None:
 
 @contextmanager
 def _allowed(wait_s: int) -> Iterator[float]:
-    """Answer how long this request may wait."""
+    """Yield how long this request may wait, in seconds."""
     if not wait_s:
         yield 0
         return

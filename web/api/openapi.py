@@ -17,7 +17,6 @@ from werkzeug.routing import Rule
 
 from ledger.catalog import Catalog, Product
 from ledger.refusals import InvalidRequest
-from web.api.answers import ProblemDetails
 from web.api.operations import PATH_PARAMETERS, Operation, Returns
 from web.api.requests import OF_CATALOG
 from web.app.auth import Access, never
@@ -36,6 +35,7 @@ from web.app.errors import (
     UNAUTHENTICATED,
     UNAVAILABLE,
     UNSUPPORTED,
+    ProblemDetails,
     ProblemType,
     problem_type,
 )

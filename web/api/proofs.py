@@ -155,7 +155,7 @@ def get_key_receipt(key: str) -> Response:
 
 
 def _size(asked: int | None, pointer: str) -> int:
-    """Answer the size of a tree that the ledger has."""
+    """Return the size of a tree that the ledger has."""
     if asked is None:
         return tree.whole(services().book, app_state().wiring.tables)
     head = services().book.head()

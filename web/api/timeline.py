@@ -143,7 +143,7 @@ def search_timeline(ref: str, limit: int, cursor: str | None = None, **filters: 
 
 
 def visibility() -> Visibility:
-    """Answer what the caller may see."""
+    """Return what the caller may see."""
     who = caller()
     texts = services().texts if who.role in _TEXT_READERS else None
     is_staff = who.role != PORTAL

@@ -15,12 +15,12 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import quote
 
-import msgspec
 from eventsourcing.persistence import InterfaceError, OperationalError
 from flask import Flask, Response, current_app, request
+from msgspec import UNSET, Meta, UnsetType
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from commands.gateways.stripe_responses import (
@@ -35,9 +35,10 @@ from ledger import refusals
 from ledger.book import LedgerUnavailable
 from ledger.min_position import PositionNotReached
 from ledger.refusals import FieldError, InvalidRequest, Refusal
+from projections.answer import Answer, Time, doc
 from projections.audit.tree import TreeDamaged
 from web.app.context import app_state, request_id
-from web.app.times import iso
+from web.app.json_encoding import encode
 
 CONTENT_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
@@ -149,6 +150,45 @@ class HttpProblem(Exception):
         self.headers = headers or {}
 
 
+class FieldProblem(Answer, frozen=True):
+    """One thing that does not fit."""
+
+    pointer: Annotated[
+        str,
+        doc("A JSON pointer to a field, or `/` and the name of a parameter or header.", "/seats"),
+    ]
+    detail: Annotated[str, doc(None, "must be from 1 to 100000")]
+
+
+class ProblemDetails(Answer, frozen=True):
+    """Why a request was not carried out (RFC 9457)."""
+
+    type: Annotated[str, doc(None, "/docs#no_seat_available", format="uri-reference")]
+    title: Annotated[str, doc(None, "No seat is free")]
+    status: Annotated[int, Meta(ge=400, le=599), doc(None, 409)]
+    detail: Annotated[str, doc(None, "3 of 3 seats are taken.")]
+    instance: Annotated[
+        str, doc(None, "/v1/accounts/acme/seats/cloud_pos/till-4", format="uri-reference")
+    ]
+    code: Annotated[str, doc(None, "no_seat_available")]
+    request_id: Annotated[str, doc(None, "req_c5nfx2ynqk7tq3bd5xw4a6bl7m")]
+    errors: list[FieldProblem] | UnsetType = UNSET
+    seats: Annotated[int | UnsetType, doc("With `no_seat_available`.")] = UNSET
+    used: Annotated[int | UnsetType, doc("With `no_seat_available`.")] = UNSET
+    tier: Annotated[str | UnsetType | None, doc("With `holder_in_other_tier`: where it sits.")] = (
+        UNSET
+    )
+    version: Annotated[
+        int | UnsetType, doc("With `version_mismatch`: the account's version now.")
+    ] = UNSET
+    subscription: Annotated[
+        str | UnsetType, doc("With `key_already_yours`: what the key gave the account.")
+    ] = UNSET
+    activated_at: Annotated[
+        Time | UnsetType, doc("With `key_already_yours`: when it was redeemed.")
+    ] = UNSET
+
+
 def register(app: Flask) -> None:
     """Let the application answer everything that is raised with a problem."""
     app.register_error_handler(Refusal, _refused)
@@ -186,7 +226,7 @@ def _refused(refusal: Refusal) -> Response:
         case refusals.KeyAlreadyYours():
             members = {
                 "subscription": refusal.subscription,
-                "activated_at": iso(refusal.activated_at),
+                "activated_at": refusal.activated_at,
             }
         case refusals.NoSeatAvailable():
             members = {"seats": refusal.seats, "used": refusal.used}
@@ -292,23 +332,21 @@ def _answer(
     page = pages.get(request.path.split("/")[1])
     if page is not None:
         return page(kind, headers or {})
-    problem = {
-        "type": f"/docs#{kind.code}",
-        "title": kind.title,
-        "status": kind.status,
-        "detail": _sendable(detail[:1].upper() + detail[1:].removesuffix(".") + "."),
-        "instance": quote(_path(kind), safe="/:@!$&'()*+,;=~"),
-        "code": kind.code,
-        "request_id": request_id(),
+    told = [
+        FieldProblem(_sendable(one.pointer), _sendable(one.detail)) for one in errors[:ERRORS_MAX]
+    ]
+    problem = ProblemDetails(
+        type=f"/docs#{kind.code}",
+        title=kind.title,
+        status=kind.status,
+        detail=_sendable(detail[:1].upper() + detail[1:].removesuffix(".") + "."),
+        instance=quote(_path(kind), safe="/:@!$&'()*+,;=~"),
+        code=kind.code,
+        request_id=request_id(),
+        errors=told or UNSET,
         **(members or {}),
-    }
-    if errors:
-        problem["errors"] = [
-            {"pointer": _sendable(error.pointer), "detail": _sendable(error.detail)}
-            for error in errors[:ERRORS_MAX]
-        ]
-    body = msgspec.json.encode(problem)
-    return Response(body, kind.status, headers=headers, content_type=CONTENT_TYPE)
+    )
+    return Response(encode(problem), kind.status, headers=headers, content_type=CONTENT_TYPE)
 
 
 def _path(kind: ProblemType) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from web.app.times import iso
 
@@ -30,8 +31,12 @@ def to_plain(value: Any) -> Any:
     if kind is timedelta:
         return int(value.total_seconds())
     if isinstance(value, msgspec.Struct):
-        names = zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True)
-        return {name: to_plain(getattr(value, field)) for name, field in names}
+        fields = zip(kind.__struct_encode_fields__, astuple(value), strict=True)
+        return {
+            name: one if type(one) in _AS_IT_IS else to_plain(one)
+            for name, one in fields
+            if one is not msgspec.UNSET
+        }
     if isinstance(value, dict):
         return {name: to_plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
