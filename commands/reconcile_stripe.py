@@ -166,7 +166,7 @@ def _subscription(
     if not dry_run:
         recorded = record_retrieved(services, context, found)
         account = recorded.account if recorded else account
-    since = known.told.created if known else report.started_at
+    since = known.latest.created if known else report.started_at
     yield Drift(
         "subscription", report.stripe_subscription, account, _what(known, report, others), since
     )
@@ -214,12 +214,12 @@ def _cut_invoice(
     def attempt() -> Drift:
         draft = Draft(services)
         known = draft.account(account).state.stripe.invoices.get(id)
-        if known is None or report.rank <= known.told.rank:
+        if known is None or report.rank <= known.latest.rank:
             return Drift("invoice", id, account, TELLS_LESS, report.created)
-        if not dry_run and known.told.lacks_lines:
+        if not dry_run and known.latest.lacks_lines:
             add_report(draft, account, report)
             draft.append(context)
-        return Drift("invoice", id, account, "lines", known.told.created)
+        return Drift("invoice", id, account, "lines", known.latest.created)
 
     return retry_on_conflict(attempt)
 
@@ -245,16 +245,16 @@ def _open_invoice(
         what = [
             name.replace("_", " ")
             for name in COMPARED
-            if getattr(known.told, name) != getattr(report, name)
+            if getattr(known.latest, name) != getattr(report, name)
         ]
         if not what:
             return None
-        if report.rank <= known.told.rank:
+        if report.rank <= known.latest.rank:
             return Drift("invoice", id, account, TELLS_LESS, report.created)
         if not dry_run:
             add_report(draft, account, report)
             draft.append(context)
-        return Drift("invoice", id, account, ", ".join(what), known.told.created)
+        return Drift("invoice", id, account, ", ".join(what), known.latest.created)
 
     found = retry_on_conflict(attempt)
     if found is not None:

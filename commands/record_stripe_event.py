@@ -85,8 +85,9 @@ def record_event(
         if received.state is not None:
             known = received.state
             return Recorded(known.outcome, known.account, received.head, new=False)
-        read = _with_invoice(services, _with_all_lines(services, event, read), asked)
-        read = _without_code(services, read)
+        whole = _with_invoice(services, _with_all_lines(services, event, read), asked)
+        if whole is not read:
+            read = _without_code(services, whole)
         if read.invoice is not None:
             return _payment(services, context, event, received, found_by, read, read.invoice)
         if read.report is None:
@@ -143,8 +144,8 @@ def add_retrieved(draft: Draft, context: RequestContext, found: Retrieved) -> No
     report, named = looked
     account = settle(draft, report, Names(named)).account
     known = _known(draft, report, account)
-    if known is not None and known.told.retrieved_at is not None:
-        after = known.told.retrieved_at + timedelta(microseconds=1)
+    if known is not None and known.latest.retrieved_at is not None:
+        after = known.latest.retrieved_at + timedelta(microseconds=1)
         report = replace(report, retrieved_at=max(report.retrieved_at or after, after))
     said = with_known_meanings(known, report)
     if account is not None:

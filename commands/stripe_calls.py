@@ -145,7 +145,7 @@ def _after(context: RequestContext, known: StripeSubscription | None) -> Request
 
     A request reads the clock once, and Stripe's own has only seconds.
     """
-    fetched_at = known.told.retrieved_at if known else None
+    fetched_at = known.latest.retrieved_at if known else None
     if fetched_at is None or fetched_at < context.now:
         return context
     return context._replace(now=fetched_at + timedelta(microseconds=1))

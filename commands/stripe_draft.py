@@ -16,6 +16,7 @@ from ledger.streams.stripe_object import STRIPE_OBJECT, StripeObject
 from ledger.stripe.facts import StripeSubscriptionGivenUp
 
 StateT = TypeVar("StateT")
+_Key = tuple[str, str]  # a stream's kind, and the id in it
 
 
 class Draft:
@@ -23,8 +24,8 @@ class Draft:
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        self._loaded: dict[str, Loaded[Any]] = {}
-        self._facts: dict[str, list[Fact | Dated]] = {}
+        self._loaded: dict[_Key, Loaded[Any]] = {}
+        self._facts: dict[_Key, list[Fact | Dated]] = {}
         self.owners: dict[str, str] = {}
         self.linked: dict[str, str] = {}
         self.taken: set[tuple[str, int]] = set()
@@ -32,15 +33,15 @@ class Draft:
         self.given_up: dict[str, datetime] = {}
 
     def load(self, stream: Stream[StateT], id: str) -> Loaded[StateT]:
-        name = stream.name(id)
-        if name not in self._loaded:
-            self._loaded[name] = self.services.book.load(stream, id)
-        return self._loaded[name]
+        key = stream.kind, id
+        if key not in self._loaded:
+            self._loaded[key] = self.services.book.load(stream, id)
+        return self._loaded[key]
 
     def load_all(self, *wanted: tuple[Stream[Any], str]) -> tuple[Loaded[Any], ...]:
         """Load in one reading what is going to be asked for one by one."""
         found = self.services.book.load_all(*wanted)
-        self._loaded.update({loaded.name: loaded for loaded in found})
+        self._loaded.update({_key(loaded): loaded for loaded in found})
         return found
 
     def account(self, id: str) -> Loaded[Account]:
@@ -61,31 +62,31 @@ class Draft:
         return self.linked.get(customer) or self.customer(customer).state.account
 
     def add(self, loaded: Loaded[Any], *facts: Fact | Dated) -> None:
-        self._loaded.setdefault(loaded.name, loaded)
+        self._loaded.setdefault(_key(loaded), loaded)
         if facts:
-            self._facts.setdefault(loaded.name, []).extend(facts)
+            self._facts.setdefault(_key(loaded), []).extend(facts)
 
     def since(self, id: str) -> datetime | None:
         """Return when an object was given up last, with what was decided here; None if never."""
         return self.given_up.get(id) or self.object(id).state.since
 
     def next_version(self, loaded: Loaded[Any]) -> int:
-        return loaded.version + len(self._facts.get(loaded.name, ())) + 1
+        return loaded.version + len(self._facts.get(_key(loaded), ())) + 1
 
     def put_first(self, loaded: Loaded[Any]) -> None:
         """Record a stream's facts before all others, whenever they are added."""
-        self._loaded[loaded.name] = loaded
-        self._facts[loaded.name] = []
+        self._loaded[_key(loaded)] = loaded
+        self._facts[_key(loaded)] = []
 
     def changes_accounts(self) -> bool:
         """Tell whether anything is recorded on an account, and not only whose something is."""
-        return any(self._loaded[name].stream is ACCOUNT for name in self._facts)
+        return any(kind == ACCOUNT.kind for kind, _ in self._facts)
 
     def loses(self, id: str) -> list[str]:
         """Return the accounts that give a subscription up."""
         return [
-            self._loaded[name].id
-            for name, facts in self._facts.items()
+            account
+            for (_, account), facts in self._facts.items()
             for one in facts
             if isinstance(
                 fact := one.fact if isinstance(one, Dated) else one, StripeSubscriptionGivenUp
@@ -106,12 +107,16 @@ class Draft:
             VersionConflict: a stream that this was decided on has moved.
         """
         changes = [
-            Change(self._loaded[name], facts, causation if number else None, required=True)
-            for number, (name, facts) in enumerate(self._facts.items())
+            Change(self._loaded[key], facts, causation if number else None, required=True)
+            for number, (key, facts) in enumerate(self._facts.items())
         ]
         if not any(change.facts for change in changes):
             return Appended(self.services.book.head(), ())
-        only_read = (one for name, one in self._loaded.items() if name not in self._facts)
+        only_read = (one for key, one in self._loaded.items() if key not in self._facts)
         return self.services.book.append(
             context, *changes, *(Change(one, (), required=True) for one in only_read)
         )
+
+
+def _key(loaded: Loaded[Any]) -> _Key:
+    return loaded.stream.kind, loaded.id

@@ -262,7 +262,9 @@ def reports_of(account: Account, id: str) -> list[StripeReport]:
     """
     side = account.stripe
     subscription = side.subscriptions.get(id)
-    invoices = [one.told for one in side.invoices.values() if one.told.stripe_subscription == id]
+    invoices = [
+        one.latest for one in side.invoices.values() if one.latest.stripe_subscription == id
+    ]
     invoices.sort(key=lambda one: (one.created, one.invoice))
     told = [] if subscription is None else reports_to_move(subscription, side.mapped)
     return [*told, *invoices]

@@ -29,7 +29,7 @@ from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.calls import UNDER_WAY_MAX
 from ledger.stripe.facts import RETRIEVED, StripeSubscriptionReported
 from ledger.stripe.objects import read_subscription
-from ledger.stripe.reader import Origin, Told
+from ledger.stripe.reader import Origin, StripeObjectReader
 from ledger.stripe.report_comparison import differing
 from ledger.stripe.requests import SeatsSynced, SeatStep, SeatSyncFailed, SeatSyncStarted
 
@@ -393,5 +393,6 @@ def _quantity(report: StripeSubscriptionReported, started: SeatSyncStarted) -> i
 def _invoice(started: SeatSyncStarted, found: Retrieved) -> tuple[str | None, str | None]:
     if started.step != "raise":
         return None, None
-    told = Told(found.object)
-    return told.id("latest_invoice"), told.part_if_object("latest_invoice").word("status")
+    subscription = StripeObjectReader(found.object)
+    invoice = subscription.part_if_object("latest_invoice")
+    return subscription.id("latest_invoice"), invoice.word("status")

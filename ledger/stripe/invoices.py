@@ -14,77 +14,102 @@ from ledger.stripe.facts import (
     StripeInvoiceReported,
     StripeTax,
 )
-from ledger.stripe.reader import ACCOUNT, CURRENCY, ID, INVOICE_NUMBER, Origin, Read, Told
+from ledger.stripe.reader import (
+    ACCOUNT,
+    CURRENCY,
+    ID,
+    INVOICE_NUMBER,
+    Kind,
+    Origin,
+    Read,
+    StripeObjectReader,
+    at,
+    count,
+    either,
+    first,
+    flag,
+    id_of,
+    number,
+    text,
+    time,
+    word,
+)
 
 # That are kept of an invoice; and one more, by which it is known that there are others.
 LINES_MAX: Final = 100
 LINES_ASKED: Final = LINES_MAX + 1
 
 
+_INVOICE: Final[dict[str, Kind]] = {
+    "number": text(INVOICE_NUMBER),
+    "customer": id_of,
+    "stripe_subscription": either(
+        at("parent", "subscription_details", "subscription", kind=id_of),
+        at("subscription", kind=id_of),
+    ),
+    "billing_reason": word,
+    "currency": text(CURRENCY),
+    "subtotal": number,
+    "total": number,
+    "amount_due": number,
+    "amount_paid": number,
+    "amount_remaining": number,
+    "invoiced_at": first(time, "created", "date"),
+    "period_start": time,
+    "period_end": time,
+    "due_date": time,
+    "attempt_count": count,
+    "next_payment_attempt": time,
+}
+
+
 def read_invoice(data: dict[str, Any], origin: Origin) -> Read:
-    """Answer an invoice as our fact."""
-    told = Told(data)
-    of_subscription = told.part("parent", "subscription_details")
+    """Return an invoice as our fact."""
+    invoice = StripeObjectReader(data)
     named = (
-        of_subscription.account_named()
-        or told.part("subscription_details").account_named()
-        or told.account_named()
+        invoice.part("parent", "subscription_details").account_named()
+        or invoice.part("subscription_details").account_named()
+        or invoice.account_named()
     )
-    id = told.text("id", ID)
+    id = invoice.text("id", ID)
     if id is None:
-        return Read(None, named, (*told.problems, "id"))
+        return Read(None, named, (*invoice.problems, "id"))
     report = StripeInvoiceReported(
         invoice=id,
-        number=told.text("number", INVOICE_NUMBER),
-        customer=told.id("customer"),
-        stripe_subscription=of_subscription.id("subscription") or told.id("subscription"),
-        source=origin.source,
-        created=origin.created,
-        stripe_event=origin.stripe_event,
-        retrieved_at=origin.retrieved_at,
-        status=_invoice_status(told),
-        billing_reason=told.word("billing_reason"),
-        currency=told.text("currency", CURRENCY),
-        subtotal=told.number("subtotal"),
-        total=told.number("total"),
-        tax=_tax(told),
-        amount_due=told.number("amount_due"),
-        amount_paid=told.number("amount_paid"),
-        amount_remaining=told.number("amount_remaining"),
-        invoiced_at=told.time("created") or told.time("date"),
-        period_start=told.time("period_start"),
-        period_end=told.time("period_end"),
-        due_date=told.time("due_date"),
-        attempt_count=told.count("attempt_count"),
-        next_payment_attempt=told.time("next_payment_attempt"),
-        discounts=_discounted(told),
-        lines=tuple(_lines(told.part("lines"))),
-        problems=tuple(dict.fromkeys(told.problems)),
+        **origin._asdict(),
+        **invoice.read(_INVOICE),
+        status=_invoice_status(invoice),
+        tax=_tax(invoice),
+        discounts=_discounted(invoice),
+        lines=tuple(_lines(invoice.part("lines"))),
+        problems=invoice.found_problems,
     )
-    return Read(report, named, report.problems, payments=_payments(told))
+    return Read(report, named, report.problems, payments=_payments(invoice))
 
 
-def _discounted(told: Told) -> tuple[StripeDiscount, ...]:
+def _discounted(invoice: StripeObjectReader) -> tuple[StripeDiscount, ...]:
     """Return an invoice's discounts; a trial has them too, and they take nothing off it."""
-    taken = _amounts_off(told, "total_discount_amounts")
+    taken = _amounts_off(invoice, "total_discount_amounts")
     known = {one.discount for one in taken}
-    return (*taken, *(StripeDiscount(id, 0) for id in told.discount_ids() if id not in known))
+    return (*taken, *(StripeDiscount(id, 0) for id in invoice.discount_ids() if id not in known))
 
 
-def _invoice_status(told: Told) -> str | None:
-    if "status" in told:
-        return told.word("status")
-    return "paid" if told.flag("paid") else "open"
+def _invoice_status(invoice: StripeObjectReader) -> str | None:
+    if "status" in invoice:
+        return invoice.word("status")
+    return "paid" if invoice.flag("paid") else "open"
 
 
-def _tax(told: Told) -> int | None:
-    if "tax" in told:
-        return told.number("tax")
-    field = "total_taxes" if "total_taxes" in told else "total_tax_amounts"
-    return sum(one.number("amount") or 0 for one in told.parts(field)) if field in told else None
+def _tax(invoice: StripeObjectReader) -> int | None:
+    if "tax" in invoice:
+        return invoice.number("tax")
+    field = "total_taxes" if "total_taxes" in invoice else "total_tax_amounts"
+    return (
+        sum(one.number("amount") or 0 for one in invoice.parts(field)) if field in invoice else None
+    )
 
 
-def _lines(listed: Told) -> Iterator[StripeInvoiceLine]:
+def _lines(listed: StripeObjectReader) -> Iterator[StripeInvoiceLine]:
     if len(listed.values("data")) > LINES_MAX:
         listed.misfit("data")  # asking for the others would not help
     elif listed.flag("has_more"):
@@ -113,13 +138,13 @@ def _lines(listed: Told) -> Iterator[StripeInvoiceLine]:
         )
 
 
-def _amounts_off(told: Told, name: str) -> tuple[StripeDiscount, ...]:
+def _amounts_off(holder: StripeObjectReader, name: str) -> tuple[StripeDiscount, ...]:
     return tuple(
-        StripeDiscount(one.id("discount"), one.number("amount") or 0) for one in told.parts(name)
+        StripeDiscount(one.id("discount"), one.number("amount") or 0) for one in holder.parts(name)
     )
 
 
-def _taxes(line: Told) -> Iterator[StripeTax]:
+def _taxes(line: StripeObjectReader) -> Iterator[StripeTax]:
     new = "taxes" in line
     for one in line.parts("taxes" if new else "tax_amounts"):
         rate = one.part("tax_rate_details").id("tax_rate") if new else one.id("tax_rate")
@@ -130,10 +155,10 @@ def _taxes(line: Told) -> Iterator[StripeTax]:
 # Purchases, refunds, disputes
 
 
-def _payments(told: Told) -> tuple[str, ...]:
+def _payments(paid: StripeObjectReader) -> tuple[str, ...]:
     """Return the ids of what an object was paid by: at its top, or in its list of payments."""
-    ids = [told.id("charge"), told.id("payment_intent")]
-    for one in told.part("payments").parts("data"):
+    ids = [paid.id("charge"), paid.id("payment_intent")]
+    for one in paid.part("payments").parts("data"):
         payment = one.part("payment")
         ids += [payment.id("charge"), payment.id("payment_intent")]
     return tuple(dict.fromkeys(filter(None, ids)))
@@ -141,61 +166,73 @@ def _payments(told: Told) -> tuple[str, ...]:
 
 def read_invoice_payment(data: dict[str, Any]) -> Read:
     """Read which payment an invoice was paid by; since 2025 nothing else that is sent tells it."""
-    told = Told(data)
-    invoice, payment = told.id("invoice"), told.part("payment")
+    paid = StripeObjectReader(data)
+    invoice, payment = paid.id("invoice"), paid.part("payment")
     ids = tuple(filter(None, (payment.id("charge"), payment.id("payment_intent"))))
     if invoice is None or not ids:
-        return Read(None, None, tuple(told.problems), wanted=False)
+        return Read(None, None, tuple(paid.problems), wanted=False)
     return Read(None, None, (), payments=ids, invoice=invoice)
 
 
+_CHECKOUT: Final[dict[str, Kind]] = {
+    "customer": id_of,
+    "stripe_subscription": at("subscription", kind=id_of),
+    "invoice": id_of,
+    "mode": word,
+    "status": word,
+    "payment_status": word,
+    "currency": text(CURRENCY),
+    "amount_subtotal": number,
+    "amount_total": number,
+    "amount_discount": at("total_details", "amount_discount", kind=number),
+    "amount_tax": at("total_details", "amount_tax", kind=number),
+}
+
+
 def read_checkout(data: dict[str, Any], origin: Origin) -> Read:
-    told = Told(data)
-    named, claimed = told.account_named(), told.text("client_reference_id", ACCOUNT)
-    id, details = told.text("id", ID), told.part("total_details")
+    """Return a Checkout session as our fact."""
+    session = StripeObjectReader(data)
+    named, claimed = session.account_named(), session.text("client_reference_id", ACCOUNT)
+    id = session.text("id", ID)
     if id is None:
-        return Read(None, named, (*told.problems, "id"))
+        return Read(None, named, (*session.problems, "id"))
     report = StripeCheckoutReported(
         checkout=id,
-        customer=told.id("customer"),
-        stripe_subscription=told.id("subscription"),
-        invoice=told.id("invoice"),
         source=origin.source,
         created=origin.created,
         stripe_event=origin.stripe_event,
-        mode=told.word("mode"),
-        status=told.word("status"),
-        payment_status=told.word("payment_status"),
-        currency=told.text("currency", CURRENCY),
-        amount_subtotal=told.number("amount_subtotal"),
-        amount_total=told.number("amount_total"),
-        amount_discount=details.number("amount_discount"),
-        amount_tax=details.number("amount_tax"),
-        problems=tuple(dict.fromkeys(told.problems)),
+        **session.read(_CHECKOUT),
+        problems=session.found_problems,
     )
-    return Read(report, named, report.problems, claimed=claimed, payments=_payments(told))
+    return Read(report, named, report.problems, claimed=claimed, payments=_payments(session))
+
+
+_CHARGE: Final[dict[str, Kind]] = {
+    "payment_intent": id_of,
+    "amount": number,
+    "amount_refunded": number,
+    "refunded": flag,
+    "currency": text(CURRENCY),
+    "reason": word,
+    "status": word,
+}
 
 
 def read_charge(data: dict[str, Any], origin: Origin, kind: Literal["charge", "dispute"]) -> Read:
-    told = Told(data)
-    id = told.text("id", ID)
+    """Return a refunded charge, or a dispute, as our fact."""
+    charge = StripeObjectReader(data)
+    id, named = charge.text("id", ID), charge.account_named()
     if id is None:
-        return Read(None, told.account_named(), (*told.problems, "id"))
+        return Read(None, named, (*charge.problems, "id"))
     report = StripeChargeReported(
         kind=kind,
         id=id,
-        charge=id if kind == "charge" else told.id("charge"),
-        payment_intent=told.id("payment_intent"),
-        customer=told.id("customer") or told.part_if_object("charge").id("customer"),
+        charge=id if kind == "charge" else charge.id("charge"),
+        customer=charge.id("customer") or charge.part_if_object("charge").id("customer"),
         source=origin.source,
         created=origin.created,
         stripe_event=origin.stripe_event,
-        amount=told.number("amount"),
-        amount_refunded=told.number("amount_refunded"),
-        refunded=told.flag("refunded"),
-        currency=told.text("currency", CURRENCY),
-        reason=told.word("reason"),
-        status=told.word("status"),
-        problems=tuple(dict.fromkeys(told.problems)),
+        **charge.read(_CHARGE),
+        problems=charge.found_problems,
     )
-    return Read(report, told.account_named(), report.problems)
+    return Read(report, named, report.problems)

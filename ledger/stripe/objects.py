@@ -28,15 +28,28 @@ from ledger.stripe.reader import (
     CURRENCY,
     EVENT_TYPE,
     ID,
+    Kind,
     Origin,
     Read,
-    Told,
+    StripeObjectReader,
+    at,
+    decimal,
+    discount_ids,
+    either,
+    first,
+    flag,
+    id_of,
+    required,
+    text,
+    time,
+    word,
 )
 
 # In days; Stripe bills every three years at the least.
 INTERVAL_COUNT_MAX: Final = 3 * 366
 _PACKAGES: Final = "transform_usage"  # of a plan
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_KIND: Final = re.compile(r"[a-z_.]{1,64}")
 _CONTEXT: Final = re.compile(r"[A-Za-z0-9_/]{1,255}")
 _SEATS: Final = re.compile(r"[1-9][0-9]{0,5}")
 
@@ -68,6 +81,20 @@ class StripeEvent(NamedTuple):
     data: dict[str, Any]
 
 
+_ENVELOPE: Final[dict[str, Kind]] = {
+    "id": text(ID),
+    "type": text(EVENT_TYPE),
+    "created": time,
+    "livemode": flag,
+    "api_version": text(API_VERSION),
+    "connected": either(at("account", kind=text(ID)), at("context", kind=text(_CONTEXT))),
+}
+_HELD: Final[dict[str, Kind]] = {
+    "object": at("id", kind=text(ID)),
+    "object_kind": at("object", kind=text(_KIND)),
+}
+
+
 def read_event(payload: object) -> StripeEvent:
     """Read the envelope of an event.
 
@@ -76,37 +103,21 @@ def read_event(payload: object) -> StripeEvent:
     """
     if not isinstance(payload, dict):
         raise NotAnEvent("the body must be a JSON object")
-    told = Told(payload)
     if payload.get("object") != "event":
         raise NotAnEvent("`object` must be `event`")
-    id, type = told.text("id", ID), told.text("type", EVENT_TYPE)
-    created, livemode = told.time("created"), told.flag("livemode")
+    envelope = StripeObjectReader(payload).read(_ENVELOPE)
     data = payload.get("data")
     held = data.get("object") if isinstance(data, dict) else None
-    for name, value in (("id", id), ("type", type), ("created", created), ("livemode", livemode)):
-        if value is None:
+    for name in ("id", "type", "created", "livemode"):
+        if envelope[name] is None:
             raise NotAnEvent(f"`{name}` is missing or not what an event has")
     if not isinstance(held, dict):
         raise NotAnEvent("`data.object` must be an object")
-    assert id is not None
-    assert type is not None
-    assert created is not None
-    object = Told(held)
-    return StripeEvent(
-        id,
-        type,
-        created,
-        livemode is True,
-        told.text("api_version", API_VERSION),
-        told.text("account", ID) or told.text("context", _CONTEXT),
-        object.text("id", ID),
-        object.text("object", re.compile(r"[a-z_.]{1,64}")),
-        held,
-    )
+    return StripeEvent(**envelope, **StripeObjectReader(held).read(_HELD), data=held)
 
 
 def read_report(event: StripeEvent, catalog: Catalog) -> Read:
-    """Answer what an event reports, as our fact."""
+    """Return what an event reports, as our fact."""
     origin = Origin(event.type, event.created, event.id)
     family, _, rest = event.type.partition(".")
     if event.type in _PASSED_OVER:
@@ -135,101 +146,121 @@ def read_report(event: StripeEvent, catalog: Catalog) -> Read:
 # Subscriptions
 
 
+_SUBSCRIPTION: Final[dict[str, Kind]] = {
+    "customer": id_of,
+    "status": required(word),
+    "started_at": first(time, "start_date", "start", "created"),
+    "trial_end": time,
+    "cancel_at": time,
+    "canceled_at": time,
+    "ended_at": time,
+    "cancellation_reason": at("cancellation_details", "reason", kind=word),
+    "currency": text(CURRENCY),
+    "collection_method": first(word, "collection_method", "billing"),
+    "billing_mode": at("billing_mode", "type", kind=word),
+    "pause_behavior": at("pause_collection", "behavior", kind=word),
+    "pause_resumes_at": at("pause_collection", "resumes_at", kind=time),
+    "schedule": id_of,
+    "latest_invoice": id_of,
+    "discounts": discount_ids,
+}
+
+
 def read_subscription(data: dict[str, Any], origin: Origin, catalog: Catalog) -> Read:
-    """Answer a subscription as our fact."""
-    told = Told(data)
-    id, named = told.text("id", ID), told.account_named()
+    """Return a subscription as our fact."""
+    subscription = StripeObjectReader(data)
+    id, named = subscription.text("id", ID), subscription.account_named()
     if id is None:
-        return Read(None, named, (*told.problems, "id"))
-    pause = told.part("pause_collection")
+        return Read(None, named, (*subscription.problems, "id"))
     report = StripeSubscriptionReported(
         stripe_subscription=id,
-        customer=told.id("customer"),
-        source=origin.source,
-        created=origin.created,
-        stripe_event=origin.stripe_event,
-        retrieved_at=origin.retrieved_at,
-        status=_required(told, "status"),
-        items=_items(told, catalog),
-        started_at=told.time("start_date") or told.time("start") or told.time("created"),
-        trial_end=told.time("trial_end"),
-        cancel_at=told.time("cancel_at"),
-        cancel_at_period_end=told.flag("cancel_at_period_end") or False,
-        canceled_at=told.time("canceled_at"),
-        ended_at=told.time("ended_at"),
-        cancellation_reason=told.part("cancellation_details").word("reason"),
-        currency=told.text("currency", CURRENCY),
-        collection_method=told.word("collection_method") or told.word("billing"),
-        billing_mode=told.part("billing_mode").word("type"),
-        pause_behavior=pause.word("behavior"),
-        pause_resumes_at=pause.time("resumes_at"),
-        schedule=told.id("schedule"),
-        latest_invoice=told.id("latest_invoice"),
-        discounts=told.discount_ids(),
-        problems=tuple(dict.fromkeys(told.problems)),  # last: by now everything has been read
+        **origin._asdict(),
+        **subscription.read(_SUBSCRIPTION),
+        items=_items(subscription, catalog),
+        cancel_at_period_end=subscription.flag("cancel_at_period_end") or False,
+        problems=subscription.found_problems,  # last: by now everything has been read
     )
     return Read(report, named, report.problems)
 
 
-def _required(told: Told, name: str) -> str | None:
-    if name not in told:
-        told.misfit(name)
-    return told.word(name)
-
-
-def _items(told: Told, catalog: Catalog) -> tuple[StripeItem, ...] | None:
-    """Answer the items; None when they are not there, or not all of them."""
-    listed = told.part("items")
+def _items(subscription: StripeObjectReader, catalog: Catalog) -> tuple[StripeItem, ...] | None:
+    """Return the items; None when they are not there, or not all of them."""
+    listed = subscription.part("items")
     if "data" not in listed:
-        if "plan" in told:  # before 2017 a subscription had one plan, and was its own item
-            return (_item(told, told, catalog),)
-        told.misfit("items")
+        if "plan" in subscription:  # before 2017 a subscription had one plan, and was its own item
+            return (_item(subscription, subscription, catalog),)
+        subscription.misfit("items")
         return None
     if listed.flag("has_more"):
         listed.misfit("has_more")
         return None
-    return tuple(_item(item, told, catalog) for item in listed.parts("data"))
+    return tuple(_item(item, subscription, catalog) for item in listed.parts("data"))
 
 
-def _item(item: Told, subscription: Told, catalog: Catalog) -> StripeItem:
+_PRICE: Final[dict[str, Kind]] = {
+    "lookup_key": text(ID),
+    "stripe_product": at("product", kind=id_of),
+    "usage_type": either(at("recurring", "usage_type", kind=word), word),
+    "currency": text(CURRENCY),
+    "unit_amount": either(
+        decimal("unit_amount_decimal", "unit_amount"), decimal("amount_decimal", "amount")
+    ),
+}
+
+
+_ITEM: Final[dict[str, Kind]] = {
+    "id": text(ID),
+    "period_start": at("current_period_start", kind=time),
+    "period_end": at("current_period_end", kind=time),
+    "discounts": discount_ids,
+}
+
+
+def _item(
+    item: StripeObjectReader, subscription: StripeObjectReader, catalog: Catalog
+) -> StripeItem:
     field = "price" if "price" in item else "plan"
-    price, recurring = item.part_if_object(field), item.part_if_object(field).part("recurring")
-    price_id, lookup_key = item.id(field), price.text("lookup_key", ID)
-    stripe_product = price.id("product")
-    usage_type = recurring.word("usage_type") or price.word("usage_type")
+    id, price = item.id(field), item.part_if_object(field)
+    of_price = price.read(_PRICE)
+    recurring = price.part("recurring")
     quantity = item.count("quantity", at_most=QUANTITY_MAX)
-    if "quantity" not in item and usage_type != "metered":
+    if "quantity" not in item and of_price["usage_type"] != "metered":
         quantity = 1  # as in a subscription of one plan; one that does not fit is not known
     interval, interval_count = _interval(recurring if "interval" in recurring else price)
+    of_item = item.read(_ITEM)
+    if item is subscription:
+        of_item.update(id=None, discounts=())
+    for end in ("period_start", "period_end"):
+        of_item[end] = of_item[end] or subscription.time(f"current_{end}")
     return StripeItem(
-        id=None if item is subscription else item.text("id", ID),
-        price=price_id,
-        lookup_key=lookup_key,
-        stripe_product=stripe_product,
+        price=id,
+        **of_item,
+        **of_price,
         quantity=quantity,
-        currency=price.text("currency", CURRENCY),
-        unit_amount=price.decimal("unit_amount_decimal", "unit_amount")
-        or price.decimal("amount_decimal", "amount"),
         interval=interval,
         interval_count=interval_count,
-        usage_type=usage_type,
-        period_start=_period(item, subscription, "current_period_start"),
-        period_end=_period(item, subscription, "current_period_end"),
-        discounts=() if item is subscription else item.discount_ids(),
-        meaning=meaning_of(catalog, price_id, lookup_key, stripe_product, price.part("metadata")),
+        meaning=meaning_of(
+            catalog,
+            id,
+            of_price["lookup_key"],
+            of_price["stripe_product"],
+            price.part("metadata"),
+        ),
         terms=_terms(price, item, subscription) if "id" in price else None,
     )
 
 
-def _interval(told: Told) -> tuple[str | None, int | None]:
+def _interval(price: StripeObjectReader) -> tuple[str | None, int | None]:
     """Return how often a price is paid: no interval at all where its count does not fit."""
-    interval = told.word("interval")
-    count = told.count("interval_count", at_least=1, at_most=INTERVAL_COUNT_MAX)
-    return (interval if count is not None or "interval_count" not in told else None), count
+    interval = price.word("interval")
+    count = price.count("interval_count", at_least=1, at_most=INTERVAL_COUNT_MAX)
+    return (interval if count is not None or "interval_count" not in price else None), count
 
 
-def _terms(price: Told, item: Told, subscription: Told) -> StripeTerms:
-    """Return what an item's amount depends on; a scheme that is not told is from before tiers."""
+def _terms(
+    price: StripeObjectReader, item: StripeObjectReader, subscription: StripeObjectReader
+) -> StripeTerms:
+    """Return what an item's amount depends on; a scheme that is not named is from before tiers."""
     packages = price.part("transform_quantity" if "transform_quantity" in price else _PACKAGES)
     tax, rates = _tax_of(item, subscription)
     return StripeTerms(
@@ -242,7 +273,7 @@ def _terms(price: Told, item: Told, subscription: Told) -> StripeTerms:
 
 
 def _tax_of(
-    item: Told, subscription: Told
+    item: StripeObjectReader, subscription: StripeObjectReader
 ) -> tuple[Literal["none", "included", "added"] | None, tuple[str, ...]]:
     """Return whether tax is added to an item, and by which rates; an item's own go first."""
     if subscription.part("automatic_tax").flag("enabled"):
@@ -256,11 +287,13 @@ def _tax_of(
         return "included" if included else "added", rates
     if subscription.says("tax_percent"):
         return "added", ()
-    told = "default_tax_rates" in subscription or "automatic_tax" in subscription
-    return "none" if told else None, ()
+    is_said = "default_tax_rates" in subscription or "automatic_tax" in subscription
+    return "none" if is_said else None, ()
 
 
-def _period(item: Told, subscription: Told, name: str) -> datetime | None:
+def _period(
+    item: StripeObjectReader, subscription: StripeObjectReader, name: str
+) -> datetime | None:
     return item.time(name) or subscription.time(name)
 
 
@@ -269,9 +302,9 @@ def meaning_of(
     price: str | None,
     lookup_key: str | None,
     stripe_product: str | None,
-    metadata: Told | None = None,
+    metadata: StripeObjectReader | None = None,
 ) -> Meaning | None:
-    """Answer what a price gives: as the catalog says, else as the price's own metadata say."""
+    """Return what a price gives: as the catalog says, else as the price's own metadata say."""
     sold = catalog.sold_by(price, lookup_key, stripe_product)
     if sold is None:
         return _meaning_in(metadata, catalog) if metadata else None
@@ -282,12 +315,12 @@ def meaning_of(
 
 def meaning_of_price(catalog: Catalog, id: str, data: dict[str, Any]) -> Meaning | None:
     """Return what a price gives, by the price as Stripe has it now."""
-    price = Told(data)
+    price = StripeObjectReader(data)
     lookup_key, stripe_product = price.text("lookup_key", ID), price.id("product")
     return meaning_of(catalog, id, lookup_key, stripe_product, price.part("metadata"))
 
 
-def _meaning_in(metadata: Told, catalog: Catalog) -> Meaning | None:
+def _meaning_in(metadata: StripeObjectReader, catalog: Catalog) -> Meaning | None:
     product = catalog.product(metadata.text("keyfold_product", _NAME) or "")
     if product is None:
         return None

@@ -4,15 +4,22 @@ Nothing is copied: a value comes out of here as an id, a time, an amount or a wo
 was asked for, or it does not come out. So no text of a person's reaches the ledger, even where
 Stripe one day puts one into a field that used to hold something else.
 
-    told = Told({"id": "sub_1", "customer": {"id": "cus_1", "email": …}, "quantity": "many"})
-    told.id("customer")         # 'cus_1': ids come as texts or as whole objects
-    told.number("quantity")     # None, and 'quantity' is in told.problems
+    subscription = StripeObjectReader(
+        {"id": "sub_1", "customer": {"id": "cus_1", "email": …}, "quantity": "many"}
+    )
+    subscription.id("customer")      # 'cus_1': ids come as texts or as whole objects
+    subscription.number("quantity")  # None, and 'quantity' is in subscription.problems
+
+What is read of a kind of object is listed in a table: by our name, how Stripe's field is read.
+
+    FIELDS = {"customer": id_of, "reason": at("cancellation_details", "reason", kind=word)}
+    subscription.read(FIELDS)        # {"customer": 'cus_1', "reason": None}
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -74,7 +81,7 @@ class Read(NamedTuple):
     invoice: str | None = None
 
 
-class Told:
+class StripeObjectReader:
     """One JSON object of Stripe's, read field by field.
 
     A field that is absent or null is None and no problem; one that is there and does not fit is
@@ -90,6 +97,15 @@ class Told:
             fields = {}
         self._fields: dict[str, Any] = fields
 
+    def read(self, fields: Mapping[str, Kind]) -> dict[str, Any]:
+        """Return fields by our names, read in the order of a table."""
+        return {name: kind(self, name) for name, kind in fields.items()}
+
+    @property
+    def found_problems(self) -> tuple[str, ...]:
+        """The fields that did not fit so far, each once."""
+        return tuple(dict.fromkeys(self.problems))
+
     def __contains__(self, name: str) -> bool:
         return self._fields.get(name) is not None
 
@@ -102,7 +118,7 @@ class Told:
         self.problems.append(".".join(filter(None, (self.path, name))) or "object")
 
     def text(self, name: str, shape: re.Pattern[str]) -> str | None:
-        """Answer a text of a shape."""
+        """Return a text of a shape."""
         value = self._fields.get(name)
         if value is None or (isinstance(value, str) and shape.fullmatch(value)):
             return value
@@ -110,24 +126,26 @@ class Told:
         return None
 
     def word(self, name: str) -> str | None:
-        """Answer one of Stripe's own words, e.g. a status."""
+        """Return one of Stripe's own words, e.g. a status."""
         return self.text(name, WORD)
 
     def id(self, name: str) -> str | None:
-        """Answer the id of what a field holds: the id itself, or the object that has it."""
+        """Return the id of what a field holds: the id itself, or the object that has it."""
         value = self._fields.get(name)
         return self.part(name).text("id", ID) if isinstance(value, dict) else self.text(name, ID)
 
     def ids(self, name: str) -> tuple[str, ...]:
-        """Answer the ids in a list of ids or objects; those without one are left out."""
+        """Return the ids in a list of ids or objects; those without one are left out."""
         found = []
         for number, value in enumerate(self.values(name)):
-            one = Told({"value": value}, f"{self.path}.{name}.{number}".lstrip("."), self.problems)
+            one = StripeObjectReader(
+                {"value": value}, f"{self.path}.{name}.{number}".lstrip("."), self.problems
+            )
             found.append(one.id("value"))
         return tuple(id for id in found if id is not None)
 
     def number(self, name: str) -> int | None:
-        """Answer a whole number, e.g. an amount in minor units."""
+        """Return a whole number, e.g. an amount in minor units."""
         value = self._fields.get(name)
         if value is None:
             return None
@@ -145,14 +163,14 @@ class Told:
         return value
 
     def decimal(self, name: str, whole: str) -> str | None:
-        """Answer a decimal number as a text: from a field that has one, or a whole number."""
+        """Return a decimal number as a text: from a field that has one, or a whole number."""
         if name in self:
             return self.text(name, DECIMAL)
         number = self.number(whole)
         return None if number is None else str(number)
 
     def time(self, name: str) -> datetime | None:
-        """Answer a time, given in seconds since 1970; one that is out of range does not fit."""
+        """Return a time, given in seconds since 1970; one that is out of range does not fit."""
         value = self.count(name)
         if value is None:
             return None
@@ -168,31 +186,39 @@ class Told:
         self.misfit(name)
         return None
 
-    def part(self, *names: str) -> Told:
-        """Answer an object inside this one; an absent one has no fields."""
-        told = self
+    def part(self, *names: str) -> StripeObjectReader:
+        """Return an object inside this one; an absent one has no fields."""
+        inner = self
         for name in names:
-            fields = told._fields.get(name)
-            path = f"{told.path}.{name}".lstrip(".")
-            told = Told({} if fields is None else fields, path, self.problems)
-        return told
+            fields = inner._fields.get(name)
+            inner = inner._inner({} if fields is None else fields, name)
+        return inner
 
-    def part_if_object(self, name: str) -> Told:
-        """Answer an object inside this one, which may as well be there by its id alone."""
-        return self.part(name) if isinstance(self._fields.get(name), dict) else Told({}, name, [])
+    def _inner(self, fields: Any, name: str) -> StripeObjectReader:
+        return StripeObjectReader(fields, f"{self.path}.{name}".lstrip("."), self.problems)
+
+    def part_if_object(self, name: str) -> StripeObjectReader:
+        """Return an object inside this one, which may as well be there by its id alone."""
+        return (
+            self.part(name)
+            if isinstance(self._fields.get(name), dict)
+            else StripeObjectReader({}, name, [])
+        )
 
     def values(self, name: str) -> list[Any]:
-        """Answer a list as it is, to be read further."""
+        """Return a list as it is, to be read further."""
         value = self._fields.get(name)
         if value is None or isinstance(value, list):
             return value or []
         self.misfit(name)
         return []
 
-    def parts(self, name: str) -> Iterator[Told]:
-        """Answer the objects in a list."""
+    def parts(self, name: str) -> Iterator[StripeObjectReader]:
+        """Return the objects in a list."""
         for number, value in enumerate(self.values(name)):
-            yield Told(value, f"{self.path}.{name}.{number}".lstrip("."), self.problems)
+            yield StripeObjectReader(
+                value, f"{self.path}.{name}.{number}".lstrip("."), self.problems
+            )
 
     def discount_ids(self) -> tuple[str, ...]:
         """Return the ids of discounts, from a list of them or, in old shapes, from the only one."""
@@ -202,3 +228,55 @@ class Told:
     def account_named(self) -> str | None:
         """Return the account that an object's metadata name."""
         return self.part("metadata").text(ACCOUNT_FIELD, ACCOUNT)
+
+
+# How a field is read, by the name that Stripe and we have for it.
+Kind = Callable[[StripeObjectReader, str], Any]
+
+id_of: Final[Kind] = StripeObjectReader.id
+word: Final[Kind] = StripeObjectReader.word
+number: Final[Kind] = StripeObjectReader.number
+count: Final[Kind] = StripeObjectReader.count
+time: Final[Kind] = StripeObjectReader.time
+flag: Final[Kind] = StripeObjectReader.flag
+
+
+def text(shape: re.Pattern[str]) -> Kind:
+    """Return how a text of a shape is read."""
+    return lambda reader, name: reader.text(name, shape)
+
+
+def required(kind: Kind) -> Kind:
+    """Return how a field is read that has to be there: its absence is a problem."""
+
+    def read(reader: StripeObjectReader, name: str) -> Any:
+        if name not in reader:
+            reader.misfit(name)
+        return kind(reader, name)
+
+    return read
+
+
+def decimal(name: str, whole: str) -> Kind:
+    """Return how a decimal number is read, as a text, or the whole number in another field."""
+    return lambda reader, _: reader.decimal(name, whole)
+
+
+def discount_ids(reader: StripeObjectReader, _: str) -> tuple[str, ...]:
+    return reader.discount_ids()
+
+
+def first(kind: Kind, *names: str) -> Kind:
+    """Return how the first of several fields is read that has something in it."""
+    return lambda reader, _: next(filter(None, (kind(reader, name) for name in names)), None)
+
+
+def either(*kinds: Kind) -> Kind:
+    """Return how a field is read that is in one of several places: in the first that has it."""
+    return lambda reader, name: next(filter(None, (kind(reader, name) for kind in kinds)), None)
+
+
+def at(*path: str, kind: Kind) -> Kind:
+    """Return how a field is read that has another name at Stripe, or is inside another object."""
+    *parts, name = path
+    return lambda reader, _: kind(reader.part(*parts), name)

@@ -79,7 +79,7 @@ def differing(known: StripeSubscription | None, report: StripeSubscriptionReport
     if known is None:
         return list(Material._fields)
     had, told = known.items, known.items if report.items is None else report.items
-    ours = material(known.told, _with_terms_of(had, told))
+    ours = material(known.latest, _with_terms_of(had, told))
     theirs = material(report, _with_terms_of(told, had))
     return [
         name
@@ -120,9 +120,9 @@ def tells_terms(known: StripeSubscription, report: StripeSubscriptionReported) -
 
 def is_tie(known: StripeSubscription | None, report: StripeSubscriptionReported) -> bool:
     """Tell whether a report contradicts the state, and nothing tells which of the two came last."""
-    if known is None or known.told.is_end or report.is_end:
+    if known is None or known.latest.is_end or report.is_end:
         return False
-    return _second(known.told) == _second(report) and bool(differing(known, report))
+    return _second(known.latest) == _second(report) and bool(differing(known, report))
 
 
 def _second(report: StripeSubscriptionReported) -> tuple[object, ...]:
@@ -133,7 +133,7 @@ def _second(report: StripeSubscriptionReported) -> tuple[object, ...]:
 
 def is_repetition(known: StripeSubscription | None, report: StripeSubscriptionReported) -> bool:
     """Tell whether another event has told the very same, to the last field that is kept."""
-    return known is not None and replace(known.told, stripe_event=report.stripe_event) == report
+    return known is not None and replace(known.latest, stripe_event=report.stripe_event) == report
 
 
 def is_news(known: StripeSubscription | None, report: StripeSubscriptionReported) -> bool:
@@ -144,7 +144,7 @@ def is_news(known: StripeSubscription | None, report: StripeSubscriptionReported
     """
     if known is None:
         return True
-    return report.rank > known.told.rank and (
+    return report.rank > known.latest.rank and (
         bool(differing(known, report))
         or bool(understood(known, report))
         or tells_terms(known, report)

@@ -78,7 +78,7 @@ class StripeSubscription(Struct, frozen=True):
     """A Stripe subscription, as all its reports make it.
 
     Attributes:
-        told: the report that ranks highest.
+        latest: the report that ranks highest.
         itemised: the one that ranks highest among those that tell the items; None if none does.
         position: of the first event that reported it.
         billed: by item.
@@ -87,7 +87,7 @@ class StripeSubscription(Struct, frozen=True):
     """
 
     id: str
-    told: StripeSubscriptionReported
+    latest: StripeSubscriptionReported
     itemised: StripeSubscriptionReported | None
     position: int
     billed: dict[str, Billed] = {}
@@ -123,24 +123,24 @@ class StripeSubscription(Struct, frozen=True):
     @property
     def lacks_items(self) -> bool:
         """Tell whether its last report did not tell all items, so that they may have changed."""
-        return self.told.items is None and not self.told.is_end
+        return self.latest.items is None and not self.latest.is_end
 
     @property
     def customer(self) -> str | None:
-        return self.told.customer
+        return self.latest.customer
 
     @property
     def started_at(self) -> datetime:
-        return self.told.started_at or self.told.created
+        return self.latest.started_at or self.latest.created
 
     @property
     def ends_at(self) -> datetime | None:
         """When it ended, or is going to, if an end is known."""
-        if self.told.is_end:
-            return self.told.ended_at or self.told.canceled_at or self.told.created
-        if self.told.cancel_at is not None:
-            return self.told.cancel_at
-        return self.period_end if self.told.cancel_at_period_end else None
+        if self.latest.is_end:
+            return self.latest.ended_at or self.latest.canceled_at or self.latest.created
+        if self.latest.cancel_at is not None:
+            return self.latest.cancel_at
+        return self.period_end if self.latest.cancel_at_period_end else None
 
     def has_ended(self, at: datetime) -> bool:
         return self.ends_at is not None and self.ends_at <= at
@@ -153,7 +153,7 @@ class StripeSubscription(Struct, frozen=True):
 
     @property
     def renews(self) -> bool:
-        return not self.told.is_end and self.ends_at is None
+        return not self.latest.is_end and self.ends_at is None
 
     def status(self, at: datetime, row: StripeRow | None = None) -> str:
         """Answer what it is at a moment, as Stripe calls it, or:
@@ -166,7 +166,7 @@ class StripeSubscription(Struct, frozen=True):
         """
         if self.ends_at is not None and at >= self.ends_at:
             return "canceled"
-        status = self.told.status or "unknown"
+        status = self.latest.status or "unknown"
         period_end = self.period_end if row is None else row.period_end
         if status in GIVING and period_end is not None and at - period_end > SILENCE_MAX:
             return "unconfirmed"
@@ -264,11 +264,11 @@ class StripeSubscription(Struct, frozen=True):
 class StripeInvoice(Struct, frozen=True, gc=False):
     """An invoice, as all its reports make it."""
 
-    told: StripeInvoiceReported
+    latest: StripeInvoiceReported
 
     @property
     def invoiced_at(self) -> datetime:
-        return self.told.invoiced_at or self.told.created
+        return self.latest.invoiced_at or self.latest.created
 
 
 def customer_of(
@@ -319,14 +319,14 @@ def with_report(
     if known is None:
         id = report.stripe_subscription
         return StripeSubscription(id, report, itemised, position, billed, prices, remapped)
-    told = max(known.told, report, key=lambda one: one.rank)
+    latest = max(known.latest, report, key=lambda one: one.rank)
     if itemised is None or known.itemised is None:
         itemised = itemised or known.itemised
     else:
         itemised = max(known.itemised, itemised, key=lambda one: (one.is_end, one.order))
     return replace(
         known,
-        told=told,
+        latest=latest,
         itemised=itemised,
         position=min(known.position, position),
         billed=billed,
@@ -360,7 +360,7 @@ def _billed(known: dict[str, Billed], report: StripeSubscriptionReported) -> dic
 
 def with_invoice(known: StripeInvoice | None, report: StripeInvoiceReported) -> StripeInvoice:
     """Answer an invoice with one more report, whatever came before it."""
-    if known is not None and known.told.rank >= report.rank:
+    if known is not None and known.latest.rank >= report.rank:
         return known
     return StripeInvoice(report)
 
@@ -382,7 +382,7 @@ def reports_to_move(
         if item.meaning is None and item.price is not None and meaning is not None
     }
     history = StripeHistory(known.prices, {**only_there, **known.remapped}, known.billed)
-    told, itemised = known.told, known.itemised
+    told, itemised = known.latest, known.itemised
     reports = [told] if itemised is None or itemised == told else [itemised, told]
     return [replace(one, history=history) for one in reports]
 

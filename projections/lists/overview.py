@@ -328,7 +328,7 @@ def _at_stripe(listed: list[Listed], stripe: dict[str, Account], now: datetime) 
             continue
         account = stripe[one.account]
         known = account.stripe.subscriptions.get(one.stripe_subscription)
-        if known is not None and not known.told.is_end:
+        if known is not None and not known.latest.is_end:
             since = known.period_end if known.status(now) == "unconfirmed" else None
             prices = known.unmapped(account.stripe.mapped)
             found.append(AtStripe(one.account, known.id, prices, since))
@@ -352,7 +352,7 @@ def _lines_missing(stripe: dict[str, Account]) -> list[LinesMissing]:
         LinesMissing(name, id)
         for name, account in stripe.items()
         for id in sorted(account.stripe.invoices)
-        if account.stripe.invoices[id].told.lacks_lines
+        if account.stripe.invoices[id].latest.lacks_lines
     ]
 
 

@@ -330,18 +330,18 @@ def _attention(figures: _Figures, at: datetime) -> tuple[int, float, str]:
 
 def _status(figures: _Figures, at: datetime) -> str:
     """Return Stripe's word; nothing is unconfirmed that Stripe has just said."""
-    told = figures.subscription.told.status
+    told = figures.subscription.latest.status
     return told if figures.live and told else figures.subscription.status(at)
 
 
 def _currency(subscription: StripeSubscription) -> str | None:
     currencies = [item.currency for item in subscription.items if item.currency]
-    return subscription.told.currency or next(iter(currencies), None)
+    return subscription.latest.currency or next(iter(currencies), None)
 
 
 def _told_at(shown: Sequence[_Figures], asked: AccountAt) -> datetime:
-    told = [one.subscription.told.created for one in shown]
-    told += [invoice.told.created for invoice in asked.account.stripe.invoices.values()]
+    told = [one.subscription.latest.created for one in shown]
+    told += [invoice.latest.created for invoice in asked.account.stripe.invoices.values()]
     return min(max(told, default=asked.moment.at), asked.moment.at)
 
 
@@ -362,7 +362,7 @@ def _figures(
     preview = live.previews.get(known.id)
     # A preview is no invoice yet, and need not have an id.
     bill: Any = read_invoice({**preview, "id": "in_preview"}, origin).report if preview else None
-    now = replace(with_report(known, report, known.position), told=report, itemised=itemised)
+    now = replace(with_report(known, report, known.position), latest=report, itemised=itemised)
     return _Figures(now, bills_of(now, invoices, bill, at), _coupons(found), live=True)
 
 
@@ -510,19 +510,19 @@ def _live_invoices(asked: AccountAt, live: Live) -> list[BillingInvoice]:
 def _known_invoices(asked: AccountAt) -> list[BillingInvoice]:
     its = sorted(
         asked.account.stripe.invoices.values(),
-        key=lambda one: (one.invoiced_at, one.told.invoice),
+        key=lambda one: (one.invoiced_at, one.latest.invoice),
         reverse=True,
     )
     return [
         BillingInvoice(
-            one.told.invoice,
-            one.told.number,
-            one.told.status,
-            one.told.total,
-            one.told.currency,
+            one.latest.invoice,
+            one.latest.number,
+            one.latest.status,
+            one.latest.total,
+            one.latest.currency,
             one.invoiced_at,
             None,
         )
         for one in its
-        if one.told.status != "draft"
+        if one.latest.status != "draft"
     ]

@@ -101,13 +101,13 @@ def bills_of(
     A subscription whose items are not known has one bill, of no interval and no amount.
     """
     its = sorted(
-        (one.told for one in invoices if one.told.stripe_subscription == subscription.id),
+        (one.latest for one in invoices if one.latest.stripe_subscription == subscription.id),
         key=lambda told: (told.invoiced_at or told.created, told.invoice),
         reverse=True,
     )
     if subscription.lacks_items or not subscription.items:
         # Of what it has now, nothing is known: the items on record may have changed since.
-        return [Bill(subscription.told.currency, None, None, (), unknown="not_told")]
+        return [Bill(subscription.latest.currency, None, None, (), unknown="not_told")]
     groups: dict[tuple[str | None, int | None], list[StripeItem]] = {}
     for item in subscription.items:
         count = None if item.interval is None else item.interval_count or 1
@@ -127,7 +127,7 @@ def _next_invoice_at(
     """Return when the items are billed next: when their period ends, unless all ends by then."""
     end = min((item.period_end for item in items if item.period_end is not None), default=None)
     last = subscription.ends_at
-    if end is None or end <= at or subscription.told.status in {"paused", "incomplete"}:
+    if end is None or end <= at or subscription.latest.status in {"paused", "incomplete"}:
         return None
     return end if last is None or end < last else None
 
@@ -136,7 +136,7 @@ def _bill(
     subscription: StripeSubscription, items: Sequence[StripeItem], charges: Iterable[Charge]
 ) -> Bill:
     first = items[0]
-    currency = subscription.told.currency or first.currency
+    currency = subscription.latest.currency or first.currency
     count = None if first.interval is None else first.interval_count or 1
     return Bill(currency, first.interval, count, tuple(charges))
 
@@ -280,7 +280,7 @@ def _reckoned(
         return found._replace(unknown="by_use")
     if any(charge.amount is None for charge in charges):
         return found._replace(unknown="not_told")
-    latest = subscription.told.latest_invoice
+    latest = subscription.latest.latest_invoice
     if latest is not None and all(told.invoice != latest for told in invoices):
         # A customer's own discount is not told with the subscription, but shows on that invoice.
         return found._replace(unknown="not_told")
@@ -311,7 +311,7 @@ def _charge(
 def _by_unit(subscription: StripeSubscription, item: StripeItem) -> int | None:
     """Return what an item costs by its unit amount; None where that does not tell it."""
     terms = item.terms or _NO_TERMS
-    other = subscription.told.currency not in {None, item.currency}  # the unit amount's currency
+    other = subscription.latest.currency not in {None, item.currency}  # the unit amount's currency
     if item.quantity is None or item.unit_amount is None or other or terms.scheme != "per_unit":
         return None
     count = item.quantity
@@ -332,11 +332,11 @@ def _by_lines(
     its = [line for line in told.lines if line.item == item.id and not line.proration]
     if not its or not _complete(told) or told.status == "draft":
         return None
-    if told.currency != (subscription.told.currency or item.currency):
+    if told.currency != (subscription.latest.currency or item.currency):
         return None
     if any(line.price != item.price or not _is_whole(item, line) for line in its):
         return None
-    trial_end = subscription.told.trial_end
+    trial_end = subscription.latest.trial_end
     for line in its:
         if line.amount is None or line.period_start is None or line.quantity is None:
             return None
@@ -392,7 +392,7 @@ def _is_discounted(
     A customer's own is not told with the subscription, but shows on its invoices.
     """
     last = _newest(invoices)
-    told = subscription.told.discounts or any(item.discounts for item in items)
+    told = subscription.latest.discounts or any(item.discounts for item in items)
     return bool(told or (last is not None and last.discounts))
 
 

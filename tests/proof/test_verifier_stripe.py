@@ -52,7 +52,7 @@ def test_a_quantity_on_record_that_nothing_has_counts_as_none(auditor: Auditor) 
     api = memory_api(stripe=TAKING)
     deliver(api, changed(subscription()))
     loaded = api.services.book.load(ACCOUNT, "acme")
-    told = loaded.state.stripe.subscriptions["sub_1"].told
+    told = loaded.state.stripe.subscriptions["sub_1"].latest
     assert told.items is not None
     items = tuple(replace(one, quantity=2**53) for one in told.items)
     later = replace(told, items=items, created=NOON + SECOND, stripe_event="evt_later")

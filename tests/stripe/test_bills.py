@@ -617,7 +617,7 @@ def test_an_interval_that_stripe_cannot_have_is_not_known(
     view = told(api, subscription(items=[odd]), bill(line(8, 7400)))
     assert (costs(view), view["interval"]) == (None, None)
     ours = api.services.book.load(ACCOUNT, "acme").state.stripe.subscriptions["sub_1"]
-    assert ours.told.problems == ("items.data.0.price.recurring.interval_count",)
+    assert ours.latest.problems == ("items.data.0.price.recurring.interval_count",)
 
 
 def test_an_interval_on_record_that_no_calendar_has_tells_no_amount(api: Api) -> None:
@@ -625,10 +625,10 @@ def test_an_interval_on_record_that_no_calendar_has_tells_no_amount(api: Api) ->
     told(api, subscription(items=[tiers]), bill(line(8, 7400)))
     side = api.services.book.load(ACCOUNT, "acme").state.stripe
     known, invoices = side.subscriptions["sub_1"], side.invoices.values()
-    assert known.told.items
-    items = tuple(replace(one, interval_count=10**12) for one in known.told.items)
-    report = replace(known.told, items=items)
-    (found,) = bills_of(replace(known, told=report, itemised=report), invoices, None, NOON)
+    assert known.latest.items
+    items = tuple(replace(one, interval_count=10**12) for one in known.latest.items)
+    report = replace(known.latest, items=items)
+    (found,) = bills_of(replace(known, latest=report, itemised=report), invoices, None, NOON)
     assert (found.total, found.unknown) == (None, "not_told")
 
 
@@ -649,10 +649,10 @@ def test_a_quantity_on_record_that_nothing_has_tells_no_amount(api: Api) -> None
     told(api, subscription(items=[till(2, 1500)]), bill(line(2, 3000)))
     side = api.services.book.load(ACCOUNT, "acme").state.stripe
     known = side.subscriptions["sub_1"]
-    assert known.told.items
-    items = tuple(replace(one, quantity=10**9 + 1) for one in known.told.items)
-    report = replace(known.told, items=items)
-    (found,) = bills_of(replace(known, told=report, itemised=report), (), None, NOON)
+    assert known.latest.items
+    items = tuple(replace(one, quantity=10**9 + 1) for one in known.latest.items)
+    report = replace(known.latest, items=items)
+    (found,) = bills_of(replace(known, latest=report, itemised=report), (), None, NOON)
     assert (found.total, found.unknown, found.charges[0].quantity) == (None, "not_told", None)
 
 
@@ -665,7 +665,7 @@ def test_a_quantity_that_does_not_fit_is_not_known_and_gives_no_seat(
     assert costs(view) is None
     assert (view["seats"]["total"], view["lines"][0]["quantity"]) == (0, None)
     ours = api.services.book.load(ACCOUNT, "acme").state.stripe.subscriptions["sub_1"]
-    assert ours.told.problems == ("items.data.0.quantity",)
+    assert ours.latest.problems == ("items.data.0.quantity",)
 
 
 def test_a_large_amount_is_exact(api: Api) -> None:

@@ -114,7 +114,7 @@ def test_until_the_lines_of_an_invoice_are_listed_the_account_is_flagged() -> No
         assert lines_missing(it)[1] == b"1.0"
         assert drift(dry_run=False) == [(whole["id"], "acme", "lines")]
         (invoice,) = it.account().stripe.invoices.values()
-        assert (len(invoice.told.lines), invoice.told.source) == (MANY, "retrieved")
+        assert (len(invoice.latest.lines), invoice.latest.source) == (MANY, "retrieved")
         assert lines_missing(it) == ([], b"0.0")
 
 
@@ -158,11 +158,11 @@ def test_lines_that_an_invoice_leaves_out_are_listed() -> None:
         world = it.api.services
         record_event(world._replace(stripe=None), context(NOON), read_event(said), "webhook")
         (invoice,) = it.account().stripe.invoices.values()
-        assert (len(invoice.told.lines), invoice.told.problems) == (10, ("lines.has_more",))
+        assert (len(invoice.latest.lines), invoice.latest.problems) == (10, ("lines.has_more",))
         again = event("invoice.paid", {**whole, "lines": first}, at=it.api.clock.now + MINUTE)
         assert deliver(it.api, again).status == 200
         (invoice,) = it.account().stripe.invoices.values()
-        assert (len(invoice.told.lines), invoice.told.problems) == (MANY, ())
+        assert (len(invoice.latest.lines), invoice.latest.problems) == (MANY, ())
 
 
 def long_invoice(it: Shop, count: int) -> Json:
@@ -198,8 +198,8 @@ def test_of_an_invoice_with_more_lines_than_are_kept_it_is_said_that_there_are_m
             at = context(it.api.clock.now)
             list(reconcile_stripe(it.api.services, at, [], cut_invoices=cut))
         (invoice,) = it.account().stripe.invoices.values()
-        assert (len(invoice.told.lines), invoice.told.problems) == (kept, problems)
-        assert invoice.told.has_all_lines is (not problems)
+        assert (len(invoice.latest.lines), invoice.latest.problems) == (kept, problems)
+        assert invoice.latest.has_all_lines is (not problems)
         # Nobody is told to ask again: there is no more to be had.
         assert lines_missing(it) == ([], b"0.0")
 

@@ -350,11 +350,11 @@ def test_an_invoice_of_which_the_payment_was_missed_for_forty_days_is_found_once
     dropped = {one["id"] for one in paid}
     hear(world, stripe, [one for one in stripe.events if one["id"] not in dropped])
     (invoice,) = world.book.load(ACCOUNT, "acme").state.stripe.invoices.values()
-    assert invoice.told.status == "open"
+    assert invoice.latest.status == "open"
     stripe.advance(days=40)
     hear(world, stripe, [one for one in stripe.events if one["id"] not in dropped])
     stripe.events.clear()
-    open_invoices = [("acme", invoice.told.invoice)]
+    open_invoices = [("acme", invoice.latest.invoice)]
 
     def found(*, dry_run: bool = False) -> list[tuple[str, str | None, str]]:
         told = reconcile_stripe(
@@ -366,8 +366,8 @@ def test_an_invoice_of_which_the_payment_was_missed_for_forty_days_is_found_once
     head = world.book.head()
     assert (found(dry_run=True), world.book.head()) == ([status], head)
     assert found() == [status]
-    known = world.book.load(ACCOUNT, "acme").state.stripe.invoices[invoice.told.invoice]
-    assert (known.told.status, known.told.source) == ("paid", "retrieved")
+    known = world.book.load(ACCOUNT, "acme").state.stripe.invoices[invoice.latest.invoice]
+    assert (known.latest.status, known.latest.source) == ("paid", "retrieved")
     assert found() == []
 
 

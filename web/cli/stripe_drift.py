@@ -67,7 +67,7 @@ def _open(work: CliContext) -> Iterator[str]:
             continue
         account = work.services.book.load(ACCOUNT, listed.account).state
         known = account.stripe.subscriptions.get(listed.stripe_subscription)
-        if known is None or not known.told.is_end:
+        if known is None or not known.latest.is_end:
             yield listed.stripe_subscription
 
 
@@ -85,7 +85,7 @@ def _invoices(
     for account in sorted({one.account for one in listed if one.account}):
         state = work.services.book.load(ACCOUNT, account).state
         for id in sorted(state.stripe.invoices):
-            if is_meant(state.stripe.invoices[id].told):
+            if is_meant(state.stripe.invoices[id].latest):
                 yield account, id
 
 

@@ -227,7 +227,7 @@ def _preference(place: Place, wanted: Wanted, at: datetime) -> tuple[object, ...
 
 
 def _can_change(subscription: StripeSubscription, at: datetime) -> bool:
-    return subscription.status(at) in CHANGEABLE and subscription.told.pause_behavior is None
+    return subscription.status(at) in CHANGEABLE and subscription.latest.pause_behavior is None
 
 
 def interval_of(item: StripeItem) -> str:
@@ -311,7 +311,7 @@ def ask(place: Place, wanted: Wanted, priced: Priced | None, at: datetime) -> li
     """
     subscription, item, means = place
     if not _can_change(subscription, at):
-        paused = subscription.told.pause_behavior is not None
+        paused = subscription.latest.pause_behavior is not None
         raise SubscriptionNotChangeable(
             subscription.id, "paused" if paused else subscription.status(at)
         )

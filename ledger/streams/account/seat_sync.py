@@ -163,7 +163,7 @@ def standing(account: Account, product: Product, now: datetime) -> Standing | No
         billed=_billed(account, subscription, item) if item else 0,
         period_start=timed.period_start if timed else None,
         period_end=timed.period_end if timed else None,
-        free=subscription.told.status == "trialing",
+        free=subscription.latest.status == "trialing",
         unknown=(item is None and bool(subscription.unmapped(mapped)))
         or _has_lost(account, product, now),
         uncounted=tuple(_uncounted(account, product, now)),
@@ -242,7 +242,7 @@ def _price_to_add(product: Product, parts: list[tuple[StripeItem, Meaning]]) -> 
 
 def _status(subscription: StripeSubscription, now: datetime) -> str:
     # With its collection paused a subscription goes on as `active`, and nothing is collected.
-    return "paused" if subscription.told.pause_behavior else subscription.status(now)
+    return "paused" if subscription.latest.pause_behavior else subscription.status(now)
 
 
 def _billed(account: Account, subscription: StripeSubscription, item: StripeItem) -> int:
@@ -253,11 +253,11 @@ def _billed(account: Account, subscription: StripeSubscription, item: StripeItem
     """
     most = subscription.billed.get(item.id or "")
     quantities = [most.quantity] if most and most.period_start == item.period_start else []
-    if subscription.told.status != "trialing":
+    if subscription.latest.status != "trialing":
         quantities.append(item.quantity or 0)
     for invoice in account.stripe.invoices.values():
-        if invoice.told.stripe_subscription == subscription.id:
-            quantities += _on_invoice(invoice.told, item)
+        if invoice.latest.stripe_subscription == subscription.id:
+            quantities += _on_invoice(invoice.latest, item)
     return max(quantities, default=0)
 
 

@@ -88,7 +88,7 @@ def _without(side: StripeSide, stripe_subscription: str) -> StripeSide:
     """Return the side without a subscription, and without its invoices."""
     invoices = side.invoices
     for id, one in side.invoices.items():
-        if one.told.stripe_subscription == stripe_subscription:
+        if one.latest.stripe_subscription == stripe_subscription:
             invoices = invoices.delete(id)
     kept = {id: one for id, one in side.subscriptions.items() if id != stripe_subscription}
     return replace(side, subscriptions=kept, invoices=invoices)
