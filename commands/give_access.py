@@ -73,7 +73,7 @@ def create_token(
 
 
 def secret_of(drawn: bytes) -> str:
-    """Answer the token that `TOKEN_BYTES` bytes by chance make."""
+    """Return the token that `TOKEN_BYTES` bytes by chance make."""
     return "kf_" + base64.b32encode(drawn).decode().lower()
 
 

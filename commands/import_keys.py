@@ -219,7 +219,7 @@ def _read(services: Services, lines: Iterable[str]) -> Iterator[_Line | RefusedL
 
 
 def _rows(lines: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
-    """Answer the lines that are not blank, split; None for one that cannot be.
+    """Return the lines that are not blank, split; None for one that cannot be.
 
     Each line is split by itself, since no field of ours has lines: so a quote that is not closed
     spoils one line and not all that follow.
@@ -244,7 +244,7 @@ def _split(line: str) -> list[str] | None:
 
 
 def _columns(fields: list[str] | None) -> list[str]:
-    """Answer the header's columns.
+    """Return the header's columns.
 
     Raises:
         InvalidRequest: one is unknown, repeated or missing, or there are far too many.

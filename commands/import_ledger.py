@@ -133,7 +133,7 @@ def _pages(header: Header, lines: Iterator[bytes]) -> Iterator[list[Row]]:
 
 
 def _rows(header: Header, lines: Iterator[bytes]) -> Iterator[Row]:
-    """Answer the rows of the lines, each of which is the next and can be read by this release."""
+    """Return the rows of the lines, each of which is the next and can be read by this release."""
     position, marked = 0, None
     for position, line in enumerate(lines, start=1):
         if position > header.last:
@@ -257,7 +257,7 @@ def _prove(filled: Filling, header: Header, count: Counted) -> int:
 
 
 def _stray(filled: Filling) -> BadExport | NotProved:
-    """Answer why not every event was found by its stream."""
+    """Return why not every event was found by its stream."""
     after = 0
     while rows := filled.read_from(after, PAGE_EVENTS):
         for row in rows:

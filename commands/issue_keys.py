@@ -119,7 +119,7 @@ def issue_keys(
 
 
 def _again(services: Services, context: RequestContext, loaded: Loaded[Batch | None]) -> Issued:
-    """Answer an order that was carried out before, from what is recorded of it.
+    """Return an order that was carried out before, from what is recorded of it.
 
     So neither a date that is over nor a catalog that has changed since makes it another answer. Who
     lost the first answer gets the codes by this one; those that are open no more come masked, and
@@ -167,7 +167,7 @@ def _intent(
 
 
 def codes_of(services: Services, issued: KeysIssued) -> list[IssuedKey]:
-    """Answer a batch's codes as they were issued, derived again."""
+    """Return a batch's codes as they were issued, derived again."""
     return list(_derive(services, issued, lambda: None))
 
 

@@ -68,7 +68,7 @@ _LINE = msgspec.json.Decoder(Line)
 
 
 def give_text_keys(services: Services) -> Iterator[bytes]:
-    """Answer the lines of a file with all keys of a ledger in a database."""
+    """Return the lines of a file with all keys of a ledger in a database."""
     keys = [key for key in text_keys(services.book.store) if key.owner != LEDGER]
     header = Header(FORMAT, secret_name(services.request_key), len(keys))
     yield msgspec.json.encode(header) + b"\n"

@@ -27,7 +27,7 @@ def open_stripe_portal(
     *,
     expected_version: int | None = None,
 ) -> str:
-    """Answer the address of the Customer Portal for an account's customer.
+    """Return the address of the Customer Portal for an account's customer.
 
     It lets in whoever has it, so it is neither kept nor logged. Nothing is recorded: what the
     customer does there, Stripe tells.

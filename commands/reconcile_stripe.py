@@ -16,7 +16,7 @@ from typing import Final, Literal, NamedTuple
 
 from commands.gateways.stripe import StripeGateway
 from commands.gateways.stripe_responses import Retrieved, StripeNotConfigured, StripeRefused
-from commands.record_stripe_event import known_of, look, record_event, record_retrieved
+from commands.record_stripe_event import known_of, read_retrieved, record_event, record_retrieved
 from commands.retry import retry_on_conflict
 from commands.services import Services
 from commands.stripe_draft import Draft
@@ -65,7 +65,7 @@ def reconcile_stripe(
     held_elsewhere: Iterable[str] = (),
     dry_run: bool = False,
 ) -> Iterator[Drift]:
-    """Answer everything that was missed, as it is found and recorded.
+    """Return everything that was missed, as it is found and recorded.
 
     Args:
         open_subscriptions: those that the ledger has not heard the end of; Stripe is asked for each
@@ -134,7 +134,7 @@ def _events(
 
 
 def _unheard(services: Services, page: Iterable[dict[str, object]]) -> Iterator[StripeEvent]:
-    """Answer the events that report something and are not on record."""
+    """Return the events that report something and are not on record."""
     events = []
     for payload in page:
         try:
@@ -153,10 +153,10 @@ def _unheard(services: Services, page: Iterable[dict[str, object]]) -> Iterator[
 def _subscription(
     services: Services, context: RequestContext, found: Retrieved, dry_run: bool
 ) -> Iterator[Drift]:
-    looked = look(services, context, found)
-    if looked is None:
+    read = read_retrieved(services, context, found)
+    if read is None:
         return
-    report, named = looked
+    report, named = read
     account, known, others = known_of(services, report, named)
     if not is_news(known, report) and not others:
         if report.items is None:

@@ -108,10 +108,10 @@ def record_retrieved(
 
     Where nobody knows whose it is, it waits with its customer.
     """
-    looked = look(services, context, found)
-    if looked is None:
+    read = read_retrieved(services, context, found)
+    if read is None:
         return None
-    report, named = looked
+    report, named = read
 
     def attempt() -> Recorded | None:
         draft = Draft(services)
@@ -136,12 +136,12 @@ def record_retrieved(
 def add_retrieved(draft: Draft, context: RequestContext, found: Retrieved) -> None:
     """Add to a draft how a subscription is, as Stripe answered a change of it, news or not.
 
-    It ranks after any look that is known: the clock may not have moved since.
+    It ranks after any answer that is known: the clock may not have moved since.
     """
-    looked = look(draft.services, context, found)
-    if looked is None:
+    read = read_retrieved(draft.services, context, found)
+    if read is None:
         return
-    report, named = looked
+    report, named = read
     account = settle(draft, report, Names(named)).account
     known = _known(draft, report, account)
     if known is not None and known.latest.retrieved_at is not None:
@@ -154,10 +154,10 @@ def add_retrieved(draft: Draft, context: RequestContext, found: Retrieved) -> No
         wait(draft, said, Names(named))
 
 
-def look(
+def read_retrieved(
     services: Services, context: RequestContext, found: Retrieved
 ) -> tuple[StripeSubscriptionReported, str | None] | None:
-    """Answer what Stripe answered as our fact, and the account that it names."""
+    """Return what Stripe answered as our fact, and the account that it names."""
     origin = Origin(RETRIEVED, found.at, retrieved_at=context.now)
     read = read_subscription(found.object, origin, services.catalog)
     if not isinstance(read.report, StripeSubscriptionReported):
@@ -298,7 +298,7 @@ def _report(
         if isinstance(report, StripeSubscriptionReported) and report.items is None:
             id = report.stripe_subscription
             told = _known(draft, report, None)
-            for found in _looked_up(services, context, id, told, answers):
+            for found in _fetch_once(services, context, id, told, answers):
                 wait(draft, found, names)
     else:
         reports = [report]
@@ -306,7 +306,9 @@ def _report(
             if is_repetition(known, report):
                 reports, outcome = [], "repeated"
             elif is_tie(known, report) or report.items is None:
-                reports += _looked_up(services, context, report.stripe_subscription, known, answers)
+                reports += _fetch_once(
+                    services, context, report.stripe_subscription, known, answers
+                )
         draft.account(settled.account)
         for one in reports:
             add_report(draft, settled.account, one)
@@ -391,7 +393,7 @@ def _received(
 # Asking Stripe
 
 
-def _looked_up(
+def _fetch_once(
     services: Services,
     context: RequestContext,
     id: str,
@@ -403,11 +405,11 @@ def _looked_up(
         return []
     if id not in answers:
         try:
-            answers[id] = services.stripe.subscription(id, haste=True)
+            answers[id] = services.stripe.subscription(id, interactive=True)
         except (StripeUnavailable, StripeRefused, StripeKeyRefused):
             answers[id] = None
     found = answers[id]
     if found is None:
         return []
-    looked = look(services, context, found)
-    return [with_known_meanings(known, looked[0])] if looked is not None else []
+    read = read_retrieved(services, context, found)
+    return [with_known_meanings(known, read[0])] if read is not None else []

@@ -89,7 +89,7 @@ def _has_ended(account: Account, old: Key, now: datetime) -> bool:
 def _renamed(
     account: Loaded[Account] | None, old: Key, issued: KeyIssued, causation: str
 ) -> list[Change]:
-    """Answer the change of the account whose subscription the key gave, if it gave one."""
+    """Return the change of the account whose subscription the key gave, if it gave one."""
     if account is None or old.subscription is None:
         return []
     return [Change(account, rename_key(old.subscription, issued), causation=causation)]

@@ -68,7 +68,7 @@ class Standing(NamedTuple):
 
 
 def signing_of(secret: Secret, own: Sequence[Secret], signed: SignedCheckpoints) -> Signing:
-    """Answer what a ledger signs with.
+    """Return what a ledger signs with.
 
     Args:
         secret: the ledger's. It gives the ledger its name, which stays the same whoever serves it,

@@ -36,10 +36,10 @@ from ledger.loaded import Loaded
 from ledger.refusals import UNKNOWN_ITEMS, FieldError, SubscriptionNotChangeable
 from ledger.streams.account import purchases
 from ledger.streams.account.decisions import expect_version
-from ledger.streams.account.purchases import Place, StripePurchase, Wanted
+from ledger.streams.account.purchases import SeatTarget, StripePurchase, Wanted
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
-from ledger.streams.account.stripe_state import StripeSide
+from ledger.streams.account.stripe_state import StripeState
 from ledger.stripe.requests import StripeSeatsAsked
 
 
@@ -154,15 +154,17 @@ def _attempt(buying: Buying) -> Started:
         if again is not None:
             return again
         side = account.state.stripe
-        place = purchases.find_place(side.subscriptions.values(), side.mapped, wanted, context.now)
-        if place is not None and close_open(buying, account, already.over):
+        target = purchases.find_seat_target(
+            side.subscriptions.values(), side.mapped, wanted, context.now
+        )
+        if target is not None and close_open(buying, account, already.over):
             continue  # nothing may be paid for there as well
-        if (place is None or place.item is None) and _fetch_beside(buying, account, already):
+        if (target is None or target.item is None) and _fetch_beside(buying, account, already):
             continue
         if mine is not None and mine.under_way:
             id = mine.stripe_subscription
-        elif place is not None:
-            id = place.subscription.id
+        elif target is not None:
+            id = target.subscription.id
         else:
             began = begin_session(buying, account, already.over) if already.all_fetched else None
             if began is not None:
@@ -170,7 +172,7 @@ def _attempt(buying: Buying) -> Started:
             refresh_subscriptions(services, context, stripe, account)
             already.all_fetched = True
             continue
-        changed = _change(buying, account, mine, place, id, already)
+        changed = _change(buying, account, mine, target, id, already)
         if changed is not None:
             return changed
 
@@ -179,11 +181,11 @@ def _change(
     buying: Buying,
     account: Loaded[Account],
     mine: StripePurchase | None,
-    place: Place | None,
+    target: SeatTarget | None,
     id: str,
     already: _Asked,
 ) -> Started | None:
-    """Change the subscription of a place, or recover what was asked of a subscription before.
+    """Change the subscription of a target, or recover what was asked of a subscription before.
 
     Returns:
         None where Stripe was asked about anything: then the account is to be loaded again.
@@ -209,10 +211,10 @@ def _change(
         if outcome is not None:
             return None
     else:
-        assert place is not None
+        assert target is not None
         hold_to_version(buying, account)
-        price = priced(buying, base=False) if place.item is None else None
-        facts = purchases.ask(place, wanted, price, context.now)
+        price = priced(buying, base=False) if target.item is None else None
+        facts = purchases.ask(target, wanted, price, context.now)
         recorded = services.book.append(context, Change(account, facts)).loaded[0]
         begun = recorded.state.stripe.purchases[recorded.version]
     return _answer(purchase, begun, change_seats.carry_out(buying, begun))
@@ -243,7 +245,7 @@ def _fetch_beside(buying: Buying, account: Loaded[Account], already: _Asked) -> 
     return False
 
 
-def _fetch_unlisted(buying: Buying, side: StripeSide, fetched: set[str]) -> bool:
+def _fetch_unlisted(buying: Buying, side: StripeState, fetched: set[str]) -> bool:
     """Fetch a subscription whose items are not all known; return whether there was one.
 
     Args:
@@ -268,7 +270,7 @@ def _fetch_unlisted(buying: Buying, side: StripeSide, fetched: set[str]) -> bool
 
 
 def _refuse_beside_bought(
-    buying: Buying, side: StripeSide, checkouts: dict[str, list[str]]
+    buying: Buying, side: StripeState, checkouts: dict[str, list[str]]
 ) -> None:
     """Refuse to sell the product again to who bought it at Checkout, by a price unknown now.
 

@@ -102,7 +102,7 @@ def sync_seats(services: Services, now: Now, account: str, quiet: timedelta | No
 def seats_to_sync(
     services: Services, now: Now, account: str, quiet: timedelta | None
 ) -> list[Synced]:
-    """Answer what there is to do for an account by what the ledger knows; nothing is done."""
+    """Return what there is to do for an account by what the ledger knows; nothing is done."""
     validation.refuse_if(validation.account(account))
     loaded = services.book.load(ACCOUNT, account)
     at = now().now
@@ -168,7 +168,7 @@ def _load(work: _Work) -> _Stands:
 def _sync(work: _Work) -> Synced | None:
     """Take one step after the other until none is due."""
     steps: list[Step] = []
-    looked = False
+    fetched = False
     _count(work)
     left = Verdict("waiting", why="unsettled")
     for _ in range(ROUNDS_MAX):
@@ -181,23 +181,23 @@ def _sync(work: _Work) -> Synced | None:
                 left = step
                 break
             steps += [step] if step else []
-            looked = False
+            fetched = False
             continue
         if stands.standing is None:
             return None
-        said = seat_sync.verdict(stands.standing, syncs, stands.at, work.quiet, looked=looked)
+        said = seat_sync.verdict(stands.standing, syncs, stands.at, work.quiet, fetched=fetched)
         if said.outcome != "due":
             return _told(work.account, stands.standing, said, steps)
-        if not looked:
+        if not fetched:
             found = _fetch(work, stands.standing.subscription.id)
             if found in {"missing", "not_told"}:
                 left = said._replace(outcome="left_alone", why=found)
                 return _told(work.account, stands.standing, left, steps)
-            looked = found == "agrees"
+            fetched = found == "agrees"
             continue
         # What Stripe answers is recorded, and then the same question is asked of it again: so
         # nothing is written to what already is as it should be.
-        looked = False
+        fetched = False
         started = _start(work, stands, said)
         if started == "no_price":
             left = said._replace(outcome="left_alone", why="no_price")
@@ -378,7 +378,7 @@ def _report(work: _Work, found: Retrieved) -> StripeSubscriptionReported | None:
 
 
 def _item(report: StripeSubscriptionReported | None, started: SeatSyncStarted) -> str | None:
-    """Answer the id of the item that was meant, also of one that was added."""
+    """Return the id of the item that was meant, also of one that was added."""
     for item in (report.items if report else None) or ():
         if item.id == started.item or (started.item is None and item.price == started.price):
             return item.id

@@ -1,6 +1,6 @@
 """What a command holds its input against before it looks at the ledger.
 
-Each check answers the field errors it found, so that a request is told all of them at once.
+Each function returns the field errors it found, so that a request is told all of them at once.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def name(
 
 
 def utc(pointer: str, at: datetime | None) -> datetime | None:
-    """Answer a moment in UTC, as the ledger holds all of them; None stays None.
+    """Return a moment in UTC, as the ledger holds all of them; None stays None.
 
     Raises:
         InvalidRequest: without a zone, nobody knows which moment it is; or UTC has no such year.

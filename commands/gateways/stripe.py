@@ -45,8 +45,8 @@ PERSON_READ_S: Final = 5.0
 PERSON_CHANGE_S: Final = 8.0
 PERSONS_MAX: Final = 4
 PERSON_WAITS_S: Final = 1.0
-HASTE_CONNECT_S: Final = 1.0
-HASTE_READ_S: Final = 3.0
+INTERACTIVE_CONNECT_S: Final = 1.0
+INTERACTIVE_READ_S: Final = 3.0
 PAGE: Final = 100
 # Of the parts of one object, which somebody waits for.
 PAGES_MAX: Final = 5
@@ -88,12 +88,12 @@ class StripeGateway:
         self._api_base = api_base
         self._for_persons = for_persons
         self._breaker = Breaker()
-        self._places = threading.BoundedSemaphore(persons_max)
+        self._slots = threading.BoundedSemaphore(persons_max)
 
     def beside(self, persons_max: int) -> StripeGateway:
-        """Return Stripe under the same key for others, with places and a breaker of their own.
+        """Return Stripe under the same key for others, with slots and a breaker of their own.
 
-        However many of either wait for Stripe, the others' places are free.
+        However many of either wait for Stripe, the others' slots are free.
         """
         return StripeGateway(
             self._api_key, self._api_base, for_persons=self._for_persons, persons_max=persons_max
@@ -109,11 +109,11 @@ class StripeGateway:
 
     def warm_up(self) -> None:
         """Load the library and make its clients, so that no request has to wait for that."""
-        _ = self.patient, self.changing, self.hasty
+        _ = self.batch, self.changing, self.interactive
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Take one of the few places of those who wait for Stripe, for all that one asks.
+    def slot(self) -> Iterator[None]:
+        """Take one of the few slots of those who wait for Stripe, for all that one asks.
 
         Raises:
             StripeUnavailable: all are taken.
@@ -121,25 +121,25 @@ class StripeGateway:
         if not self._for_persons:
             yield
             return
-        if not self._places.acquire(timeout=PERSON_WAITS_S):
+        if not self._slots.acquire(timeout=PERSON_WAITS_S):
             raise StripeUnavailable("too many wait for Stripe")
         try:
             yield
         finally:
-            self._places.release()
+            self._slots.release()
 
     def _ask(self, ask: Callable[[], AnswerT]) -> AnswerT:
-        with self.place():
-            return self._ask_in_place(ask)
+        with self.slot():
+            return self._ask_in_slot(ask)
 
-    def _ask_in_place(self, ask: Callable[[], AnswerT]) -> AnswerT:
+    def _ask_in_slot(self, ask: Callable[[], AnswerT]) -> AnswerT:
         if not self._for_persons:
             return asking(ask)
         with self._breaker.call():
             return asking(ask)
 
     @cached_property
-    def patient(self) -> stripe.StripeClient:
+    def batch(self) -> stripe.StripeClient:
         """For whole lists, and what has time: repeats what may be repeated, unless persons wait."""
         if self._for_persons:
             return self._client(PERSON_CONNECT_S, PERSON_READ_S, 0)
@@ -150,12 +150,12 @@ class StripeGateway:
         """For what changes something, which may take a bank's time."""
         if self._for_persons:
             return self._client(PERSON_CONNECT_S, PERSON_CHANGE_S, 0)
-        return self.patient
+        return self.batch
 
     @cached_property
-    def hasty(self) -> stripe.StripeClient:
+    def interactive(self) -> stripe.StripeClient:
         """For what must be answered soon, or done without."""
-        return self._client(HASTE_CONNECT_S, HASTE_READ_S, 0)
+        return self._client(INTERACTIVE_CONNECT_S, INTERACTIVE_READ_S, 0)
 
     def _client(self, connect_s: float, read_s: float, retries: int) -> stripe.StripeClient:
         import stripe
@@ -171,9 +171,9 @@ class StripeGateway:
     # Reading
 
     def subscription(
-        self, id: str, *, haste: bool = False, expand: tuple[str, ...] = ()
+        self, id: str, *, interactive: bool = False, expand: tuple[str, ...] = ()
     ) -> Retrieved:
-        """Answer a subscription; of what it names whole objects where `expand` says so.
+        """Return a subscription; of what it names whole objects where `expand` says so.
 
         Its items are all there: where Stripe sends only the first of them, they are listed.
 
@@ -181,20 +181,20 @@ class StripeGateway:
             StripeRefused: there is none.
             StripeUnavailable, StripeKeyRefused: no answer.
         """
-        client = self.hasty if haste else self.patient
+        client = self.interactive if interactive else self.batch
         params: Any = {"expand": list(expand)} if expand else {}
         found = self._ask(lambda: retrieved(client.v1.subscriptions.retrieve(id, params)))
         return self._with_all_items(client, found)
 
     def subscriptions(self, **params: Any) -> Iterator[Retrieved]:
-        """Answer all subscriptions, ended ones too, page by page.
+        """Return all subscriptions, ended ones too, page by page.
 
         One whose further items Stripe refuses to list keeps `has_more`.
         """
-        list_page = self.patient.v1.subscriptions.list
+        list_page = self.batch.v1.subscriptions.list
         for found in self._pages(list_page, {"status": "all", **params}):
             try:
-                yield self._with_all_items(self.patient, found)
+                yield self._with_all_items(self.batch, found)
             except (StripeRefused, StripeKeyRefused):
                 yield found
 
@@ -209,26 +209,26 @@ class StripeGateway:
         return found._replace(object={**found.object, "items": whole})
 
     def invoice_paid_by(self, payment_intent: str) -> Retrieved | None:
-        """Return the invoice that a payment was for, if it was for one; asked in haste."""
+        """Return the invoice that a payment was for, if it was for one."""
         params: Any = {
             "payment": {"type": "payment_intent", "payment_intent": payment_intent},
             "expand": ["data.invoice"],
             "limit": 1,
         }
-        found = self._ask(lambda: retrieved(self.hasty.v1.invoice_payments.list(params)))
+        found = self._ask(lambda: retrieved(self.interactive.v1.invoice_payments.list(params)))
         data = found.object["data"]
         return found._replace(object=data[0]["invoice"]) if data else None
 
     def invoice_lines(self, id: str, count: int) -> list[dict[str, Any]]:
-        """Return the lines of an invoice, at most `count`; asked in haste."""
-        list_page = self.hasty.v1.invoices.line_items.list
+        """Return the lines of an invoice, at most `count`."""
+        list_page = self.interactive.v1.invoices.line_items.list
         pages = self._pages(lambda params: list_page(id, params), {})
         return [one.object for one in islice(pages, count)]
 
     def events(self, since: datetime) -> Iterator[dict[str, Any]]:
-        """Answer all events of Stripe since a moment, the newest first; it keeps them 30 days."""
+        """Return all events of Stripe since a moment, the newest first; it keeps them 30 days."""
         params = {"created": {"gte": int(since.timestamp())}}
-        for found in self._pages(self.patient.v1.events.list, params):
+        for found in self._pages(self.batch.v1.events.list, params):
             yield found.object
 
     def price(self, id: str) -> dict[str, Any]:
@@ -238,7 +238,7 @@ class StripeGateway:
             StripeRefused: there is none.
             StripeUnavailable, StripeKeyRefused: no answer.
         """
-        return self._ask(lambda: retrieved(self.patient.v1.prices.retrieve(id))).object
+        return self._ask(lambda: retrieved(self.batch.v1.prices.retrieve(id))).object
 
     def invoice(self, id: str, lines_max: int) -> Retrieved:
         """Return an invoice with its lines: at most `lines_max`, and then it says `has_more`.
@@ -247,11 +247,11 @@ class StripeGateway:
             StripeRefused: there is none, or Stripe does not list its lines.
             StripeUnavailable, StripeKeyRefused: no answer.
         """
-        found = self._ask(lambda: retrieved(self.patient.v1.invoices.retrieve(id)))
+        found = self._ask(lambda: retrieved(self.batch.v1.invoices.retrieve(id)))
         listed = found.object.get("lines") or {}
         if not listed.get("has_more"):
             return found
-        list_page = self.patient.v1.invoices.line_items.list
+        list_page = self.batch.v1.invoices.line_items.list
         pages = self._pages(lambda params: list_page(id, params), {})
         lines = [one.object for one in islice(pages, lines_max + 1)]
         whole = {**listed, "data": lines[:lines_max], "has_more": len(lines) > lines_max}
@@ -260,11 +260,11 @@ class StripeGateway:
     def checkouts_of(self, stripe_subscription: str) -> list[str]:
         """Return the ids of the Checkout sessions that a subscription came from; one, or none."""
         params: Any = {"subscription": stripe_subscription}
-        pages = self._pages(self.patient.v1.checkout.sessions.list, params)
+        pages = self._pages(self.batch.v1.checkout.sessions.list, params)
         return [str(one.object["id"]) for one in pages]
 
     def price_of(self, price: Price) -> str | None:
-        """Answer Stripe's id of a price of the catalog; None when Stripe sells nothing by it.
+        """Return Stripe's id of a price of the catalog; None when Stripe sells nothing by it.
 
         Of a product, its newest active price that is paid as often.
         """
@@ -274,7 +274,7 @@ class StripeGateway:
         if price.lookup_key is None:
             params = {"active": True, "product": price.stripe_product}
         try:
-            for found in self._pages(self.patient.v1.prices.list, params):
+            for found in self._pages(self.batch.v1.prices.list, params):
                 if price.lookup_key or _terms(found.object) == (price.interval, 1, "licensed"):
                     return str(found.object["id"])
         except StripeRefused as refused:
@@ -283,14 +283,13 @@ class StripeGateway:
         return None
 
     def checkout(self, id: str) -> dict[str, Any]:
-        """Answer a Checkout session; one that is over has no `url`."""
-        return self._ask(lambda: retrieved(self.patient.v1.checkout.sessions.retrieve(id))).object
+        """Return a Checkout session; one that is over has no `url`."""
+        return self._ask(lambda: retrieved(self.batch.v1.checkout.sessions.retrieve(id))).object
 
     @cached_property
     def _account(self) -> str:
-        return str(
-            self._ask(lambda: retrieved(self.hasty.v1.accounts.retrieve_current())).object["id"]
-        )
+        accounts = self.interactive.v1.accounts
+        return str(self._ask(lambda: retrieved(accounts.retrieve_current())).object["id"])
 
     def account_id(self) -> str:
         """Return the id of the key's own account; Stripe is asked until it has answered once.
@@ -311,32 +310,34 @@ class StripeGateway:
         except (StripeRefused, StripeKeyRefused):
             return False
 
-    # Reading in haste, for a page that somebody waits for, who has taken a `place`
+    # For a page that somebody waits for, who has taken a `slot`
 
     def subscription_with_discounts(self, id: str) -> Retrieved:
-        """Answer a subscription with its discounts and their coupons.
+        """Return a subscription with its discounts and their coupons.
 
         Not those of its items: Stripe expands four levels deep, and that would be five.
         """
         params: Any = {"expand": ["discounts.source.coupon"]}
-        return self._ask_in_place(
-            lambda: retrieved(self.hasty.v1.subscriptions.retrieve(id, params))
+        return self._ask_in_slot(
+            lambda: retrieved(self.interactive.v1.subscriptions.retrieve(id, params))
         )
 
     def next_bill(self, stripe_subscription: str) -> Retrieved:
-        """Answer what a subscription costs for a whole period as it is now, as an invoice."""
+        """Return what a subscription costs for a whole period as it is now, as an invoice."""
         params: Any = {"subscription": stripe_subscription, "preview_mode": "recurring"}
-        return self._ask_in_place(lambda: retrieved(self.hasty.v1.invoices.create_preview(params)))
+        return self._ask_in_slot(
+            lambda: retrieved(self.interactive.v1.invoices.create_preview(params))
+        )
 
-    def in_haste_all_of(self, what: Literal["items", "lines"], id: str) -> dict[str, Any]:
+    def list_all(self, what: Literal["items", "lines"], id: str) -> dict[str, Any]:
         """Return the whole list of a subscription's items or of an invoice's lines.
 
         Of more than `PAGES_MAX` pages the list says `has_more` still.
         """
-        client, data = self.hasty.v1, []
+        client, data = self.interactive.v1, []
         params: dict[str, Any] = {"limit": PAGE}
         for _ in range(PAGES_MAX):
-            page = self._ask_in_place(
+            page = self._ask_in_slot(
                 lambda: retrieved(
                     client.subscription_items.list({"subscription": id, **params})  # type: ignore[typeddict-item]
                     if what == "items"
@@ -350,18 +351,18 @@ class StripeGateway:
         return {**page, "data": data}
 
     def invoices(self, customer: str, count: int) -> Retrieved:
-        """Answer a list of a customer's invoices, the newest first."""
+        """Return a list of a customer's invoices, the newest first."""
         params: Any = {"customer": customer, "limit": count}
-        return self._ask_in_place(lambda: retrieved(self.hasty.v1.invoices.list(params)))
+        return self._ask_in_slot(lambda: retrieved(self.interactive.v1.invoices.list(params)))
 
-    def invoice_in_haste(self, id: str) -> Retrieved:
+    def invoice_with_first_lines(self, id: str) -> Retrieved:
         """Return an invoice; of a long one the first lines."""
-        return self._ask_in_place(lambda: retrieved(self.hasty.v1.invoices.retrieve(id)))
+        return self._ask_in_slot(lambda: retrieved(self.interactive.v1.invoices.retrieve(id)))
 
     # Changing
 
     def start_checkout(self, params: dict[str, Any], idempotency_key: str) -> dict[str, Any]:
-        """Start a Checkout session, and answer it. Its `url` is a secret of the customer's."""
+        """Start a Checkout session, and return it. Its `url` is a secret of the customer's."""
         options: Any = {"idempotency_key": idempotency_key}
         sessions = self.changing.v1.checkout.sessions
         return self._ask(lambda: retrieved(sessions.create(params, options))).object  # type: ignore[arg-type]
@@ -375,7 +376,7 @@ class StripeGateway:
         Raises:
             StripeRefused: it is over already, one way or the other.
         """
-        sessions = self.patient.v1.checkout.sessions
+        sessions = self.batch.v1.checkout.sessions
         self._ask(lambda: retrieved(sessions.expire(id)))
 
     def set_quantity(self, item: str, params: dict[str, Any], idempotency_key: str) -> None:
@@ -391,14 +392,14 @@ class StripeGateway:
         self._ask(lambda: retrieved(items.create(params, options)))  # type: ignore[arg-type]
 
     def open_portal(self, params: dict[str, Any], idempotency_key: str) -> str:
-        """Open the Customer Portal, and answer its address: a secret of the customer's."""
+        """Open the Customer Portal, and return its address: a secret of the customer's."""
         options: Any = {"idempotency_key": idempotency_key}
         sessions = self.changing.v1.billing_portal.sessions
         found = self._ask(lambda: retrieved(sessions.create(params, options)))  # type: ignore[arg-type]
         return str(found.object["url"])
 
     def set_billed_seats(self, change: SeatChange, idempotency_key: str) -> Retrieved:
-        """Set how many of an item a subscription has; answers the subscription, with its invoice.
+        """Set how many of an item a subscription has; return the subscription, with its invoice.
 
         Invoiced, it happens only if the invoice is paid, or can be sent. Once it is done, no later
         fault is raised: where Stripe does not list the items that it left out, they say `has_more`.
@@ -420,7 +421,7 @@ class StripeGateway:
         options = {"idempotency_key": idempotency_key}
         found = self._ask(lambda: retrieved(update(change.subscription, params, options)))
         try:
-            return self._with_all_items(self.patient, found)
+            return self._with_all_items(self.batch, found)
         except StripeFault:
             return found
 

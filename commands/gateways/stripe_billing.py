@@ -71,7 +71,7 @@ def read_billing(
         raise TooMuchToRead(f"{len(subscriptions)} subscriptions are too many to read at once")
     ends_at = time.monotonic() + WITHIN_S
     count = len(subscriptions)
-    with stripe.place():
+    with stripe.slot():
         found = in_time(asks, WITHIN_S)
         listed = [invoice for one in found[2 * count :] if one for invoice in one.object["data"]]
         missing = [id for id in known_invoices if all(one["id"] != id for one in listed)]
@@ -131,7 +131,7 @@ def _subscription(stripe: StripeGateway, id: str) -> Retrieved:
     found = stripe.subscription_with_discounts(id)
     items = found.object.get("items") or {}
     if items.get("has_more"):
-        found.object["items"] = stripe.in_haste_all_of("items", id)
+        found.object["items"] = stripe.list_all("items", id)
     return found
 
 
@@ -143,7 +143,7 @@ def _preview(stripe: StripeGateway, id: str) -> Retrieved | None:
     if (found.object.get("lines") or {}).get("has_more") and found.object.get("id"):
         # Where the rest is not to be had, the view tells the sum of it.
         with contextlib.suppress(StripeRefused):
-            found.object["lines"] = stripe.in_haste_all_of("lines", str(found.object["id"]))
+            found.object["lines"] = stripe.list_all("lines", str(found.object["id"]))
     return found
 
 
@@ -156,7 +156,7 @@ def _invoices(stripe: StripeGateway, customer: str, count: int) -> Retrieved | N
 
 def _invoice(stripe: StripeGateway, id: str) -> Retrieved | None:
     try:
-        return stripe.invoice_in_haste(id)
+        return stripe.invoice_with_first_lines(id)
     except StripeRefused:  # of another Stripe account, or mode
         return None
 

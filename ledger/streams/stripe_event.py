@@ -60,7 +60,7 @@ class StripeEventReceived(Fact, frozen=True):
 def fold(
     received: StripeEventReceived | None, events: Iterable[AnyOccurrence]
 ) -> StripeEventReceived | None:
-    """Answer the event as it was received; None before."""
+    """Return the event as it was received; None before."""
     for event in events:
         if isinstance(event.fact, StripeEventReceived):
             received = event.fact

@@ -175,8 +175,8 @@ def read_subscription(data: dict[str, Any], origin: Origin, catalog: Catalog) ->
     report = StripeSubscriptionReported(
         stripe_subscription=id,
         **origin._asdict(),
-        **subscription.read(_SUBSCRIPTION),
         items=_items(subscription, catalog),
+        **subscription.read(_SUBSCRIPTION),
         cancel_at_period_end=subscription.flag("cancel_at_period_end") or False,
         problems=subscription.found_problems,  # last: by now everything has been read
     )

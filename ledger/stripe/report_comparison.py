@@ -40,7 +40,7 @@ class Material(NamedTuple):
 
 
 def material(report: StripeSubscriptionReported, items: Iterable[StripeItem]) -> Material:
-    """Answer what counts in a report, with the items that are known."""
+    """Return what counts in a report, with the items that are known."""
     items = tuple(items)
     discounts = (("", report.discounts), *((one.id or "", one.discounts) for one in items))
     return Material(
@@ -75,7 +75,7 @@ def _amount(item: StripeItem) -> tuple[str, ...]:
 
 
 def differing(known: StripeSubscription | None, report: StripeSubscriptionReported) -> list[str]:
-    """Answer in what a report contradicts the state, as names of `Material`; all of no state."""
+    """Return in what a report contradicts the state, as names of `Material`; all of no state."""
     if known is None:
         return list(Material._fields)
     had, told = known.items, known.items if report.items is None else report.items
@@ -126,7 +126,7 @@ def is_tie(known: StripeSubscription | None, report: StripeSubscriptionReported)
 
 
 def _second(report: StripeSubscriptionReported) -> tuple[object, ...]:
-    """Answer what of its rank is no matter of chance."""
+    """Return what of its rank is no matter of chance."""
     ended, has_status, (not_created, created, *_) = report.rank
     return ended, has_status, not_created, created
 
@@ -139,8 +139,8 @@ def is_repetition(known: StripeSubscription | None, report: StripeSubscriptionRe
 def is_news(known: StripeSubscription | None, report: StripeSubscriptionReported) -> bool:
     """Tell whether a report changes the state, or tells at last what was missing in it.
 
-    Old shapes do not tell a price's key and metadata, and an event not all items; a look at Stripe
-    does.
+    Old shapes do not tell a price's key and metadata, and an event not all items; Stripe does
+    when it is asked.
     """
     if known is None:
         return True
@@ -153,7 +153,7 @@ def is_news(known: StripeSubscription | None, report: StripeSubscriptionReported
 
 
 def understood(known: StripeSubscription, report: StripeSubscriptionReported) -> list[str]:
-    """Answer the prices that mean something in a report, and meant nothing so far."""
+    """Return the prices that mean something in a report, and meant nothing so far."""
     without = {item.price for item in known.items if item.meaning is None}
     return [
         item.price

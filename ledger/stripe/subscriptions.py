@@ -12,11 +12,12 @@ state. The rank of a report, the most important first:
     a status beats none         a report without one is a piece of a report
     a creation comes first      Stripe may date an `updated` before its `created`
     the later second wins
-    a look beats a message      what was asked of Stripe in a second that an event names, too
-    the later look, then the greater event id, so that there is always one order
+    fetched beats sent          what Stripe was asked for in a second that an event names, too
+    the later fetched           then the greater event id, so that there is always one order
 
 Where two messages of one second contradict each other, nothing tells which came last: whoever
-records the second of them asks Stripe, and appends the answer as a report of its own (`is_tie`).
+records the second of them asks Stripe, and appends the answer as a report of its own: see
+`ledger.stripe.report_comparison`.
 
 What a price means is no matter of the last report: see `ledger.stripe.price_meanings`.
 """
@@ -156,7 +157,7 @@ class StripeSubscription(Struct, frozen=True):
         return not self.latest.is_end and self.ends_at is None
 
     def status(self, at: datetime, row: StripeRow | None = None) -> str:
-        """Answer what it is at a moment, as Stripe calls it, or:
+        """Return what it is at a moment, as Stripe calls it, or:
 
         `canceled` also when an announced end has come, and `unconfirmed` when a period ended more
         than three days before, and Stripe has not said what came of it, whatever end was announced.
@@ -173,7 +174,7 @@ class StripeSubscription(Struct, frozen=True):
         return status
 
     def steps(self) -> set[datetime]:
-        """Answer the moments at which its status changes by the mere passing of time."""
+        """Return the moments at which its status changes by the mere passing of time."""
         found = {self.started_at}
         end = self.ends_at
         if end is not None:
@@ -217,7 +218,7 @@ class StripeSubscription(Struct, frozen=True):
         return has_lost(now, self.prices, self.remapped, place, needs_base=needs_base)
 
     def rows(self, mapped: Mapping[str, Meaning]) -> list[StripeRow]:
-        """Answer what it has, by product and tier, in the order of its items."""
+        """Return what it has, by product and tier, in the order of its items."""
         parts: dict[tuple[str, str | None], list[tuple[StripeItem, Meaning]]] = {}
         for item, meaning in self.meanings(mapped):
             if meaning is not None:
@@ -239,11 +240,11 @@ class StripeSubscription(Struct, frozen=True):
         )
 
     def unmapped(self, mapped: Mapping[str, Meaning]) -> list[str]:
-        """Answer its prices that mean nothing."""
+        """Return its prices that mean nothing."""
         return [item.price or "?" for item, meaning in self.meanings(mapped) if meaning is None]
 
     def provides(self, mapped: Mapping[str, Meaning], at: datetime) -> Iterator[pool.Row]:
-        """Answer what it gives at a moment."""
+        """Return what it gives at a moment."""
         if at < self.started_at:
             return
         for row in self.rows(mapped):
@@ -277,7 +278,7 @@ def customer_of(
     at: datetime,
     deleted: Container[str] = (),
 ) -> str | None:
-    """Answer which of its customers an account is to Stripe; None when it has none.
+    """Return which of its customers an account is to Stripe; None when it has none.
 
     The linked one that has a subscription that has not ended; else whoever has one; else the one
     that was linked last; else whoever had a subscription. Of several, by the newest subscription.
@@ -297,7 +298,7 @@ def customer_of(
 
 
 def subscription_id(stripe_subscription: str) -> str:
-    """Answer our id for a Stripe subscription; the same one for ever, and no secret."""
+    """Return our id for a Stripe subscription; the same one for ever, and no secret."""
     digest = hashlib.sha256(b"keyfold stripe subscription\0" + stripe_subscription.encode())
     return f"kfsub_{letters(digest.digest())}"
 
@@ -308,7 +309,7 @@ def subscription_id(stripe_subscription: str) -> str:
 def with_report(
     known: StripeSubscription | None, report: StripeSubscriptionReported, position: int
 ) -> StripeSubscription:
-    """Answer a subscription with one more report, whatever came before it."""
+    """Return a subscription with one more report, whatever came before it."""
     billed = _billed(known.billed if known else {}, report)
     prices = with_prices_of(known.prices if known else {}, report)
     remapped = known.remapped if known else {}
@@ -359,7 +360,7 @@ def _billed(known: dict[str, Billed], report: StripeSubscriptionReported) -> dic
 
 
 def with_invoice(known: StripeInvoice | None, report: StripeInvoiceReported) -> StripeInvoice:
-    """Answer an invoice with one more report, whatever came before it."""
+    """Return an invoice with one more report, whatever came before it."""
     if known is not None and known.latest.rank >= report.rank:
         return known
     return StripeInvoice(report)

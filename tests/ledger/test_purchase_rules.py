@@ -84,12 +84,12 @@ CHOICES = [
 @pytest.mark.parametrize("turned", [False, True])
 def test_which_subscription_is_added_to(choice: Choice, turned: bool) -> None:
     given = choice.given[::-1] if turned else choice.given
-    place = purchases.find_place(given, {}, choice.wanted, NOON + MINUTE * 2)
+    place = purchases.find_seat_target(given, {}, choice.wanted, NOON + MINUTE * 2)
     assert (place.subscription.id if place else None) == choice.chosen
 
 
 def ask(of: StripeSubscription, wanted: Wanted = POS, **mapped: Meaning) -> Any:
-    place = purchases.find_place([of], mapped, wanted, NOON + MINUTE)
+    place = purchases.find_seat_target([of], mapped, wanted, NOON + MINUTE)
     assert place is not None
     (fact,) = purchases.ask(place, wanted, Priced("price_new", 1), NOON + MINUTE)
     return fact

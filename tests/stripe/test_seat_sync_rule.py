@@ -99,7 +99,7 @@ def standing(*facts: Fact, at: datetime = NOW) -> Standing:
 
 
 def step(found: Standing, at: datetime = NOW) -> tuple[str, str | None, int]:
-    said = seat_sync.verdict(found, SeatSyncs(), at, QUIET, looked=True)
+    said = seat_sync.verdict(found, SeatSyncs(), at, QUIET, fetched=True)
     return said.why or said.outcome, said.step, said.wanted
 
 
@@ -302,12 +302,12 @@ def test_an_item_that_has_no_quantity_or_no_period_is_left_alone(
     assert step(standing(odd, *holders(9)))[0] == why
 
 
-@pytest.mark.parametrize("looked", [False, True])
-def test_a_quantity_that_is_not_known_is_no_quantity(looked: bool) -> None:
+@pytest.mark.parametrize("fetched", [False, True])
+def test_a_quantity_that_is_not_known_is_no_quantity(fetched: bool) -> None:
     odd = report(item("si_base", BASE, 1), item("si_seat", SEAT, None))
     for count in (0, INCLUDED, INCLUDED + 2):
         found = standing(odd, *holders(count))
-        said = seat_sync.verdict(found, SeatSyncs(), NOW, QUIET, looked=looked)
+        said = seat_sync.verdict(found, SeatSyncs(), NOW, QUIET, fetched=fetched)
         assert (said.outcome, said.why) == ("left_alone", "unknown_quantity")
 
 
@@ -363,8 +363,8 @@ def test_a_period_that_is_over_by_what_we_know_is_looked_at() -> None:
     after = END + timedelta(minutes=5)
     found = standing(sold(1), *holders(9), at=after)
     assert seat_sync.verdict(found, SeatSyncs(), after, QUIET).outcome == "due"
-    looked = seat_sync.verdict(found, SeatSyncs(), after, QUIET, looked=True)
-    assert (looked.why, looked.until) == ("period_ends", after + timedelta(minutes=1))
+    fetched = seat_sync.verdict(found, SeatSyncs(), after, QUIET, fetched=True)
+    assert (fetched.why, fetched.until) == ("period_ends", after + timedelta(minutes=1))
 
 
 def test_one_of_which_nothing_was_heard_is_asked_for_and_then_left_alone() -> None:
@@ -372,7 +372,7 @@ def test_one_of_which_nothing_was_heard_is_asked_for_and_then_left_alone() -> No
     found = standing(sold(1), *holders(9), at=late)
     assert found.status == "unconfirmed"
     assert seat_sync.verdict(found, SeatSyncs(), late, QUIET).outcome == "due"
-    assert seat_sync.verdict(found, SeatSyncs(), late, QUIET, looked=True).why == "unconfirmed"
+    assert seat_sync.verdict(found, SeatSyncs(), late, QUIET, fetched=True).why == "unconfirmed"
 
 
 STARTED = SeatSyncStarted(

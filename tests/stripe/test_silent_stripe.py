@@ -160,7 +160,7 @@ def test_what_stripe_delivers_takes_no_persons_place(
     assert wiring.services.stripe is not None
     with deliveries(wiring, app, 3 * PERSONS_MAX):
         wait_until(lambda: len(silent.taken) >= 1)
-        with wiring.services.stripe.place():
+        with wiring.services.stripe.slot():
             pass  # it was free
 
 
@@ -169,10 +169,10 @@ def test_persons_take_no_place_of_what_stripe_delivers(
 ) -> None:
     wiring, app = served
     assert wiring.services.stripe is not None
-    with ExitStack() as all_places:
+    with ExitStack() as all_slots:
         with suppress(StripeUnavailable):
             while True:
-                all_places.enter_context(wiring.services.stripe.place())
+                all_slots.enter_context(wiring.services.stripe.slot())
         assert silent.taken == []
         with deliveries(wiring, app, 1):
             wait_until(lambda: len(silent.taken) == 1)
@@ -181,7 +181,7 @@ def test_persons_take_no_place_of_what_stripe_delivers(
 def test_what_stripe_does_not_answer_to_deliveries_is_no_failure_of_persons(
     served: tuple[Wiring, Any], silent: Silent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gateways, "HASTE_READ_S", 0.2)
+    monkeypatch.setattr(gateways, "INTERACTIVE_READ_S", 0.2)
     wiring, app = served
     assert wiring.services.stripe is not None
     for number in range(FAILED_MAX):

@@ -119,7 +119,7 @@ class Priced(NamedTuple):
     per_unit: int
 
 
-class Place(NamedTuple):
+class SeatTarget(NamedTuple):
     """A subscription that seats can be added to.
 
     Attributes:
@@ -132,7 +132,7 @@ class Place(NamedTuple):
 
 
 def repeated(purchases: Purchases, wanted: Wanted) -> StripePurchase | None:
-    """Answer the purchase that a request began before, if it need not begin another.
+    """Return the purchase that a request began before, if it need not begin another.
 
     A request is known by its Idempotency-Key; one without is the same as another that asked for the
     same, as long as that is under way.
@@ -156,7 +156,7 @@ def repeated(purchases: Purchases, wanted: Wanted) -> StripePurchase | None:
 
 
 def of(purchases: Purchases, stripe_subscription: str) -> tuple[StripePurchase, ...]:
-    """Answer the changes of a subscription, in the order they were asked for."""
+    """Return the changes of a subscription, in the order they were asked for."""
     its = [
         one
         for one in purchases.values()
@@ -179,50 +179,50 @@ def open_checkouts(purchases: Purchases, product: str, at: datetime) -> tuple[St
     return tuple(sorted(its, key=lambda one: one.version))
 
 
-def find_place(
+def find_seat_target(
     subscriptions: Iterable[StripeSubscription],
     mapped: Mapping[str, Meaning],
     wanted: Wanted,
     at: datetime,
-) -> Place | None:
-    """Answer where seats are added; None when the product has no subscription that has not ended.
+) -> SeatTarget | None:
+    """Return where seats are added; None when the product has no subscription that has not ended.
 
     Of several, the first of these has it: can be changed now; has the tier, paid every such
     interval; has something paid every such interval; renews; started last; has the greater id.
     """
-    places = [
-        place
+    targets = [
+        target
         for subscription in subscriptions
         if not subscription.has_ended(at)
-        for place in _places(subscription, mapped, wanted)
+        for target in _targets(subscription, mapped, wanted)
     ]
-    return max(places, key=lambda place: _preference(place, wanted, at), default=None)
+    return max(targets, key=lambda target: _preference(target, wanted, at), default=None)
 
 
-def _places(
+def _targets(
     subscription: StripeSubscription, mapped: Mapping[str, Meaning], wanted: Wanted
-) -> Iterator[Place]:
+) -> Iterator[SeatTarget]:
     of_product = [
         (item, means)
         for item, means in subscription.meanings(mapped)
         if means and means.product == wanted.product
     ]
     if of_product and all(means.tier != wanted.tier for _, means in of_product):
-        yield Place(subscription, None, None)
+        yield SeatTarget(subscription, None, None)
     for item, means in of_product:
         if means.tier == wanted.tier:
-            yield Place(subscription, item, means)
+            yield SeatTarget(subscription, item, means)
 
 
-def _preference(place: Place, wanted: Wanted, at: datetime) -> tuple[object, ...]:
+def _preference(target: SeatTarget, wanted: Wanted, at: datetime) -> tuple[object, ...]:
     return (
-        _can_change(place.subscription, at),
-        place.item is not None and interval_of(place.item) == wanted.interval,
-        wanted.interval in map(interval_of, place.subscription.items),
-        place.subscription.renews,
-        place.subscription.started_at,
-        place.subscription.id,
-        place.item.id or "" if place.item else "",
+        _can_change(target.subscription, at),
+        target.item is not None and interval_of(target.item) == wanted.interval,
+        wanted.interval in map(interval_of, target.subscription.items),
+        target.subscription.renews,
+        target.subscription.started_at,
+        target.subscription.id,
+        target.item.id or "" if target.item else "",
     )
 
 
@@ -231,7 +231,7 @@ def _can_change(subscription: StripeSubscription, at: datetime) -> bool:
 
 
 def interval_of(item: StripeItem) -> str:
-    """Answer how often an item is paid: `month`, or `3 months`."""
+    """Return how often an item is paid: `month`, or `3 months`."""
     count = item.interval_count or 1
     return f"{count} {item.interval}s" if count > 1 else item.interval or "month"
 
@@ -298,7 +298,7 @@ def _checkouts(purchases: Purchases, product: str) -> list[StripeCheckoutStarted
     ]
 
 
-def ask(place: Place, wanted: Wanted, priced: Priced | None, at: datetime) -> list[Fact]:
+def ask(target: SeatTarget, wanted: Wanted, priced: Priced | None, at: datetime) -> list[Fact]:
     """Ask for more seats where there are some, or of another tier of the same product.
 
     Args:
@@ -309,7 +309,7 @@ def ask(place: Place, wanted: Wanted, priced: Priced | None, at: datetime) -> li
         SeatsFollowHolders: the product's seats are billed by their holders, and not bought.
         InvalidRequest: it is paid at other times, or sold in other numbers.
     """
-    subscription, item, means = place
+    subscription, item, means = target
     if not _can_change(subscription, at):
         paused = subscription.latest.pause_behavior is not None
         raise SubscriptionNotChangeable(

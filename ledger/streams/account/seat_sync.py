@@ -116,7 +116,7 @@ class Verdict(NamedTuple):
 
 
 def standings(account: Account, catalog: Catalog, now: datetime) -> Iterator[Standing]:
-    """Answer how each product stands that is billed to this account, in the catalog's order."""
+    """Return how each product stands that is billed to this account, in the catalog's order."""
     for product in catalog.products:
         found = standing(account, product, now)
         if found is not None:
@@ -124,7 +124,7 @@ def standings(account: Account, catalog: Catalog, now: datetime) -> Iterator[Sta
 
 
 def standing(account: Account, product: Product, now: datetime) -> Standing | None:
-    """Answer how a product stands; None when it is not billed to this account.
+    """Return how a product stands; None when it is not billed to this account.
 
     Of several subscriptions the first that lives is written to, and what the others provide counts
     as provided.
@@ -246,7 +246,7 @@ def _status(subscription: StripeSubscription, now: datetime) -> str:
 
 
 def _billed(account: Account, subscription: StripeSubscription, item: StripeItem) -> int:
-    """Answer the most of an item that was billed in its period.
+    """Return the most of an item that was billed in its period.
 
     It has been billed what it had while the subscription was paid for, as far as anybody told us;
     and what is on an invoice of the period.
@@ -278,19 +278,19 @@ def verdict(
     now: datetime,
     quiet: timedelta | None,
     *,
-    looked: bool = False,
+    fetched: bool = False,
 ) -> Verdict:
-    """Answer what there is to do about a standing.
+    """Return what there is to do about a standing.
 
     Args:
         quiet: for how long seats must not have moved; None to wait for nothing, not even for the
             time after which what was refused is tried again.
-        looked: whether the standing is what Stripe has just said.
+        fetched: whether the standing is what Stripe has just said.
     """
     unanswered = syncs.unanswered.get(standing.product)
     if unanswered is not None:
         return Verdict("unfinished", unanswered=unanswered)
-    left_alone = _why_left_alone(standing, looked=looked)
+    left_alone = _why_left_alone(standing, fetched=fetched)
     if left_alone:
         return Verdict("left_alone", why=left_alone)
     step, wanted = _step(standing)
@@ -298,14 +298,14 @@ def verdict(
         return Verdict("left_alone", why="other_items") if standing.idle else Verdict("in_step")
     if standing.item is None and standing.price is None:
         return Verdict("left_alone", why="no_price")
-    due, why = _due(standing, step, syncs, now, quiet, looked=looked)
+    due, why = _due(standing, step, syncs, now, quiet, fetched=fetched)
     if now < due:
         return Verdict("waiting", step, wanted, due, why)
     return Verdict("due", step, wanted)
 
 
-def _why_left_alone(standing: Standing, *, looked: bool) -> Why:
-    if standing.status not in WRITABLE or (looked and standing.status == "unconfirmed"):
+def _why_left_alone(standing: Standing, *, fetched: bool) -> Why:
+    if standing.status not in WRITABLE or (fetched and standing.status == "unconfirmed"):
         match standing.status:
             case "past_due" | "unpaid" | "paused" | "unconfirmed" as why:
                 return why
@@ -340,13 +340,13 @@ def _due(
     now: datetime,
     quiet: timedelta | None,
     *,
-    looked: bool,
+    fetched: bool,
 ) -> tuple[datetime, Why]:
-    """Answer when a step is due, and what it waits for until then."""
+    """Return when a step is due, and what it waits for until then."""
     assert standing.period_end is not None
     closes = standing.period_end - BOUNDARY
     # Once the period is over by what we know, only Stripe knows what has become of it.
-    if now >= closes and (looked or now < standing.period_end):
+    if now >= closes and (fetched or now < standing.period_end):
         return max(standing.period_end, now) + BOUNDARY, "period_ends"
     if quiet is None:
         return now, ""
@@ -370,7 +370,7 @@ def _due(
 
 
 def retry_at(refused: Refused) -> datetime:
-    """Answer when Stripe is asked again for what it refused."""
+    """Return when Stripe is asked again for what it refused."""
     wait = RETRY_FIRST * (1 << min(refused.tries - 1, _RETRY_DOUBLINGS_MAX))
     return refused.at + min(wait, RETRY_LONGEST)
 
@@ -381,7 +381,7 @@ def retry_at(refused: Refused) -> datetime:
 def start(
     standing: Standing, verdict: Verdict, price: str | None, version: int, chance: str
 ) -> SeatSyncStarted:
-    """Answer the fact that a step is about to be taken.
+    """Return the fact that a step is about to be taken.
 
     Args:
         price: Stripe's id of the price to add an item of, where there is no item.
@@ -437,7 +437,7 @@ def carry_on(
     if standing.period_start != started.period_start:
         return "period_over"
     others = replace(syncs, unanswered=syncs.unanswered.delete(started.product))
-    said = verdict(standing, others, now, None, looked=True)
+    said = verdict(standing, others, now, None, fetched=True)
     is_due = said.outcome == "due" and (said.step, said.wanted) == (started.step, started.wanted)
     is_due = is_due and standing.quantity == started.quantity
     if may_be_under_way(unanswered.at, now):

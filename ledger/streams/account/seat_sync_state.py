@@ -62,7 +62,7 @@ class SeatSyncs(Struct, frozen=True):
 
 
 def with_moves(syncs: SeatSyncs, moves: Mapping[str, Sequence[datetime]]) -> SeatSyncs:
-    """Answer the state after seats were taken and given back at these times, by product."""
+    """Return the state after seats were taken and given back at these times, by product."""
     return replace(
         syncs,
         moved=syncs.moved.update(
@@ -72,7 +72,7 @@ def with_moves(syncs: SeatSyncs, moves: Mapping[str, Sequence[datetime]]) -> Sea
 
 
 def _moved(known: Moved | None, times: Sequence[datetime]) -> Moved:
-    """Answer the end of `times`: those that followed each other within the longest wait."""
+    """Return the end of `times`: those that followed each other within the longest wait."""
     first = times[-1]
     for time in reversed(times):
         if first - time > LONGEST_WAIT:
@@ -84,7 +84,7 @@ def _moved(known: Moved | None, times: Sequence[datetime]) -> Moved:
 
 
 def with_sync(syncs: SeatSyncs, event: AnyOccurrence) -> SeatSyncs:
-    """Answer the state after a call to Stripe was begun, or answered."""
+    """Return the state after a call to Stripe was begun, or answered."""
     match event.fact:
         case SeatSyncStarted(product=product) as started:
             return replace(

@@ -18,14 +18,14 @@ from ledger.events import Packing
 from ledger.streams.account.purchases import StripePurchase
 from ledger.streams.account.seat_sync_state import Moved, Refused, SeatSyncs, Unanswered
 from ledger.streams.account.state import Account, ListedSeats, Seat, Subscription
-from ledger.streams.account.stripe_state import StripeSide
+from ledger.streams.account.stripe_state import StripeState
 from ledger.stripe.facts import Meaning
 from ledger.stripe.requests import PurchaseOutcome, StripeCheckoutStarted, StripeSeatsAsked
 from ledger.stripe.subscriptions import StripeInvoice, StripeSubscription
 
 SHAPE: Final = 6
 
-_NO_STRIPE: Final = StripeSide()
+_NO_STRIPE: Final = StripeState()
 _NO_SYNCS: Final = SeatSyncs()
 
 
@@ -105,7 +105,7 @@ def unpack(packed: bytes) -> Account:
     )
 
 
-def _packed_stripe(side: StripeSide) -> _Stripe:
+def _packed_stripe(side: StripeState) -> _Stripe:
     return _Stripe(
         side.customers,
         side.subscriptions,
@@ -122,8 +122,8 @@ def _packed_purchase(one: StripePurchase) -> _Purchase:
     return _Purchase(one.version, one.asked_at, checkout, seats, one.outcome)
 
 
-def _unpacked_stripe(side: _Stripe) -> StripeSide:
-    return StripeSide(
+def _unpacked_stripe(side: _Stripe) -> StripeState:
+    return StripeState(
         side.customers,
         side.subscriptions,
         Map(side.invoices),

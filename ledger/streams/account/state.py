@@ -12,7 +12,7 @@ from msgspec import Struct
 from ledger import pool
 from ledger.events import Sealed
 from ledger.streams.account.seat_sync_state import SeatSyncs
-from ledger.streams.account.stripe_state import StripeSide
+from ledger.streams.account.stripe_state import StripeState
 
 SubscriptionStatus = Literal["active", "expired", "terminated"]
 
@@ -143,7 +143,7 @@ class Account(Struct, frozen=True):
     used: dict[tuple[str, str | None], int]
     texts: int = 0
     erased_at: datetime | None = None
-    stripe: StripeSide = StripeSide()
+    stripe: StripeState = StripeState()
     seat_syncs: SeatSyncs = SeatSyncs()
 
     @property

@@ -23,7 +23,7 @@ from ledger.stripe.subscriptions import (
 )
 
 
-class StripeSide(Struct, frozen=True):
+class StripeState(Struct, frozen=True):
     """What an account has at Stripe.
 
     Attributes:
@@ -43,22 +43,22 @@ class StripeSide(Struct, frozen=True):
     deleted: tuple[str, ...] = ()
 
     def provides(self, at: datetime) -> Iterator[pool.Row]:
-        """Answer what gives seats at a moment."""
+        """Return what gives seats at a moment."""
         for subscription in self.subscriptions.values():
             yield from subscription.provides(self.mapped, at)
 
     def places(self) -> set[tuple[str, str | None]]:
-        """Answer the product and tier of everything that there is, or has been."""
+        """Return the product and tier of everything that there is, or has been."""
         every = (one.rows(self.mapped) for one in self.subscriptions.values())
         return {(row.product, row.tier) for rows in every for row in rows}
 
     def steps(self) -> set[datetime]:
-        """Answer the moments at which something changes by the mere passing of time."""
+        """Return the moments at which something changes by the mere passing of time."""
         return {step for one in self.subscriptions.values() for step in one.steps()}
 
 
-def fold(side: StripeSide, event: AnyOccurrence) -> StripeSide:
-    """Answer the side with one more event; the same one, if that is not about Stripe."""
+def fold(side: StripeState, event: AnyOccurrence) -> StripeState:
+    """Return the side with one more event; the same one, if that is not about Stripe."""
     match event.fact:
         case facts.StripeSubscriptionReported(stripe_subscription=id) as report:
             told = with_report(side.subscriptions.get(id), report, event.position)
@@ -84,7 +84,7 @@ def fold(side: StripeSide, event: AnyOccurrence) -> StripeSide:
     return side if purchases is side.purchases else replace(side, purchases=purchases)
 
 
-def _without(side: StripeSide, stripe_subscription: str) -> StripeSide:
+def _without(side: StripeState, stripe_subscription: str) -> StripeState:
     """Return the side without a subscription, and without its invoices."""
     invoices = side.invoices
     for id, one in side.invoices.items():
@@ -97,7 +97,7 @@ def _without(side: StripeSide, stripe_subscription: str) -> StripeSide:
 def _with(
     known: dict[str, StripeSubscription], told: StripeSubscription
 ) -> dict[str, StripeSubscription]:
-    """Answer them with one that is new or changed, in an order that is not that of arrival."""
+    """Return them with one that is new or changed, in an order that is not that of arrival."""
     if told.id in known:
         return {**known, told.id: told}
     return dict(sorted({**known, told.id: told}.items()))
