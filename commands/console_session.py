@@ -6,7 +6,7 @@ import base64
 from datetime import timedelta
 from typing import Final, NamedTuple
 
-from commands.retry import retry_on_conflict
+from commands.retry import decide
 from commands.services import Services
 from ledger import signing
 from ledger.book import Change
@@ -45,23 +45,18 @@ def sign_in(services: Services, context: RequestContext, token: Token) -> Signed
 
 def sign_out(services: Services, context: RequestContext, id: str) -> None:
     """End a session for good; one that has ended stays as it is."""
-
-    def attempt() -> None:
-        loaded = services.book.load(CONSOLE_SESSION, id)
-        services.book.append(context, Change(loaded, console_session.end(loaded.state)))
-
-    retry_on_conflict(attempt)
+    decide(services, context, CONSOLE_SESSION, id, lambda loaded: console_session.end(loaded.state))
 
 
 def record_refused(
     services: Services, context: RequestContext, problem: Problem, token: str | None
 ) -> None:
     """Record that somebody could not sign in, unless a try like it was recorded just now."""
-
-    def attempt() -> None:
-        loaded = services.book.load(SIGN_INS, sign_ins.ID)
-        fact = ConsoleSignInRefused(problem=problem, token=token)
-        facts = sign_ins.refuse(loaded.state, fact, context.now)
-        services.book.append(context, Change(loaded, facts))
-
-    retry_on_conflict(attempt)
+    fact = ConsoleSignInRefused(problem=problem, token=token)
+    decide(
+        services,
+        context,
+        SIGN_INS,
+        sign_ins.ID,
+        lambda loaded: sign_ins.refuse(loaded.state, fact, context.now),
+    )

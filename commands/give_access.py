@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from commands import validation
-from commands.retry import retry_on_conflict
+from commands.retry import Decided, decide
 from commands.services import Services
-from ledger.book import Change
-from ledger.events import RequestContext
+from ledger.events import Fact, RequestContext
 from ledger.loaded import Loaded
 from ledger.refusals import FieldError
 from ledger.streams import token
@@ -24,11 +23,6 @@ class Given(NamedTuple):
     """A new token; `secret` is what its owner sends, shown now and never again."""
 
     secret: str
-    token: Token
-    position: int
-
-
-class TakenBack(NamedTuple):
     token: Token
     position: int
 
@@ -62,14 +56,13 @@ def create_token(
     secret = secret_of(services.random_bytes(TOKEN_BYTES))
     id = token.token_id(services.token_key, secret)
 
-    def attempt() -> Given:
-        loaded: Loaded[Token | None] = services.book.load(TOKEN, token.stream_id(id))
+    def decision(loaded: Loaded[Token | None]) -> list[Fact]:
         sealed = services.texts.seal(TEXTS_OWNER, reason, context.now)
-        facts = token.create(loaded.state, id, known, reseller, expires_at, sealed)
-        appended = services.book.append(context, Change(loaded, facts))
-        return Given(secret, appended.loaded[0].state, appended.position)
+        return token.create(loaded.state, id, known, reseller, expires_at, sealed)
 
-    return retry_on_conflict(attempt)
+    created = decide(services, context, TOKEN, token.stream_id(id), decision)
+    assert created.loaded.state is not None
+    return Given(secret, created.loaded.state, created.position)
 
 
 def secret_of(drawn: bytes) -> str:
@@ -79,7 +72,7 @@ def secret_of(drawn: bytes) -> str:
 
 def revoke_token(
     services: Services, context: RequestContext, id: str, reason: str | None = None
-) -> TakenBack:
+) -> Decided[Token | None]:
     """Take access back; from then on the token lets nobody in.
 
     Raises:
@@ -88,13 +81,10 @@ def revoke_token(
     """
     validation.refuse_if(validation.text(services, "/reason", reason))
 
-    def attempt() -> TakenBack:
-        loaded = services.book.load(TOKEN, token.stream_id(id))
-        sealed = services.texts.seal(TEXTS_OWNER, reason, context.now)
-        appended = services.book.append(context, Change(loaded, token.revoke(loaded.state, sealed)))
-        return TakenBack(appended.loaded[0].state, appended.position)
+    def decision(loaded: Loaded[Token | None]) -> list[Fact]:
+        return token.revoke(loaded.state, services.texts.seal(TEXTS_OWNER, reason, context.now))
 
-    return retry_on_conflict(attempt)
+    return decide(services, context, TOKEN, token.stream_id(id), decision)
 
 
 def _errors(

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from commands import validation
-from commands.retry import retry_on_conflict
+from commands.retry import decide, retry_on_conflict
 from commands.services import Services
 from ledger import signing
 from ledger.book import Change
@@ -217,12 +217,13 @@ def _read(
 
 def leave_portal_session(services: Services, context: RequestContext, session: str) -> None:
     """End a session for good, as its customer asks; one that has ended stays as it is."""
-
-    def attempt() -> None:
-        loaded = services.book.load(PORTAL_SESSION, portal_session.stream_id(session))
-        services.book.append(context, Change(loaded, portal_session.end(loaded.state)))
-
-    retry_on_conflict(attempt)
+    decide(
+        services,
+        context,
+        PORTAL_SESSION,
+        portal_session.stream_id(session),
+        lambda loaded: portal_session.end(loaded.state),
+    )
 
 
 def end_portal_sessions(

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
+from commands.services import Services
+from ledger.book import Change
+from ledger.events import Fact, RequestContext, Stream
+from ledger.loaded import Loaded
 from ledger.store.contract import VersionConflict
 
 ResultT = TypeVar("ResultT")
+StateT = TypeVar("StateT")
 
 TRIES_MAX = 100
 PAUSE_MAX_S = 0.02
@@ -41,3 +46,31 @@ def retry_on_conflict(
             # The first loss is answered at once; after that, waiting a little spreads the writers.
             time.sleep(random.uniform(0, min(tried * 0.001, PAUSE_MAX_S)))  # noqa: S311
     raise LedgerBusy
+
+
+class Decided(NamedTuple, Generic[StateT]):
+    """A stream just after a decision about it, and the ledger's position then."""
+
+    loaded: Loaded[StateT]
+    position: int
+
+
+def decide(
+    services: Services,
+    context: RequestContext,
+    stream: Stream[StateT],
+    id: str,
+    decision: Callable[[Loaded[StateT]], Sequence[Fact]],
+) -> Decided[StateT]:
+    """Load a stream and record what is decided about it; again if another writer came between.
+
+    Raises:
+        LedgerBusy: as `retry_on_conflict`.
+    """
+
+    def attempt() -> Decided[StateT]:
+        loaded = services.book.load(stream, id)
+        appended = services.book.append(context, Change(loaded, decision(loaded)))
+        return Decided(appended.loaded[0], appended.position)
+
+    return retry_on_conflict(attempt)

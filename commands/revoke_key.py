@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from commands import validation
-from commands.retry import retry_on_conflict
+from commands.retry import Decided, decide
 from commands.services import Services
-from ledger.book import Change
-from ledger.events import RequestContext, Sealed
+from ledger.events import Fact, RequestContext, Sealed
 from ledger.loaded import Loaded
 from ledger.streams import key
 from ledger.streams.key import KEY, Key
-
-
-class Revoked(NamedTuple):
-    key: Loaded[Key | None]
-    position: int
 
 
 def revoke_key(
@@ -26,7 +18,7 @@ def revoke_key(
     reason: str,
     *,
     reseller: str | None = None,
-) -> Revoked:
+) -> Decided[Key | None]:
     """Revoke a key.
 
     Args:
@@ -38,13 +30,10 @@ def revoke_key(
     """
     validation.refuse_if(validation.reason(services, reason, reseller))
 
-    def attempt() -> Revoked:
-        loaded = services.book.load(KEY, key.stream_id(key_id))
-        facts = key.revoke(loaded.state, reseller, seal_reason(services, loaded, reason, context))
-        appended = services.book.append(context, Change(loaded, facts))
-        return Revoked(appended.loaded[0], appended.position)
+    def decision(loaded: Loaded[Key | None]) -> list[Fact]:
+        return key.revoke(loaded.state, reseller, seal_reason(services, loaded, reason, context))
 
-    return retry_on_conflict(attempt)
+    return decide(services, context, KEY, key.stream_id(key_id), decision)
 
 
 def seal_reason(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from commands.retry import retry_on_conflict
+from commands.retry import decide
 from commands.services import Services
-from ledger.book import Change
 from ledger.events import RequestContext
 from ledger.streams import signing_keys
 from ledger.streams.signing_keys import SIGNING_KEYS, SigningKeysRotated
@@ -21,9 +20,4 @@ def rotate_signing_keys(
     fact = SigningKeysRotated(
         salt=services.random_bytes(signing_keys.SALT_BYTES).hex(), keep_previous=keep_previous
     )
-
-    def attempt() -> int:
-        loaded = services.book.load(SIGNING_KEYS, signing_keys.ID)
-        return services.book.append(context, Change(loaded, [fact])).position
-
-    return retry_on_conflict(attempt)
+    return decide(services, context, SIGNING_KEYS, signing_keys.ID, lambda _: [fact]).position

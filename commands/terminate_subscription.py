@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from commands import validation
-from commands.retry import retry_on_conflict
+from commands.retry import Decided, decide
 from commands.services import Services
-from ledger.book import Change
-from ledger.events import RequestContext
+from ledger.events import Fact, RequestContext
 from ledger.loaded import Loaded
 from ledger.streams.account import decisions
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
-
-
-class Terminated(NamedTuple):
-    account: Loaded[Account]
-    position: int
 
 
 def terminate_subscription(
@@ -28,8 +20,8 @@ def terminate_subscription(
     reason: str,
     *,
     expected_version: int | None = None,
-) -> Terminated:
-    """Terminate a subscription; nobody is thrown out, but its seats are gone at once.
+) -> Decided[Account]:
+    """Terminate a subscription: its seats are gone at once, and nobody is thrown out.
 
     Args:
         expected_version: of the account, if the caller has seen one.
@@ -40,13 +32,9 @@ def terminate_subscription(
     """
     validation.refuse_if([*validation.account(account), *validation.reason(services, reason)])
 
-    def attempt() -> Terminated:
-        loaded = services.book.load(ACCOUNT, account)
+    def decision(loaded: Loaded[Account]) -> list[Fact]:
         decisions.expect_version(loaded.version, expected_version)
         sealed = services.texts.seal(f"account-{account}", reason, context.now)
-        now = context.now
-        facts = decisions.terminate(loaded.state, subscription, sealed, now)
-        appended = services.book.append(context, Change(loaded, facts))
-        return Terminated(appended.loaded[0], appended.position)
+        return decisions.terminate(loaded.state, subscription, sealed, context.now)
 
-    return retry_on_conflict(attempt)
+    return decide(services, context, ACCOUNT, account, decision)

@@ -68,9 +68,10 @@ def test_a_token_is_taken_back_once(world: Services) -> None:
             request_id="req_seven",
         )
     ]
-    assert taken_back.token.revoked_at == NOON + DAY
+    assert taken_back.loaded.state is not None
+    assert taken_back.loaded.state.revoked_at == NOON + DAY
     assert taken_back.position == 2
-    assert not taken_back.token.valid(NOON + DAY)
+    assert not taken_back.loaded.state.valid(NOON + DAY)
     assert (
         revoke_token(another_worker(world), context(NOON + 2 * DAY), given.token.id) == taken_back
     )

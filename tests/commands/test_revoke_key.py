@@ -50,8 +50,8 @@ def test_a_revocation_is_recorded_with_its_reason_and_only_once(
         3, stream, 2, event.fact, at=NOON + DAY, actor="kft_one", request_id="req_seven"
     )
     assert revoked.position == 3
-    assert revoked.key.state is not None
-    assert revoked.key.state.status(NOON + DAY) == "revoked"
+    assert revoked.loaded.state is not None
+    assert revoked.loaded.state.status(NOON + DAY) == "revoked"
     again = revoke_key(another_worker(world), context(NOON + 2 * DAY), key.id, "again")
     assert again == revoked
     assert world.book.head() == 3

@@ -52,7 +52,7 @@ def test_a_termination_is_recorded_with_its_reason_and_only_once(
         request_id="req_seven",
     )
     assert terminated.position == 5
-    assert terminated.account.state.subscriptions[id].terminated_at == LATER
+    assert terminated.loaded.state.subscriptions[id].terminated_at == LATER
     for at in (LATER, EXPIRY + DAY):
         again = terminate_subscription(another_worker(world), context(at), "acme", id, "again")
         assert again == terminated
@@ -66,8 +66,8 @@ def test_nobody_is_thrown_out_but_the_seats_are_gone_at_once(
     terminated = terminate_subscription(
         world, context(LATER), "acme", redeemed.subscription, "never paid"
     )
-    assert terminated.account.state.used == {("cloud_pos", None): 1}
-    assert terminated.account.state.pool("cloud_pos", None, LATER).over == 1
+    assert terminated.loaded.state.used == {("cloud_pos", None): 1}
+    assert terminated.loaded.state.pool("cloud_pos", None, LATER).over == 1
     with pytest.raises(NoSeatAvailable):
         occupy_seat(world, context(LATER), Sitting("acme", "cloud_pos", None, "till-2"))
 
@@ -91,7 +91,7 @@ def test_what_a_clock_ahead_has_written_to_the_account_ends_no_subscription(
     ended = terminate_subscription(
         world, context(NOON), "acme", redeemed.subscription, "never paid"
     )
-    subscription = ended.account.state.subscriptions[redeemed.subscription]
+    subscription = ended.loaded.state.subscriptions[redeemed.subscription]
     assert subscription.terminated_at == NOON
     assert subscription.status(NOON) == "terminated"
 

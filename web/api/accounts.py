@@ -132,9 +132,9 @@ def terminate_subscription(
     )
     at = request_context().now
     return reply(
-        one_subscription(ended.account.state, subscription, at),
+        one_subscription(ended.loaded.state, subscription, at),
         position=ended.position,
-        version=ended.account.version,
+        version=ended.loaded.version,
     )
 
 

@@ -236,7 +236,7 @@ def revoke_key(key: str, reason: str) -> Response:
     One that is revoked already stays as it is.
     """
     revoked = revoke(services(), request_context(), key, reason, reseller=caller().reseller)
-    return reply(_key(revoked.key), position=revoked.position)
+    return reply(_key(revoked.loaded), position=revoked.position)
 
 
 @blueprint.post("/keys/<id:key>/reissue")

@@ -256,8 +256,8 @@ def revoke(key_id: str, reason: str, as_json: bool) -> None:
     """Take back the key ID (key_…), which nobody has redeemed: its code works no more."""
     with open_ledger() as (_, services, request_context):
         revoked = revoke_key(services, request_context, key_id, reason)
-    assert revoked.key.state
-    _print_key(key_view(revoked.key.state, request_context.now), as_json)
+    assert revoked.loaded.state
+    _print_key(key_view(revoked.loaded.state, request_context.now), as_json)
 
 
 @keys.command(short_help="Give a key's holder a new code.")

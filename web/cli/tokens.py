@@ -143,5 +143,5 @@ def _answer(token: Token, used_at: datetime | None) -> dict[str, Any]:
 def revoke(token_id: str, reason: str | None) -> None:
     """Take access back: from now on the token ID (kft_…) lets nobody in."""
     with open_ledger() as (_, services, request_context):
-        taken = revoke_token(services, request_context, token_id, reason)
-    click.echo(f"{taken.token.id} is revoked")
+        revoke_token(services, request_context, token_id, reason)
+    click.echo(f"{token_id} is revoked")
