@@ -16,16 +16,14 @@ from msgspec.structs import replace
 from commands import validation
 from commands.gateways.stripe_responses import (
     Retrieved,
-    StripeKeyRefused,
-    StripeRefused,
-    StripeUnavailable,
+    StripeFault,
 )
 from commands.retry import retry_on_conflict
 from commands.services import Services
 from commands.stripe_draft import Draft
 from commands.stripe_ownership import pay, settle
 from commands.stripe_transfers import Names, add_report, dated, own_payments, wait
-from ledger.book import Change, Dated
+from ledger.book import Dated
 from ledger.events import RequestContext, Stream
 from ledger.loaded import Loaded
 from ledger.streams import stripe_object
@@ -88,12 +86,14 @@ def record_event(
         whole = _with_invoice(services, _with_all_lines(services, event, read), asked)
         if whole is not read:
             read = _without_code(services, whole)
+        draft.put_first(received)
+        delivery = _Delivery(draft, context, event, received, found_by, read.problems)
         if read.invoice is not None:
-            return _payment(services, context, event, received, found_by, read, read.invoice)
+            account = pay(draft, read.invoice, read.payments, received)
+            return _record(delivery, "reported" if account is not None else "waiting", account)
         if read.report is None:
-            outcome: Outcome = "not_understood" if read.wanted else "ignored"
-            return _append(services, context, event, received, found_by, outcome, read.problems)
-        return _report(draft, context, event, received, found_by, read, read.report, answers)
+            return _record(delivery, "not_understood" if read.wanted else "ignored", None)
+        return _report(delivery, read, read.report, answers)
 
     recorded = retry_on_conflict(attempt)
     if read.invoice is not None and recorded.outcome == "waiting":
@@ -225,7 +225,7 @@ def _with_all_lines(services: Services, event: StripeEvent, read: Read) -> Read:
         return read
     try:
         lines = services.stripe.invoice_lines(report.invoice, LINES_ASKED)
-    except (StripeUnavailable, StripeRefused, StripeKeyRefused):
+    except StripeFault:
         return read
     listed = {**event.data["lines"], "data": lines, "has_more": False}
     return read_report(event._replace(data={**event.data, "lines": listed}), services.catalog)
@@ -250,7 +250,7 @@ def _with_invoice(services: Services, read: Read, asked: set[str]) -> Read:
     asked.add(report.payment_intent)
     try:
         found = services.stripe.invoice_paid_by(report.payment_intent)
-    except (StripeUnavailable, StripeRefused, StripeKeyRefused):
+    except StripeFault:
         return read
     if found is None:
         return read
@@ -272,71 +272,64 @@ def _streams_of(read: Read) -> Iterator[tuple[Stream[Any], str]]:
             yield ACCOUNT, read.account
 
 
+class _Delivery(NamedTuple):
+    """An event that is not on record yet, and what is recorded with it."""
+
+    draft: Draft
+    context: RequestContext
+    event: StripeEvent
+    received: Loaded[StripeEventReceived | None]
+    found_by: FoundBy
+    problems: tuple[str, ...]
+
+
 def _report(
-    draft: Draft,
-    context: RequestContext,
-    event: StripeEvent,
-    received: Loaded[StripeEventReceived | None],
-    found_by: FoundBy,
-    read: Read,
-    report: StripeReport,
-    answers: dict[str, Retrieved | None],
+    delivery: _Delivery, read: Read, report: StripeReport, answers: dict[str, Retrieved | None]
 ) -> Recorded:
-    services, names = draft.services, Names(read.account, read.claimed, read.payments)
-    draft.put_first(received)
-    settled = settle(draft, report, names)
-    known = None
+    """Record an event with what it reports, and with what Stripe says when it is asked."""
+    draft, names = delivery.draft, Names(read.account, read.claimed, read.payments)
+    account, problems = settle(draft, report, names)
+    delivery = delivery._replace(problems=(*read.problems, *problems))
+    fetched: list[StripeReport] = []
     if isinstance(report, StripeSubscriptionReported):
-        known = _known(draft, report, settled.account)
+        known = _known(draft, report, account)
         report = with_known_meanings(known or _known(draft, report, None), report)
-    outcome: Outcome = "reported"
-    alone: list[Dated] = []
-    if settled.account is None:
-        outcome = "waiting"
-        if not wait(draft, report, names):
-            outcome, alone = "ownerless", [dated(report)]
-        if isinstance(report, StripeSubscriptionReported) and report.items is None:
+        if account is not None and is_repetition(known, report):
+            return _record(delivery, "repeated", account)
+        if report.items is None or (account is not None and is_tie(known, report)):
             id = report.stripe_subscription
-            told = _known(draft, report, None)
-            for found in _fetch_once(services, context, id, told, answers):
-                wait(draft, found, names)
-    else:
-        reports = [report]
-        if isinstance(report, StripeSubscriptionReported):
-            if is_repetition(known, report):
-                reports, outcome = [], "repeated"
-            elif is_tie(known, report) or report.items is None:
-                reports += _fetch_once(
-                    services, context, report.stripe_subscription, known, answers
-                )
-        draft.account(settled.account)
-        for one in reports:
-            add_report(draft, settled.account, one)
-    problems = (*read.problems, *settled.problems)
-    fact = _received(event, found_by, outcome, problems, settled.account)
-    draft.add(received, Dated(fact, event.created), *alone)
-    appended = draft.append(context, received.next_event)
-    return Recorded(outcome, settled.account, appended.position, new=True)
+            fetched = _fetch_once(draft.services, delivery.context, id, known, answers)
+    if account is not None:
+        for one in (report, *fetched):
+            add_report(draft, account, one)
+        return _record(delivery, "reported", account)
+    ownerless = [] if wait(draft, report, names) else [dated(report)]
+    for one in fetched:
+        wait(draft, one, names)
+    return _record(delivery, "ownerless" if ownerless else "waiting", None, *ownerless)
 
 
-def _payment(
-    services: Services,
-    context: RequestContext,
-    event: StripeEvent,
-    received: Loaded[StripeEventReceived | None],
-    found_by: FoundBy,
-    read: Read,
-    invoice: str,
+def _record(
+    delivery: _Delivery, outcome: Outcome, account: str | None, *ownerless: Dated
 ) -> Recorded:
-    """Record which payment an invoice was paid by."""
-    draft = Draft(services)
-    draft.put_first(received)
-    account = pay(draft, invoice, read.payments, received)
-    outcome: Outcome = "reported" if account is not None else "waiting"
-    fact = _received(event, found_by, outcome, read.problems, account)
-    draft.add(received, Dated(fact, event.created))
-    appended = draft.append(context, received.next_event)
-    return Recorded(outcome, account, appended.position, new=True)
+    """Record an event as received, with all that its draft has."""
+    draft, context, event, received, found_by, problems = delivery
+    fact = StripeEventReceived(
+        stripe_event=event.id,
+        type=event.type,
+        created=event.created,
+        livemode=event.livemode,
+        api_version=event.api_version,
+        object=event.object,
+        object_kind=event.object_kind,
+        found_by=found_by,
+        outcome=outcome,
+        account=account,
+        problems=problems,
+    )
+    draft.add(received, Dated(fact, event.created), *ownerless)
+    position = draft.append(context, received.next_event).position
+    return Recorded(outcome, account, position, new=True)
 
 
 def _pair(services: Services, context: RequestContext, invoice: str) -> None:
@@ -352,42 +345,6 @@ def _pair(services: Services, context: RequestContext, invoice: str) -> None:
         draft.append(context)
 
     retry_on_conflict(attempt)
-
-
-def _append(
-    services: Services,
-    context: RequestContext,
-    event: StripeEvent,
-    received: Loaded[StripeEventReceived | None],
-    found_by: FoundBy,
-    outcome: Outcome,
-    problems: tuple[str, ...],
-) -> Recorded:
-    fact = _received(event, found_by, outcome, problems, None)
-    appended = services.book.append(context, Change(received, [Dated(fact, event.created)]))
-    return Recorded(outcome, None, appended.position, new=True)
-
-
-def _received(
-    event: StripeEvent,
-    found_by: FoundBy,
-    outcome: Outcome,
-    problems: tuple[str, ...],
-    account: str | None,
-) -> StripeEventReceived:
-    return StripeEventReceived(
-        stripe_event=event.id,
-        type=event.type,
-        created=event.created,
-        livemode=event.livemode,
-        api_version=event.api_version,
-        object=event.object,
-        object_kind=event.object_kind,
-        found_by=found_by,
-        outcome=outcome,
-        account=account,
-        problems=problems,
-    )
 
 
 # Asking Stripe
@@ -406,7 +363,7 @@ def _fetch_once(
     if id not in answers:
         try:
             answers[id] = services.stripe.subscription(id, interactive=True)
-        except (StripeUnavailable, StripeRefused, StripeKeyRefused):
+        except StripeFault:
             answers[id] = None
     found = answers[id]
     if found is None:
