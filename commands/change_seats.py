@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from commands import stripe_calls
 from commands.gateways.stripe_responses import StripeFault, StripeKeyRefused, StripeRefused
-from commands.purchase import Buying
+from commands.purchase import PurchaseRequest
 from commands.retry import LedgerBusy
 from commands.stripe_calls import CallOutcome, StripeCall, fetch_subscription
 from ledger import codes
@@ -26,18 +26,18 @@ from ledger.stripe.requests import PurchaseOutcome, StripeSeatsAsked
 MARK: Final = "keyfold_change"
 
 
-def carry_out(buying: Buying, asked: StripePurchase) -> int:
+def carry_out(request: PurchaseRequest, asked: StripePurchase) -> int:
     """Ask Stripe for a change, and record what became of it; return the ledger's position.
 
     Raises:
         StripeUnavailable: the change may have been made; it stays under way.
         StripeRefused, StripeKeyRefused: it was not made.
     """
-    call = _call(buying, asked)
+    call = _call(request, asked)
     try:
-        outcome, position = stripe_calls.carry_out(buying.services, lambda: buying.context, call)
+        outcome, position = stripe_calls.carry_out(request.services, lambda: request.context, call)
     except StripeKeyRefused:
-        _record(buying, asked, CallOutcome("refused"))
+        _record(request, asked, CallOutcome("refused"))
         raise
     if outcome.refused is not None:
         raise outcome.refused
@@ -45,7 +45,7 @@ def carry_out(buying: Buying, asked: StripePurchase) -> int:
 
 
 def recover(
-    buying: Buying, asked: StripePurchase, found: dict[str, Any], *, mine: bool
+    request: PurchaseRequest, asked: StripePurchase, found: dict[str, Any], *, mine: bool
 ) -> PurchaseOutcome | None:
     """Find out what became of a change that was not answered; None if it is to be carried out.
 
@@ -56,20 +56,20 @@ def recover(
     Raises:
         LedgerBusy: another request's, and Stripe may be at it.
     """
-    item = _item(buying, asked, found)
-    if _mark_of(item) == _mark(buying, asked):
-        _record(buying, asked, CallOutcome("found"))
+    item = _item(request, asked, found)
+    if _mark_of(item) == _mark(request, asked):
+        _record(request, asked, CallOutcome("found"))
         return "done"
-    if may_be_under_way(asked.asked_at, buying.context.now):
+    if may_be_under_way(asked.asked_at, request.context.now):
         if not mine:
             raise LedgerBusy
         if (item or {}).get("quantity", 0) == _fact(asked).quantity_before:
             return None
-    _record(buying, asked, CallOutcome("given_up"))
+    _record(request, asked, CallOutcome("given_up"))
     return "given_up"
 
 
-def recover_moved(buying: Buying, asked: StripePurchase) -> None:
+def recover_moved(request: PurchaseRequest, asked: StripePurchase) -> None:
     """Close a change that was not answered, of a subscription that has left the account since.
 
     Raises:
@@ -78,35 +78,35 @@ def recover_moved(buying: Buying, asked: StripePurchase) -> None:
     """
     made = False
     try:
-        found = _fetch(buying, asked.stripe_subscription)
-        made = _mark_of(_item(buying, asked, found)) == _mark(buying, asked)
+        found = _fetch(request, asked.stripe_subscription)
+        made = _mark_of(_item(request, asked, found)) == _mark(request, asked)
     except StripeRefused as refused:
         if not refused.is_missing:
             raise
-    _record(buying, asked, CallOutcome("found" if made else "given_up"))
+    _record(request, asked, CallOutcome("found" if made else "given_up"))
 
 
-def _fetch(buying: Buying, id: str) -> dict[str, Any]:
-    services, context, stripe, purchase, *_ = buying
+def _fetch(request: PurchaseRequest, id: str) -> dict[str, Any]:
+    services, context, stripe, purchase, *_ = request
     return fetch_subscription(services, context, stripe, purchase.account, id).object
 
 
-def _record(buying: Buying, asked: StripePurchase, outcome: CallOutcome) -> None:
+def _record(request: PurchaseRequest, asked: StripePurchase, outcome: CallOutcome) -> None:
     stripe_calls.record_outcome(
-        buying.services, lambda: buying.context, _call(buying, asked), outcome
+        request.services, lambda: request.context, _call(request, asked), outcome
     )
 
 
-def _call(buying: Buying, asked: StripePurchase) -> StripeCall:
+def _call(request: PurchaseRequest, asked: StripePurchase) -> StripeCall:
     def facts_of(account: Account, outcome: CallOutcome) -> list[Fact]:
         result = "done" if outcome.result == "found" else outcome.result
         return purchases.answer(account.stripe.purchases, asked, result, outcome.reason)
 
-    return StripeCall(buying.purchase.account, lambda: _send(buying, asked), facts_of)
+    return StripeCall(request.purchase.account, lambda: _send(request, asked), facts_of)
 
 
-def _send(buying: Buying, asked: StripePurchase) -> None:
-    fact, mark = _fact(asked), _mark(buying, asked)
+def _send(request: PurchaseRequest, asked: StripePurchase) -> None:
+    fact, mark = _fact(asked), _mark(request, asked)
     params: dict[str, Any] = {
         "quantity": fact.quantity,
         "metadata": {MARK: mark},
@@ -115,13 +115,13 @@ def _send(buying: Buying, asked: StripePurchase) -> None:
     }
     key = f"keyfold-{mark}"
     if fact.item is not None:
-        buying.stripe.set_quantity(fact.item, params, key)
+        request.stripe.set_quantity(fact.item, params, key)
     else:
         subscription = {"subscription": fact.stripe_subscription, "price": fact.price}
-        buying.stripe.add_item({**subscription, **params}, key)
+        request.stripe.add_item({**subscription, **params}, key)
     # It is made, and paid. That the ledger has it at once is welcome; Stripe will tell of it, too.
     with contextlib.suppress(StripeFault):
-        _fetch(buying, fact.stripe_subscription)
+        _fetch(request, fact.stripe_subscription)
 
 
 def _fact(asked: StripePurchase) -> StripeSeatsAsked:
@@ -129,13 +129,13 @@ def _fact(asked: StripePurchase) -> StripeSeatsAsked:
     return asked.fact
 
 
-def _mark(buying: Buying, asked: StripePurchase) -> str:
+def _mark(request: PurchaseRequest, asked: StripePurchase) -> str:
     """Return what tells one change from all others: Stripe's idempotency key, and on the item."""
     when = asked.asked_at.isoformat()
     return codes.digest(
-        buying.services.request_key,
+        request.services.request_key,
         "stripe change",
-        buying.purchase.account,
+        request.purchase.account,
         str(asked.version),
         when,
     )
@@ -145,13 +145,15 @@ def _mark_of(item: dict[str, Any] | None) -> str | None:
     return ((item or {}).get("metadata") or {}).get(MARK)
 
 
-def _item(buying: Buying, asked: StripePurchase, found: dict[str, Any]) -> dict[str, Any] | None:
+def _item(
+    request: PurchaseRequest, asked: StripePurchase, found: dict[str, Any]
+) -> dict[str, Any] | None:
     """Return the item that a change is about; of one that adds an item, that with its price."""
     fact = _fact(asked)
     items: list[dict[str, Any]] = found["items"]["data"]
     if fact.item is not None:
         return next((one for one in items if one["id"] == fact.item), None)
-    mark = _mark(buying, asked)
+    mark = _mark(request, asked)
     return next((one for one in items if _mark_of(one) == mark), None) or next(
         (one for one in items if one["price"]["id"] == fact.price), None
     )

@@ -11,7 +11,7 @@ import msgspec
 from commands.gateways.stripe import StripeGateway
 from commands.gateways.stripe_responses import StripeFault, StripeRefused, StripeUnavailable
 from commands.open_stripe_portal import own_customer
-from commands.purchase import Buying, Started, hold_to_version, priced
+from commands.purchase import PurchaseRequest, Started, hold_to_version, priced
 from commands.record_stripe_event import record_retrieved
 from commands.retry import retry_on_conflict
 from commands.stripe_draft import Draft
@@ -34,7 +34,7 @@ def checkout_of(started: StripePurchase) -> str:
     return started.fact.checkout
 
 
-def close_open(buying: Buying, account: Loaded[Account], over: set[str]) -> bool:
+def close_open(request: PurchaseRequest, account: Loaded[Account], over: set[str]) -> bool:
     """Let every Checkout for the product be over; return whether any might have been open.
 
     Of one that was paid for its subscription is on record then.
@@ -45,23 +45,25 @@ def close_open(buying: Buying, account: Loaded[Account], over: set[str]) -> bool
     Raises:
         StripeUnavailable, StripeRefused, StripeKeyRefused: one may still be open.
     """
-    its = _perhaps_open(buying, account, over)
+    its = _perhaps_open(request, account, over)
     for one in its:
-        _end(buying, _find(buying, one))
+        _end(request, _find(request, one))
         over.add(checkout_of(one))
     return bool(its)
 
 
-def _perhaps_open(buying: Buying, account: Loaded[Account], over: set[str]) -> list[StripePurchase]:
+def _perhaps_open(
+    request: PurchaseRequest, account: Loaded[Account], over: set[str]
+) -> list[StripePurchase]:
     known = account.state.stripe.purchases
-    its = purchases.open_checkouts(known, buying.purchase.product, buying.context.now)
+    its = purchases.open_checkouts(known, request.purchase.product, request.context.now)
     return [one for one in its if checkout_of(one) not in over]
 
 
-def _find(buying: Buying, started: StripePurchase) -> dict[str, Any] | None:
+def _find(request: PurchaseRequest, started: StripePurchase) -> dict[str, Any] | None:
     """Return a Checkout as Stripe has it; None for one of another Stripe account, or mode."""
     try:
-        return buying.stripe.checkout(checkout_of(started))
+        return request.stripe.checkout(checkout_of(started))
     except StripeRefused as refused:
         if not refused.is_missing:
             raise
@@ -69,18 +71,18 @@ def _find(buying: Buying, started: StripePurchase) -> dict[str, Any] | None:
 
 
 def _sells_the_same(
-    buying: Buying, started: StripePurchase, session: dict[str, Any], customer: str | None
+    request: PurchaseRequest, started: StripePurchase, session: dict[str, Any], customer: str | None
 ) -> bool:
     return (
         session["status"] == "open"
-        and started.fact.fingerprint == buying.wanted.fingerprint
+        and started.fact.fingerprint == request.wanted.fingerprint
         and session["customer"] == customer
     )
 
 
-def _end(buying: Buying, session: dict[str, Any] | None) -> None:
+def _end(request: PurchaseRequest, session: dict[str, Any] | None) -> None:
     """Let a Checkout be over; of one that was paid for, record the subscription."""
-    services, context, stripe, *_ = buying
+    services, context, stripe, *_ = request
     if session is None:
         return  # nobody pays there for this account
     if session["status"] == "open":
@@ -93,7 +95,9 @@ def _end(buying: Buying, session: dict[str, Any] | None) -> None:
         record_retrieved(services, context, stripe.subscription(session["subscription"]))
 
 
-def begin_session(buying: Buying, account: Loaded[Account], over: set[str]) -> Started | None:
+def begin_session(
+    request: PurchaseRequest, account: Loaded[Account], over: set[str]
+) -> Started | None:
     """Begin a Checkout, or return the one that is open and sells the same to the same customer.
 
     Args:
@@ -106,27 +110,27 @@ def begin_session(buying: Buying, account: Loaded[Account], over: set[str]) -> S
     Raises:
         StripeUnavailable, StripeRefused, StripeKeyRefused: one may still be open; none was begun.
     """
-    services, context, stripe, purchase, _, wanted, _ = buying
+    services, context, stripe, purchase, _, wanted, _ = request
     customer = own_customer(services, account, context.now)
-    params = _session(buying, customer)
-    its = _perhaps_open(buying, account, over)
+    params = _session(request, customer)
+    its = _perhaps_open(request, account, over)
     for one in its:
-        session = _find(buying, one)
-        if session is not None and _sells_the_same(buying, one, session, customer):
+        session = _find(request, one)
+        if session is not None and _sells_the_same(request, one, session, customer):
             seats = purchase.seats
             return Started(session["url"], None, None, seats, account.head, replayed=True)
-        _end(buying, session)
+        _end(request, session)
         over.add(checkout_of(one))
     if its:
         return None
-    hold_to_version(buying, account)
+    hold_to_version(request, account)
     try:
-        session = _start(buying, account, params)
+        session = _start(request, account, params)
     except StripeRefused as refused:
         if customer is None or refused.param != "customer":
             raise
         # It was deleted at Stripe since; Checkout makes another.
-        session = _start(buying, account, _session(buying, None))
+        session = _start(request, account, _session(request, None))
     fact = StripeCheckoutStarted(
         checkout=session["id"],
         product=purchase.product,
@@ -138,7 +142,7 @@ def begin_session(buying: Buying, account: Loaded[Account], over: set[str]) -> S
     )
     # Its address is handed out only once it is on record: the next request must know of it.
     try:
-        position = _record(buying, fact, over)
+        position = _record(request, fact, over)
     except VersionMismatch:
         _drop(stripe, fact.checkout)
         raise
@@ -148,16 +152,18 @@ def begin_session(buying: Buying, account: Loaded[Account], over: set[str]) -> S
     return Started(session["url"], None, None, purchase.seats, position)
 
 
-def _start(buying: Buying, account: Loaded[Account], params: dict[str, Any]) -> dict[str, Any]:
+def _start(
+    request: PurchaseRequest, account: Loaded[Account], params: dict[str, Any]
+) -> dict[str, Any]:
     # By the version: whoever asks for the same at the same time gets the same session, as does a
     # repetition; once it is on record, Stripe must not answer with it again. And by the time: for a
     # day Stripe may answer a key with the failure that it answered first.
-    nonce = f"{account.version} {(buying.context.now - _EPOCH) // UNDER_WAY_MAX}"
+    nonce = f"{account.version} {(request.context.now - _EPOCH) // UNDER_WAY_MAX}"
     text = msgspec.json.encode(params).decode()
     key = codes.digest(
-        buying.services.request_key, "checkout", buying.purchase.account, nonce, text
+        request.services.request_key, "checkout", request.purchase.account, nonce, text
     )
-    return buying.stripe.start_checkout(params, f"keyfold-{key}")
+    return request.stripe.start_checkout(params, f"keyfold-{key}")
 
 
 def _drop(stripe: StripeGateway, checkout: str) -> None:
@@ -165,13 +171,13 @@ def _drop(stripe: StripeGateway, checkout: str) -> None:
         stripe.expire_checkout(checkout)
 
 
-def _record(buying: Buying, fact: StripeCheckoutStarted, over: set[str]) -> int | None:
+def _record(request: PurchaseRequest, fact: StripeCheckoutStarted, over: set[str]) -> int | None:
     """Record that a Checkout was begun; None if another of the product may be open by now.
 
     Raises:
         VersionMismatch: another has written to the account meanwhile.
     """
-    services, context, account = buying.services, buying.context, buying.purchase.account
+    services, context, account = request.services, request.context, request.purchase.account
 
     def attempt() -> int | None:
         draft = Draft(services)
@@ -184,7 +190,7 @@ def _record(buying: Buying, fact: StripeCheckoutStarted, over: set[str]) -> int 
         for one in purchases.open_checkouts(side.purchases, fact.product, context.now):
             if checkout_of(one) not in over:
                 return None
-        hold_to_version(buying, loaded)
+        hold_to_version(request, loaded)
         draft.put_first(loaded)
         draft.add(loaded, fact)
         begin(draft, fact.checkout, account)
@@ -193,17 +199,17 @@ def _record(buying: Buying, fact: StripeCheckoutStarted, over: set[str]) -> int 
     return retry_on_conflict(attempt)
 
 
-def _session(buying: Buying, customer: str | None) -> dict[str, Any]:
+def _session(request: PurchaseRequest, customer: str | None) -> dict[str, Any]:
     """Return the parameters of a Checkout session.
 
     Source: docs/stripe.md, "Buying".
     """
-    purchase = buying.purchase
+    purchase = request.purchase
     named = {ACCOUNT_FIELD: purchase.account}
     params: dict[str, Any] = {
         "mode": "subscription",
         "client_reference_id": purchase.account,
-        "line_items": _line_items(buying),
+        "line_items": _line_items(request),
         "subscription_data": {"metadata": named, "billing_mode": {"type": "flexible"}},
         "metadata": named,
         "allow_promotion_codes": True,
@@ -213,14 +219,14 @@ def _session(buying: Buying, customer: str | None) -> dict[str, Any]:
     return params if customer is None else {"customer": customer, **params}
 
 
-def _line_items(buying: Buying) -> list[dict[str, Any]]:
-    product, seats = buying.product, buying.purchase.seats
+def _line_items(request: PurchaseRequest) -> list[dict[str, Any]]:
+    product, seats = request.product, request.purchase.seats
     items = []
     if any(price.base for price in product.prices):
-        items.append({"price": priced(buying, base=True).price, "quantity": 1})
+        items.append({"price": priced(request, base=True).price, "quantity": 1})
         seats = max(seats - product.included, 0)
     if seats:
-        by = priced(buying, base=False)
+        by = priced(request, base=False)
         if seats % by.per_unit:
             raise InvalidRequest(FieldError("/seats", f"must be a multiple of {by.per_unit}"))
         items.append({"price": by.price, "quantity": seats // by.per_unit})

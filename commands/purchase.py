@@ -59,7 +59,7 @@ class Started(NamedTuple):
     replayed: bool = False
 
 
-class Buying(NamedTuple):
+class PurchaseRequest(NamedTuple):
     services: Services
     context: RequestContext
     stripe: StripeGateway
@@ -69,7 +69,7 @@ class Buying(NamedTuple):
     expected_version: int | None
 
 
-def hold_to_version(buying: Buying, account: Loaded[Account]) -> None:
+def hold_to_version(request: PurchaseRequest, account: Loaded[Account]) -> None:
     """Refuse to go on if anybody wrote to the account since the version that the caller has seen.
 
     What Stripe answered when it was asked does not count: this request asks, too.
@@ -77,11 +77,11 @@ def hold_to_version(buying: Buying, account: Loaded[Account]) -> None:
     Raises:
         VersionMismatch: somebody did.
     """
-    expected = buying.expected_version
+    expected = request.expected_version
     if expected is None or expected == account.version:
         return
     count = account.version - expected
-    since = buying.services.book.facts_since(ACCOUNT, account.id, expected)[:count]
+    since = request.services.book.facts_since(ACCOUNT, account.id, expected)[:count]
     are_answers = (
         isinstance(one, StripeSubscriptionReported) and one.retrieved_at for one in since
     )
@@ -94,14 +94,14 @@ def success_url(purchase: Purchase) -> str:
     return purchase.success_url.replace(SESSION_PLACEHOLDER, "")
 
 
-def priced(buying: Buying, *, base: bool) -> Priced:
+def priced(request: PurchaseRequest, *, base: bool) -> Priced:
     """Return the price that the catalog sells by, as Stripe knows it.
 
     Raises:
         InvalidRequest: the catalog has none, or Stripe does not know it; the message has the mend.
     """
-    purchase, what = buying.purchase, "base plan" if base else "price"
-    prices = buying.product.prices_of(purchase.tier)
+    purchase, what = request.purchase, "base plan" if base else "price"
+    prices = request.product.prices_of(purchase.tier)
     found = next(
         (one for one in prices if one.base is base and one.interval == purchase.interval), None
     )
@@ -112,7 +112,7 @@ def priced(buying: Buying, *, base: bool) -> Priced:
             raise InvalidRequest(FieldError("/interval", detail))
         detail = f"is not for sale: the catalog has no {what} for it with an `interval`"
         raise InvalidRequest(FieldError("/product", detail))
-    id = buying.stripe.price_of(found)
+    id = request.stripe.price_of(found)
     if id is None:
         name = f"with the lookup key {found.lookup_key}"
         if found.lookup_key is None:

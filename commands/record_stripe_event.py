@@ -209,8 +209,8 @@ def _known(
     if account is not None:
         return draft.account(account).state.stripe.subscriptions.get(id)
     if report.customer is not None:
-        return stripe_object.told(draft.customer(report.customer).state.waiting, id)
-    return stripe_object.told(draft.object(id).state.waiting, id)
+        return stripe_object.waiting_subscription(draft.customer(report.customer).state.waiting, id)
+    return stripe_object.waiting_subscription(draft.object(id).state.waiting, id)
 
 
 # One event

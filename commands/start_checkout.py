@@ -18,8 +18,8 @@ from commands.checkout_session import begin_session, close_open
 from commands.gateways.stripe_responses import StripeKeyRefused, StripeNotConfigured, StripeRefused
 from commands.purchase import (
     INTERVALS,
-    Buying,
     Purchase,
+    PurchaseRequest,
     Started,
     hold_to_version,
     priced,
@@ -83,8 +83,10 @@ def start_checkout(
         raise StripeNotConfigured
     product = services.catalog.product(purchase.product)
     assert product is not None
-    buying = Buying(services, context, services.stripe, purchase, product, wanted, expected_version)
-    return retry_on_conflict(lambda: _attempt(buying))
+    request = PurchaseRequest(
+        services, context, services.stripe, purchase, product, wanted, expected_version
+    )
+    return retry_on_conflict(lambda: _attempt(request))
 
 
 def _errors(services: Services, purchase: Purchase) -> list[FieldError]:
@@ -145,40 +147,40 @@ class _Asked:
     all_fetched: bool = False
 
 
-def _attempt(buying: Buying) -> Started:
-    services, context, stripe, _, _, wanted, _ = buying
+def _attempt(request: PurchaseRequest) -> Started:
+    services, context, stripe, _, _, wanted, _ = request
     already = _Asked()
     while True:
-        account, mine = _load(buying)
-        again = _again(buying, account, mine)
+        account, mine = _load(request)
+        again = _again(request, account, mine)
         if again is not None:
             return again
         side = account.state.stripe
         target = purchases.find_seat_target(
             side.subscriptions.values(), side.mapped, wanted, context.now
         )
-        if target is not None and close_open(buying, account, already.over):
+        if target is not None and close_open(request, account, already.over):
             continue  # nothing may be paid for there as well
-        if (target is None or target.item is None) and _fetch_beside(buying, account, already):
+        if (target is None or target.item is None) and _fetch_beside(request, account, already):
             continue
         if mine is not None and mine.under_way:
             id = mine.stripe_subscription
         elif target is not None:
             id = target.subscription.id
         else:
-            began = begin_session(buying, account, already.over) if already.all_fetched else None
+            began = begin_session(request, account, already.over) if already.all_fetched else None
             if began is not None:
                 return began
             refresh_subscriptions(services, context, stripe, account)
             already.all_fetched = True
             continue
-        changed = _change(buying, account, mine, target, id, already)
+        changed = _change(request, account, mine, target, id, already)
         if changed is not None:
             return changed
 
 
 def _change(
-    buying: Buying,
+    request: PurchaseRequest,
     account: Loaded[Account],
     mine: StripePurchase | None,
     target: SeatTarget | None,
@@ -196,7 +198,7 @@ def _change(
             order.
         StripeUnavailable, StripeRefused, StripeKeyRefused: as `change_seats.carry_out`.
     """
-    services, context, stripe, purchase, _, wanted, _ = buying
+    services, context, stripe, purchase, _, wanted, _ = request
     asked = purchases.of(account.state.stripe.purchases, id)
     fetched = already.fetched.get(id)
     if fetched is None or fetched.asked_before != asked:
@@ -205,22 +207,22 @@ def _change(
         return None
     begun = next((one for one in asked if one.under_way), None)
     if begun is not None:
-        outcome = change_seats.recover(buying, begun, fetched.object, mine=begun == mine)
+        outcome = change_seats.recover(request, begun, fetched.object, mine=begun == mine)
         if outcome == "done" and begun == mine:
             return _answer(purchase, begun, services.book.head(), replayed=True)
         if outcome is not None:
             return None
     else:
         assert target is not None
-        hold_to_version(buying, account)
-        price = priced(buying, base=False) if target.item is None else None
+        hold_to_version(request, account)
+        price = priced(request, base=False) if target.item is None else None
         facts = purchases.ask(target, wanted, price, context.now)
         recorded = services.book.append(context, Change(account, facts)).loaded[0]
         begun = recorded.state.stripe.purchases[recorded.version]
-    return _answer(purchase, begun, change_seats.carry_out(buying, begun))
+    return _answer(purchase, begun, change_seats.carry_out(request, begun))
 
 
-def _fetch_beside(buying: Buying, account: Loaded[Account], already: _Asked) -> bool:
+def _fetch_beside(request: PurchaseRequest, account: Loaded[Account], already: _Asked) -> bool:
     """Hold the sale of something new against all that the account may have of it already.
 
     Open Checkouts are closed if nothing may be sold.
@@ -232,20 +234,20 @@ def _fetch_beside(buying: Buying, account: Loaded[Account], already: _Asked) -> 
         SubscriptionNotChangeable: it would be paid for twice.
         StripeUnavailable: no answer.
     """
-    side, now = account.state.stripe, buying.context.now
+    side, now = account.state.stripe, request.context.now
     its = side.subscriptions.values()
     try:
-        if _fetch_unlisted(buying, side, already.unlisted):
+        if _fetch_unlisted(request, side, already.unlisted):
             return True
-        purchases.refuse_beside_lost(its, side.mapped, buying.wanted, now)
-        _refuse_beside_bought(buying, side, already.checkouts)
+        purchases.refuse_beside_lost(its, side.mapped, request.wanted, now)
+        _refuse_beside_bought(request, side, already.checkouts)
     except SubscriptionNotChangeable:
-        close_open(buying, account, already.over)
+        close_open(request, account, already.over)
         raise
     return False
 
 
-def _fetch_unlisted(buying: Buying, side: StripeState, fetched: set[str]) -> bool:
+def _fetch_unlisted(request: PurchaseRequest, side: StripeState, fetched: set[str]) -> bool:
     """Fetch a subscription whose items are not all known; return whether there was one.
 
     Args:
@@ -256,7 +258,7 @@ def _fetch_unlisted(buying: Buying, side: StripeState, fetched: set[str]) -> boo
             then it would be paid for twice.
         StripeUnavailable: no answer.
     """
-    services, context, stripe, purchase, *_ = buying
+    services, context, stripe, purchase, *_ = request
     its = side.subscriptions.values()
     id = next((one.id for one in its if one.lacks_items and not one.has_ended(context.now)), None)
     if id is None:
@@ -270,7 +272,7 @@ def _fetch_unlisted(buying: Buying, side: StripeState, fetched: set[str]) -> boo
 
 
 def _refuse_beside_bought(
-    buying: Buying, side: StripeState, checkouts: dict[str, list[str]]
+    request: PurchaseRequest, side: StripeState, checkouts: dict[str, list[str]]
 ) -> None:
     """Refuse to sell the product again to who bought it at Checkout, by a price unknown now.
 
@@ -280,21 +282,21 @@ def _refuse_beside_bought(
     Raises:
         SubscriptionNotChangeable: as `purchases.refuse_beside_bought`.
     """
-    known, wanted, now = side.subscriptions.values(), buying.wanted, buying.context.now
+    known, wanted, now = side.subscriptions.values(), request.wanted, request.context.now
     for one in purchases.perhaps_bought(known, side.mapped, side.purchases, wanted, now):
         if one.id not in checkouts:
-            checkouts[one.id] = buying.stripe.checkouts_of(one.id)
+            checkouts[one.id] = request.stripe.checkouts_of(one.id)
         purchases.refuse_beside_bought(one, side.mapped, side.purchases, checkouts[one.id], wanted)
 
 
-def _load(buying: Buying) -> tuple[Loaded[Account], StripePurchase | None]:
+def _load(request: PurchaseRequest) -> tuple[Loaded[Account], StripePurchase | None]:
     """Return the account, and what the same request began before; not on what left it since."""
-    account = buying.services.book.load(ACCOUNT, buying.purchase.account)
+    account = request.services.book.load(ACCOUNT, request.purchase.account)
     side = account.state.stripe
-    mine = purchases.repeated(side.purchases, buying.wanted)
+    mine = purchases.repeated(side.purchases, request.wanted)
     if mine and mine.under_way and mine.stripe_subscription not in side.subscriptions:
-        change_seats.recover_moved(buying, mine)
-        return _load(buying)
+        change_seats.recover_moved(request, mine)
+        return _load(request)
     return account, mine
 
 
@@ -314,7 +316,7 @@ def _answer(
 
 
 def _again(
-    buying: Buying, account: Loaded[Account], known: StripePurchase | None
+    request: PurchaseRequest, account: Loaded[Account], known: StripePurchase | None
 ) -> Started | None:
     """Return what the same request was answered before; None if something is still to be done.
 
@@ -323,9 +325,9 @@ def _again(
     if known is None or known.under_way:
         return None
     if isinstance(known.fact, StripeSeatsAsked):
-        return _answer(buying.purchase, known, account.head, replayed=True)
-    session = buying.stripe.checkout(known.fact.checkout)
+        return _answer(request.purchase, known, account.head, replayed=True)
+    session = request.stripe.checkout(known.fact.checkout)
     if session["status"] != "complete":
         return None
-    url, bought = success_url(buying.purchase), session["subscription"]
+    url, bought = success_url(request.purchase), session["subscription"]
     return Started(url, None, bought, known.fact.seats, account.head, replayed=True)

@@ -94,7 +94,7 @@ def sync_seats(services: Services, now: Now, account: str, quiet: timedelta | No
         raise StripeNotConfigured
     found = []
     for product in _billed(services, now, account):
-        synced = _sync(_Work(services, services.stripe, now, account, product, quiet))
+        synced = _sync(_ProductSync(services, services.stripe, now, account, product, quiet))
         found += [synced] if synced else []
     return found
 
@@ -110,7 +110,7 @@ def seats_to_sync(
     for one in seat_sync.standings(loaded.state, services.catalog, at):
         said = seat_sync.verdict(one, loaded.state.seat_syncs, at, quiet)
         steps = [Step(said.step, said.wanted)] if said.outcome == "due" and said.step else []
-        found.append(_told(account, one, said, steps))
+        found.append(_synced(account, one, said, steps))
     return found
 
 
@@ -122,7 +122,7 @@ def _billed(services: Services, now: Now, account: str) -> list[str]:
     return list(dict.fromkeys([*standing, *sorted(loaded.state.seat_syncs.unanswered)]))
 
 
-def _told(account: str, standing: Standing, said: Verdict, steps: list[Step]) -> Synced:
+def _synced(account: str, standing: Standing, said: Verdict, steps: list[Step]) -> Synced:
     return Synced(
         account=account,
         product=standing.product,
@@ -140,7 +140,7 @@ def _told(account: str, standing: Standing, said: Verdict, steps: list[Step]) ->
 # One product
 
 
-class _Work(NamedTuple):
+class _ProductSync(NamedTuple):
     services: Services
     stripe: StripeGateway
     now: Now
@@ -157,7 +157,7 @@ class _Stands(NamedTuple):
     standing: Standing | None
 
 
-def _load(work: _Work) -> _Stands:
+def _load(work: _ProductSync) -> _Stands:
     loaded = work.services.book.load(ACCOUNT, work.account)
     at = work.now().now
     product = work.services.catalog.product(work.product)
@@ -165,7 +165,7 @@ def _load(work: _Work) -> _Stands:
     return _Stands(loaded, at, standing)
 
 
-def _sync(work: _Work) -> Synced | None:
+def _sync(work: _ProductSync) -> Synced | None:
     """Take one step after the other until none is due."""
     steps: list[Step] = []
     fetched = False
@@ -187,12 +187,12 @@ def _sync(work: _Work) -> Synced | None:
             return None
         said = seat_sync.verdict(stands.standing, syncs, stands.at, work.quiet, fetched=fetched)
         if said.outcome != "due":
-            return _told(work.account, stands.standing, said, steps)
+            return _synced(work.account, stands.standing, said, steps)
         if not fetched:
             found = _fetch(work, stands.standing.subscription.id)
             if found in {"missing", "not_told"}:
                 left = said._replace(outcome="left_alone", why=found)
-                return _told(work.account, stands.standing, left, steps)
+                return _synced(work.account, stands.standing, left, steps)
             fetched = found == "agrees"
             continue
         # What Stripe answers is recorded, and then the same question is asked of it again: so
@@ -201,13 +201,13 @@ def _sync(work: _Work) -> Synced | None:
         started = _start(work, stands, said)
         if started == "no_price":
             left = said._replace(outcome="left_alone", why="no_price")
-            return _told(work.account, stands.standing, left, steps)
+            return _synced(work.account, stands.standing, left, steps)
         if started is not None:
             steps.append(_carry_out(work, started))
-    return _told(work.account, stands.standing, left, steps) if stands.standing else None
+    return _synced(work.account, stands.standing, left, steps) if stands.standing else None
 
 
-def _count(work: _Work) -> None:
+def _count(work: _ProductSync) -> None:
     """Ask Stripe for the subscriptions of which it is not known how many seats they provide."""
     stands = _load(work)
     if stands.standing is not None and not stands.loaded.state.seat_syncs.unanswered:
@@ -215,7 +215,9 @@ def _count(work: _Work) -> None:
             _fetch(work, id)
 
 
-def _fetch(work: _Work, subscription: str) -> Literal["agrees", "differs", "missing", "not_told"]:
+def _fetch(
+    work: _ProductSync, subscription: str
+) -> Literal["agrees", "differs", "missing", "not_told"]:
     """Fetch the subscription, and record it; tell whether the ledger has it as Stripe does now."""
     try:
         found = fetch_subscription(
@@ -227,14 +229,14 @@ def _fetch(work: _Work, subscription: str) -> Literal["agrees", "differs", "miss
     return "agrees" if _agrees(work, subscription, found) else "differs"
 
 
-def _agrees(work: _Work, subscription: str, found: Retrieved) -> bool:
+def _agrees(work: _ProductSync, subscription: str, found: Retrieved) -> bool:
     known = _load(work).loaded.state.stripe.subscriptions.get(subscription)
     report = _report(work, found)
     return known is not None and report is not None and differing(known, report) == []
 
 
 def _start(
-    work: _Work, stands: _Stands, said: Verdict
+    work: _ProductSync, stands: _Stands, said: Verdict
 ) -> SeatSyncStarted | Literal["no_price"] | None:
     """Record that a step is taken; None when another was recorded meanwhile."""
     standing = stands.standing
@@ -253,7 +255,7 @@ def _start(
     return started
 
 
-def _price_to_add(work: _Work, standing: Standing) -> str | None:
+def _price_to_add(work: _ProductSync, standing: Standing) -> str | None:
     assert standing.price is not None
     return work.stripe.price_of(standing.price)
 
@@ -261,13 +263,13 @@ def _price_to_add(work: _Work, standing: Standing) -> str | None:
 # One step
 
 
-def _carry_out(work: _Work, started: SeatSyncStarted) -> Step:
+def _carry_out(work: _ProductSync, started: SeatSyncStarted) -> Step:
     """Make the call, and record the answer."""
     outcome, _ = stripe_calls.carry_out(work.services, work.now, _call(work, started))
     return _step(work, started, outcome)
 
 
-def _recover(work: _Work, unanswered: Unanswered) -> Step | Verdict | None:
+def _recover(work: _ProductSync, unanswered: Unanswered) -> Step | Verdict | None:
     """Bring a step to its end that was begun, by whomever; None to read once more.
 
     While Stripe does not tell how the subscription is, the step may have been done: it stays open.
@@ -307,13 +309,13 @@ def _recover(work: _Work, unanswered: Unanswered) -> Step | Verdict | None:
     return _close(work, started, CallOutcome("given_up", code=what))
 
 
-def _close(work: _Work, started: SeatSyncStarted, outcome: CallOutcome) -> Step:
+def _close(work: _ProductSync, started: SeatSyncStarted, outcome: CallOutcome) -> Step:
     """Record what came of a step that was found without an answer."""
     stripe_calls.record_outcome(work.services, work.now, _call(work, started), outcome)
     return _step(work, started, outcome)
 
 
-def _call(work: _Work, started: SeatSyncStarted) -> StripeCall:
+def _call(work: _ProductSync, started: SeatSyncStarted) -> StripeCall:
     change = SeatChange(
         started.stripe_subscription,
         started.item,
@@ -334,7 +336,7 @@ def _call(work: _Work, started: SeatSyncStarted) -> StripeCall:
     )
 
 
-def _answer(work: _Work, started: SeatSyncStarted, outcome: CallOutcome) -> Fact:
+def _answer(work: _ProductSync, started: SeatSyncStarted, outcome: CallOutcome) -> Fact:
     """Return what is recorded of an outcome."""
     if outcome.found is None:
         return SeatSyncFailed(
@@ -358,7 +360,7 @@ def _answer(work: _Work, started: SeatSyncStarted, outcome: CallOutcome) -> Fact
     )
 
 
-def _step(work: _Work, started: SeatSyncStarted, outcome: CallOutcome) -> Step:
+def _step(work: _ProductSync, started: SeatSyncStarted, outcome: CallOutcome) -> Step:
     match _answer(work, started, outcome):
         case SeatsSynced() as done:
             return Step(
@@ -370,7 +372,7 @@ def _step(work: _Work, started: SeatSyncStarted, outcome: CallOutcome) -> Step:
 # What Stripe answered
 
 
-def _report(work: _Work, found: Retrieved) -> StripeSubscriptionReported | None:
+def _report(work: _ProductSync, found: Retrieved) -> StripeSubscriptionReported | None:
     """Return the subscription as a report."""
     origin = Origin(RETRIEVED, found.at, retrieved_at=work.now().now)
     report = read_subscription(found.object, origin, work.services.catalog).report

@@ -161,7 +161,9 @@ class StripeObject(Struct, frozen=True):
     since: datetime | None = None
 
 
-def told(waiting: Iterable[Waiting], stripe_subscription: str) -> StripeSubscription | None:
+def waiting_subscription(
+    waiting: Iterable[Waiting], stripe_subscription: str
+) -> StripeSubscription | None:
     """Return a subscription as waiting reports make it."""
     state = None
     for one in waiting:
