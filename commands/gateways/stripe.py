@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from commands.gateways.breaker import Breaker
 from commands.gateways.stripe_responses import (
@@ -26,15 +26,12 @@ from commands.gateways.stripe_responses import (
     StripeKeyRefused,
     StripeRefused,
     StripeUnavailable,
-    asking,
-    retrieved,
+    call_stripe,
 )
 from ledger.catalog import Price
 
 if TYPE_CHECKING:
     import stripe
-
-AnswerT = TypeVar("AnswerT")
 
 CONNECT_S: Final = 3.0
 READ_S: Final = 10.0
@@ -128,15 +125,15 @@ class StripeGateway:
         finally:
             self._slots.release()
 
-    def _ask(self, ask: Callable[[], AnswerT]) -> AnswerT:
+    def _ask(self, call: Callable[..., Any], *args: Any) -> Retrieved:
         with self.slot():
-            return self._ask_in_slot(ask)
+            return self._ask_in_slot(call, *args)
 
-    def _ask_in_slot(self, ask: Callable[[], AnswerT]) -> AnswerT:
+    def _ask_in_slot(self, call: Callable[..., Any], *args: Any) -> Retrieved:
         if not self._for_persons:
-            return asking(ask)
+            return call_stripe(call, *args)
         with self._breaker.call():
-            return asking(ask)
+            return call_stripe(call, *args)
 
     @cached_property
     def batch(self) -> stripe.StripeClient:
@@ -183,7 +180,7 @@ class StripeGateway:
         """
         client = self.interactive if interactive else self.batch
         params: Any = {"expand": list(expand)} if expand else {}
-        found = self._ask(lambda: retrieved(client.v1.subscriptions.retrieve(id, params)))
+        found = self._ask(client.v1.subscriptions.retrieve, id, params)
         return self._with_all_items(client, found)
 
     def subscriptions(self, **params: Any) -> Iterator[Retrieved]:
@@ -215,7 +212,7 @@ class StripeGateway:
             "expand": ["data.invoice"],
             "limit": 1,
         }
-        found = self._ask(lambda: retrieved(self.interactive.v1.invoice_payments.list(params)))
+        found = self._ask(self.interactive.v1.invoice_payments.list, params)
         data = found.object["data"]
         return found._replace(object=data[0]["invoice"]) if data else None
 
@@ -238,7 +235,7 @@ class StripeGateway:
             StripeRefused: there is none.
             StripeUnavailable, StripeKeyRefused: no answer.
         """
-        return self._ask(lambda: retrieved(self.batch.v1.prices.retrieve(id))).object
+        return self._ask(self.batch.v1.prices.retrieve, id).object
 
     def invoice(self, id: str, lines_max: int) -> Retrieved:
         """Return an invoice with its lines: at most `lines_max`, and then it says `has_more`.
@@ -247,7 +244,7 @@ class StripeGateway:
             StripeRefused: there is none, or Stripe does not list its lines.
             StripeUnavailable, StripeKeyRefused: no answer.
         """
-        found = self._ask(lambda: retrieved(self.batch.v1.invoices.retrieve(id)))
+        found = self._ask(self.batch.v1.invoices.retrieve, id)
         listed = found.object.get("lines") or {}
         if not listed.get("has_more"):
             return found
@@ -284,12 +281,12 @@ class StripeGateway:
 
     def checkout(self, id: str) -> dict[str, Any]:
         """Return a Checkout session; one that is over has no `url`."""
-        return self._ask(lambda: retrieved(self.batch.v1.checkout.sessions.retrieve(id))).object
+        return self._ask(self.batch.v1.checkout.sessions.retrieve, id).object
 
     @cached_property
     def _account(self) -> str:
         accounts = self.interactive.v1.accounts
-        return str(self._ask(lambda: retrieved(accounts.retrieve_current())).object["id"])
+        return str(self._ask(accounts.retrieve_current).object["id"])
 
     def account_id(self) -> str:
         """Return the id of the key's own account; Stripe is asked until it has answered once.
@@ -318,16 +315,12 @@ class StripeGateway:
         Not those of its items: Stripe expands four levels deep, and that would be five.
         """
         params: Any = {"expand": ["discounts.source.coupon"]}
-        return self._ask_in_slot(
-            lambda: retrieved(self.interactive.v1.subscriptions.retrieve(id, params))
-        )
+        return self._ask_in_slot(self.interactive.v1.subscriptions.retrieve, id, params)
 
     def next_bill(self, stripe_subscription: str) -> Retrieved:
         """Return what a subscription costs for a whole period as it is now, as an invoice."""
         params: Any = {"subscription": stripe_subscription, "preview_mode": "recurring"}
-        return self._ask_in_slot(
-            lambda: retrieved(self.interactive.v1.invoices.create_preview(params))
-        )
+        return self._ask_in_slot(self.interactive.v1.invoices.create_preview, params)
 
     def list_all(self, what: Literal["items", "lines"], id: str) -> dict[str, Any]:
         """Return the whole list of a subscription's items or of an invoice's lines.
@@ -337,13 +330,12 @@ class StripeGateway:
         client, data = self.interactive.v1, []
         params: dict[str, Any] = {"limit": PAGE}
         for _ in range(PAGES_MAX):
-            page = self._ask_in_slot(
-                lambda: retrieved(
-                    client.subscription_items.list({"subscription": id, **params})  # type: ignore[typeddict-item]
-                    if what == "items"
-                    else client.invoices.line_items.list(id, params)  # type: ignore[arg-type]
-                )
-            ).object
+            if what == "items":
+                of_subscription = {"subscription": id, **params}
+                found = self._ask_in_slot(client.subscription_items.list, of_subscription)
+            else:
+                found = self._ask_in_slot(client.invoices.line_items.list, id, params)
+            page = found.object
             data += page["data"]
             if not page["has_more"]:
                 break
@@ -353,19 +345,18 @@ class StripeGateway:
     def invoices(self, customer: str, count: int) -> Retrieved:
         """Return a list of a customer's invoices, the newest first."""
         params: Any = {"customer": customer, "limit": count}
-        return self._ask_in_slot(lambda: retrieved(self.interactive.v1.invoices.list(params)))
+        return self._ask_in_slot(self.interactive.v1.invoices.list, params)
 
     def invoice_with_first_lines(self, id: str) -> Retrieved:
         """Return an invoice; of a long one the first lines."""
-        return self._ask_in_slot(lambda: retrieved(self.interactive.v1.invoices.retrieve(id)))
+        return self._ask_in_slot(self.interactive.v1.invoices.retrieve, id)
 
     # Changing
 
     def start_checkout(self, params: dict[str, Any], idempotency_key: str) -> dict[str, Any]:
         """Start a Checkout session, and return it. Its `url` is a secret of the customer's."""
-        options: Any = {"idempotency_key": idempotency_key}
-        sessions = self.changing.v1.checkout.sessions
-        return self._ask(lambda: retrieved(sessions.create(params, options))).object  # type: ignore[arg-type]
+        create = self.changing.v1.checkout.sessions.create
+        return self._ask(create, params, {"idempotency_key": idempotency_key}).object
 
     def expire_checkout(self, id: str) -> None:
         """Let a Checkout session be over, so that nobody can pay at it any more.
@@ -376,26 +367,22 @@ class StripeGateway:
         Raises:
             StripeRefused: it is over already, one way or the other.
         """
-        sessions = self.batch.v1.checkout.sessions
-        self._ask(lambda: retrieved(sessions.expire(id)))
+        self._ask(self.batch.v1.checkout.sessions.expire, id)
 
     def set_quantity(self, item: str, params: dict[str, Any], idempotency_key: str) -> None:
         """Change an item of a subscription."""
-        options: Any = {"idempotency_key": idempotency_key}
-        items = self.changing.v1.subscription_items
-        self._ask(lambda: retrieved(items.update(item, params, options)))  # type: ignore[arg-type]
+        update = self.changing.v1.subscription_items.update
+        self._ask(update, item, params, {"idempotency_key": idempotency_key})
 
     def add_item(self, params: dict[str, Any], idempotency_key: str) -> None:
         """Add an item to a subscription."""
-        options: Any = {"idempotency_key": idempotency_key}
-        items = self.changing.v1.subscription_items
-        self._ask(lambda: retrieved(items.create(params, options)))  # type: ignore[arg-type]
+        create = self.changing.v1.subscription_items.create
+        self._ask(create, params, {"idempotency_key": idempotency_key})
 
     def open_portal(self, params: dict[str, Any], idempotency_key: str) -> str:
         """Open the Customer Portal, and return its address: a secret of the customer's."""
-        options: Any = {"idempotency_key": idempotency_key}
-        sessions = self.changing.v1.billing_portal.sessions
-        found = self._ask(lambda: retrieved(sessions.create(params, options)))  # type: ignore[arg-type]
+        create = self.changing.v1.billing_portal.sessions.create
+        found = self._ask(create, params, {"idempotency_key": idempotency_key})
         return str(found.object["url"])
 
     def set_billed_seats(self, change: SeatChange, idempotency_key: str) -> Retrieved:
@@ -417,9 +404,9 @@ class StripeGateway:
         }
         if change.invoiced:
             params["payment_behavior"] = "error_if_incomplete"
-        update: Any = self.changing.v1.subscriptions.update
-        options = {"idempotency_key": idempotency_key}
-        found = self._ask(lambda: retrieved(update(change.subscription, params, options)))
+        update = self.changing.v1.subscriptions.update
+        key = {"idempotency_key": idempotency_key}
+        found = self._ask(update, change.subscription, params, key)
         try:
             return self._with_all_items(self.batch, found)
         except StripeFault:
@@ -430,7 +417,7 @@ class StripeGateway:
     ) -> Iterator[Retrieved]:
         params = {**params, "limit": PAGE}
         while True:
-            page = self._ask(lambda params=params: retrieved(list_page(params)))  # type: ignore[misc]
+            page = self._ask(list_page, params)
             for found in page.object["data"]:
                 yield Retrieved(found, page.at)
             if not page.object["has_more"]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, NamedTuple, TypeVar
-
-AnswerT = TypeVar("AnswerT")
+from typing import Any, Final, NamedTuple
 
 PAYMENT_REQUIRED: Final = 402
 
@@ -61,7 +59,7 @@ class Retrieved(NamedTuple):
     at: datetime
 
 
-def retrieved(answer: Any) -> Retrieved:
+def _retrieved(answer: Any) -> Retrieved:
     """Return an object of the library's as plain JSON, and when Stripe said it.
 
     Raises:
@@ -85,8 +83,8 @@ def _is_whole(answer: Any) -> bool:
     return answer["object"] == "invoice" or isinstance(getattr(answer, "id", None), str)
 
 
-def asking(ask: Callable[[], AnswerT]) -> AnswerT:
-    """Ask Stripe, and let its library's exceptions out as ours, without what was sent.
+def call_stripe(call: Callable[..., Any], *args: Any) -> Retrieved:
+    """Make a call of Stripe's library; let its exceptions out as ours, without what was sent.
 
     Raises:
         StripeUnavailable, StripeKeyRefused, StripeRefused: from None, since the library's own
@@ -95,7 +93,7 @@ def asking(ask: Callable[[], AnswerT]) -> AnswerT:
     import stripe
 
     try:
-        return ask()
+        return _retrieved(call(*args))
     except (stripe.AuthenticationError, stripe.PermissionError):
         raise StripeKeyRefused("Stripe refuses the key in STRIPE_API_KEY") from None
     except (stripe.APIConnectionError, stripe.RateLimitError, stripe.APIError) as error:

@@ -268,7 +268,7 @@ def discount_ids(reader: StripeObjectReader, _: str) -> tuple[str, ...]:
 
 def first(kind: Kind, *names: str) -> Kind:
     """Return how the first of several fields is read that has something in it."""
-    return lambda reader, _: next(filter(None, (kind(reader, name) for name in names)), None)
+    return either(*(at(name, kind=kind) for name in names))
 
 
 def either(*kinds: Kind) -> Kind:
