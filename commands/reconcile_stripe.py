@@ -29,7 +29,7 @@ from ledger.stripe.invoices import LINES_ASKED, read_invoice
 from ledger.stripe.objects import NotAnEvent, StripeEvent, read_event, read_report
 from ledger.stripe.reader import Origin
 from ledger.stripe.report_comparison import differing, is_news, tells_terms, understood
-from ledger.stripe.subscriptions import StripeSubscription
+from ledger.stripe.subscriptions import StripeInvoice, StripeSubscription
 
 EVENTS_KEPT: Final = timedelta(days=30)
 PAGE: Final = 100
@@ -79,36 +79,41 @@ def reconcile_stripe(
     Raises:
         StripeNotConfigured, StripeKeyRefused, StripeUnavailable: what was found before is recorded.
     """
-    stripe = services.stripe
-    if stripe is None:
+    if services.stripe is None:
         raise StripeNotConfigured
+    run = _Run(services, context, services.stripe, dry_run)
     for id in held_elsewhere:
-        yield from _held_elsewhere(services, context, id, dry_run)
-    yield from _events(services, context, stripe, dry_run)
+        yield from _held_elsewhere(run, id)
+    yield from _events(run)
     listed = set()
-    for found in stripe.subscriptions():
+    for found in services.stripe.subscriptions():
         listed.add(found.object["id"])
-        yield from _subscription(services, context, found, dry_run)
+        yield from _subscription(run, found)
     for id in open_subscriptions:
         if id not in listed:
-            yield from _unlisted(services, context, stripe, id, dry_run)
+            yield from _unlisted(run, id)
     asked = set()
     for account, invoice in cut_invoices:
         asked.add(invoice)
-        yield _cut_invoice(services, context, stripe, account, invoice, dry_run)
+        yield from _invoice(run, account, invoice, lacks_lines=True)
     for account, invoice in open_invoices:
         if invoice not in asked:
-            yield from _open_invoice(services, context, stripe, account, invoice, dry_run)
+            yield from _invoice(run, account, invoice, lacks_lines=False)
 
 
-def _held_elsewhere(
-    services: Services, context: RequestContext, id: str, dry_run: bool
-) -> Iterator[Drift]:
+class _Run(NamedTuple):
+    services: Services
+    context: RequestContext
+    stripe: StripeGateway
+    dry_run: bool
+
+
+def _held_elsewhere(run: _Run, id: str) -> Iterator[Drift]:
     def attempt() -> tuple[str | None, list[str]]:
-        draft = Draft(services)
+        draft = Draft(run.services)
         account, others = reunite(draft, id)
-        if others and not dry_run:
-            draft.append(context)
+        if others and not run.dry_run:
+            draft.append(run.context)
         return account, others
 
     account, others = retry_on_conflict(attempt)
@@ -117,23 +122,21 @@ def _held_elsewhere(
         yield Drift("subscription", id, account, what, None)
 
 
-def _events(
-    services: Services, context: RequestContext, stripe: StripeGateway, dry_run: bool
-) -> Iterator[Drift]:
+def _events(run: _Run) -> Iterator[Drift]:
     # The newest come first; they are recorded in the order in which they were made, so that as
     # little as possible has to be asked for.
     missed: list[StripeEvent] = []
-    events = stripe.events(context.now - EVENTS_KEPT)
+    events = run.stripe.events(run.context.now - EVENTS_KEPT)
     while page := list(islice(events, PAGE)):
-        missed += _unheard(services, page)
+        missed += _unheard(run, page)
     for event in reversed(missed):
         account = None
-        if not dry_run:
-            account = record_event(services, context, event, "reconciling").account
+        if not run.dry_run:
+            account = record_event(run.services, run.context, event, "reconciling").account
         yield Drift("event", event.id, account, event.type, event.created)
 
 
-def _unheard(services: Services, page: Iterable[dict[str, object]]) -> Iterator[StripeEvent]:
+def _unheard(run: _Run, page: Iterable[dict[str, object]]) -> Iterator[StripeEvent]:
     """Return the events that report something and are not on record."""
     events = []
     for payload in page:
@@ -141,30 +144,26 @@ def _unheard(services: Services, page: Iterable[dict[str, object]]) -> Iterator[
             event = read_event(payload)
         except NotAnEvent:
             continue
-        is_own = event.connected is None or (
-            services.stripe and services.stripe.is_own(event.connected)
-        )
-        if is_own and read_report(event, services.catalog).report is not None:
+        is_own = event.connected is None or run.stripe.is_own(event.connected)
+        if is_own and read_report(event, run.services.catalog).report is not None:
             events.append(event)
-    known = services.book.load_many(STRIPE_EVENT, [event.id for event in events])
+    known = run.services.book.load_many(STRIPE_EVENT, [event.id for event in events])
     return (event for event in events if known[event.id].state is None)
 
 
-def _subscription(
-    services: Services, context: RequestContext, found: Retrieved, dry_run: bool
-) -> Iterator[Drift]:
-    read = read_retrieved(services, context, found)
+def _subscription(run: _Run, found: Retrieved) -> Iterator[Drift]:
+    read = read_retrieved(run.services, run.context, found)
     if read is None:
         return
     report, named = read
-    account, known, others = known_of(services, report, named)
+    account, known, others = known_of(run.services, report, named)
     if not is_news(known, report) and not others:
         if report.items is None:
             what = "Stripe does not list all its items"
             yield Drift("subscription", report.stripe_subscription, account, what, None)
         return
-    if not dry_run:
-        recorded = record_retrieved(services, context, found)
+    if not run.dry_run:
+        recorded = record_retrieved(run.services, run.context, found)
         account = recorded.account if recorded else account
     since = known.latest.created if known else report.started_at
     yield Drift(
@@ -186,91 +185,63 @@ def _what(
     return ", ".join(told + [f"is {other}'s as well" for other in others])
 
 
-def _unlisted(
-    services: Services, context: RequestContext, stripe: StripeGateway, id: str, dry_run: bool
-) -> Iterator[Drift]:
+def _unlisted(run: _Run, id: str) -> Iterator[Drift]:
     try:
-        found = stripe.subscription(id)
+        found = run.stripe.subscription(id)
     except StripeRefused as refused:
         if not refused.is_missing:
             raise
         yield Drift("subscription", id, None, "Stripe knows nothing of it", None)
         return
-    yield from _subscription(services, context, found, dry_run)
+    yield from _subscription(run, found)
 
 
-def _cut_invoice(
-    services: Services,
-    context: RequestContext,
-    stripe: StripeGateway,
-    account: str,
-    id: str,
-    dry_run: bool,
-) -> Drift:
-    report = _retrieved_invoice(context, stripe, id)
-    if isinstance(report, str):
-        return Drift("invoice", id, account, report, None)
+def _invoice(run: _Run, account: str, id: str, *, lacks_lines: bool) -> Iterator[Drift]:
+    """Hold an invoice against Stripe's.
 
-    def attempt() -> Drift:
-        draft = Draft(services)
-        known = draft.account(account).state.stripe.invoices.get(id)
-        if known is None or report.rank <= known.latest.rank:
-            return Drift("invoice", id, account, TELLS_LESS, report.created)
-        if not dry_run and known.latest.lacks_lines:
-            add_report(draft, account, report)
-            draft.append(context)
-        return Drift("invoice", id, account, "lines", known.latest.created)
-
-    return retry_on_conflict(attempt)
-
-
-def _open_invoice(
-    services: Services,
-    context: RequestContext,
-    stripe: StripeGateway,
-    account: str,
-    id: str,
-    dry_run: bool,
-) -> Iterator[Drift]:
-    report = _retrieved_invoice(context, stripe, id)
+    Args:
+        lacks_lines: it is asked for since the ledger has not all of its lines; else since it may
+            have been paid.
+    """
+    report = _retrieved_invoice(run, id)
     if isinstance(report, str):
         yield Drift("invoice", id, account, report, None)
         return
 
     def attempt() -> Drift | None:
-        draft = Draft(services)
+        draft = Draft(run.services)
         known = draft.account(account).state.stripe.invoices.get(id)
-        if known is None:
-            return None  # it has gone elsewhere with its subscription
-        what = [
-            name.replace("_", " ")
-            for name in COMPARED
-            if getattr(known.latest, name) != getattr(report, name)
-        ]
+        what = "lines" if lacks_lines else _what_of_invoice(known, report)
         if not what:
             return None
-        if report.rank <= known.latest.rank:
+        if known is None or report.rank <= known.latest.rank:
             return Drift("invoice", id, account, TELLS_LESS, report.created)
-        if not dry_run:
+        if not run.dry_run and (not lacks_lines or known.latest.lacks_lines):
             add_report(draft, account, report)
-            draft.append(context)
-        return Drift("invoice", id, account, ", ".join(what), known.latest.created)
+            draft.append(run.context)
+        return Drift("invoice", id, account, what, known.latest.created)
 
     found = retry_on_conflict(attempt)
     if found is not None:
         yield found
 
 
-def _retrieved_invoice(
-    context: RequestContext, stripe: StripeGateway, id: str
-) -> StripeInvoiceReported | str:
+def _what_of_invoice(known: StripeInvoice | None, report: StripeInvoiceReported) -> str:
+    """Return in what an invoice differs; nothing of one that has left with its subscription."""
+    if known is None:
+        return ""
+    differing = (one for one in COMPARED if getattr(known.latest, one) != getattr(report, one))
+    return ", ".join(name.replace("_", " ") for name in differing)
+
+
+def _retrieved_invoice(run: _Run, id: str) -> StripeInvoiceReported | str:
     """Return an invoice as Stripe has it now; in words why not, if it does not tell."""
     try:
-        found = stripe.invoice(id, LINES_ASKED)
+        found = run.stripe.invoice(id, LINES_ASKED)
     except StripeRefused as refused:
         missing = "Stripe knows nothing of it"
         return missing if refused.is_missing else "Stripe does not list all its lines"
     report = read_invoice(
-        found.object, Origin(RETRIEVED, found.at, retrieved_at=context.now)
+        found.object, Origin(RETRIEVED, found.at, retrieved_at=run.context.now)
     ).report
     return report if isinstance(report, StripeInvoiceReported) else TELLS_LESS

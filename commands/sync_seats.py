@@ -108,9 +108,9 @@ def seats_to_sync(
     at = now().now
     found = []
     for one in seat_sync.standings(loaded.state, services.catalog, at):
-        said = seat_sync.verdict(one, loaded.state.seat_syncs, at, quiet)
-        steps = [Step(said.step, said.wanted)] if said.outcome == "due" and said.step else []
-        found.append(_synced(account, one, said, steps))
+        left = seat_sync.verdict(one, loaded.state.seat_syncs, at, quiet)
+        steps = [Step(left.step, left.wanted)] if left.outcome == "due" and left.step else []
+        found.append(_synced(account, one, left, steps))
     return found
 
 
@@ -122,7 +122,7 @@ def _billed(services: Services, now: Now, account: str) -> list[str]:
     return list(dict.fromkeys([*standing, *sorted(loaded.state.seat_syncs.unanswered)]))
 
 
-def _synced(account: str, standing: Standing, said: Verdict, steps: list[Step]) -> Synced:
+def _synced(account: str, standing: Standing, left: Verdict, steps: list[Step]) -> Synced:
     return Synced(
         account=account,
         product=standing.product,
@@ -130,9 +130,9 @@ def _synced(account: str, standing: Standing, said: Verdict, steps: list[Step]) 
         holders=standing.holders,
         quantity=standing.quantity,
         target=standing.target,
-        outcome=said.outcome,
-        why=said.why,
-        until=said.until,
+        outcome=left.outcome,
+        why=left.why,
+        until=left.until,
         steps=steps,
     )
 
@@ -185,23 +185,24 @@ def _sync(work: _ProductSync) -> Synced | None:
             continue
         if stands.standing is None:
             return None
-        said = seat_sync.verdict(stands.standing, syncs, stands.at, work.quiet, fetched=fetched)
-        if said.outcome != "due":
-            return _synced(work.account, stands.standing, said, steps)
+        due = seat_sync.verdict(stands.standing, syncs, stands.at, work.quiet, fetched=fetched)
+        if due.outcome != "due":
+            left = due
+            break
         if not fetched:
             found = _fetch(work, stands.standing.subscription.id)
             if found in {"missing", "not_told"}:
-                left = said._replace(outcome="left_alone", why=found)
-                return _synced(work.account, stands.standing, left, steps)
+                left = due._replace(outcome="left_alone", why=found)
+                break
             fetched = found == "agrees"
             continue
         # What Stripe answers is recorded, and then the same question is asked of it again: so
         # nothing is written to what already is as it should be.
         fetched = False
-        started = _start(work, stands, said)
+        started = _start(work, stands, due)
         if started == "no_price":
-            left = said._replace(outcome="left_alone", why="no_price")
-            return _synced(work.account, stands.standing, left, steps)
+            left = due._replace(outcome="left_alone", why="no_price")
+            break
         if started is not None:
             steps.append(_carry_out(work, started))
     return _synced(work.account, stands.standing, left, steps) if stands.standing else None
@@ -236,28 +237,24 @@ def _agrees(work: _ProductSync, subscription: str, found: Retrieved) -> bool:
 
 
 def _start(
-    work: _ProductSync, stands: _Stands, said: Verdict
+    work: _ProductSync, stands: _Stands, due: Verdict
 ) -> SeatSyncStarted | Literal["no_price"] | None:
     """Record that a step is taken; None when another was recorded meanwhile."""
     standing = stands.standing
     assert standing is not None
     price = None
     if standing.item is None:
-        price = _price_to_add(work, standing)
+        assert standing.price is not None
+        price = work.stripe.price_of(standing.price)
         if price is None:
             return "no_price"
     chance = work.services.random_bytes(KEY_CHANCE_BYTES).hex()
-    started = seat_sync.start(standing, said, price, stands.loaded.version + 1, chance)
+    started = seat_sync.start(standing, due, price, stands.loaded.version + 1, chance)
     try:
         work.services.book.append(work.now(), Change(stands.loaded, [started]))
     except VersionConflict:
         return None
     return started
-
-
-def _price_to_add(work: _ProductSync, standing: Standing) -> str | None:
-    assert standing.price is not None
-    return work.stripe.price_of(standing.price)
 
 
 # One step
