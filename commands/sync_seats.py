@@ -1,10 +1,8 @@
 """Tell Stripe how many seats of an account to bill (`ledger.streams.account.seat_sync`).
 
-A step is recorded before Stripe is called and again when it has answered. So whoever comes upon one
-without an answer, this process or another, now or after a crash, first asks Stripe whether it has
-been done. If not, the same call is made under the same idempotency key while it may be on its way,
-and Stripe carries it out once; after that it is given up, and decided anew. Of two who decide at
-once, one records its step, and the other finds it recorded.
+A step is one call of `commands.stripe_calls`. Whoever comes upon one without an answer, this
+process or another, now or after a crash, carries it on. Of two who decide at once, one records its
+step, and the other finds it recorded.
 """
 
 from __future__ import annotations

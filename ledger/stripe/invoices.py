@@ -19,12 +19,13 @@ from ledger.stripe.reader import (
     CURRENCY,
     ID,
     INVOICE_NUMBER,
-    Kind,
+    FieldReader,
     Origin,
     Read,
     StripeObjectReader,
     at,
     count,
+    discount_ids,
     either,
     first,
     flag,
@@ -40,12 +41,12 @@ LINES_MAX: Final = 100
 LINES_ASKED: Final = LINES_MAX + 1
 
 
-_INVOICE: Final[dict[str, Kind]] = {
+_INVOICE: Final[dict[str, FieldReader]] = {
     "number": text(INVOICE_NUMBER),
     "customer": id_of,
     "stripe_subscription": either(
-        at("parent", "subscription_details", "subscription", kind=id_of),
-        at("subscription", kind=id_of),
+        at("parent", "subscription_details", "subscription", read=id_of),
+        at("subscription", read=id_of),
     ),
     "billing_reason": word,
     "currency": text(CURRENCY),
@@ -91,7 +92,7 @@ def _discounted(invoice: StripeObjectReader) -> tuple[StripeDiscount, ...]:
     """Return an invoice's discounts; a trial has them too, and they take nothing off it."""
     taken = _amounts_off(invoice, "total_discount_amounts")
     known = {one.discount for one in taken}
-    return (*taken, *(StripeDiscount(id, 0) for id in invoice.discount_ids() if id not in known))
+    return (*taken, *(StripeDiscount(id, 0) for id in discount_ids(invoice) if id not in known))
 
 
 def _invoice_status(invoice: StripeObjectReader) -> str | None:
@@ -174,9 +175,9 @@ def read_invoice_payment(data: dict[str, Any]) -> Read:
     return Read(None, None, (), payments=ids, invoice=invoice)
 
 
-_CHECKOUT: Final[dict[str, Kind]] = {
+_CHECKOUT: Final[dict[str, FieldReader]] = {
     "customer": id_of,
-    "stripe_subscription": at("subscription", kind=id_of),
+    "stripe_subscription": at("subscription", read=id_of),
     "invoice": id_of,
     "mode": word,
     "status": word,
@@ -184,8 +185,8 @@ _CHECKOUT: Final[dict[str, Kind]] = {
     "currency": text(CURRENCY),
     "amount_subtotal": number,
     "amount_total": number,
-    "amount_discount": at("total_details", "amount_discount", kind=number),
-    "amount_tax": at("total_details", "amount_tax", kind=number),
+    "amount_discount": at("total_details", "amount_discount", read=number),
+    "amount_tax": at("total_details", "amount_tax", read=number),
 }
 
 
@@ -207,7 +208,7 @@ def read_checkout(data: dict[str, Any], origin: Origin) -> Read:
     return Read(report, named, report.problems, claimed=claimed, payments=_payments(session))
 
 
-_CHARGE: Final[dict[str, Kind]] = {
+_CHARGE: Final[dict[str, FieldReader]] = {
     "payment_intent": id_of,
     "amount": number,
     "amount_refunded": number,

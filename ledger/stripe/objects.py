@@ -28,7 +28,7 @@ from ledger.stripe.reader import (
     CURRENCY,
     EVENT_TYPE,
     ID,
-    Kind,
+    FieldReader,
     Origin,
     Read,
     StripeObjectReader,
@@ -81,17 +81,17 @@ class StripeEvent(NamedTuple):
     data: dict[str, Any]
 
 
-_ENVELOPE: Final[dict[str, Kind]] = {
+_ENVELOPE: Final[dict[str, FieldReader]] = {
     "id": text(ID),
     "type": text(EVENT_TYPE),
     "created": time,
     "livemode": flag,
     "api_version": text(API_VERSION),
-    "connected": either(at("account", kind=text(ID)), at("context", kind=text(_CONTEXT))),
+    "connected": either(at("account", read=text(ID)), at("context", read=text(_CONTEXT))),
 }
-_HELD: Final[dict[str, Kind]] = {
-    "object": at("id", kind=text(ID)),
-    "object_kind": at("object", kind=text(_KIND)),
+_HELD: Final[dict[str, FieldReader]] = {
+    "object": at("id", read=text(ID)),
+    "object_kind": at("object", read=text(_KIND)),
 }
 
 
@@ -146,7 +146,7 @@ def read_report(event: StripeEvent, catalog: Catalog) -> Read:
 # Subscriptions
 
 
-_SUBSCRIPTION: Final[dict[str, Kind]] = {
+_SUBSCRIPTION: Final[dict[str, FieldReader]] = {
     "customer": id_of,
     "status": required(word),
     "started_at": first(time, "start_date", "start", "created"),
@@ -154,12 +154,12 @@ _SUBSCRIPTION: Final[dict[str, Kind]] = {
     "cancel_at": time,
     "canceled_at": time,
     "ended_at": time,
-    "cancellation_reason": at("cancellation_details", "reason", kind=word),
+    "cancellation_reason": at("cancellation_details", "reason", read=word),
     "currency": text(CURRENCY),
     "collection_method": first(word, "collection_method", "billing"),
-    "billing_mode": at("billing_mode", "type", kind=word),
-    "pause_behavior": at("pause_collection", "behavior", kind=word),
-    "pause_resumes_at": at("pause_collection", "resumes_at", kind=time),
+    "billing_mode": at("billing_mode", "type", read=word),
+    "pause_behavior": at("pause_collection", "behavior", read=word),
+    "pause_resumes_at": at("pause_collection", "resumes_at", read=time),
     "schedule": id_of,
     "latest_invoice": id_of,
     "discounts": discount_ids,
@@ -197,10 +197,10 @@ def _items(subscription: StripeObjectReader, catalog: Catalog) -> tuple[StripeIt
     return tuple(_item(item, subscription, catalog) for item in listed.parts("data"))
 
 
-_PRICE: Final[dict[str, Kind]] = {
+_PRICE: Final[dict[str, FieldReader]] = {
     "lookup_key": text(ID),
-    "stripe_product": at("product", kind=id_of),
-    "usage_type": either(at("recurring", "usage_type", kind=word), word),
+    "stripe_product": at("product", read=id_of),
+    "usage_type": either(at("recurring", "usage_type", read=word), word),
     "currency": text(CURRENCY),
     "unit_amount": either(
         decimal("unit_amount_decimal", "unit_amount"), decimal("amount_decimal", "amount")
@@ -208,10 +208,10 @@ _PRICE: Final[dict[str, Kind]] = {
 }
 
 
-_ITEM: Final[dict[str, Kind]] = {
+_ITEM: Final[dict[str, FieldReader]] = {
     "id": text(ID),
-    "period_start": at("current_period_start", kind=time),
-    "period_end": at("current_period_end", kind=time),
+    "period_start": at("current_period_start", read=time),
+    "period_end": at("current_period_end", read=time),
     "discounts": discount_ids,
 }
 

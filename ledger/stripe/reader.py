@@ -12,7 +12,7 @@ Stripe one day puts one into a field that used to hold something else.
 
 What is read of a kind of object is listed in a table: by our name, how Stripe's field is read.
 
-    FIELDS = {"customer": id_of, "reason": at("cancellation_details", "reason", kind=word)}
+    FIELDS = {"customer": id_of, "reason": at("cancellation_details", "reason", read=word)}
     subscription.read(FIELDS)        # {"customer": 'cus_1', "reason": None}
 """
 
@@ -97,9 +97,9 @@ class StripeObjectReader:
             fields = {}
         self._fields: dict[str, Any] = fields
 
-    def read(self, fields: Mapping[str, Kind]) -> dict[str, Any]:
+    def read(self, fields: Mapping[str, FieldReader]) -> dict[str, Any]:
         """Return fields by our names, read in the order of a table."""
-        return {name: kind(self, name) for name, kind in fields.items()}
+        return {name: read(self, name) for name, read in fields.items()}
 
     @property
     def found_problems(self) -> tuple[str, ...]:
@@ -220,63 +220,60 @@ class StripeObjectReader:
                 value, f"{self.path}.{name}.{number}".lstrip("."), self.problems
             )
 
-    def discount_ids(self) -> tuple[str, ...]:
-        """Return the ids of discounts, from a list of them or, in old shapes, from the only one."""
-        one = self.id("discount") if "id" in self.part_if_object("discount") else None
-        return tuple(dict.fromkeys(filter(None, (*self.ids("discounts"), one))))
-
     def account_named(self) -> str | None:
         """Return the account that an object's metadata name."""
         return self.part("metadata").text(ACCOUNT_FIELD, ACCOUNT)
 
 
 # How a field is read, by the name that Stripe and we have for it.
-Kind = Callable[[StripeObjectReader, str], Any]
+FieldReader = Callable[[StripeObjectReader, str], Any]
 
-id_of: Final[Kind] = StripeObjectReader.id
-word: Final[Kind] = StripeObjectReader.word
-number: Final[Kind] = StripeObjectReader.number
-count: Final[Kind] = StripeObjectReader.count
-time: Final[Kind] = StripeObjectReader.time
-flag: Final[Kind] = StripeObjectReader.flag
+id_of: Final[FieldReader] = StripeObjectReader.id
+word: Final[FieldReader] = StripeObjectReader.word
+number: Final[FieldReader] = StripeObjectReader.number
+count: Final[FieldReader] = StripeObjectReader.count
+time: Final[FieldReader] = StripeObjectReader.time
+flag: Final[FieldReader] = StripeObjectReader.flag
 
 
-def text(shape: re.Pattern[str]) -> Kind:
+def text(shape: re.Pattern[str]) -> FieldReader:
     """Return how a text of a shape is read."""
     return lambda reader, name: reader.text(name, shape)
 
 
-def required(kind: Kind) -> Kind:
+def required(read: FieldReader) -> FieldReader:
     """Return how a field is read that has to be there: its absence is a problem."""
 
-    def read(reader: StripeObjectReader, name: str) -> Any:
+    def read_required(reader: StripeObjectReader, name: str) -> Any:
         if name not in reader:
             reader.misfit(name)
-        return kind(reader, name)
+        return read(reader, name)
 
-    return read
+    return read_required
 
 
-def decimal(name: str, whole: str) -> Kind:
+def decimal(name: str, whole: str) -> FieldReader:
     """Return how a decimal number is read, as a text, or the whole number in another field."""
     return lambda reader, _: reader.decimal(name, whole)
 
 
-def discount_ids(reader: StripeObjectReader, _: str) -> tuple[str, ...]:
-    return reader.discount_ids()
+def discount_ids(reader: StripeObjectReader, _: str = "") -> tuple[str, ...]:
+    """Return the ids of discounts, from a list of them or, in old shapes, from the only one."""
+    one = reader.id("discount") if "id" in reader.part_if_object("discount") else None
+    return tuple(dict.fromkeys(filter(None, (*reader.ids("discounts"), one))))
 
 
-def first(kind: Kind, *names: str) -> Kind:
+def first(read: FieldReader, *names: str) -> FieldReader:
     """Return how the first of several fields is read that has something in it."""
-    return either(*(at(name, kind=kind) for name in names))
+    return either(*(at(name, read=read) for name in names))
 
 
-def either(*kinds: Kind) -> Kind:
+def either(*reads: FieldReader) -> FieldReader:
     """Return how a field is read that is in one of several places: in the first that has it."""
-    return lambda reader, name: next(filter(None, (kind(reader, name) for kind in kinds)), None)
+    return lambda reader, name: next(filter(None, (read(reader, name) for read in reads)), None)
 
 
-def at(*path: str, kind: Kind) -> Kind:
+def at(*path: str, read: FieldReader) -> FieldReader:
     """Return how a field is read that has another name at Stripe, or is inside another object."""
     *parts, name = path
-    return lambda reader, _: kind(reader.part(*parts), name)
+    return lambda reader, _: read(reader.part(*parts), name)
