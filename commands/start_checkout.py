@@ -8,6 +8,7 @@ payment for the rest of the period at once, and changes nothing if that fails.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from commands.purchase import (
     priced,
     success_url,
 )
+from commands.record_stripe_event import read_retrieved
 from commands.retry import retry_on_conflict
 from commands.services import Services
 from commands.stripe_calls import fetch_subscription, refresh_subscriptions
@@ -41,6 +43,7 @@ from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.account.stripe_state import StripeState
 from ledger.stripe.requests import StripeSeatsAsked
+from ledger.stripe.subscriptions import StripeSubscription, as_fetched
 
 
 def start_checkout(
@@ -122,10 +125,12 @@ class FetchedSubscription(NamedTuple):
         asked_before: what had been asked of Stripe for it before it was fetched. If that has
             changed since, the subscription may have, too.
         object: Stripe's own.
+        subscription: as that makes it.
     """
 
     asked_before: tuple[StripePurchase, ...]
     object: dict[str, Any]
+    subscription: StripeSubscription
 
 
 @dataclass
@@ -179,6 +184,15 @@ def _attempt(request: PurchaseRequest) -> Started:
             return changed
 
 
+def _target(
+    request: PurchaseRequest, side: StripeState, fetched: Mapping[str, FetchedSubscription]
+) -> SeatTarget | None:
+    """Return where seats are added, by what is known or was just fetched."""
+    seen = {id: one.subscription for id, one in fetched.items()}
+    its = [seen.get(id, known) for id, known in side.subscriptions.items()]
+    return purchases.find_seat_target(its, side.mapped, request.wanted, request.context.now)
+
+
 def _change(
     request: PurchaseRequest,
     account: Loaded[Account],
@@ -203,7 +217,11 @@ def _change(
     fetched = already.fetched.get(id)
     if fetched is None or fetched.asked_before != asked:
         found = fetch_subscription(services, context, stripe, purchase.account, id)
-        already.fetched[id] = FetchedSubscription(asked, found.object)
+        known = account.state.stripe.subscriptions[id]
+        read = read_retrieved(services, context, found)
+        already.fetched[id] = FetchedSubscription(
+            asked, found.object, as_fetched(known, read[0]) if read else known
+        )
         return None
     begun = next((one for one in asked if one.under_way), None)
     if begun is not None:

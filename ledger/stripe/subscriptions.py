@@ -336,6 +336,13 @@ def with_report(
     )
 
 
+def as_fetched(known: StripeSubscription, report: StripeSubscriptionReported) -> StripeSubscription:
+    """Return a subscription as Stripe has just said that it is, whatever was reported of it."""
+    itemised = report if report.items is not None else known.itemised
+    told = with_report(known, report, known.position)
+    return replace(told, latest=report, itemised=itemised)
+
+
 def with_mapping(known: StripeSubscription, meanings: Mapping[str, Meaning]) -> StripeSubscription:
     """Return a subscription whose prices were given these meanings on record."""
     its = {*known.prices, *(item.price for item in known.items)}

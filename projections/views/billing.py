@@ -21,14 +21,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
-from msgspec.structs import replace
-
 from ledger.catalog import Catalog
 from ledger.stripe.facts import RETRIEVED, Meaning
 from ledger.stripe.invoices import read_invoice
 from ledger.stripe.objects import read_subscription
 from ledger.stripe.reader import Origin
-from ledger.stripe.subscriptions import StripeSubscription, customer_of, with_report
+from ledger.stripe.subscriptions import StripeSubscription, as_fetched, customer_of
 from projections.answer import AccountAnswer, Answer, Time, doc
 from projections.views.account_at import AccountAt
 from projections.views.bills import Bill, Charge, Unknown, bills_of
@@ -358,11 +356,10 @@ def _figures(
         return _Figures(known, bills_of(known, invoices, None, at), {}, live=False)
     origin = Origin(RETRIEVED, asked.moment.now, retrieved_at=asked.moment.now)
     report: Any = read_subscription(found, origin, catalog).report
-    itemised = report if report.items is not None else known.itemised
     preview = live.previews.get(known.id)
     # A preview is no invoice yet, and need not have an id.
     bill: Any = read_invoice({**preview, "id": "in_preview"}, origin).report if preview else None
-    now = replace(with_report(known, report, known.position), latest=report, itemised=itemised)
+    now = as_fetched(known, report)
     return _Figures(now, bills_of(now, invoices, bill, at), _coupons(found), live=True)
 
 
