@@ -22,7 +22,7 @@ from projections.views.subscriptions import SubscriptionsView
 from web.api.timeline import visibility
 from web.app.context import request_context, services
 from web.app.times import iso
-from web.console import form_fields, time_travel
+from web.console import parameters, time_travel
 from web.console.blueprint import bp
 from web.console.session import STAFF, roles_required
 from web.console.time_travel import TimeTravel
@@ -59,13 +59,13 @@ class AccountState(NamedTuple):
     """What an account has at a moment.
 
     Attributes:
-        asked: which moment, and what was known.
+        travel: which moment, and what was known.
         sitting: by product, those who may not work first where there are too many for all.
         link: the address at which it is shown the same for ever.
     """
 
     account: str
-    asked: TimeTravel
+    travel: TimeTravel
     at: AccountAt
     view: SubscriptionsView
     sitting: dict[str, list[LabelledSeat]]
@@ -76,9 +76,9 @@ class AccountState(NamedTuple):
 @roles_required(*STAFF)
 def show_account(account: str, message: FlashMessage | None = None) -> Response:
     """Show an account, at the moment that the address asks for; to htmx only its state."""
-    account, wanted = form_fields.account_id(account), time_travel.asked()
-    found = account_at(services().book, account, wanted.moment)
-    state = _state(found, wanted)
+    account, travel = parameters.account_id(account), time_travel.from_query()
+    found = account_at(services().book, account, travel.moment)
+    state = _state(found, travel)
     if message is None and "HX-Request" in request.headers:
         return page("console/state.html", state=state)
     _, events = services().book.history(ACCOUNT, account)
@@ -88,7 +88,7 @@ def show_account(account: str, message: FlashMessage | None = None) -> Response:
         message=message or flashed(MESSAGES),
         account=account,
         state=state,
-        choices=time_travel.choices(events, wanted.moment.as_of),
+        choices=time_travel.choices(events, travel.moment.as_of),
         products=list(products(found)),
         listing=listing(account, "console.show_account"),
         kinds=KINDS,
@@ -96,11 +96,11 @@ def show_account(account: str, message: FlashMessage | None = None) -> Response:
     )
 
 
-def _state(found: AccountAt, wanted: TimeTravel) -> AccountState:
+def _state(found: AccountAt, travel: TimeTravel) -> AccountState:
     at, known = found.moment.at, found.moment.known
     return AccountState(
         found.id,
-        wanted,
+        travel,
         found,
         subscribed.subscriptions(found, services().catalog, ended=True),
         _sitting(seated.seats(found, services().catalog)),

@@ -20,10 +20,10 @@ from ledger.refusals import Refusal, SeatNotOccupied
 from ledger.streams.token import Role
 from web.app.auth import ADMIN, SUPPORT
 from web.app.context import request_context, services
-from web.console import form_fields
+from web.console import parameters
 from web.console.accounts import show_account
 from web.console.blueprint import bp
-from web.console.form_fields import sent, text
+from web.console.parameters import form, text
 from web.console.refusal_messages import refusal_message
 from web.console.session import roles_required
 from web.html.rendering import redirect_to
@@ -53,8 +53,8 @@ def _assign(
 
 
 ACTIONS: Final = (
-    Action("release", release_seat, {"product": sent, "holder": sent}, "released"),
-    Action("terminate", terminate_subscription, {"subscription": sent}, "terminated", (ADMIN,)),
+    Action("release", release_seat, {"product": form, "holder": form}, "released"),
+    Action("terminate", terminate_subscription, {"subscription": form}, "terminated", (ADMIN,)),
     Action("link", link_customer, {"customer": text}, "linked"),
     Action("unlink", unlink_customer, {"customer": text}, "unlinked"),
     Action("assign", _assign, {"stripe_subscription": text, "from": text}, "assigned"),
@@ -65,10 +65,10 @@ ACTIONS: Final = (
 
 def _carry_out(action: Action, account: str) -> Response:
     """Run an action's command, and show the account with what came of it."""
-    account, done = form_fields.account_id(account), action.done
+    account, done = parameters.account_id(account), action.done
     try:
         fields = {name: read(name) or "" for name, read in action.fields.items()}
-        fields["reason"] = form_fields.reason()
+        fields["reason"] = parameters.reason()
         action.command(services(), request_context(), account, **fields)
     except SeatNotOccupied:
         done = "gone"

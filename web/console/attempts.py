@@ -14,7 +14,7 @@ from ledger.streams.attempts import ATTEMPTS
 from ledger.streams.session import SESSION
 from projections.lists.timeline import TimelineQuery
 from web.app.context import request_context, services
-from web.console import form_fields
+from web.console import parameters
 from web.console.blueprint import bp
 from web.console.session import STAFF, roles_required
 from web.console.timeline import listed
@@ -35,8 +35,8 @@ class Lockout(NamedTuple):
 @roles_required(*STAFF)
 def show_attempts() -> Response:
     """List refused tries: of codes or of seats, of all accounts or of one."""
-    what = form_fields.asked("what") or "codes"
-    account = form_fields.asked("account")
+    what = parameters.query("what") or "codes"
+    account = parameters.query("account")
     if what not in EVENTS:
         raise InvalidRequest(FieldError("/what", f"must be one of {', '.join(EVENTS)}"))
     if account is not None and not re.fullmatch(ACCOUNT_ID, account):

@@ -23,7 +23,7 @@ from web.api.timeline import visibility
 from web.app import responses
 from web.app.auth import ADMIN, RESELLER
 from web.app.context import request_context, services
-from web.console import form_fields, session
+from web.console import parameters, session
 from web.console.blueprint import bp
 from web.console.refusal_messages import refusal_message
 from web.console.session import roles_required
@@ -52,7 +52,7 @@ def show_order(message: FlashMessage | None = None, once: str | None = None) -> 
         once=once or csrf.new_idempotency_key(),
         # What must not be kept is not repeated either.
         filled={
-            name: "" if form_fields.holds_secret(value) else value for name, value in filled.items()
+            name: "" if parameters.holds_secret(value) else value for name, value in filled.items()
         },
         products=services().catalog.products,
         bound=session.reseller(),
@@ -105,7 +105,7 @@ def show_batch(batch: str, message: FlashMessage | None = None) -> Response:
 def reveal(batch: str) -> Response:
     """Show a batch's codes again, or send them as a file; that they were shown goes on record."""
     try:
-        reason, reseller = form_fields.reason(), session.reseller()
+        reason, reseller = parameters.reason(), session.reseller()
         found = reveal_codes(services(), request_context(), batch, reason, reseller=reseller)
     except Refusal as refusal:
         return show_batch(batch, refusal_message(refusal))
@@ -127,16 +127,16 @@ def _order(bound: str | None) -> Order:
     Raises:
         InvalidRequest: a number that is none, a time that is none, or a text that holds a code.
     """
-    product, _, tier = (form_fields.sent("product") or "").partition("/")
+    product, _, tier = (parameters.form("product") or "").partition("/")
     return Order(
         product=product,
         tier=tier or None,
-        seats=form_fields.number("seats"),
-        months=form_fields.number("months"),
-        count=form_fields.number("count"),
-        reseller=bound if bound is not None else form_fields.text("reseller"),
-        redeem_by=form_fields.moment("redeem_by", form_fields.sent("redeem_by")),
-        note=form_fields.reason(),
+        seats=parameters.number("seats"),
+        months=parameters.number("months"),
+        count=parameters.number("count"),
+        reseller=bound if bound is not None else parameters.text("reseller"),
+        redeem_by=parameters.time("redeem_by", parameters.form("redeem_by")),
+        note=parameters.reason(),
     )
 
 

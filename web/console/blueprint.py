@@ -44,13 +44,13 @@ _ADVICE: Final = {
 @bp.context_processor
 def layout() -> dict[str, Any]:
     """Return what the layout shows: who is signed in, the menu, and the session's form field."""
-    cookie = session.current()
-    if cookie is None:
+    found = session.SESSIONS.current()
+    if found is None:
         return {"who": None, "menu": {}}
     return {
         "who": caller(),
         "may": session.may,
-        "csrf_field": csrf.field(cookie.secret),
+        "csrf_field": csrf.field(found.cookie.secret),
         "menu": {
             title: url_for(endpoint)
             for title, endpoint in _MENU.items()

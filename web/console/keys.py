@@ -17,7 +17,7 @@ from projections.views.account_at import Moment
 from web.app import checkpoints, responses
 from web.app.auth import ADMIN, RESELLER, SUPPORT
 from web.app.context import app_state, request_context, services
-from web.console import form_fields, paging, session
+from web.console import paging, parameters, session
 from web.console.blueprint import bp
 from web.console.refusal_messages import refusal_message
 from web.console.session import roles_required
@@ -81,7 +81,7 @@ def show_key(
 def revoke(key: str) -> Response:
     """Take a key back before anybody redeems it."""
     try:
-        reason, reseller = form_fields.reason(), session.reseller()
+        reason, reseller = parameters.reason(), session.reseller()
         revoke_key(services(), request_context(), key, reason, reseller=reseller)
     except Refusal as refusal:
         return show_key(key, refusal_message(refusal))
@@ -93,7 +93,7 @@ def revoke(key: str) -> Response:
 def reissue(key: str) -> Response:
     """Give a key's holder a new code, and show it."""
     try:
-        reason, reseller = form_fields.reason(), session.reseller()
+        reason, reseller = parameters.reason(), session.reseller()
         found = reissue_key(services(), request_context(), key, reason, reseller=reseller)
     except Refusal as refusal:
         return show_key(key, refusal_message(refusal))
@@ -115,7 +115,7 @@ def _query() -> KeyQuery:
     Raises:
         InvalidRequest: a filter does not fit.
     """
-    wanted = {name: form_fields.asked(name) for name in _FILTERS}
+    wanted = {name: parameters.query(name) for name in _FILTERS}
     status: Status | None = None
     if wanted.pop("status"):
         status = next((one for one in get_args(Status) if one == request.args["status"]), None)

@@ -7,6 +7,7 @@ from typing import Final
 from flask import Response, request
 
 from ledger.refusals import FieldError, InvalidRequest, Refusal
+from projections.lists.timeline import Entry
 from projections.views.account_at import Moment, account_at
 from projections.views.diff import Diff, diff, diff_view
 from projections.views.explain import Explanation, explain_holder
@@ -14,11 +15,11 @@ from projections.views.explain_code import Asked, explain_code
 from web.api.accounts import hold_to_pools
 from web.api.timeline import visibility
 from web.app.context import request_context, services
-from web.console import accounts, form_fields
+from web.console import accounts, parameters
 from web.console.blueprint import bp
 from web.console.refusal_messages import refusal_message
 from web.console.session import STAFF, roles_required
-from web.console.timeline import TimelineEntry, at_positions, tell
+from web.console.timeline import at_positions, tell
 from web.html.rendering import page
 
 # So many differences are told; between moments so far apart, nobody reads more.
@@ -29,10 +30,10 @@ LINES_MAX: Final = 200
 @roles_required(*STAFF)
 def show_diff(account: str) -> Response:
     """Show what became different between two moments of an account."""
-    account = form_fields.account_id(account)
-    start = form_fields.moment("from", form_fields.asked("from"))
-    end = form_fields.moment("to", form_fields.asked("to"))
-    known_at = form_fields.moment("known_at", form_fields.asked("known_at"))
+    account = parameters.account_id(account)
+    start = parameters.time("from", parameters.query("from"))
+    end = parameters.time("to", parameters.query("to"))
+    known_at = parameters.time("known_at", parameters.query("known_at"))
     if start is None:
         raise InvalidRequest(FieldError("/from", "is missing"))
     if end is not None and start > end:
@@ -60,7 +61,7 @@ def show_diff(account: str) -> Response:
 @roles_required(*STAFF)
 def explain(account: str) -> Response:
     """Explain a holder, a seat or a code; it is asked in a form, since it may hold a code."""
-    account = form_fields.account_id(account)
+    account = parameters.account_id(account)
     try:
         found = _explained(account)
     except Refusal as refusal:
@@ -77,8 +78,8 @@ def explain(account: str) -> Response:
         because=because,
         products=products,
         product=product,
-        holder=form_fields.sent("holder"),
-        as_of=form_fields.moment("as_of", form_fields.sent("as_of")),
+        holder=parameters.form("holder"),
+        as_of=parameters.time("as_of", parameters.form("as_of")),
     )
 
 
@@ -88,10 +89,10 @@ def _explained(account: str) -> Explanation:
     Raises:
         InvalidRequest: neither a holder nor a code, or a time that is none.
     """
-    product, holder, code = (form_fields.sent(name) for name in ("product", "holder", "code"))
-    as_of = form_fields.moment("as_of", form_fields.sent("as_of"))
+    product, holder, code = (parameters.form(name) for name in ("product", "holder", "code"))
+    as_of = parameters.time("as_of", parameters.form("as_of"))
     moment = Moment(
-        request_context().now, as_of, form_fields.moment("known_at", form_fields.sent("known_at"))
+        request_context().now, as_of, parameters.time("known_at", parameters.form("known_at"))
     )
     book, catalog = services().book, services().catalog
     if code is not None:
@@ -103,5 +104,5 @@ def _explained(account: str) -> Explanation:
     return explain_holder(book, account, moment, catalog, product, holder)
 
 
-def _causes(found: Diff) -> list[list[TimelineEntry]]:
+def _causes(found: Diff) -> list[list[Entry]]:
     return [tell(at_positions(one.positions)) for one in found.differences]

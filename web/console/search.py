@@ -18,7 +18,7 @@ from ledger.streams.key import KEY
 from projections.lists.timeline import TimelineQuery
 from web.app.context import app_state, services
 from web.app.references import known_ref
-from web.console import form_fields, session
+from web.console import parameters, session
 from web.console.batches import owned_batch
 from web.console.blueprint import bp
 from web.console.session import roles_required
@@ -54,7 +54,7 @@ def show_home(message: FlashMessage | None = None) -> Response:
 def search() -> Response:
     """Lead to what somebody looks for."""
     try:
-        ref = form_fields.sent("ref", form_fields.REF_LENGTH_MAX)
+        ref = parameters.form("ref", parameters.REF_LENGTH_MAX)
     except InvalidRequest:
         return show_home(_UNREADABLE)
     if ref is None:

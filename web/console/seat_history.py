@@ -17,16 +17,17 @@ from msgspec.structs import replace
 
 from ledger.events import AnyEvent
 from ledger.streams.account.stream import ACCOUNT
+from projections.lists.timeline import Entry
 from projections.text.formatting import place
 from projections.views import seat_history as history
 from projections.views import seats as seated
 from projections.views.account_at import AccountAt, account_at
 from projections.views.seat_history import Point, SeatHistory
 from web.app.context import services
-from web.console import form_fields, time_travel
+from web.console import parameters, time_travel
 from web.console.blueprint import bp
 from web.console.session import STAFF, roles_required
-from web.console.timeline import TimelineEntry, tell
+from web.console.timeline import tell
 from web.html.rendering import page
 
 # So many steps are in a table, the latest; the chart has them all.
@@ -37,7 +38,7 @@ class ChartStep(NamedTuple):
     """A point of the chart, with what happened at it; nothing did when a time just came."""
 
     point: Point
-    because: list[TimelineEntry]
+    because: list[Entry]
 
 
 class Chart(NamedTuple):
@@ -59,19 +60,19 @@ class Chart(NamedTuple):
 @roles_required(*STAFF)
 def show_seat_history(account: str) -> Response:
     """Show the charts of an account, up to the moment that the address asks for."""
-    account = form_fields.account_id(account)
-    wanted = time_travel.asked()
-    found = account_at(services().book, account, wanted.moment)
+    account = parameters.account_id(account)
+    travel = time_travel.from_query()
+    found = account_at(services().book, account, travel.moment)
     _, events = services().book.history(ACCOUNT, account)
-    by_time = _by_time(filter(wanted.moment.covers, events))
+    by_time = _by_time(filter(travel.moment.covers, events))
     charts = []
     for product, tier in _pools(found):
         view = history.seat_history(
-            services().book, account, wanted.moment, product=product, tier=tier
+            services().book, account, travel.moment, product=product, tier=tier
         )
         if any(point.seats or point.used for point in view.points):
             charts.append(_chart((product, tier), view, by_time))
-    return page("console/seat_history.html", account=account, charts=charts, asked=wanted)
+    return page("console/seat_history.html", account=account, charts=charts, travel=travel)
 
 
 def _pools(found: AccountAt) -> list[tuple[str, str | None]]:

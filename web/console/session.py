@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final
 
 import msgspec
-from flask import Response, current_app, g, request
+from flask import current_app, g, request
 
-from commands.console_session import SignedIn
 from ledger import signing
 from ledger.streams.token import Role
 from projections.access import look_up_console_session
@@ -87,7 +86,7 @@ def authenticate() -> None:
     if caller().role not in roles_of(request.endpoint or ""):
         raise RoleNotPermitted
     if request.method == "POST":
-        csrf.check(required().secret)
+        csrf.check(SESSIONS.required().cookie.secret)
 
 
 def resume() -> bool:
@@ -95,27 +94,15 @@ def resume() -> bool:
     found, now = SESSIONS.read(), request_context().now
     if found is None:
         return False
-    cookie, seen = found.cookie, found.seen
-    token = seen.token
+    token = found.seen.token
     if token is None or not token.valid(now) or token.role not in ALL:
         return False
-    if not seen.session.stands(signing.digest(cookie.secret), now):
+    if not found.seen.session.stands(signing.digest(found.cookie.secret), now):
         return False
     app_state().wiring.token_uses.note(token.id, now)
-    g.console_session = cookie
     g.caller = Caller(token.id, token.role, token.reseller)
-    g.request_context = request_context()._replace(actor=token.id, reached=seen.head)
+    SESSIONS.let_in(found, actor=token.id)
     return True
-
-
-def current() -> ConsoleCookie | None:
-    """Return what the browser says, in a request that a session let in."""
-    return cast("ConsoleCookie | None", g.get("console_session"))
-
-
-def required() -> ConsoleCookie:
-    """Return what the browser says, in a request that nobody makes without a session."""
-    return cast(ConsoleCookie, g.console_session)
 
 
 def reseller() -> str | None:
@@ -125,8 +112,3 @@ def reseller() -> str | None:
 
 def may(*roles: Role) -> bool:
     return caller().role in roles
-
-
-def begin(response: Response, signed_in: SignedIn) -> None:
-    """Give the browser its cookie."""
-    SESSIONS.write(response, ConsoleCookie(signed_in.id, signed_in.secret))

@@ -19,7 +19,7 @@ from ledger.streams.token import TOKEN, Token
 from web.app.context import request_context, services
 from web.console import session
 from web.console.blueprint import ERROR_PAGES, bp, of_form
-from web.console.session import NotSignedIn, roles_required
+from web.console.session import ConsoleCookie, NotSignedIn, roles_required
 from web.html import csrf
 from web.html.cookies import Cookie
 from web.html.csrf import FormRefused
@@ -66,7 +66,8 @@ def sign_in() -> Response:
         )
         return _form(403, _OF_PORTAL if problem == "portal_token" else _REFUSED)
     response = redirect_to(_onward(request.form.get("onward", "")))
-    session.begin(response, console_session.sign_in(services(), request_context(), token))
+    begun = console_session.sign_in(services(), request_context(), token)
+    session.SESSIONS.write(response, ConsoleCookie(begun.id, begun.secret))
     _PRE_SESSION.delete(response)
     return response
 
@@ -75,7 +76,9 @@ def sign_in() -> Response:
 @roles_required(*session.ALL)
 def sign_out() -> Response:
     """End the session for good."""
-    console_session.sign_out(services(), request_context(), session.required().session)
+    console_session.sign_out(
+        services(), request_context(), session.SESSIONS.required().cookie.session
+    )
     response = redirect_to(url_for("console.show_sign_in"))
     session.SESSIONS.cookie.delete(response)
     return response
@@ -90,7 +93,7 @@ def ask_to_sign_in(_error: NotSignedIn) -> Response:
 @bp.errorhandler(FormRefused)
 def refuse_form(_error: FormRefused) -> Response:
     """Say that a form was not ours, or of another session; nothing was changed."""
-    if session.current() is None:
+    if session.SESSIONS.current() is None:
         return _form(403, _FORM_REFUSED)
     return ERROR_PAGES.show(of_form())
 

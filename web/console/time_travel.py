@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from ledger.events import AnyEvent
+from projections.lists.timeline import Entry
 from projections.views.account_at import Moment
 from web.app.context import request_context
 from web.app.times import iso
-from web.console import form_fields
-from web.console.timeline import TimelineEntry, tell
+from web.console import parameters
+from web.console.timeline import tell
 
 # So many are on one slider; of a longer history, those around the moment that is shown.
 MOMENTS_MAX: Final = 300
@@ -61,7 +62,7 @@ class Choices(NamedTuple):
     later: str | None
 
 
-def asked() -> TimeTravel:
+def from_query() -> TimeTravel:
     """Read the moment from the address.
 
     `then` puts what was known to the same moment; `known_at` to one of its own.
@@ -69,9 +70,9 @@ def asked() -> TimeTravel:
     Raises:
         InvalidRequest: a time that is none.
     """
-    as_of = form_fields.moment("as_of", form_fields.asked("as_of"))
-    known_at = form_fields.moment("known_at", form_fields.asked("known_at"))
-    then = form_fields.asked("then") == "yes"
+    as_of = parameters.time("as_of", parameters.query("as_of"))
+    known_at = parameters.time("known_at", parameters.query("known_at"))
+    then = parameters.query("then") == "yes"
     if then and as_of is not None:
         known_at = as_of
     return TimeTravel(
@@ -103,8 +104,8 @@ def choices(events: Iterable[AnyEvent], at: datetime | None) -> Choices:
     )
 
 
-def _label(at: datetime, told: TimelineEntry, *, known_late: bool) -> str:
-    summary = ("learnt: " if known_late else "") + told.entry.summary
+def _label(at: datetime, told: Entry, *, known_late: bool) -> str:
+    summary = ("learnt: " if known_late else "") + told.summary
     if len(summary) > _LABEL_LENGTH_MAX:
         summary = summary[: _LABEL_LENGTH_MAX - 1] + "…"
     return f"{at:%Y-%m-%d %H:%M:%S}Z · {summary}"

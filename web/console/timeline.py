@@ -25,7 +25,7 @@ from projections.lists.timeline import Entry, TimelineQuery
 from web.api.timeline import visibility
 from web.app.context import app_state, services
 from web.app.errors import CODE_IN_URL, HttpProblem
-from web.console import form_fields, paging, session
+from web.console import paging, parameters, session
 from web.console.blueprint import bp
 from web.console.session import roles_required
 from web.html.rendering import page, redirect_to
@@ -39,29 +39,6 @@ _PARAMETERS: Final = frozenset(
 KINDS: Final = tuple(sorted({name.partition("@")[0] for name in codec.FACTS}))
 
 
-class RefLink(NamedTuple):
-    """A name, and where it leads; None for a caller who may not look there."""
-
-    text: str
-    url: str | None
-
-
-class TimelineEntry(NamedTuple):
-    """An entry with its links.
-
-    Attributes:
-        account: whose it is, if it is an account's.
-    """
-
-    entry: Entry
-    url: str
-    account: str | None
-    actor: RefLink
-    request: RefLink
-    cause: RefLink | None
-    named: list[RefLink]
-
-
 class Listing(NamedTuple):
     """A page of entries.
 
@@ -69,7 +46,7 @@ class Listing(NamedTuple):
         older: the address of the next page, if there is one.
     """
 
-    entries: list[TimelineEntry]
+    entries: list[Entry]
     older: str | None
     query: TimelineQuery
 
@@ -78,7 +55,7 @@ class Listing(NamedTuple):
 @roles_required(*session.ALL)
 def show_timeline() -> Response:
     """Show everything that names something, or everything there is."""
-    account = form_fields.asked("account") if session.reseller() is None else None
+    account = parameters.query("account") if session.reseller() is None else None
     return page("console/timeline.html", listing=listing(account), kinds=KINDS)
 
 
@@ -97,7 +74,7 @@ def show_event(position: int) -> Response:
 @roles_required(*session.ALL)
 def show_cause() -> Response:
     """Lead to the event that another one calls its cause: `<stream>/<version>`."""
-    named = _CAUSE.fullmatch(form_fields.asked("of") or "")
+    named = _CAUSE.fullmatch(parameters.query("of") or "")
     if named is None:
         abort(404)
     _, found = services().book.store.read_stream(named["stream"], int(named["version"]) - 1, 1)
@@ -114,16 +91,16 @@ def listing(account: str | None, endpoint: str = "console.show_timeline") -> Lis
         InvalidRequest: a filter does not fit.
         HttpProblem: what is looked for has a code in it.
     """
-    ref = form_fields.asked("ref")
+    ref = parameters.query("ref")
     if ref and app_state().redactor.holds_secret(ref, may_learn=session.reseller() is None):
         raise HttpProblem(CODE_IN_URL, "look for it in the search box")
     query = TimelineQuery(
         ref=ref,
         account=account,
-        event=form_fields.asked("event"),
-        actor=form_fields.asked("actor"),
-        start=form_fields.moment("from", form_fields.asked("from")),
-        end=form_fields.moment("to", form_fields.asked("to")),
+        event=parameters.query("event"),
+        actor=parameters.query("actor"),
+        start=parameters.time("from", parameters.query("from")),
+        end=parameters.time("to", parameters.query("to")),
     )
     return listed(query, endpoint=endpoint)
 
@@ -147,18 +124,17 @@ def listed(
         limit=size,
     )
     older = paging.older(of, found.next, endpoint, _PARAMETERS, "timeline")
-    return Listing([_with_links(one) for one in found.entries], older, query)
+    return Listing(found.entries, older, query)
 
 
-def recent(ref: str) -> list[TimelineEntry]:
+def recent(ref: str) -> list[Entry]:
     """Return the last that happened to something."""
     return listed(TimelineQuery(ref=ref)).entries
 
 
-def tell(events: Iterable[AnyEvent]) -> list[TimelineEntry]:
+def tell(events: Iterable[AnyEvent]) -> list[Entry]:
     """Tell some events, in their order."""
-    found = timeline_list.entries(services().book, services().catalog, list(events), visibility())
-    return [_with_links(one) for one in found]
+    return timeline_list.entries(services().book, services().catalog, list(events), visibility())
 
 
 def at_positions(positions: Iterable[int]) -> list[AnyEvent]:
@@ -185,45 +161,43 @@ def _may_see(event: AnyEvent) -> bool:
     return False
 
 
-def _with_links(entry: Entry) -> TimelineEntry:
-    event = entry.event
+# Where what an event names is shown; None where the caller may not look.
+
+
+@bp.app_template_filter()
+def url_of_actor(actor: str) -> str | None:
+    return url_of_ref(actor) if actor.startswith("kf") else None
+
+
+@bp.app_template_filter()
+def url_of_ref(ref: str) -> str | None:
+    """Return the address of the timeline of whatever a reference names."""
+    return url_for("console.show_timeline", ref=ref) if session.reseller() is None else None
+
+
+@bp.app_template_filter()
+def url_of_cause(cause: str) -> str | None:
+    return url_for("console.show_cause", of=cause) if session.reseller() is None else None
+
+
+@bp.app_template_filter()
+def account_of(event: AnyEvent) -> str | None:
+    """Return the account whose event it is, if it is an account's."""
     kind, _, id = event.stream.partition("-")
-    account = id if kind in _OF_ACCOUNTS else None
-    named = getattr(event.fact, "account", None)
-    accounts = frozenset(one for one in (account, named) if isinstance(one, str))
-    apart = {event.actor, event.request_id}
-    actor, cause = event.actor, event.causation
-    staff = session.reseller() is None
-    url_of_cause = url_for("console.show_cause", of=cause) if staff and cause else None
-    return TimelineEntry(
-        entry,
-        url_for("console.show_event", position=event.position),
-        account if staff else None,
-        RefLink(actor, _timeline_of(actor) if actor.startswith("kf") else None),
-        RefLink(event.request_id, _timeline_of(event.request_id)),
-        RefLink(cause, url_of_cause) if cause else None,
-        [RefLink(one, _where(event, one, accounts)) for one in entry.refs if one not in apart],
-    )
+    return id if kind in _OF_ACCOUNTS and session.reseller() is None else None
 
 
-def _where(event: AnyEvent, ref: str, accounts: frozenset[str]) -> str | None:
-    """Return where something that an event names is shown; None where the caller may not look.
-
-    Args:
-        accounts: which of the names are known to be accounts'.
-    """
+@bp.app_template_filter()
+def url_of_named(ref: str, event: AnyEvent) -> str | None:
+    """Return the address of the page of something that an event names, or of its timeline."""
     fact = event.fact
     if isinstance(fact, RedemptionRefused) and ref == fact.key and not fact.key_version:
         # Nobody may ever have issued it: then it has no page, but a timeline.
-        return _timeline_of(ref)
+        return url_of_ref(ref)
     if ref.startswith("key_"):
         return url_for("console.show_key", key=ref)
     if ref.startswith("bat_"):
         return url_for("console.show_batch", batch=ref)
-    if ref in accounts and session.reseller() is None:
+    if session.reseller() is None and ref in (account_of(event), getattr(fact, "account", None)):
         return url_for("console.show_account", account=ref)
-    return _timeline_of(ref)
-
-
-def _timeline_of(ref: str) -> str | None:
-    return url_for("console.show_timeline", ref=ref) if session.reseller() is None else None
+    return url_of_ref(ref)

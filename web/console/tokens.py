@@ -19,7 +19,7 @@ from ledger.streams.token import ROLES
 from projections.lists.tokens import list_tokens
 from web.app.auth import ADMIN
 from web.app.context import app_state, request_context, services
-from web.console import form_fields, paging, session
+from web.console import paging, parameters, session
 from web.console.blueprint import bp
 from web.console.refusal_messages import refusal_message
 from web.console.session import roles_required
@@ -72,7 +72,7 @@ def create() -> Response:
 def revoke_token(token: str) -> Response:
     """Take access back."""
     try:
-        give_access.revoke_token(services(), request_context(), token, form_fields.reason())
+        give_access.revoke_token(services(), request_context(), token, parameters.reason())
     except Refusal as refusal:
         return show_tokens(refusal_message(refusal))
     return redirect_to(url_for("console.show_tokens", done="revoked"))
@@ -88,23 +88,23 @@ def _given(once: str) -> Given:
     return create_token(
         services()._replace(random_bytes=lambda count: drawn[:count]),
         request_context(),
-        form_fields.sent("role") or "",
-        reseller=form_fields.text("reseller") or None,
+        parameters.form("role") or "",
+        reseller=parameters.text("reseller") or None,
         expires_at=_expires_at(),
-        reason=form_fields.reason(),
+        reason=parameters.reason(),
     )
 
 
 def _drawn(once: str) -> bytes:
     """Return what makes the token of one showing of the form, to this session only."""
-    asked_by = f"console token\0{session.required().secret}\0{once}".encode()
+    asked_by = f"console token\0{session.SESSIONS.required().cookie.secret}\0{once}".encode()
     return hmac.digest(app_state().wiring.cookie_key, asked_by, "sha256")[:TOKEN_BYTES]
 
 
 def _expires_at() -> datetime | None:
-    if form_fields.sent("days") is None:
+    if parameters.form("days") is None:
         return None
-    days = form_fields.number("days")
+    days = parameters.number("days")
     if not 1 <= days <= DAYS_MAX:
         raise InvalidRequest(FieldError("/days", f"must be from 1 to {DAYS_MAX}"))
     return request_context().now + timedelta(days=days)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-from flask import Response, current_app, request
+from flask import Response, current_app, g, request
 from msgspec import Struct
 
 from ledger import signing
@@ -21,7 +21,7 @@ from ledger.streams import signing_keys
 from ledger.streams.signing_keys import SIGNING_KEYS, Salts
 from projections.access import SeenConsoleSession, SeenPortalSession
 from web.app.auth import EVERYBODY
-from web.app.context import app_state, services
+from web.app.context import app_state, request_context, services
 from web.html.cookies import Cookie
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Response])
@@ -75,6 +75,19 @@ class BrowserSessions(Generic[CookieT, SeenT]):
         if content is None or content.session != id:
             return None
         return BrowserSession(content, seen)
+
+    def let_in(self, found: BrowserSession[CookieT, SeenT], **context: Any) -> None:
+        """Let the request in as the session's, with what it adds to the request's context."""
+        g.browser_session = found
+        g.request_context = request_context()._replace(reached=found.seen.head, **context)
+
+    def current(self) -> BrowserSession[CookieT, SeenT] | None:
+        """Return the session that let the request in, if one did."""
+        return cast("BrowserSession[CookieT, SeenT] | None", g.get("browser_session"))
+
+    def required(self) -> BrowserSession[CookieT, SeenT]:
+        """Return the session, in a request that nobody makes without one."""
+        return cast("BrowserSession[CookieT, SeenT]", g.browser_session)
 
     def write(self, response: Response, content: CookieT, salts: Salts | None = None) -> None:
         """Give the browser the cookie, signed with the first of the keys that are alive."""

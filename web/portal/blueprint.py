@@ -22,7 +22,7 @@ bp.after_request(session.renew)
 @bp.context_processor
 def layout() -> dict[str, Any]:
     """Return what the layout shows: the menu, and the form field of this session."""
-    found = session.current()
+    found = session.SESSIONS.current()
     if request.url_rule is None:
         # No page of ours was asked for, so nobody has looked who asks.
         found = session.SESSIONS.read()

@@ -91,7 +91,7 @@ def _is_ours_already(link: str) -> bool:
 def leave() -> Response:
     """End the session for good, and lead back to where the customer came from."""
     leave_portal_session(services(), request_context(), session.id())
-    back = session.required().cookie.return_url
+    back = session.SESSIONS.required().cookie.return_url
     session.forget()
     response = redirect_to(back) if back else page("portal/left.html")
     session.SESSIONS.cookie.delete(response)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 from flask import Response, g, request
@@ -64,8 +64,6 @@ class PortalCookie(SessionCookie, frozen=True):
     display_name: str | None
 
 
-PortalBrowserSession = BrowserSession[PortalCookie, SeenPortalSession]
-
 SESSIONS: Final = BrowserSessions(
     Cookie("keyfold_visit"),
     "portal session",
@@ -89,17 +87,12 @@ def authenticate() -> None:
         raise NoSession
     if not is_live(found):
         raise SessionOver(found.cookie.return_url)
-    g.portal_session = found
-    g.request_context = request_context()._replace(
-        actor=found.cookie.session,
-        reached=found.seen.head,
-        permissions=found.seen.session.permissions,
-    )
+    SESSIONS.let_in(found, actor=found.cookie.session, permissions=found.seen.session.permissions)
     if request.method == "POST":
         csrf.check(found.cookie.secret)
 
 
-def is_live(session: PortalBrowserSession) -> bool:
+def is_live(session: BrowserSession[PortalCookie, SeenPortalSession]) -> bool:
     # No view may have been found for the request, and then nobody has read the clock for it.
     now = request_context().now if "request_context" in g else app_state().wiring.clock()
     return now < session.cookie.used_at + IDLE_MAX and portal_session_stands(
@@ -107,27 +100,17 @@ def is_live(session: PortalBrowserSession) -> bool:
     )
 
 
-def current() -> PortalBrowserSession | None:
-    """Return the session that let the request in, if one did and has not ended since."""
-    return cast("PortalBrowserSession | None", g.get("portal_session"))
-
-
-def required() -> PortalBrowserSession:
-    """Return the session, in a request that nobody makes without one."""
-    return cast(PortalBrowserSession, g.portal_session)
-
-
 def id() -> str:
     """Return the session's id, `kfp_…`."""
-    return required().cookie.session
+    return SESSIONS.required().cookie.session
 
 
 def account() -> str:
-    return required().seen.session.account
+    return SESSIONS.required().seen.session.account
 
 
 def may(permission: Permission) -> bool:
-    return permits(required().seen.session.permissions, permission)
+    return permits(SESSIONS.required().seen.session.permissions, permission)
 
 
 def begin(response: Response, opened: Opened) -> None:
@@ -141,7 +124,7 @@ def begin(response: Response, opened: Opened) -> None:
 
 def renew(response: Response) -> Response:
     """Note in the browser's cookie that the session was used now."""
-    found = current()
+    found = SESSIONS.current()
     if found is not None:
         used = msgspec.structs.replace(found.cookie, used_at=request_context().now)
         SESSIONS.write(response, used, found.seen.salts)
@@ -150,4 +133,4 @@ def renew(response: Response) -> Response:
 
 def forget() -> None:
     """Show the rest of this request's page as to a stranger, and renew no cookie."""
-    g.portal_session = None
+    g.browser_session = None

@@ -1,4 +1,4 @@
-"""What forms and addresses of the console say, read strictly.
+"""Form and query parameters of the console, read strictly.
 
 A field that does not fit (too long, unreadable, no number, no time) raises an InvalidRequest with
 its name, as in the API.
@@ -32,12 +32,12 @@ def account_id(value: str) -> str:
     return value
 
 
-def asked(name: str) -> str | None:
+def query(name: str) -> str | None:
     """Return a parameter of the address, if there is any."""
     return _fits(name, request.args.get(name, "").strip())
 
 
-def sent(name: str, length_max: int = FIELD_LENGTH_MAX) -> str | None:
+def form(name: str, length_max: int = FIELD_LENGTH_MAX) -> str | None:
     """Return a field of a form, if it was filled in."""
     return _fits(name, request.form.get(name, "").strip(), length_max)
 
@@ -51,7 +51,7 @@ def holds_secret(text: str) -> bool:
 
 def text(name: str) -> str:
     """Return free text, which must not hold a code or a token: it would be kept."""
-    found = sent(name) or ""
+    found = form(name) or ""
     if holds_secret(found):
         raise InvalidRequest(FieldError(f"/{name}", "must not have a code or a token in it"))
     return found
@@ -67,13 +67,13 @@ def reason() -> str:
 
 def number(name: str) -> int:
     """Return a whole number."""
-    found = sent(name) or ""
+    found = form(name) or ""
     if not _NUMBER.fullmatch(found):
         raise InvalidRequest(FieldError(f"/{name}", "must be a whole number"))
     return int(found)
 
 
-def moment(name: str, value: str | None) -> datetime | None:
+def time(name: str, value: str | None) -> datetime | None:
     """Read a time: as RFC 3339 has it, or of a field for times, which are UTC."""
     if value is None:
         return None
