@@ -62,6 +62,11 @@ class SubscriptionRow(Answer, frozen=True):
     renews: bool
     can_manage: Annotated[bool, doc("Whether Stripe's own pages can change it.")]
 
+    @property
+    def known_by(self) -> str | None:
+        """The masked key, or Stripe's id of the subscription."""
+        return self.key or self.stripe_subscription
+
 
 class OneSubscription(Answer, frozen=True):
     """A subscription that was begun or changed."""

@@ -16,7 +16,7 @@ from projections.views.subscriptions import ProductView, SubscriptionsView
 from web.cli.context import hold_to_pools, open_ledger
 from web.cli.examples import Exampled
 from web.cli.options import TIME, json_option, moment_options
-from web.cli.output import print_fields, print_json, print_table, text_of
+from web.cli.output import print_fields, print_json, text_of
 
 
 @click.command(
@@ -66,30 +66,10 @@ def _print_subscriptions(view: SubscriptionsView, known_at: datetime | None) -> 
 
 def _print_rows(product: ProductView) -> None:
     tiered = any(row.tier for row in product.rows)
-    print_table(
-        [
-            "subscription",
-            *(["tier"] if tiered else []),
-            "seats",
-            "used",
-            "from",
-            "status",
-            "started",
-            "expires",
-        ],
-        [
-            [
-                row.subscription,
-                *([row.tier_name] if tiered else []),
-                row.seats,
-                row.used,
-                row.key or row.stripe_subscription,
-                row.status,
-                row.started_at,
-                row.expires_at,
-            ]
-            for row in product.rows
-        ],
+    print_fields(
+        product.rows,
+        *("subscription", *(["tier=tier_name"] if tiered else []), "seats", "used"),
+        *("from=known_by", "status", "started=started_at", "expires=expires_at"),
     )
 
 
@@ -108,21 +88,9 @@ def entitlements(
     if as_json:
         print_json(view)
         return
-    print_table(
-        ["product", "tier", "seats", "used", "over", "until", "renews", "limits"],
-        [
-            [
-                one.product,
-                one.tier,
-                one.seats,
-                one.used,
-                one.over,
-                one.until,
-                one.renews,
-                ", ".join(f"{name} {value}" for name, value in one.limits.items()) or None,
-            ]
-            for one in view.entitlements
-        ],
+    print_fields(
+        view.entitlements,
+        *("product", "tier", "seats", "used", "over", "until", "renews", "limits"),
     )
 
 

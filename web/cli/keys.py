@@ -31,7 +31,7 @@ from web.cli.context import OPERATOR, open_ledger
 from web.cli.errors import REFUSED
 from web.cli.examples import Exampled, ExampledGroup
 from web.cli.options import TIME, json_option, reason_option
-from web.cli.output import NOTHING, print_fields, print_json, print_table, progress, text_of
+from web.cli.output import NOTHING, print_fields, print_json, progress, text_of
 
 PAGE_KEYS: Final = 500
 
@@ -159,9 +159,8 @@ def _import_answer(imported: Imported) -> dict[str, Any]:
 
 def _print_imported(imported: Imported) -> None:
     if imported.refused:
-        print_table(
-            ["line", "code", "field", "refused because"],
-            [[line.line_number, line.masked, line.field, line.reason] for line in imported.refused],
+        print_fields(
+            imported.refused, "line=line_number", "code=masked", "field", "refused because=reason"
         )
         click.echo()
     click.echo(f"accepted {imported.accepted}, refused {len(imported.refused)}")
@@ -274,4 +273,4 @@ def reissue(key_id: str, reason: str, as_json: bool) -> None:
     if as_json:
         print_json(KeyWithCode(*reissued[:3]))
         return
-    print_table(["id", "code", "masked"], [[reissued.id, reissued.code, reissued.masked]])
+    print_fields([reissued], "id", "code", "masked")

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
@@ -26,7 +26,7 @@ PROGRESS_AFTER_S: Final = 0.5
 NOTHING: Final = "-"
 RECORDING: Final = "Recording"
 
-Cell = str | int | bool | datetime | list[str] | list[int] | None
+Cell = str | int | bool | datetime | timedelta | list[Any] | dict[str, Any] | None
 
 
 def print_json(answer: Any) -> None:
@@ -79,6 +79,12 @@ def text_of(cell: Cell) -> str:
             return "yes" if cell else "no"
         case datetime():
             return short_time(cell)
+        case timedelta():
+            from projections.text.formatting import about
+
+            return about(cell) if cell else NOTHING
+        case dict():
+            return ", ".join(f"{name} {value}" for name, value in cell.items()) or NOTHING
         case list():
             return ", ".join(map(str, cell))
         case _:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from projections.text.formatting import about, counted
+from projections.text.formatting import counted
 from projections.views.whatif import Policy, PolicyError, WhatIf, parse, what_if
 from web.cli.context import open_ledger
 from web.cli.errors import CommandRefused
-from web.cli.output import print_fields, print_json, print_table
+from web.cli.output import print_fields, print_json
 from web.cli.progress import event_progress
 
 
@@ -38,21 +38,10 @@ def _read(file: Path) -> Policy:
 
 def _print(found: WhatIf) -> None:
     if found.holders:
-        print_table(
-            ["account", "product", "tier", "holder", "worked more", "worked less", "from", "to"],
-            [
-                [
-                    one.account,
-                    one.product,
-                    one.tier,
-                    one.holder,
-                    about(one.gained) if one.gained else None,
-                    about(one.lost) if one.lost else None,
-                    one.first,
-                    one.last,
-                ]
-                for one in found.holders
-            ],
+        print_fields(
+            found.holders,
+            *("account", "product", "tier", "holder", "worked more=gained", "worked less=lost"),
+            *("from=first", "to=last"),
         )
         click.echo()
     if found.let_in:
