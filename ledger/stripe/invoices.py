@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Final, Literal
 
+from ledger.stripe import reader
 from ledger.stripe.facts import (
     StripeChargeReported,
     StripeCheckoutReported,
@@ -23,17 +24,6 @@ from ledger.stripe.reader import (
     Origin,
     Read,
     StripeObjectReader,
-    at,
-    count,
-    discount_ids,
-    either,
-    first,
-    flag,
-    id_of,
-    number,
-    text,
-    time,
-    word,
 )
 
 # That are kept of an invoice; and one more, by which it is known that there are others.
@@ -42,25 +32,25 @@ LINES_ASKED: Final = LINES_MAX + 1
 
 
 _INVOICE: Final[dict[str, FieldReader]] = {
-    "number": text(INVOICE_NUMBER),
-    "customer": id_of,
-    "stripe_subscription": either(
-        at("parent", "subscription_details", "subscription", read=id_of),
-        at("subscription", read=id_of),
+    "number": reader.text(INVOICE_NUMBER),
+    "customer": reader.id_of,
+    "stripe_subscription": reader.either(
+        reader.at("parent", "subscription_details", "subscription", read=reader.id_of),
+        reader.at("subscription", read=reader.id_of),
     ),
-    "billing_reason": word,
-    "currency": text(CURRENCY),
-    "subtotal": number,
-    "total": number,
-    "amount_due": number,
-    "amount_paid": number,
-    "amount_remaining": number,
-    "invoiced_at": first(time, "created", "date"),
-    "period_start": time,
-    "period_end": time,
-    "due_date": time,
-    "attempt_count": count,
-    "next_payment_attempt": time,
+    "billing_reason": reader.word,
+    "currency": reader.text(CURRENCY),
+    "subtotal": reader.number,
+    "total": reader.number,
+    "amount_due": reader.number,
+    "amount_paid": reader.number,
+    "amount_remaining": reader.number,
+    "invoiced_at": reader.first(reader.time, "created", "date"),
+    "period_start": reader.time,
+    "period_end": reader.time,
+    "due_date": reader.time,
+    "attempt_count": reader.count,
+    "next_payment_attempt": reader.time,
 }
 
 
@@ -92,7 +82,10 @@ def _discounted(invoice: StripeObjectReader) -> tuple[StripeDiscount, ...]:
     """Return an invoice's discounts; a trial has them too, and they take nothing off it."""
     taken = _amounts_off(invoice, "total_discount_amounts")
     known = {one.discount for one in taken}
-    return (*taken, *(StripeDiscount(id, 0) for id in discount_ids(invoice) if id not in known))
+    return (
+        *taken,
+        *(StripeDiscount(id, 0) for id in reader.discount_ids(invoice) if id not in known),
+    )
 
 
 def _invoice_status(invoice: StripeObjectReader) -> str | None:
@@ -176,17 +169,17 @@ def read_invoice_payment(data: dict[str, Any]) -> Read:
 
 
 _CHECKOUT: Final[dict[str, FieldReader]] = {
-    "customer": id_of,
-    "stripe_subscription": at("subscription", read=id_of),
-    "invoice": id_of,
-    "mode": word,
-    "status": word,
-    "payment_status": word,
-    "currency": text(CURRENCY),
-    "amount_subtotal": number,
-    "amount_total": number,
-    "amount_discount": at("total_details", "amount_discount", read=number),
-    "amount_tax": at("total_details", "amount_tax", read=number),
+    "customer": reader.id_of,
+    "stripe_subscription": reader.at("subscription", read=reader.id_of),
+    "invoice": reader.id_of,
+    "mode": reader.word,
+    "status": reader.word,
+    "payment_status": reader.word,
+    "currency": reader.text(CURRENCY),
+    "amount_subtotal": reader.number,
+    "amount_total": reader.number,
+    "amount_discount": reader.at("total_details", "amount_discount", read=reader.number),
+    "amount_tax": reader.at("total_details", "amount_tax", read=reader.number),
 }
 
 
@@ -209,13 +202,13 @@ def read_checkout(data: dict[str, Any], origin: Origin) -> Read:
 
 
 _CHARGE: Final[dict[str, FieldReader]] = {
-    "payment_intent": id_of,
-    "amount": number,
-    "amount_refunded": number,
-    "refunded": flag,
-    "currency": text(CURRENCY),
-    "reason": word,
-    "status": word,
+    "payment_intent": reader.id_of,
+    "amount": reader.number,
+    "amount_refunded": reader.number,
+    "refunded": reader.flag,
+    "currency": reader.text(CURRENCY),
+    "reason": reader.word,
+    "status": reader.word,
 }
 
 

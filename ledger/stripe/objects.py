@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from ledger.catalog import Catalog
 from ledger.limits import QUANTITY_MAX, SEATS_MAX
+from ledger.stripe import reader
 from ledger.stripe.facts import (
     Meaning,
     StripeCustomerDeleted,
@@ -32,17 +33,6 @@ from ledger.stripe.reader import (
     Origin,
     Read,
     StripeObjectReader,
-    at,
-    decimal,
-    discount_ids,
-    either,
-    first,
-    flag,
-    id_of,
-    required,
-    text,
-    time,
-    word,
 )
 
 # In days; Stripe bills every three years at the least.
@@ -82,16 +72,18 @@ class StripeEvent(NamedTuple):
 
 
 _ENVELOPE: Final[dict[str, FieldReader]] = {
-    "id": text(ID),
-    "type": text(EVENT_TYPE),
-    "created": time,
-    "livemode": flag,
-    "api_version": text(API_VERSION),
-    "connected": either(at("account", read=text(ID)), at("context", read=text(_CONTEXT))),
+    "id": reader.text(ID),
+    "type": reader.text(EVENT_TYPE),
+    "created": reader.time,
+    "livemode": reader.flag,
+    "api_version": reader.text(API_VERSION),
+    "connected": reader.either(
+        reader.at("account", read=reader.text(ID)), reader.at("context", read=reader.text(_CONTEXT))
+    ),
 }
 _HELD: Final[dict[str, FieldReader]] = {
-    "object": at("id", read=text(ID)),
-    "object_kind": at("object", read=text(_KIND)),
+    "object": reader.at("id", read=reader.text(ID)),
+    "object_kind": reader.at("object", read=reader.text(_KIND)),
 }
 
 
@@ -147,22 +139,22 @@ def read_report(event: StripeEvent, catalog: Catalog) -> Read:
 
 
 _SUBSCRIPTION: Final[dict[str, FieldReader]] = {
-    "customer": id_of,
-    "status": required(word),
-    "started_at": first(time, "start_date", "start", "created"),
-    "trial_end": time,
-    "cancel_at": time,
-    "canceled_at": time,
-    "ended_at": time,
-    "cancellation_reason": at("cancellation_details", "reason", read=word),
-    "currency": text(CURRENCY),
-    "collection_method": first(word, "collection_method", "billing"),
-    "billing_mode": at("billing_mode", "type", read=word),
-    "pause_behavior": at("pause_collection", "behavior", read=word),
-    "pause_resumes_at": at("pause_collection", "resumes_at", read=time),
-    "schedule": id_of,
-    "latest_invoice": id_of,
-    "discounts": discount_ids,
+    "customer": reader.id_of,
+    "status": reader.required(reader.word),
+    "started_at": reader.first(reader.time, "start_date", "start", "created"),
+    "trial_end": reader.time,
+    "cancel_at": reader.time,
+    "canceled_at": reader.time,
+    "ended_at": reader.time,
+    "cancellation_reason": reader.at("cancellation_details", "reason", read=reader.word),
+    "currency": reader.text(CURRENCY),
+    "collection_method": reader.first(reader.word, "collection_method", "billing"),
+    "billing_mode": reader.at("billing_mode", "type", read=reader.word),
+    "pause_behavior": reader.at("pause_collection", "behavior", read=reader.word),
+    "pause_resumes_at": reader.at("pause_collection", "resumes_at", read=reader.time),
+    "schedule": reader.id_of,
+    "latest_invoice": reader.id_of,
+    "discounts": reader.discount_ids,
 }
 
 
@@ -198,21 +190,24 @@ def _items(subscription: StripeObjectReader, catalog: Catalog) -> tuple[StripeIt
 
 
 _PRICE: Final[dict[str, FieldReader]] = {
-    "lookup_key": text(ID),
-    "stripe_product": at("product", read=id_of),
-    "usage_type": either(at("recurring", "usage_type", read=word), word),
-    "currency": text(CURRENCY),
-    "unit_amount": either(
-        decimal("unit_amount_decimal", "unit_amount"), decimal("amount_decimal", "amount")
+    "lookup_key": reader.text(ID),
+    "stripe_product": reader.at("product", read=reader.id_of),
+    "usage_type": reader.either(
+        reader.at("recurring", "usage_type", read=reader.word), reader.word
+    ),
+    "currency": reader.text(CURRENCY),
+    "unit_amount": reader.either(
+        reader.decimal("unit_amount_decimal", "unit_amount"),
+        reader.decimal("amount_decimal", "amount"),
     ),
 }
 
 
 _ITEM: Final[dict[str, FieldReader]] = {
-    "id": text(ID),
-    "period_start": at("current_period_start", read=time),
-    "period_end": at("current_period_end", read=time),
-    "discounts": discount_ids,
+    "id": reader.text(ID),
+    "period_start": reader.at("current_period_start", read=reader.time),
+    "period_end": reader.at("current_period_end", read=reader.time),
+    "discounts": reader.discount_ids,
 }
 
 
