@@ -153,17 +153,13 @@ class _Asked:
 
 
 def _attempt(request: PurchaseRequest) -> Started:
-    services, context, stripe, _, _, wanted, _ = request
     already = _Asked()
     while True:
         account, mine = _load(request)
         again = _again(request, account, mine)
         if again is not None:
             return again
-        side = account.state.stripe
-        target = purchases.find_seat_target(
-            side.subscriptions.values(), side.mapped, wanted, context.now
-        )
+        target = _target(request, account.state.stripe, already.fetched)
         if target is not None and close_open(request, account, already.over):
             continue  # nothing may be paid for there as well
         if (target is None or target.item is None) and _fetch_beside(request, account, already):
@@ -176,7 +172,7 @@ def _attempt(request: PurchaseRequest) -> Started:
             began = begin_session(request, account, already.over) if already.all_fetched else None
             if began is not None:
                 return began
-            refresh_subscriptions(services, context, stripe, account)
+            refresh_subscriptions(request.services, request.context, request.stripe, account)
             already.all_fetched = True
             continue
         changed = _change(request, account, mine, target, id, already)
