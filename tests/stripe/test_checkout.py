@@ -18,6 +18,7 @@ from ledger.catalog import parse
 from ledger.events import Fact, Stream
 from ledger.refusals import VersionMismatch
 from ledger.stripe.requests import StripeCheckoutStarted, StripeSeatsAnswered, StripeSeatsAsked
+from tests.stripe.payloads import changed, deliver
 from tests.stripe.shop import BACK, CHECKOUTS, ITEMS, SUCCESS, Shop, price, shop
 from tests.web.api import memory_api
 from tests.worlds import MINUTE, NOON, context
@@ -242,6 +243,15 @@ def test_what_changed_at_stripe_meanwhile_is_what_is_added_to(it: Shop) -> None:
     it.stripe.post(f"{ITEMS}/{item}", {"quantity": 7})  # and nothing is delivered
     assert it.buy(seats=1).body["seats"] == 8
     assert it.seats() == 8
+
+
+def test_what_stripe_has_is_added_to_though_an_event_was_dated_later(it: Shop) -> None:
+    bought = it.subscribe(seats=3)
+    assert deliver(it.api, changed(bought, at=NOON + MINUTE)).status == 200
+    item = bought["items"]["data"][0]["id"]
+    it.stripe.post(f"{ITEMS}/{item}", {"quantity": 7})
+    assert it.buy(seats=1).body["seats"] == 8
+    assert it.quantities(bought["id"]) == {"cloud_pos_month": 8}
 
 
 def test_the_same_key_raises_the_quantity_once(it: Shop) -> None:
