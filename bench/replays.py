@@ -24,7 +24,7 @@ from ledger import codec
 from projections.audit import tree
 from projections.audit.rebuild import NAMES, PROJECTIONS, replay
 from projections.lists import catch_up
-from projections.lists.catch_up import Page
+from projections.lists.catch_up import PageWrites
 from projections.lists.stores import open_tables
 
 GOAL: Final = 0.20
@@ -63,7 +63,7 @@ def _fold(bench: Bench, after: int, upto: int) -> None:
     for start in range(after, upto, PAGE):
         rows = store.read_from(start, PAGE, upto)
         hashes = list(map(tree.hash_row, rows))
-        count = catch_up.fold(map(codec.decode, rows), [Page(one) for one in PROJECTIONS])
+        count = catch_up.fold(map(codec.decode, rows), [PageWrites(one) for one in PROJECTIONS])
         assert count == len(hashes) == min(PAGE, upto - start)
 
 

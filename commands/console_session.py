@@ -14,7 +14,7 @@ from ledger.events import RequestContext
 from ledger.loaded import empty_stream
 from ledger.streams import console_session, sign_ins
 from ledger.streams.console_session import CONSOLE_SESSION, ConsoleSessionOpened
-from ledger.streams.sign_ins import SIGN_INS, ConsoleSignInRefused, Problem
+from ledger.streams.sign_ins import SIGN_INS, ConsoleSignInRefused, SignInProblem
 from ledger.streams.token import Token
 
 LASTS: Final = timedelta(hours=12)
@@ -49,7 +49,7 @@ def sign_out(services: Services, context: RequestContext, id: str) -> None:
 
 
 def record_refused(
-    services: Services, context: RequestContext, problem: Problem, token: str | None
+    services: Services, context: RequestContext, problem: SignInProblem, token: str | None
 ) -> None:
     """Record that somebody could not sign in, unless a try like it was recorded just now."""
     fact = ConsoleSignInRefused(problem=problem, token=token)

@@ -28,7 +28,7 @@ from commands.services import Services
 from ledger import codec
 from ledger.codec import UnknownEvent
 from ledger.events import AnyEvent, Stream
-from ledger.proof.cloud_events import Header, NotAnExport, read_header, row_of, secret_name
+from ledger.proof.cloud_events import ExportHeader, NotAnExport, read_header, row_of, secret_name
 from ledger.proof.merkle import HASH_BYTES, Frontier, leaf_hash
 from ledger.store.bulk_load import Filling, VersionOutOfTurn, filling
 from ledger.store.contract import Row
@@ -94,14 +94,14 @@ def import_ledger(
     return Imported(header.last, streams, header.root or "", same_secret)
 
 
-def _counting(header: Header, on_events: Callable[[int, int], object]) -> Counted:
+def _counting(header: ExportHeader, on_events: Callable[[int, int], object]) -> Counted:
     return lambda events: on_events(events, 2 * header.last)
 
 
 # Reading
 
 
-def _header(line: bytes) -> Header:
+def _header(line: bytes) -> ExportHeader:
     if not line:
         raise BadExport("it is empty")
     try:
@@ -119,20 +119,20 @@ def _header(line: bytes) -> Header:
     return header
 
 
-def _expected_root(header: Header) -> bytes:
+def _expected_root(header: ExportHeader) -> bytes:
     try:
         return base64.b64decode(header.root or "", validate=True)
     except ValueError:
         return b""
 
 
-def _pages(header: Header, lines: Iterator[bytes]) -> Iterator[list[Row]]:
+def _pages(header: ExportHeader, lines: Iterator[bytes]) -> Iterator[list[Row]]:
     rows = _rows(header, lines)
     while page := list(islice(rows, PAGE_EVENTS)):
         yield page
 
 
-def _rows(header: Header, lines: Iterator[bytes]) -> Iterator[Row]:
+def _rows(header: ExportHeader, lines: Iterator[bytes]) -> Iterator[Row]:
     """Return the rows of the lines, each of which is the next and can be read by this release."""
     position, marked = 0, None
     for position, line in enumerate(lines, start=1):
@@ -227,7 +227,7 @@ def _between(rows: list[Row], what: str) -> BadExport:
     return BadExport(f"between positions {rows[0].position} and {rows[-1].position} {what}")
 
 
-def _prove(filled: Filling, header: Header, count: Counted) -> int:
+def _prove(filled: Filling, header: ExportHeader, count: Counted) -> int:
     """Read back what was added, by position and by stream; answer how many streams there are.
 
     Every stream begins at one position, with its version 1, and is read whole when the reading by

@@ -36,7 +36,7 @@ from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS, Attempts, RedemptionRefused
 from ledger.streams.key import KEY, Key, KeyIssued
 from ledger.streams.request import REQUEST, RedemptionAnswered
-from ledger.streams.session import SESSION, Session, TryFailed
+from ledger.streams.session import SESSION, SessionAttempts, TryFailed
 
 
 class Try(NamedTuple):
@@ -107,7 +107,7 @@ class _Counts(NamedTuple):
     """Where failed tries are counted: on the account, and in the session on all accounts."""
 
     tried: Loaded[Attempts]
-    session: Loaded[Session]
+    session: Loaded[SessionAttempts]
 
     def admit(self, wanted: Try, now: datetime) -> None:
         """Let the session try.
@@ -257,7 +257,7 @@ def _redeem(
 
 def _counts(
     services: Services, wanted: Try
-) -> tuple[tuple[Stream[Attempts], str], tuple[Stream[Session], str]]:
+) -> tuple[tuple[Stream[Attempts], str], tuple[Stream[SessionAttempts], str]]:
     return (ATTEMPTS, wanted.account), (SESSION, services.codes.session_id(wanted.session))
 
 

@@ -36,8 +36,8 @@ from ledger.events import (
     AnyOccurrence,
     Event,
     Fact,
-    Packing,
     RequestContext,
+    SnapshotFormat,
     Stream,
 )
 from ledger.loaded import Loaded, empty_stream
@@ -166,8 +166,8 @@ class Book(Application[str]):
             if reached is not None and known.version and known.head >= reached:
                 hold_to_min_position(known.head)
                 return known
-            if not known.version and stream.kind in codec.PACKINGS:
-                loaded = self._from_snapshot(known, codec.PACKINGS[stream.kind])
+            if not known.version and stream.kind in codec.SNAPSHOT_FORMATS:
+                loaded = self._from_snapshot(known, codec.SNAPSHOT_FORMATS[stream.kind])
             else:
                 head, rows = self.store.read_stream(
                     known.name, after=known.version, seen=known.head
@@ -404,7 +404,9 @@ class Book(Application[str]):
 
     # What is cached
 
-    def _from_snapshot(self, new: Loaded[StateT], packing: Packing[StateT]) -> Loaded[StateT]:
+    def _from_snapshot(
+        self, new: Loaded[StateT], packing: SnapshotFormat[StateT]
+    ) -> Loaded[StateT]:
         head, snapshot, rows = self.store.snapshots.read(new.name, packing.shape)
         try:
             known = new
@@ -426,7 +428,7 @@ class Book(Application[str]):
         return loaded
 
     def _keep_snapshot(
-        self, loaded: Loaded[StateT], packing: Packing[StateT], *, position: int, spared: int
+        self, loaded: Loaded[StateT], packing: SnapshotFormat[StateT], *, position: int, spared: int
     ) -> None:
         packed = packing.pack(loaded.state)
         if loaded.recorded_at is None or len(packed) > spared * SNAPSHOT_BYTES_PER_EVENT:

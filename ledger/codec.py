@@ -26,7 +26,7 @@ from ledger.events import (
     Event,
     Fact,
     Occurrence,
-    Packing,
+    SnapshotFormat,
     Stream,
 )
 from ledger.store.contract import Row, StreamRow
@@ -53,7 +53,7 @@ STREAMS: tuple[Stream[Any], ...] = (
 )  # fmt: skip
 
 # Streams that may be long, of which snapshots are kept.
-PACKINGS: Mapping[str, Packing[Any]] = {ACCOUNT.kind: snapshot.PACKING}
+SNAPSHOT_FORMATS: Mapping[str, SnapshotFormat[Any]] = {ACCOUNT.kind: snapshot.SNAPSHOT_FORMAT}
 
 FACTS: dict[str, type[Fact]] = {
     name: fact for stream in STREAMS for name, fact in stream.facts.items()

@@ -98,7 +98,7 @@ AnyOccurrence = Occurrence[Fact]
 AnyEvent = Event[Fact]
 
 
-class Packing(NamedTuple, Generic[StateT]):
+class SnapshotFormat(NamedTuple, Generic[StateT]):
     """How a state is kept as bytes.
 
     Attributes:

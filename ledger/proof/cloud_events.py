@@ -32,7 +32,7 @@ class NotAnExport(ValueError):
     """A line is none of an export's; the message says what is wrong with it."""
 
 
-class Header(Struct, frozen=True, kw_only=True):
+class ExportHeader(Struct, frozen=True, kw_only=True):
     """The first line of an export.
 
     Attributes:
@@ -80,7 +80,7 @@ _POSITION = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 _ENCODER = msgspec.json.Encoder()
 _RECORDED = msgspec.json.Decoder(_Recorded)
 _WHEN = msgspec.json.Decoder(_When)
-_HEADER = msgspec.json.Decoder(Header)
+_HEADER = msgspec.json.Decoder(ExportHeader)
 _EXPORTED = msgspec.json.Decoder(Exported)
 
 
@@ -89,7 +89,7 @@ def secret_name(key: bytes) -> str:
     return "kfs_" + codes.digest(key, "the name of the secret")
 
 
-def header_line(header: Header) -> bytes:
+def header_line(header: ExportHeader) -> bytes:
     """Return the first line of an export as bytes, with its line end."""
     return _ENCODER.encode(header) + b"\n"
 
@@ -117,7 +117,7 @@ def recorded_at(row: Row) -> datetime:
     return _RECORDED.decode(row.state).recorded_at.astimezone(UTC)
 
 
-def read_header(line: bytes) -> Header:
+def read_header(line: bytes) -> ExportHeader:
     """Return what the first line of an export says of it.
 
     Raises:

@@ -18,17 +18,17 @@ from typing import Final, Literal, NamedTuple
 WINDOW: Final = 1_024
 EDITS_MAX: Final = 10_000
 
-Kind = Literal["changed", "removed", "added", "swapped", "moved"]
+ChangeKind = Literal["changed", "removed", "added", "swapped", "moved"]
 
 
-class Difference(NamedTuple):
+class EventChange(NamedTuple):
     """One or several events in a row that are no longer as they were.
 
     Attributes:
         first, last: positions; of a swap or a move, where it was and where it is now.
     """
 
-    kind: Kind
+    kind: ChangeKind
     first: int
     last: int
 
@@ -42,7 +42,7 @@ class _Edit(NamedTuple):
     new_hash: bytes | None
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ChangeKind:
         """Return what became of the event."""
         if self.old is None:
             return "added"
@@ -56,7 +56,7 @@ class _Edit(NamedTuple):
         return position
 
 
-def compare(old: Iterable[bytes], new: Iterable[bytes]) -> list[Difference]:
+def compare(old: Iterable[bytes], new: Iterable[bytes]) -> list[EventChange]:
     """Return where a new history differs from an old one, in order.
 
     Swaps and moves are told from changes only among the first ten thousand.
@@ -128,10 +128,10 @@ def _between(
         )
 
 
-def _exchanged(edits: list[_Edit]) -> tuple[list[Difference], list[_Edit]]:
+def _exchanged(edits: list[_Edit]) -> tuple[list[EventChange], list[_Edit]]:
     """Return what only changed its place, and the other edits."""
     come = {edit.new_hash: edit for edit in edits if edit.new_hash is not None}
-    found: dict[tuple[int, int], Difference] = {}
+    found: dict[tuple[int, int], EventChange] = {}
     explained: set[_Edit] = set()
     for edit in edits:
         there = come.get(edit.old_hash) if edit.old_hash is not None else None
@@ -139,9 +139,9 @@ def _exchanged(edits: list[_Edit]) -> tuple[list[Difference], list[_Edit]]:
             continue
         if edit.kind == there.kind == "changed" and there.old_hash == edit.new_hash:
             place = (min(edit.position, there.position), max(edit.position, there.position))
-            found[place] = Difference("swapped", *place)
+            found[place] = EventChange("swapped", *place)
         elif (edit.kind, there.kind) == ("removed", "added"):
-            found[edit.position, there.position] = Difference(
+            found[edit.position, there.position] = EventChange(
                 "moved", edit.position, there.position
             )
         else:
@@ -150,13 +150,13 @@ def _exchanged(edits: list[_Edit]) -> tuple[list[Difference], list[_Edit]]:
     return list(found.values()), [edit for edit in edits if edit not in explained]
 
 
-def _ranges(edits: Iterable[_Edit]) -> Iterator[Difference]:
+def _ranges(edits: Iterable[_Edit]) -> Iterator[EventChange]:
     """Put those of a kind together that follow on each other."""
-    return _joined(Difference(edit.kind, edit.position, edit.position) for edit in edits)
+    return _joined(EventChange(edit.kind, edit.position, edit.position) for edit in edits)
 
 
-def _joined(differences: Iterable[Difference]) -> Iterator[Difference]:
-    last: Difference | None = None
+def _joined(differences: Iterable[EventChange]) -> Iterator[EventChange]:
+    last: EventChange | None = None
     for one in differences:
         if last and one.kind == last.kind in _IN_A_ROW and one.first == last.last + 1:
             last = last._replace(last=one.last)

@@ -28,7 +28,7 @@ from msgspec.structs import replace
 
 from ledger.events import AnyOccurrence, Fact, Sealed, Stream
 from ledger.refusals import TooManyAttempts
-from ledger.streams.session import SESSION_BLOCK, SESSION_FAILURES_MAX, Session
+from ledger.streams.session import SESSION_BLOCK, SESSION_FAILURES_MAX, SessionAttempts
 
 ACCOUNT_FAILURES_MAX = 20
 ACCOUNT_WINDOW = timedelta(hours=24)
@@ -129,7 +129,7 @@ class Attempts(Struct, frozen=True):
     lifted: int = 0
     seats: tuple[tuple[datetime, SeatRefused], ...] = ()
 
-    def blocked_until(self, name: str, session: Session, now: datetime) -> datetime | None:
+    def blocked_until(self, name: str, session: SessionAttempts, now: datetime) -> datetime | None:
         """Return when a session may try again on this account, or None when it may now.
 
         Args:
@@ -138,7 +138,7 @@ class Attempts(Struct, frozen=True):
         ends = [self.session_block(name, session, now), self.account_block(now)]
         return max((end for end in ends if end is not None), default=None)
 
-    def session_block(self, name: str, session: Session, now: datetime) -> datetime | None:
+    def session_block(self, name: str, session: SessionAttempts, now: datetime) -> datetime | None:
         """Return when the session's block ends; None if it has none now.
 
         One that was recorded further ahead of `now` than a block lasts is the work of a clock that
@@ -161,7 +161,7 @@ class Attempts(Struct, frozen=True):
         # Twenty are still within the window until the oldest of the last twenty leaves it.
         return min(*counted, now) + ACCOUNT_WINDOW
 
-    def failures(self, name: str, session: Session) -> int:
+    def failures(self, name: str, session: SessionAttempts) -> int:
         """Return how many tries of a session count that has failed once more now."""
         count = 1 + session.failures(self.lifted)
         old = self.sessions.get(name)
@@ -211,7 +211,7 @@ def _failed(session: OldSession | None, at: datetime) -> OldSession:
 # Decisions
 
 
-def admit(attempts: Attempts, name: str, session: Session, now: datetime) -> None:
+def admit(attempts: Attempts, name: str, session: SessionAttempts, now: datetime) -> None:
     """Let a session try a code.
 
     Raises:

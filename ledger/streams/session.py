@@ -52,7 +52,7 @@ class TryAccepted(Fact, frozen=True):
 # State
 
 
-class Session(Struct, frozen=True):
+class SessionAttempts(Struct, frozen=True):
     """What the lockout needs to know of a session, over all accounts.
 
     Attributes:
@@ -87,7 +87,7 @@ class Session(Struct, frozen=True):
 # Fold
 
 
-def fold(session: Session, events: Iterable[AnyOccurrence]) -> Session:
+def fold(session: SessionAttempts, events: Iterable[AnyOccurrence]) -> SessionAttempts:
     """Return the count of failed tries after these events."""
     for event in events:
         match event.fact:
@@ -98,18 +98,18 @@ def fold(session: Session, events: Iterable[AnyOccurrence]) -> Session:
                 # In all; or on an account where some count that others have had lifted.
                 if max(counted + carried, failures) >= SESSION_FAILURES_MAX:
                     until = event.occurred_at + SESSION_BLOCK
-                    session = Session(failed, failed[0], event.position, until)
+                    session = SessionAttempts(failed, failed[0], event.position, until)
                 else:
                     session = replace(session, failed=failed, carried=carried)
     return session
 
 
-SESSION: Stream[Session] = Stream(
+SESSION: Stream[SessionAttempts] = Stream(
     kind="session",
     facts={
         "session.try_failed@1": TryFailed,
         "session.try_accepted@1": TryAccepted,
     },
-    initial=Session(),
+    initial=SessionAttempts(),
     fold=fold,
 )

@@ -17,7 +17,7 @@ from ledger.events import AnyOccurrence, Fact, Stream
 ID: Final = "console"
 MERGED_FOR: Final = timedelta(minutes=10)
 
-Problem = Literal["unknown_token", "revoked_token", "expired_token", "portal_token"]
+SignInProblem = Literal["unknown_token", "revoked_token", "expired_token", "portal_token"]
 
 
 class ConsoleSignInRefused(Fact, frozen=True):
@@ -28,7 +28,7 @@ class ConsoleSignInRefused(Fact, frozen=True):
         token: its id; None for one that the ledger does not know, of which nothing is kept.
     """
 
-    problem: Problem
+    problem: SignInProblem
     token: str | None
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ledger.book import Book
-from ledger.proof.cloud_events import Header, header_line, line_of
+from ledger.proof.cloud_events import ExportHeader, header_line, line_of
 from ledger.proof.merkle import Frontier, leaf_hash
 from ledger.store.contract import Row
 
@@ -48,7 +48,7 @@ def plan(
     last: int | None = None,
     secret: str | None = None,
     on_events: Counted = lambda _: None,
-) -> Header:
+) -> ExportHeader:
     """Return the header of an export: which events, and the root that they give.
 
     Args:
@@ -66,10 +66,12 @@ def plan(
     if first < 1 or last < first - 1:
         raise NoSuchRange(f"there is no event from position {first} to {last}")
     root = base64.b64encode(_root(book, last, on_events)).decode() if first == 1 else None
-    return Header(keyfold_export=1, first=first, last=last, root=root, secret=secret)
+    return ExportHeader(keyfold_export=1, first=first, last=last, root=root, secret=secret)
 
 
-def blocks(book: Book, header: Header, *, on_events: Counted = lambda _: None) -> Iterator[bytes]:
+def blocks(
+    book: Book, header: ExportHeader, *, on_events: Counted = lambda _: None
+) -> Iterator[bytes]:
     """Return the lines of an export, the header's among them, as blocks of whole lines.
 
     Args:

@@ -24,7 +24,7 @@ from typing import Final, Literal, NamedTuple
 
 from ledger.book import Book
 from ledger.proof import notes
-from ledger.proof.differences import Difference, compare
+from ledger.proof.differences import EventChange, compare
 from ledger.proof.merkle import EMPTY_ROOT, HASH_BYTES, Frontier
 from ledger.proof.notes import NoteInvalid, VerifierKey
 from ledger.store.holes import holes_of_streams
@@ -36,7 +36,7 @@ PAGE_EVENTS: Final = 1_000
 PAGE_TILES: Final = 64
 
 Counted = Callable[[int], object]
-Kind = Literal[
+FindingKind = Literal[
     "changed",
     "removed",
     "added",
@@ -50,7 +50,7 @@ Kind = Literal[
 ]
 
 
-class Known(NamedTuple):
+class KnownCheckpoint(NamedTuple):
     """A checkpoint to hold the ledger against.
 
     Attributes:
@@ -64,7 +64,7 @@ class Known(NamedTuple):
     kept: bool = False
 
 
-class Finding(NamedTuple):
+class IntegrityFinding(NamedTuple):
     """Something that is not as it was.
 
     Attributes:
@@ -72,7 +72,7 @@ class Finding(NamedTuple):
         sentence: for people.
     """
 
-    kind: Kind
+    kind: FindingKind
     first: int
     last: int
     sentence: str
@@ -95,13 +95,13 @@ class Verified(NamedTuple):
     hashed: int
     agreed: int
     checkpoints: int
-    findings: list[Finding]
+    findings: list[IntegrityFinding]
 
 
 def verify(
     book: Book,
     tables: Tables,
-    known: Iterable[Known],
+    known: Iterable[KnownCheckpoint],
     on_events: Counted = lambda _: None,
 ) -> Verified:
     """Return what is found when the ledger is held against its tree and against checkpoints.
@@ -115,10 +115,10 @@ def verify(
     """
     hashed, head = tree.reached(tables), book.head()
     events = _Events(book, head, known, on_events)
-    told = list(_told(compare(_leaves(tables, hashed), events), hashed, events))
+    changes = list(_findings_of(compare(_leaves(tables, hashed), events), hashed, events))
     findings = [
-        *told,
-        *events.misplaced(any(one.kind in _SHIFTING for one in told)),
+        *changes,
+        *events.misplaced(any(one.kind in _SHIFTING for one in changes)),
         *events.contradicted(),
         *_upper_tiles(tables),
     ]
@@ -127,18 +127,18 @@ def verify(
     return Verified(edge.size, edge.root(), hashed, events.agreed, events.agreeing, findings)
 
 
-def _holes(book: Book, told: list[Finding]) -> list[Finding]:
+def _holes(book: Book, changes: list[IntegrityFinding]) -> list[IntegrityFinding]:
     """Return where a stream lacks events, unless the position is told of as it is."""
     return [
-        Finding("hole", hole.position, hole.position, hole.sentence)
+        IntegrityFinding("hole", hole.position, hole.position, hole.sentence)
         for hole in holes_of_streams(book.store)
-        if not any(one.first <= hole.position <= one.last for one in told)
+        if not any(one.first <= hole.position <= one.last for one in changes)
     ]
 
 
 def remembered(
     signed: SignedCheckpoints, origin: str, keys: Sequence[VerifierKey]
-) -> Iterator[Known | Finding]:
+) -> Iterator[KnownCheckpoint | IntegrityFinding]:
     """Return the checkpoints that the ledger remembers having signed, by size.
 
     Those whose key is not among the given ones cannot be told from forged ones, and count as well:
@@ -148,7 +148,9 @@ def remembered(
         yield _known(one, origin, keys)
 
 
-def _known(signed: SignedCheckpoint, origin: str, keys: Sequence[VerifierKey]) -> Known | Finding:
+def _known(
+    signed: SignedCheckpoint, origin: str, keys: Sequence[VerifierKey]
+) -> KnownCheckpoint | IntegrityFinding:
     source = f"the checkpoint of {signed.size} events, signed {signed.signed_at}"
     try:
         note, checkpoint = notes.parse_checkpoint(signed.note.encode())
@@ -157,13 +159,13 @@ def _known(signed: SignedCheckpoint, origin: str, keys: Sequence[VerifierKey]) -
         why = str(error)
     else:
         if checkpoint == (origin, signed.size, signed.root):
-            return Known(signed.size, signed.root, source)
+            return KnownCheckpoint(signed.size, signed.root, source)
         why = "it does not say what is remembered of it"
     sentence = f"{source}, was changed: {why}"
-    return Finding("contradicted", signed.size, signed.size, sentence)
+    return IntegrityFinding("contradicted", signed.size, signed.size, sentence)
 
 
-def by_size(*known: Iterable[Known]) -> Iterator[Known]:
+def by_size(*known: Iterable[KnownCheckpoint]) -> Iterator[KnownCheckpoint]:
     """Return checkpoints of several sources, each by size, as one."""
     return heapq.merge(*known)
 
@@ -184,14 +186,16 @@ class _Held:
 
     agreed: int = 0
     count: int = 0
-    against: tuple[Known, int] | None = None
-    beyond: Known | None = None
+    against: tuple[KnownCheckpoint, int] | None = None
+    beyond: KnownCheckpoint | None = None
 
 
 class _Events:
     """The hashes of the events on their way, held against checkpoints as they go by."""
 
-    def __init__(self, book: Book, head: int, known: Iterable[Known], on_events: Counted) -> None:
+    def __init__(
+        self, book: Book, head: int, known: Iterable[KnownCheckpoint], on_events: Counted
+    ) -> None:
         self._book = book
         self._head = head
         self._on_events = on_events
@@ -215,7 +219,7 @@ class _Events:
                 yield leaf
             after = rows[-1].position
             self._on_events(len(rows))
-        self._look_beyond()
+        self._find_beyond()
 
     @property
     def agreed(self) -> int:
@@ -231,7 +235,7 @@ class _Events:
         """Return which checkpoints count."""
         return [self._kept] if self._kept.against else [self._kept, self._remembered]
 
-    def _held_of(self, known: Known) -> _Held:
+    def _held_of(self, known: KnownCheckpoint) -> _Held:
         return self._kept if known.kept else self._remembered
 
     def _hold(self) -> None:
@@ -246,7 +250,7 @@ class _Events:
                 held.against = self._next, held.agreed
             self._next = next(self._known, None)
 
-    def _look_beyond(self) -> None:
+    def _find_beyond(self) -> None:
         """Find checkpoints of more events than there are, but none that was signed meanwhile."""
         while self._next is not None:
             self._held_of(self._next).beyond = self._next
@@ -257,46 +261,46 @@ class _Events:
             if held.beyond is not None and held.beyond.size <= head:
                 held.beyond = None
 
-    def misplaced(self, shifted: bool) -> Iterator[Finding]:
+    def misplaced(self, shifted: bool) -> Iterator[IntegrityFinding]:
         """Yield a finding if positions are not 1, 2, 3 …, unless events that are missing explain
         it.
         """
         if self._out_of_place and not shifted:
             expected, found = self._out_of_place
             sentence = f"there is no position {expected}: its event is at {found}"
-            yield Finding("misplaced", expected, found, sentence)
+            yield IntegrityFinding("misplaced", expected, found, sentence)
 
-    def contradicted(self) -> Iterator[Finding]:
+    def contradicted(self) -> Iterator[IntegrityFinding]:
         """Yield the checkpoints that do not agree: the first, and the one that reaches further."""
         for held in (self._remembered, self._kept):
             if held.against:
-                yield self._told_against(*held.against)
+                yield self._contradiction(*held.against)
         kept, remembered = self._kept.beyond, self._remembered.beyond
         if kept:
-            yield self._told_beyond(kept)
+            yield self._cut_off(kept)
         if remembered and (kept is None or kept.size < remembered.size):
-            yield self._told_beyond(remembered)
+            yield self._cut_off(remembered)
 
-    def _told_beyond(self, known: Known) -> Finding:
+    def _cut_off(self, known: KnownCheckpoint) -> IntegrityFinding:
         first, last = self.edge.size + 1, known.size
         sentence = (
             f"the ledger ends at position {self.edge.size}, but there is {known.source}:"
             f" {_positions(first, last)} {_were(first, last)} cut off"
         )
-        return Finding("cut_off", first, last, sentence)
+        return IntegrityFinding("cut_off", first, last, sentence)
 
-    def _told_against(self, known: Known, agreed: int) -> Finding:
+    def _contradiction(self, known: KnownCheckpoint, agreed: int) -> IntegrityFinding:
         # What the ledger remembers does not speak against what was kept elsewhere.
         if (self._kept.agreed if known.kept else self.agreed) >= known.size:
             sentence = f"{known.source}, is wrong: one of more events agrees with the ledger"
-            return Finding("contradicted", known.size, known.size, sentence)
+            return IntegrityFinding("contradicted", known.size, known.size, sentence)
         first, last = agreed + 1, known.size
         where = f"position {first}" if first == last else f"among positions {first} to {last}"
         sentence = (
             f"{known.source}, has another root than these events:"
             f" what is no longer as it was is {where}"
         )
-        return Finding("contradicted", first, last, sentence)
+        return IntegrityFinding("contradicted", first, last, sentence)
 
 
 # Telling
@@ -304,7 +308,9 @@ class _Events:
 _SHIFTING = ("removed", "added", "moved")
 
 
-def _told(differences: Iterable[Difference], hashed: int, events: _Events) -> Iterator[Finding]:
+def _findings_of(
+    differences: Iterable[EventChange], hashed: int, events: _Events
+) -> Iterator[IntegrityFinding]:
     for one in differences:
         if one.kind == "added" and one.last == events.edge.size:
             continue  # what came after the last that was hashed
@@ -315,20 +321,20 @@ def _told(differences: Iterable[Difference], hashed: int, events: _Events) -> It
                 f"{_positions(one.first, one.last)}: the tree has another hash, but the events are"
                 " those of a checkpoint: the tree was changed"
             )
-            yield Finding("tree", one.first, one.last, sentence)
+            yield IntegrityFinding("tree", one.first, one.last, sentence)
         elif one.kind == "swapped":
             sentence = f"positions {one.first} and {one.last} were swapped"
-            yield Finding(one.kind, one.first, one.last, sentence)
+            yield IntegrityFinding(one.kind, one.first, one.last, sentence)
         elif one.kind == "moved":
             sentence = f"position {one.first} was moved to {one.last}"
-            yield Finding(one.kind, one.first, one.last, sentence)
+            yield IntegrityFinding(one.kind, one.first, one.last, sentence)
         else:
             yield _finding(one.kind, one, one.kind)
 
 
-def _finding(kind: Kind, one: Difference, what: str) -> Finding:
+def _finding(kind: FindingKind, one: EventChange, what: str) -> IntegrityFinding:
     sentence = f"{_positions(one.first, one.last)} {_were(one.first, one.last)} {what}"
-    return Finding(kind, one.first, one.last, sentence)
+    return IntegrityFinding(kind, one.first, one.last, sentence)
 
 
 def _positions(first: int, last: int) -> str:
@@ -363,7 +369,7 @@ def _tiles(tables: Tables, level: int) -> Iterator[bytes]:
         number = rows[-1][0] + 1
 
 
-def _upper_tiles(tables: Tables) -> Iterator[Finding]:
+def _upper_tiles(tables: Tables) -> Iterator[IntegrityFinding]:
     """Hold each level of the tree above the leaves against the one below."""
     level = 0
     while any(True for _ in _tiles(tables, level)):
@@ -378,4 +384,4 @@ def _upper_tiles(tables: Tables) -> Iterator[Finding]:
             span = tree.TILE_HASHES**level
             first, last = (one.first - 1) * span + 1, one.last * span
             sentence = f"the tree over {_positions(first, last)} was {one.kind} on level {level}"
-            yield Finding("tree", first, last, sentence)
+            yield IntegrityFinding("tree", first, last, sentence)

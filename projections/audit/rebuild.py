@@ -24,7 +24,7 @@ from ledger.codec import UnknownEvent
 from ledger.store.holes import holes
 from projections.audit import tree
 from projections.audit.snapshots import SNAPSHOTS, wrong_snapshots
-from projections.audit.table_differences import Difference, differences
+from projections.audit.table_differences import RowDifference, differences
 from projections.lists import catch_up
 from projections.lists.catch_up import Projection
 from projections.lists.keys import KEY_LIST
@@ -36,7 +36,7 @@ from projections.lists.overview_tables import (
     STRIPE_HELD,
     SUBSCRIPTION_LIST,
 )
-from projections.lists.stores import Reading, ScratchTables, Tables
+from projections.lists.stores import ReadTransaction, ScratchTables, Tables
 from projections.lists.stores.tables import Row
 from projections.lists.stripe_subscriptions import STRIPE_LIST
 from projections.lists.timeline import TIMELINE
@@ -54,7 +54,7 @@ PAGE_TILES: Final = 64
 Counted = Callable[[int], object]
 
 
-class Finding(NamedTuple):
+class RebuildFinding(NamedTuple):
     """Something in a table that is not what the ledger says.
 
     Attributes:
@@ -79,7 +79,9 @@ class EventUnreadable(Exception):
         self.position = position
 
 
-def replay(book: Book, tables: Tables, on_events: Counted = lambda _: None) -> Iterator[Finding]:
+def replay(
+    book: Book, tables: Tables, on_events: Counted = lambda _: None
+) -> Iterator[RebuildFinding]:
     """Return everything in every table that is not what the ledger says, table by table.
 
     What the ledger itself lacks comes first: holes in its positions and in its streams' versions.
@@ -95,7 +97,7 @@ def replay(book: Book, tables: Tables, on_events: Counted = lambda _: None) -> I
     """
     found = holes(book.store)
     for hole in found:
-        yield Finding(EVENTS, hole.position, hole.sentence)
+        yield RebuildFinding(EVENTS, hole.position, hole.sentence)
     if any(not hole.stream for hole in found):
         return  # nothing can be rebuilt from positions that are not there
     try:
@@ -111,19 +113,19 @@ def replay(book: Book, tables: Tables, on_events: Counted = lambda _: None) -> I
             yield from _held_elsewhere(rebuilt)
         yield from beyond.get(tree.TREE) or _tiles(book, tables, on_events)
         for wrong in wrong_snapshots(book):
-            yield Finding(SNAPSHOTS, wrong.position, wrong.sentence)
+            yield RebuildFinding(SNAPSHOTS, wrong.position, wrong.sentence)
     except (UnknownEvent, msgspec.DecodeError, UnicodeDecodeError):
         raise EventUnreadable(_first_unreadable(book)) from None
 
 
-def _beyond(book: Book, tables: Tables) -> dict[str, list[Finding]]:
+def _beyond(book: Book, tables: Tables) -> dict[str, list[RebuildFinding]]:
     """Return which tables hold events that the ledger has not; they cannot be compared then."""
     found = {}
     for name in NAMES:
         reached, head = catch_up.reached(tables, name), book.head()
         if reached > head:
             sentence = f"holds events up to position {reached}, but the ledger ends at {head}"
-            found[name] = [Finding(name, head + 1, sentence)]
+            found[name] = [RebuildFinding(name, head + 1, sentence)]
     return found
 
 
@@ -142,12 +144,14 @@ def _first_unreadable(book: Book) -> int:
 # Lists
 
 
-def _rows(book: Book, tables: Tables, projection: Projection, rebuilt: Tables) -> Iterator[Finding]:
+def _rows(
+    book: Book, tables: Tables, projection: Projection, rebuilt: Tables
+) -> Iterator[RebuildFinding]:
     for one in differences(book, tables, projection, rebuilt):
-        yield Finding(one.projection, one.position, _told(one))
+        yield RebuildFinding(one.projection, one.position, _description(one))
 
 
-def _told(difference: Difference) -> str:
+def _description(difference: RowDifference) -> str:
     live, rebuilt = difference.live, difference.rebuilt
     if live is None:
         return "is missing"
@@ -160,12 +164,12 @@ def _told(difference: Difference) -> str:
     )
 
 
-def _held_elsewhere(rebuilt: Tables) -> Iterator[Finding]:
+def _held_elsewhere(rebuilt: Tables) -> Iterator[RebuildFinding]:
     """Tell of subscriptions of Stripe's that others than their account have on record."""
     for id, holder, account, position in sorted(rebuilt.read(HELD_ELSEWHERE, {})):
         whose = f"though it is {account}'s" if account else "and it is nobody's"
         sentence = f"{id} is on record with {holder}, {whose}: keyfold stripe reconcile mends it"
-        yield Finding(EVENTS, position, sentence)
+        yield RebuildFinding(EVENTS, position, sentence)
 
 
 # The tree
@@ -178,11 +182,11 @@ _TILES = """
 """
 
 
-def _tiles(book: Book, tables: Tables, on_events: Counted) -> Iterator[Finding]:
+def _tiles(book: Book, tables: Tables, on_events: Counted) -> Iterator[RebuildFinding]:
     try:
         tree.extend(book, tables, book.head())
     except tree.TreeDamaged as error:
-        yield Finding(tree.TREE, tree.reached(tables) + 1, str(error))
+        yield RebuildFinding(tree.TREE, tree.reached(tables) + 1, str(error))
         return
     with tables.snapshot() as live, closing(ScratchTables()) as scratch:
         ((upto,),) = live.execute(_REACHED, {"projection": tree.TREE})
@@ -194,14 +198,14 @@ def _tiles(book: Book, tables: Tables, on_events: Counted) -> Iterator[Finding]:
             yield from _compared(_tiles_of(live), _tiles_of(rebuilt))
 
 
-def _tiles_of(reading: Reading) -> Iterator[Row]:
+def _tiles_of(reading: ReadTransaction) -> Iterator[Row]:
     level, number = -1, -1
     while page := reading.execute(_TILES, {"level": level, "number": number, "limit": PAGE_TILES}):
         yield from page
         level, number, _ = page[-1]
 
 
-def _compared(live: Iterator[Row], rebuilt: Iterator[Row]) -> Iterator[Finding]:
+def _compared(live: Iterator[Row], rebuilt: Iterator[Row]) -> Iterator[RebuildFinding]:
     place = itemgetter(0, 1)
     sides = merge(
         ((*row, "live") for row in live), ((*row, "rebuilt") for row in rebuilt), key=place
@@ -210,4 +214,4 @@ def _compared(live: Iterator[Row], rebuilt: Iterator[Row]) -> Iterator[Finding]:
         found = {side: bytes(hashes) for _, _, hashes, side in rows}
         if found.get("live") != found.get("rebuilt"):
             first = number * tree.TILE_HASHES ** (level + 1) + 1
-            yield Finding(tree.TREE, first, f"tile {number} of level {level} differs")
+            yield RebuildFinding(tree.TREE, first, f"tile {number} of level {level} differs")

@@ -54,7 +54,7 @@ def _wrong(
     book: Book, name: str, snapshot: Snapshot, on_events: Callable[[int], object]
 ) -> str | None:
     kind, _, id = name.partition("-")
-    packing = codec.PACKINGS.get(kind)
+    packing = codec.SNAPSHOT_FORMATS.get(kind)
     if packing is None or packing.shape != snapshot.shape:
         return None
     stream = next(one for one in codec.STREAMS if one.kind == kind)

@@ -11,12 +11,12 @@ from typing import Any, Final, NamedTuple
 from ledger.book import Book
 from projections.lists.catch_up import BOOKMARK, Projection, catch_up, in_key_order, reached
 from projections.lists.stores import ScratchTables
-from projections.lists.stores.tables import Reading, Row, Tables, Value
+from projections.lists.stores.tables import ReadTransaction, Row, Tables, Value
 
 PAGE_ROWS: Final = 1_000
 
 
-class Difference(NamedTuple):
+class RowDifference(NamedTuple):
     """A row that is not what the ledger says.
 
     Attributes:
@@ -35,7 +35,7 @@ class Difference(NamedTuple):
 
 def differences(
     book: Book, tables: Tables, projection: Projection, rebuilt: Tables | None = None
-) -> Iterator[Difference]:
+) -> Iterator[RowDifference]:
     """Yield every row in which a table differs from one rebuilt from position zero.
 
     Readers and writers go on meanwhile: what is compared is the table as it was at one moment.
@@ -55,7 +55,9 @@ def differences(
         yield from _compare(projection, live, anew)
 
 
-def _compare(projection: Projection, live: Reading, rebuilt: Reading) -> Iterator[Difference]:
+def _compare(
+    projection: Projection, live: ReadTransaction, rebuilt: ReadTransaction
+) -> Iterator[RowDifference]:
     """Compare all rows of a table in the order of its primary key, page by page."""
     key = in_key_order(projection)
     after: Row | None = None
@@ -76,7 +78,7 @@ def _compare(projection: Projection, live: Reading, rebuilt: Reading) -> Iterato
             after = _place(key, left[-1])
 
 
-def _rows(reading: Reading, projection: Projection, after: Row | None) -> list[Row]:
+def _rows(reading: ReadTransaction, projection: Projection, after: Row | None) -> list[Row]:
     """Return some rows of a table in the order of its primary key."""
     key = ", ".join(projection.key)
     where, params = "", {"limit": PAGE_ROWS}
@@ -100,7 +102,9 @@ def _upto(rows: list[Row], key: Callable[[Row], Any], end: Row | None) -> list[R
     return rows if end is None else [row for row in rows if _place(key, row) <= end]
 
 
-def _differing(projection: Projection, live: list[Row], rebuilt: list[Row]) -> Iterator[Difference]:
+def _differing(
+    projection: Projection, live: list[Row], rebuilt: list[Row]
+) -> Iterator[RowDifference]:
     in_order = in_key_order(projection)
     position = projection.columns.index("position")
 
@@ -115,4 +119,4 @@ def _differing(projection: Projection, live: list[Row], rebuilt: list[Row]) -> I
             told = {
                 side: dict(zip(projection.columns, row, strict=True)) for side, row in found.items()
             }
-            yield Difference(projection.name, at, of, told.get("live"), told.get("rebuilt"))
+            yield RowDifference(projection.name, at, of, told.get("live"), told.get("rebuilt"))

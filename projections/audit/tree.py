@@ -38,7 +38,7 @@ from ledger.proof.merkle import (
 from ledger.store import Row
 from ledger.store.contract import ReadOnly
 from projections.lists import catch_up
-from projections.lists.stores import Tables, Work
+from projections.lists.stores import Tables, WriteTransaction
 from projections.lists.stores.tables import Value
 
 TREE: Final = "tree@1"
@@ -265,7 +265,7 @@ def extend(book: Book, tables: Tables, upto: int) -> None:
             time.sleep(LAG_POLL_S)
         hashes = list(map(hash_row, rows))
 
-        def apply(work: Work, _: str) -> None:
+        def apply(work: WriteTransaction, _: str) -> None:
             catch_up.hold_to(tables, work, rows[-1])
             _append(work, old, hashes)
 
@@ -286,7 +286,7 @@ def hash_row(row: Row) -> bytes:
     return leaf_hash(row.stream, row.version, row.name, row.state)
 
 
-def _append(work: Work, size: int, hashes: list[bytes]) -> None:
+def _append(work: WriteTransaction, size: int, hashes: list[bytes]) -> None:
     """Add hashes of leaves to a tree of a size; and, level by level, the tiles that become full."""
     written: list[dict[str, Value]] = []
     level = 0
@@ -306,7 +306,7 @@ def roots_of_full(tiles: Iterable[Sequence[bytes]]) -> Iterable[bytes]:
     return (perfect_root(b"".join(tile)) for tile in tiles if len(tile) == TILE_HASHES)
 
 
-def _partial(work: Work, tile: Tile, width: int) -> list[bytes]:
+def _partial(work: WriteTransaction, tile: Tile, width: int) -> list[bytes]:
     """Return the first hashes of a tile."""
     if not width:
         return []

@@ -44,15 +44,15 @@ from ledger.min_position import hold_to_min_position
 from ledger.store.connections import PerProcess
 from ledger.store.contract import ReadOnly
 from ledger.store.contract import Row as StoredRow
-from projections.lists.stores import Filling
-from projections.lists.stores.tables import Params, Row, Tables, Value, Work
+from projections.lists.stores import BulkTables
+from projections.lists.stores.tables import Params, Row, Tables, Value, WriteTransaction
 
 # How many events a page has at first, and at least, and how many times as many at most.
 PAGE_EVENTS: Final = 1_000
 PAGE_GROWTH: Final = 16
 # Who writes a page keeps the table's other readers waiting; on SQLite, all who write, too.
 PAGE_S: Final = 0.2
-TURN_S: Final = 1.0
+LOCK_TIMEOUT_S: Final = 1.0
 
 _log = logging.getLogger("keyfold.tables")
 
@@ -108,7 +108,7 @@ class Projection(NamedTuple):
     facts: frozenset[type[Fact]] | None = None
 
 
-class Caught(NamedTuple):
+class RowsAtPosition(NamedTuple):
     """Rows of a table that holds everything up to a position, and nothing after it."""
 
     position: int
@@ -118,7 +118,9 @@ class Caught(NamedTuple):
 # Reading
 
 
-def read(book: Book, tables: Tables, projection: Projection, select: str, params: Params) -> Caught:
+def read(
+    book: Book, tables: Tables, projection: Projection, select: str, params: Params
+) -> RowsAtPosition:
     """Return rows of a table that holds everything recorded before this call.
 
     A standby's holds what had been recorded when somebody last asked for it at the primary.
@@ -131,24 +133,24 @@ def read(book: Book, tables: Tables, projection: Projection, select: str, params
     """
     head = book.head()
     while True:
-        caught = _read(tables, projection, select, params)
+        found = _read(tables, projection, select, params)
         try:
-            if caught.position > head and caught.position > book.head():
-                if not begin_anew(tables, projection.name, projection.table, caught.position):
-                    return _held(caught)  # the head was a standby's, which lags behind the tables
+            if found.position > head and found.position > book.head():
+                if not begin_anew(tables, projection.name, projection.table, found.position):
+                    return _held(found)  # the head was a standby's, which lags behind the tables
                 head = book.head()
                 continue
-            if caught.position >= head:
-                return _held(caught)
+            if found.position >= head:
+                return _held(found)
             catch_up(book, tables, projection, head)
         except ReadOnly:
             # A standby's tables are filled through the primary, and come as its events do.
             return _held(_read(tables, projection, select, params))
 
 
-def _held(caught: Caught) -> Caught:
-    hold_to_min_position(caught.position)
-    return caught
+def _held(found: RowsAtPosition) -> RowsAtPosition:
+    hold_to_min_position(found.position)
+    return found
 
 
 def begin_anew(tables: Tables, name: str, table: str, ahead: int) -> bool:
@@ -157,7 +159,7 @@ def begin_anew(tables: Tables, name: str, table: str, ahead: int) -> bool:
     Args:
         ahead: the position that its bookmark says.
 
-    Returns whether it had to be, or no longer is; false where the ledger beside it has the event.
+    Return whether it had to be, or no longer is; false where the ledger beside it has the event.
     """
     with tables.transaction() as work:
         if _stored(tables, work, ahead) is not None:
@@ -170,7 +172,7 @@ def begin_anew(tables: Tables, name: str, table: str, ahead: int) -> bool:
     return True
 
 
-def _stored(tables: Tables, work: Work, position: int) -> StoredRow | None:
+def _stored(tables: Tables, work: WriteTransaction, position: int) -> StoredRow | None:
     """Return the event at a position, from the very database that a transaction writes to."""
     column = tables.position_column
     if column is None:
@@ -183,7 +185,7 @@ def _stored(tables: Tables, work: Work, position: int) -> StoredRow | None:
     return StoredRow._make(found[0]) if found else None
 
 
-def hold_to(tables: Tables, work: Work, last: StoredRow | AnyEvent) -> None:
+def hold_to(tables: Tables, work: WriteTransaction, last: StoredRow | AnyEvent) -> None:
     """Go on with a page only if the ledger still holds the event that it ends with.
 
     It was worked out before the transaction began, and a fail-over may have taken the event back.
@@ -221,7 +223,7 @@ def catch_up_all(
     known = {projection.name: projection for projection in projections}
 
     def prepare(names: Sequence[str], old: int, new: int) -> Apply:
-        pages = {name: Page(known[name]) for name in names}
+        pages = {name: PageWrites(known[name]) for name in names}
         last: list[AnyEvent] = []
         until = time.monotonic() + LAG_S
         while fold(_ending(book.follow(old, new), last), list(pages.values())) != new - old:
@@ -229,9 +231,9 @@ def catch_up_all(
             if time.monotonic() > until:
                 raise LedgerUnavailable(f"the ledger lacks events between {old + 1} and {new}")
             time.sleep(LAG_POLL_S)
-            pages, last = {name: Page(known[name]) for name in names}, []
+            pages, last = {name: PageWrites(known[name]) for name in names}, []
 
-        def apply(work: Work, name: str) -> None:
+        def apply(work: WriteTransaction, name: str) -> None:
             hold_to(tables, work, last[0])
             pages[name].apply(work)
             on_events(new - old)
@@ -250,7 +252,7 @@ def _ending(events: Iterable[AnyEvent], last: list[AnyEvent]) -> Iterator[AnyEve
         last.append(event)
 
 
-Apply = Callable[[Work, str], None]
+Apply = Callable[[WriteTransaction, str], None]
 Prepare = Callable[[Sequence[str], int, int], Apply]
 
 
@@ -265,37 +267,37 @@ def advance(
 
     Args:
         names: with their versions, as in `Projection`; always in the same order.
-        prepare: is told which names have reached one position, that, and the next, and answers what
-            to do with the page for each name once it is claimed for it. That is not called for a
-            page that another reader has claimed.
+        prepare: is given the names that have reached a position, that, and the next, and returns
+            what to do with the page for each name once it is claimed for it. That is not called for
+            a page that another reader has claimed.
         page_max: how many events a page may grow to.
     """
     size = PAGE_EVENTS
     at = {name: reached(tables, name) for name in names}
     with ExitStack() as stack:
-        filling: Filling = tables
+        target: BulkTables = tables
         while (old := min(at.values(), default=upto)) < upto:
-            if filling is tables and upto - old > PAGE_EVENTS:
-                filling = stack.enter_context(tables.filling())
+            if target is tables and upto - old > PAGE_EVENTS:
+                target = stack.enter_context(tables.bulk_writes())
             new = min([old + size, upto, *(position for position in at.values() if position > old)])
             together = [name for name in names if at[name] == old]
-            with _turn(together[0]) as others_had_it:
-                if others_had_it and reached(tables, together[0]) != old:
+            with _page_lock(together[0]) as was_locked:
+                if was_locked and reached(tables, together[0]) != old:
                     at |= {name: reached(tables, name) for name in together}
                     continue
                 apply = prepare(together, old, new)
-                claimed, seconds = _claim(filling, together, old, new, apply)
+                claimed, seconds = _claim(target, together, old, new, apply)
                 at |= dict.fromkeys(claimed, new)
                 size = min(next_size(size, seconds), page_max)
             at |= {name: reached(tables, name) for name in together if at[name] == old}
 
 
 def _claim(
-    filling: Filling, names: Sequence[str], old: int, new: int, apply: Apply
+    target: BulkTables, names: Sequence[str], old: int, new: int, apply: Apply
 ) -> tuple[list[str], float]:
-    """Claim a page and apply it; answer for which names it was ours, and how long others waited."""
+    """Claim a page and apply it; return the names it was ours for, and how long others waited."""
     claimed = []
-    with filling.transaction() as work:
+    with target.transaction() as work:
         began = time.perf_counter()
         for name in names:
             if work.execute(_CLAIM, {"projection": name, "old": old, "new": new}):
@@ -310,23 +312,23 @@ def next_size(size: int, seconds: float) -> int:
     return min(max(wanted, PAGE_EVENTS), PAGE_EVENTS * PAGE_GROWTH)
 
 
-_TURNS: Final = PerProcess(lambda: defaultdict[str, RLock](RLock))
+_PAGE_LOCKS: Final = PerProcess(lambda: defaultdict[str, RLock](RLock))
 
 
 @contextmanager
-def _turn(name: str) -> Iterator[bool]:
+def _page_lock(name: str) -> Iterator[bool]:
     """Let this process's threads work out a page one after the other, and not all the same one.
 
-    Only a courtesy, and nobody waits for it long: right they are by claiming the page. Yields
-    whether others had it before.
+    Best effort, and not for correctness: that comes of claiming the page. Yields whether others
+    held the lock before.
     """
-    lock = _TURNS()[name]
+    lock = _PAGE_LOCKS()[name]
     at_once = lock.acquire(blocking=False)
-    has_turn = at_once or lock.acquire(timeout=TURN_S)
+    acquired = at_once or lock.acquire(timeout=LOCK_TIMEOUT_S)
     try:
         yield not at_once
     finally:
-        if has_turn:
+        if acquired:
             lock.release()
 
 
@@ -339,7 +341,7 @@ def reached(tables: Tables, name: str) -> int:
     return found[0][0] if found else 0
 
 
-def _read(tables: Tables, projection: Projection, select: str, params: Params) -> Caught:
+def _read(tables: Tables, projection: Projection, select: str, params: Params) -> RowsAtPosition:
     # One statement is one snapshot on both databases: the bookmark is that of these very rows.
     # Whether a row was joined shows in `found`, so that columns may be null.
     rows = tables.read(
@@ -352,14 +354,14 @@ def _read(tables: Tables, projection: Projection, select: str, params: Params) -
         {**params, "projection": projection.name},
     )
     if not rows:
-        return Caught(0, [])
-    return Caught(rows[0][0], [row[2:] for row in rows if row[1]])
+        return RowsAtPosition(0, [])
+    return RowsAtPosition(rows[0][0], [row[2:] for row in rows if row[1]])
 
 
 # Writing
 
 
-class Page:
+class PageWrites:
     """What some events do to a table."""
 
     def __init__(self, projection: Projection) -> None:
@@ -367,8 +369,8 @@ class Page:
         self.rows: list[Row] = []
         self.writes: list[Write] = []
 
-    def apply(self, work: Work) -> None:
-        """Do it."""
+    def apply(self, work: WriteTransaction) -> None:
+        """Add the rows, then carry the statements out."""
         projection = self.projection
         if self.rows:
             self._sort()
@@ -384,13 +386,13 @@ class Page:
             self.rows.sort(key=itemgetter(*places))
 
 
-def fold(events: Iterable[AnyEvent], pages: Sequence[Page]) -> int:
+def fold(events: Iterable[AnyEvent], pages: Sequence[PageWrites]) -> int:
     """Note what events do to some tables; return how many events there were."""
-    concerned = _Concerned(pages)
+    targets = _TargetsByFact(pages)
     count = 0
     for event in events:
         count += 1
-        for write, rows, writes in concerned[type(event.fact)]:
+        for write, rows, writes in targets[type(event.fact)]:
             done = write(event)
             if isinstance(done, Write):
                 writes.append(done)
@@ -400,17 +402,17 @@ def fold(events: Iterable[AnyEvent], pages: Sequence[Page]) -> int:
 
 
 # What is asked about an event, and where it goes.
-_Asked = tuple[Callable[[AnyEvent], Writes], list[Row], list[Write]]
+_Target = tuple[Callable[[AnyEvent], Writes], list[Row], list[Write]]
 
 
-class _Concerned(dict[type[Fact], list[_Asked]]):
+class _TargetsByFact(dict[type[Fact], list[_Target]]):
     """Which pages a fact is the business of."""
 
-    def __init__(self, pages: Sequence[Page]) -> None:
+    def __init__(self, pages: Sequence[PageWrites]) -> None:
         super().__init__()
         self._pages = pages
 
-    def __missing__(self, fact: type[Fact]) -> list[_Asked]:
+    def __missing__(self, fact: type[Fact]) -> list[_Target]:
         self[fact] = [
             (page.projection.write, page.rows, page.writes)
             for page in self._pages

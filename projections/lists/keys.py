@@ -132,11 +132,11 @@ def list_keys(
         after: the `next` of the page before; None for the first.
     """
     select, params = _select(query, moment, after, limit + 1)
-    caught = read(book, tables, KEY_LIST, select, params)
-    found = sorted(map(_Row._make, caught.rows), reverse=True)
+    result = read(book, tables, KEY_LIST, select, params)
+    found = sorted(map(_Row._make, result.rows), reverse=True)
     shown = found[:limit]
     following = shown[-1].position if len(found) > limit else None
-    return KeyPage([_view(row, moment) for row in shown], following, moment, caught.position)
+    return KeyPage([_view(row, moment) for row in shown], following, moment, result.position)
 
 
 class _Row(NamedTuple):

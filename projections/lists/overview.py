@@ -237,9 +237,9 @@ def overview(book: Book, tables: Tables, now: datetime, catalog: Catalog | None 
     }
 
     def ask(projection: Projection, select: str) -> list[Row]:
-        caught = read(book, tables, projection, select, params)
-        positions.append(caught.position)
-        return caught.rows
+        result = read(book, tables, projection, select, params)
+        positions.append(result.position)
+        return result.rows
 
     head = book.head()
     position, listed = stripe_list(book, tables)

@@ -52,9 +52,9 @@ def stripe_list(book: Book, tables: Tables) -> tuple[int, list[Listed]]:
     position: int | None = None
     while True:
         after = found[-1].position if found else 0
-        caught = read(book, tables, STRIPE_LIST, _SELECT, {"after": after, "limit": PAGE_ROWS})
-        position = caught.position if position is None else min(position, caught.position)
-        page = sorted(caught.rows)
+        result = read(book, tables, STRIPE_LIST, _SELECT, {"after": after, "limit": PAGE_ROWS})
+        position = result.position if position is None else min(position, result.position)
+        page = sorted(result.rows)
         found += [Listed._make((*row[:4], bool(row[4]), bool(row[5]))) for row in page]
         if len(page) < PAGE_ROWS:
             return position, found

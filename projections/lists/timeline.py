@@ -34,11 +34,11 @@ from ledger.streams.attempts import RedemptionRefused
 from ledger.streams.key import KEY, KeyIssued
 from ledger.streams.token import TOKEN, Token
 from projections.answer import AccountAnswer, Answer, Next, Position, Time, doc
-from projections.lists.catch_up import Caught, Projection, Write, read
+from projections.lists.catch_up import Projection, RowsAtPosition, Write, read
 from projections.lists.references import EVERYTHING, Reference, meanings, named, seat_of
 from projections.lists.stores.tables import Params, Row, Tables, Value, to_number
 from projections.text.event_descriptions import sentence
-from projections.text.formatting import ERASED, NOT_SHOWN, Names, Opened
+from projections.text.formatting import ERASED, NOT_SHOWN, DisplayNames, Opened
 
 # So many keys are looked at that show alike.
 KEYS_MAX: Final = 20
@@ -211,12 +211,12 @@ def timeline(
     if not refs:
         return TimelinePage([], None, book.head())
     select, params = _select(query, [str(ref) for ref in refs], visibility, after, limit + 1)
-    caught: Caught = read(book, tables, TIMELINE, select, params)
-    found = sorted({row[0] for row in caught.rows}, reverse=True)[: limit + 1]
+    result: RowsAtPosition = read(book, tables, TIMELINE, select, params)
+    found = sorted({row[0] for row in result.rows}, reverse=True)[: limit + 1]
     shown = found[:limit]
     following = shown[-1] if len(found) > limit else None
     events = _events(book, shown)
-    return TimelinePage(entries(book, catalog, events, visibility), following, caught.position)
+    return TimelinePage(entries(book, catalog, events, visibility), following, result.position)
 
 
 def entries(
@@ -225,7 +225,7 @@ def entries(
     """Return events as sentences that a reader may see, in the order given."""
     seen = [_as_seen(event, visibility) for event in events]
     actors = _actors(book, {event.actor for event in seen})
-    names = Names(catalog, _issued(book, seen), actors, _opened(visibility, seen, actors))
+    names = DisplayNames(catalog, _issued(book, seen), actors, _opened(visibility, seen, actors))
     return [
         Entry(
             event,

@@ -38,11 +38,11 @@ def list_tokens(book: Book, tables: Tables, *, after: int | None = None, limit: 
         after: the `next` of the page before; None for the first.
     """
     params = {"after": _AFTER_ALL if after is None else after, "limit": limit + 1}
-    caught = read(book, tables, TOKEN_LIST, _SELECT, params)
-    found = sorted(caught.rows, reverse=True)
+    result = read(book, tables, TOKEN_LIST, _SELECT, params)
+    found = sorted(result.rows, reverse=True)
     shown = found[:limit]
     following = shown[-1][0] if len(found) > limit else None
-    return TokenPage([_token(row) for row in shown], following, caught.position)
+    return TokenPage([_token(row) for row in shown], following, result.position)
 
 
 def _token(row: Row) -> Token:

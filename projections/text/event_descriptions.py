@@ -52,7 +52,7 @@ from ledger.stripe.facts import (
 )
 from projections.text.formatting import (
     NOT_SHOWN,
-    Names,
+    DisplayNames,
     a_seat,
     about,
     counted,
@@ -78,7 +78,7 @@ _FOUND: Final = {
 }
 
 
-def sentence(event: AnyEvent, names: Names) -> str:
+def sentence(event: AnyEvent, names: DisplayNames) -> str:
     """Return one sentence about an event."""
     said = f"{_what(event, names)}, by {who(names.actors, event.actor)}"
     late = event.recorded_at - event.occurred_at
@@ -94,7 +94,7 @@ def refused_key(fact: RedemptionRefused) -> str:
     return f"{title(fact.refusal)} ({found})" if found else title(fact.refusal)
 
 
-def refused_seat(fact: SeatRefused, names: Names) -> str:
+def refused_seat(fact: SeatRefused, names: DisplayNames) -> str:
     """Return why a seat was refused."""
     if fact.refusal == "holder_in_other_tier":
         sits_in = place(names.catalog, fact.product, fact.sits_in)
@@ -102,13 +102,13 @@ def refused_seat(fact: SeatRefused, names: Names) -> str:
     return f"{title(fact.refusal)} ({fact.used} of {fact.seats} taken)"
 
 
-def key_by_id(names: Names, id: str) -> str:
+def key_by_id(names: DisplayNames, id: str) -> str:
     """Return a key's masked code; the id of one that is not known stands for itself."""
     known = names.keys.get(id)
     return known.masked if known else id
 
 
-def _what(event: AnyEvent, names: Names) -> str:
+def _what(event: AnyEvent, names: DisplayNames) -> str:
     kind, _, id = event.stream.partition("-")
     match kind:
         case "key":
@@ -143,7 +143,7 @@ def _why(fact: Fact) -> Sealed | None:
 # Keys
 
 
-def _of_key(event: AnyEvent, id: str, names: Names) -> str:
+def _of_key(event: AnyEvent, id: str, names: DisplayNames) -> str:
     fact, key = event.fact, f"Key {key_by_id(names, id)}"
     issued = names.keys.get(id)
     match fact:
@@ -167,11 +167,11 @@ def _of_key(event: AnyEvent, id: str, names: Names) -> str:
     return type(fact).__name__
 
 
-def _gives(issued: KeyIssued, names: Names) -> str:
+def _gives(issued: KeyIssued, names: DisplayNames) -> str:
     return seats(names.catalog, issued.seats, issued.product, issued.tier)
 
 
-def _of_batch(fact: Fact, batch: str, names: Names) -> str:
+def _of_batch(fact: Fact, batch: str, names: DisplayNames) -> str:
     match fact:
         case KeysIssued():
             each = seats(names.catalog, fact.seats, fact.product, fact.tier)
@@ -189,7 +189,7 @@ def _of_batch(fact: Fact, batch: str, names: Names) -> str:
 # Accounts
 
 
-def _of_account(event: AnyEvent, names: Names) -> str:
+def _of_account(event: AnyEvent, names: DisplayNames) -> str:
     fact = event.fact
     match fact:
         case SubscriptionActivated():
@@ -215,12 +215,12 @@ def _of_account(event: AnyEvent, names: Names) -> str:
     return stripe_sentence(fact, names.catalog)
 
 
-def _holder(fact: SeatOccupied, names: Names) -> str:
+def _holder(fact: SeatOccupied, names: DisplayNames) -> str:
     label = quoted(names.texts, fact.label)
     return f"Holder {fact.holder} ({label.strip('()')})" if label else f"Holder {fact.holder}"
 
 
-def _terminated(subscription: str, names: Names) -> str:
+def _terminated(subscription: str, names: DisplayNames) -> str:
     # A subscription of a key bears the digest of the key that first gave it.
     key = names.keys.get(subscription.replace("kfsub_", "key_", 1))
     if key is None:
@@ -230,7 +230,7 @@ def _terminated(subscription: str, names: Names) -> str:
     )
 
 
-def _of_attempts(fact: Fact, names: Names) -> str:
+def _of_attempts(fact: Fact, names: DisplayNames) -> str:
     match fact:
         case RedemptionRefused():
             code = f"Key {fact.masked}" if fact.masked else "A text that is no code"
@@ -254,7 +254,7 @@ def _of_attempts(fact: Fact, names: Names) -> str:
 # Access
 
 
-def _of_access(fact: Fact, stream: str, names: Names) -> str:
+def _of_access(fact: Fact, stream: str, names: DisplayNames) -> str:
     match fact:
         case TokenCreated():
             bound = f" of {fact.reseller}" if fact.reseller else ""

@@ -29,7 +29,7 @@ NOT_SHOWN: Final = "(not shown)"
 Opened = Mapping[Sealed, str] | None
 
 
-class Names(NamedTuple):
+class DisplayNames(NamedTuple):
     """What sentences need to know beside the event itself.
 
     Attributes:

@@ -26,7 +26,7 @@ from ledger.streams.attempts import (
     RedemptionRefused,
 )
 from ledger.streams.key import KEY, Key
-from ledger.streams.session import SESSION, SESSION_FAILURES_MAX, Session
+from ledger.streams.session import SESSION, SESSION_FAILURES_MAX, SessionAttempts
 from projections.text.event_descriptions import refused_key
 from projections.text.formatting import counted, day, minute, place, seats, title
 from projections.views.account_at import AccountAt, Moment
@@ -36,7 +36,7 @@ PARTS: Final = 4
 AVAILABLE: Final = "key_not_available"
 
 
-class Asked(NamedTuple):
+class CodeQuestion(NamedTuple):
     """A code, and where it was tried.
 
     Attributes:
@@ -50,7 +50,7 @@ class Asked(NamedTuple):
 
 
 def explain_code(
-    book: Book, id: str, moment: Moment, catalog: Catalog, code_keys: CodeKeys, asked: Asked
+    book: Book, id: str, moment: Moment, catalog: Catalog, code_keys: CodeKeys, asked: CodeQuestion
 ) -> Explanation:
     """Return why an account is refused a code, or why what it gave has ended."""
     account, _ = read_account(book, id, moment)
@@ -127,7 +127,7 @@ def _blocked(
     )
 
 
-def _session(book: Book, account: AccountAt, code_keys: CodeKeys, name: str) -> Session:
+def _session(book: Book, account: AccountAt, code_keys: CodeKeys, name: str) -> SessionAttempts:
     _, history = book.history(SESSION, code_keys.session_id(name))
     covered = [event for event in history if account.moment.covers(event)]
     return SESSION.fold(SESSION.initial, covered)
@@ -150,7 +150,7 @@ def _with_last_try(because: Because, own: list[AnyEvent]) -> Because:
 
 
 def _by_shape(
-    catalog: Catalog, asked: Asked, code: str | None, own: list[AnyEvent]
+    catalog: Catalog, asked: CodeQuestion, code: str | None, own: list[AnyEvent]
 ) -> Because | None:
     if code is None:
         return Because(

@@ -19,7 +19,7 @@ import pytest
 import projections
 from commands.services import Services
 from projections.audit import tree
-from projections.audit.rebuild import NAMES, PROJECTIONS, EventUnreadable, Finding, replay
+from projections.audit.rebuild import NAMES, PROJECTIONS, EventUnreadable, RebuildFinding, replay
 from projections.lists.catch_up import Projection, catch_up
 from projections.lists.stores import Tables
 from tests.audit.ledgers import answers, happens, moments
@@ -168,7 +168,7 @@ def test_the_position_is_that_of_the_row(used: Services, tables: Tables, databas
     position = used.book.head()
     execute(database_url, f"UPDATE keyfold_key_list_1 SET reseller = 'South' WHERE id = '{last}'")
     assert list(replay(used.book, tables)) == [
-        Finding("key_list@1", position, "reseller is 'South' and should be 'Northwind'")
+        RebuildFinding("key_list@1", position, "reseller is 'South' and should be 'Northwind'")
     ]
 
 

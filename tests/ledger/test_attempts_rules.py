@@ -12,7 +12,7 @@ import pytest
 from ledger.refusals import TooManyAttempts
 from ledger.streams import attempts
 from ledger.streams.attempts import ATTEMPTS, Attempts, RedemptionRefused, SeatRefused
-from ledger.streams.session import Session
+from ledger.streams.session import SessionAttempts
 from tests.worlds import DAY, MINUTE, NOON, SECOND, Happened, Rule, folded, rows
 
 MICROSECOND = timedelta(microseconds=1)
@@ -56,13 +56,15 @@ FREE = FIFTH + 15 * MINUTE
 
 
 def admit(at: datetime, session: str = "s-1") -> object:
-    return lambda state: attempts.admit(state, session, Session(), at)
+    return lambda state: attempts.admit(state, session, SessionAttempts(), at)
 
 
 def rule(
     name: str, given: list[Happened], at: datetime, then: object, session: str = "s-1"
 ) -> Rule[Attempts]:
-    return Rule(name, given, lambda state: attempts.admit(state, session, Session(), at), then)
+    return Rule(
+        name, given, lambda state: attempts.admit(state, session, SessionAttempts(), at), then
+    )
 
 
 RULES = [
@@ -169,6 +171,6 @@ def test_only_what_the_lockout_needs_is_remembered() -> None:
 @pytest.mark.parametrize("session", ["s-0", "new"])
 def test_a_block_ends_by_itself(session: str) -> None:
     state = folded(ATTEMPTS, *fails(5, "s-0"), *spread(15, start=NOON + 5 * MINUTE))
-    until = state.blocked_until(session, Session(), NOON + 20 * MINUTE)
+    until = state.blocked_until(session, SessionAttempts(), NOON + 20 * MINUTE)
     assert until == NOON + DAY
-    assert state.blocked_until(session, Session(), until) is None
+    assert state.blocked_until(session, SessionAttempts(), until) is None

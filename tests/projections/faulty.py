@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from projections.lists.stores import Filling, Reading, Tables, Work
+from projections.lists.stores import BulkTables, ReadTransaction, Tables, WriteTransaction
 from projections.lists.stores.tables import Params, Row
 
 
@@ -29,7 +29,7 @@ class Faulty:
         return self.tables.position_column
 
     @contextmanager
-    def transaction(self) -> Iterator[Work]:
+    def transaction(self) -> Iterator[WriteTransaction]:
         before, self.before = self.before, lambda: None
         before()
         with self.tables.transaction() as work:
@@ -37,12 +37,12 @@ class Faulty:
         self.after()
 
     @contextmanager
-    def snapshot(self) -> Iterator[Reading]:
+    def snapshot(self) -> Iterator[ReadTransaction]:
         with self.tables.snapshot() as reading:
             yield reading
 
     @contextmanager
-    def filling(self) -> Iterator[Filling]:
+    def bulk_writes(self) -> Iterator[BulkTables]:
         yield self
 
     def read(self, sql: str, params: Params) -> list[Row]:
@@ -53,7 +53,7 @@ class Faulty:
 
 
 class _FaultyWork:
-    def __init__(self, work: Work, halfway: Callable[[], None]) -> None:
+    def __init__(self, work: WriteTransaction, halfway: Callable[[], None]) -> None:
         self.work = work
         self.halfway = halfway
 

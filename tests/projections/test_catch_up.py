@@ -15,7 +15,7 @@ from ledger.store import Row as StoredRow
 from ledger.streams.key import KeyIssued
 from projections.audit import table_differences
 from projections.audit.rebuild import PROJECTIONS
-from projections.audit.table_differences import Difference, differences
+from projections.audit.table_differences import RowDifference, differences
 from projections.lists import catch_up
 from projections.lists.catch_up import Projection, Write
 from projections.lists.keys import KEY_LIST, KeyQuery, list_keys
@@ -180,7 +180,7 @@ def test_every_kind_of_difference_is_found(
     assert {difference.projection for difference in found} == {"key_list@1"}
 
 
-def _told(difference: Difference) -> tuple[object, ...]:
+def _told(difference: RowDifference) -> tuple[object, ...]:
     live, rebuilt = difference.live, difference.rebuilt
     return (
         difference.position,

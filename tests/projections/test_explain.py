@@ -31,7 +31,7 @@ from ledger.streams.attempts import SeatRefused
 from projections.text.formatting import title
 from projections.views.account_at import Moment
 from projections.views.explain import Explanation, explain_holder
-from projections.views.explain_code import Asked, explain_code
+from projections.views.explain_code import CodeQuestion, explain_code
 from tests.projections.telling import ACCOUNT_ID, at, told
 from tests.worlds import DAY, MINUTE, NOON, context, recorded, services
 
@@ -63,7 +63,7 @@ def holder(
 
 
 def code(world: Services, text: str, *, now: datetime = NOON, **more: str) -> Explanation:
-    asked = Asked(text, **more)
+    asked = CodeQuestion(text, **more)
     moment = Moment(now)
     return explain_code(world.book, "acme", moment, world.catalog, world.codes, asked)
 

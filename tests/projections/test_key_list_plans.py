@@ -15,7 +15,13 @@ import pytest
 from ledger.book import Book
 from ledger.store import schema
 from projections.lists.keys import KeyQuery, list_keys
-from projections.lists.stores import Filling, Reading, Tables, Work, open_tables
+from projections.lists.stores import (
+    BulkTables,
+    ReadTransaction,
+    Tables,
+    WriteTransaction,
+    open_tables,
+)
 from projections.lists.stores.tables import Params, Row
 from projections.views.account_at import Moment
 from tests.projections.telling import asked
@@ -89,16 +95,16 @@ class Explaining:
         return []
 
     @contextmanager
-    def transaction(self) -> Iterator[Work]:
+    def transaction(self) -> Iterator[WriteTransaction]:
         with self.tables.transaction() as work:
             yield work
 
     @contextmanager
-    def filling(self) -> Iterator[Filling]:
+    def bulk_writes(self) -> Iterator[BulkTables]:
         yield self
 
     @contextmanager
-    def snapshot(self) -> Iterator[Reading]:
+    def snapshot(self) -> Iterator[ReadTransaction]:
         with self.tables.snapshot() as reading:
             yield reading
 

@@ -14,11 +14,11 @@ from ledger.money import written
 from ledger.store.contract import Row
 from projections.lists.references import FIELDS, Reference, meanings, references
 from projections.text.event_descriptions import sentence
-from projections.text.formatting import Names, about, counted, day, seats
+from projections.text.formatting import DisplayNames, about, counted, day, seats
 from tests.ledger.test_golden_events import load
 from tests.worlds import DAY, MINUTE, NOON, SECOND
 
-NAMES = Names(builtin(), {}, {}, {})
+NAMES = DisplayNames(builtin(), {}, {}, {})
 # Facts in each stream that they are recorded in; Stripe's may be in any of three.
 PLACES = [(stream.kind, name) for stream in codec.STREAMS for name in stream.facts]
 

@@ -114,7 +114,11 @@ def test_of_rows_that_cannot_all_be_added_none_is(shared_url: str, count: int) -
     rows = [*tokens(count), *tokens(1)]
     with pytest.raises(IntegrityError), tables.transaction() as work:
         work.insert(TOKENS, COLUMNS, rows)
-    with pytest.raises(IntegrityError), tables.filling() as filling, filling.transaction() as work:
+    with (
+        pytest.raises(IntegrityError),
+        tables.bulk_writes() as bulk_writes,
+        bulk_writes.transaction() as work,
+    ):
         work.insert(TOKENS, COLUMNS, rows)
     assert tables.read(f"SELECT count(*) FROM {TOKENS}", {}) == [(0,)]
     with tables.transaction() as work:
@@ -125,15 +129,15 @@ def test_of_rows_that_cannot_all_be_added_none_is(shared_url: str, count: int) -
 
 def test_others_write_between_the_transactions_of_a_filling(shared_url: str) -> None:
     mine, theirs = open_tables(shared_url), open_tables(shared_url)
-    with mine.filling() as filling:
+    with mine.bulk_writes() as bulk_writes:
         for turn in range(3):
-            with filling.transaction() as work:
+            with bulk_writes.transaction() as work:
                 work.insert(TOKENS, COLUMNS, tokens(100, first=1 + turn * 100))
             with theirs.transaction() as work:
                 work.execute(INSERT, {"name": f"x@{turn}", "position": turn})
     assert mine.read(f"SELECT count(*) FROM {TOKENS}", {}) == [(300,)]
     assert [position(mine, f"x@{turn}") for turn in range(3)] == [0, 1, 2]
-    with mine.filling() as filling, filling.transaction() as work:
+    with mine.bulk_writes() as bulk_writes, bulk_writes.transaction() as work:
         work.execute("DELETE FROM keyfold_token_list_1", {})
     assert theirs.read(f"SELECT count(*) FROM {TOKENS}", {}) == [(0,)]
     mine.close()

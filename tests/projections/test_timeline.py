@@ -24,7 +24,7 @@ from examples.demonstration.story import tell
 from ledger.book import Book
 from ledger.refusals import KeyNotAvailable
 from ledger.store import schema
-from projections.audit.table_differences import Difference, differences
+from projections.audit.table_differences import RowDifference, differences
 from projections.lists import catch_up
 from projections.lists.references import references
 from projections.lists.stores import Tables, open_tables
@@ -378,7 +378,7 @@ def test_a_row_that_is_wrong_missing_or_too_many_is_found(world: Services, table
     assert found == [("account", 1), ("all", 2), ("masked", 2)]
 
 
-def _wrong(world: Services, tables: Tables) -> list[Difference]:
+def _wrong(world: Services, tables: Tables) -> list[RowDifference]:
     return list(differences(world.book, tables, TIMELINE))
 
 

@@ -19,7 +19,7 @@ from ledger.proof.merkle import Frontier, leaf_hash
 from ledger.proof.notes import Checkpoint, SigningKey
 from ledger.store.signed_checkpoints import signed_checkpoints
 from projections.audit import integrity, tree
-from projections.audit.integrity import Finding, Known, Verified
+from projections.audit.integrity import IntegrityFinding, KnownCheckpoint, Verified
 from projections.lists.stores import Tables, open_tables
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -54,7 +54,7 @@ class Ledger:
         """Sign how the ledger stands."""
         return sign_checkpoint(self.signing, self.stand, NOON)
 
-    def verify(self, *known: Known) -> Verified:
+    def verify(self, *known: KnownCheckpoint) -> Verified:
         """Hold the ledger against its tree, what it has signed, and further checkpoints."""
         of_its_own = list(
             integrity.remembered(self.signing.signed, self.signing.origin, self.signing.verifiers)
@@ -62,9 +62,11 @@ class Ledger:
         found = integrity.verify(
             self.book,
             self.tables,
-            integrity.by_size(sorted(known), [one for one in of_its_own if isinstance(one, Known)]),
+            integrity.by_size(
+                sorted(known), [one for one in of_its_own if isinstance(one, KnownCheckpoint)]
+            ),
         )
-        changed = [one for one in of_its_own if isinstance(one, Finding)]
+        changed = [one for one in of_its_own if isinstance(one, IntegrityFinding)]
         return found._replace(findings=[*changed, *found.findings])
 
     def close(self) -> None:
@@ -101,10 +103,10 @@ def frontier(numbers: Iterable[int]) -> Frontier:
     return edge
 
 
-def known(note: str, source: str = "the auditor's copy") -> Known:
+def known(note: str, source: str = "the auditor's copy") -> KnownCheckpoint:
     """Return a checkpoint as an auditor holds it."""
     _, checkpoint = notes.parse_checkpoint(note.encode())
-    return Known(checkpoint.size, checkpoint.root, source, kept=True)
+    return KnownCheckpoint(checkpoint.size, checkpoint.root, source, kept=True)
 
 
 def checkpoint_of(size: int) -> Checkpoint:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.proof import differences
-from ledger.proof.differences import Difference, compare
+from ledger.proof.differences import EventChange, compare
 
 
 def hashes(word: str) -> list[bytes]:
@@ -60,8 +60,8 @@ def test_one_event_gone_or_come_is_found_where_it_was(
     place = data.draw(st.integers(0, len(history) - 1))
     without = history[:place] + history[place + 1 :]
     here = place + 1
-    assert compare(history, without) == [Difference("removed", here, here)]
-    assert compare(without, history) == [Difference("added", here, here)]
+    assert compare(history, without) == [EventChange("removed", here, here)]
+    assert compare(without, history) == [EventChange("added", here, here)]
 
 
 @given(

@@ -9,7 +9,7 @@ from ledger.proof import notes
 from ledger.proof.notes import Checkpoint
 from ledger.store.signed_checkpoints import SignedCheckpoint
 from projections.audit import integrity, tree
-from projections.audit.integrity import Known
+from projections.audit.integrity import KnownCheckpoint
 from tests.proof.attacks import FORGED, Attacker, attacker
 from tests.proof.ledgers import NEXT_KEY, ORIGIN, Ledger, checkpoint_of, known
 from tests.worlds import rows
@@ -18,7 +18,7 @@ EVENTS = 40
 SIGNED = 30
 
 
-def prepare(ledger: Ledger) -> Known:
+def prepare(ledger: Ledger) -> KnownCheckpoint:
     """Forty events; a checkpoint was signed, and handed out, of the first thirty."""
     ledger.add(10)
     ledger.checkpoint()
@@ -157,7 +157,7 @@ ATTACKS = [
 ]
 
 
-def places(ledger: Ledger, *copies: Known) -> list[tuple[str, int, int]]:
+def places(ledger: Ledger, *copies: KnownCheckpoint) -> list[tuple[str, int, int]]:
     return [one[:3] for one in ledger.verify(*copies).findings]
 
 
@@ -233,7 +233,7 @@ def test_a_changed_memory_of_what_was_signed_is_found(stored: Ledger) -> None:
 
 def test_a_wrong_checkpoint_is_told_from_a_wrong_ledger(ledger: Ledger) -> None:
     handed_out = prepare(ledger)
-    of_nobody = Known(20, bytes(32), "a copy of nobody knows what", kept=True)
+    of_nobody = KnownCheckpoint(20, bytes(32), "a copy of nobody knows what", kept=True)
     found = ledger.verify(of_nobody, handed_out)
     assert [one.sentence for one in found.findings] == [
         "a copy of nobody knows what, is wrong: one of more events agrees with the ledger"
@@ -286,7 +286,7 @@ def test_what_is_signed_meanwhile_does_not_look_like_events_that_are_gone(
 ) -> None:
     ledger.add(5)
 
-    def signed_meanwhile() -> Iterator[Known]:
+    def signed_meanwhile() -> Iterator[KnownCheckpoint]:
         ledger.add(2)
         yield known(ledger.checkpoint())
 
@@ -297,7 +297,7 @@ def test_what_is_signed_meanwhile_does_not_look_like_events_that_are_gone(
 def test_what_is_signed_while_checkpoints_are_read_does_not_either(ledger: Ledger) -> None:
     ledger.add(5)
 
-    def signed_meanwhile() -> Iterator[Known]:
+    def signed_meanwhile() -> Iterator[KnownCheckpoint]:
         for _ in range(3):
             ledger.add(2)
             yield known(ledger.checkpoint())

@@ -14,7 +14,7 @@ from projections.lists.overview import Overview, overview
 from projections.views.account_at import Moment
 from projections.views.diff import DiffView, diff, diff_view
 from projections.views.explain import Explanation, explain_holder
-from projections.views.explain_code import Asked, explain_code
+from projections.views.explain_code import CodeQuestion, explain_code
 from web.api.accounts import READERS, account_version, hold_to_pools, read_account
 from web.api.operations import Returns, operation
 from web.api.request_fields import REQUIRED, Shape, Text, Time, matching
@@ -149,6 +149,6 @@ def explain(
     elif caller().role == PORTAL:
         raise HttpProblem(FORBIDDEN, "codes are not explained to tokens of role portal")
     else:
-        wanted = Asked(code, session, product)
+        wanted = CodeQuestion(code, session, product)
         found = explain_code(book, account, moment, catalog, services().codes, wanted)
     return reply(found, version=version)

@@ -13,7 +13,7 @@ import click
 from commands.import_ledger import BadExport, Imported, NotProved, import_ledger
 from commands.services import Services
 from ledger.book import Book
-from ledger.proof.cloud_events import Header, NotAnExport, read_header, secret_name
+from ledger.proof.cloud_events import ExportHeader, NotAnExport, read_header, secret_name
 from ledger.store.bulk_load import LedgerNotEmpty
 from ledger.store.holes import holes
 from projections.audit import export as exporting
@@ -98,7 +98,7 @@ def export(file: str, first: int, last: int | None, compress: str | None, resume
         )
 
 
-def _told(header: Header) -> str:
+def _told(header: ExportHeader) -> str:
     if header.last < header.first:
         return "exported nothing: the ledger is empty"
     root = f", root {header.root}" if header.root else ""
@@ -107,7 +107,7 @@ def _told(header: Header) -> str:
 
 def _to_standard_output(
     services: Services, first: int, last: int | None, compression: Compression | None
-) -> Header:
+) -> ExportHeader:
     header = _plan(services, first, last)
     _write(services.book, header, sys.stdout.buffer.write, compression)
     sys.stdout.buffer.flush()
@@ -122,7 +122,7 @@ def _to_file(
     compression: Compression | None,
     *,
     resume: bool,
-) -> Header:
+) -> ExportHeader:
     part = compressed_files.find_part(file, compression) if resume else None
     begun = read_header(part.first) if part is not None and part.first else None
     header = _plan(services, first, begun.last if begun and last is None else last)
@@ -133,7 +133,7 @@ def _to_file(
     return header
 
 
-def _plan(services: Services, first: int, last: int | None) -> Header:
+def _plan(services: Services, first: int, last: int | None) -> ExportHeader:
     with event_progress("Hashing") as on_events:
         return exporting.plan(
             services.book,
@@ -146,7 +146,7 @@ def _plan(services: Services, first: int, last: int | None) -> Header:
 
 def _write(
     book: Book,
-    header: Header,
+    header: ExportHeader,
     write: Callable[[bytes], object],
     compression: Compression | None,
     part: Part | None = None,

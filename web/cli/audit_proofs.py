@@ -18,7 +18,7 @@ from ledger.proof.notes import NoteInvalid, VerifierKey
 from ledger.proof.verifier.build import build
 from ledger.store import Row
 from projections.audit import integrity, receipts
-from projections.audit.integrity import Finding, Known, Verified
+from projections.audit.integrity import IntegrityFinding, KnownCheckpoint, Verified
 from projections.audit.tree import TreeDamaged
 from web.app import checkpoints
 from web.app.services import Wiring
@@ -125,9 +125,9 @@ def verify(files: Sequence[str], vkeys: Sequence[str], as_json: bool) -> None:
         _print_unknown()
 
 
-def _verified(wiring: Wiring, given: Sequence[Known]) -> Verified:
+def _verified(wiring: Wiring, given: Sequence[KnownCheckpoint]) -> Verified:
     book = wiring.services.book
-    changed: list[Finding] = []
+    changed: list[IntegrityFinding] = []
     with event_progress("Verifying") as on_events:
         head = book.head()
         known = integrity.by_size(sorted(given), _unchanged(wiring.signing, changed))
@@ -135,16 +135,16 @@ def _verified(wiring: Wiring, given: Sequence[Known]) -> Verified:
     return found._replace(findings=[*changed, *found.findings])
 
 
-def _unchanged(signing: Signing, changed: list[Finding]) -> Iterator[Known]:
+def _unchanged(signing: Signing, changed: list[IntegrityFinding]) -> Iterator[KnownCheckpoint]:
     """Return what is remembered of checkpoints that were signed, and put aside what is not."""
     for one in integrity.remembered(signing.signed, signing.origin, signing.verifiers):
-        if isinstance(one, Known):
+        if isinstance(one, KnownCheckpoint):
             yield one
         else:
             changed.append(one)
 
 
-def _given(signing: Signing, name: str, others: Sequence[VerifierKey]) -> Known:
+def _given(signing: Signing, name: str, others: Sequence[VerifierKey]) -> KnownCheckpoint:
     """Read a checkpoint that somebody kept."""
     raw = sys.stdin.buffer.read() if name == STANDARD else Path(name).read_bytes()
     try:
@@ -164,7 +164,7 @@ def _given(signing: Signing, name: str, others: Sequence[VerifierKey]) -> Known:
             "bad_checkpoint",
             f"{name} is signed by none of this ledger's keys; give one that was given up as --key",
         )
-    return Known(checkpoint.size, checkpoint.root, name, kept=True)
+    return KnownCheckpoint(checkpoint.size, checkpoint.root, name, kept=True)
 
 
 def _parsed(vkeys: Sequence[str]) -> list[VerifierKey]:

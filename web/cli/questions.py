@@ -12,7 +12,7 @@ from ledger.refusals import FieldError, InvalidRequest
 from projections.views.account_at import Moment, account_at
 from projections.views.diff import diff, diff_view
 from projections.views.explain import Explanation, explain_holder
-from projections.views.explain_code import Asked, explain_code
+from projections.views.explain_code import CodeQuestion, explain_code
 from web.cli.context import hold_to_pools, open_ledger
 from web.cli.examples import Exampled
 from web.cli.options import TIME, json_option, moment_options
@@ -108,7 +108,7 @@ def explain(
             found = explain_holder(services.book, account, moment, services.catalog, *what)
         else:
             text = sys.stdin.readline() if what[0] == "-" else what[0]
-            asked = Asked(text, session, product)
+            asked = CodeQuestion(text, session, product)
             found = explain_code(
                 services.book, account, moment, services.catalog, services.codes, asked
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from projections.audit.rebuild import NAMES, EventUnreadable, Finding, replay
+from projections.audit.rebuild import NAMES, EventUnreadable, RebuildFinding, replay
 from web.cli.context import open_ledger
 from web.cli.errors import CommandRefused
 from web.cli.examples import Exampled
@@ -66,7 +66,7 @@ def replay_(verify: bool, policy: Path | None, as_json: bool) -> None:
 # Findings are printed on their way and not kept: a table may differ in every row.
 
 
-def _print_lines(found: Iterable[Finding]) -> int:
+def _print_lines(found: Iterable[RebuildFinding]) -> int:
     """Print findings, a line each; answer how many there were."""
     places = 0
     for one in found:
@@ -75,7 +75,7 @@ def _print_lines(found: Iterable[Finding]) -> int:
     return places
 
 
-def _print_json(events: int, found: Iterable[Finding]) -> int:
+def _print_json(events: int, found: Iterable[RebuildFinding]) -> int:
     """Print one JSON object, an item a line; answer how many there were.
 
     It is not closed when an event cannot be read: what was found until then is not all.

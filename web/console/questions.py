@@ -11,7 +11,7 @@ from projections.lists.timeline import Entry
 from projections.views.account_at import Moment, account_at
 from projections.views.diff import Diff, diff, diff_view
 from projections.views.explain import Explanation, explain_holder
-from projections.views.explain_code import Asked, explain_code
+from projections.views.explain_code import CodeQuestion, explain_code
 from web.api.accounts import hold_to_pools
 from web.api.timeline import visibility
 from web.app.context import request_context, services
@@ -96,7 +96,7 @@ def _explained(account: str) -> Explanation:
     )
     book, catalog = services().book, services().catalog
     if code is not None:
-        wanted = Asked(code, None, None)
+        wanted = CodeQuestion(code, None, None)
         return explain_code(book, account, moment, catalog, services().codes, wanted)
     if holder is None or product is None:
         raise InvalidRequest(FieldError("/holder", "is missing: enter a holder or a code"))

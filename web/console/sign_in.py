@@ -14,7 +14,7 @@ from flask import Response, request, url_for
 from commands import console_session
 from commands.console_session import record_refused
 from ledger.streams import token as tokens
-from ledger.streams.sign_ins import Problem
+from ledger.streams.sign_ins import SignInProblem
 from ledger.streams.token import TOKEN, Token
 from web.app.context import request_context, services
 from web.console import session
@@ -125,7 +125,7 @@ def _token(secret: str) -> Token | None:
     return services().book.load(TOKEN, tokens.stream_id(id)).state
 
 
-def _problem(token: Token | None) -> Problem | None:
+def _problem(token: Token | None) -> SignInProblem | None:
     if token is None:
         return "unknown_token"
     if token.revoked_at is not None:

@@ -7,18 +7,18 @@ from itertools import islice
 
 from ledger.proof.verifier.exports import Export, ExportedEvent
 from ledger.proof.verifier.formats import LINES_MAX
-from ledger.proof.verifier.signed_notes import SignedCheckpoint
+from ledger.proof.verifier.signed_notes import CheckpointNote
 from ledger.proof.verifier.tree import Tree
 
 
 class Held:
     """A tree that grows, held against the roots of checkpoints when it comes to their sizes."""
 
-    def __init__(self, checkpoints: Iterable[SignedCheckpoint]) -> None:
+    def __init__(self, checkpoints: Iterable[CheckpointNote]) -> None:
         self.tree = Tree()
         self.agreed = 0
         self.agreeing: list[str] = []
-        self.against: tuple[SignedCheckpoint, int] | None = None
+        self.against: tuple[CheckpointNote, int] | None = None
         self.waiting = sorted(checkpoints, key=lambda one: one.size)
         self._hold()
 
@@ -63,7 +63,7 @@ def check(
         )
 
 
-def told_against(export: Export, checkpoint: SignedCheckpoint, agreed: int) -> Iterator[str]:
+def told_against(export: Export, checkpoint: CheckpointNote, agreed: int) -> Iterator[str]:
     """Yield what a checkpoint shows to be changed after the `agreed` events that an earlier one
     covers.
     """

@@ -33,8 +33,8 @@ from ledger.proof.verifier.formats import LINES_MAX, Wrong, parse_time
 from ledger.proof.verifier.history import Held, check, positions
 from ledger.proof.verifier.receipt import check_receipt
 from ledger.proof.verifier.signed_notes import (
+    CheckpointNote,
     PublicKey,
-    SignedCheckpoint,
     distrust,
     is_signed,
     read_checkpoint,
@@ -92,7 +92,7 @@ def run(asked: argparse.Namespace) -> Iterator[str]:
         yield from run_export(Export(exports), trusted, asked)
 
 
-def run_receipt(name: str, keys: list[PublicKey], held: list[SignedCheckpoint]) -> Iterator[str]:
+def run_receipt(name: str, keys: list[PublicKey], held: list[CheckpointNote]) -> Iterator[str]:
     """Check a receipt and print what it proves; yield what is wrong."""
     event, checkpoint = check_receipt(name, Path(name).read_bytes())
     doubts = list(distrust([checkpoint], keys))
@@ -108,7 +108,7 @@ def run_receipt(name: str, keys: list[PublicKey], held: list[SignedCheckpoint]) 
 
 
 def run_export(
-    export: Export, checkpoints: list[SignedCheckpoint], asked: argparse.Namespace
+    export: Export, checkpoints: list[CheckpointNote], asked: argparse.Namespace
 ) -> Iterator[str]:
     """Check an export against checkpoints and print what agrees; yield what is wrong."""
     held, kept = Held(checkpoints), list[ExportedEvent]()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ledger.proof.verifier.exports import ExportedEvent, read_event, to_number
 from ledger.proof.verifier.formats import HASH_BYTES, Wrong
-from ledger.proof.verifier.signed_notes import SignedCheckpoint, from_base64, read_checkpoint
+from ledger.proof.verifier.signed_notes import CheckpointNote, from_base64, read_checkpoint
 from ledger.proof.verifier.tree import root_of_path
 
 
-def check_receipt(name: str, receipt: bytes) -> tuple[ExportedEvent, SignedCheckpoint]:
+def check_receipt(name: str, receipt: bytes) -> tuple[ExportedEvent, CheckpointNote]:
     """Return the event that a receipt proves, and the checkpoint that it is proved by."""
     head, _, note = receipt.partition(b"\n\n")
     try:

@@ -19,7 +19,7 @@ class PublicKey(NamedTuple):
     public: bytes
 
 
-class SignedCheckpoint(NamedTuple):
+class CheckpointNote(NamedTuple):
     """What somebody signed: the root of the first `size` events of the ledger `origin`."""
 
     source: str
@@ -52,7 +52,7 @@ def read_key(text: str) -> PublicKey:
     return PublicKey(name, expected, key[1:])
 
 
-def read_checkpoint(source: str, note: bytes) -> SignedCheckpoint:
+def read_checkpoint(source: str, note: bytes) -> CheckpointNote:
     """Return the checkpoint in a signed note, or in its text alone; no signature is checked yet."""
     try:
         whole = note.decode()
@@ -67,7 +67,7 @@ def read_checkpoint(source: str, note: bytes) -> SignedCheckpoint:
         raise Wrong(f"{source} is no checkpoint") from None
     if rest or not NUMBER.fullmatch(size) or len(hash) != HASH_BYTES:
         raise Wrong(f"{source} is no checkpoint")
-    return SignedCheckpoint(source, text + "\n", signatures, origin, int(size), hash)
+    return CheckpointNote(source, text + "\n", signatures, origin, int(size), hash)
 
 
 def read_signature(line: str) -> tuple[str, bytes, bytes]:
@@ -79,7 +79,7 @@ def read_signature(line: str) -> tuple[str, bytes, bytes]:
     return name, signature[:ID_BYTES], signature[ID_BYTES:]
 
 
-def is_signed(checkpoint: SignedCheckpoint, keys: Sequence[PublicKey]) -> bool:
+def is_signed(checkpoint: CheckpointNote, keys: Sequence[PublicKey]) -> bool:
     """Return whether one of the keys has signed; a wrong signature of one of them spoils all."""
     try:
         from cryptography.exceptions import InvalidSignature
@@ -99,7 +99,7 @@ def is_signed(checkpoint: SignedCheckpoint, keys: Sequence[PublicKey]) -> bool:
     return signed
 
 
-def distrust(checkpoints: Sequence[SignedCheckpoint], keys: Sequence[PublicKey]) -> Iterator[str]:
+def distrust(checkpoints: Sequence[CheckpointNote], keys: Sequence[PublicKey]) -> Iterator[str]:
     """Return what speaks against checkpoints, before any event is looked at."""
     origins = {checkpoint.origin for checkpoint in checkpoints} | {key.name for key in keys}
     for checkpoint in checkpoints:

@@ -14,7 +14,7 @@ import msgspec
 from immutables import Map
 from msgspec import Struct
 
-from ledger.events import Packing
+from ledger.events import SnapshotFormat
 from ledger.streams.account.purchases import StripePurchase
 from ledger.streams.account.seat_sync_state import Moved, Refused, SeatSyncs, Unanswered
 from ledger.streams.account.state import Account, ListedSeats, Seat, Subscription
@@ -139,4 +139,4 @@ def _unpacked_purchase(one: _Purchase) -> StripePurchase:
     return StripePurchase(one.version, one.asked_at, fact, one.outcome)
 
 
-PACKING: Final[Packing[Account]] = Packing(SHAPE, pack, unpack)
+SNAPSHOT_FORMAT: Final[SnapshotFormat[Account]] = SnapshotFormat(SHAPE, pack, unpack)

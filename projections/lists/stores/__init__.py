@@ -9,9 +9,16 @@ with their process. Nothing in them is the only copy of anything.
 from __future__ import annotations
 
 from projections.lists.stores.scratch import ScratchTables
-from projections.lists.stores.tables import Filling, Reading, Tables, Work
+from projections.lists.stores.tables import BulkTables, ReadTransaction, Tables, WriteTransaction
 
-__all__ = ["Filling", "Reading", "ScratchTables", "Tables", "Work", "open_tables"]
+__all__ = [
+    "BulkTables",
+    "ReadTransaction",
+    "ScratchTables",
+    "Tables",
+    "WriteTransaction",
+    "open_tables",
+]
 
 
 def open_tables(database_url: str) -> Tables:

@@ -72,8 +72,8 @@ class PostgresTables:
             yield reading
 
     @contextmanager
-    def filling(self) -> Iterator[PostgresTables]:
-        """Return a context as `Tables.filling` does."""
+    def bulk_writes(self) -> Iterator[PostgresTables]:
+        """Return a context as `Tables.bulk_writes` does."""
         yield self
 
     def read(self, sql: str, params: Params) -> list[Row]:
@@ -124,13 +124,13 @@ class _Transaction:
 
     def execute(self, sql: str, params: Params) -> list[Row]:
         """Return the statement's rows, none if it makes none."""
-        asked = statement(sql, "%s")
-        self._cursor.execute(asked.sql, asked.values(params))
+        prepared = statement(sql, "%s")
+        self._cursor.execute(prepared.sql, prepared.values(params))
         return self._cursor.fetchall() if self._cursor.description else []
 
     def execute_many(self, sql: str, params: Sequence[Params]) -> None:
-        asked = statement(sql, "%s")
-        self._cursor.executemany(asked.sql, [asked.values(one) for one in params])
+        prepared = statement(sql, "%s")
+        self._cursor.executemany(prepared.sql, [prepared.values(one) for one in params])
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         if len(rows) < COPY_ROWS_MIN:

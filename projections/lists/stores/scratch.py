@@ -23,7 +23,7 @@ class ScratchTables:
     position_column = None
 
     def __init__(self) -> None:
-        self._turn = RLock()
+        self._lock = RLock()
         self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         close_when_dropped(self, [self._connection])
         self._connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
@@ -34,7 +34,7 @@ class ScratchTables:
     @contextmanager
     def transaction(self) -> Iterator[ScratchTables]:
         """Return a context as `Tables.transaction` does."""
-        with self._turn:
+        with self._lock:
             self._connection.execute("BEGIN")
             try:
                 yield self
@@ -46,7 +46,7 @@ class ScratchTables:
     @contextmanager
     def snapshot(self) -> Iterator[ScratchTables]:
         """Return a context as `Tables.snapshot` does; here, others wait for its end."""
-        with self._turn:
+        with self._lock:
             yield self
 
     def execute(self, sql: str, params: Params) -> list[Row]:
@@ -54,24 +54,24 @@ class ScratchTables:
         return self._connection.execute(sql, params).fetchall()
 
     def execute_many(self, sql: str, params: Sequence[Params]) -> None:
-        """See `Work.execute_many`."""
+        """See `WriteTransaction.execute_many`."""
         self._connection.executemany(sql, params)
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        """See `Work.insert`."""
+        """See `WriteTransaction.insert`."""
         self._connection.executemany(insertion(table, tuple(columns), "?"), rows)
 
     @contextmanager
-    def filling(self) -> Iterator[ScratchTables]:
-        """Return a context as `Tables.filling` does."""
+    def bulk_writes(self) -> Iterator[ScratchTables]:
+        """Return a context as `Tables.bulk_writes` does."""
         yield self
 
     def read(self, sql: str, params: Params) -> list[Row]:
         """Return rows as `Tables.read` does."""
-        with self._turn:
+        with self._lock:
             return self.execute(sql, params)
 
     def close(self) -> None:
         """See `Tables.close`."""
-        with self._turn:
+        with self._lock:
             self._connection.close()

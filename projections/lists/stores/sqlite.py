@@ -15,10 +15,10 @@ from projections.lists.stores.tables import Params, Row, insertion, statement
 # SQLite's own are for a connection that reads and writes a little.
 CACHE_KB: Final = 2_000
 LOG_PAGES: Final = 1_000
-FILLING_CACHE_KB: Final = 64 * 1024
+BULK_CACHE_KB: Final = 64 * 1024
 # After so many transactions the log is put into the file: that takes a while, but keeps nobody
 # waiting, as it would inside of a commit.
-FILLING_CHECKPOINT: Final = 4
+BULK_CHECKPOINT: Final = 4
 
 
 class SqliteTables:
@@ -47,22 +47,22 @@ class SqliteTables:
 
     def read(self, sql: str, params: Params) -> list[Row]:
         """Return rows as `Tables.read` does."""
-        asked = statement(sql, "?")
-        return self._datastore.read(asked.sql, asked.values(params))
+        prepared = statement(sql, "?")
+        return self._datastore.read(prepared.sql, prepared.values(params))
 
     @contextmanager
-    def filling(self) -> Iterator[_Filling]:
-        """Return a context as `Tables.filling` does.
+    def bulk_writes(self) -> Iterator[_BulkWriter]:
+        """Return a context as `Tables.bulk_writes` does.
 
         Rows go to places all over the tables. With more of the file in memory, and a longer log,
         what changes in one transaction after the other is read and put back into the file once.
         """
         with self._datastore.get_connection() as connection:
             assert isinstance(connection, SideConnection)
-            _execute(connection, f"PRAGMA cache_size=-{FILLING_CACHE_KB}")
+            _execute(connection, f"PRAGMA cache_size=-{BULK_CACHE_KB}")
             _execute(connection, "PRAGMA wal_autocheckpoint=0")
             try:
-                yield _Filling(connection)
+                yield _BulkWriter(connection)
             finally:
                 _execute(connection, f"PRAGMA cache_size=-{CACHE_KB}")
                 _execute(connection, f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
@@ -74,7 +74,7 @@ class SqliteTables:
         self._datastore.close()
 
 
-class _Filling:
+class _BulkWriter:
     """One connection, for transactions one after the other."""
 
     def __init__(self, connection: SideConnection) -> None:
@@ -84,7 +84,7 @@ class _Filling:
     @contextmanager
     def transaction(self) -> Iterator[_Transaction]:
         """Return a context as `Tables.transaction` does."""
-        if self._transactions == FILLING_CHECKPOINT:
+        if self._transactions == BULK_CHECKPOINT:
             _checkpoint(self._connection)
             self._transactions = 0
         self._transactions += 1
@@ -104,13 +104,13 @@ class _Transaction:
 
     def execute(self, sql: str, params: Params) -> list[Row]:
         """Return the statement's rows, none if it makes none."""
-        asked = statement(sql, "?")
-        self._cursor.execute(asked.sql, asked.values(params))
+        prepared = statement(sql, "?")
+        self._cursor.execute(prepared.sql, prepared.values(params))
         return [tuple(row) for row in self._cursor.fetchall()]
 
     def execute_many(self, sql: str, params: Sequence[Params]) -> None:
-        asked = statement(sql, "?")
-        self._cursor.executemany(asked.sql, [asked.values(one) for one in params])
+        prepared = statement(sql, "?")
+        self._cursor.executemany(prepared.sql, [prepared.values(one) for one in params])
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         self._cursor.executemany(insertion(table, tuple(columns), "?"), rows)

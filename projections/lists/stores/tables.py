@@ -27,14 +27,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-class Reading(Protocol):
+class ReadTransaction(Protocol):
     """Statements that all see the tables as they were at one moment."""
 
     def execute(self, sql: str, params: Params) -> list[Row]:
         """Run one statement and return its rows; none if it makes none."""
 
 
-class Work(Reading, Protocol):
+class WriteTransaction(ReadTransaction, Protocol):
     """Statements that take effect together, or not at all."""
 
     def execute_many(self, sql: str, params: Sequence[Params]) -> None:
@@ -44,10 +44,10 @@ class Work(Reading, Protocol):
         """Add rows to a table: the fastest way for many."""
 
 
-class Filling(Protocol):
+class BulkTables(Protocol):
     """Tables that are being filled, by one thread."""
 
-    def transaction(self) -> AbstractContextManager[Work]:
+    def transaction(self) -> AbstractContextManager[WriteTransaction]:
         """Return a context as `Tables.transaction` does."""
 
 
@@ -62,16 +62,16 @@ class Tables(Protocol):
     def position_column(self) -> str | None:
         """Return the column of keyfold_events with an event's position; None if it is elsewhere."""
 
-    def transaction(self) -> AbstractContextManager[Work]:
+    def transaction(self) -> AbstractContextManager[WriteTransaction]:
         """Return a context for a transaction that may write; it commits if the block ends well."""
 
-    def snapshot(self) -> AbstractContextManager[Reading]:
+    def snapshot(self) -> AbstractContextManager[ReadTransaction]:
         """Return a context for a transaction that only reads and holds nobody up."""
 
     def read(self, sql: str, params: Params) -> list[Row]:
         """Return the rows of one reading statement by itself."""
 
-    def filling(self) -> AbstractContextManager[Filling]:
+    def bulk_writes(self) -> AbstractContextManager[BulkTables]:
         """Return a context for many transactions that write a lot, one after the other."""
 
     def close(self) -> None:
