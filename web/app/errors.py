@@ -235,29 +235,29 @@ def _refused(refusal: Refusal) -> Response:
         case refusals.VersionMismatch():
             members = {"version": refusal.version}
     kind = PROBLEM_TYPES[refusal.code]
-    return _answer(kind, detail or kind.title, headers, errors, members)
+    return _respond(kind, detail or kind.title, headers, errors, members)
 
 
 def _problem(problem: HttpProblem) -> Response:
-    return _answer(problem.kind, problem.detail, problem.headers)
+    return _respond(problem.kind, problem.detail, problem.headers)
 
 
 def _http(error: HTTPException) -> Response:
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
-        return _answer(METHOD_NOT_ALLOWED, f"Allowed: {allowed}", {"Allow": allowed})
+        return _respond(METHOD_NOT_ALLOWED, f"Allowed: {allowed}", {"Allow": allowed})
     if error.code == TOO_LARGE.status:
-        return _answer(TOO_LARGE, "a body has at most 1 MiB")
+        return _respond(TOO_LARGE, "a body has at most 1 MiB")
     kind = _BY_STATUS.get(error.code or 0, MALFORMED)
-    return _answer(kind, kind.title)
+    return _respond(kind, kind.title)
 
 
 def _busy(_error: LedgerBusy) -> Response:
-    return _answer(BUSY, "nothing was recorded: try again", {"Retry-After": str(RETRY_AFTER_S)})
+    return _respond(BUSY, "nothing was recorded: try again", {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def _not_reached(error: PositionNotReached) -> Response:
-    return _answer(POSITION_NOT_REACHED, str(error), {"Retry-After": str(RETRY_AFTER_S)})
+    return _respond(POSITION_NOT_REACHED, str(error), {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def _unavailable(error: Exception) -> Response:
@@ -267,13 +267,13 @@ def _unavailable(error: Exception) -> Response:
 
 def unavailable(detail: str) -> Response:
     """Return that the ledger cannot be reached now."""
-    return _answer(UNAVAILABLE, detail, {"Retry-After": str(RETRY_AFTER_S)})
+    return _respond(UNAVAILABLE, detail, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def altered(error: Exception) -> Response:
     """Return that the ledger contradicts what was hashed or signed of it."""
     _log.error("ledger altered: %s", error, extra={"request_id": request_id()})
-    return _answer(ALTERED, str(error), {"Retry-After": str(ALTERED_RETRY_AFTER_S)})
+    return _respond(ALTERED, str(error), {"Retry-After": str(ALTERED_RETRY_AFTER_S)})
 
 
 def _stripe_not_configured(_error: StripeNotConfigured) -> Response:
@@ -287,12 +287,12 @@ def _stripe_key_refused(error: StripeKeyRefused) -> Response:
 
 def stripe_not_configured(detail: str) -> Response:
     """Return that somebody has to set Stripe up first."""
-    return _answer(STRIPE_NOT_CONFIGURED, detail, {"Retry-After": str(SET_UP_S)})
+    return _respond(STRIPE_NOT_CONFIGURED, detail, {"Retry-After": str(SET_UP_S)})
 
 
 def _stripe_unavailable(error: StripeUnavailable) -> Response:
     _log.warning("%s", error, extra={"request_id": request_id()})
-    return _answer(
+    return _respond(
         STRIPE_UNAVAILABLE, "nothing is half done: try again", {"Retry-After": str(RETRY_AFTER_S)}
     )
 
@@ -300,13 +300,13 @@ def _stripe_unavailable(error: StripeUnavailable) -> Response:
 def _stripe_refused(error: StripeRefused) -> Response:
     _log.warning("Stripe refuses a call: %s", error, extra={"request_id": request_id()})
     if error.card:
-        return _answer(PAYMENT_FAILED, f"Stripe says {error.code}: nothing was changed")
-    return _answer(STRIPE_REFUSED, f"Stripe says {error}: nothing was changed")
+        return _respond(PAYMENT_FAILED, f"Stripe says {error.code}: nothing was changed")
+    return _respond(STRIPE_REFUSED, f"Stripe says {error}: nothing was changed")
 
 
 def _broken(error: Exception) -> Response:
     _log.error("unexpected %s", _outline(error), extra={"request_id": request_id()})
-    return _answer(INTERNAL_ERROR, "it is in the log under this request_id")
+    return _respond(INTERNAL_ERROR, "it is in the log under this request_id")
 
 
 def _outline(error: BaseException) -> str:
@@ -320,7 +320,7 @@ def _outline(error: BaseException) -> str:
     return f"{type(error).__name__} at {places}" + (f" from {_outline(cause)}" if cause else "")
 
 
-def _answer(
+def _respond(
     kind: ProblemType,
     detail: str,
     headers: Mapping[str, str] | None = None,

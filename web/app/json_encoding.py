@@ -13,9 +13,9 @@ from web.app.times import iso
 _AS_IT_IS = frozenset({str, int, bool, float, type(None), msgspec.Raw})
 
 
-def encode(answer: Any) -> bytes:
+def encode(content: Any) -> bytes:
     """Return an answer as JSON, every time with six digits of a second."""
-    return msgspec.json.encode(to_plain(answer))
+    return msgspec.json.encode(to_plain(content))
 
 
 def to_plain(value: Any) -> Any:

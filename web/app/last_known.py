@@ -35,9 +35,9 @@ class LastKnown(Generic[T]):
         self._ask = ask
         self._least_age_s = least_age_s
         self._clock = clock
-        self._ask_again_at: float | None = None
+        self._refresh_at: float | None = None
         self._lock = threading.Lock()
-        self._asking: threading.Event | None = None
+        self._pending: threading.Event | None = None
         self._failed = False
         self._since = 0.0
         self.known: T | None = None
@@ -51,28 +51,28 @@ class LastKnown(Generic[T]):
                 know and there is no answer, they do not wait one after the other.
         """
         with self._lock:
-            if self._ask_again_at is not None and self._clock() < self._ask_again_at:
+            if self._refresh_at is not None and self._clock() < self._refresh_at:
                 return True
-            asking = self._asking
-            if asking is None:
-                asking = self._asking = threading.Event()
+            finished = self._pending
+            if finished is None:
+                finished = self._pending = threading.Event()
                 self._since = time.monotonic()
-                threading.Thread(target=self._find_out, args=(asking,), daemon=True).start()
+                threading.Thread(target=self._refresh, args=(finished,), daemon=True).start()
             left_s = self._since + timeout_s - time.monotonic()
-        return asking.wait(max(0.0, left_s)) and not self._failed
+        return finished.wait(max(0.0, left_s)) and not self._failed
 
-    def _find_out(self, asking: threading.Event) -> None:
+    def _refresh(self, finished: threading.Event) -> None:
         began = self._clock()
-        ask_again_at = None
+        refresh_at = None
         try:
             self.known = self._ask()
             self._failed = False
             if self._least_age_s:
                 ended = self._clock()
-                ask_again_at = ended + max(self._least_age_s, TIMES_AS_LONG * (ended - began))
+                refresh_at = ended + max(self._least_age_s, TIMES_AS_LONG * (ended - began))
         except Exception:
             self._failed = True
         with self._lock:
-            self._ask_again_at = ask_again_at
-            self._asking = None
-        asking.set()
+            self._refresh_at = refresh_at
+            self._pending = None
+        finished.set()

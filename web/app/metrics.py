@@ -79,7 +79,7 @@ class Metrics:
             self._process = None
         self._of_others = of_others
 
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+    def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request; methods that are none of ours count together."""
         method = method if method in _METHODS else "other"
         found = self._known.get((method, route, status))
@@ -103,7 +103,7 @@ class Metrics:
         position: int | None,
         attention: Attention | None = None,
         *,
-        answers: bool = True,
+        ledger_up: bool = True,
     ) -> bytes:
         """Return all figures in Prometheus' text format.
 
@@ -113,7 +113,7 @@ class Metrics:
             attention: what needs looking at; None where that is not known.
         """
         head = CollectorRegistry()
-        head.register(_Head(position, answers=answers))
+        head.register(_Head(position, ledger_up=ledger_up))
         if attention is not None:
             head.register(_AtStripe(attention))
         together = CollectorRegistry()
@@ -167,14 +167,14 @@ def _order(labels: Mapping[str, str]) -> list[tuple[str, str]]:
 class _Head(Collector):
     """The ledger's head: known to whoever is asked, and no process's own."""
 
-    def __init__(self, position: int | None, *, answers: bool) -> None:
+    def __init__(self, position: int | None, *, ledger_up: bool) -> None:
         self._position = position
-        self._answers = answers
+        self._ledger_up = ledger_up
 
     def collect(self) -> Iterator[Metric]:
         """Yield whether the database responds, and where the ledger ends if that is known."""
         yield GaugeMetricFamily(
-            "keyfold_ledger_up", "Whether the database answers.", value=float(self._answers)
+            "keyfold_ledger_up", "Whether the database answers.", value=float(self._ledger_up)
         )
         if self._position is None:
             return

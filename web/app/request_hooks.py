@@ -161,7 +161,7 @@ def _record(sent: Request, status: int) -> None:
     """Count the request, and log it by its route, never by its path, which may name people."""
     seconds = time.perf_counter() - g.started
     route = sent.url_rule.rule if sent.url_rule else _UNMATCHED
-    app_state().metrics.answered(sent.method, route, status, seconds)
+    app_state().metrics.count_request(sent.method, route, status, seconds)
     if not _log.isEnabledFor(logging.INFO):
         return
     request_context: RequestContext | None = g.get("request_context")

@@ -24,7 +24,7 @@ class Json(Response):
 
 
 def reply(
-    answer: Any,
+    content: Any,
     status: int = 200,
     *,
     position: int | None = None,
@@ -38,7 +38,7 @@ def reply(
         version: of the account that was read or written.
         replayed: the same request had been answered before.
     """
-    body = encode(answer)
+    body = encode(content)
     headers = [("Content-Type", JSON_TYPE), ("Content-Length", str(len(body)))]
     return Json([body], status, headers + _of_ledger(position, version, replayed=replayed))
 

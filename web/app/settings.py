@@ -245,11 +245,11 @@ def _wrong_value(given: Mapping[str, Any]) -> str | None:
     }
     with _without_defaults():
         tried = pq.PGconn.connect_start(conninfo.make_conninfo("", **elsewhere).encode())
-    said = tried.error_message.decode("utf-8", "replace")
+    message = tried.error_message.decode("utf-8", "replace")
     tried.finish()
-    if tried.status != pq.ConnStatus.BAD or said.startswith("connection to server"):
+    if tried.status != pq.ConnStatus.BAD or message.startswith("connection to server"):
         return None
-    named = re.search(r'invalid "?(\w+)"? value', said)
+    named = re.search(r'invalid "?(\w+)"? value', message)
     return f"look at {named[1] if named else 'its parameters'}"
 
 

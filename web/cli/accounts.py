@@ -45,8 +45,8 @@ def subscriptions(
     """
     validation.refuse_if(validation.account(account))
     with open_ledger() as (_, services, request_context):
-        asked = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
-        view = subscriptions_projection.subscriptions(asked, services.catalog, ended=ended)
+        state = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
+        view = subscriptions_projection.subscriptions(state, services.catalog, ended=ended)
     if as_json:
         print_json(view)
     else:
@@ -83,8 +83,8 @@ def entitlements(
     """Show what ACCOUNT may use of each product and tier, within which limits, and until when."""
     validation.refuse_if(validation.account(account))
     with open_ledger() as (_, services, request_context):
-        asked = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
-        view = entitlements_projection.entitlements(asked, services.catalog)
+        state = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
+        view = entitlements_projection.entitlements(state, services.catalog)
     if as_json:
         print_json(view)
         return
@@ -115,14 +115,14 @@ def seat_history(
     """Show how ACCOUNT's seats and holders went up and down: each line holds until the next."""
     validation.refuse_if(validation.account(account))
     with open_ledger() as (_, services, request_context):
-        asked = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
-        hold_to_pools(services, asked, product, tier)
-        if start is not None and start > (end or asked.moment.at):
+        state = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
+        hold_to_pools(services, state, product, tier)
+        if start is not None and start > (end or state.moment.at):
             raise InvalidRequest(FieldError("/from", "must not be after the end"))
         view = seat_history_projection.seat_history(
             services.book,
             account,
-            asked.moment,
+            state.moment,
             product=product,
             tier=tier,
             start=start,

@@ -87,7 +87,7 @@ def export(file: str, first: int, last: int | None, compress: str | None, resume
         missing = [
             one for one in holes(services.book.store) if header.first <= one.position <= header.last
         ]
-    click.echo(_told(header), err=file == STANDARD)
+    click.echo(_described(header), err=file == STANDARD)
     for one in missing:
         click.echo(f"note: position {one.position}: {one.sentence}", err=True)
     if missing:
@@ -98,7 +98,7 @@ def export(file: str, first: int, last: int | None, compress: str | None, resume
         )
 
 
-def _told(header: ExportHeader) -> str:
+def _described(header: ExportHeader) -> str:
     if header.last < header.first:
         return "exported nothing: the ledger is empty"
     root = f", root {header.root}" if header.root else ""

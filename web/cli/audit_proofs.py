@@ -116,7 +116,7 @@ def verify(files: Sequence[str], vkeys: Sequence[str], as_json: bool) -> None:
         verified = _verified(wiring, given)
     kept_up_to = max((one.size for one in given), default=0)
     if as_json:
-        print_json({**_answer(verified), "kept_up_to": kept_up_to})
+        print_json({**_to_json(verified), "kept_up_to": kept_up_to})
     else:
         _print_verified(verified)
     if verified.findings:
@@ -174,7 +174,7 @@ def _parsed(vkeys: Sequence[str]) -> list[VerifierKey]:
         raise click.BadParameter(str(error), param_hint="--key") from None
 
 
-def _answer(verified: Verified) -> dict[str, Any]:
+def _to_json(verified: Verified) -> dict[str, Any]:
     return {
         "events": verified.events,
         "root": checkpoints.to_base64(verified.root),
@@ -224,31 +224,33 @@ def prove(ref: str, file: IO[str]) -> None:
     one that began it. The receipt holds the event, the proof that it is in the ledger, and a
     checkpoint of the ledger as it is now: `keyfold_verify.py` checks it without us.
     """
-    asked = sys.stdin.readline().strip() if ref == STANDARD else ref
+    ref_or_code = sys.stdin.readline().strip() if ref == STANDARD else ref
     with open_ledger() as (wiring, services, request_context), _refusing():
-        row = _row(services, asked)
+        row = _row(services, ref_or_code)
         if row is None:
             raise CommandRefused(
-                "event_not_found", f"There is no event of {_shown(asked)} in the ledger"
+                "event_not_found", f"There is no event of {_shown(ref_or_code)} in the ledger"
             )
         note = checkpoints.sign_checkpoint(wiring, request_context.now)
         written = receipts.receipt(services.book, wiring.tables, row, note)
     file.write(written)
 
 
-def _row(services: Services, asked: str) -> Row | None:
-    if asked.isdecimal():
-        is_short = len(asked) <= POSITION_DIGITS_MAX
-        return receipts.event_at(services.book, int(asked)) if is_short else None
-    if asked.startswith("kfsub_"):
-        return receipts.event_of_subscription(services.book, asked)
-    code = codes.parse(asked, services.catalog.prefixes)
-    return receipts.event_of_key(services.book, services.codes.key_id(code) if code else asked)
+def _row(services: Services, ref_or_code: str) -> Row | None:
+    if ref_or_code.isdecimal():
+        is_short = len(ref_or_code) <= POSITION_DIGITS_MAX
+        return receipts.event_at(services.book, int(ref_or_code)) if is_short else None
+    if ref_or_code.startswith("kfsub_"):
+        return receipts.event_of_subscription(services.book, ref_or_code)
+    code = codes.parse(ref_or_code, services.catalog.prefixes)
+    return receipts.event_of_key(
+        services.book, services.codes.key_id(code) if code else ref_or_code
+    )
 
 
-def _shown(asked: str) -> str:
+def _shown(ref_or_code: str) -> str:
     """Return what was asked for, unless it may be a code."""
-    return "that code" if codes.resembles_code(asked) else repr(asked)
+    return "that code" if codes.resembles_code(ref_or_code) else repr(ref_or_code)
 
 
 # The verifier

@@ -28,8 +28,8 @@ def billing(account: str, as_of: datetime | None, known_at: datetime | None, as_
     """
     validation.refuse_if(validation.account(account))
     with open_ledger() as (_, services, request_context):
-        asked = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
-        view = read_view(services, asked, request_context.request_id).view
+        state = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
+        view = read_view(services, state, request_context.request_id).view
     if as_json:
         print_json(view)
     else:

@@ -50,7 +50,7 @@ def open_ledger() -> Iterator[CliContext]:
 
 
 def hold_to_pools(
-    services: Services, asked: AccountAt, product: str | None, tier: str | None = None
+    services: Services, state: AccountAt, product: str | None, tier: str | None = None
 ) -> None:
     """Hold a product and a tier that were asked for to what the catalog or the account has.
 
@@ -60,7 +60,7 @@ def hold_to_pools(
     if product is None:
         validation.refuse_if([FieldError("/tier", "needs a product")] if tier else [])
         return
-    pools = projected.pools(asked.account, services.catalog)
+    pools = projected.pools(state.account, services.catalog)
     tiers = {of_tier for of_product, of_tier in pools if of_product == product}
     if not tiers:
         validation.refuse_if(validation.product(services.catalog, product))

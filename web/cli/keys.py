@@ -192,14 +192,14 @@ def list_(as_json: bool, **wanted: Any) -> None:
 
 
 def _all_keys(
-    wiring: Wiring, query: KeyQuery, asked: Moment, on_page: Callable[[], None]
+    wiring: Wiring, query: KeyQuery, moment: Moment, on_page: Callable[[], None]
 ) -> KeyPage:
     book, tables = wiring.services.book, wiring.tables
-    page = list_keys(book, tables, query, asked, limit=PAGE_KEYS)
+    page = list_keys(book, tables, query, moment, limit=PAGE_KEYS)
     found = page.keys
     while page.next is not None:
         on_page()
-        page = list_keys(book, tables, query, asked, after=page.next, limit=PAGE_KEYS)
+        page = list_keys(book, tables, query, moment, after=page.next, limit=PAGE_KEYS)
         found += page.keys
     return page._replace(keys=found)
 
@@ -219,18 +219,18 @@ def show(id_or_code: str, as_json: bool) -> None:
     Other users of this machine can see a program's arguments: with `-` the code is read from
     standard input instead, and stays between you and Keyfold.
     """
-    asked = sys.stdin.readline() if id_or_code == "-" else id_or_code
+    given = sys.stdin.readline() if id_or_code == "-" else id_or_code
     with open_ledger() as (_, services, request_context):
-        key_id = _key_id(services, asked.strip())
+        key_id = _key_id(services, given.strip())
         loaded = services.book.load(KEY, key.stream_id(key_id))
         state = key.owned(loaded.state, None)
     _print_key(key_view(state, request_context.now), as_json)
 
 
-def _key_id(services: Services, asked: str) -> str:
-    if asked.startswith("key_"):
-        return asked
-    code = codes.parse(asked, services.catalog.prefixes)
+def _key_id(services: Services, given: str) -> str:
+    if given.startswith("key_"):
+        return given
+    code = codes.parse(given, services.catalog.prefixes)
     if code is None:
         raise InvalidKeyFormat
     return services.codes.key_id(code)

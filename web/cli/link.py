@@ -26,8 +26,8 @@ def link(account: str, customer: str, reason: str | None, as_json: bool) -> None
     if as_json:
         print_json({"account": account, "customer": customer, "applied": linked.applied})
         return
-    told = "1 report" if linked.applied == 1 else f"{linked.applied} reports"
-    click.echo(f"{customer} is {account}; {told} that had waited applied")
+    summary = "1 report" if linked.applied == 1 else f"{linked.applied} reports"
+    click.echo(f"{customer} is {account}; {summary} that had waited applied")
 
 
 @click.command(
@@ -47,8 +47,8 @@ def unlink(account: str, customer: str, reason: str, as_json: bool) -> None:
     with open_ledger() as (_, services, request_context):
         done = unlink_customer(services, request_context, account, customer, reason)
     if as_json:
-        told = {"account": account, "customer": customer}
-        print_json({**told, "released": done.released, "kept": done.kept})
+        summary = {"account": account, "customer": customer}
+        print_json({**summary, "released": done.released, "kept": done.kept})
         return
     click.echo(f"{customer} is {account} no more")
     for id in done.released:

@@ -29,9 +29,9 @@ RECORDING: Final = "Recording"
 Cell = str | int | bool | datetime | timedelta | list[Any] | dict[str, Any] | None
 
 
-def print_json(answer: Any) -> None:
+def print_json(content: Any) -> None:
     """Print what the API would answer: as it would, or on a terminal with a line for each field."""
-    encoded = encode(answer)
+    encoded = encode(content)
     click.echo(msgspec.json.format(encoded, indent=2) if is_terminal(sys.stdout) else encoded)
 
 

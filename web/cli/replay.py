@@ -55,12 +55,12 @@ def replay_(verify: bool, policy: Path | None, as_json: bool) -> None:
         events = book.head()
         with event_progress("Replaying") as on_events:
             found = replay(book, wiring.tables, lambda more: on_events(more, events * len(NAMES)))
-            places = _print_json(events, found) if as_json else _print_lines(found)
+            count = _print_json(events, found) if as_json else _print_lines(found)
     if not as_json:
         click.echo(f"replayed {events} events into {', '.join(NAMES)}")
-    if places:
-        told = "1 place is" if places == 1 else f"{places} places are"
-        raise CommandRefused("tables_differ", f"{told} not what the ledger says")
+    if count:
+        summary = "1 place is" if count == 1 else f"{count} places are"
+        raise CommandRefused("tables_differ", f"{summary} not what the ledger says")
 
 
 # Findings are printed on their way and not kept: a table may differ in every row.
@@ -68,11 +68,11 @@ def replay_(verify: bool, policy: Path | None, as_json: bool) -> None:
 
 def _print_lines(found: Iterable[RebuildFinding]) -> int:
     """Print findings, a line each; answer how many there were."""
-    places = 0
+    count = 0
     for one in found:
         click.echo(f"{one.table}, position {one.position}: {one.sentence}")
-        places += 1
-    return places
+        count += 1
+    return count
 
 
 def _print_json(events: int, found: Iterable[RebuildFinding]) -> int:
@@ -80,14 +80,14 @@ def _print_json(events: int, found: Iterable[RebuildFinding]) -> int:
 
     It is not closed when an event cannot be read: what was found until then is not all.
     """
-    opening, places = f'{{"events":{events},"items":[', 0
+    opening, count = f'{{"events":{events},"items":[', 0
     for one in found:
-        click.echo("," if places else opening)
+        click.echo("," if count else opening)
         click.echo(msgspec.json.encode(one._asdict()), nl=False)
-        places += 1
-    click.echo("\n" if places else opening, nl=False)
+        count += 1
+    click.echo("\n" if count else opening, nl=False)
     click.echo('],"next":null}')
-    return places
+    return count
 
 
 @contextmanager

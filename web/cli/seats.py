@@ -38,9 +38,9 @@ def list_(
     """List the seats that ACCOUNT's holders have, and how its pools stand."""
     validation.refuse_if(validation.account(account))
     with open_ledger() as (_, services, request_context):
-        asked = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
-        hold_to_pools(services, asked, product)
-        view = projection.seats(asked, services.catalog, product)
+        state = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
+        hold_to_pools(services, state, product)
+        view = projection.seats(state, services.catalog, product)
         labels = services.texts.open_all(one.label for one in view.items)
     view = replace(view, items=projection.with_labels(view.items, labels))
     if as_json:

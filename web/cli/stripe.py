@@ -63,14 +63,14 @@ def sync(account: str | None, dry_run: bool, debounced: bool, as_json: bool) -> 
                 )
                 on_account()
     if as_json:
-        print_json([_answer(one) for one in found])
+        print_json([_to_json(one) for one in found])
     else:
         _print(found, dry_run=dry_run)
     if any(step.refused for one in found for step in one.steps):
         sys.exit(REFUSED)
 
 
-def _answer(synced: Synced) -> dict[str, Any]:
+def _to_json(synced: Synced) -> dict[str, Any]:
     return {
         **synced._asdict(),
         "why": synced.why or None,
@@ -94,18 +94,18 @@ def _print(found: list[Synced], *, dry_run: bool) -> None:
                 one.target,
                 one.why or one.outcome,
                 one.until,
-                "; ".join(map(_told, one.steps)) or None,
+                "; ".join(map(_described, one.steps)) or None,
             ]
             for one in found
         ],
     )
 
 
-def _told(step: Step) -> str:
-    said = f"{step.step} to {step.wanted}"
+def _described(step: Step) -> str:
+    text = f"{step.step} to {step.wanted}"
     if step.refused:
-        return f"{said} refused: {step.refused}"
-    return f"{said}, invoice {step.invoice} {step.invoice_status}" if step.invoice else said
+        return f"{text} refused: {step.refused}"
+    return f"{text}, invoice {step.invoice} {step.invoice_status}" if step.invoice else text
 
 
 stripe.add_command(assign)

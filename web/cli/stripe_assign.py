@@ -39,8 +39,8 @@ def assign(
             services, request_context, account, subscription, reason, moved_from
         )
     if as_json:
-        told = {"account": account, "stripe_subscription": subscription}
-        print_json({**told, "from": done.moved_from, "applied": done.applied})
+        summary = {"account": account, "stripe_subscription": subscription}
+        print_json({**summary, "from": done.moved_from, "applied": done.applied})
         return
     taken = f", and {done.moved_from}'s no more" if done.moved_from else ""
     click.echo(f"{subscription} is {account}'s{taken}")

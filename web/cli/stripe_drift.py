@@ -40,8 +40,8 @@ def reconcile(dry_run: bool, as_json: bool) -> None:
                 work.services,
                 work.request_context,
                 _open(work),
-                cut_invoices=_invoices(work, lambda told: told.lacks_lines),
-                open_invoices=_invoices(work, lambda told: not told.is_settled),
+                cut_invoices=_invoices(work, lambda invoice: invoice.lacks_lines),
+                open_invoices=_invoices(work, lambda invoice: not invoice.is_settled),
                 held_elsewhere=_held_elsewhere(work),
                 dry_run=dry_run,
             )
@@ -54,9 +54,9 @@ def reconcile(dry_run: bool, as_json: bool) -> None:
         raise
     _print(found, dry_run=dry_run, as_json=as_json, complete=True)
     if found:
-        told = "1 thing differed" if len(found) == 1 else f"{len(found)} things differed"
+        summary = "1 thing differed" if len(found) == 1 else f"{len(found)} things differed"
         done = "nothing was recorded" if dry_run else "recorded now"
-        raise CommandRefused("stripe_drift", f"{told} from Stripe: {done}")
+        raise CommandRefused("stripe_drift", f"{summary} from Stripe: {done}")
 
 
 def _open(work: CliContext) -> Iterator[str]:
@@ -157,15 +157,15 @@ def remap(dry_run: bool, as_json: bool) -> None:
         _print_mapped(found)
     kept = sum(len(one.kept) for one in found)
     if kept:
-        told = "1 price keeps its meaning" if kept == 1 else f"{kept} prices keep their meaning"
+        summary = "1 price keeps its meaning" if kept == 1 else f"{kept} prices keep their meaning"
         raise CommandRefused(
-            "prices_not_looked_up", f"{told}, since Stripe did not tell what it is now"
+            "prices_not_looked_up", f"{summary}, since Stripe did not tell what it is now"
         )
     left = sum(len(one.unmapped) for one in found)
     if left:
-        told = "1 price means" if left == 1 else f"{left} prices mean"
+        summary = "1 price means" if left == 1 else f"{left} prices mean"
         raise CommandRefused(
-            "prices_unmapped", f"{told} nothing in the catalog, and gives no seats"
+            "prices_unmapped", f"{summary} nothing in the catalog, and gives no seats"
         )
 
 

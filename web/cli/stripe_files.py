@@ -23,7 +23,7 @@ from web.cli.options import json_option
 from web.cli.output import print_json, progress
 
 
-class _Told(NamedTuple):
+class _Payload(NamedTuple):
     """An event in a file, and where it stands, for people."""
 
     place: str
@@ -66,8 +66,8 @@ def import_(files: tuple[Path, ...], as_json: bool) -> None:
             _record(work, one, outcomes, refused)
             on_event()
     if as_json:
-        told = [one._asdict() for one in refused]
-        print_json({"events": dict(sorted(outcomes.items())), "refused": told})
+        items = [one._asdict() for one in refused]
+        print_json({"events": dict(sorted(outcomes.items())), "refused": items})
     else:
         _print(outcomes, refused)
     if refused:
@@ -76,7 +76,7 @@ def import_(files: tuple[Path, ...], as_json: bool) -> None:
 
 def _record(
     work: CliContext,
-    one: _Told | _Unreadable,
+    one: _Payload | _Unreadable,
     outcomes: Counter[str],
     refused: list[_Unreadable],
 ) -> None:
@@ -101,7 +101,7 @@ def _refuse_foreign(work: CliContext, event: StripeEvent) -> None:
         raise NotAnEvent("`account` is a connected account, not the vendor's own")
 
 
-def _read(file: Path) -> Iterator[_Told | _Unreadable]:
+def _read(file: Path) -> Iterator[_Payload | _Unreadable]:
     """Return what is in a file, whichever of the four forms it has; JSON Lines line by line."""
     with _opened(file) as lines:
         first = list(islice(lines, 2))
@@ -128,7 +128,7 @@ def _is_object(line: bytes) -> bool:
     return isinstance(found, dict) and found.get("object") != "list"
 
 
-def _whole(file: Path, raw: bytes) -> Iterator[_Told | _Unreadable]:
+def _whole(file: Path, raw: bytes) -> Iterator[_Payload | _Unreadable]:
     try:
         found = _json(raw)
     except ValueError as error:
@@ -138,18 +138,18 @@ def _whole(file: Path, raw: bytes) -> Iterator[_Told | _Unreadable]:
         found = found.get("data")
     if isinstance(found, list):
         for number, payload in enumerate(found, start=1):
-            yield _Told(f"{file}, event {number}", payload)
+            yield _Payload(f"{file}, event {number}", payload)
     else:
-        yield _Told(str(file), found)
+        yield _Payload(str(file), found)
 
 
-def _lines(file: Path, lines: Iterable[bytes]) -> Iterator[_Told | _Unreadable]:
+def _lines(file: Path, lines: Iterable[bytes]) -> Iterator[_Payload | _Unreadable]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         place = f"{file}, line {number}"
         try:
-            yield _Told(place, _json(line))
+            yield _Payload(place, _json(line))
         except ValueError as error:
             yield _Unreadable(place, str(error))
 

@@ -95,7 +95,9 @@ def list_(as_json: bool) -> None:
         found = _all_tokens(wiring)
         uses = wiring.token_uses.all()
     if as_json:
-        print_json({"items": [_answer(token, uses.get(token.id)) for token in found], "next": None})
+        print_json(
+            {"items": [_to_json(token, uses.get(token.id)) for token in found], "next": None}
+        )
         return
     print_table(
         ["id", "role", "reseller", "created", "last used", "expires", "revoked", "valid"],
@@ -125,7 +127,7 @@ def _all_tokens(wiring: Wiring) -> list[Token]:
     return found
 
 
-def _answer(token: Token, used_at: datetime | None) -> dict[str, Any]:
+def _to_json(token: Token, used_at: datetime | None) -> dict[str, Any]:
     return {
         "id": token.id,
         "role": token.role,

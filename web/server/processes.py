@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 POLL_S: Final = 0.05
 POLL_TIMEOUT_S: Final = 5
-LOOK_S: Final = 1.0
+CHECK_S: Final = 1.0
 START_S: Final = 60.0
 HUNG_S: Final = 30.0
 GOOD_LIFE_S: Final = 10.0
@@ -73,12 +73,12 @@ def serve(
     from web.server import seat_sync_loop
 
     log_to_stderr()
-    with _listening(host, port) as listener, _told_to_stop() as told:
+    with _listening(host, port) as listener, _stop_signals() as stop_signal:
         address, held_port = listener.getsockname()[:2]
         _in_background(lambda: _announce(host, address, held_port, on_ready))
         # Here and not in a worker, so that there is one however many workers there are.
         with seat_sync_loop.running():
-            _look_after(listener, workers, threads, _keyfold, told)
+            _supervise(listener, workers, threads, _keyfold, stop_signal)
 
 
 def serve_application(
@@ -86,8 +86,8 @@ def serve_application(
 ) -> None:
     """Serve another WSGI application in the same way; `make` is called in each worker."""
     log_to_stderr()
-    with _listening(host, port) as listener, _told_to_stop() as told:
-        _look_after(listener, workers, threads, make, told)
+    with _listening(host, port) as listener, _stop_signals() as stop_signal:
+        _supervise(listener, workers, threads, make, stop_signal)
 
 
 def url_of(host: str, port: int) -> str:
@@ -145,7 +145,7 @@ class _Workers:
             self.alive[number] = process
             self._began[number] = time.monotonic()
 
-    def bury(self, *, quietly: bool = False) -> None:
+    def reap(self, *, quietly: bool = False) -> None:
         """Take note of those that have ended."""
         for number, process in list(self.alive.items()):
             if process.exitcode is None:
@@ -180,7 +180,7 @@ class _Workers:
         """Let them finish, and return when they have ended."""
         for process in self.alive.values():
             process.terminate()
-        until = time.monotonic() + STOP_S + LOOK_S
+        until = time.monotonic() + STOP_S + CHECK_S
         for process in self.alive.values():
             process.join(max(0.0, until - time.monotonic()))
             if process.exitcode is None or process.exitcode == -signal.SIGALRM:
@@ -198,21 +198,21 @@ def _ending(exitcode: int) -> str:
     return f"signal {-exitcode}"
 
 
-def _look_after(
+def _supervise(
     listener: socket.socket,
     count: int,
     threads: int,
     make: Callable[[], WSGIApplication],
-    told: socket.socket,
+    stop_signal: socket.socket,
 ) -> None:
     workers = _Workers(listener, count, threads, make)
     try:
         while True:
             workers.start_due()
             sentinels = [process.sentinel for process in workers.alive.values()]
-            if told in connection.wait([told, *sentinels], LOOK_S / 4):
+            if stop_signal in connection.wait([stop_signal, *sentinels], CHECK_S / 4):
                 return
-            workers.bury()
+            workers.reap()
             workers.kill_hung()
     finally:
         workers.stop()
@@ -232,28 +232,28 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
             listener.bind(where)
             listener.listen(BACKLOG)
         except OSError as error:
-            mend = ": name another with --port" if port else ""
+            remedy = ": name another with --port" if port else ""
             raise CannotServe(
-                f"cannot listen on {host} port {port}: {error.strerror}{mend}"
+                f"cannot listen on {host} port {port}: {error.strerror}{remedy}"
             ) from None
         yield listener
 
 
 def _announce(host: str, address: str, port: int, on_ready: Callable[[str], object]) -> None:
-    while not _answers(_reachable(address), port):
+    while not _responds(_reachable(address), port):
         time.sleep(POLL_S)
     on_ready(url_of(host, port))
 
 
-def _answers(address: str, port: int) -> bool:
-    asking = http.client.HTTPConnection(address, port, timeout=POLL_TIMEOUT_S)
+def _responds(address: str, port: int) -> bool:
+    client = http.client.HTTPConnection(address, port, timeout=POLL_TIMEOUT_S)
     try:
-        asking.request("GET", "/healthz", headers={"Connection": "close"})
-        return asking.getresponse().status == http.HTTPStatus.OK
+        client.request("GET", "/healthz", headers={"Connection": "close"})
+        return client.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False
     finally:
-        asking.close()
+        client.close()
 
 
 def _reachable(address: str) -> str:
@@ -268,27 +268,27 @@ def _reachable(address: str) -> str:
 
 
 @contextlib.contextmanager
-def _told_to_stop() -> Iterator[socket.socket]:
+def _stop_signals() -> Iterator[socket.socket]:
     """Yield a socket that can be read once somebody has told us to stop.
 
     What was ignored from the start (`nohup`) stays so.
     """
     # Before Python 3.12 its start unblocks SIGINT, so it must not be a worker that starts it.
     resource_tracker.ensure_running()
-    heard, ours = socket.socketpair()
-    with heard, ours:
-        ours.setblocking(False)
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        writer.setblocking(False)
 
-        def tell(*_: object) -> None:
+        def notify(*_: object) -> None:
             with contextlib.suppress(OSError):
-                ours.send(b"x")
+                writer.send(b"x")
 
         before = {one: signal.getsignal(one) for one in INTERRUPTS}
         for one, handler in before.items():
             if handler != signal.SIG_IGN:
-                signal.signal(one, tell)
+                signal.signal(one, notify)
         try:
-            yield heard
+            yield reader
         finally:
             # It is leaving: to be told so once more must not make it look as if it had been killed.
             for one in before:

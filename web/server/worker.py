@@ -58,7 +58,7 @@ class Duty(NamedTuple):
 def work(duty: Duty) -> None:
     """Serve until SIGTERM, or until the first process is gone; then finish what is under way."""
     log_to_stderr()
-    sys.excepthook = _complain
+    sys.excepthook = _log_crash
     slot = duty.board.slots[duty.number]
     waiting.allow(half_of(duty.threads))
     application = _Application(duty)
@@ -85,7 +85,7 @@ def work(duty: Duty) -> None:
     application.try_to_make()
     threading.Thread(target=application.go_on, daemon=True).start()
     server.run()
-    application.tell_figures()
+    application.publish_figures()
     # Threads that wait for what will not come must not hold the process up.
     os._exit(0)
 
@@ -101,13 +101,13 @@ class _Application:
     def __init__(self, duty: Duty) -> None:
         self._duty = duty
         self._made: WSGIApplication | None = None
-        self._tell: Callable[[], object] = lambda: None
+        self._publish: Callable[[], object] = lambda: None
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if self._made is not None:
             return self._made(environ, start_response)
         if environ["PATH_INFO"] == "/healthz":
-            return _answer(start_response, "200 OK", "application/json", {"status": "ok"})
+            return _respond(start_response, "200 OK", "application/json", {"status": "ok"})
         if environ["PATH_INFO"] == "/metrics" and (page := self._figures(environ)):
             start_response("200 OK", page.headers)
             return [page.body]
@@ -118,7 +118,7 @@ class _Application:
             "detail": "The server is starting: the log says what it waits for.",
             "code": "ledger_unavailable",
         }
-        return _answer(
+        return _respond(
             start_response, "503 Service Unavailable", "application/problem+json", problem
         )
 
@@ -134,7 +134,7 @@ class _Application:
             return None
         metrics = Metrics()
         metrics.share(lambda: self._duty.board.of_others(self._duty.number))
-        body = metrics.page(None, answers=False)
+        body = metrics.page(None, ledger_up=False)
         headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))]
         return _Page([*headers, ("Cache-Control", "no-store")], body)
 
@@ -157,7 +157,7 @@ class _Application:
             self.try_to_make()
         while True:
             time.sleep(FIGURES_S)
-            self.tell_figures()
+            self.publish_figures()
 
     def _share_figures(self, made: Any) -> None:
         duty = self._duty
@@ -166,14 +166,14 @@ class _Application:
             return
         if duty.board.is_shared:
             metrics.share(lambda: duty.board.of_others(duty.number))
-        self._tell = lambda: duty.board.slots[duty.number].write(metrics.figures())
+        self._publish = lambda: duty.board.slots[duty.number].write(metrics.figures())
 
-    def tell_figures(self) -> None:
+    def publish_figures(self) -> None:
         """Write down what was counted, for the other workers."""
-        self._tell()
+        self._publish()
 
 
-def _answer(
+def _respond(
     start_response: StartResponse, status: str, type_: str, content: object
 ) -> Iterable[bytes]:
     body = json.dumps(content).encode()
@@ -192,7 +192,7 @@ def _why(error: Exception) -> str:
     return str(error) if isinstance(error, SettingError) else type(error).__name__
 
 
-def _complain(kind: type[BaseException], error: BaseException, _traceback: object) -> None:
+def _log_crash(kind: type[BaseException], error: BaseException, _traceback: object) -> None:
     """Log what ends the process as one line."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -44,12 +44,12 @@ class Export:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
-        self.said: list[str] = []
+        self.problems: list[str] = []
         self.roots: list[tuple[str, int, bytes]] = []
 
     def __iter__(self) -> Iterator[ExportedEvent]:
-        """Return the events; what is out of order on the way is put into `said`."""
-        self.said, self.roots = [], []
+        """Return the events; what is out of order on the way is put into `problems`."""
+        self.problems, self.roots = [], []
         expected = 1
         for name in self.names:
             with open_lines(name) as lines:
@@ -61,7 +61,7 @@ class Export:
                     seen = event.position
                     yield event
             if seen != last:
-                self.said.append(f"{name} ends after position {seen}; its header says {last}")
+                self.problems.append(f"{name} ends after position {seen}; its header says {last}")
             expected = last + 1
 
     def _header(self, name: str, lines: Iterator[bytes], expected: int) -> tuple[int, int]:
@@ -92,7 +92,7 @@ class Export:
             what = f"position {missing} is missing"
         else:
             what = f"position {position} comes after {expected - 1}"
-        self.said.append(f"{name}: {what}")
+        self.problems.append(f"{name}: {what}")
 
 
 @contextmanager

@@ -49,12 +49,12 @@ def check(
         held.add(event.leaf())
         if event.stream == stream:
             kept.append(event)
-    yield from export.said
+    yield from export.problems
     for name, last, root in export.roots:
         if last == held.tree.size and root != held.tree.root():
             yield f"{name} has events that do not give the root in its own header"
     if held.against:
-        yield from told_against(export, *held.against)
+        yield from contradiction(export, *held.against)
     if held.waiting:
         last = held.waiting[-1].size
         yield (
@@ -63,7 +63,7 @@ def check(
         )
 
 
-def told_against(export: Export, checkpoint: CheckpointNote, agreed: int) -> Iterator[str]:
+def contradiction(export: Export, checkpoint: CheckpointNote, agreed: int) -> Iterator[str]:
     """Yield what a checkpoint shows to be changed after the `agreed` events that an earlier one
     covers.
     """

@@ -35,10 +35,10 @@ from ledger.proof.verifier.receipt import check_receipt
 from ledger.proof.verifier.signed_notes import (
     CheckpointNote,
     PublicKey,
-    distrust,
     is_signed,
     read_checkpoint,
     read_key,
+    signature_problems,
 )
 from ledger.proof.verifier.subscriptions_view import Question, unlike, view
 
@@ -58,98 +58,98 @@ CATALOG: list[dict[str, Any]] = [
 ]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code, 1 when something is wrong."""
-    asked = parser().parse_args(arguments)
+    args = parser().parse_args(argv)
     wrong = 0
     try:
-        for line in run(asked):
+        for line in run(args):
             wrong += 1
             if wrong <= LINES_MAX:
-                tell(f"WRONG  {line}")
+                print_line(f"WRONG  {line}")
     except (Wrong, OSError) as error:
         wrong += 1
         why = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
-        tell(f"WRONG  {why}")
+        print_line(f"WRONG  {why}")
     if wrong > LINES_MAX:
-        tell(f"WRONG  … {wrong} in all")
+        print_line(f"WRONG  … {wrong} in all")
     return 1 if wrong else 0
 
 
-def run(asked: argparse.Namespace) -> Iterator[str]:
+def run(args: argparse.Namespace) -> Iterator[str]:
     """Do what the arguments ask for; yield what is wrong."""
-    keys = [read_key(line) for key in asked.key for line in key_lines(key)]
-    checkpoints = [read_checkpoint(name, Path(name).read_bytes()) for name in asked.checkpoint]
-    yield from distrust(checkpoints, keys)
+    keys = [read_key(line) for key in args.key for line in key_lines(key)]
+    checkpoints = [read_checkpoint(name, Path(name).read_bytes()) for name in args.checkpoint]
+    yield from signature_problems(checkpoints, keys)
     if checkpoints and not keys:
-        tell("note   no signature was checked: --key was not given")
-    receipts = [name for name in asked.files if is_receipt(name)]
+        print_line("note   no signature was checked: --key was not given")
+    receipts = [name for name in args.files if is_receipt(name)]
     for name in receipts:
         yield from run_receipt(name, keys, checkpoints)
-    exports = [name for name in asked.files if name not in receipts]
+    exports = [name for name in args.files if name not in receipts]
     if exports:
         trusted = [one for one in checkpoints if not keys or is_signed(one, keys)]
-        yield from run_export(Export(exports), trusted, asked)
+        yield from run_export(Export(exports), trusted, args)
 
 
 def run_receipt(name: str, keys: list[PublicKey], held: list[CheckpointNote]) -> Iterator[str]:
     """Check a receipt and print what it proves; yield what is wrong."""
     event, checkpoint = check_receipt(name, Path(name).read_bytes())
-    doubts = list(distrust([checkpoint], keys))
+    problems = list(signature_problems([checkpoint], keys))
     is_held = any(one[3:] == checkpoint[3:] for one in held)
     if not keys and not is_held:
-        doubts.append(f"{name}: nobody's signature was checked: give --key")
-    yield from doubts
-    if not doubts:
-        tell(f"good   {name}: position {event.position} of {checkpoint.origin},")
-        tell(f"       in the ledger as it was at {checkpoint.size} events:")
-        tell(f"       {event.name} on {event.stream}, version {event.version}")
-        tell(f"       {shown(event.state)}")
+        problems.append(f"{name}: nobody's signature was checked: give --key")
+    yield from problems
+    if not problems:
+        print_line(f"good   {name}: position {event.position} of {checkpoint.origin},")
+        print_line(f"       in the ledger as it was at {checkpoint.size} events:")
+        print_line(f"       {event.name} on {event.stream}, version {event.version}")
+        print_line(f"       {shown(event.state)}")
 
 
 def run_export(
-    export: Export, checkpoints: list[CheckpointNote], asked: argparse.Namespace
+    export: Export, checkpoints: list[CheckpointNote], args: argparse.Namespace
 ) -> Iterator[str]:
     """Check an export against checkpoints and print what agrees; yield what is wrong."""
     held, kept = Held(checkpoints), list[ExportedEvent]()
-    found = list(check(export, held, kept, f"account-{asked.account}"))
+    found = list(check(export, held, kept, f"account-{args.account}"))
     size = held.tree.size
-    tell(f"read   {size} events, root {base64.b64encode(held.tree.root()).decode()}")
+    print_line(f"read   {size} events, root {base64.b64encode(held.tree.root()).decode()}")
     for source in held.agreeing:
-        tell(f"good   {source} was signed of the same events")
+        print_line(f"good   {source} was signed of the same events")
     if not checkpoints:
-        tell("note   an export alone cannot tell what was before: give --checkpoint or --old")
+        print_line("note   an export alone cannot tell what was before: give --checkpoint or --old")
     elif size > held.agreed and not found:
-        tell(f"note   {positions(held.agreed + 1, size)} after the last checkpoint")
+        print_line(f"note   {positions(held.agreed + 1, size)} after the last checkpoint")
     yield from found
-    if asked.old:
-        yield from run_comparison(Export(asked.old), export)
-    if asked.account:
-        yield from run_view(kept, size, asked)
+    if args.old:
+        yield from run_comparison(Export(args.old), export)
+    if args.account:
+        yield from run_view(kept, size, args)
 
 
 def run_comparison(old: Export, new: Export) -> Iterator[str]:
     """Yield what became of the older export's events in the newer one."""
     found = list(compare(old, new))
-    yield from [*old.said, *found]
+    yield from [*old.problems, *found]
     if not found:
-        tell("good   every event of the older export is still there, unchanged")
+        print_line("good   every event of the older export is still there, unchanged")
 
 
-def run_view(kept: list[ExportedEvent], head: int, asked: argparse.Namespace) -> Iterator[str]:
+def run_view(kept: list[ExportedEvent], head: int, args: argparse.Namespace) -> Iterator[str]:
     """Print an account's subscriptions as its events make them; yield what a saved answer has
     otherwise.
     """
-    saved = read_answer(asked.answer) if asked.answer else None
-    question = question_of(asked, saved)
+    saved = read_saved_view(args.answer) if args.answer else None
+    question = question_of(args, saved)
     if question.position is not None and question.position > head:
         yield f"the answer is of position {question.position}, and the export ends at {head}"
         return
-    derived = view(question, kept, head, read_catalog(asked.catalog))
+    derived = view(question, kept, head, read_catalog(args.catalog))
     if saved is not None and saved != derived:  # it does not say whether ended rows were asked for
         other = question._replace(ended=not question.ended)
         derived = max(
-            (derived, view(other, kept, head, read_catalog(asked.catalog))),
+            (derived, view(other, kept, head, read_catalog(args.catalog))),
             key=lambda one: -len(list(unlike("", saved, one))),
         )
     sys.stdout.write(json.dumps(derived, ensure_ascii=False, indent=2) + "\n")
@@ -157,10 +157,10 @@ def run_view(kept: list[ExportedEvent], head: int, asked: argparse.Namespace) ->
         different = list(unlike("", saved, derived))
         yield from different
         if not different:
-            tell(f"good   {asked.answer} is what follows from these events")
+            print_line(f"good   {args.answer} is what follows from these events")
 
 
-def read_answer(name: str) -> Any:
+def read_saved_view(name: str) -> Any:
     """Return a saved answer of the Subscriptions view, as JSON has it."""
     try:
         return json.loads(Path(name).read_bytes())
@@ -168,19 +168,19 @@ def read_answer(name: str) -> Any:
         raise Wrong(f"{name} is no answer of the Subscriptions view") from None
 
 
-def question_of(asked: argparse.Namespace, saved: Any) -> Question:
+def question_of(args: argparse.Namespace, saved: Any) -> Question:
     """Return what is asked; what is left open is as in the saved answer, if there is one."""
-    times, position = [asked.as_of, asked.known_at], None
+    times, position = [args.as_of, args.known_at], None
     if saved is not None:
         try:
             account, position = saved["account"], int(saved["position"])
             times = [times[0] or saved["as_of"], times[1] or saved["known_at"]]
         except (LookupError, TypeError, ValueError):
-            raise Wrong(f"{asked.answer} is no answer of the Subscriptions view") from None
-        if account != asked.account:
-            raise Wrong(f"{asked.answer} is of the account {account!r}")
+            raise Wrong(f"{args.answer} is no answer of the Subscriptions view") from None
+        if account != args.account:
+            raise Wrong(f"{args.answer} is of the account {account!r}")
     as_of, known_at = (parse_time(time) if time else None for time in times)
-    return Question(asked.account, as_of, known_at, position, asked.all)
+    return Question(args.account, as_of, known_at, position, args.all)
 
 
 def read_catalog(name: str | None) -> list[dict[str, Any]]:
@@ -207,7 +207,7 @@ def is_receipt(name: str) -> bool:
         return file.read(len(RECEIPT)) == RECEIPT
 
 
-def tell(line: str) -> None:
+def print_line(line: str) -> None:
     """Say something to the person; standard output is kept for the view."""
     sys.stderr.write(line + "\n")
 

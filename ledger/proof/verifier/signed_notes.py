@@ -99,7 +99,9 @@ def is_signed(checkpoint: CheckpointNote, keys: Sequence[PublicKey]) -> bool:
     return signed
 
 
-def distrust(checkpoints: Sequence[CheckpointNote], keys: Sequence[PublicKey]) -> Iterator[str]:
+def signature_problems(
+    checkpoints: Sequence[CheckpointNote], keys: Sequence[PublicKey]
+) -> Iterator[str]:
     """Return what speaks against checkpoints, before any event is looked at."""
     origins = {checkpoint.origin for checkpoint in checkpoints} | {key.name for key in keys}
     for checkpoint in checkpoints:

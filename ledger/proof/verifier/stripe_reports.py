@@ -74,8 +74,8 @@ def first_meanings(reports: list[Report]) -> dict[str, Any]:
     found: dict[str, tuple[Any, Any]] = {}
     for report in reports:
         for price, known in (report.history.get("prices") or {}).items():
-            (first, created, is_look, looked, event), meaning, *rest = known
-            order = (first, parse_time(created), is_look, parse_time(looked), event)
+            (first, created, is_retrieved, retrieved_at, event), meaning, *rest = known
+            order = (first, parse_time(created), is_retrieved, parse_time(retrieved_at), event)
             rank = meaning_rank(order, meaning, *rest)
             if price not in found or rank < found[price][0]:
                 found[price] = rank, meaning
@@ -94,9 +94,9 @@ def meaning_rank(
     order: Any, meaning: dict[str, Any], item: str | None, key: str | None, product: str | None
 ) -> tuple[Any, ...]:
     """Return what the first of several meanings of a price is told by."""
-    said = (meaning["product"], meaning["tier"] or "", meaning["per_unit"])
+    values = (meaning["product"], meaning["tier"] or "", meaning["per_unit"])
     more = (meaning.get("included", 0), meaning.get("billed", False), item or "")
-    return order, said, more, (key or "", product or "")
+    return order, values, more, (key or "", product or "")
 
 
 class ReportedSubscription:
@@ -111,25 +111,25 @@ class ReportedSubscription:
         telling = [report for report in reports if report.fact["items"] is not None]
         self.known = first_meanings(reports)
         last = max(telling, key=lambda one: (one.is_end, one.order()), default=None)
-        self.told = max(reports, key=lambda one: (one.is_end, one.has_status, one.order()))
+        self.latest = max(reports, key=lambda one: (one.is_end, one.has_status, one.order()))
         self.items = last.fact["items"] if last else []
-        self.started_at = self.told.time("started_at") or self.told.created
+        self.started_at = self.latest.time("started_at") or self.latest.created
         self.period_end = first_end(self.items)
         self.ends_at = self._ends_at()
 
     def _ends_at(self) -> datetime | None:
-        told = self.told
-        if told.is_end:
-            return told.time("ended_at") or told.time("canceled_at") or told.created
-        if told.fact["cancel_at"]:
-            return told.time("cancel_at")
-        return self.period_end if told.fact["cancel_at_period_end"] else None
+        latest = self.latest
+        if latest.is_end:
+            return latest.time("ended_at") or latest.time("canceled_at") or latest.created
+        if latest.fact["cancel_at"]:
+            return latest.time("cancel_at")
+        return self.period_end if latest.fact["cancel_at_period_end"] else None
 
     def status(self, at: datetime, period_end: datetime | None) -> str:
         """Return Stripe's status at a moment; `unconfirmed` when it has been silent for long."""
         if self.ends_at is not None and at >= self.ends_at:
             return "canceled"
-        status: str = self.told.fact["status"] or "unknown"
+        status: str = self.latest.fact["status"] or "unknown"
         is_silent = period_end is not None and at - period_end > SILENCE_MAX
         return "unconfirmed" if status in GIVING and is_silent else status
 
@@ -182,8 +182,8 @@ class ReportedSubscription:
             status=status,
             started_at=self.started_at,
             expires_at=period_end if end is None else end,
-            renews=end is None and not self.told.is_end,
-            can_manage=self.told.fact["customer"] is not None and not has_ended,
+            renews=end is None and not self.latest.is_end,
+            can_manage=self.latest.fact["customer"] is not None and not has_ended,
         )
 
 

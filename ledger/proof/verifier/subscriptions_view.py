@@ -114,32 +114,32 @@ class Question(NamedTuple):
 
 
 def view(
-    asked: Question, events: Iterable[ExportedEvent], head: int, catalog: list[dict[str, Any]]
+    question: Question, events: Iterable[ExportedEvent], head: int, catalog: list[dict[str, Any]]
 ) -> Any:
     """Return what the API responds with."""
     account, now = AccountHistory(), datetime.now(UTC)
     for event in events:
-        if asked.position is not None and event.position > asked.position:
+        if question.position is not None and event.position > question.position:
             break
         with readable(event):
             state = json.loads(event.state)
             recorded, occurred = parse_time(state["recorded_at"]), parse_time(state["occurred_at"])
-            is_known = asked.known_at is None or recorded <= asked.known_at
-            if is_known and (asked.as_of is None or occurred <= asked.as_of):
+            is_known = question.known_at is None or recorded <= question.known_at
+            if is_known and (question.as_of is None or occurred <= question.as_of):
                 account.apply(event)
-    at = asked.as_of or now
+    at = question.as_of or now
     lines = account.lines(at)
     known = [product["id"] for product in catalog]
     used = {product for product, _ in account.seats}
     left = (used | {line.product for line in lines}) - set(known)
     extra = [{"id": id, "name": id} for id in sorted(left)]
-    shown = [view_product(account, lines, product, asked.ended) for product in catalog]
-    more = [view_product(account, lines, product, asked.ended) for product in extra]
+    shown = [view_product(account, lines, product, question.ended) for product in catalog]
+    more = [view_product(account, lines, product, question.ended) for product in extra]
     return {
-        "account": asked.account,
+        "account": question.account,
         "as_of": write_time(at),
-        "known_at": write_time(asked.known_at or now),
-        "position": head if asked.position is None else asked.position,
+        "known_at": write_time(question.known_at or now),
+        "position": head if question.position is None else question.position,
         "products": shown + [product for product in more if product["rows"] or product["used"]],
     }
 
