@@ -63,7 +63,7 @@ class AccountAt(NamedTuple):
 
     @property
     def header(self) -> tuple[str, datetime, datetime, int]:
-        """What an `AccountAnswer` begins with."""
+        """Return what an `AccountAnswer` begins with: id, both moments, position."""
         return self.id, self.moment.at, self.moment.known, self.position
 
 

@@ -36,7 +36,7 @@ SETTINGS = Settings(
     ],
 )
 def test_an_address_of_a_listed_origin_is_taken_as_it_is(url: str) -> None:
-    assert return_urls.check(SETTINGS, "/return_url", url) == url
+    assert return_urls.check(SETTINGS.allowed_origins, "/return_url", url) == url
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_an_address_of_a_listed_origin_is_taken_as_it_is(url: str) -> None:
 )
 def test_any_other_address_is_refused_with_its_place(url: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        return_urls.check(SETTINGS, "/return_url", url)
+        return_urls.check(SETTINGS.allowed_origins, "/return_url", url)
     assert [error.pointer for error in caught.value.errors] == ["/return_url"]
 
 

@@ -129,8 +129,8 @@ def start_checkout(
     """
     settings = app_state().wiring.settings
     purchase = Purchase(account, **bought)
-    return_urls.check(settings, "/success_url", purchase.success_url)
-    return_urls.check(settings, "/cancel_url", purchase.cancel_url)
+    return_urls.check(settings.allowed_origins, "/success_url", purchase.success_url)
+    return_urls.check(settings.allowed_origins, "/cancel_url", purchase.cancel_url)
     started = start(
         services(),
         request_context(),
@@ -164,7 +164,7 @@ def open_stripe_portal(account: str, expected_version: int | None, return_url: s
     for the customer of its newest subscription. Only for a customer that is linked to the account,
     or all of whose subscriptions are its own: one that pays for others as well is refused.
     """
-    return_urls.check(app_state().wiring.settings, "/return_url", return_url)
+    return_urls.check(app_state().wiring.settings.allowed_origins, "/return_url", return_url)
     url = open_portal(
         services(), request_context(), account, return_url, expected_version=expected_version
     )

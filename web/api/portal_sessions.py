@@ -107,7 +107,7 @@ def make_portal_session(
     """Make a link that opens the hosted pages for a customer, once."""
     settings = app_state().wiring.settings
     if return_url is not None:
-        return_urls.check(settings, "/return_url", return_url)
+        return_urls.check(settings.allowed_origins, "/return_url", return_url)
     if permissions is None:
         permissions = settings.portal_permissions
     link = make_link(

@@ -20,6 +20,7 @@ class Json(Response):
     """An answer whose headers are all there: none is worked out from the request."""
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
+        """Return the headers as they are: they are whole, and Werkzeug has nothing to add."""
         return self.headers
 
 

@@ -10,22 +10,20 @@ KEYFOLD_RETURN_URLS.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Collection
+from typing import Final
 from urllib.parse import urlsplit
 
 from ledger.limits import unreadable
 from ledger.refusals import FieldError, InvalidRequest
-
-if TYPE_CHECKING:
-    from web.app.settings import Settings
 
 LENGTH_MAX: Final = 2000
 
 _PORTS: Final = {"http": 80, "https": 443}
 
 
-def check(settings: Settings, pointer: str, url: str) -> str:
-    """Return the address as it is, if it is one that customers may be sent to.
+def check(allowed: Collection[str], pointer: str, url: str) -> str:
+    """Return the address as it is, if its origin is one that customers may be sent to.
 
     Raises:
         InvalidRequest: it is none, or one of an origin that is not on the list.
@@ -34,16 +32,10 @@ def check(settings: Settings, pointer: str, url: str) -> str:
     if found is None:
         detail = f"must be an address like https://portal.example/done, up to {LENGTH_MAX} long"
         raise InvalidRequest(FieldError(pointer, detail))
-    if found not in allowed(settings):
+    if found not in allowed:
         detail = f"must not lead to {found}: it is not in KEYFOLD_RETURN_URLS"
         raise InvalidRequest(FieldError(pointer, detail))
     return url
-
-
-def allowed(settings: Settings) -> frozenset[str]:
-    """Return the origins that customers may be sent to."""
-    own = origin(settings.public_url)
-    return frozenset({*settings.return_origins, *([own] if own else [])})
 
 
 def origin(url: str) -> str | None:

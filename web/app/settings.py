@@ -94,6 +94,12 @@ class Settings(NamedTuple):
         """Return whether the links that are handed out are https."""
         return self.public_url.lower().startswith("https:")
 
+    @property
+    def allowed_origins(self) -> frozenset[str]:
+        """Return the origins that customers may be sent to: our own, and the listed ones."""
+        own = origin(self.public_url)
+        return frozenset({*self.return_origins, *([own] if own else [])})
+
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Return every setting, checked; those of KEYFOLD_ENV_FILE count where the environment has

@@ -10,7 +10,6 @@ from flask import Flask, Response, redirect, render_template, request
 from markupsafe import Markup
 
 from web.app.context import app_state, request_id
-from web.app.return_urls import allowed
 from web.app.times import iso
 from web.html import languages, static_files
 from web.html.flash import FlashMessage
@@ -94,7 +93,7 @@ def time(at: datetime) -> Markup:
 
 def _policy() -> str:
     # Browsers hold a form also to where its answer redirects: to Stripe, to the portal.
-    others = sorted(allowed(app_state().wiring.settings))
+    others = sorted(app_state().wiring.settings.allowed_origins)
     targets = " ".join(["'self'", *STRIPE_ORIGINS, *others])
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
