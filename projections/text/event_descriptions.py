@@ -80,12 +80,12 @@ _FOUND: Final = {
 
 def sentence(event: AnyEvent, names: DisplayNames) -> str:
     """Return one sentence about an event."""
-    said = f"{_what(event, names)}, by {who(names.actors, event.actor)}"
+    text = f"{_what(event, names)}, by {who(names.actors, event.actor)}"
     late = event.recorded_at - event.occurred_at
     if late >= LATE:
-        said += f"; true since {minute(event.occurred_at)}, learnt {about(late)} later"
+        text += f"; true since {minute(event.occurred_at)}, learnt {about(late)} later"
     why = quoted(names.texts, _why(event.fact))
-    return f"{said}: {why}" if why else said
+    return f"{text}: {why}" if why else text
 
 
 def refused_key(fact: RedemptionRefused) -> str:

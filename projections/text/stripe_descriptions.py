@@ -139,19 +139,19 @@ def _because(reason: str | None) -> str:
 
 
 def _subscription(fact: reported.StripeSubscriptionReported, catalog: Catalog) -> str:
-    said = f"Stripe subscription {fact.stripe_subscription} is {fact.status or 'of unknown status'}"
+    text = f"Stripe subscription {fact.stripe_subscription} is {fact.status or 'of unknown status'}"
     items = ", ".join(_item(item, catalog) for item in fact.items or ())
     if items:
-        said += f": {items}"
+        text += f": {items}"
     ends = [item.period_end for item in fact.items or () if item.period_end]
     if fact.is_end:
         ended = fact.ended_at or fact.canceled_at or fact.created
-        return f"{said}; it ended on {day(ended)}"
+        return f"{text}; it ended on {day(ended)}"
     if fact.cancel_at is not None:
-        return f"{said}; it ends on {day(fact.cancel_at)}"
+        return f"{text}; it ends on {day(fact.cancel_at)}"
     if ends:
-        return f"{said}; {'ends' if fact.cancel_at_period_end else 'renews'} on {day(min(ends))}"
-    return said
+        return f"{text}; {'ends' if fact.cancel_at_period_end else 'renews'} on {day(min(ends))}"
+    return text
 
 
 def _item(item: reported.StripeItem, catalog: Catalog) -> str:

@@ -162,10 +162,10 @@ def diff(
     return Diff(id, start, end or now, known_at or now, head, found)
 
 
-def picture(asked: AccountAt, catalog: Catalog) -> Picture:
+def picture(state: AccountAt, catalog: Catalog) -> Picture:
     """Return all things of an account at a moment, by kind and id, with their fields."""
-    found = dict(_subscriptions(asked.account, asked.moment.at))
-    view = seats(asked, catalog)
+    found = dict(_subscriptions(state.account, state.moment.at))
+    view = seats(state, catalog)
     for seat in view.items:
         fields = asdict(seat)
         found["seat", fields.pop("product"), fields.pop("holder")] = fields
@@ -204,7 +204,7 @@ def differences(
             thing,
             before.get(thing),
             after.get(thing),
-            _told(thing, before.get(thing), after.get(thing), catalog),
+            _description(thing, before.get(thing), after.get(thing), catalog),
             causes.of(thing, before.get(thing), after.get(thing)),
         )
         for thing in sorted(things, key=lambda thing: (order[thing[0]], thing))
@@ -335,7 +335,7 @@ def _subscriptions_of(event: AnyEvent) -> set[str]:
 # Telling
 
 
-def _told(thing: Thing, was: Fields | None, now: Fields | None, catalog: Catalog) -> str:
+def _description(thing: Thing, was: Fields | None, now: Fields | None, catalog: Catalog) -> str:
     kind, *names = thing
     match kind:
         case "subscription":

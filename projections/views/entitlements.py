@@ -37,19 +37,19 @@ class EntitlementsView(AccountAnswer, frozen=True):
     entitlements: list[Entitlement]
 
 
-def entitlements(asked: AccountAt, catalog: Catalog) -> EntitlementsView:
+def entitlements(state: AccountAt, catalog: Catalog) -> EntitlementsView:
     """Return every pool of the account that has seats or holders at the moment asked about."""
-    found = (_entitlement(asked, catalog, *pool) for pool in pools(asked.account, catalog))
+    found = (_entitlement(state, catalog, *pool) for pool in pools(state.account, catalog))
     return EntitlementsView(
-        *asked.header, entitlements=[one for one in found if one.seats or one.used]
+        *state.header, entitlements=[one for one in found if one.seats or one.used]
     )
 
 
 def _entitlement(
-    asked: AccountAt, catalog: Catalog, product_id: str, tier: str | None
+    state: AccountAt, catalog: Catalog, product_id: str, tier: str | None
 ) -> Entitlement:
     product = catalog.product(product_id)
-    filled = asked.account.pool(product_id, tier, asked.moment.at)
+    filled = state.account.pool(product_id, tier, state.moment.at)
     renews = any(row.renews for row, _ in filled.rows)
     ends = [row.expires_at for row, _ in filled.rows if row.expires_at is not None]
     return Entitlement(

@@ -45,7 +45,7 @@ class Explanation(AccountAnswer, frozen=True):
     mend: Annotated[str | None, doc("What would make it work; null when nothing is needed.")]
 
 
-class Because(NamedTuple):
+class Reason(NamedTuple):
     """An explanation's own part."""
 
     answer: str
@@ -60,35 +60,35 @@ def explain_holder(
     book: Book, id: str, moment: Moment, catalog: Catalog, product: str, holder: str
 ) -> Explanation:
     """Return why a holder may work, may not, was refused a seat, or has none."""
-    asked, events = read_account(book, id, moment)
-    tries = read_tries(book, id, asked.moment)
+    state, events = read_account(book, id, moment)
+    attempts = read_attempts(book, id, state.moment)
     mine = [e for e in events if _is(e.fact, product, holder, SeatOccupied, SeatReleased)]
-    refused = [e for e in tries if _is(e.fact, product, holder, SeatRefused)]
+    refusals = [e for e in attempts if _is(e.fact, product, holder, SeatRefused)]
     last = max((e.position for e in mine), default=0)
-    seat = asked.account.seat(product, holder)
-    of = _Holder(asked, events, catalog, product, holder)
-    if refused and refused[-1].position > last:
-        because = of.refused(refused[-1], seat)
+    seat = state.account.seat(product, holder)
+    of = _Holder(state, events, catalog, product, holder)
+    if refusals and refusals[-1].position > last:
+        reason = of.why_refused(refusals[-1], seat)
     elif seat is not None:
-        because = of.sitting(seat)
+        reason = of.why_seated(seat)
     else:
-        because = of.gone(mine)
-    return explained(asked, because)
+        reason = of.why_unseated(mine)
+    return explained(state, reason)
 
 
-def explained(asked: AccountAt, because: Because) -> Explanation:
+def explained(state: AccountAt, reason: Reason) -> Explanation:
     """Return the explanation of an account; one about the future says so."""
-    answer = because.answer
-    if asked.moment.at > asked.moment.now:
-        answer = f"On {minute(asked.moment.at)}, if nothing more happens: {answer}"
+    answer = reason.answer
+    if state.moment.at > state.moment.now:
+        answer = f"On {minute(state.moment.at)}, if nothing more happens: {answer}"
     return Explanation(
-        *asked.header,
+        *state.header,
         answer,
-        because.rule,
-        because.code,
-        list(because.facts),
-        sorted(set(because.positions)),
-        because.mend,
+        reason.rule,
+        reason.code,
+        list(reason.facts),
+        sorted(set(reason.positions)),
+        reason.mend,
     )
 
 
@@ -100,7 +100,7 @@ def read_account(book: Book, id: str, moment: Moment) -> tuple[AccountAt, list[A
     return AccountAt(id, account, moment, head, len(events)), covered
 
 
-def read_tries(book: Book, id: str, moment: Moment) -> list[AnyEvent]:
+def read_attempts(book: Book, id: str, moment: Moment) -> list[AnyEvent]:
     """Return what an account had tried and was refused, in order."""
     _, events = book.history(ATTEMPTS, id)
     return [event for event in events if moment.covers(event)]
@@ -111,15 +111,15 @@ class _Holder:
 
     def __init__(
         self,
-        asked: AccountAt,
+        state: AccountAt,
         events: list[AnyEvent],
         catalog: Catalog,
         product: str,
         holder: str,
     ) -> None:
-        self._asked = asked
-        self._account = asked.account
-        self._at = asked.moment.at
+        self._state = state
+        self._account = state.account
+        self._at = state.moment.at
         self._events = events
         self._catalog = catalog
         self._product = product
@@ -127,7 +127,7 @@ class _Holder:
 
     # Refused
 
-    def refused(self, event: AnyEvent, seat: Seat | None) -> Because:
+    def why_refused(self, event: AnyEvent, seat: Seat | None) -> Reason:
         """Return why a seat was refused, with what can be done about it now."""
         fact = event.fact
         assert isinstance(fact, SeatRefused)
@@ -147,7 +147,7 @@ class _Holder:
         room = self._pool(fact.tier).has_room
         if room:
             answer += " One is free now."
-        return Because(
+        return Reason(
             answer,
             fact.refusal,
             fact.refusal,
@@ -156,12 +156,10 @@ class _Holder:
             "Let it take a seat: one is free now." if room else self._more_seats(fact.tier, 1),
         )
 
-    def _refused_beside(
-        self, event: AnyEvent, fact: SeatRefused, seat: Seat, begun: str
-    ) -> Because:
-        sits = self.sitting(seat)
+    def _refused_beside(self, event: AnyEvent, fact: SeatRefused, seat: Seat, begun: str) -> Reason:
+        sits = self.why_seated(seat)
         there = place(self._catalog, self._product, seat.tier)
-        return Because(
+        return Reason(
             f"{begun}: it sits in {there}. {sits.answer}",
             fact.refusal,
             fact.refusal,
@@ -170,9 +168,9 @@ class _Holder:
             f"Give its {there} seat back first; then it can take another.",
         )
 
-    def _left_since(self, event: AnyEvent, fact: SeatRefused, begun: str) -> Because:
+    def _left_since(self, event: AnyEvent, fact: SeatRefused, begun: str) -> Reason:
         there = place(self._catalog, self._product, fact.sits_in)
-        return Because(
+        return Reason(
             f"{begun}: it sat in {there} then.",
             fact.refusal,
             fact.refusal,
@@ -183,7 +181,7 @@ class _Holder:
 
     # Sitting
 
-    def sitting(self, seat: Seat) -> Because:
+    def why_seated(self, seat: Seat) -> Reason:
         """Return why a holder may work, or why it is one too many."""
         filled = self._pool(seat.tier)
         rank = sum(one.order < seat.order for one in self._account.holders(seat.product, seat.tier))
@@ -195,7 +193,7 @@ class _Holder:
             return self._over(seat, filled, rank, rows)
         (against,) = (one for one in rows if one.subscription == row.subscription)
         loss = next_loss(self._catalog, self._account, seat.product, seat.tier, self._at)
-        return Because(
+        return Reason(
             f"Holder {self._holder} may work in {at}: {came}, and counts against {against.name}.",
             "licensed",
             None,
@@ -204,13 +202,13 @@ class _Holder:
             None,
         )
 
-    def _over(self, seat: Seat, filled: Filled, rank: int, rows: list[Provided]) -> Because:
+    def _over(self, seat: Seat, filled: Filled, rank: int, rows: list[Provided]) -> Reason:
         at = place(self._catalog, seat.product, seat.tier)
         facts = [one.sentence for one in rows]
         positions = [seat.position, *_positions(rows)]
         missing = rank + 1 - filled.seats
         if not filled.seats:
-            return Because(
+            return Reason(
                 f"Holder {self._holder} may not work: nothing active provides {at} seats.",
                 "no_active_subscription",
                 "no_active_subscription",
@@ -219,7 +217,7 @@ class _Holder:
                 self._more_seats(seat.tier, missing),
             )
         came = f"it came in {_ordinal(rank + 1)}"
-        return Because(
+        return Reason(
             f"Holder {self._holder} may not work: {filled.used} hold"
             f" {counted(filled.seats, f'{at} seat')}, and {came}.",
             "over",
@@ -233,7 +231,7 @@ class _Holder:
 
     # Gone
 
-    def gone(self, mine: list[AnyEvent]) -> Because:
+    def why_unseated(self, mine: list[AnyEvent]) -> Reason:
         """Return why a holder has no seat."""
         at = place(self._catalog, self._product, None)
         free = [
@@ -243,7 +241,7 @@ class _Holder:
         ]
         mend = "Let it take a seat: one is free." if free else "There is no seat free for it."
         if not mine:
-            return Because(
+            return Reason(
                 f"Holder {self._holder} has never had a {at} seat,"
                 " and no refusal of one is on record.",
                 "seat_never_taken",
@@ -253,7 +251,7 @@ class _Holder:
                 mend,
             )
         left = mine[-1]
-        return Because(
+        return Reason(
             f"Holder {self._holder} gave its {at} seat back on {minute(left.occurred_at)}.",
             "seat_released",
             "seat_not_occupied",
@@ -266,8 +264,8 @@ class _Holder:
         return self._account.pool(self._product, tier, self._at)
 
     def _rows(self, account: Account, tier: str | None, at: datetime) -> list[Provided]:
-        asked = (self._catalog, account, self._events, self._product, tier, at)
-        return [*giving(*asked), *earlier(*asked)]
+        query = (self._catalog, account, self._events, self._product, tier, at)
+        return [*giving(*query), *earlier(*query)]
 
     def _sitters(self, holders: list[Seat]) -> list[str]:
         shown = [f"Holder {one.holder} has a seat" for one in holders[:HOLDERS_MAX]]

@@ -30,7 +30,7 @@ from ledger.streams.session import SESSION, SESSION_FAILURES_MAX, SessionAttempt
 from projections.text.event_descriptions import refused_key
 from projections.text.formatting import counted, day, minute, place, seats, title
 from projections.views.account_at import AccountAt, Moment
-from projections.views.explain import Because, Explanation, explained, read_account, read_tries
+from projections.views.explain import Explanation, Reason, explained, read_account, read_attempts
 
 PARTS: Final = 4
 AVAILABLE: Final = "key_not_available"
@@ -50,29 +50,34 @@ class CodeQuestion(NamedTuple):
 
 
 def explain_code(
-    book: Book, id: str, moment: Moment, catalog: Catalog, code_keys: CodeKeys, asked: CodeQuestion
+    book: Book,
+    id: str,
+    moment: Moment,
+    catalog: Catalog,
+    code_keys: CodeKeys,
+    question: CodeQuestion,
 ) -> Explanation:
     """Return why an account is refused a code, or why what it gave has ended."""
     account, _ = read_account(book, id, moment)
-    tries = read_tries(book, id, account.moment)
-    code = codes.parse(asked.text, catalog.prefixes)
+    attempts = read_attempts(book, id, account.moment)
+    code = codes.parse(question.text, catalog.prefixes)
     key_id = code_keys.key_id(code) if code else None
-    own = [event for event in tries if _tried(event) and _fact(event).key == key_id]
+    own = [event for event in attempts if _tried(event) and _fact(event).key == key_id]
     is_own = key_id is not None and _redeemed_by(book, key_id, account) == account.id
-    because = _by_shape(catalog, asked, code, [] if is_own else own)
-    because = because or _by_key(book, account, catalog, key_id)
-    blocked = _blocked(book, account, tries, code_keys, asked.session)
+    reason = _by_shape(catalog, question, code, [] if is_own else own)
+    reason = reason or _by_key(book, account, catalog, key_id)
+    blocked = _blocked(book, account, attempts, code_keys, question.session)
     if blocked is not None:
-        said = f"{blocked.answer} As for the code: {because.answer}"
-        because = Because(
-            said,
+        answer = f"{blocked.answer} As for the code: {reason.answer}"
+        reason = Reason(
+            answer,
             blocked.rule,
             blocked.code,
-            [*blocked.facts, *because.facts],
-            [*blocked.positions, *because.positions],
+            [*blocked.facts, *reason.facts],
+            [*blocked.positions, *reason.positions],
             blocked.mend,
         )
-    return explained(account, _with_last_try(because, own))
+    return explained(account, _with_last_try(reason, own))
 
 
 def _redeemed_by(book: Book, key_id: str, account: AccountAt) -> str | None:
@@ -88,13 +93,13 @@ def _redeemed_by(book: Book, key_id: str, account: AccountAt) -> str | None:
 def _blocked(
     book: Book,
     account: AccountAt,
-    tries: list[AnyEvent],
+    attempts: list[AnyEvent],
     code_keys: CodeKeys,
     session: str | None,
-) -> Because | None:
+) -> Reason | None:
     at = account.moment.at
-    state = ATTEMPTS.fold(ATTEMPTS.initial, tries)
-    failed = [event for event in tries if _tried(event)]
+    state = ATTEMPTS.fold(ATTEMPTS.initial, attempts)
+    failed = [event for event in attempts if _tried(event)]
     until = state.account_block(at)
     if until is not None:
         last = failed[-ACCOUNT_FAILURES_MAX:]
@@ -117,7 +122,7 @@ def _blocked(
         facts = [f"{fact} {minute(last[0].occurred_at)}"]
     else:
         facts = [f"{SESSION_FAILURES_MAX} tries failed in {whose}, some of them on other accounts"]
-    return Because(
+    return Reason(
         f"{whose} is blocked until {minute(until)}: {title('too_many_attempts')}.",
         rule,
         "too_many_attempts",
@@ -133,16 +138,16 @@ def _session(book: Book, account: AccountAt, code_keys: CodeKeys, name: str) -> 
     return SESSION.fold(SESSION.initial, covered)
 
 
-def _with_last_try(because: Because, own: list[AnyEvent]) -> Because:
+def _with_last_try(reason: Reason, own: list[AnyEvent]) -> Reason:
     if not own:
-        return because
+        return reason
     last = own[-1]
-    said = (
+    sentence = (
         f"The last try of it, on {minute(last.occurred_at)} in session {_fact(last).session},"
         f" was refused: {refused_key(_fact(last))}"
     )
-    return because._replace(
-        facts=[*because.facts, said], positions=[*because.positions, last.position]
+    return reason._replace(
+        facts=[*reason.facts, sentence], positions=[*reason.positions, last.position]
     )
 
 
@@ -150,25 +155,25 @@ def _with_last_try(because: Because, own: list[AnyEvent]) -> Because:
 
 
 def _by_shape(
-    catalog: Catalog, asked: CodeQuestion, code: str | None, own: list[AnyEvent]
-) -> Because | None:
+    catalog: Catalog, question: CodeQuestion, code: str | None, own: list[AnyEvent]
+) -> Reason | None:
     if code is None:
-        return Because(
+        return Reason(
             f"{title('invalid_key_format')}: this is no activation code.",
             "invalid_key_format",
             "invalid_key_format",
-            _flaws(catalog, asked.text),
+            _flaws(catalog, question.text),
             [],
             "Type it as it was sent: PREFIX-XXXX-XXXX-XXXX, letters and the digits 2 to 9.",
         )
-    wanted = asked.product
+    wanted = question.product
     if wanted is None and own and _fact(own[-1]).refusal == "wrong_product":
         wanted = _fact(own[-1]).product
     of = catalog.by_prefix(codes.prefix_of(code))
     if wanted is None or of is None or of.id == wanted:
         return None
     here = place(catalog, wanted, None)
-    return Because(
+    return Reason(
         f"{title('wrong_product')}: key {codes.mask(code)} is for {of.name}, and was tried for"
         f" {here}.",
         "wrong_product",
@@ -201,14 +206,14 @@ def _known(catalog: Catalog) -> str:
 # The key
 
 
-def _by_key(book: Book, account: AccountAt, catalog: Catalog, key_id: str | None) -> Because:
+def _by_key(book: Book, account: AccountAt, catalog: Catalog, key_id: str | None) -> Reason:
     assert key_id is not None, "a text that is no code has been told so"
     _, history = book.history(KEY, keys.stream_id(key_id))
     events = [event for event in history if account.moment.covers(event)]
     key = KEY.fold(KEY.initial, events)
     positions = [event.position for event in events]
     if key is None:
-        return Because(
+        return Reason(
             "There is no such key: nobody issued this code.",
             "key_unknown",
             AVAILABLE,
@@ -221,12 +226,12 @@ def _by_key(book: Book, account: AccountAt, catalog: Catalog, key_id: str | None
     given = f"It was issued to {key.issued.reseller} on {day(key.issued_at)}: {gives}"
     match key.status(at):
         case "revoked":
-            because = _revoked(book, key, name)
+            reason = _revoked(book, key, name)
         case "redeemed":
-            because = _redeemed(account, key, name)
+            reason = _redeemed(account, key, name)
         case "lapsed":
             assert key.issued.redeem_by
-            because = Because(
+            reason = Reason(
                 f"{name} was not redeemed before {minute(key.issued.redeem_by)}, and has lapsed.",
                 "key_lapsed",
                 AVAILABLE,
@@ -236,7 +241,7 @@ def _by_key(book: Book, account: AccountAt, catalog: Catalog, key_id: str | None
             )
         case "issued":
             months = counted(key.issued.months, "month")
-            because = Because(
+            reason = Reason(
                 f"{name} can be redeemed: it gives {gives} for {months}.",
                 "key_available",
                 None,
@@ -245,17 +250,15 @@ def _by_key(book: Book, account: AccountAt, catalog: Catalog, key_id: str | None
                 None,
             )
     if key.redeemed_by == account.id:
-        because = because._replace(code="key_already_yours")
-    return because._replace(
-        facts=[given, *because.facts], positions=[*positions, *because.positions]
-    )
+        reason = reason._replace(code="key_already_yours")
+    return reason._replace(facts=[given, *reason.facts], positions=[*positions, *reason.positions])
 
 
-def _revoked(book: Book, key: Key, name: str) -> Because:
+def _revoked(book: Book, key: Key, name: str) -> Reason:
     assert key.revoked_at
     when = minute(key.revoked_at)
     if key.replaced_by is None:
-        return Because(
+        return Reason(
             f"{name} was revoked on {when}.",
             "key_revoked",
             AVAILABLE,
@@ -265,7 +268,7 @@ def _revoked(book: Book, key: Key, name: str) -> Because:
         )
     new = book.load(KEY, keys.stream_id(key.replaced_by)).state
     masked = new.issued.masked if new else key.replaced_by
-    return Because(
+    return Reason(
         f"{name} was replaced by {masked} on {when}: the old code works no more.",
         "key_replaced",
         AVAILABLE,
@@ -275,11 +278,11 @@ def _revoked(book: Book, key: Key, name: str) -> Because:
     )
 
 
-def _redeemed(account: AccountAt, key: Key, name: str) -> Because:
+def _redeemed(account: AccountAt, key: Key, name: str) -> Reason:
     assert key.redeemed_at
     when = minute(key.redeemed_at)
     if key.redeemed_by != account.id:
-        return Because(
+        return Reason(
             f"{name} was redeemed on account {key.redeemed_by} on {when}, and works once.",
             "key_redeemed",
             AVAILABLE,
@@ -291,7 +294,7 @@ def _redeemed(account: AccountAt, key: Key, name: str) -> Because:
     status = found.status(account.moment.at) if found else "active"
     if found is None or status == "active":
         until = f": its seats last until {day(found.expires_at)}" if found else ""
-        return Because(
+        return Reason(
             f"{name} was redeemed on this very account on {when}, and works once{until}.",
             "key_redeemed",
             AVAILABLE,
@@ -300,7 +303,7 @@ def _redeemed(account: AccountAt, key: Key, name: str) -> Because:
             "Nothing needs to be done for its seats; for more, redeem another key.",
         )
     ended = "expired" if status == "expired" else "was terminated"
-    return Because(
+    return Reason(
         f"{name} was redeemed on this account on {when}; what it gave {ended} on"
         f" {day(found.ended_at)}.",
         f"subscription_{status}",

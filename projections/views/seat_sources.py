@@ -124,18 +124,18 @@ def _of_key(
     name, status = f"key {one.masked}", one.status(at)
     positions = [one.position]
     if status == "active":
-        said = f"Key {one.masked} gives {given} until {day(one.ended_at)}"
+        text = f"Key {one.masked} gives {given} until {day(one.ended_at)}"
     elif status == "expired":
-        said = f"Key {one.masked} gave {given} until it expired on {day(one.expires_at)}"
+        text = f"Key {one.masked} gave {given} until it expired on {day(one.expires_at)}"
     else:
-        said = f"Key {one.masked} gave {given} until it was terminated on {day(one.ended_at)}"
+        text = f"Key {one.masked} gave {given} until it was terminated on {day(one.ended_at)}"
         positions += [
             event.position
             for event in ended
             if isinstance(event.fact, SubscriptionTerminated) and event.fact.subscription == one.id
         ]
     gone = None if status == "active" else one.ended_at
-    return Provided(one.id, name, said, gone, tuple(positions))
+    return Provided(one.id, name, text, gone, tuple(positions))
 
 
 def _with_change(
@@ -171,12 +171,12 @@ def _of_stripe(catalog: Catalog, one: StripeSubscription, row: StripeRow, at: da
     given = seats(catalog, row.seats, row.product, row.tier)
     name, status = f"Stripe subscription {one.id}", one.status(at, row)
     gone = one.ends_at if one.ends_at is not None and at >= one.ends_at else None
-    said = f"{name} is {status}: {given}"
+    text = f"{name} is {status}: {given}"
     if gone is not None:
-        said = f"{name} gave {given} until it ended on {day(gone)}"
+        text = f"{name} gave {given} until it ended on {day(gone)}"
     elif status == "unconfirmed" and row.period_end is not None:
-        said = (
+        text = (
             f"{name} gives none of its {given}: its period ended on {day(row.period_end)},"
             " and Stripe has not said what came of it"
         )
-    return Provided(one.subscription, name, said, gone, (one.position,))
+    return Provided(one.subscription, name, text, gone, (one.position,))

@@ -83,21 +83,21 @@ class SeatsView(AccountAnswer, frozen=True):
     totals: list[PoolTotal]
 
 
-def seat(asked: AccountAt, product: str, holder: str) -> HolderView:
+def seat(state: AccountAt, product: str, holder: str) -> HolderView:
     """Return one holder's seat, or that it had none at that moment."""
-    taken = asked.account.seat(product, holder)
+    taken = state.account.seat(product, holder)
     if taken is None:
-        return HolderView(*asked.header, product, None, holder, None, None, False, None, "no_seat")
-    filled = asked.account.pool(product, taken.tier, asked.moment.at)
+        return HolderView(*state.header, product, None, holder, None, None, False, None, "no_seat")
+    filled = state.account.pool(product, taken.tier, state.moment.at)
     # Where all count against one row, it is the same for each, and nobody need be counted.
     is_shared = filled.over > 0 or sum(used > 0 for _, used in filled.rows) > 1
-    view = _view(taken, filled, _rank(asked.account, taken) if is_shared else 0)
-    return HolderView(*asked.header, *astuple(view))
+    view = _view(taken, filled, _rank(state.account, taken) if is_shared else 0)
+    return HolderView(*state.header, *astuple(view))
 
 
-def seats(asked: AccountAt, catalog: Catalog, product: str | None = None) -> SeatsView:
+def seats(state: AccountAt, catalog: Catalog, product: str | None = None) -> SeatsView:
     """Return all seats taken, and every pool that has seats or holders, or is in the catalog."""
-    account, at = asked.account, asked.moment.at
+    account, at = state.account, state.moment.at
     views: list[SeatView] = []
     totals: list[PoolTotal] = []
     for product_id, tier in pools(account, catalog):
@@ -112,7 +112,7 @@ def seats(asked: AccountAt, catalog: Catalog, product: str | None = None) -> Sea
             totals.append(
                 PoolTotal(product_id, tier, filled.seats, filled.used, filled.free, filled.over)
             )
-    return SeatsView(*asked.header, views, None, totals)
+    return SeatsView(*state.header, views, None, totals)
 
 
 def with_labels(taken: Iterable[SeatView], labels: Iterable[str | None]) -> list[SeatView]:

@@ -91,7 +91,7 @@ class SubscriptionsView(AccountAnswer, frozen=True):
     products: list[ProductView]
 
 
-def subscriptions(asked: AccountAt, catalog: Catalog, *, ended: bool = False) -> SubscriptionsView:
+def subscriptions(state: AccountAt, catalog: Catalog, *, ended: bool = False) -> SubscriptionsView:
     """Return the Subscriptions view.
 
     Rows that give seats come first, in the order in which they are filled; then Stripe's that give
@@ -101,11 +101,11 @@ def subscriptions(asked: AccountAt, catalog: Catalog, *, ended: bool = False) ->
         ended: also list rows that have expired, were terminated or canceled; they come last, the
             latest end first.
     """
-    products = _remembered(asked, catalog, ended) or _products(asked, catalog, ended)
-    return SubscriptionsView(*asked.header, products)
+    products = _cached(state, catalog, ended) or _products(state, catalog, ended)
+    return SubscriptionsView(*state.header, products)
 
 
-class _Remembered(NamedTuple):
+class _CachedProducts(NamedTuple):
     """What a view shows from the moment it was made for until time changes it."""
 
     catalog: Catalog
@@ -118,25 +118,25 @@ class _Remembered(NamedTuple):
 _DERIVED = {False: "subscriptions", True: "subscriptions, ended too"}
 
 
-def _remembered(asked: AccountAt, catalog: Catalog, ended: bool) -> list[ProductView] | None:
+def _cached(state: AccountAt, catalog: Catalog, ended: bool) -> list[ProductView] | None:
     """Return what was shown of this very state before, if it still holds."""
-    known: _Remembered | None = asked.derived.get(_DERIVED[ended]) if asked.derived else None
+    known: _CachedProducts | None = state.derived.get(_DERIVED[ended]) if state.derived else None
     if known is None or known.catalog is not catalog:
         return None
-    return known.products if known.since <= asked.moment.at < known.until else None
+    return known.products if known.since <= state.moment.at < known.until else None
 
 
-def _products(asked: AccountAt, catalog: Catalog, ended: bool) -> list[ProductView]:
-    account, at = asked.account, asked.moment.at
+def _products(state: AccountAt, catalog: Catalog, ended: bool) -> list[ProductView]:
+    account, at = state.account, state.moment.at
     had = _had(account, at)
     products = [_product(one, had.pop(one.id, {}), at, ended) for one in catalog.products]
     for id in sorted(had):  # they have left the catalog
         gone = _product(Product(id=id, name=id, prefix="", seat="seat"), had[id], at, ended)
         if gone.rows or gone.used:
             products.append(gone)
-    if asked.derived is not None:
+    if state.derived is not None:
         until = account.next_step(at) or _NEVER
-        asked.derived[_DERIVED[ended]] = _Remembered(catalog, at, until, products)
+        state.derived[_DERIVED[ended]] = _CachedProducts(catalog, at, until, products)
     return products
 
 
