@@ -14,53 +14,53 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PACKAGES = ("ledger", "projections", "commands", "examples", "web")
-# Where every public function says what it returns. It is to hold everywhere.
-COVERED = ("ledger/proof", "projections", "web/app", "web/cli", "web/server")
+# Where public functions do not yet say what they return. The list may only become shorter.
+NOT_YET = (
+    "commands/",
+    "ledger/book.py",
+    "ledger/cache.py",
+    "ledger/loaded.py",
+    "ledger/store/",
+    "ledger/stream_locks.py",
+    "ledger/streams/account/purchases.py",
+    "ledger/streams/account/seat_sync.py",
+    "ledger/streams/account/seat_sync_state.py",
+    "ledger/streams/account/stripe_state.py",
+    "ledger/streams/stripe_",
+    "ledger/stripe/",
+    "web/api/",
+    "web/console/",
+    "web/html/",
+    "web/portal/",
+)
 # Classes that still share their name with another. The list may only become shorter.
 NAMED_TWICE = {
-    "AtStripe",
-    "BillingInvoice",
-    "BillingLine",
-    "BillingSeats",
-    "BillingTotal",
-    "Claim",
-    "Diff",
-    "Difference",
-    "Doubled",
-    "Ending",
     "Entry",
-    "Explanation",
     "Factory",
     "Imported",
-    "IssuedKey",
-    "Key",
-    "KeyCount",
     "Known",
-    "LedgerNotEmpty",
-    "LinesMissing",
-    "Link",
-    "Linked",
     "Operation",
-    "OverUsed",
-    "Overview",
-    "Page",
-    "PerProcess",
-    "PoolCount",
-    "RefusalCount",
     "Row",
     "Sessions",
-    "Sitting",
     "Standing",
     "Step",
     "TimelineQuery",
-    "Told",
-    "Unlinked",
-    "Validated",
     "Writer",
 }
 
 SAYS_WHAT = re.compile(r"\b(?:returns?|yields?)\b", re.IGNORECASE)
 NOTHING = {"", "None", "NoReturn"}
+SAID_ELSEWHERE = {
+    "override",
+    "overload",
+    "setter",
+    "get",
+    "post",
+    "put",
+    "patch",
+    "delete",
+    "route",
+}
 
 When = Literal["at once", "in a function", "for types only"]
 
@@ -88,7 +88,7 @@ def _tree(module: str) -> ast.Module:
 def _covered() -> Iterator[str]:
     for module, file in _modules().items():
         name = file.relative_to(CHECKOUT).as_posix()
-        if name.startswith(tuple(f"{folder}/" for folder in COVERED)):
+        if not name.startswith(NOT_YET):
             yield module
 
 
@@ -102,10 +102,11 @@ def _functions(body: list[ast.stmt], where: str) -> Iterator[tuple[str, ast.Func
 
 
 def _is_exempt(function: ast.FunctionDef) -> bool:
-    """Return whether another declaration of the function says it, or it returns nothing."""
+    """Return whether it returns nothing, or something else says what: a route, another overload."""
     returned = ast.unparse(function.returns) if function.returns else ""
-    decorators = {ast.unparse(one).rpartition(".")[2] for one in function.decorator_list}
-    return returned in NOTHING or bool({"override", "overload", "setter"} & decorators)
+    calls = [one.func if isinstance(one, ast.Call) else one for one in function.decorator_list]
+    decorators = {ast.unparse(one).rpartition(".")[2] for one in calls}
+    return returned in NOTHING or bool(SAID_ELSEWHERE & decorators)
 
 
 def test_public_functions_say_what_they_return() -> None:

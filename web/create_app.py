@@ -50,10 +50,10 @@ def create_app(
     position_wait_s: float = POSITION_WAIT_S,
     attention_age_s: float = ATTENTION_AGE_S,
 ) -> Flask:
-    """Make the application of one process; it must not go through a fork.
+    """Return the application of one process; it must not go through a fork.
 
     Args:
-        wiring: the process's parts; as the settings have it, if left out.
+        wiring: of the process; as the settings have it, if left out.
         position_wait_s: how long a read with `min_position` waits.
         attention_age_s: how old what needs looking at may be in the figures. It is found out by
             folding each account that has something at Stripe.

@@ -24,24 +24,24 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
-class PerProcess:
-    """A WSGI application that each process makes for itself."""
+class ForkAwareApplication:
+    """A WSGI application that each process makes for itself, also after a fork."""
 
     def __init__(self) -> None:
         self.application = _make()
         self._is_ours = True
-        self._turn = Lock()
+        self._lock = Lock()
         os.register_at_fork(after_in_child=self._forked)
 
     @property
     def metrics(self) -> Metrics:
-        """What this process has counted."""
+        """Return what this process has counted."""
         found: AppState = self.application.extensions[EXTENSION]
         return found.metrics
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not self._is_ours:
-            with self._turn:
+            with self._lock:
                 if not self._is_ours:
                     self.application = _make()
                     self._is_ours = True
@@ -49,7 +49,7 @@ class PerProcess:
 
     def _forked(self) -> None:
         self._is_ours = False
-        self._turn = Lock()  # another thread may have held it, which is not here to let it go
+        self._lock = Lock()  # another thread may have held it, which is not here to let it go
 
 
 def _make() -> Flask:
@@ -62,16 +62,16 @@ def _make() -> Flask:
     return app
 
 
-_apps: list[PerProcess] = []
+_apps: list[ForkAwareApplication] = []
 
 
-def __getattr__(name: str) -> PerProcess:
+def __getattr__(name: str) -> ForkAwareApplication:
     if name != "app":
         raise AttributeError(name)
     return application()
 
 
-def application() -> PerProcess:
+def application() -> ForkAwareApplication:
     """Return `app`, made at the first call that succeeds.
 
     Raises:
@@ -79,5 +79,5 @@ def application() -> PerProcess:
         PersistenceError: the database does not answer.
     """
     if not _apps:
-        _apps.append(PerProcess())
+        _apps.append(ForkAwareApplication())
     return _apps[0]

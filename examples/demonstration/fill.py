@@ -28,7 +28,7 @@ PRODUCTS: Final[dict[str, set[str | None]]] = {
 }
 
 
-class LedgerNotEmpty(Exception):
+class DemoLedgerNotEmpty(Exception):
     """The ledger holds events already."""
 
 
@@ -37,15 +37,15 @@ class NoDemoProducts(Exception):
 
 
 def fill_demo(services: Services, now: datetime, *, test_clock: bool = False) -> int:
-    """Fill the ledger with a world that has been going on until now; answers its position.
+    """Fill the ledger with a world that has been going on until now; return its position.
 
     Raises:
         NoDemoProducts: the catalog is not the built-in one, or like it.
-        LedgerNotEmpty: the ledger holds events.
+        DemoLedgerNotEmpty: the ledger holds events.
     """
     _expect_products(services)
     if services.book.head():
-        raise LedgerNotEmpty
+        raise DemoLedgerNotEmpty
     draft = services._replace(book=Book("memory:", test_clock=test_clock))
     story.tell(draft, now, test_clock=test_clock)
     rows = draft.book.store.read_from(0, draft.book.head())
@@ -53,11 +53,11 @@ def fill_demo(services: Services, now: datetime, *, test_clock: bool = False) ->
     try:
         return services.book.store.insert_events(stored)[-1]
     except VersionConflict:
-        raise LedgerNotEmpty from None
+        raise DemoLedgerNotEmpty from None
 
 
 def is_demo(services: Services) -> bool:
-    """Tell whether the ledger began with this world."""
+    """Return whether the ledger began with this world."""
     first = next(services.book.follow(0, 1), None)
     return first is not None and first.request_id.startswith(story.REQUEST_PREFIX)
 

@@ -86,7 +86,7 @@ class _Teller:
     """Runs commands at moments of the past, one after the other."""
 
     def __init__(self, services: Services, now: datetime, test_clock: bool) -> None:
-        self._ports = services
+        self._services = services
         self._now = now
         self._test_clock = test_clock
         self._at = datetime.min.replace(tzinfo=UTC)
@@ -100,40 +100,43 @@ class _Teller:
         self._be(self._now - timedelta(minutes=minutes))
 
     def moment(self, days_ago: int, clock_time: str) -> datetime:
+        """Return a time of the day so many days ago, in UTC."""
         day = (self._now - timedelta(days=days_ago)).date()
         return datetime.combine(day, time.fromisoformat(clock_time), UTC)
 
     def order(self, name: str, order: Order) -> Issued:
-        return issue_keys(self._ports, self._stamp(), order, idempotency_key=name, scope=SCOPE)
+        """Order keys and return them; the same name orders them once."""
+        return issue_keys(self._services, self._context(), order, idempotency_key=name, scope=SCOPE)
 
     def redeem(
         self, account: str, code: str, product: str | None = None, session: str = "visit-1"
     ) -> str:
+        """Redeem a code and return the id of its subscription."""
         wanted = Try(account, session, code, product)
-        return redeem_key(self._ports, self._stamp(), wanted).subscription
+        return redeem_key(self._services, self._context(), wanted).subscription
 
     def seat(
         self, account: str, product: str, tier: str | None, holder: str, label: str | None = None
     ) -> None:
-        occupy_seat(self._ports, self._stamp(), Sitting(account, product, tier, holder, label))
+        occupy_seat(self._services, self._context(), Sitting(account, product, tier, holder, label))
 
     def release(self, account: str, product: str, holder: str) -> None:
-        release_seat(self._ports, self._stamp(), account, product, holder)
+        release_seat(self._services, self._context(), account, product, holder)
 
     def revoke(self, key_id: str, reason: str) -> None:
-        revoke_key(self._ports, self._stamp(), key_id, reason)
+        revoke_key(self._services, self._context(), key_id, reason)
 
     def reissue(self, key_id: str, reason: str) -> None:
-        reissue_key(self._ports, self._stamp(), key_id, reason)
+        reissue_key(self._services, self._context(), key_id, reason)
 
     def terminate(self, account: str, subscription: str, reason: str) -> None:
-        terminate_subscription(self._ports, self._stamp(), account, subscription, reason)
+        terminate_subscription(self._services, self._context(), account, subscription, reason)
 
     def _be(self, at: datetime) -> None:
         assert self._at < at < self._now, "the story is told in order, and is over by now"
         self._at = at
 
-    def _stamp(self) -> RequestContext:
+    def _context(self) -> RequestContext:
         self._told += 1
         # Some seconds pass with everything that happens.
         self._at += timedelta(seconds=7)

@@ -88,7 +88,7 @@ class TimelineQuery(NamedTuple):
     known_at: datetime | None = None
 
 
-class Entry(NamedTuple):
+class DescribedEvent(NamedTuple):
     """An event as people read it.
 
     Attributes:
@@ -166,12 +166,13 @@ class TimelinePage(NamedTuple):
         position: of the last event that the answer takes into account.
     """
 
-    entries: list[Entry]
+    entries: list[DescribedEvent]
     next: int | None
     position: int
 
     @property
     def items(self) -> list[EventView]:
+        """Return the entries as the API has them, in the page's order."""
         return [
             EventView(
                 one.event.position,
@@ -221,13 +222,13 @@ def timeline(
 
 def entries(
     book: Book, catalog: Catalog, events: Sequence[AnyEvent], visibility: Visibility
-) -> list[Entry]:
+) -> list[DescribedEvent]:
     """Return events as sentences that a reader may see, in the order given."""
     seen = [_as_seen(event, visibility) for event in events]
     actors = _actors(book, {event.actor for event in seen})
     names = DisplayNames(catalog, _issued(book, seen), actors, _opened(visibility, seen, actors))
     return [
-        Entry(
+        DescribedEvent(
             event,
             names.actors.get(event.actor),
             sentence(event, names),

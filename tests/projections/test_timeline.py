@@ -29,7 +29,7 @@ from projections.lists import catch_up
 from projections.lists.references import references
 from projections.lists.stores import Tables, open_tables
 from projections.lists.stores.tables import Row
-from projections.lists.timeline import TIMELINE, Entry, TimelineQuery, Visibility, timeline
+from projections.lists.timeline import TIMELINE, DescribedEvent, TimelineQuery, Visibility, timeline
 from tests.projections.telling import tell as line
 from tests.projections.test_key_list_plans import Explaining
 from tests.worlds import DAY, NOON, context, issue, recorded, services
@@ -48,7 +48,7 @@ def asked(
     tables: Tables,
     query: TimelineQuery | str,
     visibility: Visibility | None = None,
-) -> list[Entry]:
+) -> list[DescribedEvent]:
     query = TimelineQuery(ref=query) if isinstance(query, str) else query
     visibility = visibility or Visibility(world.texts)
     return timeline(world.book, tables, world.catalog, query, visibility, limit=LIMIT).entries

@@ -6,7 +6,7 @@ import contextlib
 
 import click
 
-from examples.demonstration.fill import LedgerNotEmpty, NoDemoProducts
+from examples.demonstration.fill import DemoLedgerNotEmpty, NoDemoProducts
 from web.app.services import Wiring, wire
 from web.app.settings import read_settings
 from web.cli.context import OPERATOR, new_request_id
@@ -50,7 +50,7 @@ def demo(serving: bool, host: str, port: int, workers: int, threads: int) -> Non
 def _fill(wiring: Wiring) -> None:
     try:
         position = demonstration.fill(wiring, wiring.request_context(OPERATOR, new_request_id()))
-    except LedgerNotEmpty:
+    except DemoLedgerNotEmpty:
         raise CommandRefused(
             "ledger_not_empty",
             "The ledger holds events already: name an empty one in KEYFOLD_DATABASE_URL, "

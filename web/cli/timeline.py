@@ -12,7 +12,7 @@ import click
 
 from commands.validation import FORMULA_STARTS
 from projections.lists.timeline import (
-    Entry,
+    DescribedEvent,
     TimelinePage,
     TimelineQuery,
     TimelineView,
@@ -114,7 +114,7 @@ def timeline_(
 
 
 def _page(wiring: Wiring, query: TimelineQuery, limit: int) -> TimelinePage:
-    entries: list[Entry] = []
+    entries: list[DescribedEvent] = []
     for page in _pages(wiring, query, min(limit, PAGE_ENTRIES)):
         entries += page.entries
         if page.next is None or len(entries) >= limit:
@@ -141,7 +141,7 @@ def _pages(wiring: Wiring, query: TimelineQuery, size: int) -> Iterator[Timeline
             return
 
 
-def _line(entry: Entry) -> str:
+def _line(entry: DescribedEvent) -> str:
     at, position = text_of(entry.event.recorded_at), f"{entry.event.position:>7}"
     if not is_terminal(sys.stdout):
         return f"{at}  {position}  {entry.summary}"
@@ -159,7 +159,7 @@ def _print_csv(wiring: Wiring, query: TimelineQuery) -> None:
             on_page()
 
 
-def _row(entry: Entry) -> list[str]:
+def _row(entry: DescribedEvent) -> list[str]:
     event = entry.event
     cells = [
         str(event.position),

@@ -21,7 +21,7 @@ from ledger.streams.attempts import RedemptionRefused
 from ledger.streams.batch import BATCH
 from ledger.streams.key import KEY
 from projections.lists import timeline as timeline_list
-from projections.lists.timeline import Entry, TimelineQuery
+from projections.lists.timeline import DescribedEvent, TimelineQuery
 from web.api.timeline import visibility
 from web.app.context import app_state, services
 from web.app.errors import CODE_IN_URL, HttpProblem
@@ -46,7 +46,7 @@ class Listing(NamedTuple):
         older: the address of the next page, if there is one.
     """
 
-    entries: list[Entry]
+    entries: list[DescribedEvent]
     older: str | None
     query: TimelineQuery
 
@@ -127,12 +127,12 @@ def listed(
     return Listing(found.entries, older, query)
 
 
-def recent(ref: str) -> list[Entry]:
+def recent(ref: str) -> list[DescribedEvent]:
     """Return the last that happened to something."""
     return listed(TimelineQuery(ref=ref)).entries
 
 
-def tell(events: Iterable[AnyEvent]) -> list[Entry]:
+def tell(events: Iterable[AnyEvent]) -> list[DescribedEvent]:
     """Tell some events, in their order."""
     return timeline_list.entries(services().book, services().catalog, list(events), visibility())
 
