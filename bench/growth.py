@@ -28,7 +28,8 @@ from projections.audit import tree
 from projections.lists import catch_up
 from projections.lists.keys import KEY_LIST, KeyQuery, list_keys
 from projections.lists.stores import Tables, open_tables
-from projections.lists.timeline import TIMELINE, TimelineQuery, Visibility, timeline
+from projections.lists.timeline import TimelineQuery, Visibility, timeline
+from projections.lists.timeline_table import TIMELINE
 from projections.views.account_at import Moment, account_at
 from projections.views.subscriptions import subscriptions
 

@@ -39,7 +39,7 @@ from projections.lists.overview_tables import (
 from projections.lists.stores import ReadTransaction, ScratchTables, Tables
 from projections.lists.stores.tables import Row
 from projections.lists.stripe_subscriptions import STRIPE_LIST
-from projections.lists.timeline import TIMELINE
+from projections.lists.timeline_table import TIMELINE
 from projections.lists.tokens import TOKEN_LIST
 
 PROJECTIONS: Final = (

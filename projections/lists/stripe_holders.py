@@ -6,7 +6,7 @@ from ledger.book import Book
 from projections.lists.catch_up import read
 from projections.lists.references import Reference
 from projections.lists.stores.tables import Tables
-from projections.lists.timeline import TIMELINE
+from projections.lists.timeline_table import TIMELINE
 
 _SELECT = """
     SELECT whose.ref, MIN(whose.position)

@@ -4,7 +4,7 @@
         1207  account.seat_released@1  Holder till-1 gave its Cloud POS seat back, by portal
         1203  account.seat_occupied@1  Holder till-1 (“Front desk”) took a Cloud POS seat, by portal
 
-The table has one row for each event and each thing that it names (`projections.lists.references`),
+The table has one row for each event and each thing that it names (`timeline_table`, `references`),
 so that a page costs the same however long the ledger is. It holds ids, names of events and times;
 what happened is read from the ledger. A text that may mean several things, since an account and a
 holder may bear the same id, is looked up as all of them.
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cache
 from string import ascii_lowercase
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -34,9 +33,10 @@ from ledger.streams.attempts import RedemptionRefused
 from ledger.streams.key import KEY, KeyIssued
 from ledger.streams.token import TOKEN, Token
 from projections.answer import AccountAnswer, Answer, Next, Position, Time, doc
-from projections.lists.catch_up import Projection, RowsAtPosition, Write, read
+from projections.lists.catch_up import read
 from projections.lists.references import EVERYTHING, Reference, meanings, named, seat_of
-from projections.lists.stores.tables import Params, Row, Tables, Value, to_number
+from projections.lists.stores.tables import Params, Tables, Value, to_number
+from projections.lists.timeline_table import TIMELINE
 from projections.text.event_descriptions import sentence
 from projections.text.formatting import ERASED, NOT_SHOWN, DisplayNames, Opened
 
@@ -212,7 +212,7 @@ def timeline(
     if not refs:
         return TimelinePage([], None, book.head())
     select, params = _select(query, [str(ref) for ref in refs], visibility, after, limit + 1)
-    result: RowsAtPosition = read(book, tables, TIMELINE, select, params)
+    result = read(book, tables, TIMELINE, select, params)
     found = sorted({row[0] for row in result.rows}, reverse=True)[: limit + 1]
     shown = found[:limit]
     following = shown[-1] if len(found) > limit else None
@@ -449,58 +449,3 @@ def _data(event: AnyEvent, opened: Opened) -> dict[str, Any]:
 
 def _text(sealed: Sealed, opened: Opened) -> str:
     return NOT_SHOWN if opened is None else opened.get(sealed, ERASED)
-
-
-# Filling
-
-# A later event of a key or a batch does not say whose it is: the one that issued it did.
-_INSERT_OWNED = """
-    INSERT INTO keyfold_timeline_1 (
-        ref, position, event, actor, reseller, recorded_at, occurred_at
-    ) VALUES (
-        :ref, :position, :event, :actor, (
-            SELECT issued.reseller FROM keyfold_timeline_1 AS issued
-            WHERE issued.ref = :owner AND issued.position < :position
-            AND issued.reseller IS NOT NULL ORDER BY issued.position LIMIT 1
-        ), :recorded_at, :occurred_at
-    )
-"""
-_ALL = str(EVERYTHING)
-
-
-def _write(event: AnyEvent) -> list[Row] | Write:
-    refs = named(event)
-    owner = refs[0]
-    refs.append(_ALL)
-    name, actor, position = _event(event.name), event.actor, event.position
-    occurred_at = recorded_at = to_number(event.recorded_at)
-    if event.occurred_at != event.recorded_at:
-        occurred_at = to_number(event.occurred_at)
-    reseller = None
-    if event.stream.startswith(("key-", "batch-")):
-        reseller = getattr(event.fact, "reseller", None)
-        if reseller is None:
-            row: Params = {
-                "position": position,
-                "event": name,
-                "actor": actor,
-                "owner": owner,
-                "recorded_at": recorded_at,
-                "occurred_at": occurred_at,
-            }
-            return Write(_INSERT_OWNED, [{**row, "ref": ref} for ref in refs])
-    return [(ref, position, name, actor, reseller, recorded_at, occurred_at) for ref in refs]
-
-
-@cache
-def _event(name: str) -> str:
-    return name.partition("@")[0]
-
-
-TIMELINE: Final = Projection(
-    name="timeline@1",
-    table="keyfold_timeline_1",
-    columns=("ref", "position", "event", "actor", "reseller", "recorded_at", "occurred_at"),
-    write=_write,
-    key=("ref", "position"),
-)

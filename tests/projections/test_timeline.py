@@ -29,7 +29,8 @@ from projections.lists import catch_up
 from projections.lists.references import references
 from projections.lists.stores import Tables, open_tables
 from projections.lists.stores.tables import Row
-from projections.lists.timeline import TIMELINE, DescribedEvent, TimelineQuery, Visibility, timeline
+from projections.lists.timeline import DescribedEvent, TimelineQuery, Visibility, timeline
+from projections.lists.timeline_table import TIMELINE
 from tests.projections.telling import tell as line
 from tests.projections.test_key_list_plans import Explaining
 from tests.worlds import DAY, NOON, context, issue, recorded, services

@@ -22,7 +22,7 @@ from ledger.streams.account.stream import ACCOUNT
 from projections.audit import tree
 from projections.lists.catch_up import catch_up, read
 from projections.lists.stores import open_tables
-from projections.lists.timeline import TIMELINE
+from projections.lists.timeline_table import TIMELINE
 from tests.pairs import PATIENCE_S, Pair, wait_until
 from tests.worlds import context, issue, services
 
