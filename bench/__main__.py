@@ -55,7 +55,7 @@ PAGES: Final = "pages"
 
 
 def main() -> int:
-    effort, keep, rooms = _asked()
+    effort, keep, rooms = _arguments()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keyfold-bench-")))
         kinds = [("SQLite", f"sqlite:///{folder / 'bench.db'}"), ("PostgreSQL", _postgres(stack))]
@@ -72,7 +72,7 @@ def main() -> int:
     return 1 if found.short else 0
 
 
-def _asked() -> tuple[Effort, bool, list[str]]:
+def _arguments() -> tuple[Effort, bool, list[str]]:
     rooms = [*ROOMS, *LARGE, GROWTH, PAGES]
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     length = parser.add_mutually_exclusive_group()
@@ -80,10 +80,10 @@ def _asked() -> tuple[Effort, bool, list[str]]:
     length.add_argument("--long", action="store_true", help="ledgers of ten million events, too")
     parser.add_argument("--keep", action="store_true", help="write bench/results and the plot")
     parser.add_argument("room", nargs="*", default=rooms, help=f"of {', '.join(rooms)}; all")
-    asked = parser.parse_args()
-    if unknown := [room for room in asked.room if room not in rooms]:
+    args = parser.parse_args()
+    if unknown := [room for room in args.room if room not in rooms]:
         parser.error(f"there is no {unknown[0]!r}: choose of {', '.join(rooms)}")
-    return QUICK if asked.quick else LONG if asked.long else FULL, asked.keep, asked.room
+    return QUICK if args.quick else LONG if args.long else FULL, args.keep, args.room
 
 
 def _postgres(stack: ExitStack) -> str:

@@ -96,11 +96,11 @@ def _hot_account(bench: Bench, effort: Effort) -> Iterator[Measure]:
     """All clients fill one account; nobody may be refused a seat that there is."""
     account = _account_with_seats(bench.services, "hot")
     occupy = _occupying(bench.url, [account] * CLIENTS)
-    answered = itertools.count()
+    completed = itertools.count()
 
     def work(client: int) -> None:
         occupy(client)
-        next(answered)
+        next(completed)
 
     found = interleaved(
         [Contestant("ours", threads(work, CLIENTS)), Contestant("raw", threads(work))],
@@ -110,7 +110,7 @@ def _hot_account(bench: Bench, effort: Effort) -> Iterator[Measure]:
     what = f"occupy_seat, {CLIENTS} threads, one hot account"
     yield rates(what, "one client on it", found["ours"], found["raw"], 0.80)
     taken = bench.services.book.load(ACCOUNT, account).state
-    assert len(taken.seats) == next(answered), "each has the seat it got"
+    assert len(taken.seats) == next(completed), "each has the seat it got"
 
 
 def _redeems(bench: Bench, effort: Effort) -> Iterator[Measure]:

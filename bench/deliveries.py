@@ -57,11 +57,15 @@ class Deliveries:
     def next(self) -> Delivery:
         """Return the next one, signed now."""
         number = next(self._numbers)
-        turn = number // ACCOUNTS
+        round_number = number // ACCOUNTS
         id = f"{self._name}{number % ACCOUNTS}"
-        object = self._pattern.object.replace(ID, id).replace(str(QUANTITY), str(turn % 7 + 1))
+        object = self._pattern.object.replace(ID, id).replace(
+            str(QUANTITY), str(round_number % 7 + 1)
+        )
         event = self._pattern.event.replace(EVENT, f"evt_{self._name}{number}")
-        body = event.replace(str(SECOND), str(self._began + turn)).replace(f'"{OBJECT}"', object)
+        body = event.replace(str(SECOND), str(self._began + round_number)).replace(
+            f'"{OBJECT}"', object
+        )
         at = int(time.time())
         signed = hmac.new(SECRET.encode(), f"{at}.{body}".encode(), hashlib.sha256).hexdigest()
         return Delivery(id, object, body.encode(), f"t={at},v1={signed}")
@@ -74,13 +78,13 @@ def post(application: Application, path: str, delivery: Delivery) -> bytes:
     def start_response(status: str, headers: object, exc_info: object = None) -> None:
         statuses.append(status)
 
-    answered = application(_environ(path, delivery), start_response)
+    chunks = application(_environ(path, delivery), start_response)
     try:
-        said = b"".join(answered)
+        response_body = b"".join(chunks)
     finally:
-        getattr(answered, "close", lambda: None)()
-    assert statuses[0].startswith("200"), said.decode(errors="replace")
-    return said
+        getattr(chunks, "close", lambda: None)()
+    assert statuses[0].startswith("200"), response_body.decode(errors="replace")
+    return response_body
 
 
 def _environ(path: str, delivery: Delivery) -> dict[str, Any]:

@@ -146,11 +146,11 @@ def _filled(url: str, events: int) -> Iterator[Ledger]:
     ):
         for stretch in range(STRETCHES):
             mixed.fill(bench.services.book, events * (stretch + 1) // STRETCHES)
-            bench.services.book.store.insert_events(list(_asked_about(stretch)))
+            bench.services.book.store.insert_events(list(_new_events(stretch)))
         yield Ledger(events, bench, tables)
 
 
-def _asked_about(stretch: int) -> Iterator[StoredEvent]:
+def _new_events(stretch: int) -> Iterator[StoredEvent]:
     first = stretch * EVENTS_IN_ONE
     for account in range(ACCOUNTS):
         for version in range(first + 1, first + EVENTS_IN_ONE + 1):
@@ -161,7 +161,7 @@ def _asked_about(stretch: int) -> Iterator[StoredEvent]:
 _ASKED = "asked-{}"
 
 
-def _in_turn() -> Iterator[str]:
+def _cycle_accounts() -> Iterator[str]:
     return itertools.cycle([_ASKED.format(number) for number in range(ACCOUNTS)])
 
 
@@ -199,29 +199,29 @@ def _redeem(ledger: Ledger) -> Callable[[], object]:
 
 
 def _view(ledger: Ledger) -> Callable[[], object]:
-    turn = _in_turn()
+    accounts = _cycle_accounts()
     book, catalog = ledger.services.book, ledger.services.catalog
-    return lambda: subscriptions(account_at(book, next(turn), Moment(context().now)), catalog)
+    return lambda: subscriptions(account_at(book, next(accounts), Moment(context().now)), catalog)
 
 
 def _history(ledger: Ledger) -> Callable[[], object]:
     """As of a moment that is past: folded from the events, whatever is remembered."""
-    turn = _in_turn()
+    accounts = _cycle_accounts()
     book, catalog = ledger.services.book, ledger.services.catalog
     then = Moment(context().now, as_of=context().now)
-    return lambda: subscriptions(account_at(book, next(turn), then), catalog)
+    return lambda: subscriptions(account_at(book, next(accounts), then), catalog)
 
 
 def _busy(ledger: Ledger) -> Callable[[], object]:
     """What the portal's token asked for: nearly every event, but none of those made here since."""
-    return _asking(ledger, TimelineQuery(actor=mixed.PORTAL))
+    return _query_timeline(ledger, TimelineQuery(actor=mixed.PORTAL))
 
 
 def _everything(ledger: Ledger) -> Callable[[], object]:
-    return _asking(ledger, TimelineQuery())
+    return _query_timeline(ledger, TimelineQuery())
 
 
-def _asking(ledger: Ledger, query: TimelineQuery) -> Callable[[], object]:
+def _query_timeline(ledger: Ledger, query: TimelineQuery) -> Callable[[], object]:
     services, tables = ledger.services, ledger.tables
     return lambda: timeline(
         services.book, tables, services.catalog, query, Visibility(None), limit=PAGE
@@ -229,13 +229,13 @@ def _asking(ledger: Ledger, query: TimelineQuery) -> Callable[[], object]:
 
 
 def _timeline(ledger: Ledger) -> Callable[[], object]:
-    turn = _in_turn()
+    accounts = _cycle_accounts()
     services, tables = ledger.services, ledger.tables
     return lambda: timeline(
         services.book,
         tables,
         services.catalog,
-        TimelineQuery(account=next(turn)),
+        TimelineQuery(account=next(accounts)),
         Visibility(None),
         limit=PAGE,
     )

@@ -31,7 +31,7 @@ from bench.rounds import Run, Took, Work, threads
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 OTHERS: Final = CHECKOUT / ".venv-bench"
-PATIENCE_S: Final = 60.0  # for getting ready, and for a round beyond its time
+TIMEOUT_S: Final = 60.0  # for getting ready, and for a round beyond its time
 _ENDING_S: Final = 10.0
 _STDERR_SHOWN: Final = 600  # characters, the last
 
@@ -48,7 +48,7 @@ def not_run(what: str, against: str, error: NotRun) -> Measure:
 
 @contextmanager
 def program(
-    argv: Sequence[str | Path], env: Mapping[str, str] | None = None, patience_s: float = PATIENCE_S
+    argv: Sequence[str | Path], env: Mapping[str, str] | None = None, timeout_s: float = TIMEOUT_S
 ) -> Iterator[Run]:
     """Start a program that keeps to the protocol, and end it with the block.
 
@@ -74,12 +74,12 @@ def program(
             raise NotRun(f"{argv[0]}: {error.strerror}") from error
         with started:
             try:
-                _hear(started, stderr, patience_s)
+                _read_message(started, stderr, timeout_s)
 
                 def run(seconds: float) -> Took:
-                    _tell(started.stdin, {"seconds": seconds})
-                    told = _hear(started, stderr, seconds + patience_s)
-                    return Took(told["calls"], told["elapsed"])
+                    _send_message(started.stdin, {"seconds": seconds})
+                    message = _read_message(started, stderr, seconds + timeout_s)
+                    return Took(message["calls"], message["elapsed"])
 
                 yield run
             finally:
@@ -113,23 +113,25 @@ def serve(make: Callable[[], Work], clients: int, first: int = 0) -> None:
     Args:
         first: the number of the first client.
     """
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    output = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints does not break a line
     work = make()
     run = threads(lambda number: work(first + number), clients)
-    _tell(answers, {"ready": True})
+    _send_message(output, {"ready": True})
     for line in sys.stdin:
-        _tell(answers, run(json.loads(line)["seconds"])._asdict())
+        _send_message(output, run(json.loads(line)["seconds"])._asdict())
 
 
-def _tell(to: IO[str] | None, line: dict[str, Any]) -> None:
+def _send_message(to: IO[str] | None, line: dict[str, Any]) -> None:
     assert to is not None
     with suppress(BrokenPipeError):  # it has ended; who listens to it next is told why
         to.write(json.dumps(line) + "\n")
         to.flush()
 
 
-def _hear(started: subprocess.Popen[str], stderr: IO[str], patience_s: float) -> dict[str, Any]:
+def _read_message(
+    started: subprocess.Popen[str], stderr: IO[str], timeout_s: float
+) -> dict[str, Any]:
     assert started.stdout is not None
     late = threading.Event()
 
@@ -137,24 +139,24 @@ def _hear(started: subprocess.Popen[str], stderr: IO[str], patience_s: float) ->
         late.set()
         started.kill()
 
-    watch = threading.Timer(patience_s, give_up)
+    watch = threading.Timer(timeout_s, give_up)
     watch.start()
     line = started.stdout.readline()
     watch.cancel()
     if late.is_set():
-        raise NotRun(f"nothing was heard of it for {patience_s:.0f} s")
+        raise NotRun(f"nothing was heard of it for {timeout_s:.0f} s")
     if not line:
         ended = f"it ended with {started.wait()}"
         stderr.seek(0)
-        said = stderr.read().strip()[-_STDERR_SHOWN:]
-        raise NotRun(f"{ended}: {said}" if said else ended)
+        error_text = stderr.read().strip()[-_STDERR_SHOWN:]
+        raise NotRun(f"{ended}: {error_text}" if error_text else ended)
     try:
-        told: dict[str, Any] = json.loads(line)
+        message: dict[str, Any] = json.loads(line)
     except ValueError as error:
         raise NotRun(f"it said {line.strip()[:_STDERR_SHOWN]!r}") from error
-    if "failed" in told:
-        raise NotRun(told["failed"])
-    return told
+    if "failed" in message:
+        raise NotRun(message["failed"])
+    return message
 
 
 def _end(started: subprocess.Popen[str]) -> None:

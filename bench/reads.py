@@ -72,10 +72,10 @@ def _cold_view(bench: Bench, effort: Effort, size: int) -> Measure:
     accounts = [account_of(book, f"cold-{name}-{size}", size) for name in ("one", "other")]
     for account in accounts:
         account_at(book, account, Moment(datetime.now(UTC)))  # folds it, and keeps the snapshot
-    turn = itertools.cycle(accounts)
+    accounts_cycle = itertools.cycle(accounts)
 
     def ours(_: int) -> None:
-        subscriptions(account_at(book, next(turn), Moment(datetime.now(UTC))), catalog)
+        subscriptions(account_at(book, next(accounts_cycle), Moment(datetime.now(UTC))), catalog)
 
     def raw(_: int) -> None:
         for version in (1, 2, 3):

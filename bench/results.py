@@ -33,19 +33,19 @@ SYNCS: Final = 200
 class Results:
     """The tables of a run, in the order in which they were measured."""
 
-    def __init__(self, server_version: str, tell: Callable[[str], None]) -> None:
-        self._tell = tell
+    def __init__(self, server_version: str, write: Callable[[str], None]) -> None:
+        self._write = write
         self.machine = _machine(server_version)
         self.tables: dict[str, list[Measure]] = {}
         self.points: list[Point] = []
-        tell(self.machine)
+        write(self.machine)
 
     def table(self, name: str, found: Iterable[Measure]) -> None:
         """Take the rows of a table, and print each when it is there."""
-        self._tell(f"\n## {name}\n\n{HEADER}")
+        self._write(f"\n## {name}\n\n{HEADER}")
         rows = self.tables.setdefault(name, [])
         for measure in found:
-            self._tell(line(measure))
+            self._write(line(measure))
             rows.append(measure)
 
     @property
@@ -110,9 +110,9 @@ def _machine(server_version: str) -> str:
 
 def _processor() -> str:
     with suppress(OSError):
-        for told in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if told.startswith("model name"):
-                return told.partition(":")[2].strip()
+        for entry in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if entry.startswith("model name"):
+                return entry.partition(":")[2].strip()
     return platform.processor() or "unknown processor"
 
 

@@ -76,9 +76,11 @@ def _row(what: str, goal: float | None, sides: list[Side], effort: Effort) -> Me
         seconds=effort.seconds * PART / ROUNDS_IN_ONE,
     )
     fastest = max(found[name].per_s for name in OTHERS)
-    told = (f"{name} {one.per_s:,.0f}/s (p99 {one.p99_ms:.1f} ms)" for name, one in found.items())
+    details = (
+        f"{name} {one.per_s:,.0f}/s (p99 {one.p99_ms:.1f} ms)" for name, one in found.items()
+    )
     ratio = found[OURS].per_s / fastest
-    return Measure(what, AGAINST, ratio, goal, at_least=True, detail=", ".join(told))
+    return Measure(what, AGAINST, ratio, goal, at_least=True, detail=", ".join(details))
 
 
 def _sides(stack: ExitStack, url: str, accounts: Accounts) -> Iterator[Side]:

@@ -120,7 +120,7 @@ def _healthy(port: int, within_s: float = WITHIN_S) -> float | None:
         connection.close()
 
 
-def _said(port: int) -> str:
+def _response_time(port: int) -> str:
     times = [_healthy(port) for _ in range(5)]
     good = sorted(one for one in times if one is not None)
     return f"{good[len(good) // 2] * 1000:.0f} ms" if len(good) == len(times) else "no answer"
@@ -142,18 +142,18 @@ _HEAD: Final = b"POST /take HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
 
 def _silent(port: int, _pid: int) -> str:
     held = _connected(port, SILENT, _HEAD)
-    said = _said(port)
+    response_time = _response_time(port)
     for one in held:
         one.close()
-    return said
+    return response_time
 
 
 def _idle(port: int, _pid: int) -> str:
     held = _connected(port, IDLE, b"")
-    said = _said(port)
+    response_time = _response_time(port)
     for one in held:
         one.close()
-    return said
+    return response_time
 
 
 def _dripping(port: int, _pid: int) -> str:
@@ -168,19 +168,19 @@ def _dripping(port: int, _pid: int) -> str:
 
     thread = threading.Thread(target=drip)
     thread.start()
-    said = _said(port)
+    response_time = _response_time(port)
     over.set()
     thread.join()
     for one in held:
         one.close()
-    return said
+    return response_time
 
 
 def _rate(port: int, _pid: int) -> str:
-    asking = "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Place: %d\r\nX-Number: %d\r\n\r\n"
+    request = "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Place: %d\r\nX-Number: %d\r\n\r\n"
     with load.started() as loading:
-        loading.run(Job(port, asking, 1, 1, 1.0, None))
-        found = loading.run(Job(port, asking, 1, 1, RATE_S, None))
+        loading.run(Job(port, request, 1, 1, 1.0, None))
+        found = loading.run(Job(port, request, 1, 1, RATE_S, None))
     return f"{found.per_s:,.0f}/s, p99 {found.p99_ms:.0f} ms"
 
 
@@ -212,7 +212,7 @@ def _both(port: int, pid: int) -> str:
 def _outcome(port: int, pid: int) -> str:
     time.sleep(6)
     ended = not Path(f"/proc/{pid}").exists() or ") Z " in Path(f"/proc/{pid}/stat").read_text()
-    return "ended" if ended else f"stays, {_said(port)}"
+    return "ended" if ended else f"stays, {_response_time(port)}"
 
 
 def _hung(port: int, pid: int) -> str:

@@ -73,7 +73,7 @@ class Side(NamedTuple):
     request: str
 
 
-class Asked(NamedTuple):
+class Workload(NamedTuple):
     """A kind of request, of both servers.
 
     Attributes:
@@ -83,7 +83,7 @@ class Asked(NamedTuple):
     what: str
     ours: Side
     plain: Side
-    looking: Side | None = None
+    lookup: Side | None = None
 
 
 class Run(NamedTuple):
@@ -114,26 +114,26 @@ def measures(bench: Bench, effort: Effort) -> Iterator[Measure]:
             effort.seconds * PART,
             itertools.count(1),
         )
-        looking = Side(plain, show.replace("/subscriptions", LOOKED_UP))
-        for asked in (
-            Asked("GET subscriptions", Side(ours, show), Side(plain, show), looking),
-            Asked("PUT seat", Side(ours, take), Side(plain, take)),
+        lookup = Side(plain, show.replace("/subscriptions", LOOKED_UP))
+        for workload in (
+            Workload("GET subscriptions", Side(ours, show), Side(plain, show), lookup),
+            Workload("PUT seat", Side(ours, take), Side(plain, take)),
         ):
-            yield from _measures(run, asked)
+            yield from _measures(run, workload)
 
 
-def _measures(run: Run, asked: Asked) -> Iterator[Measure]:
-    what = f"{asked.what}, {load.CONNECTIONS} connections"
-    ours, plain, looking = asked.ours, asked.plain, asked.looking
-    sides = [side for side in (ours, plain, looking) if side]
+def _measures(run: Run, workload: Workload) -> Iterator[Measure]:
+    what = f"{workload.what}, {load.CONNECTIONS} connections"
+    ours, plain, lookup = workload.ours, workload.plain, workload.lookup
+    sides = [side for side in (ours, plain, lookup) if side]
     for side in sides:
         run.once(side, None)  # what is done once is done now
     found = _interleaved(run, dict.fromkeys(sides))
     rates = {side: statistics.median(one.per_s for one in found[side]) for side in sides}
     mine, theirs = rates[ours], rates[plain]
     yield _capacity(found, rates, what, ours, plain, RATE_GOAL)
-    if looking:
-        yield _capacity(found, rates, what, ours, looking, None)
+    if lookup:
+        yield _capacity(found, rates, what, ours, lookup, None)
     for part in LOADS:
         found = _interleaved(run, {ours: min(mine, theirs) * part, plain: theirs * part})
         yield _p99(found, ours, plain, f"{what}: p99 at {part:.0%} of capacity", P99_GOAL)
@@ -251,8 +251,8 @@ def _keyfold(bench: Bench) -> Iterator[int]:
 @contextmanager
 def _plain(bench: Bench, token: str, shown: Answer, taken: Answer) -> Iterator[int]:
     port = _free_port()
-    told = Plain(bench.url, port, WORKERS_DEFAULT, THREADS_DEFAULT, token, shown, taken)
-    argv = [sys.executable, "-m", "bench.serving_plain", json.dumps(told._asdict())]
+    config = Plain(bench.url, port, WORKERS_DEFAULT, THREADS_DEFAULT, token, shown, taken)
+    argv = [sys.executable, "-m", "bench.serving_plain", json.dumps(config._asdict())]
     with tempfile.TemporaryFile("w+") as log, subprocess.Popen(argv, stderr=log) as process:
         try:
             _wait_for(port, process, log)

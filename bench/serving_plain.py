@@ -48,8 +48,10 @@ class Plain(NamedTuple):
 
 def application() -> Flask:
     """Make the application; the server calls this in each of its workers."""
-    told = json.loads(os.environ[VARIABLE])
-    plain = Plain(**{**told, "shown": Answer(*told["shown"]), "taken": Answer(*told["taken"])})
+    config = json.loads(os.environ[VARIABLE])
+    plain = Plain(
+        **{**config, "shown": Answer(*config["shown"]), "taken": Answer(*config["taken"])}
+    )
     raw = open_raw(plain.database_url)
     tokens = {plain.token: "admin"}
     shown, taken = plain.shown.body.encode(), plain.taken.body.encode()
@@ -82,13 +84,13 @@ def application() -> Flask:
 
 def main() -> None:
     os.environ[VARIABLE] = sys.argv[1]
-    told = json.loads(sys.argv[1])
+    config = json.loads(sys.argv[1])
     serve_application(
         application,
         "127.0.0.1",
-        told["port"],
-        workers=told["workers"],
-        threads=told["threads"],
+        config["port"],
+        workers=config["workers"],
+        threads=config["threads"],
     )
 
 

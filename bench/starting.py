@@ -64,8 +64,8 @@ def measures(bench: Bench, effort: Effort) -> Iterator[Measure]:
     yield _start(bench, effort)
     if bench.name == "SQLite":
         quick = accounts == ACCOUNTS_QUICK
-        memo = MEMO_QUICK if quick else MEMO_STREAMS_DEFAULT
-        yield _memory(bench.url, min(accounts, ACCOUNTS_ASKED), memo)
+        cached = MEMO_QUICK if quick else MEMO_STREAMS_DEFAULT
+        yield _memory(bench.url, min(accounts, ACCOUNTS_ASKED), cached)
 
 
 # Start
@@ -106,18 +106,18 @@ def _environ(url: str, **settings: str) -> dict[str, str]:
 # Memory
 
 
-def _memory(url: str, accounts: int, memo: int) -> Measure:
-    told = subprocess.run(
-        [sys.executable, "-m", "bench.starting", str(accounts), str(memo)],
-        env=_environ(url, KEYFOLD_MEMO_STREAMS=str(memo)),
+def _memory(url: str, accounts: int, cached: int) -> Measure:
+    completed = subprocess.run(
+        [sys.executable, "-m", "bench.starting", str(accounts), str(cached)],
+        env=_environ(url, KEYFOLD_MEMO_STREAMS=str(cached)),
         stdout=subprocess.PIPE,
         timeout=PATIENCE_S,
         check=True,
     )
-    began, remembered, whole = json.loads(told.stdout)
+    began, remembered, whole = json.loads(completed.stdout)
     return Measure(
         f"memory of a worker after {accounts:,} accounts were asked",
-        f"after {memo:,}, which is KEYFOLD_MEMO_STREAMS",
+        f"after {cached:,}, which is KEYFOLD_MEMO_STREAMS",
         whole / remembered,
         MEMORY_GOAL,
         at_least=False,
@@ -125,7 +125,7 @@ def _memory(url: str, accounts: int, memo: int) -> Measure:
     )
 
 
-def _ask_all(accounts: int, memo: int) -> tuple[float, float, float]:
+def _ask_all(accounts: int, cached: int) -> tuple[float, float, float]:
     """Ask this process for every account; answer its peak before, at the memo's size, and after."""
     from web.create_app import create_app
 
@@ -137,7 +137,7 @@ def _ask_all(accounts: int, memo: int) -> tuple[float, float, float]:
         app = create_app(wiring)
         peaks = [_peak_mb()]
         for number in range(accounts):
-            if number == memo:
+            if number == cached:
                 peaks.append(_peak_mb())
             _get(app, f"/v1/accounts/{ACCOUNT}-{number}/subscriptions", token)
         return peaks[0], peaks[1], _peak_mb()
@@ -159,8 +159,8 @@ def _get(app: Any, path: str, token: str) -> None:
         "wsgi.errors": sys.stderr,
     }
     statuses: list[str] = []
-    answered = app(environ, lambda status, _headers, _error=None: statuses.append(status))
-    body = b"".join(answered)
+    response = app(environ, lambda status, _headers, _error=None: statuses.append(status))
+    body = b"".join(response)
     assert statuses == ["200 OK"], body
     assert b'"used":9' in body, body
 

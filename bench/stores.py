@@ -222,10 +222,12 @@ def _install_emmett() -> None:
 def _node_version() -> int:
     """Return Node's major version; 0 without one."""
     try:
-        said = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
+        completed = subprocess.run(
+            ["node", "--version"], capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return 0
-    return int(said.stdout.strip().lstrip("v").split(".")[0])
+    return int(completed.stdout.strip().lstrip("v").split(".")[0])
 
 
 # --- UmaDB ----------------------------------------------------------------------------------------

@@ -139,7 +139,9 @@ def _pattern() -> Pattern:
     """Return the event of the tests, with what dj-stripe will not do without."""
     bought = item("cloud_pos_month", QUANTITY, id=f"si_{ID}", subscription=f"sub_{ID}")
     bought["price"] |= {"active": True, "created": 1_700_000_000, "type": "recurring"}
-    told = subscription(f"sub_{ID}", items=[bought], account=f"bench-{ID}", customer=f"cus_{ID}")
+    reported = subscription(
+        f"sub_{ID}", items=[bought], account=f"bench-{ID}", customer=f"cus_{ID}"
+    )
     event = changed({}, id=EVENT)
     event |= {"created": SECOND, "data": {"object": OBJECT}}
-    return Pattern(json.dumps(event), json.dumps(told))
+    return Pattern(json.dumps(event), json.dumps(reported))

@@ -105,6 +105,6 @@ def test_a_program_that_says_nothing_is_ended(tmp_path: Path) -> None:
     argv = _python(tmp_path, "import time; time.sleep(60)")
     with (
         pytest.raises(NotRun, match=r"^nothing was heard of it for 0 s$"),
-        program(argv, patience_s=0.2),
+        program(argv, timeout_s=0.2),
     ):
         pass

@@ -84,12 +84,12 @@ def _appending(url: str, clients: int) -> Work:
 
 
 def _wait_for(url: str) -> None:
-    patient_until = time.monotonic() + START_S
+    deadline = time.monotonic() + START_S
     while True:
         try:
             umadb.Client(url).head()
         except umadb.TransportError:
-            if time.monotonic() > patient_until:
+            if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
         else:

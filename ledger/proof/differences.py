@@ -61,7 +61,7 @@ def compare(old: Iterable[bytes], new: Iterable[bytes]) -> list[EventChange]:
 
     Swaps and moves are told from changes only among the first ten thousand.
     """
-    edits = _edits(_Ahead(old), _Ahead(new))
+    edits = _edits(_LookAhead(old), _LookAhead(new))
     early = list(islice(edits, EDITS_MAX))
     found, left = _exchanged(early)
     found += _ranges(left)
@@ -69,7 +69,7 @@ def compare(old: Iterable[bytes], new: Iterable[bytes]) -> list[EventChange]:
     return sorted(_joined(found), key=lambda one: (one.first, one.last))
 
 
-class _Ahead:
+class _LookAhead:
     """A history with a view of what comes next."""
 
     def __init__(self, hashes: Iterable[bytes]) -> None:
@@ -77,7 +77,7 @@ class _Ahead:
         self._seen: list[bytes] = []
         self.position = 0
 
-    def look(self) -> list[bytes]:
+    def peek(self) -> list[bytes]:
         """Return the next hashes."""
         self._seen += islice(self._hashes, WINDOW - len(self._seen))
         return self._seen
@@ -87,20 +87,20 @@ class _Ahead:
         del self._seen[:count]
 
 
-def _edits(old: _Ahead, new: _Ahead) -> Iterator[_Edit]:
+def _edits(old: _LookAhead, new: _LookAhead) -> Iterator[_Edit]:
     while True:
-        was, now = old.look(), new.look()
+        was, now = old.peek(), new.peek()
         if not was and not now:
             return
-        same = _alike(was, now)
+        same = _common_length(was, now)
         if not same:
-            gone, come = _meeting(was, now)
-            yield from _between(old.position, new.position, was[:gone], now[:come])
-        old.skip(same or gone)
-        new.skip(same or come)
+            removed, added = _next_common(was, now)
+            yield from _between(old.position, new.position, was[:removed], now[:added])
+        old.skip(same or removed)
+        new.skip(same or added)
 
 
-def _alike(was: list[bytes], now: list[bytes]) -> int:
+def _common_length(was: list[bytes], now: list[bytes]) -> int:
     """Return how many are the same."""
     if was == now:
         return len(was)
@@ -108,7 +108,7 @@ def _alike(was: list[bytes], now: list[bytes]) -> int:
     return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(was), len(now)))
 
 
-def _meeting(was: list[bytes], now: list[bytes]) -> tuple[int, int]:
+def _next_common(was: list[bytes], now: list[bytes]) -> tuple[int, int]:
     """Return after how many of each they are the same again; all of them if they never are."""
     places = {hash: place for place, hash in reversed(list(enumerate(was)))}
     meetings = ((places[hash], place) for place, hash in enumerate(now) if hash in places)
@@ -116,25 +116,25 @@ def _meeting(was: list[bytes], now: list[bytes]) -> tuple[int, int]:
 
 
 def _between(
-    old_position: int, new_position: int, gone: list[bytes], come: list[bytes]
+    old_position: int, new_position: int, removed: list[bytes], added: list[bytes]
 ) -> Iterator[_Edit]:
-    for place in range(max(len(gone), len(come))):
-        was, now = place < len(gone), place < len(come)
+    for place in range(max(len(removed), len(added))):
+        was, now = place < len(removed), place < len(added)
         yield _Edit(
             old_position + place + 1 if was else None,
             new_position + place + 1 if now else None,
-            gone[place] if was else None,
-            come[place] if now else None,
+            removed[place] if was else None,
+            added[place] if now else None,
         )
 
 
 def _exchanged(edits: list[_Edit]) -> tuple[list[EventChange], list[_Edit]]:
     """Return what only changed its place, and the other edits."""
-    come = {edit.new_hash: edit for edit in edits if edit.new_hash is not None}
+    added = {edit.new_hash: edit for edit in edits if edit.new_hash is not None}
     found: dict[tuple[int, int], EventChange] = {}
     explained: set[_Edit] = set()
     for edit in edits:
-        there = come.get(edit.old_hash) if edit.old_hash is not None else None
+        there = added.get(edit.old_hash) if edit.old_hash is not None else None
         if there is None:
             continue
         if edit.kind == there.kind == "changed" and there.old_hash == edit.new_hash:

@@ -50,28 +50,28 @@ def find_edits(old: Iterator[ExportedEvent], new: Iterator[ExportedEvent]) -> It
         after += islice(new, WINDOW - len(after))
         if not before:
             return
-        gone = come = alike(before, after)
-        if not gone:
-            gone, come = meeting(before, after)
-            at_end = come == len(after) < WINDOW
-            ended = gone == len(before) < WINDOW  # what comes after that is new
-            for place in range(gone if ended else max(gone, come)):
+        removed = added = common_length(before, after)
+        if not removed:
+            removed, added = next_common(before, after)
+            at_end = added == len(after) < WINDOW
+            ended = removed == len(before) < WINDOW  # what comes after that is new
+            for place in range(removed if ended else max(removed, added)):
                 yield Edit(
-                    before[place] if place < gone else None,
-                    after[place] if place < come else None,
+                    before[place] if place < removed else None,
+                    after[place] if place < added else None,
                     at_end,
                 )
-        del before[:gone], after[:come]
+        del before[:removed], after[:added]
 
 
-def alike(before: list[ExportedEvent], after: list[ExportedEvent]) -> int:
+def common_length(before: list[ExportedEvent], after: list[ExportedEvent]) -> int:
     """Return how many events are the same."""
     pairs = enumerate(zip(before, after, strict=False))
     first = (place for place, (one, other) in pairs if one.leaf() != other.leaf())
     return next(first, min(len(before), len(after)))
 
 
-def meeting(before: list[ExportedEvent], after: list[ExportedEvent]) -> tuple[int, int]:
+def next_common(before: list[ExportedEvent], after: list[ExportedEvent]) -> tuple[int, int]:
     """Return after how many events of each side the two are the same again."""
     places = {event.leaf(): place for place, event in reversed(list(enumerate(before)))}
     found = ((places.get(event.leaf(), -1), place) for place, event in enumerate(after))
