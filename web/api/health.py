@@ -94,7 +94,7 @@ def get_metrics() -> Response:
     known = app_state()
     up = known.head.is_fresh(FIGURES_S)
     known.attention.is_fresh(FIGURES_S if up else 0)
-    page = known.metrics.page(known.head.known, known.attention.known, ledger_up=up)
+    page = known.metrics.render(known.head.known, known.attention.known, ledger_up=up)
     return Response(page, content_type=metrics.CONTENT_TYPE)
 
 

@@ -1,7 +1,8 @@
 """Who may come in, and how far: bearer tokens and their roles.
 
-Every page says which roles it is for (`Access`); one that says nothing lets nobody in. A token is
-looked up in the ledger at each request, so that one which is revoked lets nobody in from then on.
+Every endpoint says which roles it is for (`Access`); one that says nothing lets nobody in. A token
+is looked up in the ledger at each request, so that one which is revoked lets nobody in from then
+on.
 
 Source: RFC 6750.
 """
@@ -45,7 +46,7 @@ def never(_request: Request) -> bool:
 
 
 class Access(NamedTuple):
-    """Whom a page is for.
+    """Whom an endpoint is for.
 
     Attributes:
         roles: whose tokens open it.
@@ -87,13 +88,13 @@ EVERYBODY: Final = Access(frozenset(), lambda _request: True)
 NOBODY: Final = Access(frozenset())
 
 
-def let_in(
+def authorize(
     request: Request, access: Access, now: datetime
 ) -> tuple[Caller, int] | tuple[None, None]:
     """Return who asks, and where the ledger was seen to be; None for who needs no token here.
 
     Raises:
-        HttpProblem: no or no valid token (401), or a role that this page is not for (403).
+        HttpProblem: no or no valid token (401), or a role that this endpoint is not for (403).
     """
     if access.without_token(request):
         return None, None
@@ -120,7 +121,7 @@ def _caller(request: Request, now: datetime) -> tuple[Caller, int]:
 
 
 def _account(request: Request) -> str | None:
-    """Return the account whose page it is, if it is one's."""
+    """Return the account that the endpoint is about, if it is about one."""
     account = (request.view_args or {}).get("account")
     return account if account is not None and _ACCOUNT.fullmatch(account) else None
 

@@ -1,4 +1,4 @@
-"""Every "no" over HTTP: which status it has, and the problem that is answered (RFC 9457).
+"""Every "no" over HTTP: which status it has, and its problem document (RFC 9457).
 
     {"type": "/docs#no_seat_available", "title": "No seat is free", "status": 409,
      "detail": "3 of 3 seats are taken.", "instance": "/v1/accounts/acme/seats/cloud_pos/till-4",
@@ -92,7 +92,7 @@ class ProblemType(NamedTuple):
     title: str
 
 
-# Answers a problem with a page for people, and with these headers.
+# Renders a problem as a page for people, with these headers.
 ErrorPage = Callable[[ProblemType, Mapping[str, str]], Response]
 
 MALFORMED = ProblemType("malformed_request", 400, "The request cannot be read")
@@ -190,7 +190,7 @@ class ProblemDetails(Answer, frozen=True):
 
 
 def register(app: Flask) -> None:
-    """Let the application answer everything that is raised with a problem."""
+    """Have the application turn everything that is raised into a problem response."""
     app.register_error_handler(Refusal, _refused)
     app.register_error_handler(HttpProblem, _problem)
     app.register_error_handler(HTTPException, _http)
@@ -208,7 +208,7 @@ def register(app: Flask) -> None:
 
 
 def show_as_pages(app: Flask, folder: str, page: ErrorPage) -> None:
-    """Let problems with paths in a folder be answered with pages for people."""
+    """Have problems with paths below a folder rendered as pages for people."""
     app.extensions.setdefault(PAGES, {})[folder] = page
 
 
@@ -266,12 +266,12 @@ def _unavailable(error: Exception) -> Response:
 
 
 def unavailable(detail: str) -> Response:
-    """Return that the ledger cannot be reached now."""
+    """Return the response that the ledger cannot be reached now."""
     return _respond(UNAVAILABLE, detail, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def altered(error: Exception) -> Response:
-    """Return that the ledger contradicts what was hashed or signed of it."""
+    """Return the response that the ledger contradicts what was hashed or signed of it."""
     _log.error("ledger altered: %s", error, extra={"request_id": request_id()})
     return _respond(ALTERED, str(error), {"Retry-After": str(ALTERED_RETRY_AFTER_S)})
 
@@ -286,7 +286,7 @@ def _stripe_key_refused(error: StripeKeyRefused) -> Response:
 
 
 def stripe_not_configured(detail: str) -> Response:
-    """Return that somebody has to set Stripe up first."""
+    """Return the response that somebody has to set Stripe up first."""
     return _respond(STRIPE_NOT_CONFIGURED, detail, {"Retry-After": str(SET_UP_S)})
 
 

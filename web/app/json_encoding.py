@@ -1,4 +1,4 @@
-"""Answers as the JSON that is sent and printed."""
+"""Responses as the JSON that is sent and printed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _AS_IT_IS = frozenset({str, int, bool, float, type(None), msgspec.Raw})
 
 
 def encode(content: Any) -> bytes:
-    """Return an answer as JSON, every time with six digits of a second."""
+    """Return a response as JSON, every time with six digits of a second."""
     return msgspec.json.encode(to_plain(content))
 
 

@@ -17,13 +17,13 @@ class LastKnown(Generic[T]):
 
     Args:
         ask: may take any time, and raise anything.
-        least_age_s: an answer that is younger is not asked for again, nor one that is younger than
+        least_age_s: a value that is younger is not asked for again, nor one that is younger than
             twenty times what it took to find out. So it takes a bounded part of the time, however
             often somebody wants to know.
         clock: in seconds.
 
     Attributes:
-        known: the last answer; None before the first.
+        known: the last value; None before the first.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class LastKnown(Generic[T]):
         has lately.
 
         Args:
-            patience_s: how long an answer may take, from when it was asked for: where many want to
-                know and there is no answer, they do not wait one after the other.
+            timeout_s: how long finding out may take, from its beginning: where many want to know,
+                they do not wait one after the other.
         """
         with self._lock:
             if self._refresh_at is not None and self._clock() < self._refresh_at:

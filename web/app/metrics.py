@@ -1,7 +1,7 @@
 """Figures for Prometheus.
 
 They are each process's own. Workers of `keyfold serve` tell each other theirs
-(`web.server.worker_board`), so that any of them answers for all.
+(`web.server.worker_board`), so that any of them shows those of all.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Metrics:
     def refused(self, code: str) -> None:
         self._problems.labels(code).inc()
 
-    def page(
+    def render(
         self,
         position: int | None,
         attention: Attention | None = None,
@@ -109,7 +109,7 @@ class Metrics:
 
         Args:
             position: the ledger's head, as far as that is known.
-            answers: whether the database answers.
+            ledger_up: whether the database responds.
             attention: what needs looking at; None where that is not known.
         """
         head = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""Keeping codes and tokens out of URLs, answers and logs.
+"""Keeping codes and tokens out of URLs, responses and logs.
 
 A URL ends up in histories, referrers and logs of others, so a whole code in one is refused; and
 whatever a problem repeats of a request is looked through before it is sent.

@@ -1,4 +1,4 @@
-"""What happens before and after every request, whichever page it is for."""
+"""What happens before and after every request, whichever endpoint it is for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from werkzeug.exceptions import NotFound
 from ledger.events import RequestContext
 from ledger.limits import REQUEST_ID
 from ledger.refusals import FieldError, InvalidRequest
-from web.app.auth import EVERYBODY, NOBODY, RESELLER, Access, let_in
+from web.app.auth import EVERYBODY, NOBODY, RESELLER, Access, authorize
 from web.app.context import app_state
 from web.app.errors import (
     CODE_IN_URL,
@@ -30,7 +30,7 @@ from web.app.errors import (
 )
 from web.app.logs import RequestLine
 
-# Unless a page has its own.
+# Unless an endpoint sets its own.
 _HEADERS = [
     (name.lower(), name, value)
     for name, value in {
@@ -41,7 +41,7 @@ _HEADERS = [
         "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     }.items()
 ]
-# What the server had to refuse, and has us answer.
+# What the server had to refuse, and leaves to the application to say.
 _WHY = {
     TOO_LARGE.code: "a body has at most 1 MiB",
     OVERLOADED.code: "nothing was looked at: try again",
@@ -91,7 +91,7 @@ def _begin() -> None:
     if request.url_rule is None or request.method == "OPTIONS":
         return
     now = app.wiring.clock()
-    caller, reached = let_in(request, _access(request), now)
+    caller, reached = authorize(request, _access(request), now)
     if caller is not None and caller.role != RESELLER:
         # A reseller must not find out which codes there are of others.
         if app.redactor.holds_known_code_quoted(url):
@@ -111,7 +111,7 @@ def _named_by_caller(sent: Request) -> str | None:
 
 
 def _hold_to_address(sent: Request) -> None:
-    """Refuse an address that no page of ours has, before anything is made of it.
+    """Refuse an address that no endpoint of ours has, before anything is made of it.
 
     Raises:
         InvalidRequest: a field in it holds a NUL, which PostgreSQL takes in no text.

@@ -28,7 +28,7 @@ class Reader(NamedTuple):
     """Reads one part of requests, and holds it to a schema.
 
     Attributes:
-        take: answers the part as it was sent.
+        take: returns the part as it was sent.
         nothing: what the schema makes of a part that was left empty; None where it must not be.
             It is the same each time, so it is made once.
     """

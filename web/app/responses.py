@@ -1,4 +1,4 @@
-"""HTTP answers, once it is known what to say."""
+"""HTTP responses: JSON and text, with the headers that go with them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEXT_TYPE = "text/plain; charset=utf-8"
 
 
 class Json(Response):
-    """An answer whose headers are all there: none is worked out from the request."""
+    """A response whose headers are all there: none is worked out from the request."""
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
         """Return the headers as they are: they are whole, and Werkzeug has nothing to add."""

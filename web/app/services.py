@@ -87,7 +87,7 @@ def wire(settings: Settings, *, for_persons: bool = False) -> Wiring:
     """Return what the settings name, opened: the ledger, its keys, its tables and Stripe.
 
     Args:
-        for_persons: whether somebody waits for each answer (`StripeGateway`).
+        for_persons: whether a person waits for each response (`StripeGateway`).
 
     Raises:
         SettingError: the database, its schema, the secret or the test clock will not do.

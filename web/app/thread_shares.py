@@ -11,7 +11,7 @@ import re
 from typing import Final, Literal
 from urllib.parse import unquote_plus
 
-# health: whether the process answers. metrics: figures.
+# health: whether the process responds. metrics: figures.
 # seat: may this one work right now? read: other reads that call nobody.
 # wait: reads that wait for events. page: reads that may ask Stripe. change: all else.
 # refusal: what is refused without being looked at.

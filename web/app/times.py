@@ -1,4 +1,4 @@
-"""Times as they are written outside: RFC 3339, answers in UTC with `Z` and six digits.
+"""Times as they are written outside: RFC 3339, written in UTC with `Z` and six digits.
 
 Source: RFC 3339, section 5.6.
 """
@@ -35,7 +35,7 @@ def parse_time(text: str) -> datetime:
 
 
 def iso(at: datetime) -> str:
-    """Return a time (aware, UTC) as answers have it: `2026-03-01T09:00:00.000000Z`."""
+    """Return a time (aware, UTC) as responses have it: `2026-03-01T09:00:00.000000Z`."""
     if at.tzinfo is not UTC:
         assert at.utcoffset() is not None
         at = at.astimezone(UTC)

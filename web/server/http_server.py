@@ -4,7 +4,7 @@ waitress reads a request with its body on one thread and hands it to another onl
 so a client that is slow holds a connection and no thread. What this adds:
 
 * A request has to be whole within `REQUEST_S`, plus a second for each `BYTES_PER_S` that came;
-  else it is answered 408. An answer has to be taken as quickly.
+  else the response is 408. A response has to be read as quickly.
 * A body over 1 MiB is read to its end, up to `DISCARDED_MAX`, and thrown away: then the application
   answers 413, as it does everywhere else. Of a larger one no more is read.
 * Connections, and what is buffered for all of them, are bounded; the idlest make room. Nothing
@@ -146,7 +146,7 @@ class _Nothing:
 
 
 class Task(WSGITask):  # type: ignore[misc]
-    """One request and its answer."""
+    """One request and its response."""
 
     request: Parser
     response_headers: list[tuple[str, str]]
@@ -199,7 +199,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         return not (self.requests or self.request or self.total_outbufs_len)
 
     def refuse_late(self) -> None:
-        """Return 408 to a request that is not whole in time; close on who takes no answer."""
+        """Return 408 to a request that is not whole in time; close on who reads no response."""
         if self.total_outbufs_len and not self.requests:
             now = time.monotonic()
             self.answering_since = self.answering_since or now
@@ -230,7 +230,7 @@ class _Waiting(NamedTuple):
 
 
 class Threads:
-    """The threads that answer, and what waits for one.
+    """The threads that handle requests, and what waits for one.
 
     Attributes:
         oldest_s: how long the request that has been worked on the longest has taken.

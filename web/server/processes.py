@@ -65,7 +65,7 @@ def serve(
     Args:
         host: a name or address of this machine.
         port: 0 for any that is free.
-        on_ready: called once with the address, as soon as it answers.
+        on_ready: called once with the address, as soon as it responds.
 
     Raises:
         CannotServe: the port cannot be had.

@@ -86,7 +86,7 @@ def _pause_s(every_s: float, failed: int) -> float:
 
 
 def _round(wiring: Wiring, stop: threading.Event) -> bool:
-    """Bring every account into step; answers whether Stripe and the ledger could be reached."""
+    """Bring every account into step; return whether Stripe and the ledger could be reached."""
     failed = 0
     for account in billed_accounts(wiring):
         if stop.is_set() or failed == FAILED_MAX:

@@ -1,6 +1,6 @@
 """One worker process: it makes the application, serves it, and says that it is well.
 
-While the application cannot be made, since the database does not answer or a setting will not do,
+While the application cannot be made, since the database does not respond or a setting will not do,
 `/healthz` is answered 200 and all else 503, and it is tried again.
 """
 
@@ -134,7 +134,7 @@ class _Application:
             return None
         metrics = Metrics()
         metrics.share(lambda: self._duty.board.of_others(self._duty.number))
-        body = metrics.page(None, ledger_up=False)
+        body = metrics.render(None, ledger_up=False)
         headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))]
         return _Page([*headers, ("Cache-Control", "no-store")], body)
 
