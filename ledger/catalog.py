@@ -93,9 +93,7 @@ class Product(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def billed(self) -> bool:
-        """Return whether Stripe bills the seats by the number of holders, so that there is no end
-        to them.
-        """
+        """Return whether Stripe bills the seats by their holders, so that they have no end."""
         return self.seats == "billed"
 
     @property

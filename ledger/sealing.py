@@ -44,8 +44,7 @@ class Texts:
         self._random_bytes = random_bytes
 
     def seal(self, owner: str, text: str | None, now: datetime) -> Sealed | None:
-        """Return a text sealed under its owner's key, which is made at the first use; None stays
-        None.
+        """Return a text sealed under its owner's key, made at the first use; None stays None.
 
         Raises:
             LedgerUnavailable: the key cannot be read or stored now.

@@ -209,8 +209,7 @@ def signers(note: Note, keys: Sequence[VerifierKey]) -> list[VerifierKey]:
 
 
 def parse_checkpoint(note: bytes) -> tuple[Note, Checkpoint]:
-    """Return a note and the checkpoint that is its text, not to be trusted until its signers are
-    known.
+    """Return a note and its checkpoint, not to be trusted until the signers are known.
 
     Further lines of the text are passed over.
 

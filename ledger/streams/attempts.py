@@ -223,9 +223,7 @@ def admit(attempts: Attempts, name: str, session: SessionAttempts, now: datetime
 
 
 def refuse_seat(attempts: Attempts, refused: SeatRefused, now: datetime) -> list[Fact]:
-    """Return the refused seat to record; none if the same was within the hour, or a hundred others
-    were.
-    """
+    """Return the refused seat to record; none if the same was lately, or a hundred others were."""
     lately = [seat for at, seat in attempts.seats if abs(now - at) < SEAT_REPEATED]
     is_repeated = any(
         replace(seat, account_version=refused.account_version) == refused for seat in lately

@@ -124,8 +124,8 @@ def take_in(batch: Batch | None, id: str, count: int) -> KeysImported:
 
 
 def reveal(batch: Batch | None, reseller: str | None, reason: Sealed | None) -> list[Fact]:
-    """Return the fact that shows the codes again to their owner: the reseller who ordered them, or
-    None for the vendor.
+    """Return the fact that shows the codes again to their owner: a reseller, or None for the
+    vendor.
 
     Raises:
         BatchNotFound: no such batch, or another reseller's, who must not learn that it exists.
@@ -139,9 +139,7 @@ def reveal(batch: Batch | None, reseller: str | None, reason: Sealed | None) -> 
 
 
 def reveal_one(key: str, reason: Sealed | None) -> list[Fact]:
-    """Return the fact that shows one key's code again. Never refused: the key's own stream says to
-    whom.
-    """
+    """Return the fact that shows one key's code again. The key's own stream says to whom."""
     return [CodesRevealed(reason=reason, key=key)]
 
 

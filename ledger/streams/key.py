@@ -223,8 +223,7 @@ def reissue(
     now: datetime,
     has_ended: bool = False,
 ) -> tuple[list[Fact], list[Fact], KeyIssued]:
-    """Return the facts by which another code takes this one's place: this key's, its successor's,
-    and the first of those once more.
+    """Return the facts of this key and of its successor, and the successor's issue once more.
 
     Args:
         has_ended: the subscription of a redeemed key has.

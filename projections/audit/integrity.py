@@ -262,9 +262,7 @@ class _Events:
                 held.beyond = None
 
     def misplaced(self, shifted: bool) -> Iterator[IntegrityFinding]:
-        """Yield a finding if positions are not 1, 2, 3 …, unless events that are missing explain
-        it.
-        """
+        """Yield a finding if positions are not 1, 2, 3 …, unless missing events explain it."""
         if self._out_of_place and not shifted:
             expected, found = self._out_of_place
             sentence = f"there is no position {expected}: its event is at {found}"

@@ -143,8 +143,7 @@ def frontier(book: Book, tables: Tables, size: int) -> Frontier:
 
 
 def inclusion(book: Book, tables: Tables, position: int, size: int) -> Inclusion:
-    """Return the proof that the event at a position is among the first `size`, which the ledger
-    must have.
+    """Return the proof that the event at a position is among the ledger's first `size`.
 
     Raises:
         TreeDamaged: the tree has not what it should have.
@@ -159,8 +158,7 @@ def inclusion(book: Book, tables: Tables, position: int, size: int) -> Inclusion
 
 
 def consistency(book: Book, tables: Tables, old: int, new: int) -> Consistency:
-    """Return the proof that the first `new` events, which the ledger must have, begin with the
-    first `old`.
+    """Return the proof that the ledger's first `new` events begin with the first `old`.
 
     Raises:
         TreeDamaged: the tree has not what it should have.

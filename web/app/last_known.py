@@ -43,8 +43,7 @@ class LastKnown(Generic[T]):
         self.known: T | None = None
 
     def is_fresh(self, timeout_s: float) -> bool:
-        """Return whether the value is fresh; ask for a new one, unless somebody does already, or
-        has lately.
+        """Return whether the value is fresh; refresh it first, unless that was done lately.
 
         Args:
             timeout_s: how long finding out may take, from its beginning: where many want to know,

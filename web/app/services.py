@@ -58,9 +58,7 @@ class Wiring(NamedTuple):
 
     @property
     def webhook_services(self) -> Services:
-        """Return the services for what Stripe delivers, with Stripe calls that take no person's
-        place.
-        """
+        """Return the services for Stripe's deliveries, whose calls take no person's place."""
         stripe = self.webhook_stripe
         return self.services if stripe is None else self.services._replace(stripe=stripe)
 

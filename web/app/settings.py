@@ -102,8 +102,7 @@ class Settings(NamedTuple):
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Return every setting, checked; those of KEYFOLD_ENV_FILE count where the environment has
-    none.
+    """Return every setting, checked; the environment counts before KEYFOLD_ENV_FILE.
 
     Raises:
         SettingError: for the first one that is wrong.

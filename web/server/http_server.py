@@ -161,9 +161,7 @@ class Task(WSGITask):  # type: ignore[misc]
         return environ
 
     def build_response_header(self) -> bytes:
-        """Return the status line and headers as bytes; a server that is draining closes the
-        connection.
-        """
+        """Return the status line and headers as bytes; a draining server closes the connection."""
         # waitress names the server itself, and would add itself as a proxy to another's name.
         self.response_headers = [one for one in self.response_headers if one[0] != "Server"]
         if self.request.connection_close or self.channel.server.is_draining:

@@ -40,9 +40,7 @@ _log = logging.getLogger("keyfold.seat_sync")
 
 @contextmanager
 def running(settings: Settings | None = None) -> Iterator[None]:
-    """Return a context that keeps billed seats in step meanwhile, where a product has any at
-    Stripe.
-    """
+    """Return a context in which billed seats are kept in step, where a product has any."""
     settings = settings or read_settings()
     if settings.stripe.api_key is None or not any(one.billed for one in settings.catalog.products):
         yield

@@ -64,9 +64,7 @@ def check(
 
 
 def contradiction(export: Export, checkpoint: CheckpointNote, agreed: int) -> Iterator[str]:
-    """Yield what a checkpoint shows to be changed after the `agreed` events that an earlier one
-    covers.
-    """
+    """Yield what a checkpoint shows to be changed after `agreed` events."""
     first, last = agreed + 1, checkpoint.size
     yield (
         f"changed: the first {last} events are not those that {checkpoint.source} was signed of;"

@@ -137,9 +137,7 @@ def run_comparison(old: Export, new: Export) -> Iterator[str]:
 
 
 def run_view(kept: list[ExportedEvent], head: int, args: argparse.Namespace) -> Iterator[str]:
-    """Print an account's subscriptions as its events make them; yield what a saved answer has
-    otherwise.
-    """
+    """Print an account's subscriptions by its events; yield how a saved answer differs."""
     saved = read_saved_view(args.answer) if args.answer else None
     question = question_of(args, saved)
     if question.position is not None and question.position > head:

@@ -62,8 +62,7 @@ def rename_key(subscription: str, key: KeyIssued) -> list[Fact]:
 def terminate(
     account: Account, subscription: str, reason: Sealed | None, now: datetime
 ) -> list[Fact]:
-    """Return the fact that ends a key-sourced subscription before its time; none if it was so
-    ended.
+    """Return the fact that ends a key's subscription before its time; none if it was terminated.
 
     Raises:
         SubscriptionNotFound: this account has no such subscription.
@@ -93,8 +92,7 @@ def occupy(
     *,
     capped: bool = True,
 ) -> list[Fact]:
-    """Return the fact that lets a holder in. One that sits there keeps its seat, with a new label
-    if any.
+    """Return the fact that lets a holder in; of one that sits there, its new label, if any.
 
     Args:
         capped: whether there is an end to the seats; seats that are billed by the number of
@@ -134,8 +132,7 @@ def release(
 def erase(
     account: Account, owner: str, reason: Sealed | None, texts: int, *, had_key: bool = False
 ) -> list[Fact]:
-    """Return the fact that the account's free text is given up; none if none came since the last
-    time.
+    """Return the fact that the account's texts are given up; none without any since the last time.
 
     Args:
         texts: how many could be read, in this stream and in others.

@@ -77,9 +77,7 @@ class PostgresTables:
         yield self
 
     def read(self, sql: str, params: Params) -> list[Row]:
-        """Return rows as `Tables.read` does; after a fail-over it is tried once more, on a new
-        connection.
-        """
+        """Return rows as `Tables.read` does; after a fail-over, on a new connection."""
         try:
             return self._read(sql, params)
         except OperationalError as error:

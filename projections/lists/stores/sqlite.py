@@ -31,8 +31,7 @@ class SqliteTables:
 
     @contextmanager
     def transaction(self) -> Iterator[_Transaction]:
-        """Return a context as `Tables.transaction` does, with the file's one write lock from its
-        beginning.
+        """Return a context as `Tables.transaction` does, with the write lock from its beginning.
 
         To take it later would fail at once when another has written since the first read.
         """
