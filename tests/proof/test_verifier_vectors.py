@@ -97,11 +97,11 @@ def test_a_spoilt_proof_does_not_lead_to_the_root(size: int, data: st.DataObject
 # Notes
 
 
-def note_of(text: str) -> keyfold_verify.SignedCheckpoint:
+def note_of(text: str) -> keyfold_verify.CheckpointNote:
     """Return a published note as one that has three lines, whose signatures are of its text."""
     text, _, signed = text.rpartition("\n\n")
     signatures = [keyfold_verify.read_signature(line) for line in signed.splitlines()]
-    return keyfold_verify.SignedCheckpoint("note", text + "\n", signatures, "", 0, b"")
+    return keyfold_verify.CheckpointNote("note", text + "\n", signatures, "", 0, b"")
 
 
 @pytest.mark.parametrize("vkey", [EXAMPLE_KEY, PETER_KEY, ENOCH_KEY])
