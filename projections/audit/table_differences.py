@@ -116,7 +116,7 @@ def _differing(
         found: dict[str, Row] = dict(rows)
         if found.get("live") != found.get("rebuilt"):
             at = (found.get("rebuilt") or found["live"])[position]
-            told = {
+            values = {
                 side: dict(zip(projection.columns, row, strict=True)) for side, row in found.items()
             }
-            yield RowDifference(projection.name, at, of, told.get("live"), told.get("rebuilt"))
+            yield RowDifference(projection.name, at, of, values.get("live"), values.get("rebuilt"))

@@ -153,7 +153,7 @@ def test_who_waits_is_not_kept_when_there_is_something(api: Api) -> None:
 
 
 def test_when_too_many_wait_one_more_does_not(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("web.app.waiting._places", threading.BoundedSemaphore(1))
+    monkeypatch.setattr("web.app.waiting._slots", threading.BoundedSemaphore(1))
     head, waits = api.head, threading.Event()
     read_stream = api.services.book.store.read_from
 

@@ -41,7 +41,7 @@ def test_who_finds_all_places_taken_is_refused_at_once(api: Api, one_place: None
     target = api.head + 2  # an order of one key is two events
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(api.get, "admin", f"{PATH}{target}")
-        wait_until(lambda: waiting._places._value == 0)  # noqa: SLF001
+        wait_until(lambda: waiting._slots._value == 0)  # noqa: SLF001
         for path in (f"{PATH}{target}", f"{PATH}{api.head + AHEAD_MAX}"):
             got = api.get("admin", path)
             assert (got.status, got.code) == (503, "position_not_reached")

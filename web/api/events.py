@@ -75,5 +75,5 @@ def _allowed(wait_s: int) -> Iterator[float]:
     if not wait_s:
         yield 0
         return
-    with waiting.place() as may_wait:
+    with waiting.slot() as may_wait:
         yield min(wait_s, WAIT_MAX_S) if may_wait else 0

@@ -196,7 +196,7 @@ def _at_least(position: int, answer: Callable[[], Response]) -> Response:
         return attempt()
     except PositionNotReached as lags:
         reached = lags
-    with waiting.place() as may_wait:
+    with waiting.slot() as may_wait:
         deadline = time.monotonic() + (app_state().position_wait_s if may_wait else 0.0)
         while time.monotonic() < deadline:
             time.sleep(POLL_S)
@@ -229,7 +229,7 @@ def _wait_for(position: int) -> int:
     head = services().book.head()
     if head >= position:
         return head
-    with waiting.place() as may_wait:
+    with waiting.slot() as may_wait:
         patience_s = (
             app_state().position_wait_s if may_wait and position - head <= AHEAD_MAX else 0.0
         )

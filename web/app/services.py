@@ -147,9 +147,9 @@ def _stripes(
         return None, None
     if not for_persons:
         return StripeGateway(key, base), None
-    places = waiting.places()
-    webhooks = webhooks_of(places)
-    stripe = StripeGateway(key, base, for_persons=True, persons_max=max(1, places - webhooks))
+    slots = waiting.slot_count()
+    webhooks = webhooks_of(slots)
+    stripe = StripeGateway(key, base, for_persons=True, persons_max=max(1, slots - webhooks))
     return stripe, stripe.beside(webhooks)
 
 

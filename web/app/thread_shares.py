@@ -47,9 +47,9 @@ def share_of(method: str, path: str, query: str) -> Share:
     return "seat" if _SEAT.fullmatch(path) else "read"
 
 
-def webhooks_of(places: int) -> int:
-    """Return how many of some places for those who wait for Stripe are for what it delivers."""
-    return max(1, places // 4)
+def webhooks_of(slots: int) -> int:
+    """Return how many of the slots for calls to Stripe are for what it delivers."""
+    return max(1, slots // 4)
 
 
 def half_of(threads: int) -> int:

@@ -9,24 +9,24 @@ from threading import BoundedSemaphore
 from web.app.thread_shares import WAITING_MAX
 
 _count = WAITING_MAX
-_places = BoundedSemaphore(_count)
+_slots = BoundedSemaphore(_count)
 
 
 def allow(count: int) -> None:
     """Let so many wait at once; to be called before anybody does."""
-    global _count, _places
-    _count, _places = count, BoundedSemaphore(count)
+    global _count, _slots
+    _count, _slots = count, BoundedSemaphore(count)
 
 
-def places() -> int:
+def slot_count() -> int:
     """Return how many of this process's requests may wait for one thing at once."""
     return _count
 
 
 @contextmanager
-def place() -> Iterator[bool]:
-    """Take a place, if one is free; yield whether this request may wait."""
-    taken = _places
+def slot() -> Iterator[bool]:
+    """Take a slot, if one is free; yield whether this request may wait."""
+    taken = _slots
     if not taken.acquire(blocking=False):
         yield False
         return

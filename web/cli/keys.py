@@ -95,8 +95,8 @@ def issue(
         )
     if issued.replayed:
         click.echo("this order had been carried out before: these are its keys", err=True)
-    answer = IssuedKeys(issued.batch, with_codes(issued.keys))
-    _print_issued(issued.batch, answer, as_csv, as_json)
+    view = IssuedKeys(issued.batch, with_codes(issued.keys))
+    _print_issued(issued.batch, view, as_csv, as_json)
 
 
 @keys.command(short_help="Show codes again, on the record.")
@@ -116,19 +116,17 @@ def reveal(batch_or_key: str, reason: str, as_csv: bool, as_json: bool) -> None:
     _print_issued(revealed.batch, RevealedKeys(with_codes(revealed.keys)), as_csv, as_json)
 
 
-def _print_issued(
-    batch: str, answer: IssuedKeys | RevealedKeys, as_csv: bool, as_json: bool
-) -> None:
+def _print_issued(batch: str, view: IssuedKeys | RevealedKeys, as_csv: bool, as_json: bool) -> None:
     if as_json:
-        print_json(answer)
+        print_json(view)
     elif as_csv:
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(KeyWithCode.__struct_fields__)
-        writer.writerows(map(astuple, answer.keys))
+        writer.writerows(map(astuple, view.keys))
         click.echo(out.getvalue(), nl=False)
     else:
-        print_fields(answer.keys, *KeyWithCode.__struct_fields__)
+        print_fields(view.keys, *KeyWithCode.__struct_fields__)
         click.echo(f"\nbatch {batch}")
 
 
@@ -146,14 +144,14 @@ def import_(file: IO[str], as_json: bool) -> None:
     with open_ledger() as (_, services, request_context), progress("Importing", None) as on_line:
         imported = import_keys(services, request_context, file, on_line=on_line)
     if as_json:
-        print_json(_import_answer(imported))
+        print_json(_import_report(imported))
     else:
         _print_imported(imported)
     if imported.refused:
         sys.exit(REFUSED)
 
 
-def _import_answer(imported: Imported) -> dict[str, Any]:
+def _import_report(imported: Imported) -> dict[str, Any]:
     return imported._asdict() | {"refused": [line._asdict() for line in imported.refused]}
 
 

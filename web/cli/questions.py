@@ -59,11 +59,11 @@ def diff_(
             now=request_context.now,
             known_at=known_at,
         )
-        answer = diff_view(found, services.texts)
+        view = diff_view(found, services.texts)
     if as_json:
-        print_json(answer)
+        print_json(view)
         return
-    print_fields(answer.items, "what=summary", "because of=positions")
+    print_fields(view.items, "what=summary", "because of=positions")
     click.echo(f"{account} from {text_of(found.start)} to {text_of(found.end)}")
 
 
@@ -108,9 +108,9 @@ def explain(
             found = explain_holder(services.book, account, moment, services.catalog, *what)
         else:
             text = sys.stdin.readline() if what[0] == "-" else what[0]
-            asked = CodeQuestion(text, session, product)
+            question = CodeQuestion(text, session, product)
             found = explain_code(
-                services.book, account, moment, services.catalog, services.codes, asked
+                services.book, account, moment, services.catalog, services.codes, question
             )
     if as_json:
         print_json(found)
