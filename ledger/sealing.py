@@ -47,7 +47,7 @@ class Texts:
         """Return a text sealed under its owner's key, made at the first use; None stays None.
 
         Raises:
-            LedgerUnavailable: the key cannot be read or stored now.
+            OperationalError: the key cannot be read or stored now.
         """
         if text is None:
             return None
@@ -72,7 +72,7 @@ class Texts:
         """Destroy an owner's key, and with it every text, for ever. Return whether there was one.
 
         Raises:
-            LedgerUnavailable: the keys' database does not respond.
+            OperationalError: the database does not respond, or may still hold the key's bytes.
         """
         return self._keys.destroy(owner)
 

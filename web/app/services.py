@@ -89,6 +89,7 @@ def wire(settings: Settings, *, for_persons: bool = False) -> Wiring:
 
     Raises:
         SettingError: the database, its schema, the secret or the test clock will not do.
+        PersistenceError: the database does not respond.
     """
     clock = test_clock(settings.test_clock) if settings.test_clock else system_clock
     now = clock()
