@@ -7,7 +7,7 @@ from typing import Final
 from flask import Response, request
 
 from ledger.refusals import FieldError, InvalidRequest, Refusal
-from projections.lists.timeline import Entry
+from projections.lists.timeline import DescribedEvent
 from projections.views.account_at import Moment, account_at
 from projections.views.diff import Diff, diff, diff_view
 from projections.views.explain import Explanation, explain_holder
@@ -104,5 +104,5 @@ def _explained(account: str) -> Explanation:
     return explain_holder(book, account, moment, catalog, product, holder)
 
 
-def _causes(found: Diff) -> list[list[Entry]]:
+def _causes(found: Diff) -> list[list[DescribedEvent]]:
     return [tell(at_positions(one.positions)) for one in found.differences]

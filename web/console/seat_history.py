@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from ledger.events import AnyEvent
 from ledger.streams.account.stream import ACCOUNT
-from projections.lists.timeline import Entry
+from projections.lists.timeline import DescribedEvent
 from projections.text.formatting import place
 from projections.views import seat_history as history
 from projections.views import seats as seated
@@ -38,7 +38,7 @@ class ChartStep(NamedTuple):
     """A point of the chart, with what happened at it; nothing did when a time just came."""
 
     point: Point
-    because: list[Entry]
+    because: list[DescribedEvent]
 
 
 class Chart(NamedTuple):

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from ledger.events import AnyEvent
-from projections.lists.timeline import Entry
+from projections.lists.timeline import DescribedEvent
 from projections.views.account_at import Moment
 from web.app.context import request_context
 from web.app.times import iso
@@ -104,7 +104,7 @@ def choices(events: Iterable[AnyEvent], at: datetime | None) -> Choices:
     )
 
 
-def _label(at: datetime, told: Entry, *, known_late: bool) -> str:
+def _label(at: datetime, told: DescribedEvent, *, known_late: bool) -> str:
     summary = ("learnt: " if known_late else "") + told.summary
     if len(summary) > _LABEL_LENGTH_MAX:
         summary = summary[: _LABEL_LENGTH_MAX - 1] + "…"
