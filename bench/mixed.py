@@ -59,14 +59,14 @@ MASKED: Final = "POS-••••-••••-{}"
 ERRAND: Final = "req_{}"
 
 
-class Told(NamedTuple):
+class RecordedFact(NamedTuple):
     """A fact on its way into a stream."""
 
     stream: str
     fact: Fact
 
 
-Moment = list[Told]  # what is recorded in one append
+Moment = list[RecordedFact]  # what is recorded in one append
 
 
 def fill(book: Book, events: int) -> None:
@@ -99,7 +99,9 @@ def _moments(chance: Random, head: int) -> Iterator[Moment]:
     """Let accounts live at once, a moment of each in turn."""
     if not head:
         yield [
-            Told(f"token-{PORTAL.removeprefix('kft_')}", TokenCreated(token=PORTAL, role="portal"))
+            RecordedFact(
+                f"token-{PORTAL.removeprefix('kft_')}", TokenCreated(token=PORTAL, role="portal")
+            )
         ]
     alive: deque[Iterator[Moment]] = deque()
     for number in count():
@@ -120,15 +122,19 @@ def _life(chance: Random, name: str) -> Iterator[Moment]:
     yield list(_redeemed(chance, keys[0], account))
     stripe = _stripe(chance, account) if chance.getrandbits(1) else iter(())
     yield from _sitting(chance, account, stripe)
-    yield [Told(f"key-{keys[2]}", KeyRevoked())]
+    yield [RecordedFact(f"key-{keys[2]}", KeyRevoked())]
     new = _letters(chance)
     yield [
-        Told(f"key-{keys[3]}", KeyReissued(replaced_by=f"key_{new}")),
-        Told(f"key-{new}", _issued(new, "again", 0, reseller, replaces=f"key_{keys[3]}")),
+        RecordedFact(f"key-{keys[3]}", KeyReissued(replaced_by=f"key_{new}")),
+        RecordedFact(f"key-{new}", _issued(new, "again", 0, reseller, replaces=f"key_{keys[3]}")),
     ]
     yield list(_redeemed(chance, keys[1], f"{account}-b"))
     yield from _sitting(chance, f"{account}-b", stripe)
-    yield [Told(f"account-{account}-b", SubscriptionTerminated(subscription=f"kfsub_{keys[1]}"))]
+    yield [
+        RecordedFact(
+            f"account-{account}-b", SubscriptionTerminated(subscription=f"kfsub_{keys[1]}")
+        )
+    ]
 
 
 def _letters(chance: Random) -> str:
@@ -138,9 +144,9 @@ def _letters(chance: Random) -> str:
 # Keys
 
 
-def _ordered(chance: Random, keys: list[str], reseller: str) -> Iterator[Told]:
+def _ordered(chance: Random, keys: list[str], reseller: str) -> Iterator[RecordedFact]:
     batch = _letters(chance)
-    yield Told(
+    yield RecordedFact(
         f"batch-{batch}",
         KeysIssued(
             batch=f"bat_{batch}",
@@ -157,7 +163,7 @@ def _ordered(chance: Random, keys: list[str], reseller: str) -> Iterator[Told]:
         ),
     )
     for index, key in enumerate(keys):
-        yield Told(f"key-{key}", _issued(key, f"bat_{batch}", index, reseller))
+        yield RecordedFact(f"key-{key}", _issued(key, f"bat_{batch}", index, reseller))
 
 
 def _issued(
@@ -183,10 +189,10 @@ def _masked(key: str) -> str:
     return MASKED.format(key[-4:].upper())
 
 
-def _redeemed(chance: Random, key: str, account: str) -> Iterator[Told]:
+def _redeemed(chance: Random, key: str, account: str) -> Iterator[RecordedFact]:
     subscription = f"kfsub_{key}"
-    yield Told(f"key-{key}", KeyRedeemed(account=account, subscription=subscription))
-    yield Told(
+    yield RecordedFact(f"key-{key}", KeyRedeemed(account=account, subscription=subscription))
+    yield RecordedFact(
         f"account-{account}",
         SubscriptionActivated(
             subscription=subscription,
@@ -199,7 +205,7 @@ def _redeemed(chance: Random, key: str, account: str) -> Iterator[Told]:
             expires_at=add_months(BEGAN, MONTHS),
         ),
     )
-    yield Told(
+    yield RecordedFact(
         f"request-{_letters(chance)}",
         RedemptionAnswered(
             fingerprint=_letters(chance),
@@ -222,9 +228,9 @@ def _sitting(chance: Random, account: str, stripe: Iterator[Moment]) -> Iterator
         taking = holder not in seated
         seated ^= {holder}
         kind = SeatOccupied if taking else SeatReleased
-        yield [Told(f"account-{account}", kind(product=POS, tier=None, holder=holder))]
+        yield [RecordedFact(f"account-{account}", kind(product=POS, tier=None, holder=holder))]
         if step % 16 == 0:
-            yield [Told(f"attempts-{account}", _refused(chance, step, holder))]
+            yield [RecordedFact(f"attempts-{account}", _refused(chance, step, holder))]
         if step % 5 == 0 and (reported := next(stripe, None)):
             yield reported
 
@@ -263,8 +269,8 @@ def _stripe(chance: Random, account: str) -> Iterator[Moment]:
     customer, subscription, price = f"cus_{name}", f"sub_{name}", f"price_{name}"
     linked = StripeCustomerLinked(customer=customer, account=account, by="call")
     yield [
-        Told(f"stripe_customer-{customer}", linked),
-        Told(f"account-{account}", linked),
+        RecordedFact(f"stripe_customer-{customer}", linked),
+        RecordedFact(f"account-{account}", linked),
     ]
     number = 0
     while True:
@@ -288,7 +294,10 @@ def _stripe(chance: Random, account: str) -> Iterator[Moment]:
             outcome="reported",
             account=account,
         )
-        yield [Told(f"stripe_event-{event}", received), Told(f"account-{account}", fact)]
+        yield [
+            RecordedFact(f"stripe_event-{event}", received),
+            RecordedFact(f"account-{account}", fact),
+        ]
 
 
 def _subscription(

@@ -35,16 +35,13 @@ NOT_YET = (
 )
 # Classes that still share their name with another. The list may only become shorter.
 NAMED_TWICE = {
-    "Entry",
     "Factory",
     "Imported",
-    "Known",
     "Operation",
     "Row",
     "Sessions",
     "Standing",
     "Step",
-    "TimelineQuery",
     "Writer",
 }
 

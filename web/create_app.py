@@ -68,7 +68,7 @@ def create_app(
     # `//v1` is another page than `/v1`, and there is none: it is not redirected to one.
     app.url_map.merge_slashes = False
     app.url_map.converters["id"] = Id
-    app.extensions[EXTENSION] = parts_of(wiring, position_wait_s, attention_age_s)
+    app.extensions[EXTENSION] = build_app_state(wiring, position_wait_s, attention_age_s)
     request_hooks.register(app)
     for module in (
         keys, codes, accounts, seats, timeline, questions, portal_sessions, events, proofs,
@@ -84,7 +84,7 @@ def create_app(
     return app
 
 
-def parts_of(wiring: Wiring, position_wait_s: float, attention_age_s: float) -> AppState:
+def build_app_state(wiring: Wiring, position_wait_s: float, attention_age_s: float) -> AppState:
     """Return what an application has for its requests; nothing else of it depends on the wiring.
 
     Only the catalog, the public URL and whether there is a test clock are in its pages, too.

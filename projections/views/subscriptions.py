@@ -64,7 +64,7 @@ class SubscriptionRow(Answer, frozen=True):
 
     @property
     def known_by(self) -> str | None:
-        """The masked key, or Stripe's id of the subscription."""
+        """Return the masked key, or Stripe's id of the subscription."""
         return self.key or self.stripe_subscription
 
 

@@ -44,7 +44,7 @@ from tests.worlds import NOON, SECRET, context, services
 from web.app.context import EXTENSION
 from web.app.services import Wiring, wire
 from web.app.settings import Settings, StripeSettings
-from web.create_app import create_app, parts_of
+from web.create_app import build_app_state, create_app
 
 PROBLEM = "application/problem+json"
 NO_STRIPE = StripeSettings()
@@ -301,8 +301,8 @@ def app_over(wiring: Wiring, position_wait_s: float) -> tuple[Flask, dict[str, A
     made, document = _apps[alike]
     app = copy(made)
     app.view_functions = dict(made.view_functions)
-    parts = parts_of(wiring, position_wait_s, attention_age_s=0)
-    app.extensions = {**made.extensions, EXTENSION: parts}
+    app_state = build_app_state(wiring, position_wait_s, attention_age_s=0)
+    app.extensions = {**made.extensions, EXTENSION: app_state}
     return app, document
 
 

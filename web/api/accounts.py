@@ -95,7 +95,7 @@ def get_seat_history(
     """Show how an account's seats and holders went up and down."""
     found = read_account(account, **times)
     if product is not None:
-        hold_to_pools(found.account, product, tier)
+        check_pools(found.account, product, tier)
     elif tier is not None:
         raise InvalidRequest(FieldError("/tier", "needs a product"))
     if start is not None and start > (end or found.moment.at):
@@ -168,7 +168,7 @@ def one_subscription(account: Account, id: str, at: datetime) -> OneSubscription
     return OneSubscription(subscribed.row_of(account, product, id, at))
 
 
-def hold_to_pools(account: Account, product: str, tier: str | None) -> None:
+def check_pools(account: Account, product: str, tier: str | None) -> None:
     """Hold a product and a tier, if any, to what the catalog or the account has.
 
     Raises:

@@ -15,7 +15,7 @@ from projections.views.account_at import Moment
 from projections.views.diff import DiffView, diff, diff_view
 from projections.views.explain import Explanation, explain_holder
 from projections.views.explain_code import CodeQuestion, explain_code
-from web.api.accounts import READERS, account_version, hold_to_pools, read_account
+from web.api.accounts import READERS, account_version, check_pools, read_account
 from web.api.operations import Returns, operation
 from web.api.request_fields import REQUIRED, Shape, Text, Time, matching
 from web.api.requests import OF_CATALOG, PRODUCT_ID, AccountQuery, ReadQuery
@@ -144,7 +144,7 @@ def explain(
     if code is None:
         assert product
         assert holder
-        hold_to_pools(read_account(account, **times).account, product, None)
+        check_pools(read_account(account, **times).account, product, None)
         found = explain_holder(book, account, moment, catalog, product, holder)
     elif caller().role == PORTAL:
         raise HttpProblem(FORBIDDEN, "codes are not explained to tokens of role portal")

@@ -23,7 +23,7 @@ from projections.text.formatting import NOT_SHOWN
 from projections.views import seats as seated
 from projections.views.account_at import AccountAt, Moment, account_at
 from projections.views.seats import HolderView, SeatsView, SeatView
-from web.api.accounts import READERS, hold_to_pools, read_account
+from web.api.accounts import READERS, check_pools, read_account
 from web.api.operations import Returns, operation
 from web.api.request_fields import Shape, Text, matching
 from web.api.requests import PRODUCT_ID, AccountQuery, IfMatch, PageQuery, free_text, tier_field
@@ -70,7 +70,7 @@ def list_seats(
     after = cursors.read(services().request_key, of, cursor)
     found = read_account(account, **times)
     if product is not None:
-        hold_to_pools(found.account, product, None)
+        check_pools(found.account, product, None)
     view = seated.seats(found, services().catalog, product)
     places = _places(found)
     following = [one for one in view.items if after is None or places(one) > tuple(after)]
@@ -171,7 +171,7 @@ def release_seat(account: str, product: str, holder: str, expected_version: int 
     except SeatNotOccupied:
         # A product that nobody has heard of is a mistake to be told of, not a free seat.
         found = account_at(services().book, account, Moment(request_context().now))
-        hold_to_pools(found.account, product, None)
+        check_pools(found.account, product, None)
         raise
     return nothing(position=released.position, version=released.account.version)
 

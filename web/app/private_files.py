@@ -22,7 +22,7 @@ def secret_file(database_url: str) -> Path:
     return Path(database_url.removeprefix("sqlite:///")).parent / SECRET_FILE
 
 
-def open_to_others(database_url: str) -> Iterator[tuple[Path, int]]:
+def files_open_to_others(database_url: str) -> Iterator[tuple[Path, int]]:
     """Return each file of a ledger that its group or others may use, with its mode."""
     if not database_url.startswith("sqlite:"):
         return
@@ -37,12 +37,12 @@ def open_to_others(database_url: str) -> Iterator[tuple[Path, int]]:
             yield file, mode
 
 
-def keep_to_owner(database_url: str) -> Iterator[Path]:
+def restrict_to_owner(database_url: str) -> Iterator[Path]:
     """Take every file of a ledger from its group and others; yield those that were changed.
 
     One that belongs to somebody else stays as it is.
     """
-    for file, mode in open_to_others(database_url):
+    for file, mode in files_open_to_others(database_url):
         try:
             file.chmod(mode & ~_OTHERS)
         except PermissionError:

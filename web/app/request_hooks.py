@@ -84,7 +84,7 @@ def _begin() -> None:
         raise HttpProblem(
             PROBLEM_TYPES[refused], _WHY[refused], {"Retry-After": str(RETRY_AFTER_S)}
         )
-    _hold_to_address(request)
+    _check_address(request)
     url = f"{request.path}?{request.query_string.decode('utf-8', 'replace')}"
     if app.redactor.holds_code_quoted(url):
         raise HttpProblem(CODE_IN_URL, _IN_A_BODY)
@@ -110,7 +110,7 @@ def _named_by_caller(sent: Request) -> str | None:
     return None if app_state().redactor.holds_token(id) else id
 
 
-def _hold_to_address(sent: Request) -> None:
+def _check_address(sent: Request) -> None:
     """Refuse an address that no endpoint of ours has, before anything is made of it.
 
     Raises:

@@ -176,10 +176,10 @@ def _env_file(environ: Mapping[str, str]) -> dict[str, str]:
 def _database_url(url: str) -> str:
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite" and rest.startswith("/") and rest.strip("/"):
-        _hold_to_file(Path(path_of(url)))
+        _check_file(Path(path_of(url)))
         return url
     if scheme in ("postgresql", "postgres") and rest:
-        _hold_to_libpq(url)
+        _check_with_libpq(url)
         return url
     raise SettingError(
         "KEYFOLD_DATABASE_URL",
@@ -187,7 +187,7 @@ def _database_url(url: str) -> str:
     )
 
 
-def _hold_to_file(file: Path) -> None:
+def _check_file(file: Path) -> None:
     """Hold what stands where a SQLite database is to be, if anything does, to being a file."""
     try:
         mode = file.stat().st_mode
@@ -201,7 +201,7 @@ def _hold_to_file(file: Path) -> None:
         )
 
 
-def _hold_to_libpq(url: str) -> None:
+def _check_with_libpq(url: str) -> None:
     # Only here: with SQLite nothing of psycopg is needed.
     from psycopg import ProgrammingError, conninfo
 

@@ -13,7 +13,7 @@ from projections.views import seat_history as seat_history_projection
 from projections.views import subscriptions as subscriptions_projection
 from projections.views.account_at import Moment, account_at
 from projections.views.subscriptions import ProductView, SubscriptionsView
-from web.cli.context import hold_to_pools, open_ledger
+from web.cli.context import check_pools, open_ledger
 from web.cli.examples import Exampled
 from web.cli.options import TIME, json_option, moment_options
 from web.cli.output import print_fields, print_json, text_of
@@ -116,7 +116,7 @@ def seat_history(
     validation.refuse_if(validation.account(account))
     with open_ledger() as (_, services, request_context):
         state = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
-        hold_to_pools(services, state, product, tier)
+        check_pools(services, state, product, tier)
         if start is not None and start > (end or state.moment.at):
             raise InvalidRequest(FieldError("/from", "must not be after the end"))
         view = seat_history_projection.seat_history(

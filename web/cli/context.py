@@ -49,7 +49,7 @@ def open_ledger() -> Iterator[CliContext]:
         wiring.close()
 
 
-def hold_to_pools(
+def check_pools(
     services: Services, state: AccountAt, product: str | None, tier: str | None = None
 ) -> None:
     """Hold a product and a tier that were asked for to what the catalog or the account has.

@@ -24,12 +24,12 @@ def upgrade() -> None:
     SQLite the ledger's files are taken from all but their owner.
     """
     from ledger.store import schema
-    from web.app.private_files import keep_to_owner
+    from web.app.private_files import restrict_to_owner
 
     url = read_settings().database_url
     for step in schema.upgrade(url):
         click.echo(f"applied {step}")
-    for file in keep_to_owner(url):
+    for file in restrict_to_owner(url):
         click.echo(f"took {file.name} from all but its owner")
     click.echo("the schema is up to date")
 

@@ -37,7 +37,7 @@ def demo(serving: bool, host: str, port: int, workers: int, threads: int) -> Non
         if not serving:
             _fill(wiring)
             return
-        tour = _carry_on(wiring)
+        tour = _start_tour(wiring)
     from web.server.processes import serve
 
     def on_ready(url: str) -> None:
@@ -63,9 +63,9 @@ def _fill(wiring: Wiring) -> None:
     click.echo("serve it with: keyfold demo --serve")
 
 
-def _carry_on(wiring: Wiring) -> Tour:
+def _start_tour(wiring: Wiring) -> Tour:
     try:
-        return demonstration.carry_on(wiring, wiring.request_context(OPERATOR, new_request_id()))
+        return demonstration.start_tour(wiring, wiring.request_context(OPERATOR, new_request_id()))
     except NotTheDemo:
         raise CommandRefused(
             "not_the_demo",

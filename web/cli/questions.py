@@ -13,7 +13,7 @@ from projections.views.account_at import Moment, account_at
 from projections.views.diff import diff, diff_view
 from projections.views.explain import Explanation, explain_holder
 from projections.views.explain_code import CodeQuestion, explain_code
-from web.cli.context import hold_to_pools, open_ledger
+from web.cli.context import check_pools, open_ledger
 from web.cli.examples import Exampled
 from web.cli.options import TIME, json_option, moment_options
 from web.cli.output import is_terminal, print_fields, print_json, text_of
@@ -104,7 +104,7 @@ def explain(
         moment = Moment(request_context.now, as_of, known_at)
         if len(what) == HOLDER:
             validation.refuse_if(validation.holder(what[1]))
-            hold_to_pools(services, account_at(services.book, account, moment), what[0])
+            check_pools(services, account_at(services.book, account, moment), what[0])
             found = explain_holder(services.book, account, moment, services.catalog, *what)
         else:
             text = sys.stdin.readline() if what[0] == "-" else what[0]

@@ -12,7 +12,7 @@ from commands.occupy_seat import Sitting, occupy_seat
 from commands.release_seat import release_seat
 from projections.views import seats as projection
 from projections.views.account_at import AccountAt, Moment, account_at
-from web.cli.context import hold_to_pools, open_ledger
+from web.cli.context import check_pools, open_ledger
 from web.cli.examples import Exampled, ExampledGroup
 from web.cli.options import json_option, moment_options
 from web.cli.output import print_fields, print_json
@@ -39,7 +39,7 @@ def list_(
     validation.refuse_if(validation.account(account))
     with open_ledger() as (_, services, request_context):
         state = account_at(services.book, account, Moment(request_context.now, as_of, known_at))
-        hold_to_pools(services, state, product)
+        check_pools(services, state, product)
         view = projection.seats(state, services.catalog, product)
         labels = services.texts.open_all(one.label for one in view.items)
     view = replace(view, items=projection.with_labels(view.items, labels))

@@ -81,7 +81,7 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
     standard error, with no path, query or body in them.
     """
     from ledger.store.sqlite import datastore
-    from web.app.private_files import open_to_others
+    from web.app.private_files import files_open_to_others
     from web.server import processes
 
     # A wrong setting is told here, in one line, and not by each worker. A database that does not
@@ -90,7 +90,7 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
     with contextlib.suppress(PersistenceError):
         wire(settings).close()
     log_to_stderr()
-    for file, mode in open_to_others(settings.database_url):
+    for file, mode in files_open_to_others(settings.database_url):
         _log.warning(
             "%s is open to others than its owner (mode %04o): `keyfold db upgrade` mends that",
             file.name,

@@ -12,7 +12,7 @@ from projections.views.account_at import Moment, account_at
 from projections.views.diff import Diff, diff, diff_view
 from projections.views.explain import Explanation, explain_holder
 from projections.views.explain_code import CodeQuestion, explain_code
-from web.api.accounts import hold_to_pools
+from web.api.accounts import check_pools
 from web.api.timeline import visibility
 from web.app.context import request_context, services
 from web.console import accounts, parameters
@@ -100,7 +100,7 @@ def _explained(account: str) -> Explanation:
         return explain_code(book, account, moment, catalog, services().codes, wanted)
     if holder is None or product is None:
         raise InvalidRequest(FieldError("/holder", "is missing: enter a holder or a code"))
-    hold_to_pools(account_at(book, account, moment).account, product, None)
+    check_pools(account_at(book, account, moment).account, product, None)
     return explain_holder(book, account, moment, catalog, product, holder)
 
 

@@ -54,7 +54,7 @@ def fill(wiring: Wiring, request_context: RequestContext) -> int:
     return fill_demo(wiring.services, request_context.now, test_clock=request_context.test_clock)
 
 
-def carry_on(wiring: Wiring, request_context: RequestContext) -> Tour:
+def start_tour(wiring: Wiring, request_context: RequestContext) -> Tour:
     """Fill the ledger if it is empty; return what a visitor needs to go on with it.
 
     Raises:
