@@ -22,7 +22,6 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from eventsourcing.persistence import DataError, IntegrityError
 
 from commands.services import Services
 from ledger import codec
@@ -32,6 +31,7 @@ from ledger.proof.cloud_events import ExportHeader, NotAnExport, read_header, ro
 from ledger.proof.merkle import HASH_BYTES, Frontier, leaf_hash
 from ledger.store.bulk_load import Filling, VersionOutOfTurn, filling
 from ledger.store.contract import Row
+from ledger.store.eventsourcing_adapter import DataError, IntegrityError
 
 PAGE_EVENTS: Final = 2_000
 STREAMS_AT_ONCE: Final = 200

@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from commands.services import Services
 from ledger.proof.cloud_events import secret_name
-from ledger.store.text_key_rows import TextKey, text_keys
+from ledger.store.text_keys import TextKey
 from ledger.streams.account.stream import ACCOUNT
 
 FORMAT: Final = 1
@@ -69,7 +69,7 @@ _LINE = msgspec.json.Decoder(Line)
 
 def give_text_keys(services: Services) -> Iterator[bytes]:
     """Return the lines of a file with all keys of a ledger in a database."""
-    keys = [key for key in text_keys(services.book.store) if key.owner != LEDGER]
+    keys = [key for key in services.book.store.text_keys.all() if key.owner != LEDGER]
     header = Header(FORMAT, secret_name(services.request_key), len(keys))
     yield msgspec.json.encode(header) + b"\n"
     for owner, wrapped, created_at in keys:

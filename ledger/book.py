@@ -21,13 +21,6 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
-from eventsourcing.application import Application
-from eventsourcing.persistence import (
-    InterfaceError,
-    OperationalError,
-    PersistenceError,
-    StoredEvent,
-)
 
 from ledger import codec
 from ledger.cache import StateCache
@@ -50,6 +43,13 @@ from ledger.store.contract import (
     Row,
     StreamRow,
     VersionConflict,
+)
+from ledger.store.eventsourcing_adapter import (
+    Application,
+    InterfaceError,
+    OperationalError,
+    PersistenceError,
+    StoredEvent,
 )
 from ledger.store.snapshots import Snapshot
 from ledger.stream_locks import BestEffortLock, StreamLocks

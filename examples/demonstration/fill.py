@@ -11,14 +11,13 @@ import itertools
 from datetime import datetime
 from typing import Final
 
-from eventsourcing.persistence import StoredEvent
-
 from commands.issue_keys import IssuedKey, issue_keys
 from commands.services import Services
 from examples.demonstration import story
 from ledger.book import Book
 from ledger.events import RequestContext
 from ledger.store import VersionConflict
+from ledger.store.eventsourcing_adapter import StoredEvent
 from ledger.streams import key
 from ledger.streams.key import KEY
 

@@ -12,22 +12,12 @@ million events than for a thousand.
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, LiteralString, Protocol, cast
-
-from eventsourcing.persistence import IntegrityError, StoredEvent
+from typing import Protocol
 
 from ledger.store.contract import Recorder, Row, entries_of
-from ledger.store.sqlite.datastore import SqliteDatastore
-
-if TYPE_CHECKING:
-    import psycopg
-    from eventsourcing.sqlite import SQLiteCursor
-
-    from ledger.store.postgres.datastore import ImpatientConnection, PostgresDatastore
+from ledger.store.eventsourcing_adapter import IntegrityError, StoredEvent
 
 
 class LedgerNotEmpty(Exception):
@@ -65,25 +55,18 @@ def filling(store: Recorder) -> Iterator[Filling]:
         LedgerNotEmpty: it holds events.
         PersistenceError: a fault of the database; nothing was changed.
     """
-    datastore: Any = getattr(store, "datastore", None)
-    if datastore is None:
-        kind = _in_memory(store)
-    elif isinstance(datastore, SqliteDatastore):
-        kind = _in_sqlite(datastore)
-    else:
-        kind = _in_postgres(datastore)
-    with kind as filled:
+    with store.bulk_load() as filled:
         if filled.read_from(0, 1):
             raise LedgerNotEmpty
         yield filled
 
 
-def _checked(rows: Sequence[Row]) -> None:
+def check_rows(rows: Sequence[Row]) -> None:
     """Refuse what no store can hold, with one fault for all three."""
     entries_of([StoredEvent(row.stream, row.version, row.name, row.state) for row in rows], {})
 
 
-def _hold_to_next(rows: Sequence[Row], reached: dict[str, int]) -> None:
+def hold_to_next_versions(rows: Sequence[Row], reached: dict[str, int]) -> None:
     """Refuse a row that is not the next version of its stream.
 
     Args:
@@ -97,162 +80,3 @@ def _hold_to_next(rows: Sequence[Row], reached: dict[str, int]) -> None:
                 f" where version {belongs} belongs"
             )
         reached[row.stream] = belongs
-
-
-# In memory
-
-
-class _MemoryFilling:
-    def __init__(self, rows: list[Row]) -> None:
-        self._rows = rows
-        self._reached: dict[str, int] = {}
-
-    def add(self, rows: Sequence[Row]) -> None:
-        _checked(rows)
-        _hold_to_next(rows, self._reached)
-        self._rows += rows
-
-    def read_from(self, after: int, limit: int) -> list[Row]:
-        return self._rows[after : after + limit]
-
-    def read_streams(self, streams: Sequence[str]) -> list[Row]:
-        wanted = set(streams)
-        return [row for row in self._rows if row.stream in wanted]
-
-
-@contextmanager
-def _in_memory(store: Recorder) -> Iterator[Filling]:
-    rows = store.read_from(0, 1)
-    yield _MemoryFilling(rows)
-    store.insert_events([StoredEvent(row.stream, row.version, row.name, row.state) for row in rows])
-
-
-# In a SQLite file
-
-# The streams' index is filled all over; with SQLite's own 2 MB each of its pages is written often.
-_SQLITE_CACHE_KIB = 64 * 1024
-_SQLITE_INSERT = "INSERT INTO keyfold_events VALUES (?, ?, ?, ?, ?)"
-_SQLITE_READ_FROM = """
-    SELECT rowid, originator_id, originator_version, topic, state FROM keyfold_events
-    WHERE rowid > ? ORDER BY rowid LIMIT ?
-"""
-_SQLITE_READ_STREAMS = """
-    SELECT rowid, originator_id, originator_version, topic, state FROM keyfold_events
-    WHERE originator_id IN (SELECT value FROM json_each(?)) ORDER BY rowid
-"""
-
-
-class _SqliteFilling:
-    def __init__(self, cursor: SQLiteCursor) -> None:
-        self._cursor = cursor
-
-    def add(self, rows: Sequence[Row]) -> None:
-        _checked(rows)
-        try:
-            self._cursor.executemany(_SQLITE_INSERT, rows)
-        except sqlite3.IntegrityError as error:
-            kind = VersionOutOfTurn if "the next version" in str(error) else IntegrityError
-            raise kind(str(error)) from error
-
-    def read_from(self, after: int, limit: int) -> list[Row]:
-        return self._read(_SQLITE_READ_FROM, (after, limit))
-
-    def read_streams(self, streams: Sequence[str]) -> list[Row]:
-        return self._read(_SQLITE_READ_STREAMS, (json.dumps(list(streams)),))
-
-    def _read(self, statement: str, params: tuple[object, ...]) -> list[Row]:
-        self._cursor.execute(statement, params)
-        return [Row(*row) for row in self._cursor.fetchall()]
-
-
-@contextmanager
-def _in_sqlite(datastore: SqliteDatastore) -> Iterator[Filling]:
-    with datastore.transaction(commit=True) as cursor:
-        cursor.execute(f"PRAGMA cache_size=-{_SQLITE_CACHE_KIB}")
-        yield _SqliteFilling(cursor)
-    # The log is as large as all that was added; give its place on the disk back.
-    with datastore.get_connection() as connection:
-        connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-# In PostgreSQL
-
-# It may wait long for the next rows, and no time limit of the database's is meant for it.
-_POSTGRES_BEGIN: LiteralString = """
-    BEGIN ISOLATION LEVEL READ COMMITTED;
-    SET LOCAL statement_timeout = 0;
-    SET LOCAL idle_in_transaction_session_timeout = 0;
-    SET LOCAL lock_timeout = '5s';
-    SET LOCAL enable_seqscan = off;
-    SET LOCAL jit = off;
-    SELECT keyfold_take_turn()
-"""
-_POSTGRES_COPY: LiteralString = """
-    COPY keyfold_events
-    (notification_id, originator_id, originator_version, topic, state) FROM STDIN (FORMAT BINARY)
-"""
-_POSTGRES_REACHED: LiteralString = """
-    SELECT given.stream, (
-        SELECT max(originator_version) FROM keyfold_events WHERE originator_id = given.stream
-    ) FROM unnest(%b::text[]) AS given (stream)
-"""
-_POSTGRES_TYPES = ("int8", "text", "int8", "text", "bytea")
-_POSTGRES_READ_FROM: LiteralString = """
-    SELECT notification_id, originator_id, originator_version, topic, state FROM keyfold_events
-    WHERE notification_id > %b::bigint ORDER BY notification_id LIMIT %b::bigint
-"""
-_POSTGRES_READ_STREAMS: LiteralString = """
-    SELECT notification_id, originator_id, originator_version, topic, state FROM keyfold_events
-    WHERE originator_id = ANY (%b::text[]) ORDER BY notification_id
-"""
-
-
-class _PostgresFilling:
-    def __init__(self, cursor: psycopg.Cursor[tuple[Any, ...]]) -> None:
-        self._cursor = cursor
-
-    def add(self, rows: Sequence[Row]) -> None:
-        from psycopg.errors import UniqueViolation
-
-        _checked(rows)
-        _hold_to_next(rows, self._reached({row.stream for row in rows}))
-        try:
-            with self._cursor.copy(_POSTGRES_COPY) as copy:
-                copy.set_types(_POSTGRES_TYPES)
-                for row in rows:
-                    copy.write_row(row)
-        except UniqueViolation as error:
-            raise IntegrityError(str(error)) from error
-
-    def _reached(self, streams: set[str]) -> dict[str, int]:
-        # COPY goes past the function that appends, which looks at this for each event.
-        found = self._cursor.execute(_POSTGRES_REACHED, (sorted(streams),)).fetchall()
-        return {stream: version for stream, version in found if version is not None}
-
-    def read_from(self, after: int, limit: int) -> list[Row]:
-        return self._read(_POSTGRES_READ_FROM, (after, limit))
-
-    def read_streams(self, streams: Sequence[str]) -> list[Row]:
-        return self._read(_POSTGRES_READ_STREAMS, (list(streams),))
-
-    def _read(self, statement: LiteralString, params: tuple[object, ...]) -> list[Row]:
-        return [Row(*row) for row in self._cursor.execute(statement, params).fetchall()]
-
-
-@contextmanager
-def _in_postgres(datastore: PostgresDatastore) -> Iterator[Filling]:
-    from psycopg.rows import tuple_row
-
-    with datastore.get_connection() as lent:
-        connection = cast("ImpatientConnection", lent)
-        answer_s, connection.answer_s = connection.answer_s, None
-        connection.execute(_POSTGRES_BEGIN)
-        try:
-            yield _PostgresFilling(connection.cursor(binary=True, row_factory=tuple_row))
-            connection.execute("COMMIT")
-        except BaseException:
-            if not connection.closed:
-                connection.execute("ROLLBACK")
-            raise
-        finally:
-            connection.answer_s = answer_s

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from threading import Condition
 from typing import Generic, Protocol, TypeVar
 
-from eventsourcing.persistence import InterfaceError, OperationalError
+from ledger.store.eventsourcing_adapter import InterfaceError, OperationalError
 
 T = TypeVar("T")
 

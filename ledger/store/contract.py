@@ -15,9 +15,10 @@ holds them to it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from eventsourcing.persistence import (
+from ledger.store.eventsourcing_adapter import (
     DataError,
     IntegrityError,
     Notification,
@@ -28,9 +29,12 @@ from eventsourcing.persistence import (
 )
 
 if TYPE_CHECKING:
+    from ledger.store.bulk_load import Filling
     from ledger.store.lineage import Lineage
+    from ledger.store.signed_checkpoints import SignedCheckpoints
     from ledger.store.snapshots import Snapshots
     from ledger.store.text_keys import TextKeys
+    from ledger.store.token_uses import TokenUses
 
 
 VERSION_MAX = 2**63 - 1
@@ -162,6 +166,17 @@ class Recorder(Protocol):
     @property
     def snapshots(self) -> Snapshots:
         """Folded states of long streams, beside the ledger and disposable."""
+
+    @property
+    def signed_checkpoints(self) -> SignedCheckpoints:
+        """The checkpoints that were ever signed, beside the ledger."""
+
+    @property
+    def token_uses(self) -> TokenUses:
+        """When each access token was last used, beside the ledger."""
+
+    def bulk_load(self) -> AbstractContextManager[Filling]:
+        """Return what fills the ledger in one transaction: see `ledger.store.bulk_load.filling`."""
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> list[int]:
         """Record all of the events or none; they are durable when this returns.

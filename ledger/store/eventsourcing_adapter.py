@@ -1,25 +1,57 @@
-"""The seam to the eventsourcing library: what its Application asks of a recorder and of a factory.
+"""The one module that knows the eventsourcing library: its errors, and what its Application asks.
 
 The library's own reads are answered from the contract's (`ledger.store.contract.Recorder`), so that
 there is one set of SQL for each database and both ways of reading agree.
+
+What a move to version 10 takes: the errors come from `eventsourcing.errors`; `Application` is gone,
+so `ledger.book.Book` makes its recorder itself (the factories below, and PERSISTENCE_MODULE, go);
+`select_events` and `select_notifications` are then needed by nobody.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from eventsourcing.application import Application
 from eventsourcing.persistence import (
     ApplicationRecorder,
+    DatabaseError,
+    DataError,
     InfrastructureFactory,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
     Notification,
     NotSupportedError,
+    OperationalError,
+    PersistenceError,
+    ProgrammingError,
     StoredEvent,
     TrackingRecorder,
 )
 
-from ledger.store.contract import Row, StreamRow
+if TYPE_CHECKING:
+    from ledger.store.contract import Row, StreamRow
+
+# What the rest of Keyfold uses of the library; nothing else imports it.
+__all__ = [
+    "Application",
+    "DataError",
+    "DatabaseError",
+    "IntegrityError",
+    "InterfaceError",
+    "InternalError",
+    "LedgerFactory",
+    "LibraryReads",
+    "NotSupportedError",
+    "Notification",
+    "OperationalError",
+    "PersistenceError",
+    "ProgrammingError",
+    "StoredEvent",
+]
 
 PAGE_ROWS = 1000
 

@@ -7,18 +7,12 @@ request that only reads must append no event, so it is no part of the ledger.
 from __future__ import annotations
 
 from datetime import datetime
-from threading import Lock
-from typing import TYPE_CHECKING, Final, LiteralString, Protocol
+from typing import Final, LiteralString, Protocol
 
-from eventsourcing.persistence import PersistenceError
-
-from ledger.store.contract import Recorder
-from ledger.store.sqlite.datastore import SqliteDatastore
-
-if TYPE_CHECKING:
-    from ledger.store.postgres.datastore import PostgresDatastore
+from ledger.store.eventsourcing_adapter import PersistenceError
 
 REMEMBERED_MAX: Final = 10_000
+ALL: LiteralString = "SELECT token, used_at FROM keyfold_token_uses"
 
 
 class TokenUses(Protocol):
@@ -57,80 +51,3 @@ class NotedUses:
     def all(self) -> dict[str, datetime]:
         """See `TokenUses.all`."""
         return self._uses.all()
-
-
-def token_uses(store: Recorder) -> TokenUses:
-    """Return those of a ledger; of one in memory, they are gone with what is returned."""
-    datastore = getattr(store, "datastore", None)
-    if datastore is None:
-        return MemoryTokenUses()
-    if isinstance(datastore, SqliteDatastore):
-        return SqliteTokenUses(datastore)
-    return PostgresTokenUses(datastore)
-
-
-class MemoryTokenUses:
-    """The uses of a ledger in memory."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._uses: dict[str, datetime] = {}
-
-    def put(self, token: str, hour: datetime) -> None:
-        """See `TokenUses.put`."""
-        with self._lock:
-            self._uses[token] = max(hour, self._uses.get(token, hour))
-
-    def all(self) -> dict[str, datetime]:
-        """See `TokenUses.all`."""
-        return dict(self._uses)
-
-
-_ALL: LiteralString = "SELECT token, used_at FROM keyfold_token_uses"
-
-
-class SqliteTokenUses:
-    """The uses of a ledger in a SQLite file."""
-
-    def __init__(self, datastore: SqliteDatastore) -> None:
-        self._datastore = datastore
-
-    def put(self, token: str, hour: datetime) -> None:
-        """See `TokenUses.put`."""
-        with self._datastore.transaction(commit=True) as cursor:
-            cursor.execute(
-                "INSERT INTO keyfold_token_uses VALUES (?, ?) ON CONFLICT (token) DO UPDATE SET"
-                " used_at = excluded.used_at WHERE used_at < excluded.used_at",
-                (token, hour.isoformat()),
-            )
-
-    def all(self) -> dict[str, datetime]:
-        """See `TokenUses.all`."""
-        rows = self._datastore.read(_ALL, ())
-        return {token: datetime.fromisoformat(used_at) for token, used_at in rows}
-
-
-class PostgresTokenUses:
-    """The uses of a ledger in PostgreSQL."""
-
-    def __init__(self, datastore: PostgresDatastore) -> None:
-        self._datastore = datastore
-
-    def put(self, token: str, hour: datetime) -> None:
-        """See `TokenUses.put`."""
-        with self._datastore.get_connection() as connection, connection.transaction():
-            # It may be lost: no request waits for a standby, nor long for who writes the same.
-            connection.execute(
-                "SET LOCAL synchronous_commit = local; SET LOCAL lock_timeout = '1s'"
-            )
-            connection.execute(
-                "INSERT INTO keyfold_token_uses AS kept VALUES (%s, %s)"
-                " ON CONFLICT (token) DO UPDATE SET used_at = excluded.used_at"
-                " WHERE kept.used_at < excluded.used_at",
-                (token, hour.isoformat()),
-            )
-
-    def all(self) -> dict[str, datetime]:
-        """See `TokenUses.all`."""
-        rows = self._datastore.read(_ALL)
-        return {token: datetime.fromisoformat(used_at) for token, used_at in rows}

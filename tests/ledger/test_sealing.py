@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ledger.events import Sealed
 from ledger.sealing import Texts, WrongSecret, knows_secret
-from ledger.store.text_keys import MemoryTextKeys
+from ledger.store.memory import MemoryTextKeys
 from tests.worlds import NOON, SECRET, chance
 
 WRAPPING = SECRET.derive("texts")

@@ -17,7 +17,6 @@ from ledger.book import Book
 from ledger.proof import notes
 from ledger.proof.merkle import Frontier, leaf_hash
 from ledger.proof.notes import Checkpoint, SigningKey
-from ledger.store.signed_checkpoints import signed_checkpoints
 from projections.audit import integrity, tree
 from projections.audit.integrity import IntegrityFinding, KnownCheckpoint, Verified
 from projections.lists.stores import Tables, open_tables
@@ -76,7 +75,7 @@ class Ledger:
 
 def opened(url: str) -> Ledger:
     book = Book(url)
-    signing = Signing(ORIGIN, (KEY,), signed_checkpoints(book.store))
+    signing = Signing(ORIGIN, (KEY,), book.store.signed_checkpoints)
     return Ledger(url, book, open_tables(url), signing)
 
 

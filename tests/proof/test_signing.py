@@ -14,7 +14,6 @@ from ledger.proof.notes import Checkpoint, SigningKey
 from ledger.store.signed_checkpoints import (
     SignedCheckpoint,
     SignedCheckpoints,
-    signed_checkpoints,
 )
 from projections.audit import tree
 from tests.proof.attacks import Attacker, attacker
@@ -67,7 +66,7 @@ def test_what_is_remembered_stays_as_it_is(ledger: Ledger) -> None:
 def test_another_process_knows_what_was_signed(stored: Ledger) -> None:
     stored.add(3)
     stored.checkpoint()
-    other = signed_checkpoints(opened(stored.url).book.store)
+    other = opened(stored.url).book.store.signed_checkpoints
     assert other.newest() == stored.signing.signed.newest()
 
 

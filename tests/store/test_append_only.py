@@ -134,7 +134,7 @@ def test_a_change_that_postgres_refuses_is_no_conflict_to_the_program(
 ) -> None:
     datastore = OurPostgresDatastore(postgres_ledger_url)
 
-    with pytest.raises(NotSupportedError), datastore.get_connection() as connection:
+    with pytest.raises(NotSupportedError), datastore.connection() as connection:
         connection.execute("TRUNCATE keyfold_events")
 
     datastore.close()

@@ -35,8 +35,7 @@ from commands.services import Services
 from commands.sign_checkpoint import signing_of
 from ledger.catalog import Catalog
 from ledger.store import schema
-from ledger.store.signed_checkpoints import signed_checkpoints
-from ledger.store.token_uses import NotedUses, token_uses
+from ledger.store.token_uses import NotedUses
 from ledger.streams.token import ROLES
 from projections.lists.stores import open_tables
 from projections.lists.stripe_holders import stripe_holders
@@ -244,7 +243,7 @@ def memory_api(
     world, clock = services(catalog=catalog)._replace(stripe=gateway), TestClock()
     settings = Settings("memory:", SECRET, world.catalog, public_url, test_clock, 100)
     settings = settings._replace(stripe=stripe)
-    signing = signing_of(SECRET, (), signed_checkpoints(world.book.store))
+    signing = signing_of(SECRET, (), world.book.store.signed_checkpoints)
     tables = open_tables("memory:")
     world = world._replace(stripe_holders=partial(stripe_holders, world.book, tables))
     wiring = Wiring(
@@ -255,7 +254,7 @@ def memory_api(
         signing,
         link_key=SECRET.derive("portal links"),
         cookie_key=SECRET.derive("page cookies"),
-        token_uses=NotedUses(token_uses(world.book.store)),
+        token_uses=NotedUses(world.book.store.token_uses),
     )
     return _api(wiring, clock, position_wait_s)
 

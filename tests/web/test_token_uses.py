@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from eventsourcing.persistence import OperationalError
 
-from ledger.store.token_uses import MemoryTokenUses, NotedUses, token_uses
+from ledger.store.memory import MemoryTokenUses
+from ledger.store.token_uses import NotedUses
 from ledger.streams import token as tokens
 from tests.console.desk import signed_in
 from tests.web.api import Api
@@ -17,7 +18,7 @@ HOUR = timedelta(hours=1)
 
 def test_a_use_is_told_to_the_hour_and_appends_nothing(any_api: Api) -> None:
     before = any_api.head
-    store = token_uses(any_api.services.book.store)
+    store = any_api.services.book.store.token_uses
     uses = any_api.app.extensions["keyfold"].wiring.token_uses
     id = tokens.token_id(any_api.services.token_key, any_api.tokens["auditor"])
     assert id not in uses.all()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from eventsourcing.persistence import PersistenceError
 from flask import Blueprint, Response
 
 from ledger.book import CLOCK_TOLERANCE_S
 from ledger.store import schema
+from ledger.store.eventsourcing_adapter import PersistenceError
 from projections.lists.overview import Attention, attention
 from web.api.answers import Health, Readiness
 from web.api.operations import Returns, operation

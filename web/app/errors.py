@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import quote
 
-from eventsourcing.persistence import InterfaceError, OperationalError
 from flask import Flask, Response, current_app, request
 from msgspec import UNSET, Meta, UnsetType
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -35,6 +34,7 @@ from ledger import refusals
 from ledger.book import LedgerUnavailable
 from ledger.min_position import PositionNotReached
 from ledger.refusals import FieldError, InvalidRequest, Refusal
+from ledger.store.eventsourcing_adapter import InterfaceError, OperationalError
 from projections.answer import Answer, Time, doc
 from projections.audit.tree import TreeDamaged
 from web.app.context import app_state, request_id

@@ -23,9 +23,8 @@ from ledger.events import RequestContext
 from ledger.sealing import Texts, WrongSecret, knows_secret
 from ledger.secret import LENGTH_MIN_BYTES, Secret
 from ledger.store import schema
-from ledger.store.signed_checkpoints import signed_checkpoints
 from ledger.store.text_keys import TextKeys
-from ledger.store.token_uses import NotedUses, token_uses
+from ledger.store.token_uses import NotedUses
 from projections.lists.stores import Tables, open_tables
 from projections.lists.stripe_holders import stripe_holders
 from web.app import waiting
@@ -125,7 +124,7 @@ def wire(settings: Settings, *, for_persons: bool = False) -> Wiring:
         stripe=stripe,
         stripe_holders=partial(stripe_holders, book, tables),
     )
-    signing = signing_of(secret, settings.checkpoint_secrets, signed_checkpoints(book.store))
+    signing = signing_of(secret, settings.checkpoint_secrets, book.store.signed_checkpoints)
     return Wiring(
         settings,
         clock,
@@ -134,7 +133,7 @@ def wire(settings: Settings, *, for_persons: bool = False) -> Wiring:
         signing,
         link_key=secret.derive("portal links"),
         cookie_key=secret.derive("page cookies"),
-        token_uses=NotedUses(token_uses(book.store)),
+        token_uses=NotedUses(book.store.token_uses),
         webhook_stripe=webhook_stripe,
     )
 

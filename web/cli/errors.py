@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from eventsourcing.persistence import PersistenceError
-
 from commands.gateways.stripe_responses import (
     StripeFault,
     StripeKeyRefused,
@@ -15,6 +13,7 @@ from commands.gateways.stripe_responses import (
 from commands.retry import LedgerBusy
 from ledger.book import LedgerUnavailable, MixedClocks
 from ledger.refusals import InvalidRequest, Refusal
+from ledger.store.eventsourcing_adapter import PersistenceError
 from ledger.store.schema import SchemaUnfit
 from web.app.settings import SettingError
 from web.server.processes import CannotServe

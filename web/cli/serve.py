@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import click
-from eventsourcing.persistence import PersistenceError
 
+from ledger.store.eventsourcing_adapter import PersistenceError
 from web.app.logs import log_to_stderr
 from web.app.services import wire
 from web.app.settings import read_settings

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from typing import Any, LiteralString, NamedTuple, TypeVar
 
 import psycopg
-from eventsourcing import persistence, postgres
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, TupleRow, dict_row, tuple_row
 
+from ledger.store import eventsourcing_adapter as library
 from ledger.store.connections import Connections, PerProcess
 from ledger.store.contract import ClockRefused, OutcomeUnknown, ReadOnly
 from ledger.store.lineage import Lineage, Mark
@@ -90,15 +90,15 @@ _SET: LiteralString = """
     WHERE current_setting('synchronous_commit') = 'off'
 """
 
-_FAULTS: tuple[tuple[type[psycopg.Error], type[persistence.PersistenceError]], ...] = (
+_FAULTS: tuple[tuple[type[psycopg.Error], type[library.PersistenceError]], ...] = (
     (psycopg.errors.ReadOnlySqlTransaction, ReadOnly),
-    (psycopg.InterfaceError, persistence.InterfaceError),
-    (psycopg.OperationalError, persistence.OperationalError),
-    (psycopg.DataError, persistence.DataError),
-    (psycopg.IntegrityError, persistence.IntegrityError),
-    (psycopg.InternalError, persistence.InternalError),
-    (psycopg.ProgrammingError, persistence.ProgrammingError),
-    (psycopg.NotSupportedError, persistence.NotSupportedError),
+    (psycopg.InterfaceError, library.InterfaceError),
+    (psycopg.OperationalError, library.OperationalError),
+    (psycopg.DataError, library.DataError),
+    (psycopg.IntegrityError, library.IntegrityError),
+    (psycopg.InternalError, library.InternalError),
+    (psycopg.ProgrammingError, library.ProgrammingError),
+    (psycopg.NotSupportedError, library.NotSupportedError),
 )
 
 
@@ -116,9 +116,9 @@ def conninfo_of(database_url: str) -> str:
     return make_conninfo(database_url, **missing)
 
 
-def fault_of(error: psycopg.Error) -> persistence.PersistenceError:
+def fault_of(error: psycopg.Error) -> library.PersistenceError:
     """Say a fault of the driver in the library's words, with the driver's as its cause."""
-    kind: type[persistence.PersistenceError] = persistence.DatabaseError
+    kind: type[library.PersistenceError] = library.DatabaseError
     if error.sqlstate == CLOCK_REFUSED:
         return ClockRefused(error.diag.message_primary or "the clock is refused")
     for theirs, ours in _FAULTS:
@@ -231,7 +231,7 @@ class Writer:
         """
         if time.monotonic() < self._silent_until:
             # Those who waited behind one that got no answer would wait as long once more, each.
-            raise persistence.OperationalError("the server has just given no answer")
+            raise library.OperationalError("the server has just given no answer")
         try:
             session = self._sound_session()
         except psycopg.Error as error:
@@ -255,7 +255,7 @@ class Writer:
 
     def _sound_session(self) -> Session:
         if self._closed:
-            raise persistence.InterfaceError("the store has been closed")
+            raise library.InterfaceError("the store has been closed")
         if self._session is None or not self._session.is_sound:
             self._drop()
             self._session = self._open_session()
@@ -290,12 +290,10 @@ class Sessions(NamedTuple):
     others: Connections[AnyConnection]
 
 
-class PostgresDatastore(postgres.PostgresDatastore):
-    """The library's datastore at any address of libpq's, with a few connections in each process."""
+class PostgresDatastore:
+    """A database at any address of libpq's, with a few connections to it in each process."""
 
     def __init__(self, database_url: str) -> None:
-        super().__init__("", "", "", "", "", originator_id_type="text")
-        del self.pool  # never opened: the sessions take its place
         self.conninfo = conninfo_of(database_url)
         self.lineage = Lineage()
         self._servers: set[TupleRow] = set()
@@ -399,7 +397,7 @@ class PostgresDatastore(postgres.PostgresDatastore):
             raise fault_of(error) from error
 
     @contextmanager
-    def get_connection(self) -> Iterator[psycopg.Connection[DictRow]]:
+    def connection(self) -> Iterator[psycopg.Connection[DictRow]]:
         """Lend a connection for side tables, in autocommit, with rows as dictionaries."""
         others = self._sessions().others
         try:
@@ -407,9 +405,6 @@ class PostgresDatastore(postgres.PostgresDatastore):
                 yield connection
         except psycopg.Error as error:
             raise fault_of(error) from error
-
-    def register_type_adapters(self) -> None:
-        """Do nothing: no composite type of the library's is used, and a start asks no server."""
 
     def close(self) -> None:
         """Close what this process has opened."""

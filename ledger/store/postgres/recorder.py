@@ -9,20 +9,12 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, LiteralString
-
-from eventsourcing.persistence import (
-    DataError,
-    IntegrityError,
-    InterfaceError,
-    OperationalError,
-    PersistenceError,
-    ProgrammingError,
-    StoredEvent,
-)
 
 from ledger.store import eventsourcing_adapter
 from ledger.store.base_recorder import StreamReads, split_head
+from ledger.store.bulk_load import Filling
 from ledger.store.connections import PerProcess
 from ledger.store.contract import (
     Append,
@@ -36,10 +28,22 @@ from ledger.store.contract import (
     copy_of,
     replaced,
 )
+from ledger.store.eventsourcing_adapter import (
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    PersistenceError,
+    ProgrammingError,
+    StoredEvent,
+)
 from ledger.store.group_commit import GroupCommit
+from ledger.store.postgres.bulk_load import bulk_load
 from ledger.store.postgres.datastore import PostgresDatastore
-from ledger.store.snapshots import PostgresSnapshots
-from ledger.store.text_keys import PostgresTextKeys
+from ledger.store.postgres.signed_checkpoints import PostgresSignedCheckpoints
+from ledger.store.postgres.snapshots import PostgresSnapshots
+from ledger.store.postgres.text_keys import PostgresTextKeys
+from ledger.store.postgres.token_uses import PostgresTokenUses
 
 BATCH_EVENTS_MAX = 1000
 
@@ -114,6 +118,8 @@ class PostgresRecorder(StreamReads):
         self.lineage = datastore.lineage
         self.text_keys = PostgresTextKeys(datastore)
         self.snapshots = PostgresSnapshots(datastore)
+        self.signed_checkpoints = PostgresSignedCheckpoints(datastore)
+        self.token_uses = PostgresTokenUses(datastore)
         self._group_commit = PerProcess(
             lambda: GroupCommit[Append, list[int]](
                 self._commit, lambda append: append.size, BATCH_EVENTS_MAX
@@ -122,6 +128,10 @@ class PostgresRecorder(StreamReads):
         # The head as the last look found it; and again, if the one before had found the same. Only
         # a guess at what to ask, so threads may write them as they come.
         self._last_head = self._resting_head = -1
+
+    def bulk_load(self) -> AbstractContextManager[Filling]:
+        """See `Recorder.bulk_load`."""
+        return bulk_load(self.datastore)
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> list[int]:
         """Record all of the events or none: see `Recorder.insert_events`."""

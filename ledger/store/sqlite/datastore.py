@@ -15,8 +15,7 @@ from threading import RLock
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
-from eventsourcing import persistence, sqlite
-
+from ledger.store import eventsourcing_adapter as library
 from ledger.store.connections import Connections, PerProcess, close_when_dropped
 from ledger.store.contract import Append, OutcomeUnknown, replaced
 from ledger.store.lineage import Lineage, Mark
@@ -29,14 +28,14 @@ T = TypeVar("T")
 CONNECTIONS_MAX = 6  # of each kind, in each process
 PATIENCE_S = 10.0
 
-_FAULTS: tuple[tuple[type[sqlite3.Error], type[persistence.PersistenceError]], ...] = (
-    (sqlite3.InterfaceError, persistence.InterfaceError),
-    (sqlite3.OperationalError, persistence.OperationalError),
-    (sqlite3.DataError, persistence.DataError),
-    (sqlite3.IntegrityError, persistence.IntegrityError),
-    (sqlite3.InternalError, persistence.InternalError),
-    (sqlite3.ProgrammingError, persistence.ProgrammingError),
-    (sqlite3.NotSupportedError, persistence.NotSupportedError),
+_FAULTS: tuple[tuple[type[sqlite3.Error], type[library.PersistenceError]], ...] = (
+    (sqlite3.InterfaceError, library.InterfaceError),
+    (sqlite3.OperationalError, library.OperationalError),
+    (sqlite3.DataError, library.DataError),
+    (sqlite3.IntegrityError, library.IntegrityError),
+    (sqlite3.InternalError, library.InternalError),
+    (sqlite3.ProgrammingError, library.ProgrammingError),
+    (sqlite3.NotSupportedError, library.NotSupportedError),
 )
 
 
@@ -110,9 +109,9 @@ def _connect_reader(path: str) -> sqlite3.Connection:
     return connection
 
 
-def fault_of(error: sqlite3.Error, path: str) -> persistence.PersistenceError:
+def fault_of(error: sqlite3.Error, path: str) -> library.PersistenceError:
     """Say a fault of the driver in the library's words, with the driver's as its cause."""
-    kind: type[persistence.PersistenceError] = persistence.DatabaseError
+    kind: type[library.PersistenceError] = library.DatabaseError
     for theirs, ours in _FAULTS:
         if isinstance(error, theirs):
             kind = ours
@@ -125,30 +124,35 @@ def fault_of(error: sqlite3.Error, path: str) -> persistence.PersistenceError:
     return fault
 
 
-class SideConnection(sqlite.SQLiteConnection):
-    """The library's connection, with rows that are read by name."""
+def _connect_side(path: str) -> sqlite3.Connection:
+    """Open a connection for side tables, with rows that are read by name."""
+    connection = connect(path)
+    connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
+    connection.row_factory = sqlite3.Row
+    return connection
 
-    def __init__(self, path: str) -> None:
-        connection = connect(path)
-        connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
-        connection.row_factory = sqlite3.Row
-        super().__init__(connection, max_age=None)
 
-    def begin(self, *, is_writer: bool) -> None:
-        """Begin a transaction."""
-        if not is_writer:
-            self._sqlite_conn.execute("BEGIN")
-            return
-        self._sqlite_conn.execute("PRAGMA busy_timeout=0")
+@contextmanager
+def transaction(connection: sqlite3.Connection, *, commit: bool) -> Iterator[sqlite3.Cursor]:
+    """Lend a cursor inside a transaction, which takes the write lock first.
+
+    Without `commit` it takes no lock, and is rolled back.
+    """
+    if commit:
+        connection.execute("PRAGMA busy_timeout=0")
         try:
-            patiently(self._sqlite_conn, "BEGIN IMMEDIATE")
+            patiently(connection, "BEGIN IMMEDIATE")
         finally:
-            self._sqlite_conn.execute(f"PRAGMA busy_timeout={int(patience.BUSY_TIMEOUT_S * 1000)}")
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether it is between transactions."""
-        return not self._sqlite_conn.in_transaction
+            connection.execute(f"PRAGMA busy_timeout={int(patience.BUSY_TIMEOUT_S * 1000)}")
+    else:
+        connection.execute("BEGIN")
+    try:
+        with closing(connection.cursor()) as cursor:
+            yield cursor
+        if commit:
+            connection.commit()
+    finally:
+        connection.rollback()
 
 
 class Writer:
@@ -194,7 +198,7 @@ class Writer:
 
     def _open(self) -> sqlite3.Connection:
         if self._closed:
-            raise persistence.InterfaceError("the store has been closed")
+            raise library.InterfaceError("the store has been closed")
         connection = connect(self._path)
         use_write_ahead_log(connection)  # a restored copy may have lost it
         connection.execute("PRAGMA busy_timeout=0")
@@ -256,19 +260,17 @@ class Sessions(NamedTuple):
     files: Files
     writer: Writer
     readers: Connections[sqlite3.Connection]
-    others: Connections[SideConnection]
+    others: Connections[sqlite3.Connection]
 
 
 # When the database was read: in which files, and after which commit of theirs.
 Look = tuple[Files, bytes]
 
 
-class SqliteDatastore(sqlite.SQLiteDatastore):
-    """The library's datastore over a file that is there, with a few connections in each process."""
+class SqliteDatastore:
+    """A file that is there, with a few connections to it in each process."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(path, originator_id_type="text")
-        del self.pool  # never used: the sessions take its place
         self.path = path
         self.lineage = Lineage()
         self._replacing = RLock()
@@ -285,12 +287,7 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
             Files(self.path),
             Writer(self.path),
             Connections(reader, idle, CONNECTIONS_MAX, PATIENCE_S),
-            Connections(
-                lambda: SideConnection(self.path),
-                lambda side: side.is_idle,
-                CONNECTIONS_MAX,
-                PATIENCE_S,
-            ),
+            Connections(lambda: _connect_side(self.path), idle, CONNECTIONS_MAX, PATIENCE_S),
         )
 
     def _current(self) -> Sessions:
@@ -314,13 +311,13 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
                 # Connections of this file share what they know of its log, in the whole process.
                 if sessions.files.keep_from_log():
                     self.lineage.begin(_LOG_GONE)
-                raise persistence.OperationalError(_LOG_GONE)
+                raise library.OperationalError(_LOG_GONE)
             sessions.files.put_log_aside()
             _close(sessions)
             self._sessions.replace(self._make_sessions())
             if not Path(self.path).exists():
                 self.lineage.begin("the ledger's file was removed")
-                raise persistence.OperationalError(
+                raise library.OperationalError(
                     f"the ledger's file is gone ({self.path}): put it back; it is used again then"
                 )
             self.lineage.begin("another file is under the ledger's path")
@@ -354,7 +351,7 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
             at = sessions.files, sessions.files.committed()
             try:
                 rows = _rows(sessions.readers, statement, params)
-            except (sqlite3.Error, persistence.InterfaceError) as error:
+            except (sqlite3.Error, library.InterfaceError) as error:
                 if sessions is not self._sessions():
                     continue  # another thread has found another file under the path
                 if isinstance(error, sqlite3.Error):
@@ -413,28 +410,16 @@ class SqliteDatastore(sqlite.SQLiteDatastore):
         return place
 
     @contextmanager
-    def get_connection(self, *, commit: bool = False) -> Iterator[sqlite.SQLiteConnection]:
+    def connection(self) -> Iterator[sqlite3.Connection]:
         """Lend a connection for side tables, in autocommit."""
         with self._faults(), self._current().others.lend() as connection:
             yield connection
 
     @contextmanager
-    def transaction(self, *, commit: bool) -> Iterator[sqlite.SQLiteCursor]:
-        """Lend a cursor for side tables inside a transaction, which takes the write lock first.
-
-        Without `commit` it takes no lock, and is rolled back.
-        """
-        sessions = self._current()
-        with self._faults(), sessions.others.lend() as connection:
-            connection.begin(is_writer=commit)
-            try:
-                cursor = connection.cursor()
-                with cursor:
-                    yield cursor
-                if commit:
-                    connection.commit()
-            finally:
-                connection.rollback()
+    def transaction(self, *, commit: bool) -> Iterator[sqlite3.Cursor]:
+        """Lend a cursor for side tables: see `transaction`."""
+        with self.connection() as connection, transaction(connection, commit=commit) as cursor:
+            yield cursor
 
     @contextmanager
     def _faults(self) -> Iterator[None]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
-
-from eventsourcing.persistence import IntegrityError, PersistenceError, StoredEvent
 
 from ledger.store import eventsourcing_adapter
 from ledger.store.base_recorder import StreamReads, split_head
+from ledger.store.bulk_load import Filling
 from ledger.store.connections import PerProcess
 from ledger.store.contract import (
     Append,
@@ -22,10 +22,14 @@ from ledger.store.contract import (
     passed,
     replaced,
 )
+from ledger.store.eventsourcing_adapter import IntegrityError, PersistenceError, StoredEvent
 from ledger.store.group_commit import GroupCommit
-from ledger.store.snapshots import SqliteSnapshots
+from ledger.store.sqlite.bulk_load import bulk_load
 from ledger.store.sqlite.datastore import Look, SqliteDatastore, path_of
-from ledger.store.text_keys import SqliteTextKeys
+from ledger.store.sqlite.signed_checkpoints import SqliteSignedCheckpoints
+from ledger.store.sqlite.snapshots import SqliteSnapshots
+from ledger.store.sqlite.text_keys import SqliteTextKeys
+from ledger.store.sqlite.token_uses import SqliteTokenUses
 
 BATCH_EVENTS_MAX = 1000
 
@@ -86,12 +90,18 @@ class SqliteRecorder(StreamReads):
         self.lineage = datastore.lineage
         self.text_keys = SqliteTextKeys(datastore)
         self.snapshots = SqliteSnapshots(datastore)
+        self.signed_checkpoints = SqliteSignedCheckpoints(datastore)
+        self.token_uses = SqliteTokenUses(datastore)
         self._group_commit = PerProcess(
             lambda: GroupCommit[Append, list[int]](
                 self._commit, lambda append: append.size, BATCH_EVENTS_MAX
             )
         )
         self._last: tuple[Look, int] | None = None  # the last look at the head, and what it found
+
+    def bulk_load(self) -> AbstractContextManager[Filling]:
+        """See `Recorder.bulk_load`."""
+        return bulk_load(self.datastore)
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> list[int]:
         """Record all of the events or none: see `Recorder.insert_events`."""

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import LiteralString
 
 import psycopg
-from eventsourcing.persistence import OperationalError
 from psycopg import sql as composing
 from psycopg.rows import TupleRow, tuple_row
 
 from ledger.store.connections import Connections, PerProcess
+from ledger.store.eventsourcing_adapter import OperationalError
 from ledger.store.postgres.datastore import AnyConnection, connect, conninfo_of, fault_of, is_sound
 from ledger.store.postgres.prepared import NoAnswer
 from projections.lists.stores.tables import Params, Row, insertion, statement

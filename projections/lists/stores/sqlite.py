@@ -5,11 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Final, LiteralString
+from typing import Final
 
-from eventsourcing.sqlite import SQLiteCursor
-
-from ledger.store.sqlite.datastore import SideConnection, SqliteDatastore, path_of
+from ledger.store.sqlite.datastore import SqliteDatastore, path_of, transaction
 from projections.lists.stores.tables import Params, Row, insertion, statement
 
 # SQLite's own are for a connection that reads and writes a little.
@@ -56,15 +54,14 @@ class SqliteTables:
         Rows go to places all over the tables. With more of the file in memory, and a longer log,
         what changes in one transaction after the other is read and put back into the file once.
         """
-        with self._datastore.get_connection() as connection:
-            assert isinstance(connection, SideConnection)
-            _execute(connection, f"PRAGMA cache_size=-{BULK_CACHE_KB}")
-            _execute(connection, "PRAGMA wal_autocheckpoint=0")
+        with self._datastore.connection() as connection:
+            connection.execute(f"PRAGMA cache_size=-{BULK_CACHE_KB}")
+            connection.execute("PRAGMA wal_autocheckpoint=0")
             try:
                 yield _BulkWriter(connection)
             finally:
-                _execute(connection, f"PRAGMA cache_size=-{CACHE_KB}")
-                _execute(connection, f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
+                connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
+                connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
                 # Whoever appends next would have to do it.
                 _checkpoint(connection)
 
@@ -76,7 +73,7 @@ class SqliteTables:
 class _BulkWriter:
     """One connection, for transactions one after the other."""
 
-    def __init__(self, connection: SideConnection) -> None:
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._transactions = 0
 
@@ -87,18 +84,12 @@ class _BulkWriter:
             _checkpoint(self._connection)
             self._transactions = 0
         self._transactions += 1
-        self._connection.begin(is_writer=True)
-        try:
-            cursor = self._connection.cursor()
-            with cursor:
-                yield _Transaction(cursor)
-            self._connection.commit()
-        finally:
-            self._connection.rollback()
+        with transaction(self._connection, commit=True) as cursor:
+            yield _Transaction(cursor)
 
 
 class _Transaction:
-    def __init__(self, cursor: SQLiteCursor) -> None:
+    def __init__(self, cursor: sqlite3.Cursor) -> None:
         self._cursor = cursor
 
     def execute(self, sql: str, params: Params) -> list[Row]:
@@ -115,12 +106,7 @@ class _Transaction:
         self._cursor.executemany(insertion(table, tuple(columns), "?"), rows)
 
 
-def _checkpoint(connection: SideConnection) -> None:
+def _checkpoint(connection: sqlite3.Connection) -> None:
     """Put the log into the file, as far as no reader needs it; if it cannot be now, then later."""
     with suppress(sqlite3.Error):
-        _execute(connection, "PRAGMA wal_checkpoint(PASSIVE)")
-
-
-def _execute(connection: SideConnection, sql: LiteralString) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
