@@ -165,7 +165,7 @@ def _description(difference: RowDifference) -> str:
 
 
 def _held_elsewhere(rebuilt: Tables) -> Iterator[RebuildFinding]:
-    """Tell of subscriptions of Stripe's that others than their account have on record."""
+    """Yield subscriptions of Stripe's that others than their account have on record."""
     for id, holder, account, position in sorted(rebuilt.read(HELD_ELSEWHERE, {})):
         whose = f"though it is {account}'s" if account else "and it is nobody's"
         sentence = f"{id} is on record with {holder}, {whose}: keyfold stripe reconcile mends it"

@@ -83,7 +83,7 @@ def stripe_sentence(fact: Fact, catalog: Catalog) -> str:
 
 
 def _whose(fact: Fact) -> str | None:
-    """Tell who is who at Stripe; None for a fact about something else."""
+    """Return a sentence on whose something is at Stripe; None for a fact about something else."""
     match fact:
         case reported.StripeCustomerLinked():
             return f"Stripe customer {fact.customer} linked to account {fact.account}"

@@ -145,7 +145,7 @@ def _with_change(
     row: StripeRow,
     events: Sequence[AnyEvent],
 ) -> Provided:
-    """Tell of a Stripe subscription also when its number of seats last changed."""
+    """Return what a Stripe subscription provides, also when its number of seats last changed."""
     state: StripeSubscription | None = None
     had, changed = None, None
     for event in events:

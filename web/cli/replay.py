@@ -67,7 +67,7 @@ def replay_(verify: bool, policy: Path | None, as_json: bool) -> None:
 
 
 def _print_lines(found: Iterable[RebuildFinding]) -> int:
-    """Print findings, a line each; answer how many there were."""
+    """Print findings, a line each; return how many there were."""
     count = 0
     for one in found:
         click.echo(f"{one.table}, position {one.position}: {one.sentence}")
@@ -76,7 +76,7 @@ def _print_lines(found: Iterable[RebuildFinding]) -> int:
 
 
 def _print_json(events: int, found: Iterable[RebuildFinding]) -> int:
-    """Print one JSON object, an item a line; answer how many there were.
+    """Print one JSON object, an item a line; return how many there were.
 
     It is not closed when an event cannot be read: what was found until then is not all.
     """
