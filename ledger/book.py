@@ -152,7 +152,7 @@ class Book(Application[str]):
     # Reading
 
     def load(self, stream: Stream[StateT], id: str, reached: int | None = None) -> Loaded[StateT]:
-        """Answer a stream's state with everything that was recorded before this call.
+        """Return a stream's state with everything that was recorded before this call.
 
         Args:
             reached: where the ledger was when the caller looked last; everything up to there is
@@ -180,7 +180,7 @@ class Book(Application[str]):
                 return loaded
 
     def load_all(self, *wanted: tuple[Stream[Any], str]) -> tuple[Loaded[Any], ...]:
-        """Answer several streams' states at one moment, in one reading: see `load`."""
+        """Return several streams' states at one moment, in one reading: see `load`."""
         generation = -1
         while generation != self.store.lineage.generation:
             generation = self.store.lineage.generation
@@ -209,7 +209,7 @@ class Book(Application[str]):
         return known if head == known.head else self._cache.keep(known.at(head))
 
     def load_many(self, stream: Stream[StateT], ids: Sequence[str]) -> dict[str, Loaded[StateT]]:
-        """Answer many streams' states by id, without remembering them; for batches of keys."""
+        """Return many streams' states by id, without remembering them; for batches of keys."""
         events: dict[str, list[AnyEvent]] = {stream.name(id): [] for id in ids}
         generation = self.store.lineage.generation
         head, rows = self.store.read_streams(dict.fromkeys(events, 0))
@@ -222,7 +222,7 @@ class Book(Application[str]):
         }
 
     def history(self, stream: Stream[Any], id: str) -> tuple[int, list[AnyEvent]]:
-        """Answer the ledger's head and all events of a stream, in order."""
+        """Return the ledger's head and all events of a stream, in order."""
         name = stream.name(id)
         head, rows = self.store.read_stream(name)
         hold_to_min_position(head)
@@ -237,19 +237,19 @@ class Book(Application[str]):
         return [event.fact for event in codec.occurrences(rows)]
 
     def occurrences(self, stream: Stream[Any], id: str) -> tuple[int, Iterator[AnyOccurrence]]:
-        """Answer the ledger's head, and of all events of a stream what a fold needs, in order."""
+        """Return the ledger's head, and of all events of a stream what a fold needs, in order."""
         head, rows = self.store.read_stream(stream.name(id))
         hold_to_min_position(head)
         return head, codec.occurrences(rows)
 
     def follow(self, after: int, upto: int | None = None) -> Iterator[AnyEvent]:
-        """Answer the events of the whole ledger after a position, in order, page by page."""
+        """Return the events of the whole ledger after a position, in order, page by page."""
         while page := self.store.read_from(after, FOLLOW_PAGE, upto):
             yield from map(codec.decode, page)
             after = page[-1].position
 
     def head(self) -> int:
-        """Answer the last position of the ledger; 0 when it is empty."""
+        """Return the last position of the ledger; 0 when it is empty."""
         head = self.store.head()
         hold_to_min_position(head)
         return head
@@ -277,7 +277,7 @@ class Book(Application[str]):
         return [codec.decode(rows[position]) for position in sorted(rows)]
 
     def remembers(self, stream: Stream[Any], id: str) -> bool:
-        """Tell whether anything is remembered of a stream, however old."""
+        """Return whether anything is remembered of a stream, however old."""
         return self._cache.get(stream, id).version > 0
 
     def _saw(self, rows: Sequence[StreamRow], head: int, known: int) -> None:
@@ -290,7 +290,7 @@ class Book(Application[str]):
     # Writing
 
     def append(self, context: RequestContext, *changes: Change) -> Appended:
-        """Record facts in one or several streams: all of them, or none.
+        """Record facts in one or several streams, all of them or none, and return what that made.
 
         Raises:
             VersionConflict: a stream has moved since it was loaded; load it and decide again.
@@ -469,7 +469,7 @@ class Book(Application[str]):
             )
 
     def _first_is_marked(self) -> bool | None:
-        """Tell whether the ledger is on a test clock; None while it is empty."""
+        """Return whether the ledger is on a test clock; None while it is empty."""
         if self._marked is None and (first := self.store.read_from(0, 1)):
             self._marked = codec.decode(first[0]).test_clock
         return self._marked

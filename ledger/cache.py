@@ -57,7 +57,7 @@ class StateCache:
 
     @property
     def latest(self) -> datetime | None:
-        """When the last event of all states ever kept was recorded, of the ledger as it is now."""
+        """Return when the last event of all states ever kept was recorded, of the ledger of now."""
         if self._latest is None or self._latest[0] != self._lineage.generation:
             return None
         return self._latest[1]

@@ -36,7 +36,7 @@ class Loaded(NamedTuple, Generic[StateT]):
 
     @property
     def next_event(self) -> str:
-        """What `causation` calls the event that is appended to this state next."""
+        """Return what `causation` calls the event that is appended to this state next."""
         return f"{self.name}/{self.version + 1}"
 
     def after(self, events: Iterable[AnyOccurrence], head: int = 0) -> Loaded[StateT]:

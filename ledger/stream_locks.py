@@ -26,7 +26,7 @@ class BestEffortLock:
 
     @property
     def is_taken(self) -> bool:
-        """Whether somebody is in the block, this thread or another."""
+        """Return whether somebody is in the block, this thread or another."""
         return self._lock.locked()
 
     def __enter__(self) -> None:

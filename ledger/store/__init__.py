@@ -29,7 +29,7 @@ _MODULES: Final[dict[Kind, str]] = {
 
 
 def open_environment(database_url: str) -> dict[str, str]:
-    """Answer the library's environment for a ledger at this address.
+    """Return the library's environment for a ledger at this address.
 
     Args:
         database_url: `sqlite:///PATH` (four slashes for an absolute path), `postgresql://…` as
@@ -52,7 +52,7 @@ def open_environment(database_url: str) -> dict[str, str]:
 
 
 def kind_of(database_url: str) -> Kind:
-    """Answer which store an address means.
+    """Return which store an address means.
 
     Raises:
         ValueError: none; the message names KEYFOLD_DATABASE_URL.

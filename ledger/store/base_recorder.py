@@ -34,7 +34,7 @@ class StreamReads(LibraryReads):
 
     @abstractmethod
     def _rests(self, seen: int) -> bool:
-        """Whether the head is where it was seen, if that costs less than to read."""
+        """Return whether the head is where it was seen, if that costs less than to read."""
 
     @abstractmethod
     def _read_stream(
@@ -48,7 +48,7 @@ class StreamReads(LibraryReads):
 
 
 def split_head(rows: list[tuple[Any, ...]]) -> tuple[int, list[StreamRow]]:
-    """Split off the row of version 0, which is the head's, and put the others in order.
+    """Return the head, from the row of version 0, and the other rows in order.
 
     The databases answer them in order, as their index has it, but do not promise to. To sort what
     is in order costs a fortieth of fetching it; to have them promise costs more.

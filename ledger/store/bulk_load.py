@@ -41,15 +41,15 @@ class Filling(Protocol):
         """
 
     def read_from(self, after: int, limit: int) -> list[Row]:
-        """Read what was added by position: see `Recorder.read_from`."""
+        """Return what was added, by position: see `Recorder.read_from`."""
 
     def read_streams(self, streams: Sequence[str]) -> list[Row]:
-        """Read what was added to some streams, in order of position."""
+        """Return what was added to some streams, in order of position."""
 
 
 @contextmanager
 def filling(store: Recorder) -> Iterator[Filling]:
-    """Fill a ledger; it holds all that was added when the block ends well, and else nothing.
+    """Yield what fills a ledger; it holds all that was added when the block ends well, or none.
 
     Raises:
         LedgerNotEmpty: it holds events.

@@ -31,7 +31,7 @@ class PerProcess(Generic[T]):
         self._made: dict[int, T] = {}
 
     def __call__(self) -> T:
-        """Answer this process's own, made at its first use."""
+        """Return this process's own, made at its first use."""
         pid = os.getpid()
         try:
             return self._made[pid]
@@ -43,7 +43,7 @@ class PerProcess(Generic[T]):
         self._made[os.getpid()] = made
 
     def made(self) -> T | None:
-        """Answer this process's own if it has been used."""
+        """Return this process's own if it has been used."""
         return self._made.get(os.getpid())
 
 
@@ -105,7 +105,7 @@ class Connections(Generic[ConnectionT]):
 
     @contextmanager
     def lend(self) -> Iterator[ConnectionT]:
-        """Lend a sound connection for the length of a `with` block.
+        """Yield a sound connection for the length of a `with` block.
 
         Raises:
             InterfaceError: they have been closed.
@@ -118,7 +118,7 @@ class Connections(Generic[ConnectionT]):
             self.give_back(connection)
 
     def take(self) -> ConnectionT:
-        """Take a connection that was in order when it came back, which was checked then only.
+        """Return a connection that was in order when it came back, which was checked then only.
 
         It is for who can do what he does once more, and costs as little as can be. Whoever takes a
         connection gives it back.
@@ -134,7 +134,7 @@ class Connections(Generic[ConnectionT]):
             return self._open_or_wait()
 
     def take_sound(self) -> ConnectionT:
-        """Take a connection that is in order now; see `take`."""
+        """Return a connection that is in order now; see `take`."""
         while not self._is_sound(connection := self.take()):
             self._discard(connection)
         return connection

@@ -73,7 +73,7 @@ class Entry(NamedTuple):
 
 
 def rows_of(stream: str, rows: Iterable[StreamRow]) -> list[Row]:
-    """Answer the rows of one stream as rows that name it."""
+    """Return the rows of one stream as rows that name it."""
     return [Row(position, stream, version, name, state) for position, version, name, state in rows]
 
 
@@ -102,7 +102,7 @@ class Append(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many events it has."""
+        """Return how many events it has."""
         return len(self.entries)
 
 
@@ -161,19 +161,19 @@ class Recorder(Protocol):
 
     @property
     def text_keys(self) -> TextKeys:
-        """The keys of sealed free text, beside the ledger and not in it."""
+        """Return the keys of sealed free text, beside the ledger and not in it."""
 
     @property
     def snapshots(self) -> Snapshots:
-        """Folded states of long streams, beside the ledger and disposable."""
+        """Return the folded states of long streams, beside the ledger and disposable."""
 
     @property
     def signed_checkpoints(self) -> SignedCheckpoints:
-        """The checkpoints that were ever signed, beside the ledger."""
+        """Return the checkpoints that were ever signed, beside the ledger."""
 
     @property
     def token_uses(self) -> TokenUses:
-        """When each access token was last used, beside the ledger."""
+        """Return when each access token was last used, beside the ledger."""
 
     def bulk_load(self) -> AbstractContextManager[Filling]:
         """Return what fills the ledger in one transaction: see `ledger.store.bulk_load.filling`."""
@@ -201,7 +201,7 @@ class Recorder(Protocol):
     def read_stream(
         self, stream: str, after: int = 0, limit: int | None = None, seen: int = -1
     ) -> tuple[int, list[StreamRow]]:
-        """Read one stream and the ledger's head in one snapshot.
+        """Return one stream and the ledger's head in one snapshot.
 
         Args:
             seen: the ledger's head when the caller had read the stream up to `after`: if it is
@@ -226,16 +226,16 @@ class Recorder(Protocol):
         """
 
     def read_positions(self, positions: Sequence[int]) -> list[Row]:
-        """Read the rows at some positions, in order of position; where there is none, none."""
+        """Return the rows at some positions, in order of position; where there is none, none."""
 
     def read_from(self, after: int, limit: int, upto: int | None = None) -> list[Row]:
-        """Read the rows with `after` < position <= `upto`, in order, at most `limit`.
+        """Return the rows with `after` < position <= `upto`, in order, at most `limit`.
 
         A page may end in the middle of an append of several events.
         """
 
     def head(self) -> int:
-        """Answer the position of the last event, 0 when the ledger is empty."""
+        """Return the position of the last event, 0 when the ledger is empty."""
 
     def clock(self) -> float | None:
         """Return the time by the database's clock, in seconds since 1970; None if it has none."""
@@ -252,7 +252,7 @@ class Recorder(Protocol):
         desc: bool = False,
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
-        """Read one stream, as the library's Application does."""
+        """Return a stream's events, as the library's Application reads them."""
 
     def select_notifications(
         self,
@@ -263,17 +263,17 @@ class Recorder(Protocol):
         *,
         inclusive_of_start: bool = True,
     ) -> Sequence[Notification]:
-        """Read by position, as the library's Application does."""
+        """Return events by position, as the library's Application reads them."""
 
     def max_notification_id(self) -> int | None:
-        """Answer the head as the library has it: None when the ledger is empty."""
+        """Return the head as the library has it: None when the ledger is empty."""
 
     def close(self) -> None:
         """Close this process's connections; the recorder cannot be used afterwards."""
 
 
 def entries_of(stored_events: Sequence[StoredEvent], options: dict[str, Any]) -> list[Entry]:
-    """Check what one append holds, before it can spoil the commit that it shares with others.
+    """Return what one append holds, checked before it can spoil the commit that it shares with others.
 
     Raises:
         NotSupportedError: the library asked for a tracking record in the same transaction.
@@ -308,7 +308,7 @@ def replaced(append: Append) -> LedgerReplaced:
 
 
 def copy_of(fault: PersistenceError) -> PersistenceError:
-    """Answer one append's own exemplar of a shared fault: two threads must not raise the same."""
+    """Return one append's own exemplar of a shared fault: two threads must not raise the same."""
     copy = type(fault)(*fault.args)
     copy.__cause__ = fault.__cause__
     return copy

@@ -82,7 +82,7 @@ class LibraryReads(ApplicationRecorder):
         desc: bool = False,
         limit: int | None = None,
     ) -> list[StoredEvent]:
-        """Answer the events of a stream with `gt` < version <= `lte`."""
+        """Return the events of a stream with `gt` < version <= `lte`."""
         whole = desc or lte is not None
         stream = str(originator_id)
         _, rows = self.read_stream(stream, gt or 0, None if whole else limit)
@@ -101,7 +101,7 @@ class LibraryReads(ApplicationRecorder):
         *,
         inclusive_of_start: bool = True,
     ) -> list[Notification]:
-        """Answer the events from position `start` to `stop`, if given only those of `topics`."""
+        """Return the events from position `start` to `stop`, if given only those of `topics`."""
         after = 0 if start is None else start - 1 if inclusive_of_start else start
         found: list[Notification] = []
         for row in self._rows_from(after, stop, PAGE_ROWS if topics else limit):
@@ -119,7 +119,7 @@ class LibraryReads(ApplicationRecorder):
             after = rows[-1].position
 
     def max_notification_id(self) -> int | None:
-        """Answer the last position, None when the ledger is empty."""
+        """Return the last position, None when the ledger is empty."""
         return self.head() or None
 
     def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> NoReturn:

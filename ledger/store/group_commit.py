@@ -105,7 +105,7 @@ class GroupCommit(Generic[WorkT, ResultT]):
         self._wait_until = 0.0
 
     def submit(self, work: WorkT) -> ResultT:
-        """Commit `work`, alone or with what others bring; answer or raise its own outcome."""
+        """Commit `work`, alone or with what others bring; return or raise its own outcome."""
         place: _Place[WorkT, ResultT] = _Place(work)
         try:
             with self._mutex:
@@ -132,7 +132,7 @@ class GroupCommit(Generic[WorkT, ResultT]):
 
     @property
     def waiting(self) -> int:
-        """How many callers wait for a leader to take them."""
+        """Return how many callers wait for a leader to take them."""
         return len(self._queue)
 
     def _lead(self, place: _Place[WorkT, ResultT]) -> None:

@@ -55,7 +55,7 @@ class Hole(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """Say what is missing, for people."""
+        """Return what is missing, in a sentence for people."""
         many = self.last > self.first
         which = f"{self.first} to {self.last}" if many else str(self.first)
         if self.stream:

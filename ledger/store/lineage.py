@@ -1,4 +1,4 @@
-"""Whether the ledger under a process is still the one that it has been reading.
+"""Return whether the ledger under a process is still the one that it has been reading.
 
 A database can go back: a fail-over to a standby that lacked the last commits, a restore, an older
 file renamed into place. What a process remembers is then of a history that no longer exists. So

@@ -32,7 +32,7 @@ class MemoryRecorder(eventsourcing_adapter.LibraryReads):
         self._streams: dict[str, dict[int, Row]] = {}
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> list[int]:
-        """Record all of the events or none: see `Recorder.insert_events`."""
+        """See `Recorder.insert_events`."""
         entries = entries_of(stored_events, kwargs)
         with self._lock:
             added: dict[str, int] = {}
@@ -209,21 +209,24 @@ class _MemoryFilling:
         self._reached: dict[str, int] = {}
 
     def add(self, rows: Sequence[Row]) -> None:
+        """See `Filling.add`."""
         check_rows(rows)
         hold_to_next_versions(rows, self._reached)
         self._rows += rows
 
     def read_from(self, after: int, limit: int) -> list[Row]:
+        """See `Filling.read_from`."""
         return self._rows[after : after + limit]
 
     def read_streams(self, streams: Sequence[str]) -> list[Row]:
+        """See `Filling.read_streams`."""
         wanted = set(streams)
         return [row for row in self._rows if row.stream in wanted]
 
 
-class Factory(eventsourcing_adapter.LedgerFactory):
+class MemoryFactory(eventsourcing_adapter.LedgerFactory):
     """What the library finds through PERSISTENCE_MODULE."""
 
     def application_recorder(self) -> MemoryRecorder:
-        """Make an empty ledger."""
+        """Return an empty ledger."""
         return MemoryRecorder()

@@ -65,7 +65,7 @@ class Step(NamedTuple):
 
     @property
     def oldest_program(self) -> int:
-        """The lowest schema version that a program must know to work with the tables after it."""
+        """Return the lowest schema version that a program must know to work with the tables after it."""
         named = _OLDEST_PROGRAM.match(self.sql)
         return min(int(named[1]), self.version) if named else self.version
 
@@ -113,7 +113,7 @@ def check(database_url: str) -> None:
 
 
 def steps(kind: Kind) -> list[Step]:
-    """Answer a database's SQL files in order."""
+    """Return a database's SQL files in order."""
     folder = files("ledger.store") / "schema" / kind
     found = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=_name)
     result = [

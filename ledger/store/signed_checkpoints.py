@@ -38,10 +38,10 @@ class SignedCheckpoints(Protocol):
     """Those that were signed; one for each size and set of keys."""
 
     def put_if_absent(self, signed: SignedCheckpoint) -> SignedCheckpoint:
-        """Remember a checkpoint, unless one of its size and keys is; answer the one that is."""
+        """Remember a checkpoint, unless one of its size and keys is; return the one that is."""
 
     def newest(self) -> SignedCheckpoint | None:
-        """Answer one that covers the most events."""
+        """Return one that covers the most events."""
 
     def all(self) -> Iterator[SignedCheckpoint]:
-        """Answer all, by size."""
+        """Return all, by size."""

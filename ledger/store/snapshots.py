@@ -49,13 +49,13 @@ class Snapshots(Protocol):
     """At most one snapshot of each stream."""
 
     def read(self, stream: str, shape: int) -> FromSnapshot:
-        """Read a stream from its snapshot on, and the ledger's head: see `Recorder.read_stream`."""
+        """Return a stream from its snapshot on, and the ledger's head: see `Recorder.read_stream`."""
 
     def keep(self, stream: str, snapshot: Snapshot) -> None:
         """Keep a snapshot in place of an older one, or of one of another shape."""
 
     def streams(self, after: str, limit: int) -> list[tuple[str, Snapshot]]:
-        """Answer what is kept, in order of the streams' names, those after one; to verify it."""
+        """Return what is kept, in order of the streams' names, those after one; to verify it."""
 
 
 def from_rows(found: list[tuple[Any, ...]], shape: int) -> FromSnapshot:

@@ -22,16 +22,16 @@ class TextKeys(Protocol):
     """One wrapped key for each owner, until it is destroyed."""
 
     def get(self, owner: str) -> bytes | None:
-        """Answer the owner's wrapped key, None if there is none or it has been destroyed."""
+        """Return the owner's wrapped key, None if there is none or it has been destroyed."""
 
     def put_if_absent(self, owner: str, wrapped: bytes, created_at: str) -> bytes:
-        """Store a key unless the owner has one; answer the one that is stored.
+        """Store a key unless the owner has one; return the one that is stored.
 
         Whoever else does the same at the same time is answered the same.
         """
 
     def destroy(self, owner: str) -> bool:
-        """Delete the owner's key for good; answer whether there was one."""
+        """Delete the owner's key for good; return whether there was one."""
 
     def all(self) -> Iterator[TextKey]:
         """Yield every key, in order of the owners; for who moves a ledger to another database."""

@@ -50,6 +50,7 @@ class _PostgresFilling:
         self._cursor = cursor
 
     def add(self, rows: Sequence[Row]) -> None:
+        """See `Filling.add`."""
         check_rows(rows)
         hold_to_next_versions(rows, self._reached({row.stream for row in rows}))
         try:
@@ -66,9 +67,11 @@ class _PostgresFilling:
         return {stream: version for stream, version in found if version is not None}
 
     def read_from(self, after: int, limit: int) -> list[Row]:
+        """See `Filling.read_from`."""
         return self._read(_READ_FROM, (after, limit))
 
     def read_streams(self, streams: Sequence[str]) -> list[Row]:
+        """See `Filling.read_streams`."""
         return self._read(_READ_STREAMS, (list(streams),))
 
     def _read(self, statement: LiteralString, params: tuple[object, ...]) -> list[Row]:
@@ -77,6 +80,7 @@ class _PostgresFilling:
 
 @contextmanager
 def bulk_load(datastore: PostgresDatastore) -> Iterator[Filling]:
+    """Yield what fills the database: see `ledger.store.bulk_load.filling`."""
     with datastore.connection() as lent:
         connection = cast(ImpatientConnection, lent)
         answer_s, connection.answer_s = connection.answer_s, None

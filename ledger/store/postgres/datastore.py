@@ -103,7 +103,7 @@ _FAULTS: tuple[tuple[type[psycopg.Error], type[library.PersistenceError]], ...] 
 
 
 def conninfo_of(database_url: str) -> str:
-    """Answer the address with what it leaves out.
+    """Return the address with what it leaves out.
 
     Raises:
         ValueError: libpq cannot read it.
@@ -117,7 +117,7 @@ def conninfo_of(database_url: str) -> str:
 
 
 def fault_of(error: psycopg.Error) -> library.PersistenceError:
-    """Say a fault of the driver in the library's words, with the driver's as its cause."""
+    """Return a fault of the driver in the library's words, with the driver's as its cause."""
     kind: type[library.PersistenceError] = library.DatabaseError
     if error.sqlstate == CLOCK_REFUSED:
         return ClockRefused(error.diag.message_primary or "the clock is refused")
@@ -143,7 +143,7 @@ class ImpatientConnection(psycopg.Connection[Any]):
     answer_s: float | None = None
 
     def wait(self, gen: PQGen[AnswerT], *args: Any, **kwargs: Any) -> AnswerT:
-        """Wait for an answer.
+        """Wait for an answer and return it.
 
         Raises:
             NoAnswer: there was none in time; the connection is closed.
@@ -177,7 +177,7 @@ def connect(
     row_factory: Any,
     answer_s: float | None = SIDE_S,
 ) -> ImpatientConnection:
-    """Open a session in autocommit with settings of its own.
+    """Return a new session in autocommit, with settings of its own.
 
     Args:
         answer_s: how long each answer is waited for; None for as long as it takes.
@@ -198,7 +198,7 @@ def connect(
 
 
 def is_sound(connection: AnyConnection) -> bool:
-    """Whether an idle connection can be used: see `Session.is_sound`."""
+    """Return whether an idle connection can be used: see `Session.is_sound`."""
     if connection.pgconn.transaction_status != TransactionStatus.IDLE:
         return False
     poll = select.poll()
@@ -206,7 +206,7 @@ def is_sound(connection: AnyConnection) -> bool:
     return not poll.poll(0)
 
 
-class Writer:
+class PostgresWriter:
     """The one connection of a process that appends; used by one thread at a time."""
 
     def __init__(self, open_session: Callable[[], Session]) -> None:
@@ -218,7 +218,7 @@ class Writer:
     def call(
         self, statement: LiteralString, values: Callable[[], Sequence[bytes | None]]
     ) -> TupleRow:
-        """Run a statement that is a transaction of its own, and answer its one row.
+        """Run a statement that is a transaction of its own, and return its one row.
 
         Args:
             values: makes its parameters, encoded, when the connection is there. What it raises is
@@ -276,7 +276,7 @@ class Writer:
         self._drop()
 
 
-class Sessions(NamedTuple):
+class PostgresConnections(NamedTuple):
     """The connections of one process.
 
     Attributes:
@@ -285,7 +285,7 @@ class Sessions(NamedTuple):
         others: side tables; apart from the readers, so that who holds one can read the ledger.
     """
 
-    writer: Writer
+    writer: PostgresWriter
     readers: Connections[Session]
     others: Connections[AnyConnection]
 
@@ -338,9 +338,9 @@ class PostgresDatastore:
         else:
             self.lineage.saw(*mark)
 
-    def _make_sessions(self) -> Sessions:
-        return Sessions(
-            Writer(lambda: self._open(APPENDING, APPEND_S)),
+    def _make_sessions(self) -> PostgresConnections:
+        return PostgresConnections(
+            PostgresWriter(lambda: self._open(APPENDING, APPEND_S)),
             Connections(
                 lambda: self._open(_PLANNING, READ_S),
                 lambda session: session.is_sound,
@@ -354,12 +354,12 @@ class PostgresDatastore:
         )
 
     @property
-    def writer(self) -> Writer:
-        """The process's connection that appends."""
+    def writer(self) -> PostgresWriter:
+        """Return the process's connection that appends."""
         return self._sessions().writer
 
     def read(self, statement: LiteralString, params: Sequence[object] = ()) -> list[TupleRow]:
-        """Run one reading statement: one round trip, one snapshot.
+        """Return the rows of one reading statement: one round trip, one snapshot.
 
         A connection that turns out to be broken is not looked at before; the statement is tried
         once more, on another.
@@ -370,7 +370,7 @@ class PostgresDatastore:
         return self._read(lambda session: self._rows(session, session.run(statement, params)))
 
     def read_encoded(self, statement: LiteralString, values: Sequence[bytes]) -> list[TupleRow]:
-        """Run one reading statement whose parameters are encoded already: as `read` does."""
+        """Return rows as `read` does; the parameters are encoded already."""
         return self._read(
             lambda session: self._rows(session, session.run_encoded(statement, values))
         )
@@ -398,7 +398,7 @@ class PostgresDatastore:
 
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection[DictRow]]:
-        """Lend a connection for side tables, in autocommit, with rows as dictionaries."""
+        """Yield a connection for side tables, in autocommit, with rows as dictionaries."""
         others = self._sessions().others
         try:
             with others.lend() as connection:

@@ -53,7 +53,7 @@ class Session:
         self._arrival.register(connection.fileno(), select.POLLIN)
 
     def run(self, statement: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Run a statement that has `%b` for its parameters, and answer its rows.
+        """Run a statement that has `%b` for its parameters, and return its rows.
 
         Raises:
             psycopg.Error: a fault; see `is_free` and `is_broken` for what is left of the session.
@@ -63,7 +63,7 @@ class Session:
         return self._run(statement, adapted.types or (), values, adapted.formats or ())
 
     def run_encoded(self, statement: str, values: Sequence[bytes | None]) -> list[tuple[Any, ...]]:
-        """Run a statement whose parameters have been encoded, of the types that it asks for.
+        """Run a statement with encoded parameters, of the types that it asks for, and return its rows.
 
         Raises:
             psycopg.Error: as `run` does.
@@ -135,12 +135,12 @@ class Session:
 
     @property
     def is_free(self) -> bool:
-        """Whether it was open and between transactions when it was last used."""
+        """Return whether it was open and between transactions when it was last used."""
         return self._libpq.transaction_status == TransactionStatus.IDLE
 
     @property
     def is_sound(self) -> bool:
-        """Whether it can be used now.
+        """Return whether it can be used now.
 
         Nothing arrives on an idle connection but the news that the server has closed it, so a look
         at the socket finds most broken ones before a statement is lost on them.
@@ -149,7 +149,7 @@ class Session:
 
     @property
     def is_broken(self) -> bool:
-        """Whether the server has not said that it is done with what it was last asked."""
+        """Return whether the server has not said that it is done with what it was last asked."""
         return self._libpq.status != ConnStatus.OK or not self.is_free
 
     def close(self) -> None:

@@ -134,7 +134,7 @@ class PostgresRecorder(StreamReads):
         return bulk_load(self.datastore)
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> list[int]:
-        """Record all of the events or none: see `Recorder.insert_events`."""
+        """See `Recorder.insert_events`."""
         append = append_of(stored_events, kwargs)
         return self._group_commit().submit(append) if append.entries else []
 
@@ -345,7 +345,7 @@ def _without_rivals(
 
 
 def _is_of_database(outcome: Outcome) -> bool:
-    """Tell whether an append failed in a way in which any other would have failed, too."""
+    """Return whether an append failed in a way in which any other would have failed, too."""
     return isinstance(outcome, OperationalError | InterfaceError)
 
 
@@ -357,7 +357,7 @@ def _conflict(append: Append, recorded: dict[str, set[int]]) -> VersionConflict 
     return None
 
 
-class Factory(eventsourcing_adapter.LedgerFactory):
+class PostgresFactory(eventsourcing_adapter.LedgerFactory):
     """What the library finds through PERSISTENCE_MODULE."""
 
     def __init__(self, env: Any) -> None:
@@ -365,7 +365,7 @@ class Factory(eventsourcing_adapter.LedgerFactory):
         self.datastore = PostgresDatastore(self.env["KEYFOLD_DATABASE_URL"])
 
     def application_recorder(self) -> PostgresRecorder:
-        """Make the recorder; nothing is asked of the database yet."""
+        """Return the recorder; nothing is asked of the database yet."""
         return PostgresRecorder(self.datastore)
 
     def close(self) -> None:

@@ -30,6 +30,7 @@ class _SqliteFilling:
         self._cursor = cursor
 
     def add(self, rows: Sequence[Row]) -> None:
+        """See `Filling.add`."""
         check_rows(rows)
         try:
             self._cursor.executemany(_INSERT, rows)
@@ -38,9 +39,11 @@ class _SqliteFilling:
             raise kind(str(error)) from error
 
     def read_from(self, after: int, limit: int) -> list[Row]:
+        """See `Filling.read_from`."""
         return self._read(_READ_FROM, (after, limit))
 
     def read_streams(self, streams: Sequence[str]) -> list[Row]:
+        """See `Filling.read_streams`."""
         return self._read(_READ_STREAMS, (json.dumps(list(streams)),))
 
     def _read(self, statement: str, params: tuple[object, ...]) -> list[Row]:
@@ -50,6 +53,7 @@ class _SqliteFilling:
 
 @contextmanager
 def bulk_load(datastore: SqliteDatastore) -> Iterator[Filling]:
+    """Yield what fills the database: see `ledger.store.bulk_load.filling`."""
     with datastore.transaction(commit=True) as cursor:
         cursor.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         yield _SqliteFilling(cursor)

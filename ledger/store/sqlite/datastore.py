@@ -40,7 +40,7 @@ _FAULTS: tuple[tuple[type[sqlite3.Error], type[library.PersistenceError]], ...] 
 
 
 def path_of(database_url: str) -> str:
-    """Answer the absolute path that `sqlite:///PATH` means from the present working folder."""
+    """Return the absolute path that `sqlite:///PATH` means from the present working folder."""
     return str(Path(database_url.removeprefix("sqlite:///")).absolute())
 
 
@@ -110,7 +110,7 @@ def _connect_reader(path: str) -> sqlite3.Connection:
 
 
 def fault_of(error: sqlite3.Error, path: str) -> library.PersistenceError:
-    """Say a fault of the driver in the library's words, with the driver's as its cause."""
+    """Return a fault of the driver in the library's words, with the driver's as its cause."""
     kind: type[library.PersistenceError] = library.DatabaseError
     for theirs, ours in _FAULTS:
         if isinstance(error, theirs):
@@ -134,7 +134,7 @@ def _connect_side(path: str) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, *, commit: bool) -> Iterator[sqlite3.Cursor]:
-    """Lend a cursor inside a transaction, which takes the write lock first.
+    """Yield a cursor inside a transaction, which takes the write lock first.
 
     Without `commit` it takes no lock, and is rolled back.
     """
@@ -155,7 +155,7 @@ def transaction(connection: sqlite3.Connection, *, commit: bool) -> Iterator[sql
         connection.rollback()
 
 
-class Writer:
+class SqliteWriter:
     """The one connection of a process that appends; used by one thread at a time."""
 
     def __init__(self, path: str) -> None:
@@ -164,7 +164,7 @@ class Writer:
         self._closed = False
 
     def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do `work` in a transaction, commit it, and answer what it answered.
+        """Do `work` in a transaction, commit it, and return what it returned.
 
         Raises:
             OutcomeUnknown: the disk failed in the middle of the commit.
@@ -182,7 +182,7 @@ class Writer:
         return result
 
     def insert(self, statement: str, params: Sequence[object]) -> int:
-        """Insert one row in a transaction of its own, and answer its rowid.
+        """Insert one row in a transaction of its own, and return its rowid.
 
         To have the statement begin and commit by itself saves two others.
 
@@ -208,7 +208,7 @@ class Writer:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it was closed for good."""
+        """Return whether it was closed for good."""
         return self._closed
 
     def close(self) -> None:
@@ -247,7 +247,7 @@ _LOOK_BACK = """
 """
 
 
-class Sessions(NamedTuple):
+class SqliteConnections(NamedTuple):
     """The connections of one process.
 
     Attributes:
@@ -258,7 +258,7 @@ class Sessions(NamedTuple):
     """
 
     files: Files
-    writer: Writer
+    writer: SqliteWriter
     readers: Connections[sqlite3.Connection]
     others: Connections[sqlite3.Connection]
 
@@ -276,21 +276,21 @@ class SqliteDatastore:
         self._replacing = RLock()
         self._sessions = PerProcess(self._make_sessions)
 
-    def _make_sessions(self) -> Sessions:
+    def _make_sessions(self) -> SqliteConnections:
         def idle(connection: sqlite3.Connection) -> bool:
             return not connection.in_transaction
 
         def reader() -> sqlite3.Connection:
             return _connect_reader(self.path)
 
-        return Sessions(
+        return SqliteConnections(
             Files(self.path),
-            Writer(self.path),
+            SqliteWriter(self.path),
             Connections(reader, idle, CONNECTIONS_MAX, PATIENCE_S),
             Connections(lambda: _connect_side(self.path), idle, CONNECTIONS_MAX, PATIENCE_S),
         )
 
-    def _current(self) -> Sessions:
+    def _current(self) -> SqliteConnections:
         """Return the connections to the file that is under the path now.
 
         Raises:
@@ -301,7 +301,7 @@ class SqliteDatastore:
             return sessions
         return self._reopened(sessions)
 
-    def _reopened(self, stale: Sessions) -> Sessions:
+    def _reopened(self, stale: SqliteConnections) -> SqliteConnections:
         with self._replacing:
             sessions = self._sessions()
             if sessions is not stale and sessions.files.are_there():
@@ -335,7 +335,7 @@ class SqliteDatastore:
                 self.lineage.went_back(mark, head)
 
     def read(self, statement: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Run one reading statement: one snapshot.
+        """Return the rows of one reading statement: one snapshot.
 
         Raises:
             PersistenceError: a fault, in the library's words.
@@ -345,7 +345,7 @@ class SqliteDatastore:
     def look(
         self, statement: str, params: Sequence[object] = ()
     ) -> tuple[Look, list[tuple[Any, ...]]]:
-        """Do what `read` does, and say when it was."""
+        """Return rows as `read` does, and when they were read."""
         while True:
             sessions = self._current()
             at = sessions.files, sessions.files.committed()
@@ -361,12 +361,12 @@ class SqliteDatastore:
             return at, rows
 
     def is_news(self, since: Look) -> bool:
-        """Whether anything may have been committed since a look, by anybody."""
+        """Return whether anything may have been committed since a look, by anybody."""
         files, committed = since
         return self._current().files is not files or not committed or files.committed() != committed
 
     def append(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do `work` on the connection that appends, in a transaction.
+        """Do `work` in a transaction on the connection that appends, and return what it returned.
 
         Raises:
             OutcomeUnknown: the disk failed in the middle of the commit.
@@ -381,7 +381,7 @@ class SqliteDatastore:
         self._confirm(sessions)
         return done
 
-    def _confirm(self, sessions: Sessions) -> None:
+    def _confirm(self, sessions: SqliteConnections) -> None:
         """Refuse to call recorded what was written to a file that is no longer the ledger's.
 
         Raises:
@@ -392,7 +392,7 @@ class SqliteDatastore:
         sessions.files.note_log()
 
     def append_row(self, statement: str, append: Append) -> int:
-        """Insert one row on the connection that appends, and answer its rowid.
+        """Insert one row on the connection that appends, and return its rowid.
 
         Raises:
             LedgerReplaced: the append was decided on an earlier generation.
@@ -411,13 +411,13 @@ class SqliteDatastore:
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
-        """Lend a connection for side tables, in autocommit."""
+        """Yield a connection for side tables, in autocommit."""
         with self._faults(), self._current().others.lend() as connection:
             yield connection
 
     @contextmanager
     def transaction(self, *, commit: bool) -> Iterator[sqlite3.Cursor]:
-        """Lend a cursor for side tables: see `transaction`."""
+        """Yield a cursor for side tables: see `transaction`."""
         with self.connection() as connection, transaction(connection, commit=commit) as cursor:
             yield cursor
 
@@ -448,7 +448,7 @@ def _rows(
         readers.give_back(connection)
 
 
-def _close(sessions: Sessions) -> None:
+def _close(sessions: SqliteConnections) -> None:
     sessions.writer.close()
     sessions.readers.close()
     sessions.others.close()

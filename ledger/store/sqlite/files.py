@@ -1,4 +1,4 @@
-"""Whether a SQLite file is still the one that was opened.
+"""Return whether a SQLite file is still the one that was opened.
 
 SQLite goes on writing to a file that was renamed or deleted, and what is written to it is lost.
 """
@@ -40,7 +40,7 @@ class Files:
         self._kept: int | None = None
 
     def are_there(self) -> bool:
-        """Whether the same files are still under their paths."""
+        """Return whether the same files are still under their paths."""
         if self._opened is None:
             self._opened = _inode(self._path)
             return True
@@ -67,7 +67,7 @@ class Files:
 
     @property
     def is_another(self) -> bool:
-        """Whether another file is under the path, or none."""
+        """Return whether another file is under the path, or none."""
         return _inode(self._path) != self._opened
 
     def keep_from_log(self) -> bool:

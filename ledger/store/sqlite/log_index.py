@@ -1,4 +1,4 @@
-"""Whether anything was committed to a SQLite file since a look at it, without asking SQLite.
+"""Return whether anything was committed to a SQLite file since a look at it, without asking SQLite.
 
 All processes that have the file open share the index of its log (`-shm`) in their memory. Every
 commit writes the index's header, twice, before it is answered
@@ -32,7 +32,7 @@ class LogIndex:
 
     @property
     def is_removed(self) -> bool:
-        """Whether no connection can be opened to it any more."""
+        """Return whether no connection can be opened to it any more."""
         return not os.fstat(self.opened).st_nlink
 
     def headers(self) -> bytes:

@@ -16,7 +16,7 @@ LONG_WAIT_S = 0.1
 def patiently(
     connection: sqlite3.Connection, statement: str, params: Sequence[object] = ()
 ) -> sqlite3.Cursor:
-    """Execute a statement that must wait until others have written.
+    """Execute a statement that must wait until others have written, and return its cursor.
 
     Most writes are over in a moment, so it asks again in a moment. Those who still find another at
     work are many, and to change from one process to the next costs more than a commit; so now it

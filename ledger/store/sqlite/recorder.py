@@ -104,7 +104,7 @@ class SqliteRecorder(StreamReads):
         return bulk_load(self.datastore)
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> list[int]:
-        """Record all of the events or none: see `Recorder.insert_events`."""
+        """See `Recorder.insert_events`."""
         append = append_of(stored_events, kwargs)
         return self._group_commit().submit(append) if append.entries else []
 
@@ -236,7 +236,7 @@ def _conflict(connection: sqlite3.Connection, append: Append) -> VersionConflict
     return None
 
 
-class Factory(eventsourcing_adapter.LedgerFactory):
+class SqliteFactory(eventsourcing_adapter.LedgerFactory):
     """What the library finds through PERSISTENCE_MODULE."""
 
     def __init__(self, env: Any) -> None:
@@ -244,7 +244,7 @@ class Factory(eventsourcing_adapter.LedgerFactory):
         self.datastore = SqliteDatastore(path_of(self.env["KEYFOLD_DATABASE_URL"]))
 
     def application_recorder(self) -> SqliteRecorder:
-        """Make the recorder; the file is not opened yet."""
+        """Return the recorder; the file is not opened yet."""
         return SqliteRecorder(self.datastore)
 
     def close(self) -> None:
