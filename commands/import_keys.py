@@ -57,7 +57,7 @@ class RefusedLine(NamedTuple):
     reason: str
 
 
-class Imported(NamedTuple):
+class ImportedKeys(NamedTuple):
     """What became of a file.
 
     Attributes:
@@ -105,7 +105,7 @@ def import_keys(
     lines: Iterable[str],
     *,
     on_line: Callable[[], object] = lambda: None,
-) -> Imported:
+) -> ImportedKeys:
     """Take in a CSV file of codes, a thousand lines in one commit.
 
     Args:
@@ -137,7 +137,7 @@ def import_keys(
         position, batch_exists = taken.position, taken.batch_exists
         for _ in chunk:
             on_line()
-    return Imported(batch_id if batch_exists else None, accepted, sorted(refused), position)
+    return ImportedKeys(batch_id if batch_exists else None, accepted, sorted(refused), position)
 
 
 def _take_in(

@@ -50,7 +50,7 @@ class NotProved(Exception):
     """The database does not give back what was put into it."""
 
 
-class Imported(NamedTuple):
+class ImportedLedger(NamedTuple):
     """What is in the ledger now.
 
     Attributes:
@@ -68,7 +68,7 @@ class Imported(NamedTuple):
 
 def import_ledger(
     services: Services, lines: Iterable[bytes], *, on_events: Callable[[int, int], object]
-) -> Imported:
+) -> ImportedLedger:
     """Take in an export.
 
     Args:
@@ -91,7 +91,7 @@ def import_ledger(
             count(len(rows))
         streams = _prove(filled, header, count)
     same_secret = header.secret == secret_name(services.request_key) if header.secret else None
-    return Imported(header.last, streams, header.root or "", same_secret)
+    return ImportedLedger(header.last, streams, header.root or "", same_secret)
 
 
 def _counting(header: ExportHeader, on_events: Callable[[int, int], object]) -> Counted:

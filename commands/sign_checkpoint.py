@@ -53,7 +53,7 @@ class Signing(NamedTuple):
         return tuple(key.verifier for key in self.keys)
 
 
-class Standing(NamedTuple):
+class LedgerHead(NamedTuple):
     """How the ledger stands. What `tree` says must have been read before `head`.
 
     Attributes:
@@ -81,7 +81,7 @@ def signing_of(secret: Secret, own: Sequence[Secret], signed: SignedCheckpoints)
     return Signing(origin, keys, signed)
 
 
-def sign_checkpoint(signing: Signing, stand: Callable[[], Standing], now: datetime) -> str:
+def sign_checkpoint(signing: Signing, stand: Callable[[], LedgerHead], now: datetime) -> str:
     """Return a checkpoint of the whole ledger; the same for the same ledger and keys.
 
     On a standby, where nothing can be remembered, it is the last one that was signed.
@@ -110,7 +110,7 @@ def sign_checkpoint(signing: Signing, stand: Callable[[], Standing], now: dateti
     return note
 
 
-def hold_to_signed(signing: Signing, stand: Callable[[], Standing]) -> Standing:
+def hold_to_signed(signing: Signing, stand: Callable[[], LedgerHead]) -> LedgerHead:
     """Hold the ledger against the last checkpoint that was signed; answer how it stands.
 
     Raises:
@@ -137,7 +137,7 @@ def hold_to_signed(signing: Signing, stand: Callable[[], Standing]) -> Standing:
     return standing
 
 
-def _hold_to_last(signing: Signing, standing: Standing, last: SignedCheckpoint) -> None:
+def _hold_to_last(signing: Signing, standing: LedgerHead, last: SignedCheckpoint) -> None:
     _hold_to_note(signing, last)
     if last.size > standing.head:
         raise CannotSign(

@@ -20,7 +20,7 @@ from ledger.events import Fact
 from ledger.loaded import Loaded
 from ledger.store.contract import VersionConflict
 from ledger.streams.account import seat_sync
-from ledger.streams.account.seat_sync import Outcome, Standing, Verdict, Why
+from ledger.streams.account.seat_sync import Outcome, SyncStatus, Verdict, Why
 from ledger.streams.account.seat_sync_state import Unanswered
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
@@ -36,7 +36,7 @@ ROUNDS_MAX: Final = 8
 KEY_CHANCE_BYTES: Final = 4
 
 
-class Step(NamedTuple):
+class SyncStep(NamedTuple):
     """What Stripe was told, and what came of it.
 
     Attributes:
@@ -70,7 +70,7 @@ class Synced(NamedTuple):
     outcome: Outcome
     why: Why
     until: datetime | None
-    steps: list[Step]
+    steps: list[SyncStep]
 
 
 def sync_seats(services: Services, now: Now, account: str, quiet: timedelta | None) -> list[Synced]:
@@ -107,7 +107,7 @@ def seats_to_sync(
     found = []
     for one in seat_sync.standings(loaded.state, services.catalog, at):
         left = seat_sync.verdict(one, loaded.state.seat_syncs, at, quiet)
-        steps = [Step(left.step, left.wanted)] if left.outcome == "due" and left.step else []
+        steps = [SyncStep(left.step, left.wanted)] if left.outcome == "due" and left.step else []
         found.append(_synced(account, one, left, steps))
     return found
 
@@ -120,7 +120,7 @@ def _billed(services: Services, now: Now, account: str) -> list[str]:
     return list(dict.fromkeys([*standing, *sorted(loaded.state.seat_syncs.unanswered)]))
 
 
-def _synced(account: str, standing: Standing, left: Verdict, steps: list[Step]) -> Synced:
+def _synced(account: str, standing: SyncStatus, left: Verdict, steps: list[SyncStep]) -> Synced:
     return Synced(
         account=account,
         product=standing.product,
@@ -152,7 +152,7 @@ class _Stands(NamedTuple):
 
     loaded: Loaded[Account]
     at: datetime
-    standing: Standing | None
+    standing: SyncStatus | None
 
 
 def _load(work: _ProductSync) -> _Stands:
@@ -165,7 +165,7 @@ def _load(work: _ProductSync) -> _Stands:
 
 def _sync(work: _ProductSync) -> Synced | None:
     """Take one step after the other until none is due."""
-    steps: list[Step] = []
+    steps: list[SyncStep] = []
     fetched = False
     _count(work)
     left = Verdict("waiting", why="unsettled")
@@ -258,13 +258,13 @@ def _start(
 # One step
 
 
-def _carry_out(work: _ProductSync, started: SeatSyncStarted) -> Step:
+def _carry_out(work: _ProductSync, started: SeatSyncStarted) -> SyncStep:
     """Make the call, and record the answer."""
     outcome, _ = stripe_calls.carry_out(work.services, work.now, _call(work, started))
     return _step(work, started, outcome)
 
 
-def _recover(work: _ProductSync, unanswered: Unanswered) -> Step | Verdict | None:
+def _recover(work: _ProductSync, unanswered: Unanswered) -> SyncStep | Verdict | None:
     """Bring a step to its end that was begun, by whomever; None to read once more.
 
     While Stripe does not tell how the subscription is, the step may have been done: it stays open.
@@ -304,7 +304,7 @@ def _recover(work: _ProductSync, unanswered: Unanswered) -> Step | Verdict | Non
     return _close(work, started, CallOutcome("given_up", code=what))
 
 
-def _close(work: _ProductSync, started: SeatSyncStarted, outcome: CallOutcome) -> Step:
+def _close(work: _ProductSync, started: SeatSyncStarted, outcome: CallOutcome) -> SyncStep:
     """Record what came of a step that was found without an answer."""
     stripe_calls.record_outcome(work.services, work.now, _call(work, started), outcome)
     return _step(work, started, outcome)
@@ -355,13 +355,13 @@ def _answer(work: _ProductSync, started: SeatSyncStarted, outcome: CallOutcome) 
     )
 
 
-def _step(work: _ProductSync, started: SeatSyncStarted, outcome: CallOutcome) -> Step:
+def _step(work: _ProductSync, started: SeatSyncStarted, outcome: CallOutcome) -> SyncStep:
     match _answer(work, started, outcome):
         case SeatsSynced() as done:
-            return Step(
+            return SyncStep(
                 started.step, started.wanted, done.quantity, done.invoice, done.invoice_status
             )
-    return Step(started.step, started.wanted, refused=outcome.reason)
+    return SyncStep(started.step, started.wanted, refused=outcome.reason)
 
 
 # What Stripe answered

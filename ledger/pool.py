@@ -32,7 +32,7 @@ _LATEST: Final = datetime.max.replace(tzinfo=UTC)
 _NO_END: Final = timedelta.min
 
 
-class Row(NamedTuple):
+class PoolRow(NamedTuple):
     """Something that provides seats of one product and tier at the moment asked about.
 
     `expires_at` is None for a row that renews with no known end. An `open` row takes as many
@@ -55,7 +55,7 @@ class Filled(NamedTuple):
     The rows' numbers add up to `used - over`.
     """
 
-    rows: list[tuple[Row, int]]
+    rows: list[tuple[PoolRow, int]]
     seats: int
     used: int
     over: int
@@ -70,7 +70,7 @@ class Filled(NamedTuple):
         """Return whether one more holder is let in."""
         return self.free > 0 or any(row.open for row, _ in self.rows)
 
-    def row_at(self, rank: int) -> Row | None:
+    def row_at(self, rank: int) -> PoolRow | None:
         """Return the row of the holder that came in `rank`-th, from 0; None when it is over."""
         for row, used in self.rows:
             if rank < used:
@@ -79,7 +79,7 @@ class Filled(NamedTuple):
         return None
 
 
-def in_order(rows: Iterable[Row]) -> list[Row]:
+def in_order(rows: Iterable[PoolRow]) -> list[PoolRow]:
     """Return the rows in the order in which they are filled."""
     found = list(rows)
     if len(found) > 1:
@@ -87,14 +87,14 @@ def in_order(rows: Iterable[Row]) -> list[Row]:
     return found
 
 
-def _order(row: Row) -> tuple[bool, timedelta, datetime, str]:
+def _order(row: PoolRow) -> tuple[bool, timedelta, datetime, str]:
     before_latest = _NO_END if row.expires_at is None else _LATEST - row.expires_at
     return not row.renews, before_latest, row.started_at, row.subscription
 
 
-def fill(rows: Iterable[Row], used: int) -> Filled:
+def fill(rows: Iterable[PoolRow], used: int) -> Filled:
     """Return the rows of one pool in their order, with `used` holders spread over them."""
-    filled: list[tuple[Row, int]] = []
+    filled: list[tuple[PoolRow, int]] = []
     seats, left = 0, used
     for row in in_order(rows):
         here = left if row.open or left < row.seats else row.seats

@@ -25,14 +25,6 @@ NOT_YET = (
     "web/html/",
     "web/portal/",
 )
-# Classes that still share their name with another. The list may only become shorter.
-NAMED_TWICE = {
-    "Imported",
-    "Operation",
-    "Row",
-    "Standing",
-    "Step",
-}
 
 # "See `Recorder.head`." is enough where a protocol's docstring says it.
 SAYS_WHAT = re.compile(r"\b(?:returns?|yields?)\b|^See `", re.IGNORECASE)
@@ -124,7 +116,7 @@ def test_a_public_class_has_a_name_of_its_own() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 where[node.name].append(module)
     twice = {name: modules for name, modules in where.items() if len(modules) > 1}
-    assert {name: twice[name] for name in set(twice) - NAMED_TWICE} == {}
+    assert twice == {}
 
 
 # Imports

@@ -273,7 +273,7 @@ class Recorder(Protocol):
 
 
 def entries_of(stored_events: Sequence[StoredEvent], options: dict[str, Any]) -> list[Entry]:
-    """Return what one append holds, checked before it can spoil the commit that it shares with others.
+    """Return what one append holds, checked before it can spoil a commit shared with others.
 
     Raises:
         NotSupportedError: the library asked for a tracking record in the same transaction.

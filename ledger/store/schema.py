@@ -50,7 +50,7 @@ class SchemaNewer(SchemaUnfit):
     """The ledger's tables were upgraded by a later Keyfold, and this one cannot work with them."""
 
 
-class Step(NamedTuple):
+class SchemaStep(NamedTuple):
     """One SQL file.
 
     Attributes:
@@ -65,7 +65,7 @@ class Step(NamedTuple):
 
     @property
     def oldest_program(self) -> int:
-        """Return the lowest schema version that a program must know to work with the tables after it."""
+        """Return the lowest version that a program must know to work with the tables after this."""
         named = _OLDEST_PROGRAM.match(self.sql)
         return min(int(named[1]), self.version) if named else self.version
 
@@ -112,12 +112,14 @@ def check(database_url: str) -> None:
             return
 
 
-def steps(kind: Kind) -> list[Step]:
+def steps(kind: Kind) -> list[SchemaStep]:
     """Return a database's SQL files in order."""
     folder = files("ledger.store") / "schema" / kind
     found = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=_name)
     result = [
-        Step(int(file.name[:4]), file.name.removesuffix(".sql"), file.read_text(encoding="utf-8"))
+        SchemaStep(
+            int(file.name[:4]), file.name.removesuffix(".sql"), file.read_text(encoding="utf-8")
+        )
         for file in found
     ]
     assert [step.version for step in result] == list(range(1, len(result) + 1)), result
@@ -128,7 +130,7 @@ def _name(file: Traversable) -> str:
     return file.name
 
 
-def _missing(known: list[Step], applied: dict[int, int]) -> list[Step]:
+def _missing(known: list[SchemaStep], applied: dict[int, int]) -> list[SchemaStep]:
     """Return the steps that have not been applied.
 
     Args:
@@ -147,7 +149,7 @@ def _missing(known: list[Step], applied: dict[int, int]) -> list[Step]:
     return [step for step in known if step.version not in applied]
 
 
-def _check(known: list[Step], applied: dict[int, int]) -> None:
+def _check(known: list[SchemaStep], applied: dict[int, int]) -> None:
     if not applied:
         raise SchemaMissing(f"there is no ledger in this database; {MEND}")
     if missing := _missing(known, applied):
@@ -168,7 +170,9 @@ def _upgrade_sqlite(path: str) -> list[str]:
         raise sqlite.fault_of(error, path) from error
 
 
-def _apply_to_sqlite(connection: sqlite3.Connection, known: list[Step], step: Step) -> bool:
+def _apply_to_sqlite(
+    connection: sqlite3.Connection, known: list[SchemaStep], step: SchemaStep
+) -> bool:
     """Apply a step in a transaction of its own, unless somebody has; answer whether we did."""
     patiently(connection, "BEGIN IMMEDIATE")
     try:
@@ -228,7 +232,9 @@ def _upgrade_postgres(database_url: str) -> list[str]:
         return [step.name for step in known if _apply_to_postgres(connection, known, step)]
 
 
-def _apply_to_postgres(connection: psycopg.Connection[Any], known: list[Step], step: Step) -> bool:
+def _apply_to_postgres(
+    connection: psycopg.Connection[Any], known: list[SchemaStep], step: SchemaStep
+) -> bool:
     """Apply a step in a transaction of its own, unless somebody has; answer whether we did."""
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (UPGRADE_LOCK,))

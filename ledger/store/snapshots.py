@@ -49,7 +49,7 @@ class Snapshots(Protocol):
     """At most one snapshot of each stream."""
 
     def read(self, stream: str, shape: int) -> FromSnapshot:
-        """Return a stream from its snapshot on, and the ledger's head: see `Recorder.read_stream`."""
+        """Return a stream from its snapshot on, and the head: see `Recorder.read_stream`."""
 
     def keep(self, stream: str, snapshot: Snapshot) -> None:
         """Keep a snapshot in place of an older one, or of one of another shape."""

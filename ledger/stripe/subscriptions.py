@@ -243,14 +243,14 @@ class StripeSubscription(Struct, frozen=True):
         """Return its prices that mean nothing."""
         return [item.price or "?" for item, meaning in self.meanings(mapped) if meaning is None]
 
-    def provides(self, mapped: Mapping[str, Meaning], at: datetime) -> Iterator[pool.Row]:
+    def provides(self, mapped: Mapping[str, Meaning], at: datetime) -> Iterator[pool.PoolRow]:
         """Return what it gives at a moment."""
         if at < self.started_at:
             return
         for row in self.rows(mapped):
             if self.status(at, row) not in GIVING:
                 continue
-            yield pool.Row(
+            yield pool.PoolRow(
                 self.subscription,
                 row.product,
                 row.tier,

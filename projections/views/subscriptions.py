@@ -176,7 +176,7 @@ class _Place(Struct):
     """
 
     used: int = 0
-    giving: list[pool.Row] = []
+    giving: list[pool.PoolRow] = []
     bought: dict[str, _Bought] = {}
 
 

@@ -187,7 +187,7 @@ def _spans(
                 yield start, stop, account
 
 
-def _rows(account: Account, at: datetime, grace: timedelta) -> list[pool.Row]:
+def _rows(account: Account, at: datetime, grace: timedelta) -> list[pool.PoolRow]:
     late = (
         one.row()
         for one in account.subscriptions.values()
@@ -196,7 +196,7 @@ def _rows(account: Account, at: datetime, grace: timedelta) -> list[pool.Row]:
     return [*account.rows(at), *late]
 
 
-def _licensed(account: Account, rows: list[pool.Row], policy: Policy) -> set[Holding]:
+def _licensed(account: Account, rows: list[pool.PoolRow], policy: Policy) -> set[Holding]:
     newest = policy.holders == "newest_first"
     found: set[Holding] = set()
     for place, used in account.used.items():

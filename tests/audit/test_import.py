@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from commands.import_ledger import BadExport, Imported, NotProved, import_ledger
+from commands.import_ledger import BadExport, ImportedLedger, NotProved, import_ledger
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key
 from commands.services import Services
@@ -33,7 +33,7 @@ Event = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 
 
-def take_in(world: Services, lines: Lines | Iterator[bytes]) -> Imported:
+def take_in(world: Services, lines: Lines | Iterator[bytes]) -> ImportedLedger:
     return import_ledger(world, lines, on_events=lambda _events, _total: None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from commands.import_keys import Imported, import_keys
+from commands.import_keys import ImportedKeys, import_keys
 from commands.services import Services
 from ledger.streams.key import KEY, Key, stream_id
 from tests.worlds import NOON, context
@@ -18,7 +18,7 @@ INT_CODE = "INT-6789-EFGH-JKLM"
 INT_LINE = f"{INT_CODE},integrations,growth,2,24,Southwind,2027-12-31"
 
 
-def take_in(world: Services, *lines: str, at: datetime = NOON) -> Imported:
+def take_in(world: Services, *lines: str, at: datetime = NOON) -> ImportedKeys:
     return import_keys(world, context(at), [HEADER, *lines])
 
 

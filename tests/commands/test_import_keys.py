@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from commands import import_keys as import_module
-from commands.import_keys import Imported, RefusedLine, import_keys
+from commands.import_keys import ImportedKeys, RefusedLine, import_keys
 from commands.redeem_key import Try, redeem_key, validate_key
 from commands.reissue_key import reissue_key
 from commands.services import Services
@@ -196,7 +196,7 @@ def test_the_same_file_again_refuses_each_line_as_known_and_records_nothing(
     for repeating in (world, another_worker(world)):
         # Also when it is over by now: known comes first.
         again = take_in(repeating, LINE, "nonsense", INT_LINE, at=NOON + 3_650 * DAY)
-        assert again == Imported(
+        assert again == ImportedKeys(
             first.batch,
             0,
             [
@@ -285,14 +285,14 @@ def test_a_run_that_broke_off_is_completed_by_the_next(monkeypatch: pytest.Monke
     assert [fact.key for fact in issued] == [world.codes.key_id(code) for code in codes(world, 35)]
 
 
-def others(world: Services, *lines: str) -> Iterator[Imported]:
+def others(world: Services, *lines: str) -> Iterator[ImportedKeys]:
     yield take_in(another_worker(world), *lines)
 
 
 def test_codes_that_another_import_took_in_meanwhile_are_known() -> None:
     book, store = watched()
     world = services(book)
-    theirs: list[Imported] = []
+    theirs: list[ImportedKeys] = []
     mine = lines_of(world, 3)
     store.overtake = lambda: theirs.extend(others(world, mine[1].replace(",5,", ",9,")))
     imported = take_in(world, *mine)
@@ -307,7 +307,7 @@ def test_codes_that_another_import_took_in_meanwhile_are_known() -> None:
 def test_the_same_file_imported_twice_at_once_is_taken_in_once() -> None:
     book, store = watched()
     world = services(book)
-    theirs: list[Imported] = []
+    theirs: list[ImportedKeys] = []
     lines = lines_of(world, 3)
     store.overtake = lambda: theirs.extend(others(world, *lines))
     imported = take_in(world, *lines)

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from ledger.events import Sealed
-from ledger.pool import Row
+from ledger.pool import PoolRow
 from ledger.refusals import (
     HolderInOtherTier,
     NoSeatAvailable,
@@ -302,8 +302,10 @@ def test_an_account_is_what_its_facts_make_it() -> None:
 
 def test_what_is_active_at_a_moment_gives_its_seats_to_the_pool() -> None:
     state = folded(ACCOUNT, (NOON, POS), (NOON + SECOND, replace(STARTER, expires_at=NOON + DAY)))
-    pos = Row("kfsub_pos", "cloud_pos", None, 2, False, NOON, NOON + 31 * DAY)
-    starter = Row("kfsub_starter", "integrations", "starter", 1, False, NOON + SECOND, NOON + DAY)
+    pos = PoolRow("kfsub_pos", "cloud_pos", None, 2, False, NOON, NOON + 31 * DAY)
+    starter = PoolRow(
+        "kfsub_starter", "integrations", "starter", 1, False, NOON + SECOND, NOON + DAY
+    )
     assert list(state.rows(NOON + SECOND)) == [pos, starter]
     assert list(state.rows(NOON + DAY)) == [pos]
     assert list(state.rows(NOON + 31 * DAY)) == []

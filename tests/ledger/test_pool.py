@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger import pool
-from ledger.pool import Filled, Row, fill, in_order
+from ledger.pool import Filled, PoolRow, fill, in_order
 from tests.worlds import DAY, NOON
 
 
@@ -23,10 +23,10 @@ def row(
     renews: bool = False,
     starts: int = 0,
     ends: int | None = 30,
-) -> Row:
+) -> PoolRow:
     """A row that starts and ends so many days after noon."""
     expires_at = None if ends is None else NOON + ends * DAY
-    return Row(id, "cloud_pos", None, seats, renews, NOON + starts * DAY, expires_at)
+    return PoolRow(id, "cloud_pos", None, seats, renews, NOON + starts * DAY, expires_at)
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Order:
     """
 
     by: str
-    first: Row
-    second: Row
+    first: PoolRow
+    second: PoolRow
 
 
 ORDERS = [
@@ -74,7 +74,7 @@ def standing(filled: Filled) -> tuple[list[tuple[str, int]], int, int, int, int]
 @dataclass(frozen=True)
 class Filling:
     says: str
-    rows: list[Row]
+    rows: list[PoolRow]
     used: int
     then: tuple[list[tuple[str, int]], int, int, int, int]
 
@@ -118,7 +118,7 @@ ROWS = st.lists(
 
 @given(ROWS, st.integers(0, 60), st.randoms(use_true_random=False))
 def test_a_pool_adds_up_in_whatever_order_its_rows_come(
-    rows: list[Row], used: int, chance: random.Random
+    rows: list[PoolRow], used: int, chance: random.Random
 ) -> None:
     filled = fill(rows, used)
     shuffled = list(rows)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from eventsourcing.persistence import StoredEvent
 
-from commands.sign_checkpoint import Signing, Standing, sign_checkpoint
+from commands.sign_checkpoint import LedgerHead, Signing, sign_checkpoint
 from ledger.book import Book
 from ledger.proof import notes
 from ledger.proof.merkle import Frontier, leaf_hash
@@ -42,8 +42,8 @@ class Ledger:
         head = self.book.head()
         self.book.store.insert_events([stored(head + n) for n in range(1, count + 1)])
 
-    def stand(self) -> Standing:
-        return Standing(
+    def stand(self) -> LedgerHead:
+        return LedgerHead(
             tree=tree.reached(self.tables),
             head=self.book.head(),
             root_at=lambda size: tree.root(self.book, self.tables, size),

@@ -14,7 +14,7 @@ import pytest
 from eventsourcing.persistence import DatabaseError, OperationalError
 
 from ledger.store import Kind, schema
-from ledger.store.schema import SchemaMissing, SchemaNewer, SchemaOutdated, Step
+from ledger.store.schema import SchemaMissing, SchemaNewer, SchemaOutdated, SchemaStep
 from tests.store.log import event, open_recorder
 from tests.store.processes import in_processes
 
@@ -72,7 +72,7 @@ def test_an_older_ledger_is_refused_with_the_mend(
 ) -> None:
     schema.upgrade(empty_url)
     known = schema.steps("sqlite")
-    more = [*known, Step(len(known) + 1, "0099_more", "CREATE TABLE more (a integer);")]
+    more = [*known, SchemaStep(len(known) + 1, "0099_more", "CREATE TABLE more (a integer);")]
     monkeypatch.setattr(schema, "steps", lambda _: more)
 
     with pytest.raises(
@@ -102,8 +102,10 @@ def test_an_older_program_goes_on_with_a_newer_ledger_whose_steps_say_so(
     known = schema.steps("sqlite")
     last = len(known)
     table = "CREATE TABLE {} (a integer);"
-    good = Step(last + 1, "0098_good", f"-- oldest program: {last}\n" + table.format("good"))
-    other = Step(last + 2, "0099_other", f"-- oldest program: {last + 1}\n" + table.format("other"))
+    good = SchemaStep(last + 1, "0098_good", f"-- oldest program: {last}\n" + table.format("good"))
+    other = SchemaStep(
+        last + 2, "0099_other", f"-- oldest program: {last + 1}\n" + table.format("other")
+    )
     with monkeypatch.context() as later:
         later.setattr(schema, "steps", lambda _: [*known, good])
         assert schema.upgrade(empty_url) == ["0098_good"]
@@ -131,7 +133,9 @@ def test_a_ledger_that_was_made_before_steps_named_a_program_is_upgraded(
     schema.check(empty_url)
     known = schema.steps("sqlite")
     last = len(known)
-    more = Step(last + 1, "0099_more", f"-- oldest program: {last}\nCREATE TABLE more (a integer);")
+    more = SchemaStep(
+        last + 1, "0099_more", f"-- oldest program: {last}\nCREATE TABLE more (a integer);"
+    )
     monkeypatch.setattr(schema, "steps", lambda _: [*known, more])
 
     assert schema.upgrade(empty_url) == ["0099_more"]
@@ -195,8 +199,8 @@ def test_a_step_that_fails_leaves_nothing_of_itself(
 ) -> None:
     schema.upgrade(empty_url)
     known = schema.steps("sqlite")
-    good = Step(len(known) + 1, "0098_good", "CREATE TABLE good (a integer);")
-    bad = Step(len(known) + 2, "0099_bad", "CREATE TABLE bad (a integer);\nSELECT nonsense;")
+    good = SchemaStep(len(known) + 1, "0098_good", "CREATE TABLE good (a integer);")
+    bad = SchemaStep(len(known) + 2, "0099_bad", "CREATE TABLE bad (a integer);\nSELECT nonsense;")
     monkeypatch.setattr(schema, "steps", lambda _: [*known, good, bad])
 
     with pytest.raises(DatabaseError, match="nonsense"):

@@ -16,7 +16,7 @@ from ledger.catalog import parse
 from ledger.events import Fact
 from ledger.streams.account import seat_sync
 from ledger.streams.account.facts import SeatOccupied
-from ledger.streams.account.seat_sync import Standing, Verdict
+from ledger.streams.account.seat_sync import SyncStatus, Verdict
 from ledger.streams.account.seat_sync_state import SeatSyncs, Unanswered
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
@@ -92,13 +92,13 @@ def account(*facts: Fact) -> Account:
     return folded(ACCOUNT, *((BEGIN, fact) for fact in facts))
 
 
-def standing(*facts: Fact, at: datetime = NOW) -> Standing:
+def standing(*facts: Fact, at: datetime = NOW) -> SyncStatus:
     found = seat_sync.standing(account(*facts), PRODUCT, at)
     assert found is not None
     return found
 
 
-def step(found: Standing, at: datetime = NOW) -> tuple[str, str | None, int]:
+def step(found: SyncStatus, at: datetime = NOW) -> tuple[str, str | None, int]:
     said = seat_sync.verdict(found, SeatSyncs(), at, QUIET, fetched=True)
     return said.why or said.outcome, said.step, said.wanted
 

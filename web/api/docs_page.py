@@ -23,7 +23,7 @@ PAGE_POLICY: Final = (
 )
 
 
-class Operation(NamedTuple):
+class DocumentedOperation(NamedTuple):
     """One operation of the document, with what it refers to filled in."""
 
     method: str
@@ -75,13 +75,13 @@ def _render(spec: dict[str, Any], *, test_clock: bool) -> str:
     )
 
 
-def _operations(spec: dict[str, Any]) -> Iterator[Operation]:
+def _operations(spec: dict[str, Any]) -> Iterator[DocumentedOperation]:
     for path, item in spec["paths"].items():
         for method in ("get", "post", "put", "delete"):
             if method in item:
                 detail = item[method]
                 parameters = [*item.get("parameters", []), *detail.get("parameters", [])]
-                yield Operation(method.upper(), path, detail, parameters)
+                yield DocumentedOperation(method.upper(), path, detail, parameters)
 
 
 def shape(schema: dict[str, Any]) -> Markup:

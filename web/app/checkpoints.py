@@ -6,7 +6,7 @@ import base64
 from datetime import datetime
 
 from commands import sign_checkpoint as signing
-from commands.sign_checkpoint import Standing
+from commands.sign_checkpoint import LedgerHead
 from ledger.refusals import KeyNotFound
 from ledger.streams import key as key_stream
 from ledger.streams.key import KEY
@@ -58,7 +58,7 @@ def to_base64(value: bytes) -> str:
     return base64.b64encode(value).decode("ascii")
 
 
-def _standing(wiring: Wiring) -> Standing:
+def _standing(wiring: Wiring) -> LedgerHead:
     book, tables = wiring.services.book, wiring.tables
     reached = tree.reached(tables)  # before the head: the tree never is ahead of it
-    return Standing(reached, book.head(), lambda size: tree.root(book, tables, size))
+    return LedgerHead(reached, book.head(), lambda size: tree.root(book, tables, size))

@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from commands.import_ledger import BadExport, Imported, NotProved, import_ledger
+from commands.import_ledger import BadExport, ImportedLedger, NotProved, import_ledger
 from commands.services import Services
 from ledger.book import Book
 from ledger.proof.cloud_events import ExportHeader, NotAnExport, read_header, secret_name
@@ -251,7 +251,7 @@ def import_(file: str) -> None:
     _print_imported(imported)
 
 
-def _print_imported(imported: Imported) -> None:
+def _print_imported(imported: ImportedLedger) -> None:
     click.echo(
         f"imported {imported.events} events in {imported.streams} streams, root {imported.root}"
     )

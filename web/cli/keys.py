@@ -12,7 +12,7 @@ from typing import IO, Any, Final, get_args
 import click
 from msgspec.structs import asdict, astuple
 
-from commands.import_keys import Imported, import_keys
+from commands.import_keys import ImportedKeys, import_keys
 from commands.issue_keys import Order, issue_keys
 from commands.reissue_key import reissue_key
 from commands.reveal_codes import reveal_code, reveal_codes
@@ -151,11 +151,11 @@ def import_(file: IO[str], as_json: bool) -> None:
         sys.exit(REFUSED)
 
 
-def _import_report(imported: Imported) -> dict[str, Any]:
+def _import_report(imported: ImportedKeys) -> dict[str, Any]:
     return imported._asdict() | {"refused": [line._asdict() for line in imported.refused]}
 
 
-def _print_imported(imported: Imported) -> None:
+def _print_imported(imported: ImportedKeys) -> None:
     if imported.refused:
         print_fields(
             imported.refused, "line=line_number", "code=masked", "field", "refused because=reason"

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from commands.gateways.stripe_responses import StripeNotConfigured
-from commands.sync_seats import Step, Synced, seats_to_sync, sync_seats
+from commands.sync_seats import Synced, SyncStep, seats_to_sync, sync_seats
 from web.app.times import iso_or_none
 from web.cli.context import OPERATOR, open_ledger
 from web.cli.errors import REFUSED
@@ -101,7 +101,7 @@ def _print(found: list[Synced], *, dry_run: bool) -> None:
     )
 
 
-def _described(step: Step) -> str:
+def _described(step: SyncStep) -> str:
     text = f"{step.step} to {step.wanted}"
     if step.refused:
         return f"{text} refused: {step.refused}"

@@ -63,7 +63,7 @@ class Session:
         return self._run(statement, adapted.types or (), values, adapted.formats or ())
 
     def run_encoded(self, statement: str, values: Sequence[bytes | None]) -> list[tuple[Any, ...]]:
-        """Run a statement with encoded parameters, of the types that it asks for, and return its rows.
+        """Return the rows of a statement with encoded parameters, of the types that it asks for.
 
         Raises:
             psycopg.Error: as `run` does.

@@ -61,7 +61,7 @@ Why = Literal[
 ]  # fmt: skip
 
 
-class Standing(NamedTuple):
+class SyncStatus(NamedTuple):
     """How the billed seats of a product stand at a moment.
 
     Attributes:
@@ -115,7 +115,7 @@ class Verdict(NamedTuple):
 # How it stands
 
 
-def standings(account: Account, catalog: Catalog, now: datetime) -> Iterator[Standing]:
+def standings(account: Account, catalog: Catalog, now: datetime) -> Iterator[SyncStatus]:
     """Return how each product stands that is billed to this account, in the catalog's order."""
     for product in catalog.products:
         found = standing(account, product, now)
@@ -123,7 +123,7 @@ def standings(account: Account, catalog: Catalog, now: datetime) -> Iterator[Sta
             yield found
 
 
-def standing(account: Account, product: Product, now: datetime) -> Standing | None:
+def standing(account: Account, product: Product, now: datetime) -> SyncStatus | None:
     """Return how a product stands; None when it is not billed to this account.
 
     Of several subscriptions the first that lives is written to, and what the others provide counts
@@ -151,7 +151,7 @@ def standing(account: Account, product: Product, now: datetime) -> Standing | No
     )
     holders = sum(used for (of, _), used in account.used.items() if of == product.id)
     timed = item or next((one for one, _ in parts if one.period_start), None)
-    return Standing(
+    return SyncStatus(
         product=product.id,
         subscription=subscription,
         status=_status(subscription, now),
@@ -273,7 +273,7 @@ def _on_invoice(invoice: StripeInvoiceReported, item: StripeItem) -> Iterator[in
 
 
 def verdict(
-    standing: Standing,
+    standing: SyncStatus,
     syncs: SeatSyncs,
     now: datetime,
     quiet: timedelta | None,
@@ -304,7 +304,7 @@ def verdict(
     return Verdict("due", step, wanted)
 
 
-def _why_left_alone(standing: Standing, *, fetched: bool) -> Why:
+def _why_left_alone(standing: SyncStatus, *, fetched: bool) -> Why:
     if standing.status not in WRITABLE or (fetched and standing.status == "unconfirmed"):
         match standing.status:
             case "past_due" | "unpaid" | "paused" | "unconfirmed" as why:
@@ -320,7 +320,7 @@ def _why_left_alone(standing: Standing, *, fetched: bool) -> Why:
     return "" if standing.period_start and standing.period_end else "no_period"
 
 
-def _step(standing: Standing) -> tuple[SeatStep | None, int]:
+def _step(standing: SyncStatus) -> tuple[SeatStep | None, int]:
     target, quantity, billed = standing.target, standing.quantity, standing.billed
     if target == quantity:
         return None, quantity
@@ -334,7 +334,7 @@ def _step(standing: Standing) -> tuple[SeatStep | None, int]:
 
 
 def _due(
-    standing: Standing,
+    standing: SyncStatus,
     step: SeatStep,
     syncs: SeatSyncs,
     now: datetime,
@@ -379,7 +379,7 @@ def retry_at(refused: Refused) -> datetime:
 
 
 def start(
-    standing: Standing, verdict: Verdict, price: str | None, version: int, chance: str
+    standing: SyncStatus, verdict: Verdict, price: str | None, version: int, chance: str
 ) -> SeatSyncStarted:
     """Return the fact that a step is about to be taken.
 
@@ -417,7 +417,7 @@ GIVEN_UP: Final = frozenset({*get_args(GivenUp), "key_expired"})
 
 
 def carry_on(
-    unanswered: Unanswered, standing: Standing | None, syncs: SeatSyncs, now: datetime
+    unanswered: Unanswered, standing: SyncStatus | None, syncs: SeatSyncs, now: datetime
 ) -> GivenUp | Literal["again", "under_way"]:
     """Return what becomes of a step that was begun, and that Stripe has not done.
 

@@ -52,13 +52,13 @@ class Subscription(Struct, frozen=True, array_like=True, gc=False):
         """Return when the subscription ended, or will if nothing more happens."""
         return self.terminated_at or self.expires_at
 
-    def provides(self, at: datetime) -> pool.Row | None:
+    def provides(self, at: datetime) -> pool.PoolRow | None:
         """Return what it gives at a moment."""
         return self.row() if self.status(at) == "active" else None
 
-    def row(self) -> pool.Row:
+    def row(self) -> pool.PoolRow:
         """Return what it provides while it is active."""
-        return pool.Row(
+        return pool.PoolRow(
             self.id,
             self.product,
             self.tier,
@@ -155,7 +155,7 @@ class Account(Struct, frozen=True):
         """Return the holder's seat of a product, None if it has none."""
         return self.seats.get((product, holder))
 
-    def rows(self, at: datetime) -> Iterator[pool.Row]:
+    def rows(self, at: datetime) -> Iterator[pool.PoolRow]:
         """Return what provides seats at a moment, of all products."""
         for subscription in self.subscriptions.values():
             row = subscription.provides(at)

@@ -42,7 +42,7 @@ class StripeState(Struct, frozen=True):
     purchases: stripe_purchases.Purchases = Map()
     deleted: tuple[str, ...] = ()
 
-    def provides(self, at: datetime) -> Iterator[pool.Row]:
+    def provides(self, at: datetime) -> Iterator[pool.PoolRow]:
         """Return what gives seats at a moment."""
         for subscription in self.subscriptions.values():
             yield from subscription.provides(self.mapped, at)
