@@ -22,7 +22,7 @@ from ledger.refusals import FieldError, InvalidRequest, VersionMismatch
 from ledger.streams.account import purchases
 from ledger.streams.account.purchases import StripePurchase
 from ledger.streams.account.state import Account
-from ledger.stripe.calls import UNDER_WAY_MAX
+from ledger.stripe.pending_calls import UNDER_WAY_MAX
 from ledger.stripe.reader import ACCOUNT_FIELD
 from ledger.stripe.requests import StripeCheckoutStarted
 

@@ -17,7 +17,7 @@ from ledger.streams.console_session import CONSOLE_SESSION, ConsoleSessionOpened
 from ledger.streams.sign_ins import SIGN_INS, ConsoleSignInRefused, SignInProblem
 from ledger.streams.token import Token
 
-LASTS: Final = timedelta(hours=12)
+SESSION_LIFETIME: Final = timedelta(hours=12)
 ID_BYTES: Final = 16
 SECRET_BYTES: Final = 32
 
@@ -31,7 +31,7 @@ class SignedIn(NamedTuple):
 
 def sign_in(services: Services, context: RequestContext, token: Token) -> SignedIn:
     """Begin a session; it ends with the token, if that is sooner than in twelve hours."""
-    ends = [context.now + LASTS, *([token.expires_at] if token.expires_at else [])]
+    ends = [context.now + SESSION_LIFETIME, *([token.expires_at] if token.expires_at else [])]
     id = base64.b32encode(services.random_bytes(ID_BYTES)).decode().rstrip("=").lower()
     secret = services.random_bytes(SECRET_BYTES).hex()
     fact = ConsoleSessionOpened(

@@ -36,7 +36,7 @@ from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS, Attempts, RedemptionRefused
 from ledger.streams.key import KEY, Key, KeyIssued
 from ledger.streams.request import REQUEST, RedemptionAnswered
-from ledger.streams.session import SESSION, SessionAttempts, TryFailed
+from ledger.streams.session_attempts import SESSION, SessionAttempts, TryFailed
 
 
 class Try(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from commands import change_seats, validation
+from commands import change_purchased_seats, validation
 from commands.checkout_session import begin_session, close_open
 from commands.gateways.stripe_responses import StripeKeyRefused, StripeNotConfigured, StripeRefused
 from commands.purchase import (
@@ -221,7 +221,7 @@ def _change(
         return None
     begun = next((one for one in asked if one.under_way), None)
     if begun is not None:
-        outcome = change_seats.recover(request, begun, fetched.object, mine=begun == mine)
+        outcome = change_purchased_seats.recover(request, begun, fetched.object, mine=begun == mine)
         if outcome == "done" and begun == mine:
             return _answer(purchase, begun, services.book.head(), replayed=True)
         if outcome is not None:
@@ -233,7 +233,7 @@ def _change(
         facts = purchases.ask(target, wanted, price, context.now)
         recorded = services.book.append(context, Change(account, facts)).loaded[0]
         begun = recorded.state.stripe.purchases[recorded.version]
-    return _answer(purchase, begun, change_seats.carry_out(request, begun))
+    return _answer(purchase, begun, change_purchased_seats.carry_out(request, begun))
 
 
 def _fetch_beside(request: PurchaseRequest, account: Loaded[Account], already: _Asked) -> bool:
@@ -309,7 +309,7 @@ def _load(request: PurchaseRequest) -> tuple[Loaded[Account], StripePurchase | N
     side = account.state.stripe
     mine = purchases.repeated(side.purchases, request.wanted)
     if mine and mine.under_way and mine.stripe_subscription not in side.subscriptions:
-        change_seats.recover_moved(request, mine)
+        change_purchased_seats.recover_moved(request, mine)
         return _load(request)
     return account, mine
 

@@ -39,7 +39,7 @@ from ledger.streams.key import KEY
 from ledger.streams.portal_access import PORTAL_ACCESS
 from ledger.streams.portal_session import PORTAL_SESSION
 from ledger.streams.request import REQUEST
-from ledger.streams.session import SESSION
+from ledger.streams.session_attempts import SESSION
 from ledger.streams.sign_ins import SIGN_INS
 from ledger.streams.signing_keys import SIGNING_KEYS
 from ledger.streams.stripe_customer import STRIPE_CUSTOMER

@@ -12,7 +12,7 @@ that was blocked starts from zero. Every refusal is kept with the facts it was d
 "why was I refused?" has an answer later; but a seat that is refused again and again is kept once an
 hour, and no more than a hundred in an hour, so that nobody can make the ledger grow by asking.
 
-Sessions are counted in streams of their own (`ledger.streams.session`). Tries that were recorded
+Sessions are counted in streams of their own (`ledger.streams.session_attempts`). Tries that were recorded
 before there were any are counted here, and carried over by the next one.
 """
 
@@ -28,7 +28,7 @@ from msgspec.structs import replace
 
 from ledger.events import AnyOccurrence, Fact, Sealed, Stream
 from ledger.refusals import TooManyAttempts
-from ledger.streams.session import SESSION_BLOCK, SESSION_FAILURES_MAX, SessionAttempts
+from ledger.streams.session_attempts import SESSION_BLOCK, SESSION_FAILURES_MAX, SessionAttempts
 
 ACCOUNT_FAILURES_MAX = 20
 ACCOUNT_WINDOW = timedelta(hours=24)

@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from ledger.events import AnyOccurrence, Fact, Stream
 
 # A session lasts at most so many times as long as its link could be opened.
-LASTS_TIMES: Final = 8
+LIFETIME_FACTOR: Final = 8
 
 
 class LinkInvalid(Exception):
@@ -181,7 +181,7 @@ def open_session(
             account=session.account,
             permissions=session.permissions,
             granted_by=session.granted_by,
-            expires_at=now + timedelta(minutes=session.minutes) * LASTS_TIMES,
+            expires_at=now + timedelta(minutes=session.minutes) * LIFETIME_FACTOR,
             cookie_digest=cookie_digest,
         )
     ]

@@ -40,7 +40,7 @@ from ledger.streams.portal_session import (
     PortalSessionOpened,
 )
 from ledger.streams.request import RedemptionAnswered
-from ledger.streams.session import TryAccepted, TryFailed
+from ledger.streams.session_attempts import TryAccepted, TryFailed
 from ledger.streams.sign_ins import ConsoleSignInRefused
 from ledger.streams.signing_keys import SigningKeysRotated
 from ledger.streams.stripe_object import StripeObjectOwned

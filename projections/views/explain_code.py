@@ -26,7 +26,7 @@ from ledger.streams.attempts import (
     RedemptionRefused,
 )
 from ledger.streams.key import KEY, Key
-from ledger.streams.session import SESSION, SESSION_FAILURES_MAX, SessionAttempts
+from ledger.streams.session_attempts import SESSION, SESSION_FAILURES_MAX, SessionAttempts
 from projections.text.event_descriptions import refused_key
 from projections.text.formatting import counted, day, minute, place, seats, title
 from projections.views.account_at import AccountAt, Moment

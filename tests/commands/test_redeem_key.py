@@ -33,7 +33,7 @@ from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import RedemptionRefused
 from ledger.streams.key import KeyRedeemed
 from ledger.streams.request import RedemptionAnswered
-from ledger.streams.session import SESSION, TryFailed
+from ledger.streams.session_attempts import SESSION, TryFailed
 from tests.worlds import (
     DAY,
     INT_ORDER,

@@ -12,7 +12,7 @@ import pytest
 from ledger.refusals import TooManyAttempts
 from ledger.streams import attempts
 from ledger.streams.attempts import ATTEMPTS, Attempts, RedemptionRefused, SeatRefused
-from ledger.streams.session import SessionAttempts
+from ledger.streams.session_attempts import SessionAttempts
 from tests.worlds import DAY, MINUTE, NOON, SECOND, Happened, Rule, folded, rows
 
 MICROSECOND = timedelta(microseconds=1)

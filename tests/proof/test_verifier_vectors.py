@@ -62,7 +62,7 @@ def test_the_empty_tree_and_a_node_have_their_published_hashes() -> None:
 def test_published_inclusions_lead_to_the_root(published: PublishedInclusion) -> None:
     path = [bytes.fromhex(one) for one in published.hashes]
     leaf = LEAVES[published.leaf]
-    found = keyfold_verify.root_of_path(leaf, published.leaf, published.size, path)
+    found = keyfold_verify.root_of_inclusion_path(leaf, published.leaf, published.size, path)
     assert found
     assert found.hex() == ROOTS[published.size - 1]
 
@@ -75,7 +75,7 @@ def test_an_independent_programs_proofs_lead_to_its_root(size: int) -> None:
     assert grown(leaves).root().hex() == root
     for index in range(size):
         path = [bytes.fromhex(one) for one in theirs.inclusion_proof(texts, index)]
-        found = keyfold_verify.root_of_path(leaves[index], index, size, path)
+        found = keyfold_verify.root_of_inclusion_path(leaves[index], index, size, path)
         assert found
         assert found.hex() == root
 
@@ -85,7 +85,7 @@ def test_a_spoilt_proof_does_not_lead_to_the_root(size: int, data: st.DataObject
     leaves = [hash_leaf(bytes([n])) for n in range(size)]
     index = data.draw(st.integers(0, size - 1))
     root, path = root_of(leaves), inclusion(leaves, index)
-    lead = keyfold_verify.root_of_path
+    lead = keyfold_verify.root_of_inclusion_path
     assert lead(leaves[index], index, size, path) == root
     for other in spoilt(path):
         assert lead(leaves[index], index, size, other) != root

@@ -27,7 +27,7 @@ from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import RedemptionRefused
 from ledger.streams.batch import KeysIssued
 from ledger.streams.key import KeyIssued, KeyRedeemed
-from ledger.streams.session import TryFailed
+from ledger.streams.session_attempts import TryFailed
 from web.app.services import Wiring, wire
 from web.app.settings import read_settings
 

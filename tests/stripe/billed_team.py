@@ -23,7 +23,7 @@ from commands.occupy_seat import Sitting, occupy_seat
 from commands.record_stripe_event import record_event
 from commands.release_seat import release_seat
 from commands.services import Services
-from commands.sync_seats import Synced, sync_seats
+from commands.sync_billed_seats import Synced, sync_seats
 from ledger.book import Book
 from ledger.catalog import Catalog, parse
 from ledger.events import Fact, RequestContext

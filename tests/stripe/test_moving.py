@@ -18,7 +18,7 @@ from commands.map_prices import map_prices
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.record_stripe_event import record_event
 from commands.services import Services
-from commands.sync_seats import sync_seats
+from commands.sync_billed_seats import sync_seats
 from ledger.book import Book
 from ledger.catalog import builtin, parse
 from ledger.streams.account.stream import ACCOUNT

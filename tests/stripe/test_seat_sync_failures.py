@@ -18,12 +18,12 @@ import pytest
 from commands.gateways.stripe import SeatChange, StripeGateway
 from commands.gateways.stripe_responses import Retrieved, StripeKeyRefused, StripeUnavailable
 from commands.record_stripe_event import record_event
-from commands.sync_seats import Synced, sync_seats
+from commands.sync_billed_seats import Synced, sync_seats
 from ledger.book import Book
 from ledger.store import schema
 from ledger.streams.account.stream import ACCOUNT
-from ledger.stripe.calls import UNDER_WAY_MAX
 from ledger.stripe.objects import read_event
+from ledger.stripe.pending_calls import UNDER_WAY_MAX
 from ledger.stripe.requests import SeatsSynced, SeatSyncFailed, SeatSyncStarted
 from tests.cli.program import KEYFOLD, wait_until
 from tests.stripe.billed_team import (

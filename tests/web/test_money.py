@@ -9,7 +9,7 @@ from babel.numbers import parse_decimal
 from flask import Flask
 
 from ledger.money import decimal, decimals, written
-from web.html.stripe_texts import money
+from web.html.formatting import money
 
 # Stripe's page of currencies, typed off; apart from the program's own lists.
 _EVERY = """

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from commands.gateways.stripe_responses import StripeNotConfigured
-from commands.sync_seats import Synced, SyncStep, seats_to_sync, sync_seats
+from commands.sync_billed_seats import Synced, SyncStep, seats_to_sync, sync_seats
 from web.app.times import iso_or_none
 from web.cli.context import OPERATOR, open_ledger
 from web.cli.errors import REFUSED

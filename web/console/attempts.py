@@ -11,7 +11,7 @@ from flask import Response
 from ledger.limits import ACCOUNT_ID
 from ledger.refusals import FieldError, InvalidRequest
 from ledger.streams.attempts import ATTEMPTS
-from ledger.streams.session import SESSION
+from ledger.streams.session_attempts import SESSION
 from projections.lists.timeline import TimelineQuery
 from web.app.context import request_context, services
 from web.console import parameters

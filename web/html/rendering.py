@@ -13,8 +13,9 @@ from web.app.context import app_state, request_id
 from web.app.times import iso
 from web.html import languages, static_files
 from web.html.flash import FlashMessage
+from web.html.formatting import money
 from web.html.languages import format_datetime, format_decimal
-from web.html.stripe_texts import badge, money
+from web.html.stripe_texts import badge
 
 # Where Stripe's own pages are; a form of ours may end there.
 STRIPE_ORIGINS: Final = ("https://billing.stripe.com", "https://checkout.stripe.com")

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from babel import Locale
-from babel.numbers import parse_pattern
-
 from commands.gateways.stripe_responses import (
     StripeFault,
     StripeNotConfigured,
     StripeRefused,
     StripeUnavailable,
 )
-from ledger.money import decimal, decimals
 from ledger.refusals import (
     UNKNOWN_PRICE,
     CustomerShared,
@@ -24,7 +20,6 @@ from ledger.refusals import (
     SubscriptionNotChangeable,
 )
 from web.html.flash import FlashMessage, Tone, bad, warn
-from web.html.languages import current
 from web.html.languages import gettext as _
 from web.html.languages import lazy_gettext as _l
 
@@ -50,20 +45,6 @@ _BADGES: Final = {
     "incomplete_expired": Badge(_l("Expired"), "bad"),
     "none": Badge(_l("Inactive"), "warn"),
 }
-
-
-def money(amount: int | None, currency: str | None) -> str:
-    """Show an amount in minor units as people of the reader's language write it.
-
-    With Stripe's decimals, which are not always those that the language has for the currency.
-    """
-    if amount is None or currency is None:
-        return "–"
-    code, locale = currency.upper(), Locale.parse(current())
-    pattern = parse_pattern(locale.currency_formats["standard"].pattern)
-    pattern.frac_prec = (decimals(code), decimals(code))
-    shown = pattern.apply(decimal(amount, code), locale, currency=code, currency_digits=False)
-    return str(shown)
 
 
 def badge(status: str) -> Badge:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
 
-from commands.sync_seats import sync_seats
+from commands.sync_billed_seats import sync_seats
 from projections.lists.stripe_subscriptions import list_stripe
 from web.app.logs import log_to_stderr
 from web.app.request_hooks import new_request_id

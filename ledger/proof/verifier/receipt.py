@@ -5,7 +5,7 @@ from __future__ import annotations
 from ledger.proof.verifier.exports import ExportedEvent, read_event, to_number
 from ledger.proof.verifier.formats import HASH_BYTES, Wrong
 from ledger.proof.verifier.signed_notes import CheckpointNote, from_base64, read_checkpoint
-from ledger.proof.verifier.tree import root_of_path
+from ledger.proof.verifier.tree import root_of_inclusion_path
 
 
 def check_receipt(name: str, receipt: bytes) -> tuple[ExportedEvent, CheckpointNote]:
@@ -23,7 +23,7 @@ def check_receipt(name: str, receipt: bytes) -> tuple[ExportedEvent, CheckpointN
         raise Wrong(f"{name} is no receipt, or a damaged one")
     if event.position != index + 1 or not 0 <= index < checkpoint.size:
         raise Wrong(f"{name} has position {event.position}, and proves another: {index + 1}")
-    if root_of_path(event.leaf(), index, checkpoint.size, hashes) != checkpoint.root:
+    if root_of_inclusion_path(event.leaf(), index, checkpoint.size, hashes) != checkpoint.root:
         raise Wrong(
             f"{name}: the event at position {event.position} is not the one in the ledger that"
             " the checkpoint was signed of"

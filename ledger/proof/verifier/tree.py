@@ -41,7 +41,9 @@ class Tree:
         return root
 
 
-def root_of_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
+def root_of_inclusion_path(
+    leaf: bytes, index: int, size: int, path: Sequence[bytes]
+) -> bytes | None:
     """Return the root that an inclusion proof leads to; None if it does not fit the place."""
     if size == 1:
         return None if path else leaf
@@ -49,7 +51,7 @@ def root_of_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> b
         return None
     half = 1 << ((size - 1).bit_length() - 1)
     if index < half:
-        left, right = root_of_path(leaf, index, half, path[:-1]), path[-1]
+        left, right = root_of_inclusion_path(leaf, index, half, path[:-1]), path[-1]
         return left and hash_node(left, right)
-    below = root_of_path(leaf, index - half, size - half, path[:-1])
+    below = root_of_inclusion_path(leaf, index - half, size - half, path[:-1])
     return below and hash_node(path[-1], below)

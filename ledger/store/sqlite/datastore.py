@@ -297,14 +297,14 @@ class SqliteDatastore:
             OperationalError: there was one, and now there is none; or its log is gone.
         """
         sessions = self._sessions()
-        if sessions.writer.is_closed or sessions.files.are_there():
+        if sessions.writer.is_closed or sessions.files.are_not_replaced():
             return sessions
         return self._reopened(sessions)
 
     def _reopened(self, stale: SqliteConnections) -> SqliteConnections:
         with self._replacing:
             sessions = self._sessions()
-            if sessions is not stale and sessions.files.are_there():
+            if sessions is not stale and sessions.files.are_not_replaced():
                 return sessions
             mark = self.lineage.mark
             if not sessions.files.is_another:
@@ -387,7 +387,7 @@ class SqliteDatastore:
         Raises:
             OutcomeUnknown: another file is under the path by now.
         """
-        if not sessions.files.are_there() or sessions is not self._sessions():
+        if not sessions.files.are_not_replaced() or sessions is not self._sessions():
             raise OutcomeUnknown("the ledger's file was replaced during the commit")
         sessions.files.note_log()
 

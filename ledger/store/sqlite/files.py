@@ -39,7 +39,7 @@ class Files:
         self._written_ns = 0
         self._kept: int | None = None
 
-    def are_there(self) -> bool:
+    def are_not_replaced(self) -> bool:
         """Return whether the same files are still under their paths."""
         if self._opened is None:
             self._opened = _inode(self._path)

@@ -9,7 +9,7 @@ change is therefore recorded before Stripe is asked, by whoever wins the account
 others wait. What was asked for and never answered, because the connection was cut or the process
 died, is taken up again by its own request, with the same idempotency key: that is made from the
 version of the fact here. Another request finds out from Stripe whether it was made, and gives it up
-when it cannot be under way any more (`ledger.stripe.calls`).
+when it cannot be under way any more (`ledger.stripe.pending_calls`).
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ from msgspec.structs import replace
 from ledger.catalog import Catalog, Price, Product
 from ledger.streams.account.seat_sync_state import LONGEST_WAIT, Refused, SeatSyncs, Unanswered
 from ledger.streams.account.state import Account
-from ledger.stripe.calls import may_be_under_way
 from ledger.stripe.facts import Meaning, StripeInvoiceReported, StripeItem
+from ledger.stripe.pending_calls import may_be_under_way
 from ledger.stripe.requests import SeatStep, SeatSyncStarted
 from ledger.stripe.subscriptions import StripeSubscription
 

@@ -19,7 +19,7 @@ from ledger.events import Fact
 from ledger.streams.account import purchases
 from ledger.streams.account.purchases import StripePurchase
 from ledger.streams.account.state import Account
-from ledger.stripe.calls import may_be_under_way
+from ledger.stripe.pending_calls import may_be_under_way
 from ledger.stripe.requests import PurchaseOutcome, StripeSeatsAsked
 
 # In an item's metadata at Stripe.

@@ -24,9 +24,9 @@ from ledger.streams.account.seat_sync import Outcome, SyncStatus, Verdict, Why
 from ledger.streams.account.seat_sync_state import Unanswered
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
-from ledger.stripe.calls import UNDER_WAY_MAX
 from ledger.stripe.facts import RETRIEVED, StripeSubscriptionReported
 from ledger.stripe.objects import read_subscription
+from ledger.stripe.pending_calls import UNDER_WAY_MAX
 from ledger.stripe.reader import Origin, StripeObjectReader
 from ledger.stripe.report_comparison import differing
 from ledger.stripe.requests import SeatsSynced, SeatStep, SeatSyncFailed, SeatSyncStarted
