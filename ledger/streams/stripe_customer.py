@@ -59,7 +59,7 @@ class StripeCustomer(Struct, frozen=True):
     unlinked: frozenset[str] = frozenset()
 
     def is_shown_to(self, account: str) -> bool:
-        """Tell whether an account may see Stripe's pages of this customer.
+        """Return whether an account may see Stripe's pages of this customer.
 
         It may if it is linked to the customer, or if all that is known of the customer is its own.
         """
@@ -73,6 +73,7 @@ class StripeCustomer(Struct, frozen=True):
 
 
 def fold(customer: StripeCustomer, events: Iterable[AnyOccurrence]) -> StripeCustomer:
+    """Return a customer after some events, which come in the stream's order."""
     for event in events:
         match event.fact:
             case StripeCustomerLinked(account=account):
@@ -97,7 +98,7 @@ def fold(customer: StripeCustomer, events: Iterable[AnyOccurrence]) -> StripeCus
 def link(
     customer: StripeCustomer, id: str, account: str, by: Literal["call", "stripe"]
 ) -> list[Fact]:
-    """Link a customer to an account. Linked to it already: nothing is recorded.
+    """Return the fact of linking a customer to an account; none when it is linked to it already.
 
     Raises:
         CustomerLinkedElsewhere: it is another account's.
@@ -110,7 +111,7 @@ def link(
 
 
 def unlink(customer: StripeCustomer, id: str, account: str) -> list[Fact]:
-    """Take a customer away from an account.
+    """Return the fact of taking a customer away from an account.
 
     Raises:
         CustomerNotLinked: it is not linked to this account.
@@ -121,7 +122,7 @@ def unlink(customer: StripeCustomer, id: str, account: str) -> list[Fact]:
 
 
 def assign(customer: StripeCustomer, stripe_subscription: str, account: str) -> list[Fact]:
-    """Note whose a subscription of this customer is. Noted already: nothing is recorded."""
+    """Return the fact of whose a subscription of this customer is; none when it is noted."""
     if customer.subscriptions.get(stripe_subscription) == account:
         return []
     return [StripeSubscriptionAssigned(stripe_subscription=stripe_subscription, account=account)]

@@ -123,11 +123,11 @@ class Evidence(NamedTuple):
 
     @property
     def is_final(self) -> bool:
-        """Tell whether no word of Stripe's changes it."""
+        """Return whether no word of Stripe's changes it."""
         return _RANKS[self.by] == 0
 
     def beats(self, other: Evidence) -> bool:
-        """Tell whether an object moves to whom this names, away from whom the other one names."""
+        """Return whether an object moves to whom this names, away from whom the other one names."""
         return not other.is_final and self.rank < other.rank
 
     def joined(self, other: Evidence) -> Evidence:
@@ -199,6 +199,7 @@ def objects_of(report: StripeReport) -> tuple[str, ...]:
 
 
 def fold(known: StripeObject, events: Iterable[AnyOccurrence]) -> StripeObject:
+    """Return an object after some events, which come in the stream's order."""
     for event in events:
         match event.fact:
             case StripeObjectOwned() as fact:
@@ -222,6 +223,7 @@ def fold(known: StripeObject, events: Iterable[AnyOccurrence]) -> StripeObject:
 
 
 def without(waiting: Iterable[Waiting], versions: tuple[int, ...]) -> tuple[Waiting, ...]:
+    """Return the reports that wait still, once those of some versions have been taken."""
     return tuple(one for one in waiting if one.event.version not in versions)
 
 
@@ -229,7 +231,7 @@ def without(waiting: Iterable[Waiting], versions: tuple[int, ...]) -> tuple[Wait
 
 
 def claim(known: StripeObject, id: str, account: str) -> list[Fact]:
-    """Note that an object named another account than its own; once for each."""
+    """Return the fact that an object named another account than its own; one for each account."""
     if account == known.account or account in known.claimed:
         return []
     return [StripeObjectClaimed(object=id, account=account)]

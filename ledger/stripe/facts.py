@@ -184,16 +184,17 @@ class StripeSubscriptionReported(Fact, frozen=True):
 
     @property
     def is_end(self) -> bool:
+        """Return whether the subscription is over by what this says."""
         return self.status in ENDED or self.source.endswith(".deleted")
 
     @property
     def rank(self) -> tuple[bool, bool, Order]:
-        """By which reports are held against each other; the highest is the state."""
+        """Return what reports are held against each other by; the highest is the state."""
         return self.is_end, self.status is not None, self.order
 
     @property
     def order(self) -> Order:
-        """When it was said, as far as that is known."""
+        """Return when it was said, as far as that is known; later ones are greater."""
         return (
             not self.source.endswith("subscription.created"),
             self.created,
@@ -270,22 +271,22 @@ class StripeInvoiceReported(Fact, frozen=True):
 
     @property
     def lacks_lines(self) -> bool:
-        """Tell whether Stripe sent only the first of its lines, and did not list the others."""
+        """Return whether Stripe sent only the first of its lines, and did not list the others."""
         return LINES_CUT in self.problems
 
     @property
     def is_settled(self) -> bool:
-        """Tell whether its status is its last one."""
+        """Return whether its status is its last one."""
         return self.status in INVOICE_ENDS
 
     @property
     def has_all_lines(self) -> bool:
-        """Tell whether no line is missing: neither not told, nor one of too many to be kept."""
+        """Return whether no line is missing: neither not told, nor one of too many to be kept."""
         return not self.lacks_lines and LINES_LEFT_OUT not in self.problems
 
     @property
     def rank(self) -> tuple[int, datetime, datetime, str]:
-        """By which reports are held against each other; an invoice never goes back a status."""
+        """Return what reports are held against each other by; no invoice goes back a status."""
         return (
             _INVOICE_STEPS.get(self.status or "", 0),
             self.created,

@@ -159,7 +159,10 @@ def _payments(paid: StripeObjectReader) -> tuple[str, ...]:
 
 
 def read_invoice_payment(data: dict[str, Any]) -> Read:
-    """Read which payment an invoice was paid by; since 2025 nothing else that is sent tells it."""
+    """Return which payment an invoice was paid by; nothing else that is sent since 2025 tells.
+
+    If the invoice or the payment is missing, what is read has neither, and is not `wanted`.
+    """
     paid = StripeObjectReader(data)
     invoice, payment = paid.id("invoice"), paid.part("payment")
     ids = tuple(filter(None, (payment.id("charge"), payment.id("payment_intent"))))

@@ -88,7 +88,7 @@ _HELD: Final[dict[str, FieldReader]] = {
 
 
 def read_event(payload: object) -> StripeEvent:
-    """Read the envelope of an event.
+    """Read the envelope of an event, and return it with the object as it was sent.
 
     Raises:
         NotAnEvent: something of it is missing or not what it should be.

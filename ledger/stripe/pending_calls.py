@@ -25,7 +25,7 @@ UNDER_WAY_MAX: Final = timedelta(minutes=2)
 
 
 def may_be_under_way(began_at: datetime, now: datetime) -> bool:
-    """Tell whether a call that was begun then may reach Stripe yet.
+    """Return whether a call that was begun then may reach Stripe yet.
 
     One that was begun in the future was begun by a clock that is ahead, by no more than this.
     """

@@ -37,7 +37,7 @@ def has_lost(
     *,
     needs_base: bool,
 ) -> bool:
-    """Tell whether an item that means nothing stands where one of a product and tier was.
+    """Return whether an item that means nothing stands where one of a product and tier was.
 
     Args:
         now: the items, each with what it means.

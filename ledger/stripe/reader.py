@@ -103,7 +103,7 @@ class StripeObjectReader:
 
     @property
     def found_problems(self) -> tuple[str, ...]:
-        """The fields that did not fit so far, each once."""
+        """Return the fields that did not fit so far, each once, in the order they were read."""
         return tuple(dict.fromkeys(self.problems))
 
     def __contains__(self, name: str) -> bool:
@@ -180,6 +180,7 @@ class StripeObjectReader:
         return datetime.fromtimestamp(value, UTC)
 
     def flag(self, name: str) -> bool | None:
+        """Return a field that is true or false; None if it is missing, or does not fit."""
         value = self._fields.get(name)
         if value is None or isinstance(value, bool):
             return value

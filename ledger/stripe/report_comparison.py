@@ -113,13 +113,13 @@ def _with_terms(item: StripeItem, other: StripeItem | None) -> StripeItem:
 
 
 def tells_terms(known: StripeSubscription, report: StripeSubscriptionReported) -> bool:
-    """Tell whether a report has terms of an item that had none."""
+    """Return whether a report has terms of an item that had none."""
     without = {(one.id, one.price) for one in known.items if one.terms is None}
     return any(one.terms and (one.id, one.price) in without for one in report.items or ())
 
 
 def is_tie(known: StripeSubscription | None, report: StripeSubscriptionReported) -> bool:
-    """Tell whether a report contradicts the state, and nothing tells which of the two came last."""
+    """Return whether a report contradicts the state, and nothing tells which of both came last."""
     if known is None or known.latest.is_end or report.is_end:
         return False
     return _second(known.latest) == _second(report) and bool(differing(known, report))
@@ -132,12 +132,12 @@ def _second(report: StripeSubscriptionReported) -> tuple[object, ...]:
 
 
 def is_repetition(known: StripeSubscription | None, report: StripeSubscriptionReported) -> bool:
-    """Tell whether another event has told the very same, to the last field that is kept."""
+    """Return whether another event has told the very same, to the last field that is kept."""
     return known is not None and replace(known.latest, stripe_event=report.stripe_event) == report
 
 
 def is_news(known: StripeSubscription | None, report: StripeSubscriptionReported) -> bool:
-    """Tell whether a report changes the state, or tells at last what was missing in it.
+    """Return whether a report changes the state, or tells at last what was missing in it.
 
     Old shapes do not tell a price's key and metadata, and an event not all items; Stripe does
     when it is asked.

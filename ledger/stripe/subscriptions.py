@@ -97,12 +97,12 @@ class StripeSubscription(Struct, frozen=True):
 
     @property
     def subscription(self) -> str:
-        """Our id for it."""
+        """Return our id for it."""
         return subscription_id(self.id)
 
     @property
     def items(self) -> tuple[StripeItem, ...]:
-        """The items as they were told last, each with what its price means in this subscription."""
+        """Return the items as told last, each with what its price means in this subscription."""
         told = (self.itemised.items if self.itemised else None) or ()
         return tuple(self._understood(item) for item in told)
 
@@ -123,20 +123,22 @@ class StripeSubscription(Struct, frozen=True):
 
     @property
     def lacks_items(self) -> bool:
-        """Tell whether its last report did not tell all items, so that they may have changed."""
+        """Return whether its last report did not tell all items, so that they may have changed."""
         return self.latest.items is None and not self.latest.is_end
 
     @property
     def customer(self) -> str | None:
+        """Return the id of its customer at Stripe, as reported last."""
         return self.latest.customer
 
     @property
     def started_at(self) -> datetime:
+        """Return when it started; when its last report was made, if that does not tell."""
         return self.latest.started_at or self.latest.created
 
     @property
     def ends_at(self) -> datetime | None:
-        """When it ended, or is going to, if an end is known."""
+        """Return when it ended, or is going to; None if no end is known."""
         if self.latest.is_end:
             return self.latest.ended_at or self.latest.canceled_at or self.latest.created
         if self.latest.cancel_at is not None:
@@ -144,16 +146,18 @@ class StripeSubscription(Struct, frozen=True):
         return self.period_end if self.latest.cancel_at_period_end else None
 
     def has_ended(self, at: datetime) -> bool:
+        """Return whether it is over at a moment."""
         return self.ends_at is not None and self.ends_at <= at
 
     @property
     def period_end(self) -> datetime | None:
-        """When the first of its items' periods ends."""
+        """Return when the first of its items' periods ends; None if no item tells."""
         ends = [item.period_end for item in self.items if item.period_end is not None]
         return min(ends, default=None)
 
     @property
     def renews(self) -> bool:
+        """Return whether it goes on with no end known."""
         return not self.latest.is_end and self.ends_at is None
 
     def status(self, at: datetime, row: StripeRow | None = None) -> str:
@@ -206,7 +210,7 @@ class StripeSubscription(Struct, frozen=True):
         *,
         needs_base: bool = False,
     ) -> bool:
-        """Tell whether an item that means nothing stands where one of a product and tier was.
+        """Return whether an item that means nothing stands where one of a product and tier was.
 
         Then nobody can say how much of the product the subscription has.
 
@@ -269,6 +273,7 @@ class StripeInvoice(Struct, frozen=True, gc=False):
 
     @property
     def invoiced_at(self) -> datetime:
+        """Return when it was made; when its last report was, if that does not tell."""
         return self.latest.invoiced_at or self.latest.created
 
 

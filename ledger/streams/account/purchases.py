@@ -63,12 +63,13 @@ class StripePurchase(Struct, frozen=True):
 
     @property
     def stripe_subscription(self) -> str:
-        """The subscription that is to be changed."""
+        """Return the id of the subscription that is to be changed; not for a Checkout."""
         assert isinstance(self.fact, StripeSeatsAsked)
         return self.fact.stripe_subscription
 
     @property
     def under_way(self) -> bool:
+        """Return whether it is a change of seats of which nobody knows yet what became."""
         return isinstance(self.fact, StripeSeatsAsked) and self.outcome is None
 
 
@@ -84,6 +85,7 @@ _CHECKOUT_OUTCOMES: Final[dict[str | None, PurchaseOutcome]] = {
 
 
 def fold(purchases: Purchases, event: AnyOccurrence) -> Purchases:
+    """Return the purchases after an event; events that are of no purchase change nothing."""
     match event.fact:
         case StripeCheckoutStarted() | StripeSeatsAsked() as asked:
             began = StripePurchase(event.version, event.occurred_at, asked)
@@ -299,7 +301,7 @@ def _checkouts(purchases: Purchases, product: str) -> list[StripeCheckoutStarted
 
 
 def ask(target: SeatTarget, wanted: Wanted, priced: Priced | None, at: datetime) -> list[Fact]:
-    """Ask for more seats where there are some, or of another tier of the same product.
+    """Return the fact of asking for more seats, or for another tier of the same product.
 
     Args:
         priced: to add an item with; not needed where there is one.
@@ -361,7 +363,7 @@ def _hold_to_interval(
 def answer(
     purchases: Purchases, asked: StripePurchase, outcome: PurchaseOutcome, reason: str | None = None
 ) -> list[Fact]:
-    """Say what became of a change. Said already: nothing is recorded."""
+    """Return the fact of what became of a change; none when that was said before."""
     known = purchases.get(asked.version)
     if known is None or not known.under_way or not isinstance(asked.fact, StripeSeatsAsked):
         return []

@@ -186,7 +186,7 @@ def _billed_beside(
 
 
 def _has_lost(account: Account, product: Product, now: datetime) -> bool:
-    """Tell whether a subscription that has not ended lost something of a product."""
+    """Return whether a subscription that has not ended lost something of a product."""
     needs_base = any(price.base for price in product.prices)
     return any(
         one.has_lost(product.id, None, account.stripe.mapped, needs_base=needs_base)
