@@ -47,7 +47,9 @@ def assign_subscription(
     *,
     expected_version: int | None = None,
 ) -> Assigned:
-    """Give a subscription to an account, for good; its customer is linked to nobody by it.
+    """Give a subscription to an account, for good, and return the account just after.
+
+    Its customer is linked to nobody by it.
 
     One that the ledger has not heard of is asked for at Stripe. The account's already: nothing is
     recorded, unless Stripe has named other accounts for it, whose claims are settled by this, or

@@ -47,7 +47,7 @@ def carry_out(request: PurchaseRequest, asked: StripePurchase) -> int:
 def recover(
     request: PurchaseRequest, asked: StripePurchase, found: dict[str, Any], *, mine: bool
 ) -> PurchaseOutcome | None:
-    """Find out what became of a change that was not answered; None if it is to be carried out.
+    """Find out and return what became of an unanswered change; None if it is to be carried out.
 
     Args:
         found: its subscription, as Stripe has it now.

@@ -30,6 +30,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def checkout_of(started: StripePurchase) -> str:
+    """Return the id of the Checkout session that was started."""
     assert isinstance(started.fact, StripeCheckoutStarted)
     return started.fact.checkout
 

@@ -30,7 +30,10 @@ class SignedIn(NamedTuple):
 
 
 def sign_in(services: Services, context: RequestContext, token: Token) -> SignedIn:
-    """Begin a session; it ends with the token, if that is sooner than in twelve hours."""
+    """Begin a session, and return its id and secret.
+
+    It ends with the token, if that is sooner than in twelve hours.
+    """
     ends = [context.now + SESSION_LIFETIME, *([token.expires_at] if token.expires_at else [])]
     id = base64.b32encode(services.random_bytes(ID_BYTES)).decode().rstrip("=").lower()
     secret = services.random_bytes(SECRET_BYTES).hex()

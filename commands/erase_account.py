@@ -56,7 +56,9 @@ class Erased(NamedTuple):
 
 
 def erase_account(services: Services, context: RequestContext, account: str, reason: str) -> Erased:
-    """Erase an account's texts. Erased already, and no text since: nothing is recorded.
+    """Erase an account's texts, and return how many were readable until now.
+
+    Erased already, and no text since: nothing is recorded.
 
     Raises:
         InvalidRequest: no reason, or fields that do not fit.

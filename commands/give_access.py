@@ -36,7 +36,7 @@ def create_token(
     expires_at: datetime | None = None,
     reason: str | None = None,
 ) -> Given:
-    """Give access.
+    """Create a token, and return it with its secret, which is shown now and never again.
 
     Args:
         reseller: the name that a token of role `reseller` is bound to.
@@ -73,7 +73,7 @@ def secret_of(drawn: bytes) -> str:
 def revoke_token(
     services: Services, context: RequestContext, id: str, reason: str | None = None
 ) -> Decided[Token | None]:
-    """Take access back; from then on the token lets nobody in.
+    """Take access back, and return the token just after: from now on it lets nobody in.
 
     Raises:
         InvalidRequest: a reason that does not fit.

@@ -87,6 +87,7 @@ class _Line(NamedTuple):
     redeem_by: datetime | None
 
     def refused(self, field: str, reason: str) -> RefusedLine:
+        """Return the line as refused: its number and masked code, with what is wrong where."""
         return RefusedLine(self.number, self.masked, field, reason)
 
 
@@ -106,7 +107,7 @@ def import_keys(
     *,
     on_line: Callable[[], object] = lambda: None,
 ) -> ImportedKeys:
-    """Take in a CSV file of codes, a thousand lines in one commit.
+    """Take in a CSV file of codes, a thousand lines in one commit, and return what became of it.
 
     Args:
         lines: of the file, with or without their ends, the header first; its columns may come in
@@ -271,7 +272,7 @@ def _columns(fields: list[str] | None) -> list[str]:
 
 
 def _may_be_shown(column: str) -> bool:
-    """Tell whether a heading is one: in a file without a header it may well be a code."""
+    """Return whether a heading is one: in a file without a header it may well be a code."""
     return bool(re.fullmatch(r"[a-z_ ]{1,40}", column)) and not codes.resembles_code(column)
 
 

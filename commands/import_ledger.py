@@ -69,7 +69,7 @@ class ImportedLedger(NamedTuple):
 def import_ledger(
     services: Services, lines: Iterable[bytes], *, on_events: Callable[[int, int], object]
 ) -> ImportedLedger:
-    """Take in an export.
+    """Take in an export, and return what is in the ledger now.
 
     Args:
         lines: of the export, with their ends.

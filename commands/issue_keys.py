@@ -71,7 +71,7 @@ def issue_keys(
     reseller: str | None = None,
     on_key: Callable[[], object] = lambda: None,
 ) -> Issued:
-    """Issue keys: all of them in one commit, or none.
+    """Issue keys, all of them in one commit or none, and return them with their codes, in order.
 
     Args:
         idempotency_key: an order that is repeated with it answers with the same keys, their codes
@@ -142,6 +142,7 @@ def shown(services: Services, issued: KeysIssued, context: RequestContext) -> li
 
 
 def masked_unless_open(one: IssuedKey, state: Key | None, context: RequestContext) -> IssuedKey:
+    """Return a key as its caller may see it: with its code masked once redeemed or revoked."""
     open_ = state is not None and state.status(context.now) in ("issued", "lapsed")
     return one if open_ else one._replace(code=one.masked)
 

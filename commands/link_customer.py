@@ -60,7 +60,9 @@ def link_customer(
     *,
     expected_version: int | None = None,
 ) -> Linked:
-    """Link a customer; what Stripe had said about it is recorded on the account in the same commit.
+    """Link a customer to an account, and return the account just after.
+
+    What Stripe had said about the customer is recorded on the account in the same commit.
 
     Linked already: nothing is recorded.
 
@@ -102,7 +104,7 @@ def unlink_customer(
     *,
     expected_version: int | None = None,
 ) -> Unlinked:
-    """Take a customer away from an account.
+    """Take a customer away from an account, and return the account just after.
 
     A subscription that the account has by the link alone is given up, and waits to be told whose it
     is. One that names the account itself, was sold by a Checkout of the account's, or was assigned

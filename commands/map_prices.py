@@ -91,7 +91,7 @@ def map_prices(
     dry_run: bool = False,
     lookup: PriceLookup | None = None,
 ) -> Mapped:
-    """Look an account's prices up in the catalog as it is now, and record what is new.
+    """Look an account's prices up in the catalog as it is now, record what is new, and return it.
 
     A price that the catalog does not know keeps what it means, and so does one that means something
     and of which Stripe does not tell what it is now. What was true before stays as it was: the

@@ -78,7 +78,7 @@ def give_text_keys(services: Services) -> Iterator[bytes]:
 
 
 def take_text_keys(services: Services, lines: Iterable[bytes]) -> TakenIn:
-    """Take in keys, after all of them were looked at.
+    """Take in keys, after all of them were looked at, and return what became of them.
 
     Raises:
         BadKeys: the file is none, is cut off, is of another secret, or has another key than the

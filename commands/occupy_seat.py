@@ -47,7 +47,9 @@ def occupy_seat(
     *,
     expected_version: int | None = None,
 ) -> Occupied:
-    """Let a holder in, if the pool has room. One that sits there already stays.
+    """Let a holder in, if the pool has room, and return the account just after.
+
+    One that sits there already stays.
 
     Args:
         expected_version: of the account, if the caller has seen one.
@@ -91,7 +93,7 @@ def occupy_seat(
 
 
 def _keeps_label(services: Services, wanted: Sitting) -> bool:
-    """Tell whether a holder sits there already, with this label: it was taken when it was given,
+    """Return whether a holder sits there already, with this label: it was taken when it was given,
     and refusing it now would only keep a program from saying again where its holder sits.
     """
     seat = services.book.load(ACCOUNT, wanted.account).state.seat(wanted.product, wanted.holder)

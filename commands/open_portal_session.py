@@ -106,7 +106,7 @@ def make_link(
     *,
     expected_version: int | None = None,
 ) -> MadeLink:
-    """Make a link, which is opened once and in time, and record that it was made.
+    """Make a link, which is opened once and in time, record that it was made, and return it.
 
     Args:
         key: what the keys that links are signed with are made of.
@@ -165,7 +165,9 @@ def hold_to_link(services: Services, key: bytes, context: RequestContext, text: 
 def open_portal_session(
     services: Services, key: bytes, context: RequestContext, text: str
 ) -> Opened:
-    """Open a link: the session begins, and is recorded as its own actor's first deed.
+    """Open a link, and return the session that begins.
+
+    That it began is recorded as its own actor's first deed.
 
     Raises:
         LinkInvalid: not a link of this ledger, or taken back, as its maker's token may have been.

@@ -91,6 +91,7 @@ def hold_to_version(request: PurchaseRequest, account: Loaded[Account]) -> None:
 
 
 def success_url(purchase: Purchase) -> str:
+    """Return where to send the customer when nothing is left to pay at a Checkout."""
     return purchase.success_url.replace(SESSION_PLACEHOLDER, "")
 
 

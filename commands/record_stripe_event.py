@@ -65,7 +65,7 @@ class Recorded(NamedTuple):
 def record_event(
     services: Services, context: RequestContext, event: StripeEvent, found_by: FoundBy
 ) -> Recorded:
-    """Record an event of Stripe's, once.
+    """Record an event of Stripe's, once, and return what became of it, now or before.
 
     Stripe is asked only when the event contradicts another one of the same second, does not tell
     all items of a subscription or all lines of an invoice, or is of a payment that is nobody's; if
@@ -104,7 +104,9 @@ def record_event(
 def record_retrieved(
     services: Services, context: RequestContext, found: Retrieved
 ) -> Recorded | None:
-    """Record how a subscription is, as Stripe answered; None when that is what we had.
+    """Record how a subscription is, as Stripe told, and return what became of it.
+
+    None when that is what we had.
 
     Where nobody knows whose it is, it waits with its customer.
     """

@@ -99,7 +99,7 @@ class _Read(NamedTuple):
 
     @property
     def streams(self) -> list[tuple[Stream[Any], str]]:
-        """Answer where its key is, if it is worth looking at."""
+        """Return where its key is, if it is worth looking at; else nothing."""
         return [(KEY, key.stream_id(self.key_id))] if self.fits and self.key_id else []
 
 
@@ -126,7 +126,7 @@ class _Failed(NamedTuple):
 
 
 def validate_key(services: Services, context: RequestContext, wanted: Try) -> Validated:
-    """Tell what a code would give, and consume nothing.
+    """Return what a code would give, and consume nothing.
 
     Raises:
         InvalidRequest: fields that do not fit.
@@ -164,7 +164,9 @@ def redeem_key(
     idempotency_key: str | None = None,
     expected_version: int | None = None,
 ) -> Redeemed:
-    """Redeem a code: the key and the account change in one commit.
+    """Redeem a code, and return the subscription that it gave.
+
+    The key and the account change in one commit.
 
     Args:
         idempotency_key: a request that is repeated with it is answered as before; a refusal, too,

@@ -37,7 +37,9 @@ def reissue_key(
     *,
     reseller: str | None = None,
 ) -> Reissued:
-    """Let a new code take a key's place; the old one stops working in the same commit.
+    """Let a new code take a key's place, and return the new key with its code.
+
+    The old one stops working in the same commit.
 
     A redeemed key's subscription stays as it is, and is known by the new code from now on.
 

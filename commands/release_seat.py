@@ -30,7 +30,9 @@ def release_seat(
     *,
     expected_version: int | None = None,
 ) -> Released:
-    """Give a seat back. The product may have left the catalog since the seat was taken.
+    """Give a seat back, and return the account just after.
+
+    The product may have left the catalog since the seat was taken.
 
     Args:
         expected_version: of the account, if the caller has seen one.

@@ -28,7 +28,7 @@ class LedgerBusy(Exception):
 def retry_on_conflict(
     attempt: Callable[[], ResultT], turn: AbstractContextManager[None] | None = None
 ) -> ResultT:
-    """Run one round of load, decide, append until it goes through or is refused.
+    """Run a round of load, decide, append until it goes through or is refused; return its result.
 
     Args:
         turn: taken for each round, where many threads are likely to want the same stream
@@ -62,7 +62,11 @@ def decide(
     id: str,
     decision: Callable[[Loaded[StateT]], Sequence[Fact]],
 ) -> Decided[StateT]:
-    """Load a stream and record what is decided about it; again if another writer came between.
+    """Load a stream, record what is decided about it, and return the stream just after.
+
+    If another writer came between, it is loaded again, and decided about anew.
+
+    Begins again if another writer came between.
 
     Raises:
         LedgerBusy: as `retry_on_conflict`.

@@ -38,7 +38,7 @@ def reveal_codes(
     *,
     reseller: str | None = None,
 ) -> Revealed:
-    """Derive a batch's codes again, and put on record that they were shown.
+    """Derive and return a batch's codes again, and put on record that they were shown.
 
     Args:
         reseller: who asks; None for the vendor.
@@ -70,7 +70,9 @@ def reveal_code(
     *,
     reseller: str | None = None,
 ) -> Revealed:
-    """Derive a key's code again, and of those that were issued in its place; put that on record.
+    """Derive and return a key's code again, and those of keys that were issued in its place.
+
+    That they were shown is put on record.
 
     So a code that was given in place of an imported one can be shown, too.
 

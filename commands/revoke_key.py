@@ -19,7 +19,7 @@ def revoke_key(
     *,
     reseller: str | None = None,
 ) -> Decided[Key | None]:
-    """Revoke a key.
+    """Revoke a key, and return it just after.
 
     Args:
         reseller: who asks; None for the vendor.
@@ -39,8 +39,10 @@ def revoke_key(
 def seal_reason(
     services: Services, loaded: Loaded[Key | None], reason: str, context: RequestContext
 ) -> Sealed | None:
-    """Seal a reason under the account that has redeemed the key, so that it is erased with that
-    account's other texts; under the key's reseller while nobody has. None without a key.
+    """Return a reason, sealed so that it is erased with the other texts of whom it is about.
+
+    That is the account that has redeemed the key; the key's reseller while nobody has. None without
+    a key.
     """
     key = loaded.state
     if key is None:

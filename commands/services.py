@@ -42,4 +42,5 @@ class Services(NamedTuple):
 
 
 def code_keys(secret: Secret) -> CodeKeys:
+    """Return the keys for codes: each is derived from the secret for its own purpose."""
     return CodeKeys(derivation=secret.derive("codes"), lookup=secret.derive("key ids"))

@@ -49,7 +49,7 @@ class Signing(NamedTuple):
 
     @property
     def verifiers(self) -> tuple[VerifierKey, ...]:
-        """What the signatures are checked with."""
+        """Return what the signatures are checked with, in the order of the keys."""
         return tuple(key.verifier for key in self.keys)
 
 
@@ -111,7 +111,7 @@ def sign_checkpoint(signing: Signing, stand: Callable[[], LedgerHead], now: date
 
 
 def hold_to_signed(signing: Signing, stand: Callable[[], LedgerHead]) -> LedgerHead:
-    """Hold the ledger against the last checkpoint that was signed; answer how it stands.
+    """Hold the ledger against the last checkpoint that was signed, and return how it stands.
 
     Raises:
         CannotSign: it contradicts it.

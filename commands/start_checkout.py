@@ -56,6 +56,8 @@ def start_checkout(
 ) -> Started:
     """Start a Checkout, or raise the number of seats of a subscription that there is.
 
+    Return where to send the customer, and what was done.
+
     Asks Stripe how that subscription is before it is changed, and after.
 
     Args:

@@ -50,7 +50,7 @@ class CallOutcome(NamedTuple):
 
     @property
     def reason(self) -> str | None:
-        """Why it was not done: Stripe's code, or ours."""
+        """Return why it was not done: Stripe's code, or ours; None if it was done."""
         return self.refused.code if self.refused else self.code
 
 
@@ -117,7 +117,7 @@ def fetch_subscription(
     *,
     expand: tuple[str, ...] = (),
 ) -> Retrieved:
-    """Ask Stripe how a subscription is, and record that if it is news.
+    """Ask Stripe how a subscription is, record that if it is news, and return it.
 
     Raises:
         StripeUnavailable, StripeRefused, StripeKeyRefused: Stripe does not tell.

@@ -33,24 +33,28 @@ class Draft:
         self.given_up: dict[str, datetime] = {}
 
     def load(self, stream: Stream[StateT], id: str) -> Loaded[StateT]:
+        """Return a stream, which is loaded once, without the draft's own facts."""
         key = stream.kind, id
         if key not in self._loaded:
             self._loaded[key] = self.services.book.load(stream, id)
         return self._loaded[key]
 
     def load_all(self, *wanted: tuple[Stream[Any], str]) -> tuple[Loaded[Any], ...]:
-        """Load in one reading what is going to be asked for one by one."""
+        """Load in one reading what is going to be asked for one by one, and return it, in order."""
         found = self.services.book.load_all(*wanted)
         self._loaded.update({_key(loaded): loaded for loaded in found})
         return found
 
     def account(self, id: str) -> Loaded[Account]:
+        """Return an account, as `load` does."""
         return self.load(ACCOUNT, id)
 
     def customer(self, id: str) -> Loaded[StripeCustomer]:
+        """Return a customer of Stripe's, as `load` does."""
         return self.load(STRIPE_CUSTOMER, id)
 
     def object(self, id: str) -> Loaded[StripeObject]:
+        """Return an object of Stripe's, as `load` does."""
         return self.load(STRIPE_OBJECT, id)
 
     def owner(self, id: str) -> str | None:
@@ -71,6 +75,7 @@ class Draft:
         return self.given_up.get(id) or self.object(id).state.since
 
     def next_version(self, loaded: Loaded[Any]) -> int:
+        """Return the version that the next fact of a stream is going to have."""
         return loaded.version + len(self._facts.get(_key(loaded), ())) + 1
 
     def put_first(self, loaded: Loaded[Any]) -> None:
@@ -79,7 +84,7 @@ class Draft:
         self._facts[_key(loaded)] = []
 
     def changes_accounts(self) -> bool:
-        """Tell whether anything is recorded on an account, and not only whose something is."""
+        """Return whether anything is recorded on an account, and not only whose something is."""
         return any(kind == ACCOUNT.kind for kind, _ in self._facts)
 
     def loses(self, id: str) -> list[str]:
@@ -96,6 +101,8 @@ class Draft:
 
     def append(self, context: RequestContext, causation: str | None = None) -> Appended:
         """Record everything, if nothing that was read for it has changed meanwhile.
+
+        Return the position of the last event, and the changed streams just after.
 
         So an account gets nothing of an object that has just left it, whether or not the move, or
         this, is on record in the account's own stream.

@@ -64,7 +64,7 @@ class _Owner(NamedTuple):
 
 
 def settle(draft: Draft, report: StripeReport, names: Names) -> Settled:
-    """Decide whose a report is; what follows from that is added to the draft."""
+    """Decide and return whose a report is; what follows from that is added to the draft."""
     ids = ids_of(report, names)
     subscription = getattr(report, "stripe_subscription", None)
     customer = report.customer
@@ -141,7 +141,7 @@ def _held_against(
 
 
 def _is_stronger(said: _Owner, owner: _Owner) -> bool:
-    """Tell whether a word moves an object; of two of one second one has to be chosen."""
+    """Return whether a word moves an object; of two of one second one has to be chosen."""
     if owner.evidence.is_final:
         return False
     return (*said.evidence.rank, said.account) < (*owner.evidence.rank, owner.account)

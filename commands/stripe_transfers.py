@@ -69,7 +69,10 @@ def add_report(
 
 
 def wait(draft: Draft, report: StripeReport, names: Names) -> bool:
-    """Let a report wait: with its customer, else with what it is about; false if it has neither."""
+    """Let a report wait, and return true; return false if it names nothing to wait with.
+
+    It waits with its customer, else with what it is about.
+    """
     ids = ids_of(report, names)
     if report.customer is None and not ids:
         return False
@@ -285,10 +288,12 @@ def note_subscription(draft: Draft, customer: str, id: str, account: str) -> Non
 
 
 def ids_of(report: StripeReport, names: Names) -> tuple[str, ...]:
+    """Return the ids of all that a report is about, each once, a subscription's first."""
     return tuple(dict.fromkeys((*objects_of(report), *names.objects)))
 
 
 def dated(report: StripeReport) -> Dated:
+    """Return a report as a fact of the time when it was true at Stripe."""
     return Dated(report, occurred_at(report))
 
 

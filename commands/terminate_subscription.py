@@ -21,7 +21,9 @@ def terminate_subscription(
     *,
     expected_version: int | None = None,
 ) -> Decided[Account]:
-    """Terminate a subscription: its seats are gone at once, and nobody is thrown out.
+    """Terminate a subscription, and return the account just after.
+
+    Its seats are gone at once, and nobody is thrown out.
 
     Args:
         expected_version: of the account, if the caller has seen one.

@@ -43,19 +43,22 @@ def refuse_if(errors: Iterable[FieldError]) -> None:
 
 
 def account(value: str) -> list[FieldError]:
+    """Return what is wrong with an account's id."""
     return _matches("/account", value, ACCOUNT_ID)
 
 
 def holder(value: str) -> list[FieldError]:
+    """Return what is wrong with a holder's id."""
     return _matches("/holder", value, HOLDER_ID)
 
 
 def session(value: str) -> list[FieldError]:
+    """Return what is wrong with a session's id."""
     return _matches("/session", value, SESSION_ID)
 
 
 def no_code(services: Services, pointer: str, value: str) -> list[FieldError]:
-    """Hold an id that would be recorded to having no whole code in it, however it is spelled.
+    """Return an error for an id that has a whole code in it, however it is spelled.
 
     The ledger shows ids to everybody who may see the account. What is recorded under such an id
     already can be read, given back and erased.
@@ -64,7 +67,7 @@ def no_code(services: Services, pointer: str, value: str) -> list[FieldError]:
 
 
 def id_holds_code(services: Services, value: str) -> bool:
-    """Tell whether an id, or a part of an address, has a whole code in it, however it is spelled.
+    """Return whether an id, or a part of an address, has a whole code in it, however spelled.
 
     With dashes its shape is enough; ids may look like any other spelling, and then what tells is
     whether the ledger has such a key. Whoever must not learn that must not be told the answer.
@@ -74,8 +77,9 @@ def id_holds_code(services: Services, value: str) -> bool:
 
 
 def text_holds_code(services: Services, value: str, reseller: str | None = None) -> bool:
-    """Tell whether a text has a whole code in it: by its shape, or, where that is like words,
-    because the ledger has such a key.
+    """Return whether a text has a whole code in it.
+
+    Its shape tells, or, where that is like words, that the ledger has such a key.
 
     Args:
         reseller: who asks; only its own keys count, so that it does not learn which others there
@@ -93,7 +97,7 @@ def without_codes(services: Services, value: str) -> str:
 
 
 def any_known(services: Services, possible: Iterable[str], reseller: str | None = None) -> bool:
-    """Tell whether the ledger has a key of any of these codes, with one look-up for all of them.
+    """Return whether the ledger has a key of any of these codes, with one look-up for all of them.
 
     Of more than `POSSIBLE_CODES_MAX` it is not asked: somebody made them up, and they are refused.
 
@@ -129,6 +133,7 @@ def _known(
 
 
 def within(pointer: str, value: int, largest: int) -> list[FieldError]:
+    """Return what is wrong with a number that must be from 1 to the largest."""
     if 1 <= value <= largest:
         return []
     return [FieldError(pointer, f"must be from 1 to {largest}, not {value}")]
@@ -142,7 +147,9 @@ def text(
     *,
     reseller: str | None = None,
 ) -> list[FieldError]:
-    """Free text: readable, not blank, not too long, without an activation code; None is no text.
+    """Return what is wrong with a free text; None is no text, and right.
+
+    It must be readable, not blank, not too long, and without an activation code.
 
     A code in it would be readable for everybody who may read the text.
 
@@ -164,14 +171,14 @@ def text(
 
 
 def reason(services: Services, value: str, reseller: str | None = None) -> list[FieldError]:
-    """Why something is done: every reason is a text, and none may be left out."""
+    """Return what is wrong with why something is done: a text that may not be left out."""
     return text(services, "/reason", value, reseller=reseller)
 
 
 def name(
     services: Services, pointer: str, value: str, reseller: str | None = None
 ) -> list[FieldError]:
-    """A name such as a reseller's: a short text with no spaces around it.
+    """Return what is wrong with a name such as a reseller's: a short text with no spaces around it.
 
     Names end up in tables that people open in a spreadsheet, which would run one that begins like
     a formula.
@@ -200,6 +207,7 @@ def utc(pointer: str, at: datetime | None) -> datetime | None:
 
 
 def product(catalog: Catalog, value: str, pointer: str = "/product") -> list[FieldError]:
+    """Return an error for a product that the catalog does not have."""
     if catalog.product(value):
         return []
     known = ", ".join(product.id for product in catalog.products)
@@ -207,6 +215,7 @@ def product(catalog: Catalog, value: str, pointer: str = "/product") -> list[Fie
 
 
 def tier(product: Product, value: str | None) -> list[FieldError]:
+    """Return what is wrong with a tier of a product; without tiers, None alone is right."""
     known = ", ".join(tier.id for tier in product.tiers)
     if value is None:
         return [FieldError("/tier", f"is missing: one of {known}")] if product.tiers else []
@@ -216,6 +225,7 @@ def tier(product: Product, value: str | None) -> list[FieldError]:
 
 
 def product_and_tier(catalog: Catalog, id: str, tier_id: str | None) -> list[FieldError]:
+    """Return what is wrong with a product's id, else with the tier's."""
     found = catalog.product(id)
     return tier(found, tier_id) if found else product(catalog, id)
 

@@ -28,7 +28,7 @@ class Breaker:
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Let a call through, and learn from what comes of it.
+        """Let a call through: yield while it is made, and learn from what comes of it.
 
         Raises:
             StripeUnavailable: nobody is let through now.

@@ -98,7 +98,7 @@ class StripeGateway:
 
     @property
     def livemode(self) -> bool | None:
-        """Whether the key is one for real money; None for a key that does not say."""
+        """Return whether the key is one for real money; None for a key that does not say."""
         for word, live in (("_live_", True), ("_test_", False)):
             if word in self._api_key:
                 return live
@@ -110,7 +110,7 @@ class StripeGateway:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Take one of the few slots of those who wait for Stripe, for all that one asks.
+        """Take one of the few slots for persons who wait for Stripe, and yield while it is held.
 
         Raises:
             StripeUnavailable: all are taken.
@@ -137,21 +137,26 @@ class StripeGateway:
 
     @cached_property
     def batch(self) -> stripe.StripeClient:
-        """For whole lists, and what has time: repeats what may be repeated, unless persons wait."""
+        """Return a client for whole lists, and for what has time.
+
+        It repeats what may be repeated, unless persons wait.
+
+        It repeats what may be repeated, unless persons wait.
+        """
         if self._for_persons:
             return self._client(PERSON_CONNECT_S, PERSON_READ_S, 0)
         return self._client(CONNECT_S, READ_S, TRIES_AGAIN)
 
     @cached_property
     def changing(self) -> stripe.StripeClient:
-        """For what changes something, which may take a bank's time."""
+        """Return a client for what changes something, which may take a bank's time."""
         if self._for_persons:
             return self._client(PERSON_CONNECT_S, PERSON_CHANGE_S, 0)
         return self.batch
 
     @cached_property
     def interactive(self) -> stripe.StripeClient:
-        """For what must be answered soon, or done without."""
+        """Return a client for what must be answered soon, or done without."""
         return self._client(INTERACTIVE_CONNECT_S, INTERACTIVE_READ_S, 0)
 
     def _client(self, connect_s: float, read_s: float, retries: int) -> stripe.StripeClient:
@@ -297,7 +302,7 @@ class StripeGateway:
         return self._account
 
     def is_own(self, named: str) -> bool:
-        """Tell whether an event's `account` or `context` names the key's own account.
+        """Return whether an event's `account` or `context` names the key's own account.
 
         Raises:
             StripeUnavailable: Stripe did not say.

@@ -52,7 +52,7 @@ def read_billing(
     *,
     invoices: int,
 ) -> BillingRead:
-    """Read subscriptions, what they cost, and the latest invoices of customers.
+    """Return subscriptions, what they cost, and the latest invoices of customers.
 
     Args:
         known_invoices: ids of those that are wanted in any case. A customer that pays for others as

@@ -35,7 +35,7 @@ class StripeRefused(StripeFault):
 
     @property
     def is_missing(self) -> bool:
-        """Whether Stripe has no such object, rather than will not tell of it."""
+        """Return whether Stripe has no such object, rather than will not tell of it."""
         return self.code == "resource_missing"
 
 
@@ -74,7 +74,7 @@ def _retrieved(answer: Any) -> Retrieved:
 
 
 def _is_whole(answer: Any) -> bool:
-    """Tell whether an answer is an object of Stripe's: not null, a word, a list, or `{}`."""
+    """Return whether an answer is an object of Stripe's: not null, a word, a list, or `{}`."""
     if not hasattr(answer, "last_response") or not isinstance(getattr(answer, "object", None), str):
         return False
     if answer["object"] == "list":
@@ -84,7 +84,9 @@ def _is_whole(answer: Any) -> bool:
 
 
 def call_stripe(call: Callable[..., Any], *args: Any) -> Retrieved:
-    """Make a call of Stripe's library; let its exceptions out as ours, without what was sent.
+    """Make a call of Stripe's library, and return what came back.
+
+    Its exceptions come out as ours, without what was sent.
 
     Raises:
         StripeUnavailable, StripeKeyRefused, StripeRefused: from None, since the library's own
