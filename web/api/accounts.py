@@ -164,6 +164,7 @@ def _encoded_once(found: AccountAt, view: SubscriptionsView) -> SubscriptionsVie
 
 
 def one_subscription(account: Account, id: str, at: datetime) -> OneSubscription:
+    """Return a subscription of an account in the shape of its own page, as it is at a moment."""
     product = services().catalog.product(account.subscriptions[id].product)
     return OneSubscription(subscribed.row_of(account, product, id, at))
 

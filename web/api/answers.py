@@ -49,6 +49,7 @@ class RevealedKeys(Answer, frozen=True):
 
 
 def with_codes(keys: Iterable[IssuedKey]) -> list[KeyWithCode]:
+    """Return keys in the shape that shows their codes, in their order."""
     return [KeyWithCode(*key) for key in keys]
 
 

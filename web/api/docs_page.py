@@ -85,7 +85,7 @@ def _operations(spec: dict[str, Any]) -> Iterator[DocumentedOperation]:
 
 
 def shape(schema: dict[str, Any]) -> Markup:
-    """Say in a few words what a schema takes."""
+    """Return in a few words what a schema takes."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return Markup('<a href="#schema-{0}">{0}</a>').format(name)
@@ -114,7 +114,7 @@ def _limits(schema: dict[str, Any]) -> str:
 
 
 def prose(text: str) -> Markup:
-    """Turn the little Markdown that descriptions have into HTML: paragraphs, lists, bold, code."""
+    """Return as HTML the little Markdown that descriptions have: paragraphs, lists, bold, code."""
     blocks = (block.strip() for block in text.split("\n\n"))
     return Markup("").join(map(_block, filter(None, blocks)))
 
@@ -128,7 +128,7 @@ def _block(text: str) -> Markup:
 
 
 def code(text: str) -> Markup:
-    """Mark up what stands between backticks, and what stands between double asterisks."""
+    """Return a text with what stands between backticks, or double asterisks, marked up."""
     return _marked(text, "`", Markup("<code>{}</code>"), _bold)
 
 

@@ -139,7 +139,7 @@ def operation(
     refusals: Iterable[type[Refusal]] = (),
     problems: Iterable[ProblemType] = (),
 ) -> Callable[[ViewT], ViewT]:
-    """Declare a view's endpoint; the view's docstring is its description."""
+    """Return a decorator that declares an endpoint; the view's docstring describes it."""
     read_query = request_parsing.of_query(query())
     readers = [read_query]
     if headers is not None:

@@ -145,6 +145,7 @@ class Flag(Documented, ma.fields.Boolean):
 
 
 def within(smallest: int, largest: int) -> validate.Range:
+    """Return a check that a number is one of a range, ends included."""
     return validate.Range(smallest, largest, error="must be from {min} to {max}")
 
 
@@ -158,12 +159,15 @@ class Matching(validate.Regexp):
 
 
 def matching(pattern: str) -> Matching:
+    """Return a check that the whole of a text matches a pattern."""
     return Matching(f"^{pattern}$", error=f"must match {pattern}")
 
 
 def one_of(*choices: str) -> validate.OneOf:
+    """Return a check that a value is one of these choices."""
     return validate.OneOf(choices, error=f"must be one of {', '.join(choices)}")
 
 
 def long_at_most(length: int) -> validate.Length:
+    """Return a check that a text has at least one character, and not too many."""
     return validate.Length(1, length, error="must have {min} to {max} characters")

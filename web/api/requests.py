@@ -47,6 +47,7 @@ def free_text(description: str, length: int = TEXT_LENGTH_MAX, **options: Any) -
 
 
 def tier_field() -> Identifier:
+    """Return the field for a tier, which only products with tiers have."""
     description = "Needed for a product with tiers, refused for one without."
     return Identifier(description, optional=True, document={OF_CATALOG: "tiers"})
 

@@ -158,7 +158,7 @@ def _is_signed_with(body: str, signed: _Signature, secret: str) -> bool:
 
 
 def read_event_of(body: bytes) -> StripeEvent:
-    """Read an event from JSON, as strictly as any request.
+    """Read an event from JSON, as strictly as any request, and return it.
 
     Raises:
         HttpProblem: it is no JSON, JSON that could be read in two ways, or no event.
@@ -181,7 +181,7 @@ def _refuse_other_mode(event: StripeEvent) -> None:
 
 
 def is_foreign(stripe: StripeGateway | None, event: StripeEvent) -> bool:
-    """Tell whether an event is about another Stripe account than the key's own.
+    """Return whether an event is about another Stripe account than the key's own.
 
     Raises:
         StripeUnavailable: it names an account, and Stripe did not say which our own is: Stripe
@@ -203,4 +203,5 @@ def is_foreign(stripe: StripeGateway | None, event: StripeEvent) -> bool:
 
 
 def refused(detail: str) -> HttpProblem:
+    """Return the problem to raise for an event that is not taken; it tells Stripe why."""
     return HttpProblem(WEBHOOK_REFUSED, detail)

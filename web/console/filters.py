@@ -17,7 +17,7 @@ from web.console.blueprint import bp
 
 @bp.app_template_filter()
 def utc(at: datetime) -> Markup:
-    """Show a time to the second; on hover as exact as the ledger has it."""
+    """Return a time as HTML: to the second, and on hover as exact as the ledger has it."""
     exact = at.astimezone(UTC)
     return Markup('<time title="{}">{}</time>').format(iso(exact), f"{exact:%Y-%m-%d %H:%M:%S}Z")
 

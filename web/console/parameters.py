@@ -43,7 +43,7 @@ def form(name: str, length_max: int = FIELD_LENGTH_MAX) -> str | None:
 
 
 def holds_secret(text: str) -> bool:
-    """Tell whether a text has a code or a token in it; of codes, a reseller is told its own."""
+    """Return whether a text has a code or a token in it; of codes, a reseller is told its own."""
     return app_state().redactor.holds_token(text) or text_holds_code(
         services(), text, caller().reseller
     )
@@ -74,7 +74,13 @@ def number(name: str) -> int:
 
 
 def time(name: str, value: str | None) -> datetime | None:
-    """Read a time: as RFC 3339 has it, or of a field for times, which are UTC."""
+    """Return a time, read as RFC 3339 has it, or of a field for times, which are UTC.
+
+    None if there is none.
+
+    Raises:
+        InvalidRequest: it is no time.
+    """
     if value is None:
         return None
     field = _FIELD.fullmatch(value)

@@ -107,7 +107,7 @@ def _chart(
 
 
 def _is_of(event: AnyEvent, pool: tuple[str, str | None]) -> bool:
-    """Tell whether an event may be about a product and tier; one that names none may be."""
+    """Return whether an event may be about a product and tier; one that names none may be."""
     product, tier = pool
     fact = event.fact
     return getattr(fact, "product", product) == product and getattr(fact, "tier", tier) == tier

@@ -58,7 +58,7 @@ SESSIONS: Final = BrowserSessions(
 
 
 def roles_required(*roles: Role) -> Callable[[ViewT], ViewT]:
-    """Show a page to those who are signed in with a token of one of these roles."""
+    """Return a decorator: its page is for who is signed in with a token of one of these roles."""
 
     def say(view: ViewT) -> ViewT:
         view.roles = frozenset(roles)  # type: ignore[attr-defined]
@@ -90,7 +90,7 @@ def authenticate() -> None:
 
 
 def resume() -> bool:
-    """Go on with the session that the cookie names; tell whether it goes on."""
+    """Go on with the session that the cookie names; return whether it goes on."""
     found, now = SESSIONS.read(), request_context().now
     if found is None:
         return False
@@ -111,4 +111,5 @@ def reseller() -> str | None:
 
 
 def may(*roles: Role) -> bool:
+    """Return whether the session's token has one of these roles."""
     return caller().role in roles

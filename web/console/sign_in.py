@@ -86,13 +86,13 @@ def sign_out() -> Response:
 
 @bp.errorhandler(NotSignedIn)
 def ask_to_sign_in(_error: NotSignedIn) -> Response:
-    """Show the form in the place of a page that somebody has to sign in for."""
+    """Return the form, in the place of a page that somebody has to sign in for."""
     return _form(403)
 
 
 @bp.errorhandler(FormRefused)
 def refuse_form(_error: FormRefused) -> Response:
-    """Say that a form was not ours, or of another session; nothing was changed."""
+    """Return the page that says a form was not ours, or of another session; nothing was changed."""
     if session.SESSIONS.current() is None:
         return _form(403, _FORM_REFUSED)
     return ERROR_PAGES.show(of_form())

@@ -32,7 +32,7 @@ class TimeTravel(NamedTuple):
 
     @property
     def now(self) -> bool:
-        """Tell whether the account is shown as it is."""
+        """Return whether the account is shown as it is."""
         return self.moment.as_of is None and self.moment.known_at is None
 
 
@@ -63,7 +63,7 @@ class Choices(NamedTuple):
 
 
 def from_query() -> TimeTravel:
-    """Read the moment from the address.
+    """Return the moment that the address asks for.
 
     `then` puts what was known to the same moment; `known_at` to one of its own.
 

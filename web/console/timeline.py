@@ -133,7 +133,7 @@ def recent(ref: str) -> list[DescribedEvent]:
 
 
 def tell(events: Iterable[AnyEvent]) -> list[DescribedEvent]:
-    """Tell some events, in their order."""
+    """Return some events as they are shown to the caller, in their order."""
     return timeline_list.entries(services().book, services().catalog, list(events), visibility())
 
 
@@ -147,7 +147,7 @@ def at_positions(positions: Iterable[int]) -> list[AnyEvent]:
 
 
 def _may_see(event: AnyEvent) -> bool:
-    """Tell whether the caller may see an event: a reseller only what happened to its own."""
+    """Return whether the caller may see an event: a reseller only what happened to its own."""
     reseller = session.reseller()
     if reseller is None:
         return True
@@ -166,6 +166,7 @@ def _may_see(event: AnyEvent) -> bool:
 
 @bp.app_template_filter()
 def url_of_actor(actor: str) -> str | None:
+    """Return the address of an actor's page; None unless it has an id of ours."""
     return url_of_ref(actor) if actor.startswith("kf") else None
 
 
@@ -177,6 +178,7 @@ def url_of_ref(ref: str) -> str | None:
 
 @bp.app_template_filter()
 def url_of_cause(cause: str) -> str | None:
+    """Return the address of all that had a cause; None for resellers, who are not shown it."""
     return url_for("console.show_cause", of=cause) if session.reseller() is None else None
 
 

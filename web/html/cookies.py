@@ -20,6 +20,7 @@ class Cookie(NamedTuple):
     samesite: Literal["Lax", "Strict"] = "Lax"
 
     def get(self) -> str | None:
+        """Return the cookie's value as the browser sent it; None if it sent none."""
         return request.cookies.get(self._name_sent())
 
     def set(self, response: Response, value: str, max_age: int | None = None) -> None:

@@ -56,9 +56,11 @@ class ErrorPages(NamedTuple):
         return self.show(self.of_kind(kind), headers)
 
     def show_exception(self, error: Exception) -> Response:
+        """Return the page of an exception, with its status."""
         return self.show(self.of_exceptions[type(error)](error))
 
     def show(self, error: ErrorMessage, headers: Mapping[str, str] | None = None) -> Response:
+        """Return the page of an error, with its status; htmx shows it whole, too."""
         return page(
             "html/error.html",
             error.status,

@@ -26,14 +26,17 @@ class FlashMessage(NamedTuple):
 
 
 def good(title: object, *advice: object) -> FlashMessage:
+    """Return a message that something was done."""
     return FlashMessage("good", title, advice)
 
 
 def warn(title: object, *advice: object, status: int = 200) -> FlashMessage:
+    """Return a message that something is to be known or looked at."""
     return FlashMessage("warn", title, advice, status)
 
 
 def bad(title: object, *advice: object, status: int = 200) -> FlashMessage:
+    """Return a message that something was not done."""
     return FlashMessage("bad", title, advice, status)
 
 

@@ -10,7 +10,7 @@ from web.html.languages import current
 
 
 def money(amount: int | None, currency: str | None) -> str:
-    """Show an amount in minor units as people of the reader's language write it.
+    """Return an amount in minor units as people of the reader's language write it; a dash for None.
 
     With Stripe's decimals, which are not always those that the language has for the currency.
     """

@@ -33,6 +33,7 @@ def register(app: Flask) -> None:
 
 
 def current() -> str:
+    """Return the language of the page: the chosen one, else the browser's favourite, else `en`."""
     return chosen() or request.accept_languages.best_match(list(LANGUAGES), "en") or "en"
 
 

@@ -65,7 +65,7 @@ def page(
 
 
 def redirect_to(url: str) -> Response:
-    """Send the browser on after a form; to a request of htmx it is told where the page is to go."""
+    """Return the response to a form that sends the browser on; htmx is told where to go."""
     if "HX-Request" in request.headers:
         return with_headers(Response(status=204, headers={"HX-Redirect": url}))
     response = redirect(url, 303)
@@ -74,14 +74,14 @@ def redirect_to(url: str) -> Response:
 
 
 def with_headers(response: Response) -> Response:
-    """Add the headers that all pages have."""
+    """Add the headers that all pages have, and return the response."""
     response.headers.update(_HEADERS)
     response.headers["Content-Security-Policy"] = _policy()
     return response
 
 
 def time(at: datetime) -> Markup:
-    """Show a time: for machines exact, on hover exact, to read in the page's language.
+    """Return a time as HTML: for machines exact, on hover exact, to read in the page's language.
 
     A script puts it into the reader's own zone; without one it stays UTC, and says so.
     """

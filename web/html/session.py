@@ -101,12 +101,12 @@ def _keys(salts: Salts) -> tuple[bytes, ...]:
 
 
 def public(view: ViewT) -> ViewT:
-    """Let everybody see a page; one that does not say whom it is for is for nobody."""
+    """Mark a page as one for everybody, and return it; unmarked pages are for nobody."""
     return _say(view, is_public=True)
 
 
 def session_required(view: ViewT) -> ViewT:
-    """Show a page in a session only."""
+    """Mark a page as one that is shown in a session only, and return it."""
     return _say(view, is_public=False)
 
 
@@ -118,6 +118,6 @@ def _say(view: ViewT, *, is_public: bool) -> ViewT:
 
 
 def session_is_asked_for() -> bool:
-    """Tell whether the request is for a page that is shown in a session only."""
+    """Return whether the request is for a page that is shown in a session only."""
     view = current_app.view_functions[request.endpoint or ""]
     return request.method != "OPTIONS" and not getattr(view, "is_public", False)

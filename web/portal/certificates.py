@@ -82,7 +82,7 @@ class HolderLabel(NamedTuple):
 
 
 def read(data: bytes, as_kept: Callable[[str], str] = str) -> Certificate:
-    """Read the bytes of a file.
+    """Read the bytes of a file, and return what is kept of its certificate.
 
     Args:
         as_kept: makes of the name what may be kept of it.
@@ -106,7 +106,7 @@ def read(data: bytes, as_kept: Callable[[str], str] = str) -> Certificate:
 
 
 def read_label(label: str) -> HolderLabel:
-    """Read a certificate's label back."""
+    """Return what a label says; one that is no certificate's is a name as a whole."""
     found = _VALIDITY.fullmatch(label)
     if found is None:
         return HolderLabel(label)

@@ -38,6 +38,7 @@ _NOT_PERMITTED: Final = {
 
 
 def of_kind(kind: ProblemType) -> ErrorMessage:
+    """Return the page's texts for a kind of problem, by its status."""
     title, advice = _OF_STATUS.get(kind.status, _OTHERWISE)
     return ErrorMessage(kind.status, title, advice, reference=kind.status >= _OUR_FAULT)
 

@@ -79,7 +79,7 @@ def open_link() -> Response:
 
 
 def _is_ours_already(link: str) -> bool:
-    """Tell whether this browser opened the link: sent twice, or after the back button."""
+    """Return whether this browser opened the link: sent twice, or after the back button."""
     found = session.SESSIONS.read()
     if found is None or not session.is_live(found):
         return False

@@ -93,6 +93,7 @@ def authenticate() -> None:
 
 
 def is_live(session: BrowserSession[PortalCookie, SeenPortalSession]) -> bool:
+    """Return whether a session goes on: used not long ago, and not ended at the ledger."""
     # No view may have been found for the request, and then nobody has read the clock for it.
     now = request_context().now if "request_context" in g else app_state().wiring.clock()
     return now < session.cookie.used_at + IDLE_MAX and portal_session_stands(
@@ -106,10 +107,12 @@ def id() -> str:
 
 
 def account() -> str:
+    """Return the id of the session's account."""
     return SESSIONS.required().seen.session.account
 
 
 def may(permission: Permission) -> bool:
+    """Return whether the session has a permission."""
     return permits(SESSIONS.required().seen.session.permissions, permission)
 
 
@@ -123,7 +126,7 @@ def begin(response: Response, opened: Opened) -> None:
 
 
 def renew(response: Response) -> Response:
-    """Note in the browser's cookie that the session was used now."""
+    """Note in the browser's cookie that the session was used now, and return the response."""
     found = SESSIONS.current()
     if found is not None:
         used = msgspec.structs.replace(found.cookie, used_at=request_context().now)

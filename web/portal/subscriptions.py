@@ -57,7 +57,7 @@ def account_now() -> AccountAt:
 
 
 def may_buy(product: Product) -> bool:
-    """Tell whether the session may buy a product, or raise what there is of it."""
+    """Return whether the session may buy a product, or raise what there is of it."""
     return session.may("manage_users" if product.billed else "buy")
 
 
