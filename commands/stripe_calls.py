@@ -6,8 +6,8 @@
     record_outcome        record what came of a call that was found without an answer
 
 What a call asks for, and whether one that has no answer is made again, is its user's to say: see
-`commands.change_purchased_seats` for seats that are bought, `commands.sync_billed_seats` for those that are billed
-by their holders, and `ledger.stripe.pending_calls` for the rule.
+`commands.change_purchased_seats` for seats that are bought, `commands.sync_billed_seats` for those
+that are billed by their holders, and `ledger.stripe.pending_calls` for the rule.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ that was blocked starts from zero. Every refusal is kept with the facts it was d
 "why was I refused?" has an answer later; but a seat that is refused again and again is kept once an
 hour, and no more than a hundred in an hour, so that nobody can make the ledger grow by asking.
 
-Sessions are counted in streams of their own (`ledger.streams.session_attempts`). Tries that were recorded
-before there were any are counted here, and carried over by the next one.
+Sessions are counted in streams of their own (`ledger.streams.session_attempts`). Tries that were
+recorded before there were any are counted here, and carried over by the next one.
 """
 
 from __future__ import annotations
