@@ -192,7 +192,7 @@ class Machine(RuleBasedStateMachine):
         if key.state == "redeemed":
             assert answer == "key_already_redeemed"
         else:
-            assert answer.key.state.status(self.clock) == "revoked"
+            assert answer.loaded.state.status(self.clock) == "revoked"
             key.state = "revoked"
 
     @rule(data=st.data())
@@ -282,7 +282,7 @@ class Machine(RuleBasedStateMachine):
         if not subscription.terminated and at >= subscription.end:
             assert answer == "subscription_ended"
         else:
-            assert answer.account.state.subscriptions[id].status(at) == "terminated"
+            assert answer.loaded.state.subscriptions[id].status(at) == "terminated"
             subscription.terminated = True
 
     @rule(days=st.sampled_from([0, 0, 1, 10, 31]), seconds=st.integers(0, 3_600))

@@ -32,6 +32,7 @@ from projections.lists.catch_up import read
 from projections.lists.keys import KEY_LIST
 from projections.lists.stores import open_tables
 from tests.postgres_server import Server
+from tests.store.log import event, open_recorder
 from tests.worlds import NOON, context
 
 
@@ -197,6 +198,19 @@ def test_holes_are_found(file: Path, book: Book) -> None:
         "versions 3 to 4 of account-acme are missing",
         "positions 4 to 5 are missing",
     ]
+
+
+def test_a_version_that_was_written_over_is_a_hole(sqlite_url: str) -> None:
+    file = sqlite_url.removeprefix("sqlite:///")
+    with closing(open_recorder(sqlite_url)) as recorder:
+        recorder.insert_events([event("a", version) for version in (1, 2, 3)])
+        with closing(sqlite3.connect(file)) as connection:
+            triggers = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+            for (name,) in triggers.fetchall():
+                connection.execute(f"DROP TRIGGER {name}")
+            connection.execute("UPDATE keyfold_events SET originator_version = 2.5 WHERE rowid = 2")
+            connection.commit()
+        assert holes(recorder)[0].sentence == "version 2 of a is missing"
 
 
 @pytest.mark.parametrize("off", [-90, 90])

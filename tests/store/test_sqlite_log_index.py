@@ -106,3 +106,51 @@ def test_files_that_are_gone_are_let_go(tmp_path: Path) -> None:
             assert recorder.head() == recorder.head() == 0
         counted.append(sum(1 for _ in Path("/dev/fd").iterdir()))
     assert counted[-1] <= counted[0]
+
+
+DIE = """
+import os, signal, sys
+from tests.store.log import event, open_recorder
+open_recorder(sys.argv[1]).insert_events([event("other", 1)])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_an_index_beside_a_link_is_not_taken_for_that_of_the_file(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    subprocess.run([sys.executable, "-c", DIE, sqlite_url], check=False)
+    assert file.with_name(f"{file.name}-shm").exists()
+    moved = tmp_path / "elsewhere" / "moved.db"
+    moved.parent.mkdir()
+    file.rename(moved)
+    file.with_name(f"{file.name}-wal").rename(moved.with_name("moved.db-wal"))
+    file.symlink_to(moved)
+    with closing(open_recorder(sqlite_url)) as recorder:
+        assert recorder.head() == 1
+        assert recorder.insert_events([event("a", 1)]) == [2]
+        assert recorder.head() == 2
+        for position in (3, 4):
+            in_another_process(APPEND, sqlite_url, str(position - 1))
+            assert recorder.head() == position
+            assert recorder.read_stream("other", position - 2, seen=position - 1)[0] == position
+
+
+def test_an_index_of_an_older_file_is_not_taken_for_that_of_a_copy(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    index = file.with_name(f"{file.name}-shm")
+    subprocess.run([sys.executable, "-c", DIE, sqlite_url], check=False)
+    with closing(sqlite3.connect(file)) as old:
+        old.execute("VACUUM INTO ?", (str(tmp_path / "copy.db"),))
+        file.with_name(f"{file.name}-wal").unlink()
+        (tmp_path / "copy.db").replace(file)  # `old` is open, so its index stays
+    index.touch()
+    with closing(open_recorder(sqlite_url)) as reader:
+        assert reader.head() == reader.head() == 1
+        index.unlink()
+        for position in (2, 3):
+            in_another_process(APPEND, sqlite_url, str(position))
+            assert reader.head() == position

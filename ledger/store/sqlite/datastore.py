@@ -374,7 +374,8 @@ class SqliteDatastore:
         """
         sessions = self._current()
         try:
-            done = sessions.writer.transact(work)
+            with sessions.files.committing():
+                done = sessions.writer.transact(work)
         except sqlite3.Error as error:
             self._confirm(sessions)
             raise fault_of(error, self.path) from error
@@ -402,7 +403,8 @@ class SqliteDatastore:
         if append.generation not in (None, self.lineage.generation):
             raise replaced(append)
         try:
-            place = sessions.writer.insert(statement, append.entries[0])
+            with sessions.files.committing():
+                place = sessions.writer.insert(statement, append.entries[0])
         except sqlite3.Error as error:
             self._confirm(sessions)
             raise fault_of(error, self.path) from error

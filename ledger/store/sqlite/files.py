@@ -32,10 +32,13 @@ class Files:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._log = f"{path}-wal"
+        # SQLite follows links, and keeps its other files beside what it finds.
+        self._found = os.path.realpath(path)
+        self._log = f"{self._found}-wal"
         self._opened = _inode(path)
         self._opened_log: Inode | None = None
         self._index: LogIndex | None = None
+        self._is_index_ours = False
         self._written_ns = 0
         self._kept: int | None = None
 
@@ -59,10 +62,26 @@ class Files:
         """Note which log there is: while a connection is open, SQLite makes no other one."""
         if self._opened_log is None:
             self._opened_log = _inode(self._log)
-            self._index = log_index(f"{self._path}-shm")
+            if self._opened_log is not None:
+                self._index = log_index(f"{self._found}-shm")
 
     def committed(self) -> bytes:
-        """Return what is another after every commit; nothing while that cannot be told."""
+        """Return what is another after every commit; nothing while that cannot be told.
+
+        Which is so until a commit of our own has changed it: what lies there under the name of an
+        index may be left over from another file.
+        """
+        return self._headers() if self._is_index_ours else b""
+
+    @contextmanager
+    def committing(self) -> Iterator[None]:
+        """Yield for a commit of ours, and see by it whether the index is that of our file."""
+        before = self._headers()
+        yield
+        if before and self._headers() != before:
+            self._is_index_ours = True
+
+    def _headers(self) -> bytes:
         return self._index.headers() if self._index is not None else b""
 
     @property
@@ -88,7 +107,7 @@ class Files:
 
     def let_go(self) -> None:
         """Let others have the file, when the connections to it are closed."""
-        self._index = None
+        self._index, self._is_index_ours = None, False
         if self._kept is not None:
             os.close(self._kept)
             self._kept = None
@@ -101,11 +120,13 @@ class Files:
         alone. So the look and the rename are one step for all of them, and the connections to the
         old log must be open still, or its inode may be that of a new one.
         """
-        with _alone_in(Path(self._path).parent):
+        if os.path.realpath(self._path) != self._found:
+            return  # the name leads elsewhere; the file that was opened keeps its log
+        with _alone_in(Path(self._found).parent):
             if self._opened_log is not None and _inode(self._log) == self._opened_log:
                 with suppress(FileNotFoundError):
                     Path(self._log).rename(f"{self._log}.replaced")
-                Path(f"{self._path}-shm").unlink(missing_ok=True)
+                Path(f"{self._found}-shm").unlink(missing_ok=True)
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def log_index(path: str) -> LogIndex | None:
             if one.inode == (found.st_dev, found.st_ino):
                 return one
         index = LogIndex(os.open(path, os.O_RDONLY))
-    except OSError:
+    except (OSError, ValueError):  # a ValueError if it has just become shorter
         return None
     _indexes.append(index)
     return index
