@@ -14,8 +14,8 @@ nobody is thrown out: the newest are *over*, and are licensed again as soon as t
 
     >>> from datetime import datetime, UTC
     >>> day = lambda n: datetime(2026, 3, n, tzinfo=UTC)
-    >>> small = Row("kfsub_a", "pos", None, 2, False, day(1), day(20))
-    >>> large = Row("kfsub_b", "pos", None, 5, False, day(2), day(30))
+    >>> small = PoolRow("kfsub_a", "pos", None, 2, False, day(1), day(20))
+    >>> large = PoolRow("kfsub_b", "pos", None, 5, False, day(2), day(30))
     >>> [(row.subscription, used) for row, used in fill([small, large], used=6).rows]
     [('kfsub_b', 5), ('kfsub_a', 1)]
     >>> fill([small], used=6).over
