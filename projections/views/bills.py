@@ -284,6 +284,11 @@ def _reckoned(
     if latest is not None and all(told.invoice != latest for told in invoices):
         # A customer's own discount is not told with the subscription, but shows on that invoice.
         return found._replace(unknown="not_told")
+    told_at = subscription.latest.created
+    if any(item.period_end is not None and item.period_end <= told_at for item in items):
+        # Said after the period: a discount that ended in between is not told any more, and may yet
+        # be taken off the invoice that is due.
+        return found._replace(unknown="not_told")
     if _is_discounted(subscription, items, invoices):
         return found._replace(unknown="discounted")
     if not _may_add_tax(items, invoices):

@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import pytest
 from babel.numbers import parse_decimal
-from flask import Flask
 
 from ledger.money import decimal, decimals, written
+from tests.web.api import Api
 from web.html.formatting import money
 
 # Stripe's page of currencies, typed off; apart from the program's own lists.
@@ -45,9 +45,9 @@ def test_every_currency_has_stripes_decimals(currency: str) -> None:
 
 @pytest.mark.parametrize("language", ["en", "de"])
 @pytest.mark.parametrize("currency", EVERY)
-def test_the_pages_show_them_too(currency: str, language: str) -> None:
+def test_the_pages_show_them_too(shared: Api, currency: str, language: str) -> None:
     headers = {"Accept-Language": language}
-    with Flask(__name__).test_request_context(headers=headers):
+    with shared.app.test_request_context(headers=headers):
         shown = money(189905, currency)
     figures = "".join(letter for letter in shown if letter.isdigit() or letter in ",.")
     figures = figures.strip(".")  # of an abbreviation such as `Bs.`
@@ -57,8 +57,8 @@ def test_the_pages_show_them_too(currency: str, language: str) -> None:
     assert len(figures.partition(point)[2]) == places(currency)
 
 
-def test_dinars_have_their_paras() -> None:
-    with Flask(__name__).test_request_context():
+def test_dinars_have_their_paras(shared: Api) -> None:
+    with shared.app.test_request_context():
         assert money(189900, "rsd") == "RSD1,899.00"
         assert money(500, "jpy") == "¥500"
         assert money(-1500, "kwd") == "-KWD1.500"
