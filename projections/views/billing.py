@@ -360,7 +360,7 @@ def _figures(
     # A preview is no invoice yet, and need not have an id.
     bill: Any = read_invoice({**preview, "id": "in_preview"}, origin).report if preview else None
     now = as_fetched(known, report)
-    return _Figures(now, bills_of(now, invoices, bill, at), _coupons(found), live=True)
+    return _Figures(now, bills_of(now, invoices, bill, at, known), _coupons(found), live=True)
 
 
 def _lines(

@@ -91,12 +91,14 @@ def bills_of(
     invoices: Iterable[StripeInvoice],
     preview: StripeInvoiceReported | None,
     at: datetime,
+    recorded: StripeSubscription | None = None,
 ) -> list[Bill]:
     """Return what a subscription costs, one bill for each interval, in the order of its items.
 
     Args:
         invoices: of the account; those of other subscriptions are passed over.
         preview: what Stripe says that a whole period costs; None if it was not asked, or has none.
+        recorded: how the subscription is on record, if it has just been fetched.
 
     A subscription whose items are not known has one bill, of no interval and no amount.
     """
@@ -116,7 +118,7 @@ def bills_of(
     for items in groups.values():
         alone = len(groups) == 1
         bill = _previewed(subscription, items, preview, alone=alone) if preview else None
-        bill = bill or _reckoned(subscription, items, its)
+        bill = bill or _reckoned(subscription, items, its, recorded)
         found.append(bill._replace(next_invoice_at=_next_invoice_at(subscription, items, at)))
     return found
 
@@ -272,6 +274,7 @@ def _reckoned(
     subscription: StripeSubscription,
     items: Sequence[StripeItem],
     invoices: Sequence[StripeInvoiceReported],
+    recorded: StripeSubscription | None,
 ) -> Bill:
     """Return the bill as it follows from the items and from invoices, the newest first."""
     charges = [_charge(subscription, item, invoices) for item in items]
@@ -285,10 +288,12 @@ def _reckoned(
         # A customer's own discount is not told with the subscription, but shows on that invoice.
         return found._replace(unknown="not_told")
     told_at = subscription.latest.created
-    if any(item.period_end is not None and item.period_end <= told_at for item in items):
+    if any(item.period_end is not None and item.period_end <= told_at for item in items) and (
+        recorded is None or _is_discounted(recorded, recorded.items, invoices)
+    ):
         # Said after the period: a discount that ended in between is not told any more, and may yet
         # be taken off the invoice that is due.
-        return found._replace(unknown="not_told")
+        return found._replace(unknown="discounted")
     if _is_discounted(subscription, items, invoices):
         return found._replace(unknown="discounted")
     if not _may_add_tax(items, invoices):
