@@ -1,20 +1,43 @@
-"""Reading streams with the least work: what SQLite and PostgreSQL share of it."""
+"""What the recorders of SQLite and PostgreSQL share: group commit, and reading with little work."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from ledger.store.contract import EVERYTHING, Row, StreamRow
-from ledger.store.eventsourcing_adapter import LibraryReads
+from ledger.store.connections import PerProcess
+from ledger.store.contract import EVERYTHING, Append, Row, StreamRow, append_of
+from ledger.store.eventsourcing_adapter import LibraryReads, StoredEvent
+from ledger.store.group_commit import GroupCommit
+
+BATCH_EVENTS_MAX = 1000
+
+Outcome = list[int] | Exception
 
 _VERSION = itemgetter(1)
 
 
-class StreamReads(LibraryReads):
-    """Reads streams, or nothing of them where the head says that nothing is new."""
+class BaseRecorder(LibraryReads):
+    """Appends of several threads share a commit; what the head says is not new is not read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._group_commit = PerProcess(
+            lambda: GroupCommit[Append, list[int]](
+                self._commit, lambda append: append.size, BATCH_EVENTS_MAX
+            )
+        )
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> list[int]:
+        """See `Recorder.insert_events`."""
+        append = append_of(stored_events, kwargs)
+        return self._group_commit().submit(append) if append.entries else []
+
+    @abstractmethod
+    def _commit(self, appends: Sequence[Append]) -> list[Outcome]:
+        """Commit a batch of appends, each all or nothing; return the outcome of each."""
 
     def read_stream(
         self, stream: str, after: int = 0, limit: int | None = None, seen: int = -1

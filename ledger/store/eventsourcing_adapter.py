@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from eventsourcing.application import Application
@@ -51,9 +52,32 @@ __all__ = [
     "PersistenceError",
     "ProgrammingError",
     "StoredEvent",
+    "fault_class",
 ]
 
 PAGE_ROWS = 1000
+
+# PEP 249 gives every driver these exceptions, and the library has its own by the same names.
+_FAULTS = {
+    fault.__name__: fault
+    for fault in (
+        InterfaceError,
+        OperationalError,
+        DataError,
+        IntegrityError,
+        InternalError,
+        ProgrammingError,
+        NotSupportedError,
+    )
+}
+
+
+def fault_class(driver: ModuleType, error: Exception) -> type[PersistenceError]:
+    """Return the library's class for an exception that a driver has raised."""
+    for name, fault in _FAULTS.items():
+        if isinstance(error, getattr(driver, name)):
+            return fault
+    return DatabaseError
 
 
 class LibraryReads(ApplicationRecorder):

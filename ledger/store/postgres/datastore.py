@@ -90,17 +90,6 @@ _SET: LiteralString = """
     WHERE current_setting('synchronous_commit') = 'off'
 """
 
-_FAULTS: tuple[tuple[type[psycopg.Error], type[library.PersistenceError]], ...] = (
-    (psycopg.errors.ReadOnlySqlTransaction, ReadOnly),
-    (psycopg.InterfaceError, library.InterfaceError),
-    (psycopg.OperationalError, library.OperationalError),
-    (psycopg.DataError, library.DataError),
-    (psycopg.IntegrityError, library.IntegrityError),
-    (psycopg.InternalError, library.InternalError),
-    (psycopg.ProgrammingError, library.ProgrammingError),
-    (psycopg.NotSupportedError, library.NotSupportedError),
-)
-
 
 def conninfo_of(database_url: str) -> str:
     """Return the address with what it leaves out.
@@ -118,17 +107,13 @@ def conninfo_of(database_url: str) -> str:
 
 def fault_of(error: psycopg.Error) -> library.PersistenceError:
     """Return a fault of the driver in the library's words, with the driver's as its cause."""
-    kind: type[library.PersistenceError] = library.DatabaseError
     if error.sqlstate == CLOCK_REFUSED:
         return ClockRefused(error.diag.message_primary or "the clock is refused")
-    for theirs, ours in _FAULTS:
-        if isinstance(error, theirs):
-            kind = ours
-            break
     hint = ""
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedFunction):
         hint = "; is the ledger's schema missing? run: keyfold db upgrade"
-    fault = kind(f"{error}{hint}")
+    read_only = isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
+    fault = (ReadOnly if read_only else library.fault_class(psycopg, error))(f"{error}{hint}")
     fault.__cause__ = error
     return fault
 

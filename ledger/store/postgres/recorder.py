@@ -13,9 +13,8 @@ from contextlib import AbstractContextManager
 from typing import Any, LiteralString
 
 from ledger.store import eventsourcing_adapter
-from ledger.store.base_recorder import StreamReads, split_head
+from ledger.store.base_recorder import BaseRecorder, Outcome, split_head
 from ledger.store.bulk_load import Filling
-from ledger.store.connections import PerProcess
 from ledger.store.contract import (
     Append,
     ClockRefused,
@@ -24,7 +23,6 @@ from ledger.store.contract import (
     Row,
     StreamRow,
     VersionConflict,
-    append_of,
     copy_of,
     replaced,
 )
@@ -35,19 +33,13 @@ from ledger.store.eventsourcing_adapter import (
     OperationalError,
     PersistenceError,
     ProgrammingError,
-    StoredEvent,
 )
-from ledger.store.group_commit import GroupCommit
 from ledger.store.postgres.bulk_load import bulk_load
 from ledger.store.postgres.datastore import PostgresDatastore
 from ledger.store.postgres.signed_checkpoints import PostgresSignedCheckpoints
 from ledger.store.postgres.snapshots import PostgresSnapshots
 from ledger.store.postgres.text_keys import PostgresTextKeys
 from ledger.store.postgres.token_uses import PostgresTokenUses
-
-BATCH_EVENTS_MAX = 1000
-
-Outcome = list[int] | Exception
 
 _APPEND_EVENT: LiteralString = (
     "SELECT keyfold_append_event(%b::text, %b::bigint, %b::text, %b::bytea, %b::double precision)"
@@ -109,7 +101,7 @@ _NULL = _integer(-1)
 _BYTEA, _BIGINT, _INTEGER, _TEXT = 17, 20, 23, 25  # types, as the server numbers its own
 
 
-class PostgresRecorder(StreamReads):
+class PostgresRecorder(BaseRecorder):
     """The recorder contract over the table keyfold_events."""
 
     def __init__(self, datastore: PostgresDatastore) -> None:
@@ -120,11 +112,6 @@ class PostgresRecorder(StreamReads):
         self.snapshots = PostgresSnapshots(datastore)
         self.signed_checkpoints = PostgresSignedCheckpoints(datastore)
         self.token_uses = PostgresTokenUses(datastore)
-        self._group_commit = PerProcess(
-            lambda: GroupCommit[Append, list[int]](
-                self._commit, lambda append: append.size, BATCH_EVENTS_MAX
-            )
-        )
         # The head as the last look found it; and again, if the one before had found the same. Only
         # a guess at what to ask, so threads may write them as they come.
         self._last_head = self._resting_head = -1
@@ -133,13 +120,8 @@ class PostgresRecorder(StreamReads):
         """See `Recorder.bulk_load`."""
         return bulk_load(self.datastore)
 
-    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> list[int]:
-        """See `Recorder.insert_events`."""
-        append = append_of(stored_events, kwargs)
-        return self._group_commit().submit(append) if append.entries else []
-
     def _commit(self, appends: Sequence[Append]) -> list[Outcome]:
-        """Commit a batch of appends; answer the outcome of each.
+        """Commit a batch of appends; return the outcome of each.
 
         Two appends of which one takes what the other needs cannot go into one call. The later one
         has lost if the earlier took it; if not, it gets a call of its own. When the database fails,

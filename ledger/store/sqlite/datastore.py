@@ -28,16 +28,6 @@ T = TypeVar("T")
 CONNECTIONS_MAX = 6  # of each kind, in each process
 PATIENCE_S = 10.0
 
-_FAULTS: tuple[tuple[type[sqlite3.Error], type[library.PersistenceError]], ...] = (
-    (sqlite3.InterfaceError, library.InterfaceError),
-    (sqlite3.OperationalError, library.OperationalError),
-    (sqlite3.DataError, library.DataError),
-    (sqlite3.IntegrityError, library.IntegrityError),
-    (sqlite3.InternalError, library.InternalError),
-    (sqlite3.ProgrammingError, library.ProgrammingError),
-    (sqlite3.NotSupportedError, library.NotSupportedError),
-)
-
 
 def path_of(database_url: str) -> str:
     """Return the absolute path that `sqlite:///PATH` means from the present working folder."""
@@ -111,15 +101,10 @@ def _connect_reader(path: str) -> sqlite3.Connection:
 
 def fault_of(error: sqlite3.Error, path: str) -> library.PersistenceError:
     """Return a fault of the driver in the library's words, with the driver's as its cause."""
-    kind: type[library.PersistenceError] = library.DatabaseError
-    for theirs, ours in _FAULTS:
-        if isinstance(error, theirs):
-            kind = ours
-            break
     hint = ""
     if not Path(path).exists() or "no such table" in str(error):
         hint = "; is there no ledger yet? run: keyfold db upgrade"
-    fault = kind(f"{error} ({path}){hint}")
+    fault = library.fault_class(sqlite3, error)(f"{error} ({path}){hint}")
     fault.__cause__ = error
     return fault
 

@@ -9,31 +9,24 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from ledger.store import eventsourcing_adapter
-from ledger.store.base_recorder import StreamReads, split_head
+from ledger.store.base_recorder import BaseRecorder, Outcome, split_head
 from ledger.store.bulk_load import Filling
-from ledger.store.connections import PerProcess
 from ledger.store.contract import (
     Append,
     Row,
     StreamRow,
     VersionConflict,
-    append_of,
     copy_of,
     passed,
     replaced,
 )
-from ledger.store.eventsourcing_adapter import IntegrityError, PersistenceError, StoredEvent
-from ledger.store.group_commit import GroupCommit
+from ledger.store.eventsourcing_adapter import IntegrityError, PersistenceError
 from ledger.store.sqlite.bulk_load import bulk_load
 from ledger.store.sqlite.datastore import Look, SqliteDatastore, path_of
 from ledger.store.sqlite.signed_checkpoints import SqliteSignedCheckpoints
 from ledger.store.sqlite.snapshots import SqliteSnapshots
 from ledger.store.sqlite.text_keys import SqliteTextKeys
 from ledger.store.sqlite.token_uses import SqliteTokenUses
-
-BATCH_EVENTS_MAX = 1000
-
-Outcome = list[int] | Exception
 
 _INSERT_NEXT = """
     INSERT INTO keyfold_events
@@ -81,7 +74,7 @@ _READ_FROM = """
 _LAST_ROWID = 2**63 - 1
 
 
-class SqliteRecorder(StreamReads):
+class SqliteRecorder(BaseRecorder):
     """The recorder contract over the table keyfold_events."""
 
     def __init__(self, datastore: SqliteDatastore) -> None:
@@ -92,24 +85,14 @@ class SqliteRecorder(StreamReads):
         self.snapshots = SqliteSnapshots(datastore)
         self.signed_checkpoints = SqliteSignedCheckpoints(datastore)
         self.token_uses = SqliteTokenUses(datastore)
-        self._group_commit = PerProcess(
-            lambda: GroupCommit[Append, list[int]](
-                self._commit, lambda append: append.size, BATCH_EVENTS_MAX
-            )
-        )
         self._last: tuple[Look, int] | None = None  # the last look at the head, and what it found
 
     def bulk_load(self) -> AbstractContextManager[Filling]:
         """See `Recorder.bulk_load`."""
         return bulk_load(self.datastore)
 
-    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> list[int]:
-        """See `Recorder.insert_events`."""
-        append = append_of(stored_events, kwargs)
-        return self._group_commit().submit(append) if append.entries else []
-
     def _commit(self, appends: Sequence[Append]) -> list[Outcome]:
-        """Commit a batch of appends, each all or nothing; answer the outcome of each."""
+        """Commit a batch of appends, each all or nothing; return the outcome of each."""
         try:
             if len(appends) == 1:
                 return [self._commit_alone(appends[0])]
