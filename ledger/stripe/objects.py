@@ -286,12 +286,6 @@ def _tax_of(
     return "none" if is_said else None, ()
 
 
-def _period(
-    item: StripeObjectReader, subscription: StripeObjectReader, name: str
-) -> datetime | None:
-    return item.time(name) or subscription.time(name)
-
-
 def meaning_of(
     catalog: Catalog,
     price: str | None,

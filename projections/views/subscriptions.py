@@ -149,14 +149,6 @@ def row_of(account: Account, product: Product | None, id: str, at: datetime) -> 
     return _row(subscription, product.tier_name(tier) if product else tier, used, at)
 
 
-def tiers_of(account: Account, product: Product) -> list[str | None]:
-    """Return the tiers of a product that can have rows or holders, in the catalog's order.
-
-    A tier that left the catalog is still there for an account that has something in it.
-    """
-    return _tiers(product, {tier for id, tier in account.places() if id == product.id})
-
-
 def _tiers(product: Product, found: Collection[str | None]) -> list[str | None]:
     known = product.tier_ids
     unknown = [tier for tier in found if tier not in known]
