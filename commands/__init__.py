@@ -3,6 +3,6 @@
 Every command may raise besides what its docstring names: `LedgerBusy` when others kept writing to
 its streams, `LedgerUnavailable` when the database cannot be reached or one of its servers lags
 behind another, `MixedClocks` when the ledger's events are on another clock, and, while it reads,
-`OperationalError` or `InterfaceError` of `eventsourcing.persistence` when the database does not
+`OperationalError` or `InterfaceError` of the eventsourcing library when the database does not
 respond. All but `MixedClocks` can be tried again.
 """

@@ -208,7 +208,7 @@ def _change(
         LedgerBusy: another change of the same subscription is under way.
         VersionMismatch, SubscriptionNotChangeable, SeatsFollowHolders, InvalidRequest: in this
             order.
-        StripeUnavailable, StripeRefused, StripeKeyRefused: as `change_seats.carry_out`.
+        StripeUnavailable, StripeRefused, StripeKeyRefused: as `change_purchased_seats.carry_out`.
     """
     services, context, stripe, purchase, _, wanted, _ = request
     asked = purchases.of(account.state.stripe.purchases, id)
