@@ -88,7 +88,7 @@ def recover_moved(request: PurchaseRequest, asked: StripePurchase) -> None:
 
 def _fetch(request: PurchaseRequest, id: str) -> dict[str, Any]:
     services, context, stripe, purchase, *_ = request
-    return fetch_subscription(services, context, stripe, purchase.account, id).object
+    return fetch_subscription(services, lambda: context, stripe, purchase.account, id).object
 
 
 def _record(request: PurchaseRequest, asked: StripePurchase, outcome: CallOutcome) -> None:

@@ -19,10 +19,10 @@ from commands.gateways.stripe_responses import Retrieved, StripeNotConfigured, S
 from commands.record_stripe_event import known_of, read_retrieved, record_event, record_retrieved
 from commands.retry import retry_on_conflict
 from commands.services import Services
+from commands.stripe_calls import Now
 from commands.stripe_draft import Draft
 from commands.stripe_ownership import reunite
 from commands.stripe_transfers import add_report
-from ledger.events import RequestContext
 from ledger.streams.stripe_event import STRIPE_EVENT
 from ledger.stripe.facts import RETRIEVED, StripeInvoiceReported, StripeSubscriptionReported
 from ledger.stripe.invoices import LINES_ASKED, read_invoice
@@ -57,7 +57,7 @@ class Drift(NamedTuple):
 
 def reconcile_stripe(
     services: Services,
-    context: RequestContext,
+    now: Now,
     open_subscriptions: Iterable[str],
     *,
     cut_invoices: Iterable[tuple[str, str]] = (),
@@ -81,7 +81,7 @@ def reconcile_stripe(
     """
     if services.stripe is None:
         raise StripeNotConfigured
-    run = _Run(services, context, services.stripe, dry_run)
+    run = _Run(services, now, services.stripe, dry_run)
     for id in held_elsewhere:
         yield from _held_elsewhere(run, id)
     yield from _events(run)
@@ -103,7 +103,7 @@ def reconcile_stripe(
 
 class _Run(NamedTuple):
     services: Services
-    context: RequestContext
+    now: Now
     stripe: StripeGateway
     dry_run: bool
 
@@ -113,7 +113,7 @@ def _held_elsewhere(run: _Run, id: str) -> Iterator[Drift]:
         draft = Draft(run.services)
         account, others = reunite(draft, id)
         if others and not run.dry_run:
-            draft.append(run.context)
+            draft.append(run.now())
         return account, others
 
     account, others = retry_on_conflict(attempt)
@@ -126,13 +126,13 @@ def _events(run: _Run) -> Iterator[Drift]:
     # The newest come first; they are recorded in the order in which they were made, so that as
     # little as possible has to be asked for.
     missed: list[StripeEvent] = []
-    events = run.stripe.events(run.context.now - EVENTS_KEPT)
+    events = run.stripe.events(run.now().now - EVENTS_KEPT)
     while page := list(islice(events, PAGE)):
         missed += _unheard(run, page)
     for event in reversed(missed):
         account = None
         if not run.dry_run:
-            account = record_event(run.services, run.context, event, "reconciling").account
+            account = record_event(run.services, run.now(), event, "reconciling").account
         yield Drift("event", event.id, account, event.type, event.created)
 
 
@@ -152,7 +152,7 @@ def _unheard(run: _Run, page: Iterable[dict[str, object]]) -> Iterator[StripeEve
 
 
 def _subscription(run: _Run, found: Retrieved) -> Iterator[Drift]:
-    read = read_retrieved(run.services, run.context, found)
+    read = read_retrieved(run.services, run.now(), found)
     if read is None:
         return
     report, named = read
@@ -163,7 +163,7 @@ def _subscription(run: _Run, found: Retrieved) -> Iterator[Drift]:
             yield Drift("subscription", report.stripe_subscription, account, what, None)
         return
     if not run.dry_run:
-        recorded = record_retrieved(run.services, run.context, found)
+        recorded = record_retrieved(run.services, run.now(), found)
         account = recorded.account if recorded else account
     since = known.latest.created if known else report.started_at
     yield Drift(
@@ -218,7 +218,7 @@ def _invoice(run: _Run, account: str, id: str, *, lacks_lines: bool) -> Iterator
             return Drift("invoice", id, account, TELLS_LESS, report.created)
         if not run.dry_run and (not lacks_lines or known.latest.lacks_lines):
             add_report(draft, account, report)
-            draft.append(run.context)
+            draft.append(run.now())
         return Drift("invoice", id, account, what, known.latest.created)
 
     found = retry_on_conflict(attempt)
@@ -242,6 +242,6 @@ def _retrieved_invoice(run: _Run, id: str) -> StripeInvoiceReported | str:
         missing = "Stripe knows nothing of it"
         return missing if refused.is_missing else "Stripe does not list all its lines"
     report = read_invoice(
-        found.object, Origin(RETRIEVED, found.at, retrieved_at=run.context.now)
+        found.object, Origin(RETRIEVED, found.at, retrieved_at=run.now().now)
     ).report
     return report if isinstance(report, StripeInvoiceReported) else TELLS_LESS

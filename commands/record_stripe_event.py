@@ -83,7 +83,7 @@ def record_event(
         if received.state is not None:
             known = received.state
             return Recorded(known.outcome, known.account, received.head, new=False)
-        whole = _with_invoice(services, _with_all_lines(services, event, read), asked)
+        whole = _with_invoice(services, _with_all_lines(services, event, read, asked), asked)
         if whole is not read:
             read = _without_code(services, whole)
         draft.put_first(received)
@@ -218,13 +218,17 @@ def _known(
 # One event
 
 
-def _with_all_lines(services: Services, event: StripeEvent, read: Read) -> Read:
-    """Return an invoice with the lines that the event leaves out, if Stripe lists them now."""
+def _with_all_lines(services: Services, event: StripeEvent, read: Read, asked: set[str]) -> Read:
+    """Return an invoice with the lines that the event leaves out, if Stripe lists them now.
+
+    Stripe is asked once.
+    """
     report = read.report
     if not isinstance(report, StripeInvoiceReported) or not report.lacks_lines:
         return read
-    if services.stripe is None:
+    if services.stripe is None or report.invoice in asked:
         return read
+    asked.add(report.invoice)
     try:
         lines = services.stripe.invoice_lines(report.invoice, LINES_ASKED)
     except StripeFault:

@@ -66,8 +66,6 @@ def decide(
 
     If another writer came between, it is loaded again, and decided about anew.
 
-    Begins again if another writer came between.
-
     Raises:
         LedgerBusy: as `retry_on_conflict`.
     """

@@ -214,7 +214,7 @@ def _change(
     asked = purchases.of(account.state.stripe.purchases, id)
     fetched = already.fetched.get(id)
     if fetched is None or fetched.asked_before != asked:
-        found = fetch_subscription(services, context, stripe, purchase.account, id)
+        found = fetch_subscription(services, lambda: context, stripe, purchase.account, id)
         known = account.state.stripe.subscriptions[id]
         read = read_retrieved(services, context, found)
         already.fetched[id] = FetchedSubscription(
@@ -283,7 +283,7 @@ def _fetch_unlisted(request: PurchaseRequest, side: StripeState, fetched: set[st
         raise SubscriptionNotChangeable(id, UNKNOWN_ITEMS)
     fetched.add(id)
     with contextlib.suppress(StripeRefused, StripeKeyRefused):
-        fetch_subscription(services, context, stripe, purchase.account, id)
+        fetch_subscription(services, lambda: context, stripe, purchase.account, id)
     return True
 
 

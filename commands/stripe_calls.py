@@ -110,7 +110,7 @@ def record_outcome(services: Services, now: Now, call: StripeCall, outcome: Call
 
 def fetch_subscription(
     services: Services,
-    context: RequestContext,
+    now: Now,
     stripe: StripeGateway,
     account: str,
     id: str,
@@ -119,12 +119,14 @@ def fetch_subscription(
 ) -> Retrieved:
     """Ask Stripe how a subscription is, record that if it is news, and return it.
 
+    The clock is read after the answer, which may take its time: nothing is known before.
+
     Raises:
         StripeUnavailable, StripeRefused, StripeKeyRefused: Stripe does not tell.
     """
     known = services.book.load(ACCOUNT, account).state.stripe.subscriptions.get(id)
     found = stripe.subscription(id, expand=expand)
-    record_retrieved(services, _after(context, known), found)
+    record_retrieved(services, _after(now(), known), found)
     return found
 
 

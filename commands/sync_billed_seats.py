@@ -219,9 +219,7 @@ def _fetch(
 ) -> Literal["agrees", "differs", "missing", "not_told"]:
     """Fetch the subscription, and record it; tell whether the ledger has it as Stripe does now."""
     try:
-        found = fetch_subscription(
-            work.services, work.now(), work.stripe, work.account, subscription
-        )
+        found = fetch_subscription(work.services, work.now, work.stripe, work.account, subscription)
     except StripeRefused as refused:
         return "missing" if refused.is_missing else "not_told"
     # It may have been changed since we asked; then what we were told is no ground to write on.
@@ -274,7 +272,7 @@ def _recover(work: _ProductSync, unanswered: Unanswered) -> SyncStep | Verdict |
     try:
         found = fetch_subscription(
             work.services,
-            work.now(),
+            work.now,
             work.stripe,
             work.account,
             started.stripe_subscription,

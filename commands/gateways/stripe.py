@@ -140,8 +140,6 @@ class StripeGateway:
         """Return a client for whole lists, and for what has time.
 
         It repeats what may be repeated, unless persons wait.
-
-        It repeats what may be repeated, unless persons wait.
         """
         if self._for_persons:
             return self._client(PERSON_CONNECT_S, PERSON_READ_S, 0)

@@ -57,6 +57,10 @@ _UNKNOWN: Final[dict[Unknown, str]] = {
         "What the next period costs is not known here: there is a discount, and Stripe has not told"
         " whether it is for that period, too."
     ),
+    "over": (
+        "What the next period costs is not known here: the last one was over when Stripe told of"
+        " it, and there may have been a discount."
+    ),
 }
 _TOO_MANY: Final = (
     "There are more subscriptions than Stripe is asked about at once: the figures are those that it"

@@ -32,7 +32,7 @@ from ledger.stripe.facts import (
 )
 from ledger.stripe.subscriptions import StripeInvoice, StripeSubscription
 
-Unknown = Literal["by_use", "discounted", "not_told"]
+Unknown = Literal["by_use", "discounted", "not_told", "over"]
 METERED: Final = "metered"
 # In a tiered price's bill, a line of one may be a tier's flat fee instead of a unit.
 _UNITS_MIN: Final = 2
@@ -287,13 +287,14 @@ def _reckoned(
     if latest is not None and all(told.invoice != latest for told in invoices):
         # A customer's own discount is not told with the subscription, but shows on that invoice.
         return found._replace(unknown="not_told")
-    told_at = subscription.latest.created
-    if any(item.period_end is not None and item.period_end <= told_at for item in items) and (
-        recorded is None or _is_discounted(recorded, recorded.items, invoices)
+    # Stripe does not tell a discount that has ended since the period has, but may yet take it off
+    # the invoice that is due. Only what was told within the period says whether there was one.
+    if _was_over(subscription) and (
+        recorded is None
+        or _was_over(recorded)
+        or _is_discounted(recorded, recorded.items, invoices)
     ):
-        # Said after the period: a discount that ended in between is not told any more, and may yet
-        # be taken off the invoice that is due.
-        return found._replace(unknown="discounted")
+        return found._replace(unknown="over")
     if _is_discounted(subscription, items, invoices):
         return found._replace(unknown="discounted")
     if not _may_add_tax(items, invoices):
@@ -404,6 +405,12 @@ def _is_discounted(
     last = _newest(invoices)
     told = subscription.latest.discounts or any(item.discounts for item in items)
     return bool(told or (last is not None and last.discounts))
+
+
+def _was_over(subscription: StripeSubscription) -> bool:
+    """Return whether the period of an item had ended when Stripe told of the subscription."""
+    ends = (item.period_end for item in subscription.items)
+    return any(end is not None and end <= subscription.latest.created for end in ends)
 
 
 def _may_add_tax(items: Sequence[StripeItem], invoices: Sequence[StripeInvoiceReported]) -> bool:

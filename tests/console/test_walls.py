@@ -10,7 +10,9 @@ from flask import Response
 
 from tests.console.desk import SECRETS, Desk, routes, signed_in
 from tests.web.api import OTHER_RESELLER, POS, RESELLER, Api, memory_api
-from web.html.session import session_required
+from web.console.session import roles_required
+from web.html.session import session_page
+from web.portal.session import session_required as portal_session_required
 
 NOTE = "For the fair in spring"
 LABEL = "Front desk of the fair"
@@ -198,8 +200,27 @@ def test_a_page_that_does_not_say_whom_it_is_for_is_for_nobody() -> None:
 
     api.app.view_functions["console.show_keys"] = secret
     assert (desk.get("keys").status, "secret" in desk.get("keys").page) == (401, False)
-    session_required(secret)  # but for no role
+    session_page("console")(secret)  # but for no role
     assert (desk.get("keys").status, "secret" in desk.get("keys").page) == (403, False)
+
+
+def test_a_page_that_is_marked_for_another_wing_is_for_nobody() -> None:
+    api = memory_api()
+    admin = signed_in(api, "admin")
+    for endpoint, path, mark in (
+        ("console.show_keys", "/console/keys", portal_session_required),
+        ("portal.show_subscriptions", "/portal/subscriptions", roles_required("admin")),
+        ("docs.show_docs", "/docs", roles_required("admin")),
+        ("docs.show_docs", "/docs", portal_session_required),
+    ):
+
+        def secret() -> Response:
+            return Response("secret")
+
+        api.app.view_functions[endpoint] = mark(secret)
+        for client in (api.client, admin.client):
+            got = client.get(path)
+            assert (got.status_code, b"secret" in got.data) == (401, False), (endpoint, mark)
 
 
 def test_every_page_is_never_kept_and_loads_nothing_from_elsewhere(api: Api) -> None:

@@ -467,6 +467,35 @@ def read(api: Api, preview: Json, *items: Json, **more: Any) -> BillingView:
     return billed.billing(asked, builtin(), Live({"sub_1": bought}, {"sub_1": preview}, [])).view
 
 
+def read_late(api: Api, bought: Json) -> BillingView:
+    """Return the view with what Stripe has of a subscription now, and no preview."""
+    asked = account_at(api.services.book, "acme", Moment(api.clock.now, None, None))
+    return billed.billing(asked, builtin(), Live({"sub_1": bought}, {}, [])).view
+
+
+@pytest.mark.parametrize("is_recorded", [False, True])
+def test_a_discount_that_may_have_ended_after_the_period_leaves_no_total(
+    api: Api, *, is_recorded: bool
+) -> None:
+    plan: dict[str, Any] = {"items": [till(2, 1500)], "latest_invoice": None}
+    assert deliver(api, changed(subscription(**plan, discounts=["di_1"]))).status == 200
+    api.clock.forward(days=40)
+    bought = subscription(**plan)
+    if is_recorded:
+        assert deliver(api, changed(bought, at=api.clock.now)).status == 200
+        reported = api.get("portal", "/v1/accounts/acme/billing").body
+        assert (reported["total"], "was over" in reported["notice"]) == (None, True)
+    view = read_late(api, bought)
+    assert (view.total, "was over when Stripe told of it" in (view.notice or "")) == (None, True)
+
+
+def test_a_period_that_is_over_has_its_total_if_none_was_told_within_it(api: Api) -> None:
+    bought = subscription(items=[till(2, 1500)], latest_invoice=None)
+    assert deliver(api, changed(bought)).status == 200
+    api.clock.forward(days=40)
+    assert read_late(api, bought).total == 3000
+
+
 def test_lines_that_stripe_did_not_send_are_other_lines_and_no_tax(api: Api) -> None:
     view = read(api, bill(line(2, 3000), subtotal=5000, total=5000))
     assert [(one.kind, one.amount) for one in view.lines] == [("seats", 3000), ("other", 2000)]

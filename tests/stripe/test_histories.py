@@ -53,7 +53,7 @@ def hear(world: Services, stripe: StripeServer, events: list[Json]) -> None:
 
 
 def reconcile(world: Services, stripe: StripeServer, *, dry_run: bool = False) -> list[Drift]:
-    return list(reconcile_stripe(world, context(stripe), [], dry_run=dry_run))
+    return list(reconcile_stripe(world, lambda: context(stripe), [], dry_run=dry_run))
 
 
 def view(world: Services, stripe: StripeServer) -> list[list[SubscriptionRow]]:

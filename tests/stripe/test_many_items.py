@@ -8,6 +8,7 @@ import pytest
 
 from commands.gateways.stripe import StripeGateway
 from commands.gateways.stripe_responses import StripeKeyRefused
+from commands.occupy_seat import Sitting, occupy_seat
 from commands.reconcile_stripe import reconcile_stripe
 from commands.record_stripe_event import record_event
 from ledger.stripe.objects import read_event
@@ -72,11 +73,11 @@ def test_until_the_items_are_listed_the_account_is_flagged() -> None:
         assert stripe is not None
         (drift,) = [
             one
-            for one in reconcile_stripe(it.api.services, context(now), [], dry_run=True)
+            for one in reconcile_stripe(it.api.services, lambda: context(now), [], dry_run=True)
             if one.kind == "subscription"
         ]
         assert (drift.account, "items" in drift.what) == ("acme", True)
-        list(reconcile_stripe(it.api.services, context(now), []))
+        list(reconcile_stripe(it.api.services, lambda: context(now), []))
         assert (it.seats(), look_at(it), missing(it)) == (4, [], b"0.0")
 
 
@@ -107,7 +108,9 @@ def test_until_the_lines_of_an_invoice_are_listed_the_account_is_flagged() -> No
         at, cut = context(it.api.clock.now), [("acme", whole["id"])]
 
         def drift(*, dry_run: bool) -> list[tuple[str, str | None, str]]:
-            found = reconcile_stripe(it.api.services, at, [], cut_invoices=cut, dry_run=dry_run)
+            found = reconcile_stripe(
+                it.api.services, lambda: at, [], cut_invoices=cut, dry_run=dry_run
+            )
             return [(one.id, one.account, one.what) for one in found if one.kind == "invoice"]
 
         assert drift(dry_run=True) == [(whole["id"], "acme", "lines")]
@@ -125,7 +128,7 @@ def test_an_invoice_that_stripe_does_not_tell_of_stays_flagged() -> None:
         with StripeServer() as other:
             elsewhere = StripeGateway(other.api_key, other.url)
             there = it.api.services._replace(stripe=elsewhere)
-            (drift,) = reconcile_stripe(there, at, [], cut_invoices=[("acme", whole["id"])])
+            (drift,) = reconcile_stripe(there, lambda: at, [], cut_invoices=[("acme", whole["id"])])
         assert (drift.kind, drift.what) == ("invoice", "Stripe knows nothing of it")
         assert (it.api.head, lines_missing(it)[1]) == (head, b"1.0")
 
@@ -165,6 +168,33 @@ def test_lines_that_an_invoice_leaves_out_are_listed() -> None:
         assert (len(invoice.latest.lines), invoice.latest.problems) == (MANY, ())
 
 
+def test_lines_are_asked_for_once_however_often_the_account_moves_meanwhile() -> None:
+    with shop() as it:
+        sub, sent = sold(it)
+        deliver(it.api, sent)
+        whole = it.stripe.get(f"/v1/invoices/{sub['latest_invoice']}")
+        first = {**whole["lines"], "data": whole["lines"]["data"][:10], "has_more": True}
+        said = event("invoice.paid", {**whole, "lines": first}, at=it.api.clock.now)
+        world = it.api.services
+
+        class Moving(StripeGateway):
+            asked = 0
+
+            def invoice_lines(self, id: str, count: int) -> list[Json]:
+                self.asked += 1
+                sitting = Sitting("acme", "cloud_pos", None, f"till-{self.asked}")
+                occupy_seat(world, context(NOON), sitting)
+                return super().invoice_lines(id, count)
+
+        it.stripe.fail("refused", path=f"/v1/invoices/{whole['id']}/lines")
+        stripe = Moving(it.stripe.api_key, it.stripe.url)
+        asking = world._replace(stripe=stripe)
+        recorded = record_event(asking, context(NOON), read_event(said), "webhook")
+        assert (recorded.outcome, recorded.account, stripe.asked) == ("reported", "acme", 1)
+        (invoice,) = it.account().stripe.invoices.values()
+        assert invoice.latest.problems == ("lines.has_more",)
+
+
 def long_invoice(it: Shop, count: int) -> Json:
     """Make a long invoice of a subscription at Stripe; return it as an event has it."""
     sub, sent = sold(it)
@@ -196,7 +226,7 @@ def test_of_an_invoice_with_more_lines_than_are_kept_it_is_said_that_there_are_m
             record_event(gone, context(it.api.clock.now), read_event(said), "webhook")
             cut = [("acme", said["data"]["object"]["id"])]
             at = context(it.api.clock.now)
-            list(reconcile_stripe(it.api.services, at, [], cut_invoices=cut))
+            list(reconcile_stripe(it.api.services, lambda: at, [], cut_invoices=cut))
         (invoice,) = it.account().stripe.invoices.values()
         assert (len(invoice.latest.lines), invoice.latest.problems) == (kept, problems)
         assert invoice.latest.has_all_lines is (not problems)

@@ -235,7 +235,7 @@ def test_reconciling_mends_it_once(api: Api, late: Json | None) -> None:
             tables = api.app.extensions[EXTENSION].wiring.tables
             found = [one.stripe_object for one in held_elsewhere(world.book, tables)]
             told = reconcile_stripe(
-                world, context(NOON + DAY), (), held_elsewhere=found, dry_run=dry_run
+                world, lambda: context(NOON + DAY), (), held_elsewhere=found, dry_run=dry_run
             )
             return [(one.id, one.account, one.what) for one in told]
 
@@ -260,7 +260,9 @@ def test_what_landed_on_an_account_that_it_had_been_taken_from_waits_again(api: 
     assert [one.account for one in held_elsewhere(world.book, tables)] == [None]
     with StripeServer() as stripe:
         asking = world._replace(stripe=StripeGateway(stripe.api_key, stripe.url))
-        told = list(reconcile_stripe(asking, context(NOON + DAY), (), held_elsewhere=["sub_1"]))
+        told = list(
+            reconcile_stripe(asking, lambda: context(NOON + DAY), (), held_elsewhere=["sub_1"])
+        )
     assert [one.what for one in told] == ["is gamma's as well"]
     assert (holders(world), listed(api)) == ({}, [])
     calling(link_customer, "beta", "cus_1")(world)

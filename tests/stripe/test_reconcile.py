@@ -65,7 +65,9 @@ def hear(world: Services, stripe: StripeServer, events: list[Any] | None = None)
 def drift(
     world: Services, stripe: StripeServer, *known: str, dry_run: bool = False
 ) -> list[tuple[str, str | None, str]]:
-    found: list[Drift] = list(reconcile_stripe(world, context(stripe), known, dry_run=dry_run))
+    found: list[Drift] = list(
+        reconcile_stripe(world, lambda: context(stripe), known, dry_run=dry_run)
+    )
     return [(one.kind, one.account, one.what) for one in found]
 
 
@@ -358,7 +360,7 @@ def test_an_invoice_of_which_the_payment_was_missed_for_forty_days_is_found_once
 
     def found(*, dry_run: bool = False) -> list[tuple[str, str | None, str]]:
         told = reconcile_stripe(
-            world, context(stripe), (), open_invoices=open_invoices, dry_run=dry_run
+            world, lambda: context(stripe), (), open_invoices=open_invoices, dry_run=dry_run
         )
         return [(one.kind, one.account, one.what) for one in told if one.kind == "invoice"]
 

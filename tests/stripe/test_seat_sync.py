@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
+from commands.gateways.stripe import StripeGateway
+from commands.gateways.stripe_responses import Retrieved
 from commands.issue_keys import Order, issue_keys
 from commands.redeem_key import Try, redeem_key
 from ledger.streams.account.stream import ACCOUNT
@@ -355,3 +358,28 @@ def _licensed(team: BilledTeam, holder: str) -> bool:
     asked = account_at(team.world.book, ACME, Moment(team.now))
     assert asked.version == team.world.book.load(ACCOUNT, ACME).version
     return seat_view(asked, TEAM, holder).licensed
+
+
+def test_what_stripe_is_slow_to_tell_is_known_when_it_has_told() -> None:
+    with billed_team() as team:
+        team.take(INCLUDED + 2)
+
+        class Slow(StripeGateway):
+            def subscription(self, id: str, **more: Any) -> Retrieved:
+                found = super().subscription(id, **more)
+                team.wait_until(team.now + timedelta(seconds=30), hear=False)
+                return found
+
+        team.wait(minutes=5)
+        changed = {"cancel_at_period_end": True}
+        team.stripe.post(f"/v1/subscriptions/{team.subscription}", changed)
+        before, asked_at = team.world.book.head(), team.now
+        slow = team.world._replace(stripe=Slow(team.stripe.api_key, team.stripe.url))
+        team.sync(world=slow)
+        told = [
+            event.recorded_at
+            for event in team.world.book.follow(before)
+            if isinstance(event.fact, StripeSubscriptionReported)
+        ]
+        assert told
+        assert min(told) >= asked_at + timedelta(seconds=30)

@@ -97,3 +97,11 @@ def test_figures_need_a_token_behind_a_plain_proxy(shared: Api, environ: dict[st
 def test_figures_need_no_token_on_this_machine(shared: Api, host: str) -> None:
     environ = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": host}
     assert shared.client.get("/metrics", environ_overrides=environ).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/portal/nope", "/console/nope", "/v1/nope"])
+@pytest.mark.parametrize("host", [".x", "a" * 400])
+def test_a_host_that_is_no_host_is_refused_on_every_page(shared: Api, host: str, path: str) -> None:
+    got = shared.client.get(path, environ_overrides={"HTTP_HOST": host})
+    assert 400 <= got.status_code < 500
+    assert got.headers["X-Request-Id"]

@@ -312,6 +312,14 @@ def test_all_that_does_not_fit_is_told_at_once(shared: Api) -> None:
     assert sorted(got.pointers) == ["/colour", "/limit", "/status"]
 
 
+def test_what_does_not_fit_is_told_in_the_same_order_by_every_process(shared: Api) -> None:
+    unknown = dict.fromkeys(("zebra", "apple", "mango", "kiwi"), 1)
+    got = shared.post("admin", "/v1/keys", {**unknown, "seats": "x", "product": 1})
+    told = [one["pointer"] for one in got.body["errors"]]
+    assert told[-4:] == ["/apple", "/kiwi", "/mango", "/zebra"]
+    assert told.index("/product") < told.index("/seats")
+
+
 def test_a_body_full_of_unknown_names_is_answered_briefly(shared: Api) -> None:
     body = {f"name-{n}-{'x' * 100}": n for n in range(5000)}
     got = shared.post("admin", "/v1/keys", body)

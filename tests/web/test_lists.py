@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.web.api import INT, Api, memory_api
+from web.app import cursors
 
 SEATS = "/v1/accounts/acme/seats"
 
@@ -169,3 +170,17 @@ def test_the_limit_may_change_from_page_to_page(api: Api) -> None:
 def test_fifty_are_on_a_page_unless_others_are_asked_for(api: Api) -> None:
     api.issue(count=60)
     assert len(api.get("admin", "/v1/keys").body["items"]) == 50
+
+
+def test_a_cursor_stays_good_whatever_way_its_parameters_are_passed_on(api: Api) -> None:
+    """Workers of two versions answer side by side while one replaces the other."""
+    key = api.services.request_key
+    known_at = api.clock.now
+    of_keys = ("keys", None, [("known_at", known_at), ("status", "issued")])
+    cursor = quote(cursors.write(key, of_keys, 3))
+    asked = f"status=issued&known_at={quote(known_at.isoformat())}"
+    assert api.get("admin", f"/v1/keys?{asked}&cursor={cursor}").status == 200
+    of_seats = ("seats", "acme", [("product", "cloud_pos")])
+    api.redeem()
+    cursor = quote(cursors.write(key, of_seats, ["2026-03-01T12:00:00Z", 2]))
+    assert api.get("admin", f"{SEATS}?product=cloud_pos&cursor={cursor}").status == 200

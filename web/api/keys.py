@@ -186,7 +186,9 @@ def list_keys(
     A reseller sees its own. The list can be read as of a moment, like an account.
     """
     bound = caller().reseller
-    of = ("keys", bound, as_of, known_at, sorted(filters.items()))
+    times = {"as_of": as_of, "known_at": known_at}
+    given = {**filters, **{name: time for name, time in times.items() if time is not None}}
+    of = ("keys", bound, sorted(given.items()))
     after = cursors.read(services().request_key, of, cursor)
     if bound is not None and filters.setdefault("reseller", bound) != bound:
         return reply(KeyList([], None), position=services().book.head())

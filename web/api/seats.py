@@ -66,7 +66,8 @@ def list_seats(
     **times: datetime,
 ) -> Response:
     """List an account's taken seats, and how each product and tier stands."""
-    of = ("seats", account, product, sorted(times.items()))
+    given = {**times, **({} if product is None else {"product": product})}
+    of = ("seats", account, sorted(given.items()))
     after = cursors.read(services().request_key, of, cursor)
     found = read_account(account, **times)
     if product is not None:

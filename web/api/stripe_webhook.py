@@ -126,9 +126,9 @@ def _read_signature(header: str) -> _Signature:
 
     Two times are refused: each reader could take another of them for the one that was signed.
     """
-    app_state = [part.strip().partition("=") for part in header.split(",")]
-    times = [value for name, _, value in app_state if name == "t"]
-    hashes = [value for name, _, value in app_state if name == "v1"]
+    pairs = [part.strip().partition("=") for part in header.split(",")]
+    times = [value for name, _, value in pairs if name == "t"]
+    hashes = [value for name, _, value in pairs if name == "v1"]
     if len(times) > 1:
         raise refused("the header Stripe-Signature has more than one t=")
     fits = len(header) <= SIGNATURE_LENGTH_MAX and header.isascii()

@@ -331,7 +331,11 @@ def _respond(
     pages: Mapping[str, ErrorPage] = current_app.extensions.get(PAGES, {})
     page = pages.get(request.path.split("/")[1])
     if page is not None:
-        return page(kind, headers or {})
+        try:
+            return page(kind, headers or {})
+        except Exception as error:
+            # What the layout needs may be what is broken; then the problem is told without it.
+            _log.error("no page for it: %s", _outline(error), extra={"request_id": request_id()})
     told = [
         FieldProblem(_sendable(one.pointer), _sendable(one.detail)) for one in errors[:ERRORS_MAX]
     ]

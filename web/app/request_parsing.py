@@ -50,7 +50,16 @@ class Reader(NamedTuple):
         try:
             return self.schema.load(given, unknown=ma.RAISE)
         except ma.ValidationError as error:
-            raise InvalidRequest(*field_errors(error.messages)) from None
+            raise InvalidRequest(*field_errors(self._in_order(error.messages))) from None
+
+    def _in_order(self, messages: Any) -> Any:
+        """Return messages in the order of the fields; of fields that are none, by their names."""
+        if not isinstance(messages, Mapping):
+            return messages
+        named = [field.data_key or name for name, field in self.schema.fields.items()]
+        order = {name: number for number, name in enumerate(named)}
+        names = sorted(messages, key=lambda name: (order.get(name, len(order)), str(name)))
+        return {name: messages[name] for name in names}
 
 
 def of_query(schema: ma.Schema) -> Reader:
@@ -72,10 +81,10 @@ def _nothing(schema: ma.Schema) -> Mapping[str, Any] | None:
     if any(field.required or callable(field.load_default) for field in schema.fields.values()):
         return None
     try:
-        nothing: Mapping[str, Any] = schema.load({})
+        nothing = schema.load({})
     except ma.ValidationError:
         return None
-    return nothing
+    return nothing if isinstance(nothing, Mapping) else None
 
 
 def _query(request: flask.Request, _schema: ma.Schema) -> dict[str, str]:

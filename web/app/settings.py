@@ -228,11 +228,11 @@ def _wrong_value(given: Mapping[str, Any]) -> str | None:
     """
     from psycopg import conninfo, pq
 
-    services = str(given.get("port") or "").split(",")
+    ports = str(given.get("port") or "").split(",")
     hosts = str(given.get("hostaddr") or given.get("host") or "").split(",")
-    if any(port and (_whole(port) or LAST_PORT + 1) > LAST_PORT for port in services):
+    if any(port and (_whole(port) or LAST_PORT + 1) > LAST_PORT for port in ports):
         return f"look at the port, which is a number from 1 to {LAST_PORT}"
-    if len(services) not in (1, len(hosts)):
+    if len(ports) not in (1, len(hosts)):
         return "look at the ports: give one for all hosts, or one for each"
     for name in LIBPQ_NUMBERS:
         if not re.fullmatch(r" *-?[0-9]{0,9} *", str(given.get(name) or "")):

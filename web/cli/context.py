@@ -32,6 +32,10 @@ class CliContext(NamedTuple):
     services: Services
     request_context: RequestContext
 
+    def now(self) -> RequestContext:
+        """Return the context with the clock read anew, for what goes on for long."""
+        return self.wiring.request_context(OPERATOR, self.request_context.request_id)
+
 
 @contextmanager
 def open_ledger() -> Iterator[CliContext]:

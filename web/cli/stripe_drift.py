@@ -38,7 +38,7 @@ def reconcile(dry_run: bool, as_json: bool) -> None:
         with open_ledger() as work, progress("Reconciling", None) as on_drift:
             drift = reconcile_stripe(
                 work.services,
-                work.request_context,
+                work.now,
                 _open(work),
                 cut_invoices=_invoices(work, lambda invoice: invoice.lacks_lines),
                 open_invoices=_invoices(work, lambda invoice: not invoice.is_settled),
@@ -145,9 +145,7 @@ def remap(dry_run: bool, as_json: bool) -> None:
             found, lookup = [], PriceLookup(work.services)
             for account in accounts:
                 found.append(
-                    map_prices(
-                        work.services, work.request_context, account, dry_run=dry_run, lookup=lookup
-                    )
+                    map_prices(work.services, work.now(), account, dry_run=dry_run, lookup=lookup)
                 )
                 on_account()
     found = [one for one in found if one.meanings or one.unmapped or one.kept]

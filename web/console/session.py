@@ -26,12 +26,14 @@ from web.html.session import (
     SessionCookie,
     ViewT,
     session_is_asked_for,
-    session_required,
+    session_page,
 )
 
 STAFF: Final[frozenset[Role]] = frozenset({ADMIN, SUPPORT, AUDITOR})
 # A portal's token is a program's; there is nothing here for it.
 ALL: Final[frozenset[Role]] = STAFF | {RESELLER}
+
+_session_required = session_page("console")
 
 
 class NotSignedIn(Exception):
@@ -62,7 +64,7 @@ def roles_required(*roles: Role) -> Callable[[ViewT], ViewT]:
 
     def say(view: ViewT) -> ViewT:
         view.roles = frozenset(roles)  # type: ignore[attr-defined]
-        return session_required(view)
+        return _session_required(view)
 
     return say
 

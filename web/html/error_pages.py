@@ -57,7 +57,9 @@ class ErrorPages(NamedTuple):
 
     def show_exception(self, error: Exception) -> Response:
         """Return the page of an exception, with its status."""
-        return self.show(self.of_exceptions[type(error)](error))
+        classes = type(error).__mro__
+        message = next(self.of_exceptions[one] for one in classes if one in self.of_exceptions)
+        return self.show(message(error))
 
     def show(self, error: ErrorMessage, headers: Mapping[str, str] | None = None) -> Response:
         """Return the page of an error, with its status; htmx shows it whole, too."""

@@ -20,7 +20,7 @@ from ledger.book import Book
 from ledger.streams import signing_keys
 from ledger.streams.signing_keys import SIGNING_KEYS, Salts
 from projections.access import SeenConsoleSession, SeenPortalSession
-from web.app.auth import EVERYBODY
+from web.app.auth import EVERYBODY, Access
 from web.app.context import app_state, request_context, services
 from web.html.cookies import Cookie
 
@@ -102,19 +102,25 @@ def _keys(salts: Salts) -> tuple[bytes, ...]:
 
 def public(view: ViewT) -> ViewT:
     """Mark a page as one for everybody, and return it; unmarked pages are for nobody."""
-    return _say(view, is_public=True)
-
-
-def session_required(view: ViewT) -> ViewT:
-    """Mark a page as one that is shown in a session only, and return it."""
-    return _say(view, is_public=False)
-
-
-def _say(view: ViewT, *, is_public: bool) -> ViewT:
-    # No token is asked for, as it is of programs; `session_is_asked_for` tells the blueprint.
     view.access = EVERYBODY  # type: ignore[attr-defined]
-    view.is_public = is_public  # type: ignore[attr-defined]
+    view.is_public = True  # type: ignore[attr-defined]
     return view
+
+
+def session_page(blueprint: str) -> Callable[[ViewT], ViewT]:
+    """Return a decorator that marks a page as one that is shown in a session only.
+
+    No token is asked for, as it is of programs, but only on the blueprint that asks for the
+    session: on another one the page is for nobody.
+    """
+    access = Access(frozenset(), lambda request: request.blueprint == blueprint)
+
+    def mark(view: ViewT) -> ViewT:
+        view.access = access  # type: ignore[attr-defined]
+        view.is_public = False  # type: ignore[attr-defined]
+        return view
+
+    return mark
 
 
 def session_is_asked_for() -> bool:

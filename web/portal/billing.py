@@ -12,10 +12,10 @@ from web.app.billing import billing_view
 from web.app.context import request_context, services
 from web.html.flash import FlashMessage
 from web.html.rendering import page
-from web.html.session import session_required
 from web.html.stripe_texts import ENDED, badge, notice
 from web.portal import texts
 from web.portal.blueprint import bp
+from web.portal.session import session_required
 from web.portal.subscriptions import account_now
 
 

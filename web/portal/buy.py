@@ -23,11 +23,11 @@ from web.html import csrf
 from web.html.flash import FlashMessage, flashed, good, warn
 from web.html.languages import lazy_gettext as _
 from web.html.rendering import page, redirect_to
-from web.html.session import session_required
 from web.html.stripe_texts import refusal_message
 from web.portal import billing, session, subscriptions, texts
 from web.portal.blueprint import bp
 from web.portal.seats import product_of
+from web.portal.session import session_required
 from web.portal.subscriptions import account_now
 
 _SEATS: Final = re.compile(r"[0-9]{1,6}")

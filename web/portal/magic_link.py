@@ -22,10 +22,10 @@ from web.app.context import app_state, request_context, services
 from web.html import csrf
 from web.html.cookies import Cookie
 from web.html.rendering import page, redirect_to
-from web.html.session import public, session_required
+from web.html.session import public
 from web.portal import session
 from web.portal.blueprint import bp
-from web.portal.session import NoCookies
+from web.portal.session import NoCookies, session_required
 
 LINK_LENGTH_MAX: Final = 4000
 _PRE_SESSION: Final = Cookie("keyfold_door")

@@ -9,8 +9,8 @@ from flask import Response, request, url_for
 
 from web.html import languages
 from web.html.rendering import redirect_to
-from web.html.session import session_required
 from web.portal.blueprint import bp
+from web.portal.session import session_required
 
 _KEPT_S: Final = 365 * 24 * 3600
 _PATH: Final = re.compile(r"/portal/[a-z_/]{0,100}")

@@ -31,10 +31,10 @@ from web.html.languages import gettext as _
 from web.html.languages import lazy_gettext as _l
 from web.html.languages import ngettext
 from web.html.rendering import page, redirect_to
-from web.html.session import session_required
 from web.portal import certificates, seat_lists, session, texts
 from web.portal.blueprint import bp
 from web.portal.certificates import Fault, NotUsable
+from web.portal.session import session_required
 from web.portal.subscriptions import account_now
 
 _MESSAGES: Final = {

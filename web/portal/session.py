@@ -25,9 +25,17 @@ from projections.access import (
 from web.app.context import app_state, request_context
 from web.html import csrf
 from web.html.cookies import Cookie
-from web.html.session import BrowserSession, BrowserSessions, SessionCookie, session_is_asked_for
+from web.html.session import (
+    BrowserSession,
+    BrowserSessions,
+    SessionCookie,
+    session_is_asked_for,
+    session_page,
+)
 
 IDLE_MAX: Final = timedelta(minutes=30)
+
+session_required = session_page("portal")
 
 
 class NoSession(Exception):

@@ -16,9 +16,9 @@ from projections.views.subscriptions import ProductView
 from web.app.context import request_context, services
 from web.html.flash import FlashMessage
 from web.html.rendering import page, redirect_to
-from web.html.session import session_required
 from web.portal import session, texts
 from web.portal.blueprint import bp
+from web.portal.session import session_required
 
 
 class Panel(NamedTuple):

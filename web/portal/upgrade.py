@@ -28,10 +28,10 @@ from web.html.flash import FlashMessage, bad, warn
 from web.html.languages import format_datetime, ngettext
 from web.html.languages import gettext as _
 from web.html.rendering import page, redirect_to
-from web.html.session import session_required
 from web.portal import session, texts
 from web.portal.blueprint import bp
 from web.portal.seats import product_of
+from web.portal.session import session_required
 from web.portal.subscriptions import may_buy
 
 CODE_LENGTH_MAX: Final = 100
