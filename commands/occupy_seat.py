@@ -70,7 +70,7 @@ def occupy_seat(
         loaded = services.book.load(ACCOUNT, wanted.account, context.reached)
         decisions.expect_version(loaded.version, expected_version)
         seat = loaded.state.seat(wanted.product, wanted.holder)
-        label = _label(services, context, wanted, seat)
+        label = seal_label(services, context, wanted.account, wanted.label, seat)
         now = context.now
         product = services.catalog.product(wanted.product)
         try:
@@ -100,13 +100,13 @@ def _keeps_label(services: Services, wanted: Sitting) -> bool:
     return seat is not None and services.texts.open(seat.label) == wanted.label
 
 
-def _label(
-    services: Services, context: RequestContext, wanted: Sitting, seat: Seat | None
+def seal_label(
+    services: Services, context: RequestContext, account: str, label: str | None, seat: Seat | None
 ) -> Sealed | None:
-    """Seal the label; one that says the same as the seat's stays the very same."""
-    if seat is not None and services.texts.open(seat.label) == wanted.label:
+    """Return a holder's label, sealed; one that says what its seat's says is the very same."""
+    if seat is not None and services.texts.open(seat.label) == label:
         return seat.label
-    return services.texts.seal(f"account-{wanted.account}", wanted.label, context.now)
+    return services.texts.seal(f"account-{account}", label, context.now)
 
 
 def _remember(

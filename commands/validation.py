@@ -47,9 +47,9 @@ def account(value: str) -> list[FieldError]:
     return _matches("/account", value, ACCOUNT_ID)
 
 
-def holder(value: str) -> list[FieldError]:
+def holder(value: str, pointer: str = "/holder") -> list[FieldError]:
     """Return what is wrong with a holder's id."""
-    return _matches("/holder", value, HOLDER_ID)
+    return _matches(pointer, value, HOLDER_ID)
 
 
 def session(value: str) -> list[FieldError]:

@@ -14,6 +14,8 @@ than one would apply, the first in this order is given:
     a key, reissued             KeyNotFound, KeyAlreadyRevoked, KeyLapsed, SubscriptionEnded
     codes, revealed             BatchNotFound, CodesNotDerivable
     a seat, taken               VersionMismatch, HolderInOtherTier, NoSeatAvailable
+    a seat, passed on           VersionMismatch, SeatNotOccupied, HolderInOtherTier,
+                                HolderAlreadySeated
     a seat, given back          VersionMismatch, SeatNotOccupied
     a seat, shown               ProductNotFound
     a subscription, terminated  VersionMismatch, SubscriptionNotFound, ManagedInStripe,
@@ -163,6 +165,12 @@ class HolderInOtherTier(Refusal):
     def __init__(self, tier: str | None) -> None:
         super().__init__(f"the holder sits in tier {tier}")
         self.tier = tier
+
+
+class HolderAlreadySeated(Refusal):
+    """This holder has a seat of its own already."""
+
+    code = "holder_already_seated"
 
 
 class NoSeatAvailable(Refusal):

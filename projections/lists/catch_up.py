@@ -82,8 +82,8 @@ class Write(Struct, frozen=True, gc=False):
     place: tuple[Value, ...] | None = None
 
 
-# Rows to add, all columns in order; or a statement.
-Writes = Sequence[Row] | Write | None
+# Rows to add, all columns in order; or a statement, or several.
+Writes = list[Row] | Write | tuple[Write, ...] | None
 
 
 class Projection(NamedTuple):
@@ -396,6 +396,8 @@ def fold(events: Iterable[AnyEvent], pages: Sequence[PageWrites]) -> int:
             done = write(event)
             if isinstance(done, Write):
                 writes.append(done)
+            elif isinstance(done, tuple):
+                writes.extend(done)
             elif done:
                 rows.extend(done)
     return count

@@ -12,6 +12,7 @@ from typing import Final
 from ledger.events import AnyEvent
 from ledger.streams.account.facts import (
     SeatOccupied,
+    SeatPassedOn,
     SeatReleased,
     SubscriptionActivated,
     SubscriptionTerminated,
@@ -62,9 +63,21 @@ _RELEASE: Final = """
 
 def _seated(event: AnyEvent) -> Writes:
     fact = event.fact
-    if not isinstance(fact, SeatOccupied | SeatReleased):
-        return None
-    account, product, holder = _account(event), fact.product, fact.holder
+    match fact:
+        case SeatOccupied():
+            return _seat(event, fact, _OCCUPY, fact.holder)
+        case SeatReleased():
+            return _seat(event, fact, _RELEASE, fact.holder)
+        case SeatPassedOn():
+            left = _seat(event, fact, _RELEASE, fact.predecessor)
+            return left, _seat(event, fact, _OCCUPY, fact.holder)
+    return None
+
+
+def _seat(
+    event: AnyEvent, fact: SeatOccupied | SeatPassedOn | SeatReleased, sql: str, holder: str
+) -> Write:
+    account, product = _account(event), fact.product
     params: Params = {
         "account": account,
         "product": product,
@@ -72,7 +85,6 @@ def _seated(event: AnyEvent) -> Writes:
         "tier": fact.tier,
         "position": event.position,
     }
-    sql = _OCCUPY if type(fact) is SeatOccupied else _RELEASE
     return Write(sql, [params], (account, product, holder))
 
 
@@ -213,7 +225,7 @@ SEAT_LIST: Final = Projection(
     table="keyfold_seat_list_1",
     columns=("account", "product", "holder", "tier", "position"),
     write=_seated,
-    facts=frozenset({SeatOccupied, SeatReleased}),
+    facts=frozenset({SeatOccupied, SeatPassedOn, SeatReleased}),
     key=("account", "product", "holder"),
 )
 REFUSALS: Final = Projection(

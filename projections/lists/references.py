@@ -35,6 +35,7 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 FIELDS: Final[dict[str, Kind]] = {
     "account": "account",
     "holder": "holder",
+    "predecessor": "holder",
     "key": "key",
     "replaces": "key",
     "replaced_by": "key",
@@ -120,7 +121,7 @@ def named(event: AnyEvent) -> list[str]:
         value = getattr(fact, field)
         if type(value) is str:
             found.append(prefix + value)
-            if field == "holder" and start == "account:":
+            if prefix == "holder:" and start == "account:":
                 found.append(f"seat:{id}/{value}")
     if has_more:
         found += _of_one_thing(fact)

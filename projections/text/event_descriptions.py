@@ -18,6 +18,7 @@ from ledger.months import add_months
 from ledger.streams.account.facts import (
     AccountErased,
     SeatOccupied,
+    SeatPassedOn,
     SeatRelabelled,
     SeatReleased,
     SubscriptionActivated,
@@ -202,6 +203,9 @@ def _of_account(event: AnyEvent, names: DisplayNames) -> str:
         case SeatOccupied():
             taken = a_seat(names.catalog, fact.product, fact.tier)
             return f"{_holder(fact, names)} took {taken}"
+        case SeatPassedOn(predecessor=predecessor):
+            at = place(names.catalog, fact.product, fact.tier)
+            return f"{_holder(fact, names)} took over the {at} seat of holder {predecessor}"
         case SeatRelabelled(label=None):
             return f"Holder {fact.holder} has no label any more"
         case SeatRelabelled():
@@ -215,7 +219,7 @@ def _of_account(event: AnyEvent, names: DisplayNames) -> str:
     return stripe_sentence(fact, names.catalog)
 
 
-def _holder(fact: SeatOccupied, names: DisplayNames) -> str:
+def _holder(fact: SeatOccupied | SeatPassedOn, names: DisplayNames) -> str:
     label = quoted(names.texts, fact.label)
     return f"Holder {fact.holder} ({label.strip('()')})" if label else f"Holder {fact.holder}"
 

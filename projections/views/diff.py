@@ -23,7 +23,12 @@ from ledger.book import Book
 from ledger.catalog import Catalog
 from ledger.events import AnyEvent
 from ledger.sealing import Texts
-from ledger.streams.account.facts import AccountErased, SeatOccupied, SeatReleased
+from ledger.streams.account.facts import (
+    AccountErased,
+    SeatOccupied,
+    SeatPassedOn,
+    SeatReleased,
+)
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.facts import StripePricesMapped, StripeSubscriptionReported
@@ -291,7 +296,8 @@ class _Causes:
         own = {
             event.position
             for event in self._changed
-            if getattr(event.fact, "holder", None) == holder
+            if holder
+            in (getattr(event.fact, "holder", None), getattr(event.fact, "predecessor", None))
             and getattr(event.fact, "product", None) == product
         }
         if was is None or now is None:
@@ -312,7 +318,7 @@ class _Causes:
         sat = {
             event.position
             for event in self._changed
-            if isinstance(event.fact, SeatOccupied | SeatReleased)
+            if isinstance(event.fact, SeatOccupied | SeatPassedOn | SeatReleased)
             and (event.fact.product, event.fact.tier or "") == (product, tier)
         }
         return sat.union(*(self._of_subscription(row) for row in rows))

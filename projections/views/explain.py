@@ -20,7 +20,7 @@ from ledger.book import Book
 from ledger.catalog import Catalog
 from ledger.events import AnyEvent
 from ledger.pool import Filled
-from ledger.streams.account.facts import SeatOccupied, SeatReleased
+from ledger.streams.account.facts import SeatOccupied, SeatPassedOn, SeatReleased
 from ledger.streams.account.state import Account, Seat
 from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS, SeatRefused
@@ -62,7 +62,12 @@ def explain_holder(
     """Return why a holder may work, may not, was refused a seat, or has none."""
     state, events = read_account(book, id, moment)
     attempts = read_attempts(book, id, state.moment)
-    mine = [e for e in events if _is(e.fact, product, holder, SeatOccupied, SeatReleased)]
+    kinds = SeatOccupied, SeatPassedOn, SeatReleased
+    mine = [
+        e
+        for e in events
+        if _is(e.fact, product, holder, *kinds) or _passed_on(e.fact, product, holder)
+    ]
     refusals = [e for e in attempts if _is(e.fact, product, holder, SeatRefused)]
     last = max((e.position for e in mine), default=0)
     seat = state.account.seat(product, holder)
@@ -251,6 +256,16 @@ class _Holder:
                 mend,
             )
         left = mine[-1]
+        if isinstance(left.fact, SeatPassedOn):
+            return Reason(
+                f"Holder {self._holder} was replaced by holder {left.fact.holder} on"
+                f" {minute(left.occurred_at)}, which has its {at} seat since.",
+                "seat_passed_on",
+                "seat_not_occupied",
+                [f"Holder {left.fact.holder} took its seat over in request {left.request_id}"],
+                [left.position],
+                mend,
+            )
         return Reason(
             f"Holder {self._holder} gave its {at} seat back on {minute(left.occurred_at)}.",
             "seat_released",
@@ -283,6 +298,10 @@ def _is(fact: object, product: str, holder: str, *kinds: type) -> bool:
         and getattr(fact, "product", None) == product
         and getattr(fact, "holder", None) == holder
     )
+
+
+def _passed_on(fact: object, product: str, holder: str) -> bool:
+    return isinstance(fact, SeatPassedOn) and (fact.product, fact.predecessor) == (product, holder)
 
 
 def _positions(rows: Iterable[Provided]) -> list[int]:

@@ -22,6 +22,7 @@ from commands.occupy_seat import Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key, validate_key
 from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
+from commands.replace_holder import Replacement, replace_holder
 from commands.reveal_codes import reveal_codes
 from commands.revoke_key import revoke_key
 from commands.services import Services
@@ -68,7 +69,7 @@ class Story:
     def go_on(self, things: int) -> None:
         does: tuple[Callable[[], object], ...] = (
             *(self._issue, self._issue, self._redeem, self._validate),
-            *(self._sit, self._sit, self._sit, self._sit, self._leave, self._leave),
+            *(self._sit, self._sit, self._sit, self._sit, self._replace, self._leave, self._leave),
             *(self._terminate, self._revoke, self._reissue, self._reveal, self._token, self._erase),
         )
         for _ in range(things):
@@ -125,6 +126,14 @@ class Story:
         product, tier = self._random.choice([*POOLS, *((one.product, one.tier) for one in there)])
         wanted = Sitting(account, product, tier, self._random.choice(HOLDERS), self._text())
         occupy_seat(self._world, self._stamp(), wanted)
+
+    def _replace(self) -> None:
+        account = self._account()
+        taken = sorted(self._world.book.load(ACCOUNT, account).state.seats)
+        product, holder = self._random.choice([*taken, ("cloud_pos", "nobody")])
+        comes = self._random.choice(HOLDERS)
+        wanted = Replacement(account, product, None, comes, holder, self._text())
+        replace_holder(self._world, self._stamp(), wanted)
 
     def _leave(self) -> None:
         account = self._account()

@@ -35,6 +35,7 @@ from ledger.store.contract import StreamRow
 from ledger.streams.account.facts import (
     AccountErased,
     SeatOccupied,
+    SeatPassedOn,
     SeatRelabelled,
     SubscriptionTerminated,
 )
@@ -82,7 +83,7 @@ def texts_of(world: Services, account: str = "acme") -> list[str | None]:
     sealed: list[Sealed | None] = []
     for event in world.book.history(ACCOUNT, account)[1]:
         match event.fact:
-            case SeatOccupied(label=text) | SeatRelabelled(label=text):
+            case SeatOccupied(label=text) | SeatPassedOn(label=text) | SeatRelabelled(label=text):
                 sealed.append(text)
             case SubscriptionTerminated(reason=text):
                 sealed.append(text)

@@ -242,6 +242,10 @@ def test_seats_are_taken_given_back_and_refused(filled: Program) -> None:
     full = filled.run("seats", "occupy", "harbour-hotel", "cloud_pos", "till-10")
     assert refused_with(full, "no_seat_available")
     assert full.err == "no_seat_available: No seat is free (3 of 3 seats are taken)\n"
+    other = filled.json("seats", "replace", "harbour-hotel", "cloud_pos", "till-9", "till-8")
+    assert (other["holder"], other["licensed"], other["label"]) == ("till-8", True, None)
+    back = filled.done("seats", "replace", "harbour-hotel", "cloud_pos", "till-8", "till-9")
+    assert back.out == "till-9 has the seat of till-8: cloud_pos\n"
     filled.done("seats", "release", "harbour-hotel", "cloud_pos", "till-9")
     gone = filled.run("seats", "release", "harbour-hotel", "cloud_pos", "till-9")
     assert refused_with(gone, "seat_not_occupied")

@@ -32,7 +32,7 @@ GAPS = [
     timedelta(days=28),
     timedelta(days=31),
 ]
-DOINGS = [*["redeem"] * 2, *["sit"] * 5, *["leave"] * 2, "terminate", "reissue"]
+DOINGS = [*["redeem"] * 2, *["sit"] * 5, *["leave"] * 2, "replace", "terminate", "reissue"]
 DELAYS = [timedelta(0), timedelta(0), timedelta(0), timedelta(hours=5), timedelta(days=4)]
 JUMPS = [*DELAYS, timedelta(days=-1), timedelta(days=-40)]
 
@@ -91,14 +91,17 @@ def happened(steps: Iterable[Step], *, jumping: bool = False) -> list[Told]:
         occurred = max(START, now - step.delay)
         if step.do == "redeem":
             thing = len(account.subscriptions)
-        if not jumping and occurred < touched.get(thing, START):
+        things = [thing]
+        if step.do == "replace":
+            things.append((step.pool, _predecessor(step)))
+        if not jumping and occurred < max(touched.get(one, START) for one in things):
             occurred = now
         try:
             facts = _decided(account, step, occurred)
         except Refusal:
             continue
         if facts:
-            touched[thing] = occurred
+            touched |= dict.fromkeys(things, occurred)
             told.append(Told(now, occurred, facts))
             account = record(book, told[-1:])
     return told
@@ -138,11 +141,18 @@ def _decided(account: Account, step: Step, now: datetime) -> list[Fact]:
     decide: dict[str, Callable[[], list[Fact]]] = {
         "redeem": lambda: _redeemed(account, step, now),
         "sit": lambda: rules.occupy(account, product, tier, step.holder, None, now),
+        "replace": lambda: rules.pass_on(
+            account, product, tier, _predecessor(step), step.holder, None
+        ),
         "leave": lambda: rules.release(account, product, step.holder),
         "terminate": lambda: rules.terminate(account, subscription, None, now),
         "reissue": lambda: _reissued(account, subscription, step),
     }
     return decide[step.do]()
+
+
+def _predecessor(step: Step) -> str:
+    return HOLDERS[(HOLDERS.index(step.holder) + 1 + step.number) % len(HOLDERS)]
 
 
 def _redeemed(account: Account, step: Step, now: datetime) -> list[Fact]:

@@ -145,6 +145,13 @@ def take_a_seat_when_none_is_free(api: Api) -> Got:
     return api.sit("till-2")
 
 
+def take_the_seat_of_another_beside_an_own(api: Api) -> Got:
+    api.redeem()
+    for holder in ("till-1", "till-2"):
+        api.sit(holder)
+    return api.sit("till-2", replaces="till-1")
+
+
 def take_a_seat_in_another_tier(api: Api) -> Got:
     api.redeem(order=INT, seats=1)
     api.sit("shop-1", product="integrations", tier="growth")
@@ -278,6 +285,12 @@ ROWS = [
         "holder_in_other_tier",
         take_a_seat_in_another_tier,
         (("tier", "growth"),),
+    ),
+    Row(
+        "of another, beside an own",
+        409,
+        "holder_already_seated",
+        take_the_seat_of_another_beside_an_own,
     ),
     Row(
         "all taken",

@@ -12,7 +12,10 @@ from msgspec.structs import replace
 from commands.occupy_seat import Sitting
 from commands.occupy_seat import occupy_seat as occupy
 from commands.release_seat import release_seat as release
+from commands.replace_holder import Replacement, replace_holder
+from ledger.limits import HOLDER_ID
 from ledger.refusals import (
+    HolderAlreadySeated,
     HolderInOtherTier,
     NoSeatAvailable,
     ProductNotFound,
@@ -25,7 +28,7 @@ from projections.views.account_at import AccountAt, Moment, account_at
 from projections.views.seats import HolderView, SeatsView, SeatView
 from web.api.accounts import READERS, check_pools, read_account
 from web.api.operations import Returns, operation
-from web.api.request_fields import Shape, Text, matching
+from web.api.request_fields import Identifier, Shape, Text, matching
 from web.api.requests import PRODUCT_ID, AccountQuery, IfMatch, PageQuery, free_text, tier_field
 from web.api.timeline import visibility
 from web.app import cursors
@@ -46,6 +49,12 @@ class TakeSeat(Shape):
 
     tier = tier_field()
     label = free_text("What people know the holder by; stored encrypted.", optional=True)
+    replaces = Identifier(
+        "Whose seat the holder takes, with its place in the queue and since when it is taken, in"
+        " one commit; the tier may be left out then.",
+        optional=True,
+        validate=matching(HOLDER_ID),
+    )
 
 
 class SeatsQuery(AccountQuery, PageQuery):
@@ -127,7 +136,13 @@ def get_seat(account: str, product: str, holder: str, **times: datetime) -> Resp
         201: Returns(HolderView, "The seat, newly taken.", _AFTER_WRITE),
         200: Returns(HolderView, "The seat; this holder sits there already.", _AFTER_WRITE),
     },
-    refusals=(VersionMismatch, HolderInOtherTier, NoSeatAvailable),
+    refusals=(
+        VersionMismatch,
+        SeatNotOccupied,
+        HolderInOtherTier,
+        HolderAlreadySeated,
+        NoSeatAvailable,
+    ),
 )
 def occupy_seat(
     account: str,
@@ -136,14 +151,23 @@ def occupy_seat(
     expected_version: int | None,
     tier: str | None,
     label: str | None,
+    replaces: str | None,
 ) -> Response:
-    """Let a holder take a seat.
+    """Let a holder take a seat, a free one or that of the holder it replaces.
 
     One that sits there already keeps it, with the new label if there is one. Without a seat free
-    nobody is let in.
+    nobody is let in but for another.
     """
-    wanted = Sitting(account, product, tier, holder, label)
-    taken = occupy(services(), request_context(), wanted, expected_version=expected_version)
+    if replaces is None:
+        wanted = Sitting(account, product, tier, holder, label)
+        taken = occupy(services(), request_context(), wanted, expected_version=expected_version)
+    else:
+        taken = replace_holder(
+            services(),
+            request_context(),
+            Replacement(account, product, tier, holder, replaces, label),
+            expected_version=expected_version,
+        )
     now = request_context().now
     found = AccountAt(
         account, taken.account.state, Moment(now), taken.position, taken.account.version

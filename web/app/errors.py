@@ -66,6 +66,7 @@ REFUSED: Final[Mapping[type[Refusal], int]] = {
     refusals.CodesNotDerivable: 409,
     refusals.VersionMismatch: 412,
     refusals.HolderInOtherTier: 409,
+    refusals.HolderAlreadySeated: 409,
     refusals.NoSeatAvailable: 409,
     refusals.ProductNotFound: 404,
     refusals.SeatNotOccupied: 404,

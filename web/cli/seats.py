@@ -8,8 +8,11 @@ import click
 from msgspec.structs import replace
 
 from commands import validation
-from commands.occupy_seat import Sitting, occupy_seat
+from commands.occupy_seat import Occupied, Sitting, occupy_seat
 from commands.release_seat import release_seat
+from commands.replace_holder import Replacement, replace_holder
+from commands.services import Services
+from ledger.events import RequestContext
 from projections.views import seats as projection
 from projections.views.account_at import AccountAt, Moment, account_at
 from web.cli.context import check_pools, open_ledger
@@ -73,11 +76,7 @@ def occupy(
     with open_ledger() as (_, services, request_context):
         wanted = Sitting(account, product, tier, holder, label)
         occupied = occupy_seat(services, request_context, wanted)
-        loaded = occupied.account
-        now = Moment(request_context.now)
-        after = AccountAt(account, loaded.state, now, occupied.position, loaded.version)
-        view = projection.seat(after, product, holder)
-        view = replace(view, label=services.texts.open(view.label))
+        view = _seat(services, request_context, occupied, wanted)
     if as_json:
         print_json(view)
         return
@@ -85,6 +84,47 @@ def occupy(
     click.echo(f"{holder} {done}: {product}{f' {view.tier}' if view.tier else ''}")
     if view.reason:
         click.echo(f"not licensed: {view.reason}")
+
+
+@seats.command(
+    "replace",
+    cls=Exampled,
+    short_help="Let a holder take the seat of another one.",
+    examples=("keyfold seats replace acme cloud_pos till-3 till-4",),
+)
+@click.argument("account", metavar="ACCOUNT")
+@click.argument("product", metavar="PRODUCT")
+@click.argument("holder", metavar="HOLDER")
+@click.argument("successor", metavar="SUCCESSOR")
+@click.option("--label", metavar="TEXT", help="What people call the successor; kept encrypted.")
+@json_option
+def replace_(
+    account: str, product: str, holder: str, successor: str, label: str | None, as_json: bool
+) -> None:
+    """Let SUCCESSOR take HOLDER's seat of PRODUCT on ACCOUNT, and its place in the queue."""
+    with open_ledger() as (_, services, request_context):
+        wanted = Replacement(account, product, None, successor, holder, label)
+        occupied = replace_holder(services, request_context, wanted)
+        view = _seat(services, request_context, occupied, wanted)
+    if as_json:
+        print_json(view)
+        return
+    done = "has the seat" if occupied.created else "had the seat already"
+    click.echo(f"{successor} {done} of {holder}: {product}{f' {view.tier}' if view.tier else ''}")
+    if view.reason:
+        click.echo(f"not licensed: {view.reason}")
+
+
+def _seat(
+    services: Services,
+    request_context: RequestContext,
+    occupied: Occupied,
+    wanted: Sitting | Replacement,
+) -> projection.HolderView:
+    loaded, now = occupied.account, Moment(request_context.now)
+    after = AccountAt(wanted.account, loaded.state, now, occupied.position, loaded.version)
+    view = projection.seat(after, wanted.product, wanted.holder)
+    return replace(view, label=services.texts.open(view.label))
 
 
 @seats.command(short_help="Give a holder's seat back.")

@@ -47,10 +47,8 @@ class AccountHistory:
                 self._change(fact["subscription"], masked=fact["masked"])
             case "account.subscription_terminated@1":
                 self._change(fact["subscription"], terminated_at=occurred)
-            case "account.seat_occupied@1":
-                self.seats[fact["product"], fact["holder"]] = fact["tier"]
-            case "account.seat_released@1":
-                self.seats.pop((fact["product"], fact["holder"]), None)
+            case name if name in OF_SEATS:
+                self._seat(name, fact)
             case "stripe.subscription_reported@1":
                 id, report = fact["stripe_subscription"], Report(fact)
                 # Read whole at once, so that what is wrong with it is told of its position.
@@ -71,6 +69,12 @@ class AccountHistory:
                     " have it written out by the Keyfold that made the export"
                 )
 
+    def _seat(self, name: str, fact: dict[str, Any]) -> None:
+        left = fact["predecessor"] if name == "account.seat_passed_on@1" else fact["holder"]
+        self.seats.pop((fact["product"], left), None)
+        if name != "account.seat_released@1":
+            self.seats[fact["product"], fact["holder"]] = fact["tier"]
+
     def _map(self, meanings: dict[str, Any]) -> None:
         self.mappings.of_account.update(meanings)
         for id, reports in self.reports.items():
@@ -83,6 +87,8 @@ class AccountHistory:
         if id in self.subscriptions:
             self.subscriptions[id] = self.subscriptions[id]._replace(**changes)
 
+
+OF_SEATS = {"account.seat_occupied@1", "account.seat_passed_on@1", "account.seat_released@1"}
 
 # Of texts, of money, and of who is who at Stripe: nothing of these is in the Subscriptions view.
 NOT_SHOWN = {

@@ -7,6 +7,7 @@ from datetime import datetime
 from ledger.events import Fact, Sealed
 from ledger.months import add_months
 from ledger.refusals import (
+    HolderAlreadySeated,
     HolderInOtherTier,
     ManagedInStripe,
     NoSeatAvailable,
@@ -18,13 +19,14 @@ from ledger.refusals import (
 from ledger.streams.account.facts import (
     AccountErased,
     SeatOccupied,
+    SeatPassedOn,
     SeatRelabelled,
     SeatReleased,
     SubscriptionActivated,
     SubscriptionKeyReissued,
     SubscriptionTerminated,
 )
-from ledger.streams.account.state import Account
+from ledger.streams.account.state import Account, Seat
 from ledger.streams.key import KeyIssued
 
 
@@ -106,13 +108,58 @@ def occupy(
     if seat is not None:
         if seat.tier != tier:
             raise HolderInOtherTier(seat.tier)
-        if label is None or label == seat.label:
-            return []
-        return [SeatRelabelled(product=product, holder=holder, label=label)]
+        return _relabel(seat, label)
     filled = account.pool(product, tier, now)
     if capped and not filled.has_room:
         raise NoSeatAvailable(filled.seats, filled.used)
     return [SeatOccupied(product=product, tier=tier, holder=holder, label=label)]
+
+
+def _relabel(seat: Seat, label: Sealed | None) -> list[Fact]:
+    """Return the fact that a taken seat has another label; none for the same, or for none."""
+    if label is None or label == seat.label:
+        return []
+    return [SeatRelabelled(product=seat.product, holder=seat.holder, label=label)]
+
+
+def pass_on(
+    account: Account,
+    product: str,
+    tier: str | None,
+    predecessor: str,
+    holder: str,
+    label: Sealed | None,
+) -> list[Fact]:
+    """Return the fact that a holder takes another's seat; none, or its new label, if it has it.
+
+    Args:
+        tier: of the seat; None for whichever it is.
+
+    Raises:
+        HolderInOtherTier: one of the two has a seat of this product in another tier.
+        HolderAlreadySeated: each of them has a seat.
+        SeatNotOccupied: the one that is to be replaced has none.
+    """
+    had, has = account.seat(product, predecessor), account.seat(product, holder)
+    if (
+        has is not None
+        and had is None
+        and has.predecessor == predecessor
+        and tier in (None, has.tier)
+    ):
+        # It was passed on already. Asked again, it stays: the answer may have been lost.
+        return _relabel(has, label)
+    if had is None:
+        raise SeatNotOccupied
+    if tier not in (None, had.tier):
+        raise HolderInOtherTier(had.tier)
+    if has is not None:
+        raise HolderAlreadySeated if has.tier == had.tier else HolderInOtherTier(has.tier)
+    return [
+        SeatPassedOn(
+            product=product, tier=had.tier, holder=holder, predecessor=predecessor, label=label
+        )
+    ]
 
 
 def release(

@@ -50,6 +50,21 @@ class SeatOccupied(Fact, frozen=True):
     label: Sealed | None = None
 
 
+class SeatPassedOn(Fact, frozen=True):
+    """A holder took the seat of another one, its place in the queue and since when it is taken.
+
+    Attributes:
+        holder: who has it from now on.
+        predecessor: who had it until now.
+    """
+
+    product: str
+    tier: str | None
+    holder: str
+    predecessor: str
+    label: Sealed | None = None
+
+
 class SeatRelabelled(Fact, frozen=True):
     """A holder's seat was given another label; None takes the label away."""
 

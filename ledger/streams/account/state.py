@@ -73,7 +73,10 @@ class Seat(Struct, frozen=True, array_like=True, gc=False):
     """A taken seat.
 
     Attributes:
-        version, position: of the event with which the holder sat down.
+        occupied_at, version: when somebody sat down on it, and the version of that event; they stay
+            when the seat is passed on, and are its place in the queue.
+        position: of the event with which this holder got it.
+        predecessor: who had it before, if it was passed on.
     """
 
     product: str
@@ -83,6 +86,7 @@ class Seat(Struct, frozen=True, array_like=True, gc=False):
     occupied_at: datetime
     version: int
     position: int
+    predecessor: str | None = None
 
     @property
     def order(self) -> tuple[datetime, int]:

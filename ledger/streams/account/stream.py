@@ -2,7 +2,8 @@
 
 Stream:    `account-<id>`, where the id is the portal's own
 Facts:     SubscriptionActivated, SubscriptionKeyReissued, SubscriptionTerminated,
-           SeatOccupied, SeatRelabelled, SeatReleased, AccountErased; what Stripe reports
+           SeatOccupied, SeatPassedOn, SeatRelabelled, SeatReleased, AccountErased; what Stripe
+           reports
 Invariant: nobody is let in while as many seats are taken as there are.
 Source:    the guide "Subscriptions".
 
@@ -25,6 +26,7 @@ from ledger.streams.account import seat_sync_state, stripe_state
 from ledger.streams.account.facts import (
     AccountErased,
     SeatOccupied,
+    SeatPassedOn,
     SeatRelabelled,
     SeatReleased,
     SubscriptionActivated,
@@ -120,6 +122,27 @@ def _released(draft: _Draft, fact: SeatReleased, event: AnyOccurrence) -> None:
     draft.moves.setdefault(fact.product, []).append(event.occurred_at)
 
 
+def _passed_on(draft: _Draft, fact: SeatPassedOn, event: AnyOccurrence) -> None:
+    """Put a holder in the place of another; as many are taken as before, so nothing moved.
+
+    At a moment that knows nothing of the other's coming, the holder came by itself.
+    """
+    place = fact.product, fact.predecessor
+    seat = draft.seat(place)
+    draft.places[place] = None
+    draft.texts += fact.label is not None
+    draft.places[fact.product, fact.holder] = Seat(
+        fact.product,
+        fact.tier,
+        fact.holder,
+        fact.label,
+        seat.occupied_at if seat else event.occurred_at,
+        seat.version if seat else event.version,
+        event.position,
+        fact.predecessor,
+    )
+
+
 def _relabelled(draft: _Draft, fact: SeatRelabelled, _: AnyOccurrence) -> None:
     draft.texts += fact.label is not None
     place = fact.product, fact.holder
@@ -185,6 +208,7 @@ def _leave(seat: Seat | None, used: dict[tuple[str, str | None], int]) -> None:
 
 _APPLY: dict[type[Fact], Callable[[_Draft, Any, AnyOccurrence], None]] = {
     SeatOccupied: _occupied,
+    SeatPassedOn: _passed_on,
     SeatReleased: _released,
     SeatRelabelled: _relabelled,
     SubscriptionActivated: _activated,
@@ -201,6 +225,7 @@ ACCOUNT: Stream[Account] = Stream(
         "account.subscription_key_reissued@1": SubscriptionKeyReissued,
         "account.subscription_terminated@1": SubscriptionTerminated,
         "account.seat_occupied@1": SeatOccupied,
+        "account.seat_passed_on@1": SeatPassedOn,
         "account.seat_relabelled@1": SeatRelabelled,
         "account.seat_released@1": SeatReleased,
         "account.erased@1": AccountErased,
