@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from commands import validation
+from commands.reseller_spelling import kept_spelling
 from commands.retry import Decided, decide
 from commands.services import Services
 from ledger.events import Fact, RequestContext
@@ -56,9 +57,11 @@ def create_token(
     secret = secret_of(services.random_bytes(TOKEN_BYTES))
     id = token.token_id(services.token_key, secret)
 
+    kept = kept_spelling(services, reseller) if reseller else None
+
     def decision(loaded: Loaded[Token | None]) -> list[Fact]:
         sealed = services.texts.seal(TEXTS_OWNER, reason, context.now)
-        return token.create(loaded.state, id, known, reseller, expires_at, sealed)
+        return token.create(loaded.state, id, known, kept, expires_at, sealed)
 
     created = decide(services, context, TOKEN, token.stream_id(id), decision)
     assert created.loaded.state is not None

@@ -25,6 +25,7 @@ from typing import NamedTuple
 import msgspec
 
 from commands import validation
+from commands.reseller_spelling import kept_spelling
 from commands.retry import retry_on_conflict
 from commands.services import Services
 from ledger import codes
@@ -33,6 +34,7 @@ from ledger.events import RequestContext
 from ledger.limits import MONTHS_MAX, SEATS_MAX
 from ledger.loaded import empty_stream
 from ledger.refusals import FieldError, InvalidRequest
+from ledger.reseller_names import folded
 from ledger.streams import batch, key
 from ledger.streams.batch import BATCH
 from ledger.streams.key import KEY, KeyIssued
@@ -158,13 +160,17 @@ def _take_in(
     if not new:
         return _TakenIn(0, refused, loaded.head, batch_exists=loaded.state is not None)
     imported = batch.take_in(loaded.state, batch_id, len(new))
+    kept: dict[str, str] = {}
+    for line in new:
+        id = folded(line.reseller)
+        kept[id] = kept.get(id) or kept_spelling(services, line.reseller)
     appended = services.book.append(
         context,
         Change(loaded, [imported]),
         *(
             Change(
                 empty_stream(KEY, key.stream_id(line.key)),
-                [_fact(line, batch_id, index)],
+                [_fact(line, batch_id, index, kept[folded(line.reseller)])],
                 causation=loaded.next_event,
             )
             for index, line in enumerate(new, start=imported.first_index)
@@ -173,7 +179,7 @@ def _take_in(
     return _TakenIn(len(new), refused, appended.position, batch_exists=True)
 
 
-def _fact(line: _Line, batch_id: str, index: int) -> KeyIssued:
+def _fact(line: _Line, batch_id: str, index: int, reseller: str) -> KeyIssued:
     return KeyIssued(
         key=line.key,
         masked=line.masked,
@@ -185,7 +191,7 @@ def _fact(line: _Line, batch_id: str, index: int) -> KeyIssued:
         tier=line.tier,
         seats=line.seats,
         months=line.months,
-        reseller=line.reseller,
+        reseller=reseller,
         redeem_by=line.redeem_by,
     )
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from commands import validation
+from commands.reseller_spelling import kept_spelling
 from commands.retry import retry_on_conflict
 from commands.services import Services
 from ledger import codes
@@ -97,7 +98,8 @@ def issue_keys(
             return _again(services, context, loaded)
         # Only now: the catalog may have changed since the order was carried out.
         validation.refuse_if(_errors(services, order, reseller))
-        intent = _intent(services, context, order, batch_id, fingerprint)
+        kept = kept_spelling(services, order.reseller)
+        intent = _intent(services, context, order, kept, batch_id, fingerprint)
         facts = batch.issue(loaded.state, intent)
         validation.refuse_if(_lapsed(order, context.now))
         keys = list(_derive(services, intent, on_key))
@@ -148,7 +150,12 @@ def masked_unless_open(one: IssuedKey, state: Key | None, context: RequestContex
 
 
 def _intent(
-    services: Services, context: RequestContext, order: Order, batch_id: str, fingerprint: str
+    services: Services,
+    context: RequestContext,
+    order: Order,
+    reseller: str,
+    batch_id: str,
+    fingerprint: str,
 ) -> KeysIssued:
     product = services.catalog.product(order.product)
     assert product
@@ -160,9 +167,9 @@ def _intent(
         seats=order.seats,
         months=order.months,
         count=order.count,
-        reseller=order.reseller,
+        reseller=reseller,
         redeem_by=order.redeem_by,
-        note=services.texts.seal(f"reseller-{order.reseller}", order.note, context.now),
+        note=services.texts.seal(f"reseller-{reseller}", order.note, context.now),
         fingerprint=fingerprint,
     )
 

@@ -18,6 +18,10 @@ def _nobody(_: str) -> Sequence[str]:
     return ()
 
 
+def _nothing(_: str) -> None:
+    return None
+
+
 class Services(NamedTuple):
     """The ledger and what is kept outside it; made once per process.
 
@@ -28,6 +32,8 @@ class Services(NamedTuple):
         stripe: None when there is no key for it.
         stripe_holders: the accounts that have an id of Stripe's on record, the first one first;
             looked up only for what was recorded before `ledger.streams.stripe_object` was.
+        first_spelling: how a reseller's name was spelled first, by the folded name; None if nobody
+            has named it.
     """
 
     book: Book
@@ -39,6 +45,7 @@ class Services(NamedTuple):
     random_bytes: Callable[[int], bytes] = os.urandom
     stripe: StripeGateway | None = None
     stripe_holders: Callable[[str], Sequence[str]] = _nobody
+    first_spelling: Callable[[str], str | None] = _nothing
 
 
 def code_keys(secret: Secret) -> CodeKeys:

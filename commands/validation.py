@@ -127,7 +127,7 @@ def _known(
     counts = {
         stream
         for stream, loaded in found.items()
-        if loaded.state is not None and reseller in (None, loaded.state.issued.reseller)
+        if loaded.state is not None and loaded.state.belongs_to(reseller)
     }
     return {code for code, stream in streams.items() if stream in counts}
 

@@ -39,6 +39,7 @@ from ledger.streams.key import KEY
 from ledger.streams.portal_access import PORTAL_ACCESS
 from ledger.streams.portal_session import PORTAL_SESSION
 from ledger.streams.request import REQUEST
+from ledger.streams.reseller import RESELLER
 from ledger.streams.session_attempts import SESSION
 from ledger.streams.sign_ins import SIGN_INS
 from ledger.streams.signing_keys import SIGNING_KEYS
@@ -50,6 +51,7 @@ from ledger.streams.token import TOKEN
 STREAMS: tuple[Stream[Any], ...] = (
     KEY, ACCOUNT, BATCH, ATTEMPTS, TOKEN, REQUEST, STRIPE_EVENT, STRIPE_CUSTOMER,
     STRIPE_OBJECT, PORTAL_SESSION, PORTAL_ACCESS, CONSOLE_SESSION, SIGN_INS, SIGNING_KEYS, SESSION,
+    RESELLER,
 )  # fmt: skip
 
 # Streams that may be long, of which snapshots are kept.

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ledger import reseller_names
 from ledger.events import AnyEvent, AnyOccurrence, Fact, Sealed, Stream
 from ledger.refusals import BatchNotFound, CodesNotDerivable, IdempotencyKeyReused
 
@@ -79,6 +80,12 @@ class Batch(Struct, frozen=True):
     recorded_at: datetime
     size: int
 
+    def belongs_to(self, reseller: str | None) -> bool:
+        """Return whether a reseller, in whatever spelling, may see it; the vendor (None) may."""
+        if reseller is None:
+            return True
+        return self.issued is not None and reseller_names.same(reseller, self.issued.reseller)
+
 
 # Fold
 
@@ -131,7 +138,7 @@ def reveal(batch: Batch | None, reseller: str | None, reason: Sealed | None) -> 
         BatchNotFound: no such batch, or another reseller's, who must not learn that it exists.
         CodesNotDerivable: imported; the ledger never knew the codes.
     """
-    if batch is None or not _owned(batch, reseller):
+    if batch is None or not batch.belongs_to(reseller):
         raise BatchNotFound
     if batch.issued is None:
         raise CodesNotDerivable
@@ -157,10 +164,6 @@ def reveal_again(events: Iterable[AnyEvent], actor: str, now: datetime) -> list[
         if event.fact == CodesRevealed() and abs(now - event.occurred_at) < REPEATED
     )
     return [] if any(event.actor == actor for event in lately) else [CodesRevealed()]
-
-
-def _owned(batch: Batch, reseller: str | None) -> bool:
-    return reseller is None or (batch.issued is not None and batch.issued.reseller == reseller)
 
 
 BATCH: Stream[Batch | None] = Stream(

@@ -1,7 +1,7 @@
 """One activation key, from issue to redemption.
 
 Stream:    `key-<digest>`, where `key_<digest>` is the key's id (`ledger.codes`)
-Facts:     KeyIssued, KeyRedeemed, KeyRevoked, KeyReissued
+Facts:     KeyIssued, KeyAmended, KeyRedeemed, KeyRevoked, KeyReissued, KeyImportedAgain
 Invariant: a key is redeemed at most once, on one account; a revoked or lapsed one never.
 Source:    the guides "Activating a Cloud POS Key" and "Activating an Integration Key".
 
@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ledger import reseller_names
 from ledger.events import AnyOccurrence, Fact, Sealed, Stream
 from ledger.refusals import (
     CodesNotDerivable,
@@ -64,6 +65,27 @@ class KeyIssued(Fact, frozen=True):
     replaces: str | None = None
 
 
+class KeyTerms(Struct, frozen=True, gc=False):
+    """What may be amended of a key that nobody has redeemed.
+
+    Attributes: as in `KeyIssued`.
+    """
+
+    tier: str | None
+    seats: int
+    months: int
+    redeem_by: datetime | None
+    reseller: str
+
+
+class KeyAmended(Fact, frozen=True):
+    """Something about the key was put right before anybody redeemed it."""
+
+    before: KeyTerms
+    after: KeyTerms
+    reason: Sealed | None = None
+
+
 class KeyRedeemed(Fact, frozen=True):
     """The key gave an account its subscription.
 
@@ -89,11 +111,29 @@ class KeyReissued(Fact, frozen=True):
     reason: Sealed | None = None
 
 
+class KeyImportedAgain(Fact, frozen=True):
+    """A code issued elsewhere, which had been revoked, was taken in once more; as `KeyIssued`."""
+
+    batch: str
+    index: int
+    product: str
+    tier: str | None
+    seats: int
+    months: int
+    reseller: str
+    redeem_by: datetime | None = None
+
+
 # State
 
 
 class Key(Struct, frozen=True):
-    """A key as its facts make it; times are None for what has not happened."""
+    """A key as its facts make it; times are None for what has not happened.
+
+    Attributes:
+        issued: with what was amended since.
+        changed_hands: it is another reseller's than it was issued to.
+    """
 
     issued: KeyIssued
     issued_at: datetime
@@ -102,6 +142,13 @@ class Key(Struct, frozen=True):
     subscription: str | None = None
     revoked_at: datetime | None = None
     replaced_by: str | None = None
+    changed_hands: bool = False
+
+    @property
+    def terms(self) -> KeyTerms:
+        """Return what may be amended of it."""
+        issued = self.issued
+        return KeyTerms(issued.tier, issued.seats, issued.months, issued.redeem_by, issued.reseller)
 
     def status(self, at: datetime) -> Status:
         """Return what the key is at a moment; lapsed from `redeem_by` on, that moment included."""
@@ -111,6 +158,10 @@ class Key(Struct, frozen=True):
             return "redeemed"
         redeem_by = self.issued.redeem_by
         return "lapsed" if redeem_by is not None and at >= redeem_by else "issued"
+
+    def belongs_to(self, reseller: str | None) -> bool:
+        """Return whether a reseller, in whatever spelling, may see it; the vendor (None) may."""
+        return reseller is None or reseller_names.same(reseller, self.issued.reseller)
 
 
 # Fold
@@ -122,6 +173,16 @@ def fold(key: Key | None, events: Iterable[AnyOccurrence]) -> Key | None:
         match event.fact:
             case KeyIssued() as issued:
                 key = Key(issued=issued, issued_at=event.occurred_at)
+            case KeyImportedAgain() as again if key:
+                issued = replace(key.issued, **_fields(again))
+                key = Key(issued=issued, issued_at=event.occurred_at)
+            case KeyAmended(before=before, after=after) if key:
+                moved = not reseller_names.same(before.reseller, after.reseller)
+                key = replace(
+                    key,
+                    issued=replace(key.issued, **_fields(after)),
+                    changed_hands=key.changed_hands or moved,
+                )
             case KeyRedeemed() as redeemed if key:
                 key = replace(
                     key,
@@ -134,6 +195,10 @@ def fold(key: Key | None, events: Iterable[AnyOccurrence]) -> Key | None:
             case KeyReissued(replaced_by=replaced_by) if key:
                 key = replace(key, revoked_at=event.occurred_at, replaced_by=replaced_by)
     return key
+
+
+def _fields(terms: KeyTerms | KeyImportedAgain) -> dict[str, Any]:
+    return {name: getattr(terms, name) for name in terms.__struct_fields__}
 
 
 # Decisions
@@ -180,7 +245,7 @@ def owned(key: Key | None, reseller: str | None) -> Key:
     Raises:
         KeyNotFound: never issued, or another reseller's, who must not learn that it exists.
     """
-    if key is None or reseller not in (None, key.issued.reseller):
+    if key is None or not key.belongs_to(reseller):
         raise KeyNotFound
     return key
 
@@ -211,6 +276,34 @@ def revoke(key: Key | None, reseller: str | None, reason: Sealed | None) -> list
     if key.redeemed_at is not None:
         raise KeyAlreadyRedeemed
     return [KeyRevoked(reason=reason)]
+
+
+def amend(key: Key | None, terms: KeyTerms, reason: Sealed | None) -> list[Fact]:
+    """Return the fact that puts a key's terms right; none if they are so already.
+
+    A key that has lapsed can be amended, and goes on if it is to be redeemed later now.
+
+    Raises:
+        KeyNotFound: never issued.
+        KeyAlreadyRedeemed: what it gave is its account's.
+        KeyAlreadyRevoked: it works no more.
+    """
+    key = owned(key, None)
+    if key.revoked_at is not None:
+        raise KeyAlreadyRevoked
+    if key.redeemed_at is not None:
+        raise KeyAlreadyRedeemed
+    if key.terms == terms:
+        return []
+    return [KeyAmended(before=key.terms, after=terms, reason=reason)]
+
+
+def may_come_in_again(key: Key) -> bool:
+    """Return whether the same code may be taken in once more.
+
+    It was issued elsewhere and revoked, and no code of ours was given in its place.
+    """
+    return key.revoked_at is not None and key.replaced_by is None and not key.issued.derived
 
 
 def reissue(
@@ -266,9 +359,11 @@ KEY: Stream[Key | None] = Stream(
     kind="key",
     facts={
         "key.issued@1": KeyIssued,
+        "key.amended@1": KeyAmended,
         "key.redeemed@1": KeyRedeemed,
         "key.revoked@1": KeyRevoked,
         "key.reissued@1": KeyReissued,
+        "key.imported_again@1": KeyImportedAgain,
     },
     initial=None,
     fold=fold,

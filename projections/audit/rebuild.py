@@ -1,7 +1,7 @@
 """Every table rebuilt from position zero beside the live one, and what differs.
 
-    live     key_list@1   … 1205 1206 1207      the rows that questions are answered from
-    rebuilt  key_list@1   … 1205 1206           the rows that the events make: 1207 should not be
+    live     key_list@2   … 1205 1206 1207      the rows that questions are answered from
+    rebuilt  key_list@2   … 1205 1206           the rows that the events make: 1207 should not be
 
 A table is nothing but its events in order, so a row that differs was changed by somebody, or made
 by a Keyfold with a mistake. Live tables stay in use meanwhile; nothing in them is changed.
@@ -36,6 +36,7 @@ from projections.lists.overview_tables import (
     STRIPE_HELD,
     SUBSCRIPTION_LIST,
 )
+from projections.lists.reseller_names import RESELLER_NAMES
 from projections.lists.stores import ReadTransaction, ScratchTables, Tables
 from projections.lists.stores.tables import Row
 from projections.lists.stripe_subscriptions import STRIPE_LIST
@@ -44,7 +45,7 @@ from projections.lists.tokens import TOKEN_LIST
 
 PROJECTIONS: Final = (
     KEY_LIST, TOKEN_LIST, STRIPE_LIST, TIMELINE, SUBSCRIPTION_LIST, SEAT_LIST, REFUSALS,
-    STRIPE_CLAIMS, STRIPE_HELD,
+    STRIPE_CLAIMS, STRIPE_HELD, RESELLER_NAMES,
 )  # fmt: skip
 NAMES: Final = (*(projection.name for projection in PROJECTIONS), tree.TREE)
 EVENTS: Final = "keyfold_events"

@@ -19,7 +19,7 @@ Far behind, pages grow until one takes about a fifth of a second to write. Rows 
 in the order of the primary key: that way each place in the table is looked for once. Several tables
 that are behind are brought up together, each event read and decoded once (`catch_up_all`).
 
-A table's name has a version (`key_list@1`). Another shape is another table beside it, which fills
+A table's name has a version (`key_list@2`). Another shape is another table beside it, which fills
 itself at its first read; the old one is dropped by a later release.
 """
 
@@ -90,7 +90,7 @@ class Projection(NamedTuple):
     """A table, and what each event does to it.
 
     Attributes:
-        name: with its version, e.g. `key_list@1`.
+        name: with its version, e.g. `key_list@2`.
         table: its name in the database.
         columns: of the table, `position` among them: that of the event which made the row.
         write: what an event does to it; None for one that is none of its business. Pure: a table is

@@ -8,6 +8,9 @@ A key's facts occur when they are recorded, so a list as of a moment with what w
 holds what was recorded by the earlier of the two. One time differs: a redeemed key's new code shows
 when the old one was redeemed, before it was issued itself; it is in no list from before its issue.
 A key's status is never stored, since it lapses with no event.
+
+What a key was before it was amended has a row of its own, which the event that amended it ended: a
+list as of a moment finds keys by what they were then.
 """
 
 from __future__ import annotations
@@ -18,7 +21,18 @@ from typing import Annotated, NamedTuple
 
 from ledger.book import Book
 from ledger.events import AnyEvent
-from ledger.streams.key import Key, KeyIssued, KeyRedeemed, KeyReissued, KeyRevoked, Status
+from ledger.reseller_names import folded
+from ledger.streams.key import (
+    Key,
+    KeyAmended,
+    KeyImportedAgain,
+    KeyIssued,
+    KeyRedeemed,
+    KeyReissued,
+    KeyRevoked,
+    KeyTerms,
+    Status,
+)
 from projections.answer import (
     AccountId,
     Answer,
@@ -68,7 +82,11 @@ class KeyList(Answer, frozen=True):
 
 
 class KeyQuery(NamedTuple):
-    """Which keys to list; None for any."""
+    """Which keys to list; None for any.
+
+    Attributes:
+        reseller: in whatever spelling.
+    """
 
     status: Status | None = None
     product: str | None = None
@@ -140,7 +158,13 @@ def list_keys(
 
 
 class _Row(NamedTuple):
-    """A row of the table; its columns in order."""
+    """A row of the table; its columns in order.
+
+    Attributes:
+        reseller_id: the folded name.
+        since: when the key became what the row says.
+        ended_by: the position of the event that made it something else; 0 for what it is.
+    """
 
     position: int
     id: str
@@ -150,6 +174,7 @@ class _Row(NamedTuple):
     seats: int
     months: int
     reseller: str
+    reseller_id: str
     batch: str
     batch_index: int
     issued_at: int
@@ -160,6 +185,9 @@ class _Row(NamedTuple):
     revoked_at: int | None
     replaced_by: str | None
     replaces: str | None
+    since: int
+    ended_by: int
+    ended_at: int | None
 
 
 # Asking
@@ -174,12 +202,12 @@ def _select(query: KeyQuery, moment: Moment, after: int | None, limit: int) -> t
     cutoff = _cutoff(moment)
     conditions = " AND ".join(_conditions(query, after, timed=cutoff is not None)) or "1 = 1"
     select = (
-        f"SELECT {', '.join(_Row._fields)} FROM keyfold_key_list_1 WHERE {conditions}"  # noqa: S608 - all are ours
+        f"SELECT {', '.join(_Row._fields)} FROM keyfold_key_list_2 WHERE {conditions}"  # noqa: S608 - all are ours
         " ORDER BY position DESC LIMIT :limit"
     )
     params: dict[str, Value] = {
         "product": query.product,
-        "reseller": query.reseller,
+        "reseller_id": None if query.reseller is None else folded(query.reseller),
         "batch": query.batch,
         "redeemed_by": query.redeemed_by,
         "after": after,
@@ -195,17 +223,19 @@ def _conditions(query: KeyQuery, after: int | None, *, timed: bool) -> Iterator[
     if query.product is not None:
         yield "product = :product"
     if query.reseller is not None:
-        yield "reseller = :reseller"
+        yield "reseller_id = :reseller_id"
     if query.batch is not None:
         yield "batch = :batch"
     if query.redeemed_by is not None:
         yield f"redeemed_by = :redeemed_by AND {_happened('redeemed_at', timed)}"
     if query.status is not None:
         yield from _having(query.status, timed)
-    if timed:
-        yield "issued_at <= :cutoff"
+    yield _UNENDED_THEN if timed else "ended_at IS NULL"
     if after is not None:
         yield "position < :after"
+
+
+_UNENDED_THEN = "since <= :cutoff AND (ended_at IS NULL OR ended_at > :cutoff)"
 
 
 def _having(status: Status, timed: bool) -> Iterator[str]:
@@ -270,15 +300,37 @@ def _by(number: int | None, cutoff: datetime | None) -> bool:
 
 
 # Filling
+#
+# Within a page all happens in order but the redemptions, which come last: nothing comes after one
+# that changes what it does.
 
 _REDEEM = """
-    UPDATE keyfold_key_list_1
+    UPDATE keyfold_key_list_2
     SET redeemed_at = :redeemed_at, redeemed_by = :redeemed_by, subscription = :subscription
-    WHERE id = :id
+    WHERE id = :id AND ended_by = 0
 """
 _REVOKE = """
-    UPDATE keyfold_key_list_1 SET revoked_at = :revoked_at, replaced_by = :replaced_by
-    WHERE id = :id
+    UPDATE keyfold_key_list_2 SET revoked_at = :revoked_at, replaced_by = :replaced_by
+    WHERE id = :id AND ended_by = 0
+"""
+_COLUMNS = ", ".join(_Row._fields)
+_KEEP_WHAT_IT_WAS = f"""
+    INSERT INTO keyfold_key_list_2 ({_COLUMNS})
+    SELECT {", ".join(_Row._fields[:-2])}, :position, :at
+    FROM keyfold_key_list_2 WHERE id = :id AND ended_by = 0
+"""  # noqa: S608 - all are ours
+_AMEND = """
+    UPDATE keyfold_key_list_2
+    SET tier = :tier, seats = :seats, months = :months, redeem_by = :redeem_by,
+        reseller = :reseller, reseller_id = :reseller_id, since = :at
+    WHERE id = :id AND ended_by = 0
+"""
+_IMPORT_AGAIN = """
+    UPDATE keyfold_key_list_2
+    SET tier = :tier, seats = :seats, months = :months, redeem_by = :redeem_by,
+        reseller = :reseller, reseller_id = :reseller_id, since = :at,
+        product = :product, batch = :batch, batch_index = :index, issued_at = :at, revoked_at = NULL
+    WHERE id = :id AND ended_by = 0
 """
 
 
@@ -298,11 +350,34 @@ def _write(event: AnyEvent) -> Writes:
             return Write(_REDEEM, [redeemed], (id, "redeemed"))
         case KeyRevoked():
             revoked: Params = {"id": id, "revoked_at": at, "replaced_by": None}
-            return Write(_REVOKE, [revoked], (id, "revoked"))
+            return Write(_REVOKE, [revoked])
         case KeyReissued(replaced_by=replaced_by):
             replaced: Params = {"id": id, "revoked_at": at, "replaced_by": replaced_by}
-            return Write(_REVOKE, [replaced], (id, "revoked"))
+            return Write(_REVOKE, [replaced])
+        case KeyAmended(after=terms):
+            return _ended(event, id, _AMEND, _terms(terms))
+        case KeyImportedAgain():
+            place: Params = {"product": fact.product, "batch": fact.batch, "index": fact.index}
+            return _ended(event, id, _IMPORT_AGAIN, {**_terms(fact), **place})
     return None
+
+
+def _ended(event: AnyEvent, id: str, sql: str, params: Params) -> tuple[Write, Write]:
+    """Return what keeps a key's row as it was, and makes it what it is."""
+    at = to_number(event.recorded_at)
+    was: Params = {"id": id, "at": at, "position": event.position}
+    return Write(_KEEP_WHAT_IT_WAS, [was]), Write(sql, [{**params, "id": id, "at": at}])
+
+
+def _terms(terms: KeyTerms | KeyImportedAgain) -> dict[str, Value]:
+    return {
+        "tier": terms.tier,
+        "seats": terms.seats,
+        "months": terms.months,
+        "redeem_by": to_number(terms.redeem_by),
+        "reseller": terms.reseller,
+        "reseller_id": folded(terms.reseller),
+    }
 
 
 def _inserted(fact: KeyIssued, position: int, at: int) -> Row:
@@ -315,6 +390,7 @@ def _inserted(fact: KeyIssued, position: int, at: int) -> Row:
         seats=fact.seats,
         months=fact.months,
         reseller=fact.reseller,
+        reseller_id=folded(fact.reseller),
         batch=fact.batch,
         batch_index=fact.index,
         issued_at=at,
@@ -325,13 +401,19 @@ def _inserted(fact: KeyIssued, position: int, at: int) -> Row:
         revoked_at=None,
         replaced_by=None,
         replaces=fact.replaces,
+        since=at,
+        ended_by=0,
+        ended_at=None,
     )
 
 
 KEY_LIST = Projection(
-    name="key_list@1",
-    table="keyfold_key_list_1",
+    name="key_list@2",
+    table="keyfold_key_list_2",
     columns=_Row._fields,
     write=_write,
-    facts=frozenset({KeyIssued, KeyRedeemed, KeyRevoked, KeyReissued}),
+    key=("position", "ended_by"),
+    facts=frozenset(
+        {KeyIssued, KeyAmended, KeyRedeemed, KeyRevoked, KeyReissued, KeyImportedAgain}
+    ),
 )

@@ -13,6 +13,7 @@ from typing import Annotated, Final, NamedTuple
 
 from ledger.book import Book
 from ledger.catalog import Catalog
+from ledger.reseller_names import folded
 from ledger.streams.account import seat_sync
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
@@ -29,6 +30,7 @@ from projections.lists.overview_tables import (
     STRIPE_HELD,
     SUBSCRIPTION_LIST,
 )
+from projections.lists.reseller_names import names
 from projections.lists.stores.tables import Params, Row, Tables, to_moment, to_number
 from projections.lists.stripe_subscriptions import Listed, list_stripe, stripe_list
 
@@ -56,10 +58,11 @@ class PoolCount(Answer, frozen=True):
 
 
 class KeyCount(Answer, frozen=True):
-    """A reseller's keys by what they are now."""
+    """A reseller's keys by what they are now. Of a key and what was given for it, one counts."""
 
     reseller: Annotated[str, doc(None, "Harbour Systems")]
-    issued: Annotated[Count, doc(None, 20)]
+    issued: Annotated[Count, doc("In all.", 28)]
+    open: Annotated[Count, doc("That can be redeemed.", 20)]
     redeemed: Annotated[Count, doc(None, 7)]
     revoked: Annotated[Count, doc(None, 1)]
     lapsed: Annotated[Count, doc(None, 0)]
@@ -251,7 +254,7 @@ def overview(book: Book, tables: Tables, now: datetime, catalog: Catalog | None 
         Ending(account, id, product, tier, seats, to_moment(ends))
         for account, id, product, tier, seats, ends in ask(SUBSCRIPTION_LIST, _ENDING)
     ]
-    keys = [KeyCount(*row) for row in sorted(ask(KEY_LIST, _KEYS))]
+    keys = _keys(ask(KEY_LIST, _KEYS), names(book, tables))
     refusals = _refusals(ask(REFUSALS, _REFUSED))
     held = held_elsewhere(book, tables)
     claims = [*held, *_claims(book, ask(STRIPE_CLAIMS, _CLAIMS))][:LISTED_MAX]
@@ -282,6 +285,12 @@ def _accounts(book: Book, listed: list[Listed]) -> dict[str, Account]:
     """Return the accounts that have something at Stripe."""
     names = {one.account for one in listed if one.account is not None}
     return {name: book.load(ACCOUNT, name).state for name in sorted(names)}
+
+
+def _keys(rows: list[Row], names: dict[str, str]) -> list[KeyCount]:
+    """Return the counts by reseller, each in the spelling that was recorded first."""
+    found = [KeyCount(names[id], *counts) for id, *counts in rows]
+    return sorted(found, key=lambda one: folded(one.reseller))
 
 
 def _pools(
@@ -420,14 +429,15 @@ _ENDING: Final = """
 """
 _KEYS: Final = """
     SELECT
-        reseller,
+        reseller_id,
+        COUNT(CASE WHEN replaced_by IS NULL THEN 1 END),
         COUNT(CASE WHEN revoked_at IS NULL AND redeemed_at IS NULL
             AND (redeem_by IS NULL OR redeem_by > :now) THEN 1 END),
         COUNT(CASE WHEN revoked_at IS NULL AND redeemed_at IS NOT NULL THEN 1 END),
-        COUNT(revoked_at),
+        COUNT(CASE WHEN revoked_at IS NOT NULL AND replaced_by IS NULL THEN 1 END),
         COUNT(CASE WHEN revoked_at IS NULL AND redeemed_at IS NULL
             AND redeem_by <= :now THEN 1 END)
-    FROM keyfold_key_list_1 GROUP BY reseller
+    FROM keyfold_key_list_2 WHERE ended_by = 0 GROUP BY reseller_id
 """
 # Whoever opens a Payment Link can make what is unproven: it never crowds the others out.
 _CLAIMS: Final = """

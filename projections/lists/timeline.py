@@ -25,6 +25,7 @@ from msgspec import Meta
 from ledger.book import Book
 from ledger.catalog import Catalog
 from ledger.events import AnyEvent, Sealed
+from ledger.reseller_names import folded
 from ledger.sealing import Texts
 from ledger.streams import key as keys
 from ledger.streams import token as tokens
@@ -33,6 +34,7 @@ from ledger.streams.attempts import RedemptionRefused
 from ledger.streams.key import KEY, KeyIssued
 from ledger.streams.token import TOKEN, Token
 from projections.answer import AccountAnswer, Answer, Next, Position, Time, doc
+from projections.lists import reseller_names
 from projections.lists.catch_up import read
 from projections.lists.references import EVERYTHING, Reference, meanings, named, seat_of
 from projections.lists.stores.tables import Params, Tables, Value, to_number
@@ -55,7 +57,7 @@ class Visibility(NamedTuple):
         texts: what opens free text; None for a reader who may see none.
         found: whether to tell why a code was not available; the portal must not learn it, lest it
             could tell a guessed code that was redeemed from one that there never was.
-        reseller: of a reader who sees nothing but that reseller's keys and batches.
+        reseller: of a reader who sees nothing but that reseller's keys and batches; any spelling.
         staffs_texts: whether to open what staff wrote: their reasons and notes, which are for
             themselves; the portal's reader sees labels and what the portal itself said.
     """
@@ -211,6 +213,8 @@ def timeline(
     refs = _without_requests(book, tables, refs)
     if not refs:
         return TimelinePage([], None, book.head())
+    if visibility.reseller is not None:
+        reseller_names.note_all(book, tables)
     select, params = _select(query, [str(ref) for ref in refs], visibility, after, limit + 1)
     result = read(book, tables, TIMELINE, select, params)
     found = sorted({row[0] for row in result.rows}, reverse=True)[: limit + 1]
@@ -313,7 +317,7 @@ def _select(
     params: dict[str, Value] = {
         "event": query.event and query.event.partition("@")[0],
         "actor": query.actor,
-        "reseller": visibility.reseller,
+        "reseller_id": visibility.reseller and folded(visibility.reseller),
         "starts": to_number(query.start),
         "ends": to_number(query.end),
         "as_of": to_number(query.as_of),
@@ -340,7 +344,7 @@ def _conditions(query: TimelineQuery, visibility: Visibility, after: int | None)
     for wanted, condition in (
         (query.event, "timeline.event = :event"),
         (query.actor, "timeline.actor = :actor"),
-        (visibility.reseller, "timeline.reseller = :reseller"),
+        (visibility.reseller, f"timeline.reseller IN ({reseller_names.SPELLINGS})"),
         (query.start, "timeline.recorded_at >= :starts"),
         (query.end, "timeline.recorded_at < :ends"),
         (query.as_of, "timeline.occurred_at <= :as_of"),

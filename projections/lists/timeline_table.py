@@ -6,11 +6,13 @@ from functools import cache
 from typing import Final
 
 from ledger.events import AnyEvent
+from ledger.streams.key import KeyAmended
 from projections.lists.catch_up import Projection, Write
 from projections.lists.references import EVERYTHING, named
 from projections.lists.stores.tables import Params, Row, to_number
 
-# A later event of a key or a batch does not say whose it is: the one that issued it did.
+# A later event of a key or a batch does not say whose it is: the one that issued it did, or of a
+# key the last one that gave it to another reseller.
 _INSERT_OWNED = """
     INSERT INTO keyfold_timeline_1 (
         ref, position, event, actor, reseller, recorded_at, occurred_at
@@ -22,6 +24,7 @@ _INSERT_OWNED = """
         ), :recorded_at, :occurred_at
     )
 """
+_INSERT_OWNED_NOW = _INSERT_OWNED.replace("issued.position LIMIT", "issued.position DESC LIMIT")
 _ALL = str(EVERYTHING)
 
 
@@ -36,6 +39,8 @@ def _write(event: AnyEvent) -> list[Row] | Write:
     reseller = None
     if event.stream.startswith(("key-", "batch-")):
         reseller = getattr(event.fact, "reseller", None)
+        if isinstance(event.fact, KeyAmended):
+            reseller = event.fact.after.reseller
         if reseller is None:
             row: Params = {
                 "position": position,
@@ -45,7 +50,8 @@ def _write(event: AnyEvent) -> list[Row] | Write:
                 "recorded_at": recorded_at,
                 "occurred_at": occurred_at,
             }
-            return Write(_INSERT_OWNED, [{**row, "ref": ref} for ref in refs])
+            sql = _INSERT_OWNED_NOW if event.stream.startswith("key-") else _INSERT_OWNED
+            return Write(sql, [{**row, "ref": ref} for ref in refs])
     return [(ref, position, name, actor, reseller, recorded_at, occurred_at) for ref in refs]
 
 

@@ -10,8 +10,8 @@ Products go by their names of the catalog; codes are masked, whoever reads.
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from ledger.events import AnyEvent, Fact, Sealed
 from ledger.months import add_months
@@ -33,7 +33,15 @@ from ledger.streams.attempts import (
 )
 from ledger.streams.batch import CodesRevealed, KeysImported, KeysIssued
 from ledger.streams.console_session import ConsoleSessionEnded, ConsoleSessionOpened
-from ledger.streams.key import KeyIssued, KeyRedeemed, KeyReissued, KeyRevoked
+from ledger.streams.key import (
+    KeyAmended,
+    KeyImportedAgain,
+    KeyIssued,
+    KeyRedeemed,
+    KeyReissued,
+    KeyRevoked,
+    KeyTerms,
+)
 from ledger.streams.portal_access import PortalSessionsEnded
 from ledger.streams.portal_session import (
     PortalLinkMade,
@@ -41,6 +49,7 @@ from ledger.streams.portal_session import (
     PortalSessionOpened,
 )
 from ledger.streams.request import RedemptionAnswered
+from ledger.streams.reseller import ResellerNamed
 from ledger.streams.session_attempts import TryAccepted, TryFailed
 from ledger.streams.sign_ins import ConsoleSignInRefused
 from ledger.streams.signing_keys import SigningKeysRotated
@@ -130,6 +139,7 @@ def _why(fact: Fact) -> Sealed | None:
             return why
         case (
             CodesRevealed(reason=why) | KeyRevoked(reason=why) | KeyReissued(reason=why)
+            | KeyAmended(reason=why)
             | SubscriptionTerminated(reason=why) | AccountErased(reason=why)
             | SeatReleased(reason=why) | StripeCustomerLinked(reason=why)
             | StripeCustomerUnlinked(reason=why) | StripeSubscriptionGivenUp(reason=why)
@@ -163,12 +173,38 @@ def _of_key(event: AnyEvent, id: str, names: DisplayNames) -> str:
             return f"{key} took over the subscription of account {account}"
         case KeyRevoked():
             return f"{key} revoked"
+        case KeyAmended(before=before, after=after):
+            product = issued.product if issued else None
+            return f"{key} amended: {_changes(before, after, product, names)}"
+        case KeyImportedAgain():
+            what = f"{_gives(fact, names)} for {counted(fact.months, 'month')}"
+            return f"{key} taken in again after it was revoked, of {fact.reseller}: {what}"
         case KeyReissued(replaced_by=successor):
             return f"{key} replaced by {key_by_id(names, successor)}: the old code works no more"
     return type(fact).__name__
 
 
-def _gives(issued: KeyIssued, names: DisplayNames) -> str:
+def _changes(before: KeyTerms, after: KeyTerms, product: str | None, names: DisplayNames) -> str:
+    """Return what was amended: `seats 50 → 5, redeem by never → 31 Dec 2027, 00:00 UTC`."""
+
+    def shown(field: str, value: Any) -> str:
+        match value:
+            case None:
+                return "never" if field == "redeem_by" else "none"
+            case datetime():
+                return minute(value)
+            case str() if field == "tier" and product is not None:
+                return place(names.catalog, product, value)
+        return str(value)
+
+    return ", ".join(
+        f"{field.replace('_', ' ')} {shown(field, was)} → {shown(field, now)}"
+        for field in KeyTerms.__struct_fields__
+        if (was := getattr(before, field)) != (now := getattr(after, field))
+    )
+
+
+def _gives(issued: KeyIssued | KeyImportedAgain, names: DisplayNames) -> str:
     return seats(names.catalog, issued.seats, issued.product, issued.tier)
 
 
@@ -264,6 +300,8 @@ def _of_access(fact: Fact, stream: str, names: DisplayNames) -> str:
             bound = f" of {fact.reseller}" if fact.reseller else ""
             until = f" until {minute(fact.expires_at)}" if fact.expires_at else ""
             return f"Access given: token {fact.token} of role {fact.role}{bound}{until}"
+        case ResellerNamed(reseller=name):
+            return f"Reseller named for the first time: {name}"
         case TokenRevoked():
             return f"Access taken back: token {stream.replace('token-', 'kft_', 1)}"
         case RedemptionAnswered(refusal=str() as refusal):

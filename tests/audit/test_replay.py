@@ -94,17 +94,17 @@ class Tampered:
         return self.name
 
 
-FIRST = "(SELECT min(position) FROM keyfold_key_list_1)"
+FIRST = "(SELECT min(position) FROM keyfold_key_list_2)"
 TAMPERED = [
     Tampered(
         "a number is changed",
-        f"UPDATE keyfold_key_list_1 SET seats = 99, months = 98 WHERE position = {FIRST}",
-        [("key_list@1", "seats is 99 and should be ")],
+        f"UPDATE keyfold_key_list_2 SET seats = 99, months = 98 WHERE position = {FIRST}",
+        [("key_list@2", "seats is 99 and should be ")],
     ),
     Tampered(
         "a row is deleted",
-        f"DELETE FROM keyfold_key_list_1 WHERE position = {FIRST}",
-        [("key_list@1", "is missing")],
+        f"DELETE FROM keyfold_key_list_2 WHERE position = {FIRST}",
+        [("key_list@2", "is missing")],
     ),
     Tampered(
         "a row is added",
@@ -124,8 +124,8 @@ TAMPERED = [
     ),
     Tampered(
         "the checkpoint is beyond the ledger",
-        "UPDATE keyfold_projections SET position = 9999 WHERE projection = 'key_list@1'",
-        [("key_list@1", "holds events up to position 9999, but the ledger ends at ")],
+        "UPDATE keyfold_projections SET position = 9999 WHERE projection = 'key_list@2'",
+        [("key_list@2", "holds events up to position 9999, but the ledger ends at ")],
     ),
     Tampered(
         "the tree is beyond the ledger",
@@ -149,15 +149,15 @@ def execute(url: str, sql: str) -> None:
 def test_what_differs_is_found_where_it_is(
     case: Tampered, used: Services, tables: Tables, database_url: str
 ) -> None:
-    before = tables.read("SELECT * FROM keyfold_key_list_1 ORDER BY position", {})
+    before = tables.read("SELECT * FROM keyfold_key_list_2 ORDER BY position", {})
     execute(database_url, case.sql)
     found = list(replay(used.book, tables))
     assert len(found) == len(case.found)
     for one, (table, sentence) in zip(found, case.found, strict=True):
         assert one.table == table
         assert one.sentence.startswith(sentence)
-    if case.found[0][0] != "key_list@1":
-        assert tables.read("SELECT * FROM keyfold_key_list_1 ORDER BY position", {}) == before
+    if case.found[0][0] != "key_list@2":
+        assert tables.read("SELECT * FROM keyfold_key_list_2 ORDER BY position", {}) == before
     assert list(replay(used.book, tables)) == found
 
 
@@ -166,9 +166,9 @@ def test_the_position_is_that_of_the_row(used: Services, tables: Tables, databas
     execute(database_url, "SELECT 1")
     assert list(replay(used.book, tables)) == []
     position = used.book.head()
-    execute(database_url, f"UPDATE keyfold_key_list_1 SET reseller = 'South' WHERE id = '{last}'")
+    execute(database_url, f"UPDATE keyfold_key_list_2 SET reseller = 'South' WHERE id = '{last}'")
     assert list(replay(used.book, tables)) == [
-        RebuildFinding("key_list@1", position, "reseller is 'South' and should be 'Northwind'")
+        RebuildFinding("key_list@2", position, "reseller is 'South' and should be 'Northwind'")
     ]
 
 
@@ -208,15 +208,15 @@ def test_the_command_says_that_all_is_well(filled: Program) -> None:
 def test_the_command_exits_with_1_on_a_difference(filled: Program) -> None:
     filled.done("keys", "list")
     url = f"sqlite:///{filled.folder}/keyfold.db"
-    execute(url, f"UPDATE keyfold_key_list_1 SET seats = 99 WHERE position = {FIRST}")
+    execute(url, f"UPDATE keyfold_key_list_2 SET seats = 99 WHERE position = {FIRST}")
     ran = filled.run("replay", "--verify")
     assert ran.code == 1
-    assert ran.out.startswith("key_list@1, position 2: seats is 99 and should be 3\nreplayed ")
+    assert ran.out.startswith("key_list@2, position 2: seats is 99 and should be 3\nreplayed ")
     assert ran.err == "tables_differ: 1 place is not what the ledger says\n"
     told = filled.run("replay", "--verify", "--json")
     assert told.code == 1
     assert told.json["items"] == [
-        {"table": "key_list@1", "position": 2, "sentence": "seats is 99 and should be 3"}
+        {"table": "key_list@2", "position": 2, "sentence": "seats is 99 and should be 3"}
     ]
 
 
@@ -242,10 +242,10 @@ def test_json_is_one_object_whether_anything_differs_or_not(filled: Program) -> 
     events = filled.json("audit", "verify")["events"]
     assert filled.json("replay", "--verify") == {"events": events, "items": [], "next": None}
     url = f"sqlite:///{filled.folder}/keyfold.db"
-    execute(url, "UPDATE keyfold_key_list_1 SET seats = 99")
+    execute(url, "UPDATE keyfold_key_list_2 SET seats = 99")
     told = filled.run("replay", "--verify", "--json").json
     rows = filled.json("keys", "list")["items"]
-    assert [one["table"] for one in told["items"]] == ["key_list@1"] * len(rows)
+    assert [one["table"] for one in told["items"]] == ["key_list@2"] * len(rows)
     assert (told["events"], told["next"]) == (events, None)
 
 
@@ -253,11 +253,11 @@ def test_a_finding_is_printed_before_what_comes_after_it_is_read(filled: Program
     """Nothing of what comes after it can be read any more: its tables are gone."""
     filled.done("keys", "list")
     url = f"sqlite:///{filled.folder}/keyfold.db"
-    execute(url, f"UPDATE keyfold_key_list_1 SET seats = 99 WHERE position = {FIRST}")
+    execute(url, f"UPDATE keyfold_key_list_2 SET seats = 99 WHERE position = {FIRST}")
     execute(url, "DROP TABLE keyfold_token_list_1")
     ran = filled.run("replay", "--verify")
     assert ran.code == 1
-    assert ran.out == "key_list@1, position 2: seats is 99 and should be 3\n"
+    assert ran.out == "key_list@2, position 2: seats is 99 and should be 3\n"
     assert ran.err.startswith("ledger_unavailable: ")
 
 
@@ -273,7 +273,7 @@ def test_findings_go_into_the_file_while_the_terminal_shows_a_bar(filled: Progra
     filled.done("keys", "list")
     execute(
         f"sqlite:///{filled.folder}/keyfold.db",
-        f"UPDATE keyfold_key_list_1 SET seats = 99 WHERE position = {FIRST}",
+        f"UPDATE keyfold_key_list_2 SET seats = 99 WHERE position = {FIRST}",
     )
     above, below = pty.openpty()
     process = subprocess.Popen(
@@ -289,7 +289,7 @@ def test_findings_go_into_the_file_while_the_terminal_shows_a_bar(filled: Progra
         assert process.stdout is not None
         out = process.stdout.read()
     assert process.returncode == 1
-    assert out.startswith(b"key_list@1, position 2: seats is 99 and should be 3\nreplayed ")
+    assert out.startswith(b"key_list@2, position 2: seats is 99 and should be 3\nreplayed ")
     assert b"Replaying" in shown
     assert b"events/s" in shown
     assert b"left" in shown

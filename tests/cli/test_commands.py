@@ -49,12 +49,18 @@ def test_a_token_is_printed_once_and_listed_without_its_secret(keyfold: Program)
     )
     assert list(created) == ["id", "token", "role", "reseller", "expires_at"]
     assert re.fullmatch(TIME, created["expires_at"])
+    issue(keyfold)
+    misspelt = keyfold.done("tokens", "create", "--role", "reseller", "--reseller", "Nroth")
+    assert misspelt.err == "warning: the reseller Nroth has no keys (is it North?)\n"
+    known = keyfold.done("tokens", "create", "--role", "reseller", "--reseller", "north")
+    assert known.err == ""
     plain = keyfold.done("tokens", "create", "--role", "admin")
     assert re.fullmatch(r"kf_[a-z2-7]{40}\n", plain.out)
     assert plain.err == ""
 
     listed = keyfold.json("tokens", "list")
-    assert [token["role"] for token in listed["items"]] == ["admin", "reseller"]
+    assert [token["role"] for token in listed["items"]] == ["admin", *["reseller"] * 3]
+    assert [token["reseller"] for token in listed["items"]] == [None, "North", "Nroth", "North"]
     assert listed["next"] is None
     table = keyfold.done("tokens", "list").out
     assert created["id"] in table

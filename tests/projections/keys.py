@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
+
+from msgspec.structs import replace
 
 from ledger.book import Book, Change
 from ledger.events import RequestContext
 from ledger.loaded import empty_stream
+from ledger.reseller_names import folded
 from ledger.streams import key as rules
 from ledger.streams import token as token_rules
 from ledger.streams.key import KEY, KeyIssued
@@ -29,6 +33,7 @@ def issue(
     reseller: str = "north",
     batch: str = "bat_1",
     redeem_by: datetime | None = None,
+    derived: bool = True,
 ) -> int:
     """Issue keys `key_<id>` in one commit; answer the position of the last."""
     changes = (
@@ -41,7 +46,7 @@ def issue(
                     batch=batch,
                     index=index,
                     generation=0,
-                    derived=True,
+                    derived=derived,
                     product=product,
                     tier=tier,
                     seats=3,
@@ -67,6 +72,31 @@ def revoke(book: Book, now: datetime, id: str) -> int:
     return book.append(
         context(now), Change(loaded, rules.revoke(loaded.state, None, None))
     ).position
+
+
+def amend(book: Book, now: datetime, id: str, **changed: Any) -> int:
+    loaded = book.load(KEY, id)
+    terms = replace(rules.owned(loaded.state, None).terms, **changed)
+    return book.append(
+        context(now), Change(loaded, rules.amend(loaded.state, terms, None))
+    ).position
+
+
+def take_in_again(book: Book, now: datetime, id: str, batch: str, reseller: str) -> int:
+    """Take a revoked code of elsewhere in again, if the rules let it come in."""
+    loaded = book.load(KEY, id)
+    if not rules.may_come_in_again(rules.owned(loaded.state, None)):
+        return 0
+    again = rules.KeyImportedAgain(
+        batch=batch,
+        index=7,
+        product="cloud_pos",
+        tier=None,
+        seats=1,
+        months=1,
+        reseller=reseller,
+    )
+    return book.append(context(now), Change(loaded, [again])).position
 
 
 def reissue(book: Book, now: datetime, id: str, successor: str) -> int:
@@ -117,6 +147,6 @@ def _loaded(book: Book, moment: Moment) -> Iterator[KeyView]:
 
 def _fits(view: KeyView, query: KeyQuery) -> bool:
     return all(
-        wanted is None or getattr(view, field) == wanted
+        wanted is None or folded(getattr(view, field) or "") == folded(wanted)
         for field, wanted in query._asdict().items()
     )

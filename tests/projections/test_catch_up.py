@@ -29,7 +29,7 @@ from tests.projections.telling import asked, at
 from tests.worlds import services
 
 NOW = at("2026-03-01 09:00")
-ROWS = f"SELECT {', '.join(KEY_LIST.columns)} FROM keyfold_key_list_1 ORDER BY position"
+ROWS = f"SELECT {', '.join(KEY_LIST.columns)} FROM keyfold_key_list_2 ORDER BY position"
 
 
 def ids(book: Book, tables: Tables) -> list[str]:
@@ -44,7 +44,7 @@ def rows(tables: Tables) -> list[Row]:
 
 def bookmark(tables: Tables) -> int | None:
     found = tables.read(
-        "SELECT position FROM keyfold_projections WHERE projection = :name", {"name": "key_list@1"}
+        "SELECT position FROM keyfold_projections WHERE projection = :name", {"name": "key_list@2"}
     )
     return found[0][0] if found else None
 
@@ -162,13 +162,14 @@ def test_every_kind_of_difference_is_found(
     issue(book, NOW, "k1", "k2", "k3", "k4")
     ids(book, tables)
     with tables.transaction() as work:
-        work.execute("UPDATE keyfold_key_list_1 SET seats = 9 WHERE id = 'key_k1'", {})
-        work.execute("DELETE FROM keyfold_key_list_1 WHERE id = 'key_k2'", {})
+        work.execute("UPDATE keyfold_key_list_2 SET seats = 9 WHERE id = 'key_k1'", {})
+        work.execute("DELETE FROM keyfold_key_list_2 WHERE id = 'key_k2'", {})
         work.execute(
-            "INSERT INTO keyfold_key_list_1 SELECT 77, 'key_x', masked, product, tier, seats, "
-            "months, reseller, batch, batch_index, issued_at, redeem_by, redeemed_at, "
-            "redeemed_by, subscription, revoked_at, replaced_by, replaces "
-            "FROM keyfold_key_list_1 WHERE id = 'key_k4'",
+            "INSERT INTO keyfold_key_list_2 SELECT 77, 'key_x', masked, product, tier, seats, "
+            "months, reseller, reseller_id, batch, batch_index, issued_at, redeem_by, redeemed_at, "
+            "redeemed_by, subscription, revoked_at, replaced_by, replaces, "
+            "since, ended_by, ended_at "
+            "FROM keyfold_key_list_2 WHERE id = 'key_k4'",
             {},
         )
     found = list(differences(book, tables, KEY_LIST))
@@ -177,7 +178,7 @@ def test_every_kind_of_difference_is_found(
         (2, None, ("key_k2", 3)),
         (77, ("key_x", 3), None),
     ]
-    assert {difference.projection for difference in found} == {"key_list@1"}
+    assert {difference.projection for difference in found} == {"key_list@2"}
 
 
 def _told(difference: RowDifference) -> tuple[object, ...]:
@@ -194,7 +195,7 @@ def test_a_lost_fact_is_a_difference(book: Book, tables: Tables) -> None:
     redeem(book, NOW, "k1")
     ids(book, tables)
     with tables.transaction() as work:
-        work.execute("UPDATE keyfold_key_list_1 SET redeemed_by = NULL", {})
+        work.execute("UPDATE keyfold_key_list_2 SET redeemed_by = NULL", {})
     (difference,) = differences(book, tables, KEY_LIST)
     assert difference.live
     assert difference.rebuilt
@@ -211,20 +212,20 @@ def test_a_new_version_of_a_table_fills_beside_the_old_one() -> None:
     issue(book, NOW, "k1", "k2")
     ids(book, tables)
     with tables.transaction() as work:
-        work.execute("CREATE TABLE issued_2 (position INTEGER PRIMARY KEY, id TEXT)", {})
+        work.execute("CREATE TABLE issued_3 (position INTEGER PRIMARY KEY, id TEXT)", {})
 
     def write(event: AnyEvent) -> Write | None:
         if not isinstance(event.fact, KeyIssued):
             return None
         params: Params = {"position": event.position, "id": event.fact.key}
-        return Write("INSERT INTO issued_2 VALUES (:position, :id)", [params])
+        return Write("INSERT INTO issued_3 VALUES (:position, :id)", [params])
 
-    newer = Projection("key_list@2", "issued_2", ("position", "id"), write)
-    caught = catch_up.read(book, tables, newer, "SELECT id FROM issued_2 ORDER BY position", {})
+    newer = Projection("key_list@3", "issued_3", ("position", "id"), write)
+    caught = catch_up.read(book, tables, newer, "SELECT id FROM issued_3 ORDER BY position", {})
     assert caught == (2, [("key_k1",), ("key_k2",)])
     issue(book, NOW, "k3")
     assert ids(book, tables) == ["key_k3", "key_k2", "key_k1"]
-    assert tables.read("SELECT count(*) FROM issued_2", {}) == [(2,)]
+    assert tables.read("SELECT count(*) FROM issued_3", {}) == [(2,)]
     tables.close()
 
 
@@ -323,10 +324,10 @@ def test_a_table_that_differs_in_every_row_is_compared_page_by_page(
     issue(book, NOW, *(f"k{n}" for n in range(20)))
     ids(book, tables)
     for statement, expected in (
-        ("DELETE FROM keyfold_key_list_1 WHERE position = 1", [1]),
-        ("UPDATE keyfold_key_list_1 SET seats = 9 WHERE position % 5 = 0", [1, 5, 10, 15, 20]),
-        ("DELETE FROM keyfold_key_list_1 WHERE position > 3", [1, *range(4, 21)]),
-        ("DELETE FROM keyfold_key_list_1", list(range(1, 21))),
+        ("DELETE FROM keyfold_key_list_2 WHERE position = 1", [1]),
+        ("UPDATE keyfold_key_list_2 SET seats = 9 WHERE position % 5 = 0", [1, 5, 10, 15, 20]),
+        ("DELETE FROM keyfold_key_list_2 WHERE position > 3", [1, *range(4, 21)]),
+        ("DELETE FROM keyfold_key_list_2", list(range(1, 21))),
     ):
         with tables.transaction() as work:
             work.execute(statement, {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from unittest.mock import patch
 
@@ -17,11 +17,13 @@ from projections.audit.table_differences import differences
 from projections.lists import catch_up
 from projections.lists.catch_up import Projection
 from projections.lists.keys import KEY_LIST, KeyQuery, KeyView, list_keys
+from projections.lists.reseller_names import RESELLER_NAMES
 from projections.lists.stores import Tables, open_tables
 from projections.lists.stores.tables import Row
 from projections.lists.tokens import TOKEN_LIST, list_tokens
 from projections.views.account_at import Moment
 from tests.projections.keys import (
+    amend,
     create_token,
     issue,
     keys_by_loading,
@@ -29,13 +31,14 @@ from tests.projections.keys import (
     reissue,
     revoke,
     revoke_token,
+    take_in_again,
 )
 from tests.projections.telling import at
 
 START = at("2026-03-01 09:00")
 LATER = at("2027-01-01 00:00")
 GAPS = [timedelta(0), timedelta(microseconds=1), timedelta(hours=1), timedelta(days=1)]
-RESELLERS = ["north", "south"]
+RESELLERS = ["Straße", "south"]
 PRODUCTS = ["cloud_pos", "integrations"]
 ACCOUNTS = ["acme", "bolt"]
 STATUSES = ["issued", "redeemed", "revoked", "lapsed"]
@@ -54,7 +57,9 @@ STEPS = st.lists(
     st.builds(
         Step,
         gap=st.sampled_from(GAPS),
-        do=st.sampled_from(["issue", "issue", "redeem", "revoke", "reissue", "token", "untoken"]),
+        do=st.sampled_from(
+            ["issue", "issue", "redeem", "revoke", "reissue", "amend", "again", "token", "untoken"]
+        ),
         number=st.integers(0, 7),
         which=st.integers(0, 1),
     ),
@@ -83,11 +88,14 @@ def happen(steps: list[Step]) -> Book:
                         reseller=RESELLERS[which],
                         batch=f"bat_{step.number % 3}",
                         redeem_by=lapses,
+                        derived=step.number % 3 > 0,
                     )
                 case "redeem":
                     redeem(book, now, id, ACCOUNTS[which])
                 case "revoke":
                     revoke(book, now, id)
+                case "amend" | "again":
+                    _change(book, now, step)
                 case "reissue":
                     reissue(book, now, id, f"k{keys}")
                     keys += 1
@@ -101,9 +109,19 @@ def happen(steps: list[Step]) -> Book:
     return book
 
 
+def _change(book: Book, now: datetime, step: Step) -> None:
+    id, reseller = f"k{step.number}", RESELLERS[step.which]
+    if step.do == "again":
+        take_in_again(book, now, id, f"bat_{step.number % 3}", reseller)
+    else:
+        lapses = now + timedelta(hours=2 * step.which)
+        amend(book, now, id, seats=step.number, reseller=reseller.upper(), redeem_by=lapses)
+
+
 def rows(tables: Tables, projection: Projection) -> list[Row]:
     columns = ", ".join(projection.columns)
-    return tables.read(f"SELECT {columns} FROM {projection.table} ORDER BY position", {})
+    order = ", ".join(projection.key)
+    return tables.read(f"SELECT {columns} FROM {projection.table} ORDER BY {order}", {})
 
 
 @given(STEPS.map(happen), st.data())
@@ -112,7 +130,7 @@ def test_caught_up_step_by_step_equals_rebuilt_from_zero(book: Book, data: st.Da
     stops = sorted(data.draw(st.lists(st.integers(0, head), max_size=6)))
     page = data.draw(st.integers(1, 5))
     with closing(open_tables("memory:")) as step_by_step, closing(open_tables("memory:")) as anew:
-        for projection in (KEY_LIST, TOKEN_LIST):
+        for projection in (KEY_LIST, TOKEN_LIST, RESELLER_NAMES):
             with (
                 patch.object(catch_up, "PAGE_EVENTS", page),
                 patch.object(catch_up, "PAGE_GROWTH", 1),

@@ -29,20 +29,20 @@ from tests.projections.telling import asked
 KEYS = 20_000
 # One key in a hundred is of integrations, one in fifty revoked, and half of the rest redeemed.
 FILL = """
-    INSERT INTO keyfold_key_list_1 (
-        position, id, masked, product, seats, months, reseller, batch, batch_index, issued_at,
-        redeem_by, redeemed_at, redeemed_by, subscription, revoked_at
+    INSERT INTO keyfold_key_list_2 (
+        position, id, masked, product, seats, months, reseller, reseller_id, batch, batch_index,
+        issued_at, redeem_by, redeemed_at, redeemed_by, subscription, revoked_at, since, ended_by
     )
     WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :keys)
     SELECT
         n, 'key_' || n, 'POS-••••-••••-XXXX',
         CASE WHEN n % 100 = 0 THEN 'integrations' ELSE 'cloud_pos' END,
-        3, 12, 'reseller-' || (n % 40), 'bat_' || (n / 100), n % 100, n,
+        3, 12, 'Reseller-' || (n % 40), 'reseller-' || (n % 40), 'bat_' || (n / 100), n % 100, n,
         CASE WHEN n % 3 = 0 THEN n + 100 END,
         CASE WHEN n % 50 > 25 THEN n + 1 END,
         CASE WHEN n % 50 > 25 THEN 'account-' || (n % 997) END,
         CASE WHEN n % 50 > 25 THEN 'kfsub_' || n END,
-        CASE WHEN n % 50 = 1 THEN n + 1 END
+        CASE WHEN n % 50 = 1 THEN n + 1 END, n, 0
     FROM numbers
 """
 
@@ -123,7 +123,7 @@ def test_on_sqlite_each_question_goes_by_its_index() -> None:
         for after in (None, 5_000):
             for name, (goes_by, query, moment) in QUESTIONS.items():
                 list_keys(book, explaining, query, moment, after=after, limit=50)
-                steps = [step for *_, step in explaining.plan if "keyfold_key_list_1" in step]
+                steps = [step for *_, step in explaining.plan if "keyfold_key_list_2" in step]
                 assert len(steps) == 1, (name, steps)
                 assert _index_in_sqlite(steps[0]) == goes_by, (name, steps)
                 assert not any("TEMP B-TREE" in step for *_, step in explaining.plan), name
@@ -133,7 +133,7 @@ def _index_in_sqlite(step: str) -> str:
     # Its rows are in the order of the primary key: to scan it backwards is to go by that key.
     if "USING INDEX" not in step:
         return "primary key"
-    return step.partition("USING INDEX keyfold_key_list_1_")[2].partition(" ")[0]
+    return step.partition("USING INDEX keyfold_key_list_2_")[2].partition(" ")[0]
 
 
 @pytest.mark.parametrize("analysed", [True, False])
@@ -143,7 +143,7 @@ def test_on_postgres_each_question_goes_by_an_index(analysed: bool, postgres_url
         fill(tables)
         if analysed:
             with tables.transaction() as work:
-                work.execute("ANALYZE keyfold_key_list_1", {})
+                work.execute("ANALYZE keyfold_key_list_2", {})
         explaining = Explaining(tables, "EXPLAIN (FORMAT JSON) ")
         for after in (None, 5_000):
             for name, (goes_by, query, moment) in QUESTIONS.items():
@@ -167,6 +167,6 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _index_in_postgres(node: dict[str, Any]) -> str:
     name: str = node["Index Name"]
-    if name == "keyfold_key_list_1_pkey":
+    if name == "keyfold_key_list_2_pkey":
         return "primary key"
-    return name.removeprefix("keyfold_key_list_1_")
+    return name.removeprefix("keyfold_key_list_2_")

@@ -178,7 +178,7 @@ def test_a_table_with_events_that_the_ledger_has_not_is_filled_anew(file: Path, 
             work.execute(
                 "INSERT INTO keyfold_projections VALUES (:name, 9)", {"name": KEY_LIST.name}
             )
-        caught = read(book, tables, KEY_LIST, "SELECT id FROM keyfold_key_list_1", {})
+        caught = read(book, tables, KEY_LIST, "SELECT id FROM keyfold_key_list_2", {})
     assert caught.position == 1
 
 

@@ -37,6 +37,7 @@ from ledger.catalog import Catalog
 from ledger.store import schema
 from ledger.store.token_uses import NotedUses
 from ledger.streams.token import ROLES
+from projections.lists.reseller_names import first_spelling
 from projections.lists.stores import open_tables
 from projections.lists.stripe_holders import stripe_holders
 from tests.worlds import NOON, SECRET, context, services
@@ -245,7 +246,10 @@ def memory_api(
     settings = settings._replace(stripe=stripe)
     signing = signing_of(SECRET, (), world.book.store.signed_checkpoints)
     tables = open_tables("memory:")
-    world = world._replace(stripe_holders=partial(stripe_holders, world.book, tables))
+    world = world._replace(
+        stripe_holders=partial(stripe_holders, world.book, tables),
+        first_spelling=partial(first_spelling, world.book, tables),
+    )
     wiring = Wiring(
         settings,
         clock,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from commands.give_access import create_token
+from commands.issue_keys import Order, issue_keys
 from commands.validation import HOLDS_CODE
 from tests.console.desk import signed_in
 from tests.web.api import OTHER_RESELLER, POS, RESELLER, Api, Got
+from tests.worlds import context
 
 NEVER_ISSUED = "key_" + "a" * 26
 NO_BATCH = "bat_" + "a" * 26
@@ -165,3 +169,45 @@ def test_a_reseller_may_write_what_only_looks_like_a_code(api: Api) -> None:
     assert api.post("other", "/v1/keys", order).status == 201
     order = {**POS, "reseller": "POS till 4477 Graz"}
     assert api.post("admin", "/v1/keys", order).status == 201
+
+
+# One reseller, however it is spelled
+
+BOEHM = "Kassen B\u00f6hm"
+SPELLED = ("KASSEN BO\u0308HM", "kassen b\u00f6hm", "Kassen Bo\u0308hm")
+
+
+def test_a_name_in_any_spelling_is_one_reseller_and_the_first_spelling_stays(any_api: Api) -> None:
+    api = any_api
+    ids = {api.issue(reseller=name)["id"] for name in (BOEHM, *SPELLED)}
+    for name in (BOEHM, *SPELLED):
+        items = api.get("auditor", f"/v1/keys?reseller={quote(name)}").body["items"]
+        assert {one["id"] for one in items} == ids
+        assert {one["reseller"] for one in items} == {BOEHM}
+    (counted,) = api.get("support", "/v1/overview").body["keys"]
+    assert (counted["reseller"], counted["issued"], counted["open"]) == (BOEHM, 4, 4)
+
+    secret = create_token(api.services, context(), "reseller", reseller=SPELLED[0]).secret
+    api.tokens["boehm"] = secret
+    assert {one["id"] for one in api.get("boehm", "/v1/keys").body["items"]} == ids
+    told = api.get("boehm", "/v1/timeline?limit=500").body["items"]
+    assert {one["data"].get("reseller") for one in told} == {BOEHM}
+    one = ids.pop()
+    assert api.post("boehm", f"/v1/keys/{one}/revoke", {"reason": "Lost"}).status == 200
+
+
+def test_names_that_were_recorded_in_several_spellings_are_one_reseller(any_api: Api) -> None:
+    """As before names were told apart by case folding."""
+    api = any_api
+    before = api.services._replace(first_spelling=lambda _: None)
+    for name in ("North", "north", "NORTH"):
+        issue_keys(before, context(), Order("cloud_pos", None, 1, 1, 2, name))
+    items = api.get("admin", "/v1/keys?reseller=nORTH").body["items"]
+    assert [one["reseller"] for one in items] == ["NORTH"] * 2 + ["north"] * 2 + ["North"] * 2
+    assert [one["reseller"] for one in api.get("admin", "/v1/overview").body["keys"]] == ["North"]
+    api.tokens["north"] = create_token(before, context(), "reseller", reseller="NORTH").secret
+    assert len(api.get("north", "/v1/keys?reseller=north").body["items"]) == 6
+    assert len(api.get("north", f"/v1/timeline?ref={items[0]['id']}").body["items"]) == 1
+    assert api.get("north", f"/v1/keys/{items[5]['id']}").status == 200
+    assert api.issue(reseller="north")
+    assert api.get("admin", "/v1/keys?reseller=north").body["items"][0]["reseller"] == "North"

@@ -26,6 +26,7 @@ from ledger.refusals import (
     KeyNotFound,
     SubscriptionEnded,
 )
+from ledger.reseller_names import same
 from ledger.streams import key as key_stream
 from ledger.streams.key import KEY, Key
 from projections.lists import keys
@@ -98,7 +99,8 @@ class IssueKeys(Shape):
     )
     count = WholeNumber("How many keys.", load_default=1, validate=within(1, COUNT_MAX))
     reseller = Identifier(
-        "Whose keys they are. A reseller's token may leave it out, and may name no other.",
+        "Whose keys they are, in whatever case: the first spelling on record is kept. A reseller's"
+        " token may leave it out, and may name no other.",
         required=True,
         validate=long_at_most(NAME_LENGTH_MAX),
         document=_NAME,
@@ -121,7 +123,7 @@ class IssueKeys(Shape):
 class KeysQuery(AccountQuery, PageQuery):
     status = Text(validate=one_of("issued", "redeemed", "revoked", "lapsed"))
     product = Text(validate=matching(PRODUCT_ID))
-    reseller = Text(validate=long_at_most(NAME_LENGTH_MAX))
+    reseller = Text("In whatever spelling.", validate=long_at_most(NAME_LENGTH_MAX))
     batch = Text(validate=matching(BATCH_ID))
     redeemed_by = Text("An account.", validate=matching(ACCOUNT_ID))
 
@@ -149,7 +151,7 @@ def issue_keys(idempotency_key: str | None, body: Order) -> Response:
     reveal, once an hour for each caller; those that were redeemed or revoked meanwhile come masked.
     """
     bound = caller().reseller
-    if bound is not None and body.reseller != bound:
+    if bound is not None and not same(body.reseller, bound):
         raise HttpProblem(FORBIDDEN, "this token issues keys for its own reseller only")
     issued = issue(
         services(),
@@ -190,7 +192,7 @@ def list_keys(
     given = {**filters, **{name: time for name, time in times.items() if time is not None}}
     of = ("keys", bound, sorted(given.items()))
     after = cursors.read(services().request_key, of, cursor)
-    if bound is not None and filters.setdefault("reseller", bound) != bound:
+    if bound is not None and not same(filters.setdefault("reseller", bound), bound):
         return reply(KeyList([], None), position=services().book.head())
     page = keys.list_keys(
         services().book,

@@ -25,6 +25,7 @@ from ledger.secret import LENGTH_MIN_BYTES, Secret
 from ledger.store import schema
 from ledger.store.text_keys import TextKeys
 from ledger.store.token_uses import NotedUses
+from projections.lists.reseller_names import first_spelling
 from projections.lists.stores import Tables, open_tables
 from projections.lists.stripe_holders import stripe_holders
 from web.app import waiting
@@ -123,6 +124,7 @@ def wire(settings: Settings, *, for_persons: bool = False) -> Wiring:
         token_key=secret.derive("tokens"),
         stripe=stripe,
         stripe_holders=partial(stripe_holders, book, tables),
+        first_spelling=partial(first_spelling, book, tables),
     )
     signing = signing_of(secret, settings.checkpoint_secrets, book.store.signed_checkpoints)
     return Wiring(

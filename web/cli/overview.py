@@ -29,7 +29,7 @@ def overview_(as_json: bool) -> None:
 def _print(found: Overview) -> None:
     for title, rows, columns in (
         ("Active seats", found.pools, ("product", "tier", "seats", "used")),
-        ("Keys", found.keys, ("reseller", "issued", "redeemed", "revoked", "lapsed")),
+        ("Keys", found.keys, ("reseller", "issued", "open", "redeemed", "revoked", "lapsed")),
         (
             "Ending within 30 days",
             found.ending,

@@ -10,6 +10,7 @@ import click
 
 from commands.give_access import create_token, revoke_token
 from ledger.streams.token import ROLES, Token
+from projections.lists.reseller_names import Unheard, unheard
 from projections.lists.tokens import list_tokens
 from web.app.services import Wiring
 from web.app.times import iso, iso_or_none
@@ -62,11 +63,15 @@ def create(
     role: str, reseller: str | None, days: int | None, reason: str | None, as_json: bool
 ) -> None:
     """Give access. The token alone is printed, now and never again."""
-    with open_ledger() as (_, services, request_context):
+    with open_ledger() as (wiring, services, request_context):
         expires_at = request_context.now + timedelta(days=days) if days else None
         given = create_token(
             services, request_context, role, reseller=reseller, expires_at=expires_at, reason=reason
         )
+        name = given.token.reseller
+        no_keys = unheard(services.book, wiring.tables, name) if name else None
+    if no_keys is not None:
+        click.echo(_warning(no_keys), err=True)
     token = given.token
     if as_json:
         print_json(
@@ -82,6 +87,11 @@ def create(
     click.echo(given.secret)
     if is_terminal(sys.stdout):
         click.echo(f"(its id is {token.id})", err=True)
+
+
+def _warning(no_keys: Unheard) -> str:
+    meant = f" (is it {' or '.join(no_keys.resembles)}?)" if no_keys.resembles else ""
+    return f"warning: the reseller {no_keys.name} has no keys{meant}"
 
 
 @tokens.command("list", short_help="List all tokens, the newest first.")

@@ -115,10 +115,7 @@ def reveal(batch: str) -> Response:
 def owned_batch(id: str) -> Batch | None:
     """Return a batch that the caller may see."""
     batch = services().book.load(BATCH, batches.stream_id(id)).state
-    reseller = session.reseller()
-    if batch is None or reseller is None:
-        return batch
-    return batch if batch.issued is not None and batch.issued.reseller == reseller else None
+    return batch if batch is not None and batch.belongs_to(session.reseller()) else None
 
 
 def _order(bound: str | None) -> Order:

@@ -79,7 +79,7 @@ def _place_of(ref: str) -> str:
 
 def _sees_key(id: str) -> bool:
     key = services().book.load(KEY, keys.stream_id(id)).state
-    return key is not None and session.reseller() in (None, key.issued.reseller)
+    return key is not None and key.belongs_to(session.reseller())
 
 
 def _is_account(ref: str) -> bool:

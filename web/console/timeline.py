@@ -154,10 +154,10 @@ def _may_see(event: AnyEvent) -> bool:
     kind, _, id = event.stream.partition("-")
     if kind == KEY.kind:
         key = services().book.load(KEY, keys.stream_id(f"key_{id}")).state
-        return key is not None and key.issued.reseller == reseller
+        return key is not None and key.belongs_to(reseller)
     if kind == BATCH.kind:
         batch = services().book.load(BATCH, batches.stream_id(f"bat_{id}")).state
-        return batch is not None and batch.issued is not None and batch.issued.reseller == reseller
+        return batch is not None and batch.belongs_to(reseller)
     return False
 
 

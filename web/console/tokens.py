@@ -16,6 +16,7 @@ from commands import give_access
 from commands.give_access import TOKEN_BYTES, Given, create_token
 from ledger.refusals import FieldError, InvalidRequest, Refusal
 from ledger.streams.token import ROLES
+from projections.lists.reseller_names import unheard
 from projections.lists.tokens import list_tokens
 from web.app.auth import ADMIN
 from web.app.context import app_state, request_context, services
@@ -64,7 +65,9 @@ def create() -> Response:
         given = _given(once)
     except Refusal as refusal:
         return show_tokens(refusal_message(refusal), once)
-    return page("console/token.html", given=given)
+    name = given.token.reseller
+    no_keys = unheard(services().book, app_state().wiring.tables, name) if name else None
+    return page("console/token.html", given=given, no_keys=no_keys)
 
 
 @bp.post("/tokens/<token>/revoke")

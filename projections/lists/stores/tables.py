@@ -5,7 +5,7 @@ come as tuples of text, whole numbers, bytes and None; a moment is kept as micro
 
     with tables.transaction() as work:
         work.execute("UPDATE keyfold_projections SET position = :new WHERE …", {"new": 7})
-    tables.read("SELECT id FROM keyfold_key_list_1 WHERE batch = :batch", {"batch": "bat_7"})
+    tables.read("SELECT id FROM keyfold_key_list_2 WHERE batch = :batch", {"batch": "bat_7"})
 """
 
 from __future__ import annotations
