@@ -90,6 +90,14 @@ class Opened(NamedTuple):
     position: int
 
 
+class LinkTarget(NamedTuple):
+    """What a link opens, or has opened: a session of an account, and what that is called."""
+
+    session: str
+    account: str
+    display_name: str | None
+
+
 class _Link(Struct, frozen=True, forbid_unknown_fields=True):
     id: str
     secret: str
@@ -143,14 +151,16 @@ def make_link(
     return retry_on_conflict(attempt)
 
 
-def session_of(services: Services, key: bytes, text: str) -> str | None:
-    """Return the id of the session that a link opens or has opened; None for no link of ours."""
+def target_of(services: Services, key: bytes, text: str) -> LinkTarget | None:
+    """Return what a link opens or has opened; None for no link of ours."""
     id, _, signed = text.partition(".")
     if not _ID.fullmatch(id):
         return None
-    salts = services.book.load(SIGNING_KEYS, signing_keys.ID).state
-    link = signing.read(signing_keys.keys(key, salts), PURPOSE, signed, _Link)
-    return portal_session.session_id(id) if link is not None and link.id == id else None
+    made, keys = services.book.load_all((PORTAL_SESSION, id), (SIGNING_KEYS, signing_keys.ID))
+    link = signing.read(signing_keys.keys(key, keys.state), PURPOSE, signed, _Link)
+    if link is None or link.id != id or made.state is None:
+        return None
+    return LinkTarget(made.state.id, made.state.account, link.display_name)
 
 
 def hold_to_link(services: Services, key: bytes, context: RequestContext, text: str) -> None:

@@ -12,7 +12,7 @@ from commands.open_portal_session import (
     end_portal_sessions,
     make_link,
     open_portal_session,
-    session_of,
+    target_of,
 )
 from commands.services import Services
 from ledger import signing
@@ -151,7 +151,7 @@ def test_a_changed_link_is_not_ours() -> None:
     for one in changed:
         with pytest.raises(LinkInvalid):
             open_portal_session(world, KEY, context(), one)
-        assert session_of(world, KEY, one) is None
+        assert target_of(world, KEY, one) is None
     assert world.book.head() == before
 
 
@@ -166,7 +166,7 @@ def test_a_link_tells_which_visit_it_opens() -> None:
     world = services()
     link = made(world)
     opened = open_portal_session(world, KEY, context(), link)
-    assert session_of(world, KEY, link) == opened.session
+    assert target_of(world, KEY, link) == (opened.session, opened.account, None)
 
 
 def test_what_does_not_fit_is_told_all_at_once() -> None:

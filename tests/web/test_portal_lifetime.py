@@ -59,8 +59,8 @@ class Browser:
         return found.value
 
 
-def link_of(api: Api, who: str = "portal", **granted: Any) -> str:
-    path = "/v1/accounts/acme/portal-session"
+def link_of(api: Api, who: str = "portal", account: str = "acme", **granted: Any) -> str:
+    path = f"/v1/accounts/{account}/portal-session"
     url: str = api.post(who, path, granted).body["url"]
     return url.removeprefix(PUBLIC_URL)
 
@@ -115,6 +115,53 @@ def test_a_session_that_is_over_names_the_way_back(api: Api) -> None:
     assert page.status_code == 403
     assert "Your visit is over" in page.text
     assert f'href="{PUBLIC_URL}/back"' in page.text
+
+
+def test_what_was_typed_too_late_is_shown_once_more(api: Api) -> None:
+    browser = visitor(api)
+    form = FIELD.search(browser.get("subscriptions").text)
+    assert form
+    api.clock.forward(minutes=30)
+    typed = {"code": 'POS-ABCD"><b>'}
+    late = browser.client.post(
+        "/portal/upgrade/cloud_pos/validate", data={"form_token": form[1], **typed}
+    )
+    assert late.status_code == 403
+    assert 'value="POS-ABCD&#34;&gt;&lt;b&gt;"' in late.text
+    # A form of another site could make us say anything.
+    foreign = browser.client.post("/portal/upgrade/cloud_pos/validate", data=typed)
+    assert (foreign.status_code, "POS-ABCD" in foreign.text) == (403, False)
+
+
+# A link of another account
+
+
+def test_another_accounts_link_asks_first_and_ends_the_session_that_is_open(api: Api) -> None:
+    browser = visitor(api, display_name="Acme & Sons")
+    thief = copy_of(api, browser)
+    link = link_of(api, account="beta", display_name="Beta")
+    shown = browser.client.get(link).text
+    assert "Acme &amp; Sons is open in this browser." in shown
+    token = FIELD.search(shown)
+    assert token
+    form = {"form_token": token[1], "link": text_in(link)}
+    head = api.head
+    # As it was shown before the other account was opened in another tab.
+    asked = browser.client.post("/portal/open", data=form)
+    assert (asked.status_code, "Beta is opened" in asked.text, api.head) == (409, True, head)
+    instead = re.search(r'name="instead" value="(\w+)"', asked.text)
+    assert instead
+    done = browser.client.post("/portal/open", data={**form, "instead": instead[1]})
+    assert done.status_code == 303
+    assert "Beta" in browser.get("subscriptions").text
+    assert thief.get("subscriptions").status_code == 403
+
+
+def test_another_link_of_the_same_account_asks_nothing(api: Api) -> None:
+    browser = visitor(api)
+    assert "open in this browser" not in browser.client.get(link_of(api)).text
+    api.clock.forward(minutes=30)
+    assert "open in this browser" not in browser.client.get(link_of(api, account="beta")).text
 
 
 # A link that was opened

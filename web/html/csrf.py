@@ -39,9 +39,14 @@ def check(secret: str) -> None:
     Raises:
         FormRefused: it has no token, or that of another session.
     """
-    sent = request.form.get(FIELD, "")
-    if not hmac.compare_digest(sent.encode(), signing.form_token(secret).encode()):
+    if not is_tied(secret):
         raise FormRefused
+
+
+def is_tied(secret: str) -> bool:
+    """Return whether the form that was sent is tied to the secret."""
+    sent = request.form.get(FIELD, "")
+    return hmac.compare_digest(sent.encode(), signing.form_token(secret).encode())
 
 
 def new_pre_session() -> str:

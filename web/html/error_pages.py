@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from flask import Blueprint, Flask, Response
@@ -21,6 +21,7 @@ class ErrorMessage(NamedTuple):
     Attributes:
         link: where to go from here, as address and text.
         reference: whether the request's id is shown, by which it is found in the log.
+        typed: what somebody typed in vain, each with what it is, to be copied.
     """
 
     status: int
@@ -28,6 +29,7 @@ class ErrorMessage(NamedTuple):
     advice: object
     link: tuple[str, object] | None = None
     reference: bool = False
+    typed: Sequence[tuple[object, str]] = ()
 
 
 class ErrorPages(NamedTuple):

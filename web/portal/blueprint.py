@@ -25,8 +25,7 @@ def layout() -> dict[str, Any]:
     found = session.SESSIONS.current()
     if request.url_rule is None:
         # No page of ours was asked for, so nobody has looked who asks.
-        found = session.SESSIONS.read()
-        found = found if found is not None and session.is_live(found) else None
+        found = session.live()
     if found is None:
         return {"customer": None, "menu": []}
     return {

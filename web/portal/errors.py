@@ -16,6 +16,11 @@ from web.portal.session import NoCookies, NoSession, SessionOver
 _ASK_FOR_A_LINK: Final = _("Go back to where you came from and open these pages again from there.")
 _BACK: Final = _("Back to where you came from")
 
+_TYPED: Final = {
+    "code": _("What you typed as an activation key"),
+    "name": _("What you typed as a name"),
+}
+
 _OUR_FAULT: Final = 500
 _OF_STATUS: Final[Mapping[int, tuple[object, object]]] = {
     404: (_("There is no such page"), _("Choose a page from the menu.")),
@@ -45,7 +50,8 @@ def of_kind(kind: ProblemType) -> ErrorMessage:
 
 def _over(error: SessionOver) -> ErrorMessage:
     back = (error.return_url, _BACK) if error.return_url else None
-    return ErrorMessage(403, _("Your visit is over"), _ASK_FOR_A_LINK, back)
+    typed = [(_TYPED[name], text) for name, text in error.typed.items()]
+    return ErrorMessage(403, _("Your visit is over"), _ASK_FOR_A_LINK, back, typed=typed)
 
 
 def _always(status: int, title: object, advice: object) -> Callable[[Exception], ErrorMessage]:

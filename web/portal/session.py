@@ -7,6 +7,7 @@ what is shown but not recorded.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -34,6 +35,10 @@ from web.html.session import (
 )
 
 IDLE_MAX: Final = timedelta(minutes=30)
+# The fields that people type something into which they would not like to type again.
+TYPED: Final = ("code", "name")
+TYPED_LENGTH_MAX: Final = 500
+NOTHING_TYPED: Final[Mapping[str, str]] = {}
 
 session_required = session_page("portal")
 
@@ -47,11 +52,13 @@ class SessionOver(Exception):
 
     Attributes:
         return_url: where the customer came from, if known.
+        typed: what the form said that came too late, by the name of its field.
     """
 
-    def __init__(self, return_url: str | None) -> None:
+    def __init__(self, return_url: str | None, typed: Mapping[str, str] = NOTHING_TYPED) -> None:
         super().__init__()
         self.return_url = return_url
+        self.typed = typed
 
 
 class NoCookies(Exception):
@@ -71,6 +78,8 @@ class PortalCookie(SessionCookie, frozen=True):
     return_url: str | None
     display_name: str | None
 
+
+CustomerSession = BrowserSession[PortalCookie, SeenPortalSession]
 
 SESSIONS: Final = BrowserSessions(
     Cookie("keyfold_visit"),
@@ -94,13 +103,27 @@ def authenticate() -> None:
     if found is None:
         raise NoSession
     if not is_live(found):
-        raise SessionOver(found.cookie.return_url)
+        raise SessionOver(found.cookie.return_url, _typed(found.cookie.secret))
     SESSIONS.let_in(found, actor=found.cookie.session, permissions=found.seen.session.permissions)
     if request.method == "POST":
         csrf.check(found.cookie.secret)
 
 
-def is_live(session: BrowserSession[PortalCookie, SeenPortalSession]) -> bool:
+def _typed(secret: str) -> Mapping[str, str]:
+    """Return what was typed into a form of this session, so that it can be shown once more."""
+    if request.method != "POST" or not csrf.is_tied(secret):
+        return NOTHING_TYPED
+    found = {name: request.form.get(name, "").strip()[:TYPED_LENGTH_MAX] for name in TYPED}
+    return {name: text for name, text in found.items() if text}
+
+
+def live() -> CustomerSession | None:
+    """Return the session that the browser is in, on a page that asks for none; None without one."""
+    found = SESSIONS.read()
+    return found if found is not None and is_live(found) else None
+
+
+def is_live(session: CustomerSession) -> bool:
     """Return whether a session goes on: used not long ago, and not ended at the ledger."""
     # No view may have been found for the request, and then nobody has read the clock for it.
     now = request_context().now if "request_context" in g else app_state().wiring.clock()
