@@ -12,11 +12,12 @@ stored with the event, so another catalog tomorrow changes no history.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from functools import cached_property
 from importlib import resources
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
@@ -26,6 +27,13 @@ Name = Annotated[str, Meta(min_length=1, max_length=80)]
 Prefix = Annotated[str, Meta(pattern=r"^[A-Z]{2,8}\Z")]
 StripeId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,200}\Z")]
 Interval = Literal["month", "year"]
+Colour = Annotated[str, Meta(pattern=r"^#[0-9a-fA-F]{6}\Z")]
+FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}\Z")]
+WebAddress = Annotated[str, Meta(pattern=r"^https?://[!-~]{1,500}\Z")]
+MailAddress = Annotated[str, Meta(pattern=r"^[^\s@<>?&]{1,64}@[^\s@<>?&]{1,190}\Z")]
+
+_LANGUAGE: Final = re.compile(r"[a-z]{2}")
+_ENGLISH: Final = "en"
 
 
 class CatalogError(ValueError):
@@ -121,6 +129,22 @@ class Product(Struct, frozen=True, forbid_unknown_fields=True):
         return tier.limits if tier else self.limits
 
 
+class Brand(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the pages show of the vendor; each is None where they do without.
+
+    Attributes:
+        logo: a file beside the catalog.
+        accent: of buttons and links.
+        support_url, support_email: where customers get help.
+    """
+
+    name: Name | None = None
+    logo: FileName | None = None
+    accent: Colour | None = None
+    support_url: WebAddress | None = None
+    support_email: MailAddress | None = None
+
+
 class Sold(NamedTuple):
     """What a price of Stripe's sells."""
 
@@ -129,10 +153,20 @@ class Sold(NamedTuple):
     price: Price
 
 
-class Catalog(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
-    """All products, in the order in which they are shown."""
+class Catalog(Struct, frozen=True, dict=True):
+    """All products, in the order in which they are shown.
+
+    Attributes:
+        translations: the same products with their texts in other languages than English.
+    """
 
     products: tuple[Product, ...]
+    brand: Brand = Brand()
+    translations: dict[str, Catalog] = {}
+
+    def in_language(self, language: str) -> Catalog:
+        """Return the catalog as people of a language read it: what has no such text is English."""
+        return self.translations.get(language, self)
 
     def product(self, id: str) -> Product | None:
         """Return the product with this id, or None."""
@@ -176,9 +210,20 @@ def parse(text: str) -> Catalog:
         CatalogError: not TOML, a field missing, unknown or out of shape, or an id or prefix twice.
     """
     try:
-        catalog = msgspec.convert(tomllib.loads(text), Catalog)
+        written = tomllib.loads(text)
+        languages: set[str] = set()
+        read = msgspec.convert(_in_language(written, _ENGLISH, languages), _File)
+        translations = {
+            language: msgspec.convert(_in_language(written, language, languages), _File)
+            for language in sorted(languages - {_ENGLISH})
+        }
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise CatalogError(str(error)) from error
+    catalog = Catalog(
+        read.products,
+        read.brand,
+        {language: Catalog(one.products, one.brand) for language, one in translations.items()},
+    )
     if not catalog.products:
         raise CatalogError("`products` is empty: name at least one product")
     _refuse_repeats("products.id", [product.id for product in catalog.products])
@@ -187,6 +232,51 @@ def parse(text: str) -> Catalog:
         _refuse_repeats(f"products.{product.id}.tiers.id", [tier.id for tier in product.tiers])
     _check_prices(catalog)
     return catalog
+
+
+class _File(Struct, frozen=True, forbid_unknown_fields=True):
+    products: tuple[Product, ...]
+    brand: Brand = Brand()
+
+
+def _in_language(written: dict[str, Any], language: str, languages: set[str]) -> dict[str, Any]:
+    """Return what the file says in one language, and note which there are.
+
+    Names of products and tiers, and what their limits are, may be tables of texts by language.
+    """
+
+    def text(value: Any, place: str) -> Any:
+        if not isinstance(value, dict):
+            return value
+        if _ENGLISH not in value or not all(map(_LANGUAGE.fullmatch, value)):
+            raise CatalogError(
+                f'`{place}` must be a text, or texts by language as {{ en = "…", de = "…" }}'
+            )
+        languages.update(value)
+        return value.get(language, value[_ENGLISH])
+
+    def thing(one: Any, place: str) -> Any:
+        if not isinstance(one, dict):
+            return one
+        made = dict(one)
+        if "name" in one:
+            made["name"] = text(one["name"], f"{place}.name")
+        if isinstance(limits := one.get("limits"), dict):
+            made["limits"] = {
+                name: text(value, f"{place}.limits.{name}") for name, value in limits.items()
+            }
+        if isinstance(tiers := one.get("tiers"), list):
+            made["tiers"] = [thing(tier, _place(f"{place}.tiers", tier)) for tier in tiers]
+        return made
+
+    products = written.get("products")
+    if not isinstance(products, list):
+        return written
+    return {**written, "products": [thing(one, _place("products", one)) for one in products]}
+
+
+def _place(of: str, one: Any) -> str:
+    return f"{of}.{one.get('id')}" if isinstance(one, dict) else of
 
 
 def builtin() -> Catalog:

@@ -41,6 +41,7 @@ from projections.lists.reseller_names import first_spelling
 from projections.lists.stores import open_tables
 from projections.lists.stripe_holders import stripe_holders
 from tests.worlds import NOON, SECRET, context, services
+from web.app.brand import Logo
 from web.app.context import EXTENSION
 from web.app.services import Wiring, wire
 from web.app.settings import Settings, StripeSettings
@@ -238,12 +239,13 @@ def memory_api(
     test_clock: Path | None = None,
     stripe: StripeSettings = NO_STRIPE,
     public_url: str = PUBLIC_URL,
+    logo: Logo | None = None,
 ) -> Api:
     """Return the API over an empty ledger in memory."""
     gateway = StripeGateway(stripe.api_key, stripe.api_base) if stripe.api_key else None
     world, clock = services(catalog=catalog)._replace(stripe=gateway), TestClock()
     settings = Settings("memory:", SECRET, world.catalog, public_url, test_clock, 100)
-    settings = settings._replace(stripe=stripe)
+    settings = settings._replace(stripe=stripe, logo=logo)
     signing = signing_of(SECRET, (), world.book.store.signed_checkpoints)
     tables = open_tables("memory:")
     world = world._replace(

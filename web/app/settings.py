@@ -21,6 +21,7 @@ from ledger.permissions import PERMISSIONS, Permission
 from ledger.secret import Secret
 from ledger.store.sqlite.datastore import path_of
 from ledger.streams.account.seat_sync import QUIET_DEFAULT_S
+from web.app.brand import BrandError, Logo, check_accent, read_logo
 from web.app.return_urls import origin
 
 DATABASE_URL_DEFAULT = "sqlite:///keyfold.db"
@@ -73,6 +74,7 @@ class Settings(NamedTuple):
         memo_streams: how many streams' states a process remembers.
         checkpoint_secrets: what the keys are derived from that sign checkpoints; none for `secret`.
         return_origins: where customers may be sent, beside the public URL's own origin.
+        logo: the vendor's, which the catalog names.
         portal_permissions: of links to the hosted pages that are asked for without any.
         seat_sync_quiet_s: for how long seats must not have moved before Stripe is told of them.
     """
@@ -88,6 +90,7 @@ class Settings(NamedTuple):
     return_origins: tuple[str, ...] = ()
     seat_sync_quiet_s: int = QUIET_DEFAULT_S
     portal_permissions: tuple[Permission, ...] = permissions.DEFAULT
+    logo: Logo | None = None
 
     @property
     def is_https(self) -> bool:
@@ -113,7 +116,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         database_url=_database_url(values.get("KEYFOLD_DATABASE_URL") or DATABASE_URL_DEFAULT),
         secret=_secret(secret) if secret else None,
-        catalog=_catalog(values.get("KEYFOLD_CATALOG")),
+        catalog=(catalog := _catalog(values.get("KEYFOLD_CATALOG"))),
+        logo=_logo(catalog, values.get("KEYFOLD_CATALOG")),
         public_url=_public_url(values.get("KEYFOLD_PUBLIC_URL") or PUBLIC_URL_DEFAULT),
         test_clock=Path(test_clock) if test_clock else None,
         memo_streams=_memo_streams(values.get("KEYFOLD_MEMO_STREAMS")),
@@ -302,6 +306,15 @@ def _catalog(name: str | None) -> Catalog:
     try:
         return parse(read_file("KEYFOLD_CATALOG", Path(name)))
     except CatalogError as error:
+        raise SettingError("KEYFOLD_CATALOG", f"is no catalog: {name}: {error}") from None
+
+
+def _logo(catalog: Catalog, name: str | None) -> Logo | None:
+    """Return the logo of the catalog's brand, whose accent is looked at, too."""
+    try:
+        check_accent(catalog.brand)
+        return read_logo(catalog.brand, Path(name).parent) if name else None
+    except BrandError as error:
         raise SettingError("KEYFOLD_CATALOG", f"is no catalog: {name}: {error}") from None
 
 

@@ -51,9 +51,11 @@ def page(
         status: the message's, or 200, if left out.
         message: shown at the page's top.
     """
+    settings = app_state().wiring.settings
     body = render_template(
         template,
-        test_clock=app_state().wiring.settings.test_clock is not None,
+        test_clock=settings.test_clock is not None,
+        brand=settings.catalog.brand,
         language=languages.current(),
         language_chosen=languages.chosen() is not None,
         request_id=request_id(),

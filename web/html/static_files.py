@@ -1,4 +1,4 @@
-"""What the pages look like and are moved by: stylesheets, scripts, an icon.
+"""What the pages look like and are moved by: stylesheets, scripts, an icon; the vendor's own logo.
 
 Each is named after its content, so that it may be kept for ever, and is sent compressed to whoever
 takes it so. Nothing comes from another host: htmx, Pico and uPlot are in static/vendor as released.
@@ -16,6 +16,9 @@ from typing import Final, NamedTuple
 
 from flask import Blueprint, Response, abort, request, url_for
 
+from ledger.catalog import Brand
+from web.app.brand import Logo, stylesheet
+from web.app.context import app_state
 from web.html.session import public
 
 SOURCES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -33,6 +36,7 @@ TYPES: Final = {
     ".svg": "image/svg+xml",
 }
 FOR_EVER: Final = "public, max-age=31536000, immutable"
+ALONE: Final = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 DIGEST_LENGTH: Final = 16
 
 
@@ -52,7 +56,7 @@ bp = Blueprint("assets", __name__)
 @public
 def show_asset(name: str) -> Response:
     """Send a file by its whole name."""
-    found = next((one for one in _assets().values() if one.name == name), None)
+    found = next((one for one in _all().values() if one.name == name), None)
     if found is None:
         abort(404)
     packed = request.accept_encodings.quality("gzip") > 0
@@ -61,13 +65,29 @@ def show_asset(name: str) -> Response:
     response.headers["Vary"] = "Accept-Encoding"
     if packed:
         response.headers["Content-Encoding"] = "gzip"
+    # A picture may hold a script, and be opened by itself.
+    response.headers["Content-Security-Policy"] = ALONE
     return response
 
 
 @bp.app_template_global()
 def asset(name: str) -> str:
     """Return the address of a file for templates: `asset('keyfold.css')`."""
-    return url_for("assets.show_asset", name=_assets()[name].name)
+    return url_for("assets.show_asset", name=_all()[name].name)
+
+
+def _all() -> Mapping[str, Asset]:
+    settings = app_state().wiring.settings
+    return {**_assets(), **_of_brand(settings.catalog.brand, settings.logo)}
+
+
+@functools.cache
+def _of_brand(brand: Brand, logo: Logo | None) -> Mapping[str, Asset]:
+    made = {"brand.css": _asset(PurePosixPath("brand.css"), stylesheet(brand).encode())}
+    if logo is not None:
+        suffix = PurePosixPath(brand.logo or "").suffix.lower()
+        made["logo"] = _asset(PurePosixPath(f"logo{suffix}"), logo.content, logo.content_type)
+    return made
 
 
 @functools.cache
@@ -78,6 +98,11 @@ def _assets() -> Mapping[str, Asset]:
 def _make(name: PurePosixPath, sources: tuple[str, ...]) -> Asset:
     folder = resources.files("web").joinpath("static")
     plain = b"\n".join(folder.joinpath(source).read_bytes() for source in sources)
+    return _asset(name, plain)
+
+
+def _asset(name: PurePosixPath, plain: bytes, content_type: str | None = None) -> Asset:
     digest = hashlib.sha256(plain).hexdigest()[:DIGEST_LENGTH]
     named = f"{name.stem}.{digest}{name.suffix}"
-    return Asset(named, TYPES[name.suffix], plain, gzip.compress(plain, mtime=0))
+    packed = gzip.compress(plain, mtime=0)
+    return Asset(named, content_type or TYPES[name.suffix], plain, packed)

@@ -9,7 +9,7 @@ from flask import Response, url_for
 
 from projections.views.billing import interval_name
 from web.app.billing import billing_view
-from web.app.context import request_context, services
+from web.app.context import request_context
 from web.html.flash import FlashMessage
 from web.html.rendering import page
 from web.html.stripe_texts import ENDED, badge, notice
@@ -26,7 +26,7 @@ def show_billing(message: FlashMessage | None = None) -> Response:
     request_context().require("manage_users")
     billing = billing_view(account_now())
     view = billing.view
-    billed = [product for product in services().catalog.products if product.billed]
+    billed = [product for product in texts.catalog().products if product.billed]
     return page(
         "portal/billing.html",
         message.status if message else 200,
@@ -38,7 +38,7 @@ def show_billing(message: FlashMessage | None = None) -> Response:
         interval_name=interval_name,
         shops=[
             (url_for("portal.show_shop", product=one.id), texts.words(one).buy_plan)
-            for one in billed or services().catalog.products
+            for one in billed or texts.catalog().products
         ],
         managers=[
             (url_for("portal.show_manager", product=one.id), texts.words(one).manager)

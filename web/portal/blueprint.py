@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from flask import Blueprint, request
 
-from web.app.context import services
 from web.html import csrf
 from web.html.error_pages import ErrorPages
 from web.portal import errors, session, texts
@@ -32,7 +31,7 @@ def layout() -> dict[str, Any]:
         "customer": found.cookie,
         "csrf_field": csrf.field(found.cookie.secret),
         "may": session.may,
-        "menu": texts.menu(services().catalog, found.seen.session.permissions),
+        "menu": texts.menu(texts.catalog(), found.seen.session.permissions),
     }
 
 

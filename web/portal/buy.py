@@ -57,7 +57,7 @@ class Offer(NamedTuple):
 def show_shop(product: str, message: FlashMessage | None = None) -> Response:
     """Show the current subscriptions of a product, and how to buy more."""
     found = product_of(product)
-    view = subscribed.subscriptions(account_now(), services().catalog)
+    view = subscribed.subscriptions(account_now(), texts.catalog())
     return page(
         "portal/shop.html",
         message=message or flashed(_MESSAGES),

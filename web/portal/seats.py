@@ -81,7 +81,7 @@ def show_manager(product: str, message: FlashMessage | None = None) -> Response:
         message=message or flashed(_MESSAGES),
         product=found,
         words=texts.words(found),
-        tiers=seat_lists.by_tier(account_now(), services().catalog, services().texts, found),
+        tiers=seat_lists.by_tier(account_now(), texts.catalog(), services().texts, found),
         now=request_context().now,
         name=request.form.get("name", ""),
         tier=request.form.get("tier"),
@@ -133,7 +133,7 @@ def product_of(id: str) -> Product:
     Raises:
         NotPermitted: its seats are billed by their number, so whoever adds one spends money.
     """
-    found = services().catalog.product(id)
+    found = texts.catalog().product(id)
     if found is None:
         abort(404)
     if found.billed:

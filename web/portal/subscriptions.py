@@ -16,7 +16,7 @@ from projections.views.subscriptions import ProductView
 from web.app.context import request_context, services
 from web.html.flash import FlashMessage
 from web.html.rendering import page, redirect_to
-from web.portal import session, texts
+from web.portal import resellers, session, texts
 from web.portal.blueprint import bp
 from web.portal.session import session_required
 
@@ -46,9 +46,16 @@ def show_first() -> Response:
 @session_required
 def show_subscriptions(message: FlashMessage | None = None) -> Response:
     """Show a panel for each product, and in it a row for each subscription and tier."""
-    view = subscribed.subscriptions(account_now(), services().catalog)
+    found = account_now()
+    view = subscribed.subscriptions(found, texts.catalog())
     panels = [_panel(one) for one in view.products]
-    return page("portal/subscriptions.html", message=message, panels=panels)
+    return page(
+        "portal/subscriptions.html",
+        message=message,
+        panels=panels,
+        reseller=resellers.by_subscription(found.account),
+        contact=resellers.contact,
+    )
 
 
 def account_now() -> AccountAt:
@@ -62,7 +69,7 @@ def may_buy(product: Product) -> bool:
 
 
 def _panel(view: ProductView) -> Panel:
-    product = services().catalog.product(view.product)
+    product = texts.catalog().product(view.product)
     closed = product is None or not may_buy(product)
     shop = None if closed else url_for("portal.show_shop", product=view.product)
     named = product or Product(id=view.product, name=view.name, prefix="", seat="seat")

@@ -13,12 +13,19 @@ from flask import url_for
 
 from ledger.catalog import Catalog, Product
 from ledger.permissions import permits
+from web.app.context import services
+from web.html.languages import current
 from web.html.languages import gettext as _
 
 CERTIFICATE: Final = "certificate"
 
 # A title and an address.
 MenuLink = tuple[str, str]
+
+
+def catalog() -> Catalog:
+    """Return the catalog with its texts in the reader's language."""
+    return services().catalog.in_language(current())
 
 
 class Words(NamedTuple):

@@ -28,11 +28,11 @@ from web.html.flash import FlashMessage, bad, warn
 from web.html.languages import format_datetime, ngettext
 from web.html.languages import gettext as _
 from web.html.rendering import page, redirect_to
-from web.portal import session, texts
+from web.portal import resellers, session, texts
 from web.portal.blueprint import bp
 from web.portal.seats import product_of
 from web.portal.session import session_required
-from web.portal.subscriptions import may_buy
+from web.portal.subscriptions import account_now, may_buy
 
 CODE_LENGTH_MAX: Final = 100
 
@@ -57,7 +57,13 @@ def show_key_form(product: str, refusal: Refusal | None = None) -> Response:
     """
     found = product_of(product)
     message = refusal_message(refusal, found) if refusal else None
-    return page("portal/key.html", message=message, product=found, code=_code())
+    return page(
+        "portal/key.html",
+        message=message,
+        product=found,
+        code=_code(),
+        resellers=resellers.named(account_now().account),
+    )
 
 
 @bp.post("/upgrade/<product>/validate")
@@ -140,6 +146,7 @@ def refusal_message(refusal: Refusal, product: Product) -> FlashMessage:
                     " by the reseller before you could redeem it"
                 ),
                 _("Contact your reseller to confirm the key's status"),
+                *resellers.named(account_now().account),
                 status=409,
             )
         case TooManyAttempts(retry_after_s=seconds):
@@ -153,6 +160,7 @@ def _blocked(seconds: int) -> FlashMessage:
         _("Too many failed attempts"),
         _("After 5 invalid attempts in one session, further tries are blocked"),
         _("Close the dialog and try again later, or contact your reseller to verify the key"),
+        *resellers.named(account_now().account),
         ngettext(
             "You can try again in %(num)s minute.",
             "You can try again in %(num)s minutes.",
@@ -164,7 +172,7 @@ def _blocked(seconds: int) -> FlashMessage:
 
 def _prefixes(product: Product) -> list[str]:
     """Say what each product's keys begin with, this page's product first."""
-    others = [one for one in services().catalog.products if one.id != product.id]
+    others = [one for one in texts.catalog().products if one.id != product.id]
     return [
         _(
             "%(prefix)s- keys activate %(product)s only",
