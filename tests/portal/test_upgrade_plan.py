@@ -173,7 +173,9 @@ def test_an_activated_key_cannot_be_redeemed_again_on_any_account(
     code = vendor.issue()
     customer = vendor.customer(page)
     customer.activate(code)
-    expect(customer.enter(code).get_by_role("alert")).to_contain_text("You activated this key on")
+    alert = customer.enter(code).get_by_role("alert")
+    expect(alert).to_contain_text("You activated this key on")
+    expect(alert).to_contain_text("Cloud POS: 2 seats until")
     dialog = vendor.customer(page).enter(code)
     expect(dialog.get_by_role("alert")).to_contain_text("This activation key is not available")
 
@@ -286,6 +288,18 @@ def test_a_key_of_the_other_product_is_told_by_its_prefix(
     expect(told.get_by_role("listitem")).to_have_text(
         [*says, "Keys are not interchangeable between products"]
     )
+
+
+def test_from_the_other_products_dialog_there_is_a_way_on_with_the_key_that_was_typed(
+    vendor: Vendor, page: Page
+) -> None:
+    customer = vendor.customer(page)
+    dialog = customer.enter(vendor.issue(INT))
+    dialog.get_by_role("button", name="Validate it for Integrations").click()
+    expect(dialog).to_contain_text("Integrations · Growth")
+    dialog.get_by_role("button", name="Activate").click()
+    expect(page.get_by_role("status")).to_contain_text("Your subscription has started")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Integrations")
 
 
 def test_the_format_is_checked_while_typing(vendor: Vendor, page: Page) -> None:

@@ -8,11 +8,13 @@ Source: the guides "Activating a Cloud POS Key" and "Activating an Integration K
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 from flask import Response, request, url_for
 
 from commands.redeem_key import Try, redeem_key, validate_key
+from ledger import codes
 from ledger.catalog import Product
 from ledger.refusals import (
     InvalidKeyFormat,
@@ -62,6 +64,7 @@ def show_key_form(product: str, refusal: Refusal | None = None) -> Response:
         message=message,
         product=found,
         code=_code(),
+        other=_product_of_code() if isinstance(refusal, WrongProduct) else None,
         resellers=resellers.named(account_now().account),
     )
 
@@ -105,6 +108,16 @@ def _code() -> str:
     return request.form.get("code", "")[:CODE_LENGTH_MAX]
 
 
+def _product_of_code() -> Product | None:
+    """Return the product that the code is of, if the session may have it."""
+    catalog = texts.catalog()
+    code = codes.parse(_code(), catalog.prefixes)
+    found = catalog.by_prefix(codes.prefix_of(code)) if code else None
+    if found is not None and found.billed and not session.may("manage_users"):
+        return None
+    return found
+
+
 def _try(product: str) -> Try:
     return Try(session.account(), session.id(), _code(), product)
 
@@ -131,13 +144,8 @@ def refusal_message(refusal: Refusal, product: Product) -> FlashMessage:
             )
         case WrongProduct():
             return bad(_("Wrong product prefix"), *_prefixes(product), status=422)
-        case KeyAlreadyYours(activated_at=at):
-            return warn(
-                _("You activated this key on %(date)s", date=format_datetime(at, "d MMM yyyy")),
-                _("What it gave is on your Subscriptions page"),
-                _("For more seats, activate another key"),
-                status=409,
-            )
+        case KeyAlreadyYours():
+            return _yours_already(refusal)
         case KeyNotAvailable():
             return bad(
                 _("This activation key is not available"),
@@ -152,6 +160,38 @@ def refusal_message(refusal: Refusal, product: Product) -> FlashMessage:
         case TooManyAttempts(retry_after_s=seconds):
             return _blocked(seconds)
     raise refusal
+
+
+def _yours_already(refusal: KeyAlreadyYours) -> FlashMessage:
+    gave = account_now().account.subscriptions.get(refusal.subscription)
+    said = [_("What it gave is on your Subscriptions page")]
+    if gave is not None:
+        said = [
+            ngettext(
+                "%(product)s: %(num)s seat until %(date)s",
+                "%(product)s: %(num)s seats until %(date)s",
+                gave.seats,
+                product=_named(gave.product, gave.tier),
+                date=_day(gave.ended_at),
+            )
+        ]
+    return warn(
+        _("You activated this key on %(date)s", date=_day(refusal.activated_at)),
+        *said,
+        _("For more seats, activate another key"),
+        status=409,
+    )
+
+
+def _day(at: datetime) -> str:
+    return str(format_datetime(at, "d MMM yyyy"))
+
+
+def _named(product: str, tier: str | None) -> str:
+    found = texts.catalog().product(product)
+    if found is None:
+        return product
+    return " ".join(filter(None, (found.name, found.tier_name(tier))))
 
 
 def _blocked(seconds: int) -> FlashMessage:
