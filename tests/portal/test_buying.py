@@ -182,7 +182,7 @@ def test_stripe_and_keys_are_side_by_side_and_only_stripes_is_managed_there(
     assert [row["Seats"] for row in rows] == ["10", "5"]
     assert [row["Actions"] for row in rows] == [
         "Manage in Stripe",
-        "Prepaid: contact your reseller",
+        "Prepaid: contact your reseller, Northwind",
     ]
 
 

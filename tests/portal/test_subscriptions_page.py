@@ -163,7 +163,7 @@ def test_rows_of_activation_keys_have_no_stripe_action(vendor: Vendor, page: Pag
     vendor.redeem(account)
     customer = vendor.customer(page, account)
     expect(page.get_by_role("button", name="Manage in Stripe")).to_have_count(0)
-    assert customer.row("Cloud POS")["Actions"] == "Prepaid: contact your reseller"
+    assert customer.row("Cloud POS")["Actions"] == "Prepaid: contact your reseller, Northwind"
 
 
 def test_an_ended_subscription_is_no_row_and_its_holders_are_told(

@@ -154,7 +154,7 @@ def test_which_reseller_to_contact_is_named() -> None:
     browser = visitor(api)
     assert "You have keys of" not in browser.get("upgrade/cloud_pos/key").text
     api.redeem(reseller="Süd & Söhne")
-    assert "Prepaid: contact Süd &amp; Söhne" in browser.get("subscriptions").text
+    assert "Prepaid: contact your reseller, Süd &amp; Söhne" in browser.get("subscriptions").text
     assert "You have keys of: Süd &amp; Söhne" in browser.get("upgrade/cloud_pos/key").text
     # Of a key of somebody else's nothing is said.
     other = api.issue(reseller="Nord")["code"]

@@ -39,4 +39,4 @@ def contact(reseller: str | None) -> object:
     """Return whom to ask about a prepaid subscription."""
     if reseller is None:
         return _("Prepaid: contact your reseller")
-    return _("Prepaid: contact %(reseller)s", reseller=reseller)
+    return _("Prepaid: contact your reseller, %(reseller)s", reseller=reseller)
