@@ -47,11 +47,12 @@ from ledger.streams.stripe_customer import STRIPE_CUSTOMER
 from ledger.streams.stripe_event import STRIPE_EVENT
 from ledger.streams.stripe_object import STRIPE_OBJECT
 from ledger.streams.token import TOKEN
+from ledger.streams.webhooks import WEBHOOKS
 
 STREAMS: tuple[Stream[Any], ...] = (
     KEY, ACCOUNT, BATCH, ATTEMPTS, TOKEN, REQUEST, STRIPE_EVENT, STRIPE_CUSTOMER,
     STRIPE_OBJECT, PORTAL_SESSION, PORTAL_ACCESS, CONSOLE_SESSION, SIGN_INS, SIGNING_KEYS, SESSION,
-    RESELLER,
+    RESELLER, WEBHOOKS,
 )  # fmt: skip
 
 # Streams that may be long, of which snapshots are kept.

@@ -25,6 +25,7 @@ than one would apply, the first in this order is given:
     a Stripe subscription, assigned  StripeSubscriptionElsewhere, StripeSubscriptionNotFound
     seats, bought at Stripe     IdempotencyKeyReused, SubscriptionNotChangeable, SeatsFollowHolders
     Stripe's pages, opened      NoStripeCustomer, CustomerShared
+    a webhook, changed          WebhookNotFound, WebhookNotSending
 """
 
 from __future__ import annotations
@@ -288,6 +289,21 @@ class NoStripeCustomer(Refusal):
     """Stripe has no customer for this account."""
 
     code = "no_stripe_customer"
+
+
+class WebhookNotFound(Refusal):
+    """There is no such webhook."""
+
+    code = "webhook_not_found"
+
+
+class WebhookNotSending(Refusal):
+    """This webhook is disabled."""
+
+    code = "webhook_disabled"
+
+    def __init__(self) -> None:
+        super().__init__("a replay has it send again")
 
 
 class TokenNotFound(Refusal):

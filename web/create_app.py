@@ -23,6 +23,7 @@ from web.api import (
     stripe_customers,
     stripe_webhook,
     timeline,
+    webhooks,
 )
 from web.api.openapi import document
 from web.api.operations import Id
@@ -72,7 +73,7 @@ def create_app(
     request_hooks.register(app)
     for module in (
         keys, codes, accounts, seats, timeline, questions, portal_sessions, events, proofs,
-        stripe_customers, billing, stripe_webhook, health,
+        stripe_customers, billing, webhooks, stripe_webhook, health,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)
     errors.register(app)

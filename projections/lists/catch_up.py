@@ -162,7 +162,7 @@ def begin_anew(tables: Tables, name: str, table: str, ahead: int) -> bool:
     Return whether it had to be, or no longer is; false where the ledger beside it has the event.
     """
     with tables.transaction() as work:
-        if _stored(tables, work, ahead) is not None:
+        if stored(tables, work, ahead) is not None:
             return False
         if work.execute(_CLAIM, {"projection": name, "old": ahead, "new": 0}):
             work.execute(f"DELETE FROM {table}", {})  # noqa: S608 - the name is this program's own
@@ -172,7 +172,7 @@ def begin_anew(tables: Tables, name: str, table: str, ahead: int) -> bool:
     return True
 
 
-def _stored(tables: Tables, work: WriteTransaction, position: int) -> StoredRow | None:
+def stored(tables: Tables, work: WriteTransaction, position: int) -> StoredRow | None:
     """Return the event at a position, from the very database that a transaction writes to."""
     column = tables.position_column
     if column is None:
@@ -195,7 +195,7 @@ def hold_to(tables: Tables, work: WriteTransaction, last: StoredRow | AnyEvent) 
     """
     if tables.position_column is None:
         return
-    found = _stored(tables, work, last.position)
+    found = stored(tables, work, last.position)
     is_there = found is not None and (
         last == (found if isinstance(last, StoredRow) else codec.decode(found))
     )

@@ -27,7 +27,7 @@ from ledger.stripe.subscriptions import subscription_id
 
 Kind = Literal[
     "account", "holder", "seat", "key", "masked", "batch", "subscription", "token", "visit",
-    "request", "stripe", "all",
+    "webhook", "request", "stripe", "all",
 ]  # fmt: skip
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -44,6 +44,7 @@ FIELDS: Final[dict[str, Kind]] = {
     "subscription": "subscription",
     "token": "token",
     "granted_by": "token",
+    "webhook": "webhook",
     "stripe_subscription": "stripe",
     "stripe_event": "stripe",
     "customer": "stripe",
@@ -74,6 +75,7 @@ _PREFIXES: Final[dict[str, Kind]] = {
     "kfsub_": "subscription",
     "kft_": "token",
     "kfp_": "visit",
+    "kfwh_": "webhook",
 }
 _ACTORS: Final = ("kft_", "kfp_")
 _OF_STRIPE: Final = re.compile(r"[a-z]{2,8}_[A-Za-z0-9_]{1,255}")

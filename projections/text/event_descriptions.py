@@ -55,6 +55,14 @@ from ledger.streams.sign_ins import ConsoleSignInRefused
 from ledger.streams.signing_keys import SigningKeysRotated
 from ledger.streams.stripe_object import StripeObjectOwned
 from ledger.streams.token import TokenCreated, TokenRevoked
+from ledger.streams.webhooks import (
+    WebhookAdded,
+    WebhookDisabled,
+    WebhookRemoved,
+    WebhookReplayed,
+    WebhookSecretRotated,
+    WebhookTested,
+)
 from ledger.stripe.facts import (
     StripeCustomerLinked,
     StripeCustomerUnlinked,
@@ -127,6 +135,8 @@ def _what(event: AnyEvent, names: DisplayNames) -> str:
             return _of_batch(event.fact, f"bat_{id}", names)
         case "account":
             return _of_account(event, names)
+        case "webhooks":
+            return _of_webhooks(event.fact)
         case "attempts" | "session":
             return _of_attempts(event.fact, names)
         case _:
@@ -334,6 +344,27 @@ def _of_sessions(fact: Fact) -> str | None:
             old = "the last one is" if fact.keep_previous else "none before it is"
             return f"Links and cookies are signed with a new key; {old} still taken"
     return None
+
+
+def _of_webhooks(fact: Fact) -> str:
+    match fact:
+        case WebhookAdded():
+            kinds = ", ".join(fact.kinds)
+            whose = f" about keys of {fact.reseller}" if fact.reseller else ""
+            return f"Webhook {fact.webhook} added: {kinds}{whose} to {fact.host}"
+        case WebhookSecretRotated(webhook=id):
+            return f"Secret of webhook {id} rotated; the last one signs for another day"
+        case WebhookTested(webhook=id):
+            return f"Test of webhook {id} asked for"
+        case WebhookReplayed(webhook=id, after=after):
+            return f"Everything after position {after} sent to webhook {id} once more"
+        case WebhookDisabled(webhook=id, why="gone"):
+            return f"Webhook {id} disabled: its receiver wants no more"
+        case WebhookDisabled(webhook=id):
+            return f"Webhook {id} disabled: a message was not taken for three days"
+        case WebhookRemoved(webhook=id):
+            return f"Webhook {id} removed"
+    return type(fact).__name__
 
 
 _SIGN_IN_PROBLEMS: Final = {

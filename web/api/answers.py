@@ -14,10 +14,12 @@ from projections.answer import (
     Count,
     KeyId,
     Masked,
+    Next,
     Position,
     ProductId,
     Seats,
     Time,
+    WebhookId,
     doc,
 )
 
@@ -233,3 +235,56 @@ class Readiness(Answer, frozen=True):
     status: Literal["ready"]
     position: Position
     notices: Annotated[list[str], doc("What wants to be looked at, though the ledger can be used.")]
+
+
+class WebhookSecretShown(Answer, frozen=True):
+    """A webhook's secret, which is shown once."""
+
+    id: WebhookId
+    secret: Annotated[str, doc("As Standard Webhooks write it.", "whsec_…")]
+    previous_until: Annotated[
+        Time | None, doc("Until when messages bear a signature by the secret before, too.")
+    ]
+
+
+class WebhookTestAsked(Answer, frozen=True):
+    """A message that says nothing is sent next."""
+
+    message: Annotated[str, doc("Its `webhook-id`.", "msg_c5nfx2ynqk7tq3bd5xw4a6bl7m_1234")]
+
+
+class WebhookView(Answer, frozen=True):
+    """A webhook, and what waits to be sent to it."""
+
+    id: WebhookId
+    url: Annotated[
+        str | None,
+        doc(
+            "Null where the key is gone that it was sealed with.",
+            "https://portal.example/hooks/keyfold",
+        ),
+    ]
+    kinds: Annotated[list[str], doc(None, ["account.changed"])]
+    reseller: str | None
+    after: Annotated[Count, doc("Its messages are about what was recorded after it.", 1200)]
+    created_at: Time
+    status: Literal["active", "disabled"]
+    disabled_because: Annotated[
+        Literal["failing", "gone"] | None,
+        doc("`failing`: a message was not taken for three days. `gone`: it was answered 410."),
+    ]
+    disabled_at: Time | None
+    previous_secret_until: Time | None
+    waiting: Annotated[Count, doc("Messages that are queued and not taken yet.", 0)]
+    oldest_waiting_at: Annotated[
+        Time | None, doc("When what the oldest of them is about was recorded.")
+    ]
+    failing_since: Time | None
+    behind: Annotated[Count, doc("Positions of the ledger that nobody has queued yet.", 0)]
+
+
+class WebhookList(Answer, frozen=True):
+    """Webhooks, the oldest first."""
+
+    items: list[WebhookView]
+    next: Next

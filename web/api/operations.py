@@ -35,6 +35,7 @@ from ledger.refusals import (
     Refusal,
     StripeSubscriptionNotFound,
     SubscriptionNotFound,
+    WebhookNotFound,
 )
 from web.api.request_fields import Shape
 from web.api.requests import BATCH_ID, PRODUCT_ID, NoQuery
@@ -117,6 +118,12 @@ PATH_PARAMETERS: Final[Mapping[str, PathParameter]] = {
         "The subscription's id.",
         "kfsub_c5nfx2ynqk7tq3bd5xw4a6bl7m",
         SubscriptionNotFound,
+    ),
+    "webhook": PathParameter(
+        r"kfwh_[a-z2-7]{26}",
+        "The webhook's id.",
+        "kfwh_c5nfx2ynqk7tq3bd5xw4a6bl7m",
+        WebhookNotFound,
     ),
     "stripe_subscription": PathParameter(
         STRIPE_SUBSCRIPTION_ID,

@@ -82,6 +82,8 @@ REFUSED: Final[Mapping[type[Refusal], int]] = {
     refusals.NoStripeCustomer: 409,
     refusals.CustomerShared: 409,
     refusals.TokenNotFound: 404,
+    refusals.WebhookNotFound: 404,
+    refusals.WebhookNotSending: 409,
 }
 
 

@@ -122,6 +122,7 @@ def wire(settings: Settings, *, for_persons: bool = False) -> Wiring:
         texts=texts,
         request_key=secret.derive("requests"),
         token_key=secret.derive("tokens"),
+        webhook_key=secret.derive("webhook secrets"),
         stripe=stripe,
         stripe_holders=partial(stripe_holders, book, tables),
         first_spelling=partial(first_spelling, book, tables),

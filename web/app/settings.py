@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from commands.gateways.webhook_addresses import AllowedHosts
 from ledger import permissions
 from ledger.catalog import Catalog, CatalogError, builtin, parse
 from ledger.permissions import PERMISSIONS, Permission
@@ -77,6 +78,7 @@ class Settings(NamedTuple):
         logo: the vendor's, which the catalog names.
         portal_permissions: of links to the hosted pages that are asked for without any.
         seat_sync_quiet_s: for how long seats must not have moved before Stripe is told of them.
+        webhook_hosts: what messages may be sent to although it is not of the internet.
     """
 
     database_url: str
@@ -91,6 +93,7 @@ class Settings(NamedTuple):
     seat_sync_quiet_s: int = QUIET_DEFAULT_S
     portal_permissions: tuple[Permission, ...] = permissions.DEFAULT
     logo: Logo | None = None
+    webhook_hosts: AllowedHosts = AllowedHosts()
 
     @property
     def is_https(self) -> bool:
@@ -130,6 +133,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         return_origins=_return_origins(values.get("KEYFOLD_RETURN_URLS")),
         seat_sync_quiet_s=_seat_sync_quiet_s(values.get("KEYFOLD_SEAT_SYNC_QUIET_S")),
         portal_permissions=_portal_permissions(values.get("KEYFOLD_PORTAL_PERMISSIONS")),
+        webhook_hosts=_webhook_hosts(values.get("KEYFOLD_WEBHOOK_HOSTS")),
     )
 
 
@@ -382,6 +386,17 @@ def _portal_permissions(text: str | None) -> tuple[Permission, ...]:
             f"must hold {', '.join(PERMISSIONS)}, split by commas, or nothing; not {unknown[0]!r}",
         )
     return tuple(one for one in PERMISSIONS if one in wanted)
+
+
+def _webhook_hosts(text: str | None) -> AllowedHosts:
+    try:
+        return AllowedHosts.parse(text or "")
+    except ValueError as error:
+        raise SettingError(
+            "KEYFOLD_WEBHOOK_HOSTS",
+            "must hold names, addresses or networks like 10.0.0.0/8, split by commas, not"
+            f" {_shown(str(error))}",
+        ) from None
 
 
 def _stripe_key(key: str | None) -> str | None:

@@ -10,7 +10,7 @@
 * Only the first process hears of Ctrl-C and of a closed terminal; it tells the workers, and they
   finish what they are answering. A worker whose parent was killed leaves, too.
 * Where seats are billed, the first process keeps Stripe in step with them
-  (`web.server.seat_sync_loop`).
+  (`web.server.seat_sync_loop`); and it sends messages to webhooks (`web.server.webhook_sender`).
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ def serve(
     Raises:
         CannotServe: the port cannot be had.
     """
-    from web.server import seat_sync_loop
+    from web.server import seat_sync_loop, webhook_sender
 
     log_to_stderr()
     with _listening(host, port) as listener, _stop_signals() as stop_signal:
         address, held_port = listener.getsockname()[:2]
         _in_background(lambda: _announce(host, address, held_port, on_ready))
         # Here and not in a worker, so that there is one however many workers there are.
-        with seat_sync_loop.running():
+        with seat_sync_loop.running(), webhook_sender.running():
             _supervise(listener, workers, threads, _keyfold, stop_signal)
 
 

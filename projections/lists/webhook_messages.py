@@ -1,0 +1,152 @@
+"""What a message to a webhook says: an event, and how its account was just after it.
+
+    {"id": "msg_…_43", "type": "account.changed", "at": "…", "position": 43, "account": "acme",
+     "sequence": 2, "data": {"event": "account.seat_occupied@1", …}, "state": {"products": …}}
+
+It is made when it is sent, each time anew, from the ledger up to its position and nothing later: a
+message that is sent again says the same. Free text is in none. A reseller's webhook is told of its
+own keys, and of accounts only the rows that these gave.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from ledger import codec
+from ledger.book import Book, LedgerUnavailable
+from ledger.catalog import Catalog
+from ledger.events import AnyEvent, AnyOccurrence
+from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
+from ledger.streams.webhooks import KEY_CHANGED, TEST, Webhook, message_id
+from projections.answer import AccountId, Answer, Time, doc
+from projections.lists.keys import key_view
+from projections.lists.timeline import TimelinePage, Visibility, entries
+from projections.lists.webhook_queue import QueuedMessage, key_at, reseller_of
+from projections.views.account_at import AccountAt, Moment
+from projections.views.subscriptions import ProductView, SubscriptionsView, subscriptions
+
+ACCOUNTS_MAX: Final = 1_000
+_FOR_RESELLERS: Final = ("event", "recorded_at", "occurred_at", "data")
+
+
+class WebhookMessage(Answer, frozen=True):
+    """The body of a message."""
+
+    id: str
+    type: Annotated[str, doc(None, "account.changed")]
+    at: Annotated[Time, doc("When it was recorded.")]
+    position: Annotated[int, Meta(ge=1)]
+    account: AccountId | None
+    sequence: Annotated[int, Meta(ge=1), doc("Counts the account's messages, without gaps.")]
+    data: dict[str, Any]
+    state: SubscriptionsView | None
+
+
+class _Folded(Struct):
+    """An account up to an event, and what was read of it beyond."""
+
+    account: Account = ACCOUNT.initial
+    position: int = 0
+    version_read: int = 0
+    ahead: deque[AnyOccurrence] = msgspec.field(default_factory=deque)
+
+
+class AccountsAtPositions:
+    """Accounts as they were at positions; each event is folded once while positions grow."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._known: OrderedDict[str, _Folded] = OrderedDict()
+
+    def at(self, id: str, position: int) -> Account:
+        """Return an account as it was just after a position.
+
+        Raises:
+            LedgerUnavailable: the server that was asked has not come to that position.
+        """
+        folded = self._known.pop(id, None)
+        if folded is None or folded.position > position:
+            folded = _Folded()
+        if not folded.ahead or folded.ahead[-1].position < position:
+            head, rows = self._book.store.read_stream(ACCOUNT.name(id), after=folded.version_read)
+            if head < position:
+                raise LedgerUnavailable(f"this server lacks events up to {position}")
+            folded.ahead.extend(codec.occurrences(rows))
+            if rows:
+                folded.version_read = rows[-1][1]
+        due = []
+        while folded.ahead and folded.ahead[0].position <= position:
+            due.append(folded.ahead.popleft())
+        folded.account = ACCOUNT.fold(folded.account, due)
+        folded.position = position
+        self._known[id] = folded
+        if len(self._known) > ACCOUNTS_MAX:
+            self._known.popitem(last=False)
+        return folded.account
+
+
+def message_of(
+    book: Book,
+    catalog: Catalog,
+    accounts: AccountsAtPositions,
+    webhook: Webhook,
+    queued: QueuedMessage,
+) -> WebhookMessage:
+    """Return what a message says."""
+    (event,) = book.events_at([queued.position])
+    state = None
+    if queued.account is not None:
+        account = accounts.at(queued.account, queued.position)
+        at = AccountAt(queued.account, account, Moment(event.recorded_at), queued.position, 0, None)
+        state = subscriptions(at, catalog)
+        if webhook.reseller is not None:
+            state = _of_reseller(book, state, webhook.reseller)
+    return WebhookMessage(
+        message_id(webhook.id, queued.position),
+        queued.kind,
+        event.recorded_at,
+        queued.position,
+        queued.account,
+        queued.sequence,
+        _data(book, catalog, webhook, queued, event),
+        state,
+    )
+
+
+def _data(
+    book: Book, catalog: Catalog, webhook: Webhook, queued: QueuedMessage, event: AnyEvent
+) -> dict[str, Any]:
+    if queued.kind == TEST:
+        return {"webhook": webhook.id}
+    described = entries(book, catalog, [event], Visibility(texts=None))
+    (view,) = TimelinePage(described, None, event.position).items
+    data = {
+        name: getattr(view, name)
+        for name in view.__struct_fields__
+        if webhook.reseller is None or name in _FOR_RESELLERS
+    }
+    if queued.kind == KEY_CHANGED:
+        key = key_at(book, event)
+        data["key"] = key_view(key, event.recorded_at) if key else None
+    return data
+
+
+def _of_reseller(book: Book, view: SubscriptionsView, reseller: str) -> SubscriptionsView:
+    """Return the rows that a reseller's keys gave, and their sums."""
+    products = []
+    for product in view.products:
+        rows = [
+            row
+            for row in product.rows
+            if row.source == "activation_key" and reseller_of(book, row.subscription) == reseller
+        ]
+        seats = sum(row.seats for row in rows if row.status == "active")
+        used = sum(row.used for row in rows)
+        products.append(ProductView(product.product, product.name, seats, used, 0, rows))
+    return replace(view, products=products)

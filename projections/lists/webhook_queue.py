@@ -1,0 +1,371 @@
+"""What is to be sent to webhooks, and how far it was.
+
+    ledger       … 41 account-acme   42 key-1f   43 account-acme   44 account-blue
+    messages     acme 1 ↔ 41, acme 2 ↔ 43; blue 1 ↔ 44
+    lanes        acme sent 1 of 2, due now;  blue sent 0 of 1, due in a minute: it was refused
+
+Messages follow from the ledger as a table's rows do (`catch_up`): each webhook has a bookmark, and
+whoever sends puts what came after it into the queue first, in one transaction with the bookmark. So
+a message is queued once, and those of an account have consecutive numbers. How far they were sent
+is one number a lane, where a lane is an account's messages, those of no account, or tests. A replay
+puts it back.
+
+This is the only thing beside the ledger that cannot be made of it: if it is lost, everything is
+sent once more, under the same ids.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from ledger import codec
+from ledger.book import FOLLOW_PAGE, LAG_POLL_S, LAG_S, Book, LedgerUnavailable
+from ledger.events import AnyEvent
+from ledger.store.contract import Row as StoredRow
+from ledger.streams.account.facts import (
+    SubscriptionActivated,
+    SubscriptionKeyReissued,
+    SubscriptionTerminated,
+)
+from ledger.streams.account.stream import ACCOUNT
+from ledger.streams.key import KEY, Key, KeyIssued, KeyRedeemed
+from ledger.streams.key import stream_id as key_stream_id
+from ledger.streams.webhooks import (
+    ACCOUNT_CHANGED,
+    KEY_CHANGED,
+    TEST,
+    WEBHOOKS,
+    Webhook,
+    WebhookReplayed,
+    Webhooks,
+    WebhookTested,
+)
+from projections.lists import catch_up
+from projections.lists.stores.tables import (
+    Params,
+    Row,
+    Tables,
+    WriteTransaction,
+    to_moment,
+    to_number,
+)
+
+# Lanes of messages that are no account's: an account's id is never so.
+NO_ACCOUNT: Final = ""
+TESTS: Final = "*"
+PAGE_MAX: Final = 2_000
+MESSAGES: Final = "keyfold_webhook_messages_1"
+COLUMNS: Final = ("webhook", "lane", "sequence", "kind", "position", "notice", "at")
+
+
+class QueuedMessage(NamedTuple):
+    """A message to be sent; its columns in order.
+
+    Attributes:
+        notice: what it tells beside events; None for an event.
+        at: in microseconds, as tables have it.
+    """
+
+    webhook: str
+    lane: str
+    sequence: int
+    kind: str
+    position: int
+    notice: str | None
+    at: int
+
+    @property
+    def account(self) -> str | None:
+        """Return the account that it is about, if it is about one."""
+        return None if self.lane in (NO_ACCOUNT, TESTS) else self.lane
+
+
+class DueMessage(NamedTuple):
+    """The next message of a lane, and what became of it so far.
+
+    Attributes:
+        attempts: how often it was tried.
+        failing_since: when it was not taken for the first time.
+    """
+
+    message: QueuedMessage
+    attempts: int
+    failing_since: datetime | None
+
+
+class _Addressed(NamedTuple):
+    """An event that a webhook is sent a message about, before that has a number."""
+
+    lane: str
+    kind: str
+    position: int
+    at: int
+
+
+class _Page(NamedTuple):
+    """What some events mean to a webhook: messages to add, and replays, by their `after`."""
+
+    added: list[_Addressed]
+    replays: list[int]
+
+
+def bookmark(webhook: str) -> str:
+    """Return the name under which it is kept how far a webhook's messages are queued."""
+    return f"webhook@1:{webhook}"
+
+
+# Queueing
+
+
+def queue_messages(book: Book, tables: Tables, webhooks: Iterable[Webhook], now: datetime) -> None:
+    """Put what was recorded since into the queue of each of these webhooks."""
+    known = {bookmark(one.id): one for one in sorted(webhooks, key=lambda one: one.id)}
+    if not known:
+        return
+    head = book.head()
+    for name, webhook in known.items():
+        _begin(tables, name, webhook)
+        if catch_up.reached(tables, name) > head:
+            _forget_lost(tables, name, webhook.id, head)
+
+    def prepare(names: Sequence[str], old: int, new: int) -> catch_up.Apply:
+        rows = _read(book, old, new)
+        pages = {name: _page(book, known[name], rows) for name in names}
+
+        def apply(work: WriteTransaction, name: str) -> None:
+            catch_up.hold_to(tables, work, rows[-1])
+            _apply(work, known[name].id, pages[name], to_number(now))
+
+        return apply
+
+    catch_up.advance(tables, list(known), head, prepare, PAGE_MAX)
+
+
+def _begin(tables: Tables, name: str, webhook: Webhook) -> None:
+    if tables.read(catch_up.BOOKMARK, {"projection": name}):
+        return
+    with tables.transaction() as work:
+        work.execute(
+            "INSERT INTO keyfold_projections (projection, position)"
+            " VALUES (:projection, :position) ON CONFLICT DO NOTHING",
+            {"projection": name, "position": webhook.begins_after},
+        )
+
+
+def _read(book: Book, old: int, new: int) -> list[StoredRow]:
+    """Return the events after one position up to another, all of them."""
+    until = time.monotonic() + LAG_S
+    rows: list[StoredRow] = []
+    while len(rows) < new - old:
+        page = book.store.read_from(old + len(rows), FOLLOW_PAGE, new)
+        rows += page
+        if not page:
+            if time.monotonic() > until:
+                raise LedgerUnavailable(f"the ledger lacks events between {old + 1} and {new}")
+            time.sleep(LAG_POLL_S)
+    return rows
+
+
+def _page(book: Book, webhook: Webhook, rows: Iterable[StoredRow]) -> _Page:
+    page = _Page([], [])
+    for row in rows:
+        stream = row.stream.partition("-")[0]
+        if stream == WEBHOOKS.kind:
+            _note_asked(page, webhook, codec.decode(row))
+        elif stream == ACCOUNT.kind and webhook.wants(ACCOUNT_CHANGED):
+            event = codec.decode(row)
+            if webhook.reseller is None or _gave(book, event) == webhook.reseller:
+                account = row.stream.removeprefix(f"{ACCOUNT.kind}-")
+                page.added.append(_addressed(account, ACCOUNT_CHANGED, event))
+        elif stream == KEY.kind and webhook.wants(KEY_CHANGED):
+            event = codec.decode(row)
+            redeemed_by, reseller = _whose(book, event, webhook.reseller is not None)
+            if webhook.reseller in (None, reseller):
+                page.added.append(_addressed(redeemed_by or NO_ACCOUNT, KEY_CHANGED, event))
+    return page
+
+
+def _note_asked(page: _Page, webhook: Webhook, event: AnyEvent) -> None:
+    match event.fact:
+        case WebhookTested(webhook=webhook.id):
+            page.added.append(_addressed(TESTS, TEST, event))
+        case WebhookReplayed(webhook=webhook.id, after=after):
+            page.replays.append(after)
+
+
+def _addressed(lane: str, kind: str, event: AnyEvent) -> _Addressed:
+    return _Addressed(lane, kind, event.position, to_number(event.recorded_at))
+
+
+def _gave(book: Book, event: AnyEvent) -> str | None:
+    """Return whose key gave the subscription that an event of an account is about."""
+    match event.fact:
+        case (
+            SubscriptionActivated(subscription=id)
+            | SubscriptionKeyReissued(subscription=id)
+            | SubscriptionTerminated(subscription=id)
+        ):
+            return reseller_of(book, id)
+    return None
+
+
+def reseller_of(book: Book, subscription: str) -> str | None:
+    """Return whose key first gave a subscription; None for one that no key did."""
+    # It bears the digest of that key.
+    key = book.load(KEY, subscription.removeprefix("kfsub_")).state
+    return key.issued.reseller if key is not None else None
+
+
+def _whose(book: Book, event: AnyEvent, named: bool) -> tuple[str | None, str | None]:
+    """Return the account that a key was redeemed on when an event happened to it, and its reseller.
+
+    Args:
+        named: whether the reseller is asked for.
+    """
+    match event.fact:
+        case KeyIssued(reseller=reseller):
+            return None, reseller
+        case KeyRedeemed(account=account) if not named:
+            return account, None
+    key = key_at(book, event)
+    return (key.redeemed_by, key.issued.reseller) if key is not None else (None, None)
+
+
+def key_at(book: Book, event: AnyEvent) -> Key | None:
+    """Return a key as it was just after something happened to it."""
+    id = key_stream_id(event.stream.replace("key-", "key_", 1))
+    _, events = book.occurrences(KEY, id)
+    return KEY.fold(KEY.initial, (one for one in events if one.version <= event.version))
+
+
+_LANE: Final = """
+    SELECT queued FROM keyfold_webhook_lanes_1 WHERE webhook = :webhook AND lane = :lane
+"""
+_QUEUE: Final = """
+    INSERT INTO keyfold_webhook_lanes_1 AS kept
+        (webhook, lane, sent, queued, due_at, attempts, failing_since)
+    VALUES (:webhook, :lane, 0, :queued, :now, 0, NULL)
+    ON CONFLICT (webhook, lane) DO UPDATE
+    SET queued = excluded.queued, due_at = COALESCE(kept.due_at, excluded.due_at)
+"""
+_REWIND: Final = """
+    UPDATE keyfold_webhook_lanes_1 SET sent = CASE WHEN lane = '*' THEN sent ELSE COALESCE((
+        SELECT MIN(m.sequence) - 1 FROM keyfold_webhook_messages_1 AS m
+        WHERE m.webhook = :webhook AND m.lane = keyfold_webhook_lanes_1.lane
+        AND m.position > :after AND m.sequence <= keyfold_webhook_lanes_1.sent
+    ), sent) END
+    WHERE webhook = :webhook
+"""
+_TRY_ANEW: Final = """
+    UPDATE keyfold_webhook_lanes_1 SET due_at = :now, attempts = 0, failing_since = NULL
+    WHERE webhook = :webhook AND sent < queued
+"""
+
+
+def _apply(work: WriteTransaction, webhook: str, page: _Page, now: int) -> None:
+    lanes: defaultdict[str, list[_Addressed]] = defaultdict(list)
+    for one in page.added:
+        lanes[one.lane].append(one)
+    rows: list[Row] = []
+    for lane, added in sorted(lanes.items()):
+        place = {"webhook": webhook, "lane": lane}
+        found = work.execute(_LANE, place)
+        queued: int = found[0][0] if found else 0
+        for sequence, one in enumerate(added, queued + 1):
+            rows.append(
+                QueuedMessage(webhook, lane, sequence, one.kind, one.position, None, one.at)
+            )
+        work.execute(_QUEUE, {**place, "queued": queued + len(added), "now": now})
+    if rows:
+        work.insert(MESSAGES, COLUMNS, rows)
+    for after in page.replays:
+        work.execute(_REWIND, {"webhook": webhook, "after": after})
+    if page.replays:
+        work.execute(_TRY_ANEW, {"webhook": webhook, "now": now})
+
+
+def _forget_lost(tables: Tables, name: str, webhook: str, head: int) -> None:
+    """Take back what was queued of events that the ledger has no more: it went back."""
+    with tables.transaction() as work:
+        ahead = work.execute(catch_up.BOOKMARK, {"projection": name})[0][0]
+        if catch_up.stored(tables, work, ahead) is not None:
+            return  # the head was a standby's, which lags behind the tables
+        of: dict[str, str | int] = {"webhook": webhook, "head": head}
+        work.execute(
+            "UPDATE keyfold_projections SET position = :head WHERE projection = :name",
+            {"name": name, "head": head},
+        )
+        work.execute(
+            f"DELETE FROM {MESSAGES} WHERE webhook = :webhook AND position > :head",  # noqa: S608
+            of,
+        )
+        work.execute(
+            "UPDATE keyfold_webhook_lanes_1 SET queued = COALESCE((SELECT MAX(m.sequence)"  # noqa: S608
+            f" FROM {MESSAGES} AS m WHERE m.webhook = :webhook"
+            " AND m.lane = keyfold_webhook_lanes_1.lane), 0) WHERE webhook = :webhook",
+            of,
+        )
+        work.execute(
+            "UPDATE keyfold_webhook_lanes_1 SET sent = queued, due_at = NULL"
+            " WHERE webhook = :webhook AND sent >= queued",
+            of,
+        )
+
+
+# Sending
+
+_DUE: Final = """
+    SELECT m.webhook, m.lane, m.sequence, m.kind, m.position, m.notice, m.at,
+        due.attempts, due.failing_since
+    FROM (
+        SELECT lane, sent, due_at, attempts, failing_since FROM keyfold_webhook_lanes_1
+        WHERE webhook = :webhook AND due_at <= :now ORDER BY due_at LIMIT :limit
+    ) AS due
+    JOIN keyfold_webhook_messages_1 AS m
+    ON m.webhook = :webhook AND m.lane = due.lane AND m.sequence = due.sent + 1
+    ORDER BY due.due_at
+"""
+
+
+def due_messages(tables: Tables, webhook: str, now: datetime, limit: int) -> list[DueMessage]:
+    """Return what can be tried now: of each lane the next message, those first that waited longest.
+
+    Args:
+        now: by this machine's clock.
+    """
+    rows = tables.read(_DUE, {"webhook": webhook, "now": to_number(now), "limit": limit})
+    return [DueMessage(QueuedMessage(*row[:7]), row[7], to_moment(row[8])) for row in rows]
+
+
+def wait_no_longer(tables: Tables, webhook: str, now: datetime, longest: timedelta) -> None:
+    """Have tried now what would wait for longer than anything does: the clock was set back."""
+    far: Params = {"webhook": webhook, "now": to_number(now), "far": to_number(now + longest)}
+    select = "SELECT lane FROM keyfold_webhook_lanes_1 WHERE webhook = :webhook AND due_at > :far"
+    if tables.read(f"{select} LIMIT 1", far):
+        with tables.transaction() as work:
+            work.execute(
+                "UPDATE keyfold_webhook_lanes_1 SET due_at = :now"
+                " WHERE webhook = :webhook AND due_at > :far",
+                far,
+            )
+
+
+def forget_removed(tables: Tables, webhooks: Webhooks) -> None:
+    """Delete what is kept of webhooks that were removed."""
+    found = tables.read("SELECT DISTINCT webhook FROM keyfold_webhook_lanes_1", {})
+    for (id,) in found:
+        if id in webhooks:
+            continue
+        with tables.transaction() as work:
+            for table in ("messages", "lanes", "deliveries"):
+                work.execute(
+                    f"DELETE FROM keyfold_webhook_{table}_1 WHERE webhook = :webhook",  # noqa: S608
+                    {"webhook": id},
+                )
+            work.execute(
+                "DELETE FROM keyfold_projections WHERE projection = :name", {"name": bookmark(id)}
+            )

@@ -1,0 +1,312 @@
+"""Messages to webhooks, sent for as long as a server runs.
+
+    with webhook_sender.running():
+        …
+
+One thread of each server looks after it, and of all servers that share a ledger one at a time sends
+(`ledger.store.exclusive_lock`). It remembers nothing that counts: what there is to send, and how
+far that was sent, is on record. Of each webhook one message is under way at a time, and it is on
+record before the next is sent; so one that is killed sends at most that one again.
+
+Of an account messages are sent in order: one that is not taken keeps those after it waiting, and no
+other account's. It is tried again after growing pauses, for three days.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Final
+
+from standardwebhooks.webhooks import Webhook as Signer
+
+from commands.add_webhook import secret_of, url_of
+from commands.change_webhook import disable_webhook
+from commands.gateways.webhook_addresses import AddressRefused, AddressUnknown, find_target
+from ledger.store.exclusive_lock import open_exclusive_lock
+from ledger.streams.webhooks import ID, WEBHOOKS, Webhook, WhyDisabled, message_id
+from projections.lists.webhook_deliveries import Attempt, record_attempt
+from projections.lists.webhook_messages import AccountsAtPositions, message_of
+from projections.lists.webhook_queue import (
+    DueMessage,
+    due_messages,
+    forget_removed,
+    queue_messages,
+    wait_no_longer,
+)
+from web.app.clock import system_clock
+from web.app.json_encoding import encode
+from web.app.logs import log_to_stderr
+from web.app.request_hooks import new_request_id
+from web.app.services import Wiring, wire
+from web.app.settings import Settings, read_settings
+from web.server.webhook_client import Client, Response
+
+ACTOR: Final = "webhooks"
+LOCK: Final = "webhooks"
+GIVE_UP_AFTER: Final = timedelta(days=3)
+PAUSE_S_MIN: Final = 1.0
+PAUSE_S_MAX: Final = 6 * 3_600.0
+PAUSE_GROWTH: Final = 3
+_GROWTHS_MAX: Final = 12
+# So many failures in a row, and it is not the message: the receiver is left alone for a while.
+FAILED_MAX: Final = 3
+REST_S_MAX: Final = 60.0
+ROUND_S: Final = 0.5
+IDLE_S: Final = 2.0
+BACK_OFF_S_MAX: Final = 60.0
+CLOCK_CHECK_S: Final = 60.0
+WEBHOOKS_AT_ONCE: Final = 8
+BATCH: Final = 20
+STOP_S_MAX: Final = 5.0
+
+_log = logging.getLogger("keyfold.webhooks")
+
+
+@contextmanager
+def running(settings: Settings | None = None) -> Iterator[None]:
+    """Return a context in which messages are sent to webhooks."""
+    settings = settings or read_settings()
+    stop = threading.Event()
+    thread = threading.Thread(target=_run, args=(settings, stop), name="webhooks", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(STOP_S_MAX + 1)
+
+
+def _run(settings: Settings, stop: threading.Event) -> None:
+    log_to_stderr()
+    sender: Sender | None = None
+    failed, pause_s = 0, ROUND_S
+    while not stop.wait(pause_s * random.uniform(0.8, 1.2)):  # noqa: S311
+        try:
+            sender = sender or Sender(wire(settings), stop)
+            pause_s = ROUND_S if sender.start_due() else IDLE_S
+            failed = 0
+        except Exception as error:  # whatever it is: nobody else sends these messages
+            if not failed:
+                _log.warning("messages to webhooks wait: %s", type(error).__name__)
+            failed += 1
+            pause_s = min(ROUND_S * (1 << min(failed, _GROWTHS_MAX)), BACK_OFF_S_MAX)
+    if sender is not None:
+        sender.close()
+
+
+class Sender:
+    """Sends what is due to each webhook, several webhooks at once.
+
+    Args:
+        stop: set when nothing more is to be begun.
+    """
+
+    def __init__(self, wiring: Wiring, stop: threading.Event, client: Client | None = None) -> None:
+        self._wiring = wiring
+        self._stop = stop
+        self._client = client or Client()
+        self._lock = open_exclusive_lock(wiring.settings.database_url, LOCK)
+        self._lock_use = threading.Lock()
+        self._receivers: dict[str, _Receiver] = {}
+        self._version = 0
+        self._clock_checked_at = 0.0
+
+    def start_due(self) -> bool:
+        """Queue what is new and begin sending what is due; return whether there is anything to do.
+
+        There is not while another server sends.
+        """
+        wiring = self._wiring
+        loaded = wiring.services.book.load(WEBHOOKS, ID)
+        if not loaded.version:
+            return False
+        with self._lock_use:
+            if not loaded.state and self._version == loaded.version:
+                self._lock.release()
+                return False
+            if not self._lock.acquire():
+                return False
+        if loaded.version != self._version:
+            forget_removed(wiring.tables, loaded.state)
+            self._version = loaded.version
+        active = [one for one in loaded.state.values() if not one.disabled]
+        queue_messages(wiring.services.book, wiring.tables, active, system_clock())
+        self._check_clock(active)
+        self._receivers = {
+            one.id: self._receivers.get(one.id) or _Receiver(wiring, one.id) for one in active
+        }
+        busy = sum(one.is_busy for one in self._receivers.values())
+        for receiver in self._receivers.values():
+            if busy < WEBHOOKS_AT_ONCE and receiver.wants_to_send:
+                receiver.start(self)
+                busy += 1
+        return bool(loaded.state)
+
+    def _check_clock(self, active: list[Webhook]) -> None:
+        if time.monotonic() < self._clock_checked_at + CLOCK_CHECK_S and self._clock_checked_at:
+            return
+        self._clock_checked_at = time.monotonic()
+        longest = timedelta(seconds=2 * PAUSE_S_MAX)
+        for webhook in active:
+            wait_no_longer(self._wiring.tables, webhook.id, system_clock(), longest)
+
+    def may_send(self) -> bool:
+        """Return whether this server still is the one that sends."""
+        if self._stop.is_set():
+            return False
+        with self._lock_use:
+            return self._lock.is_held()
+
+    def post(self, webhook: Webhook, due: DueMessage, accounts: AccountsAtPositions) -> Response:
+        """Send a message, and return what came of it."""
+        services = self._wiring.services
+        message = message_of(services.book, services.catalog, accounts, webhook, due.message)
+        url = url_of(services, webhook)
+        if url is None:
+            return Response(None, "its address cannot be read: the key it was sealed with is gone")
+        try:
+            target = find_target(url, self._wiring.settings.webhook_hosts)
+        except AddressRefused as refused:
+            return Response(None, f"the address {refused}")
+        except AddressUnknown:
+            return Response(None, "the host's name leads nowhere")
+        body = encode(message)
+        salts = webhook.salts(self._wiring.clock())
+        secrets = [secret_of(services.webhook_key, salt) for salt in salts]
+        return self._client.post(target, _headers(secrets, message.id, body), body)
+
+    def close(self) -> None:
+        """Wait a little for what is under way, and let another server send."""
+        until = time.monotonic() + STOP_S_MAX
+        for receiver in self._receivers.values():
+            receiver.join(until)
+        with self._lock_use:
+            self._lock.release()
+        self._wiring.close()
+
+
+class _Receiver:
+    """One webhook's messages: sent one after the other, by a thread that ends when none is due."""
+
+    def __init__(self, wiring: Wiring, id: str) -> None:
+        self._wiring = wiring
+        self._id = id
+        self._accounts = AccountsAtPositions(wiring.services.book)
+        self._thread: threading.Thread | None = None
+        self._failed = 0
+        self._rests_until = 0.0
+
+    @property
+    def is_busy(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def wants_to_send(self) -> bool:
+        """Return whether something is due, and nothing under way."""
+        if self.is_busy or time.monotonic() < self._rests_until:
+            return False
+        return bool(due_messages(self._wiring.tables, self._id, system_clock(), 1))
+
+    def start(self, sender: Sender) -> None:
+        self._thread = threading.Thread(target=self._run, args=(sender,), daemon=True)
+        self._thread.start()
+
+    def join(self, until: float) -> None:
+        if self._thread is not None:
+            self._thread.join(max(0.0, until - time.monotonic()))
+
+    def _run(self, sender: Sender) -> None:
+        try:
+            while due := due_messages(self._wiring.tables, self._id, system_clock(), BATCH):
+                for one in due:
+                    webhook = self._webhook()
+                    if webhook is None or not sender.may_send() or self._is_resting():
+                        return
+                    self._send(sender, webhook, one)
+        except Exception as error:  # what is due stays due
+            _log.warning("messages to a webhook wait: %s", type(error).__name__)
+            self._rests_until = time.monotonic() + ROUND_S
+
+    def _webhook(self) -> Webhook | None:
+        """Return the webhook as it is now, if it is to be sent to."""
+        found = self._wiring.services.book.load(WEBHOOKS, ID).state.get(self._id)
+        return found if found is not None and not found.disabled else None
+
+    def _is_resting(self) -> bool:
+        return time.monotonic() < self._rests_until
+
+    def _send(self, sender: Sender, webhook: Webhook, due: DueMessage) -> None:
+        began = time.monotonic()
+        at = self._wiring.clock()
+        response = sender.post(webhook, due, self._accounts)
+        now = system_clock()
+        retry_at = None
+        if response.problem is not None:
+            pause_s = max(_pause_s(due.attempts), response.retry_after_s)
+            retry_at = now + timedelta(seconds=pause_s)
+        tried = Attempt(
+            due.message,
+            message_id(webhook.id, due.message.position),
+            due.attempts + 1,
+            at,
+            int((time.monotonic() - began) * 1000),
+            response.status,
+            response.problem,
+            retry_at,
+        )
+        record_attempt(self._wiring.tables, tried, now)
+        self._note(response)
+        if why := _give_up(response, due.failing_since or at, self._wiring.clock()):
+            self._disable(webhook, why, tried.message_id)
+        elif response.problem is not None and not due.attempts:
+            _log.warning("a message to %s was not taken: %s", webhook.id, response.problem)
+
+    def _note(self, response: Response) -> None:
+        """Leave the receiver alone for a while after several failures in a row."""
+        if response.problem is None:
+            self._failed = 0
+        elif response.status is None or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._failed += 1
+            if self._failed >= FAILED_MAX:
+                doublings = min(self._failed - FAILED_MAX, _GROWTHS_MAX)
+                rest_s = min(PAUSE_S_MIN * (1 << doublings), REST_S_MAX)
+                self._rests_until = time.monotonic() + rest_s
+
+    def _disable(self, webhook: Webhook, why: WhyDisabled, message: str) -> None:
+        context = self._wiring.request_context(ACTOR, new_request_id())
+        disable_webhook(self._wiring.services, context, webhook, why, message)
+        _log.error("webhook %s is disabled (%s): nothing is sent until a replay", webhook.id, why)
+
+
+def _headers(secrets: list[str], id: str, body: bytes) -> Mapping[str, str]:
+    """Return the headers of Standard Webhooks: a signature by each secret, the newest first."""
+    at = system_clock()
+    signatures = [Signer(secret).sign(id, at, body.decode()) for secret in secrets]
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": "Keyfold",
+        "webhook-id": id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": " ".join(signatures),
+    }
+
+
+def _pause_s(attempts: int) -> float:
+    """Return how long to wait after so many earlier tries and one more."""
+    pause_s: float = min(PAUSE_S_MIN * PAUSE_GROWTH ** min(attempts, _GROWTHS_MAX), PAUSE_S_MAX)
+    return pause_s * random.uniform(0.8, 1.2)  # noqa: S311
+
+
+def _give_up(response: Response, failing_since: datetime, now: datetime) -> WhyDisabled | None:
+    if response.problem is None:
+        return None
+    if response.status == HTTPStatus.GONE:
+        return "gone"
+    return "failing" if now - failing_since >= GIVE_UP_AFTER else None
