@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from commands import validation
 from commands.gateways.webhook_addresses import AddressRefused, AllowedHosts, check_url
+from commands.reseller_spelling import kept_spelling
 from commands.retry import decide
 from commands.services import Services
 from ledger.events import RequestContext
@@ -67,7 +68,7 @@ def add_webhook(
         host=host,
         kinds=tuple(sorted(set(wanted.kinds))),
         salt=services.random_bytes(webhooks.SALT_BYTES).hex(),
-        reseller=wanted.reseller,
+        reseller=kept_spelling(services, wanted.reseller) if wanted.reseller else None,
         after=wanted.after,
     )
     decided = decide(services, context, WEBHOOKS, webhooks.ID, lambda _: [added])

@@ -42,7 +42,7 @@ def rotate_webhook_secret(services: Services, context: RequestContext, id: str) 
 
 
 def ask_for_webhook_test(services: Services, context: RequestContext, id: str) -> AskedFor:
-    """Ask for a message that says nothing; its id is that of the position returned.
+    """Ask for a message that says nothing, and return the position that its id is made of.
 
     Raises:
         WebhookNotFound, WebhookNotSending: in this order.

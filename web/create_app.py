@@ -43,6 +43,7 @@ from web.portal.routes import bp as portal
 
 POSITION_WAIT_S: Final = 2.0
 ATTENTION_AGE_S: Final = 60.0
+LAG_AGE_S: Final = 5.0
 
 
 def create_app(
@@ -98,4 +99,7 @@ def build_app_state(wiring: Wiring, position_wait_s: float, attention_age_s: flo
         position_wait_s,
         head=LastKnown(wiring.services.book.head),
         attention=LastKnown(lambda: health.attention_now(wiring), attention_age_s),
+        webhooks=LastKnown(
+            lambda: health.webhook_backlogs(wiring), min(attention_age_s, LAG_AGE_S)
+        ),
     )

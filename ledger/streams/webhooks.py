@@ -22,6 +22,7 @@ from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ledger import reseller_names
 from ledger.events import AnyOccurrence, Fact, Sealed, Stream
 from ledger.refusals import WebhookNotFound, WebhookNotSending
 
@@ -145,6 +146,12 @@ class Webhook(Struct, frozen=True):
         return kind == TEST or any(
             kind.startswith(one[:-1]) if one.endswith("*") else kind == one for one in self.kinds
         )
+
+    def is_about(self, reseller: str | None) -> bool:
+        """Return whether it hears of what is a reseller's, in whatever spelling, or nobody's."""
+        if self.reseller is None:
+            return True
+        return reseller is not None and reseller_names.same(self.reseller, reseller)
 
 
 # By id, in no order.

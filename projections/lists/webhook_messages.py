@@ -106,7 +106,7 @@ def message_of(
         at = AccountAt(queued.account, account, Moment(event.recorded_at), queued.position, 0, None)
         state = subscriptions(at, catalog)
         if webhook.reseller is not None:
-            state = _of_reseller(book, state, webhook.reseller)
+            state = _of_reseller(book, state, webhook)
     return WebhookMessage(
         message_id(webhook.id, queued.position),
         queued.kind,
@@ -134,17 +134,20 @@ def _data(
     if queued.kind == KEY_CHANGED:
         key = key_at(book, event)
         data["key"] = key_view(key, event.recorded_at) if key else None
+        if webhook.reseller is not None:
+            del data["data"]  # what was amended may say whose it was before
     return data
 
 
-def _of_reseller(book: Book, view: SubscriptionsView, reseller: str) -> SubscriptionsView:
+def _of_reseller(book: Book, view: SubscriptionsView, webhook: Webhook) -> SubscriptionsView:
     """Return the rows that a reseller's keys gave, and their sums."""
     products = []
     for product in view.products:
         rows = [
             row
             for row in product.rows
-            if row.source == "activation_key" and reseller_of(book, row.subscription) == reseller
+            if row.source == "activation_key"
+            and webhook.is_about(reseller_of(book, row.subscription))
         ]
         seats = sum(row.seats for row in rows if row.status == "active")
         used = sum(row.used for row in rows)

@@ -178,13 +178,13 @@ def _page(book: Book, webhook: Webhook, rows: Iterable[StoredRow]) -> _Page:
             _note_asked(page, webhook, codec.decode(row))
         elif stream == ACCOUNT.kind and webhook.wants(ACCOUNT_CHANGED):
             event = codec.decode(row)
-            if webhook.reseller is None or _gave(book, event) == webhook.reseller:
+            if webhook.is_about(_gave(book, event)):
                 account = row.stream.removeprefix(f"{ACCOUNT.kind}-")
                 page.added.append(_addressed(account, ACCOUNT_CHANGED, event))
         elif stream == KEY.kind and webhook.wants(KEY_CHANGED):
             event = codec.decode(row)
             redeemed_by, reseller = _whose(book, event, webhook.reseller is not None)
-            if webhook.reseller in (None, reseller):
+            if webhook.is_about(reseller):
                 page.added.append(_addressed(redeemed_by or NO_ACCOUNT, KEY_CHANGED, event))
     return page
 

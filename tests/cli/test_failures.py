@@ -40,6 +40,7 @@ WRONG = [
     Wrong("KEYFOLD_MEMO_STREAMS", "0", "whole number"),
     Wrong("KEYFOLD_MEMO_STREAMS", "9" * 5_000, "whole number"),
     Wrong("KEYFOLD_SEAT_SYNC_QUIET_S", "9" * 5_000, "whole number"),
+    Wrong("KEYFOLD_WEBHOOK_HOSTS", "localhost, 10.0.0.1/8", "10.0.0.1/8"),
     Wrong("KEYFOLD_PUBLIC_URL", "http://[::1", "https://"),
     Wrong("KEYFOLD_PUBLIC_URL", "https://a.example:port", "https://"),
     Wrong("KEYFOLD_RETURN_URLS", "http://[::1", "https://"),

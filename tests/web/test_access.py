@@ -56,6 +56,10 @@ PURCHASE = {
 }
 HOLDER = {"product": "cloud_pos", "holder": "till-1"}
 
+# An address of the internet, which nothing is sent to here.
+WEBHOOK = {"url": "https://1.1.1.1/hook", "kinds": ["account.changed"]}
+ADMIN = {"admin"}
+
 ROUTES = [
     Route("POST", "/v1/keys", 201, OWNERS, POS),
     Route("GET", "/v1/keys", 200, KEY_READERS),
@@ -108,6 +112,14 @@ ROUTES = [
     Route("GET", "/v1/checkpoint/keys", 200, PROOF_READERS),
     Route("GET", "/v1/proofs/inclusion", 200, PROOF_READERS, query="?position=1"),
     Route("GET", "/v1/proofs/consistency", 200, PROOF_READERS, query="?from=1"),
+    Route("POST", "/v1/webhooks", 201, ADMIN, WEBHOOK),
+    Route("GET", "/v1/webhooks", 200, ADMIN),
+    Route("GET", "/v1/webhooks/<webhook>", 200, ADMIN),
+    Route("DELETE", "/v1/webhooks/<webhook>", 204, ADMIN),
+    Route("POST", "/v1/webhooks/<webhook>/rotate", 200, ADMIN),
+    Route("POST", "/v1/webhooks/<webhook>/test", 202, ADMIN),
+    Route("POST", "/v1/webhooks/<webhook>/replay", 202, ADMIN, {"after": 0}),
+    Route("GET", "/v1/webhooks/<webhook>/deliveries", 200, ADMIN),
     Route("GET", "/healthz", 200, EVERYBODY),
     Route("GET", "/readyz", 200, EVERYBODY),
     Route("GET", "/metrics", 200, EVERYBODY),
@@ -220,6 +232,7 @@ def filled(api: Api, route: Route) -> tuple[str, dict[str, Any] | None]:
         "batch": key["batch"],
         "position": "1",
         "token": "kft_a",
+        "webhook": a_webhook(api),
         "filename": "docs.css",
         "name": asset_name(api),
     }.items():
@@ -230,6 +243,11 @@ def filled(api: Api, route: Route) -> tuple[str, dict[str, Any] | None]:
     if body and "customer" in body:
         body = {**body, "customer": f"cus_{account.removeprefix('acct-')}"}
     return path + route.query, body
+
+
+def a_webhook(api: Api) -> str:
+    """Return the id of a webhook of this one call."""
+    return str(api.post("admin", "/v1/webhooks", WEBHOOK).body["id"])
 
 
 def asset_name(api: Api) -> str:

@@ -118,7 +118,7 @@ def test_messages_come_in_order_signed_with_the_state_of_their_position(
 def test_what_is_refused_is_tried_again_and_keeps_only_its_own_account_waiting(
     program: Program, receiver: Receiver
 ) -> None:
-    receiver.respond([500, 200, HANG_UP, 302])
+    receiver.respond([500, 200, HANG_UP, 200, 302, 200])
     receiver.location = receiver.url
     with program.served() as server:
         desk = Desk(program, server)

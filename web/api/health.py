@@ -9,7 +9,10 @@ from flask import Blueprint, Response
 from ledger.book import CLOCK_TOLERANCE_S
 from ledger.store import schema
 from ledger.store.eventsourcing_adapter import PersistenceError
+from ledger.streams import webhooks
+from ledger.streams.webhooks import WEBHOOKS
 from projections.lists.overview import Attention, attention
+from projections.lists.webhook_deliveries import Backlog, backlogs
 from web.api.answers import Health, Readiness
 from web.api.operations import Returns, operation
 from web.app import checkpoints, metrics
@@ -94,10 +97,23 @@ def get_metrics() -> Response:
     known = app_state()
     up = known.head.is_fresh(FIGURES_S)
     known.attention.is_fresh(FIGURES_S if up else 0)
-    page = known.metrics.render(known.head.known, known.attention.known, ledger_up=up)
+    known.webhooks.is_fresh(FIGURES_S if up else 0)
+    page = known.metrics.render(
+        known.head.known,
+        known.attention.known,
+        known.webhooks.known or [],
+        now=known.wiring.clock(),
+        ledger_up=up,
+    )
     return Response(page, content_type=metrics.CONTENT_TYPE)
 
 
 def attention_now(wiring: Wiring) -> Attention:
     """Return what needs looking at, all accounts taken together."""
     return attention(wiring.services.book, wiring.tables, wiring.services.catalog, wiring.clock())
+
+
+def webhook_backlogs(wiring: Wiring) -> list[Backlog]:
+    """Return what waits to be sent to each webhook."""
+    book = wiring.services.book
+    return backlogs(book, wiring.tables, book.load(WEBHOOKS, webhooks.ID).state)

@@ -13,6 +13,7 @@ from commands.services import Services
 from ledger.events import RequestContext
 from ledger.streams.token import Role
 from projections.lists.overview import Attention
+from projections.lists.webhook_deliveries import Backlog
 from web.app.last_known import LastKnown
 from web.app.metrics import Metrics
 from web.app.redaction import Redactor
@@ -28,8 +29,8 @@ class AppState(NamedTuple):
     Attributes:
         upload_tries: of the customers' sessions, in this process.
         position_wait_s: how long a read with `min_position` waits for the ledger to get there.
-        head, attention: where the ledger is and what needs looking at, for figures, which must not
-            wait for the database.
+        head, attention, webhooks: where the ledger is, what needs looking at and what waits to be
+            sent, for figures, which must not wait for the database.
     """
 
     wiring: Wiring
@@ -39,6 +40,7 @@ class AppState(NamedTuple):
     position_wait_s: float
     head: LastKnown[int]
     attention: LastKnown[Attention]
+    webhooks: LastKnown[list[Backlog]]
 
 
 class Caller(NamedTuple):

@@ -7,7 +7,8 @@ They are each process's own. Workers of `keyfold serve` tell each other theirs
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -23,6 +24,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from projections.lists.overview import Attention
+from projections.lists.webhook_deliveries import Backlog
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -102,7 +104,9 @@ class Metrics:
         self,
         position: int | None,
         attention: Attention | None = None,
+        webhooks: Sequence[Backlog] = (),
         *,
+        now: datetime | None = None,
         ledger_up: bool = True,
     ) -> bytes:
         """Return all figures in Prometheus' text format.
@@ -111,11 +115,15 @@ class Metrics:
             position: the ledger's head, as far as that is known.
             ledger_up: whether the database responds.
             attention: what needs looking at; None where that is not known.
+            webhooks: what waits to be sent, by webhook.
+            now: by the ledger's clock.
         """
         head = CollectorRegistry()
         head.register(_Head(position, ledger_up=ledger_up))
         if attention is not None:
             head.register(_AtStripe(attention))
+        if webhooks and now is not None:
+            head.register(_WebhookLag(webhooks, now))
         together = CollectorRegistry()
         together.register(_Together(self._registry, self._of_others()))
         return generate_latest(together) + generate_latest(head)
@@ -225,3 +233,36 @@ class _AtStripe(Collector):
         for why in sorted({"unknown_price", *found.left_alone}):
             seats.add_metric((why,), found.left_alone.get(why, 0))
         yield seats
+
+
+class _WebhookLag(Collector):
+    """How far behind the messages to webhooks are."""
+
+    def __init__(self, webhooks: Sequence[Backlog], now: datetime) -> None:
+        self._webhooks = webhooks
+        self._now = now
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what waits, for how long, and whether anything is sent at all."""
+        of = ("webhook",)
+        waiting = GaugeMetricFamily(
+            "keyfold_webhook_messages_waiting", "Messages queued and not taken yet.", labels=of
+        )
+        lag = GaugeMetricFamily(
+            "keyfold_webhook_lag_seconds", "For how long the oldest of them waits.", labels=of
+        )
+        behind = GaugeMetricFamily(
+            "keyfold_webhook_positions_behind",
+            "Positions of the ledger that nobody has queued yet.",
+            labels=of,
+        )
+        disabled = GaugeMetricFamily(
+            "keyfold_webhook_disabled", "Whether it was disabled: nothing is sent.", labels=of
+        )
+        for one in self._webhooks:
+            id = (one.webhook.id,)
+            waiting.add_metric(id, one.waiting)
+            lag.add_metric(id, one.lag(self._now).total_seconds())
+            behind.add_metric(id, one.behind)
+            disabled.add_metric(id, float(one.webhook.disabled is not None))
+        yield from (waiting, lag, behind, disabled)

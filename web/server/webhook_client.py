@@ -66,6 +66,9 @@ class Client:
                 connection.putheader("Connection", "close")
                 connection.endheaders(body)
                 response = connection.getresponse()
+                if time.monotonic() >= until:
+                    # What was cut off looks like its end.
+                    return Response(None, "no response in time")
                 with contextlib.suppress(OSError, http.client.HTTPException):
                     response.read(BODY_BYTES_MAX)
                 return _read(response)

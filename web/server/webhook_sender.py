@@ -53,8 +53,8 @@ LOCK: Final = "webhooks"
 GIVE_UP_AFTER: Final = timedelta(days=3)
 PAUSE_S_MIN: Final = 1.0
 PAUSE_S_MAX: Final = 6 * 3_600.0
-PAUSE_GROWTH: Final = 3
-_GROWTHS_MAX: Final = 12
+PAUSE_GROWTH: Final = 2
+_GROWTHS_MAX: Final = 16
 # So many failures in a row, and it is not the message: the receiver is left alone for a while.
 FAILED_MAX: Final = 3
 REST_S_MAX: Final = 60.0
@@ -205,6 +205,7 @@ class _Receiver:
 
     @property
     def is_busy(self) -> bool:
+        """Return whether messages are under way."""
         return self._thread is not None and self._thread.is_alive()
 
     @property
