@@ -300,7 +300,7 @@ class WebhookNotFound(Refusal):
 class WebhookNotSending(Refusal):
     """This webhook is disabled."""
 
-    code = "webhook_disabled"
+    code = "webhook_not_sending"
 
     def __init__(self) -> None:
         super().__init__("a replay has it send again")

@@ -230,7 +230,7 @@ def test_a_message_that_is_not_taken_for_three_days_disables_it_until_a_replay(
         wait_until(lambda: desk.ask("GET", f"/webhooks/{id}")["status"] == "disabled")
         desk.sit("acme", "till-1")
         status, text = server.request("POST", f"/v1/webhooks/{id}/test", desk.token)
-        assert (status, json.loads(text)["code"]) == (409, "webhook_disabled")
+        assert (status, json.loads(text)["code"]) == (409, "webhook_not_sending")
         receiver.respond([200])
         desk.ask("POST", f"/webhooks/{id}/replay", {"after": 0})
         hold_to_order(receiver.wait_for(4))
