@@ -113,6 +113,8 @@ def _send(request: PurchaseRequest, asked: StripePurchase) -> None:
         "proration_behavior": "always_invoice",
         "payment_behavior": "error_if_incomplete",
     }
+    if fact.prorated_at is not None:
+        params["proration_date"] = int(fact.prorated_at.timestamp())
     key = f"keyfold-{mark}"
     if fact.item is not None:
         request.stripe.set_quantity(fact.item, params, key)

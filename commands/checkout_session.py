@@ -111,7 +111,7 @@ def begin_session(
     Raises:
         StripeUnavailable, StripeRefused, StripeKeyRefused: one may still be open; none was begun.
     """
-    services, context, stripe, purchase, _, wanted, _ = request
+    services, context, stripe, purchase, _, wanted, *_ = request
     customer = own_customer(services, account, context.now)
     params = _session(request, customer)
     its = _perhaps_open(request, account, over)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final, Literal, NamedTuple, get_args
+
+from msgspec import Struct
 
 from commands.gateways.stripe import StripeGateway
 from commands.services import Services
@@ -59,7 +62,39 @@ class Started(NamedTuple):
     replayed: bool = False
 
 
+class Quote(Struct, frozen=True):
+    """A change of a subscription with what it costs, as it was shown to who is to agree to it.
+
+    Attributes:
+        item: whose quantity is raised; None to add one of `price`.
+        due: what is to be paid at once, in minor units.
+        prorated_at: the moment that this was reckoned from.
+    """
+
+    account: str
+    stripe_subscription: str
+    item: str | None
+    price: str | None
+    quantity_before: int
+    quantity: int
+    due: int
+    currency: str
+    prorated_at: datetime
+
+
+class Review(NamedTuple):
+    """That nothing may be paid at once but what somebody has agreed to; None for nothing yet."""
+
+    quote: Quote | None = None
+
+
 class PurchaseRequest(NamedTuple):
+    """What every step of a purchase works with.
+
+    Attributes:
+        review: None where who asks has not to show anybody what is paid at once.
+    """
+
     services: Services
     context: RequestContext
     stripe: StripeGateway
@@ -67,6 +102,7 @@ class PurchaseRequest(NamedTuple):
     product: Product
     wanted: Wanted
     expected_version: int | None
+    review: Review | None = None
 
 
 def hold_to_version(request: PurchaseRequest, account: Loaded[Account]) -> None:

@@ -21,11 +21,13 @@ from commands.purchase import (
     INTERVALS,
     Purchase,
     PurchaseRequest,
+    Review,
     Started,
     hold_to_version,
     priced,
     success_url,
 )
+from commands.purchase_review import hold_to_review
 from commands.record_stripe_event import read_retrieved
 from commands.retry import retry_on_conflict
 from commands.services import Services
@@ -53,6 +55,7 @@ def start_checkout(
     idempotency_key: str | None = None,
     *,
     expected_version: int | None = None,
+    review: Review | None = None,
 ) -> Started:
     """Start a Checkout, or raise the number of seats of a subscription that there is.
 
@@ -65,12 +68,14 @@ def start_checkout(
             same as another that asks for the same while that is under way.
         expected_version: of the account, if the caller has seen one. A repetition with an
             idempotency key is answered all the same: its own purchase has moved the account.
+        review: what somebody has agreed to pay at once, if it is to be agreed to.
 
     Raises:
         NotPermitted: by a session that may not buy, or not what is billed by its users.
         InvalidRequest: fields that do not fit, or the catalog or Stripe has no such price.
         IdempotencyKeyReused, VersionMismatch: in this order.
         StripeNotConfigured: there is no key for Stripe.
+        ReviewNeeded: something would be paid at once that nobody has agreed to.
         SubscriptionNotChangeable, SeatsFollowHolders: in this order.
         StripeUnavailable: whether Stripe did it is not known; the same request finds out.
         StripeRefused, StripeKeyRefused: nothing was changed.
@@ -89,7 +94,7 @@ def start_checkout(
     product = services.catalog.product(purchase.product)
     assert product is not None
     request = PurchaseRequest(
-        services, context, services.stripe, purchase, product, wanted, expected_version
+        services, context, services.stripe, purchase, product, wanted, expected_version, review
     )
     return retry_on_conflict(lambda: _attempt(request))
 
@@ -206,11 +211,12 @@ def _change(
 
     Raises:
         LedgerBusy: another change of the same subscription is under way.
+        ReviewNeeded: as `start_checkout`.
         VersionMismatch, SubscriptionNotChangeable, SeatsFollowHolders, InvalidRequest: in this
             order.
         StripeUnavailable, StripeRefused, StripeKeyRefused: as `change_purchased_seats.carry_out`.
     """
-    services, context, stripe, purchase, _, wanted, _ = request
+    services, context, stripe, purchase, _, wanted, *_ = request
     asked = purchases.of(account.state.stripe.purchases, id)
     fetched = already.fetched.get(id)
     if fetched is None or fetched.asked_before != asked:
@@ -233,6 +239,8 @@ def _change(
         hold_to_version(request, account)
         price = priced(request, base=False) if target.item is None else None
         facts = purchases.ask(target, wanted, price, context.now)
+        if request.review is not None:
+            facts = hold_to_review(request, request.review, facts, target.subscription)
         recorded = services.book.append(context, Change(account, facts)).loaded[0]
         begun = recorded.state.stripe.purchases[recorded.version]
     return _answer(purchase, begun, change_purchased_seats.carry_out(request, begun))

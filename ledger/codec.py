@@ -75,7 +75,12 @@ def _without_cookie(state: dict[str, Any]) -> dict[str, Any]:
     return {**state, "fact": {**state["fact"], "cookie_digest": ""}}
 
 
+def _as_it_is(state: dict[str, Any]) -> dict[str, Any]:
+    return state
+
+
 UPCASTS: Mapping[str, Upcast] = {
+    "stripe.seats_asked@1": Upcast("stripe.seats_asked@2", _as_it_is),
     "portal_session.opened@1": Upcast("portal_session.opened@2", _without_cookie),
 }
 

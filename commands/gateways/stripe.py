@@ -86,6 +86,7 @@ class StripeGateway:
         self._for_persons = for_persons
         self._breaker = Breaker()
         self._slots = threading.BoundedSemaphore(persons_max)
+        self.shown_prices: dict[Price, tuple[float, Any]] = {}  # see `commands.purchase_offers`
 
     def beside(self, persons_max: int) -> StripeGateway:
         """Return Stripe under the same key for others, with slots and a breaker of their own.
@@ -264,19 +265,24 @@ class StripeGateway:
         return [str(one.object["id"]) for one in pages]
 
     def price_of(self, price: Price) -> str | None:
-        """Return Stripe's id of a price of the catalog; None when Stripe sells nothing by it.
+        """Return Stripe's id of a price of the catalog; None when Stripe sells nothing by it."""
+        found = {"id": price.price} if price.price else self.find_price(price, self.batch)
+        return str(found["id"]) if found else None
+
+    def find_price(self, price: Price, client: stripe.StripeClient) -> dict[str, Any] | None:
+        """Return a price of the catalog as Stripe has it; None when Stripe sells nothing by it.
 
         Of a product, its newest active price that is paid as often.
         """
         if price.price is not None:
-            return price.price
+            return self._ask(client.v1.prices.retrieve, price.price).object
         params: dict[str, Any] = {"active": True, "lookup_keys": [price.lookup_key]}
         if price.lookup_key is None:
             params = {"active": True, "product": price.stripe_product}
         try:
-            for found in self._pages(self.batch.v1.prices.list, params):
+            for found in self._pages(client.v1.prices.list, params):
                 if price.lookup_key or _terms(found.object) == (price.interval, 1, "licensed"):
-                    return str(found.object["id"])
+                    return found.object
         except StripeRefused as refused:
             if refused.param != "product":
                 raise
@@ -354,6 +360,36 @@ class StripeGateway:
         """Return an invoice; of a long one the first lines."""
         return self._ask_in_slot(self.interactive.v1.invoices.retrieve, id)
 
+    # For who is asked whether to pay
+
+    def preview_change(self, change: SeatChange, prorated_at: datetime) -> dict[str, Any]:
+        """Return the invoice that a change would be billed by at once, with prorations from then.
+
+        Raises:
+            StripeRefused: Stripe would not make the change.
+            StripeUnavailable, StripeKeyRefused: no answer.
+        """
+        details = {
+            "items": [_item(change)],
+            "proration_behavior": "always_invoice",
+            "proration_date": int(prorated_at.timestamp()),
+        }
+        params: Any = {"subscription": change.subscription, "subscription_details": details}
+        return self._ask(self.interactive.v1.invoices.create_preview, params).object
+
+    def preview_period(self, change: SeatChange) -> dict[str, Any]:
+        """Return what a whole period of a subscription would cost after a change, as an invoice.
+
+        Raises:
+            StripeRefused, StripeUnavailable, StripeKeyRefused: as `preview_change`.
+        """
+        params: Any = {
+            "subscription": change.subscription,
+            "subscription_details": {"items": [_item(change)]},
+            "preview_mode": "recurring",
+        }
+        return self._ask(self.interactive.v1.invoices.create_preview, params).object
+
     # Changing
 
     def start_checkout(self, params: dict[str, Any], idempotency_key: str) -> dict[str, Any]:
@@ -399,9 +435,8 @@ class StripeGateway:
             StripeUnavailable: nobody knows whether it was done: repeat it with the same key.
             StripeKeyRefused: it was not done.
         """
-        named = {"id": change.item} if change.item else {"price": change.price}
         params: dict[str, Any] = {
-            "items": [{**named, "quantity": change.quantity}],
+            "items": [_item(change)],
             "proration_behavior": "always_invoice" if change.invoiced else "none",
             "expand": ["latest_invoice"],
         }
@@ -426,6 +461,11 @@ class StripeGateway:
             if not page.object["has_more"]:
                 return
             params["starting_after"] = page.object["data"][-1]["id"]
+
+
+def _item(change: SeatChange) -> dict[str, Any]:
+    named = {"id": change.item} if change.item else {"price": change.price}
+    return {**named, "quantity": change.quantity}
 
 
 def _terms(price: dict[str, Any]) -> tuple[str | None, int | None, str | None]:

@@ -122,6 +122,8 @@ class StripeSeatsAsked(Fact, frozen=True):
         seats: that were asked for.
         seats_after: that the subscription then has of the product and tier.
         fingerprint, request: as StripeCheckoutStarted has them.
+        prorated_at: from when on Stripe is to charge for them, as it was shown to who agreed to the
+            amount; None for when Stripe is asked.
     """
 
     stripe_subscription: str
@@ -135,6 +137,7 @@ class StripeSeatsAsked(Fact, frozen=True):
     seats_after: int
     fingerprint: str
     request: str | None = None
+    prorated_at: datetime | None = None
 
 
 class StripeSeatsAnswered(Fact, frozen=True):
@@ -154,6 +157,6 @@ class StripeSeatsAnswered(Fact, frozen=True):
 
 PURCHASES: Final[dict[str, type[Fact]]] = {
     "stripe.checkout_started@1": StripeCheckoutStarted,
-    "stripe.seats_asked@1": StripeSeatsAsked,
+    "stripe.seats_asked@2": StripeSeatsAsked,
     "stripe.seats_answered@1": StripeSeatsAnswered,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -78,8 +79,10 @@ def test_buying_more_raises_the_subscription_there_is(seller: Seller, page: Page
     seller.subscribe(account, seats=2)
     customer = seller.customer(page, account)
     customer.go(POS_SHOP)
-    page.get_by_label("Seats").fill("3")
-    page.get_by_role("button", name="Continue to Stripe").click()
+    page.get_by_label("Add seats (you have 2)").fill("3")
+    page.get_by_role("button", name="Review the purchase").click()
+    expect(page.get_by_role("main")).to_contain_text("€75.00 a month")
+    page.get_by_role("button", name=re.compile(r"^Pay €\d+\.\d\d now$")).click()
     expect(page.get_by_role("status")).to_contain_text("Your subscription was raised")
     seller.deliver()
     customer.go("Subscriptions")
@@ -93,7 +96,8 @@ def test_a_declined_card_buys_nothing_and_says_what_to_do(seller: Seller, page: 
     seller.stripe.fail_payments(subscription["customer"])
     customer = seller.customer(page, account)
     customer.go(POS_SHOP)
-    page.get_by_role("button", name="Continue to Stripe").click()
+    page.get_by_role("button", name="Review the purchase").click()
+    page.get_by_role("button", name=re.compile("^Pay ")).click()
     told = page.get_by_role("alert")
     expect(told).to_contain_text("The payment did not go through, and nothing was changed.")
     expect(told).to_contain_text("update the card")
@@ -104,7 +108,8 @@ def test_a_double_click_buys_once(seller: Seller, page: Page) -> None:
     seller.subscribe(account, seats=2)
     customer = seller.customer(page, account)
     customer.go(POS_SHOP)
-    page.get_by_role("button", name="Continue to Stripe").dblclick()
+    page.get_by_role("button", name="Review the purchase").dblclick()
+    page.get_by_role("button", name=re.compile("^Pay ")).dblclick()
     expect(page.get_by_role("status")).to_contain_text("Your subscription was raised")
     seller.deliver()
     assert seller.view(account)["cloud_pos"]["seats"] == 3

@@ -6,18 +6,23 @@ Source: the guides "Activating a Cloud POS Key" (Buy or Activate?) and "Subscrip
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from flask import Response, request, url_for
 
 from commands.gateways.stripe_responses import StripeFault, StripeNotConfigured
 from commands.open_stripe_portal import open_stripe_portal
-from commands.purchase import INTERVALS, Purchase
+from commands.purchase import Purchase, Quote, Review
+from commands.purchase_offers import Offer, Offers, UnitPrice, offers_for, unit_prices
+from commands.purchase_review import ReviewNeeded, review_purchase
 from commands.start_checkout import start_checkout
-from ledger.catalog import Interval, Product
+from ledger import signing
+from ledger.catalog import Product
 from ledger.limits import SEATS_MAX
 from ledger.refusals import Refusal
 from projections.views import subscriptions as subscribed
+from projections.views.account_at import AccountAt
 from web.app.context import app_state, request_context, services
 from web.html import csrf
 from web.html.flash import FlashMessage, flashed, good, warn
@@ -42,29 +47,49 @@ _MESSAGES: Final = {
     ),
     "canceled": warn(_("Nothing was bought.")),
 }
+_CHANGED: Final = warn(
+    _("Nothing was bought yet: what it costs has changed since you saw it."),
+    _("Look at the amounts below, and pay if they suit you."),
+    status=409,
+)
+QUOTE: Final = "purchase quote"
 
 
-class Offer(NamedTuple):
-    """A tier that is for sale, or the whole of a product without tiers, and how it can be paid."""
+class PricedOffer(NamedTuple):
+    """What is for sale, as it is listed.
 
+    Attributes:
+        tier: what customers read for it.
+        unit: what `per_unit` seats cost each interval; None where that is not known.
+        base: what the plan costs that they come on top of, if there is one.
+    """
+
+    offer: Offer
     tier: str | None
-    name: str | None
-    intervals: list[Interval]
+    unit: UnitPrice | None
+    base: UnitPrice | None
 
 
 @bp.get("/buy/<product>")
 @session_required
 def show_shop(product: str, message: FlashMessage | None = None) -> Response:
     """Show the current subscriptions of a product, and how to buy more."""
-    found = product_of(product)
-    view = subscribed.subscriptions(account_now(), texts.catalog())
+    found, account = product_of(product), account_now()
+    view = subscribed.subscriptions(account, texts.catalog())
+    offers = _offers(account, found)
     return page(
         "portal/shop.html",
         message=message or flashed(_MESSAGES),
         product=found,
         words=texts.words(found),
         panel=next(one for one in view.products if one.product == product),
-        offers=_offers(found),
+        offers=_priced(found, offers.offers),
+        closed=refusal_message(offers.refusal) if offers.refusal else None,
+        tiers=list(dict.fromkeys((one.tier, found.tier_name(one.tier)) for one in offers.offers)),
+        intervals=list(dict.fromkeys(one.interval for one in offers.offers)),
+        step=_step(offers.offers),
+        adds=any(one.adds for one in offers.offers),
+        has=sum({one.tier: one.has for one in offers.offers}.values()),
         may_buy=subscriptions.may_buy(found),
         chosen=request.form,
         once=csrf.new_idempotency_key(),
@@ -75,16 +100,63 @@ def show_shop(product: str, message: FlashMessage | None = None) -> Response:
 @bp.post("/buy/<product>")
 @session_required
 def buy(product: str) -> Response:
-    """Lead to Stripe Checkout; or back, where a subscription there is was raised at once."""
-    purchase = _purchase(product_of(product))
+    """Lead to Stripe Checkout, where it is paid; or show what a raise costs, to be agreed to."""
+    return _buy(product, Review())
+
+
+@bp.post("/buy/<product>/pay")
+@session_required
+def pay(product: str) -> Response:
+    """Raise the subscription there is, for the amount that was shown."""
+    signed = request.form.get("quote", "")
+    return _buy(product, Review(signing.read([_quote_key()], QUOTE, signed, Quote)))
+
+
+def _buy(product: str, review: Review) -> Response:
+    found = product_of(product)
+    purchase = _purchase(found)
     key = f"{session.id()}:{csrf.idempotency_key()}"
     try:
-        started = start_checkout(services(), request_context(), purchase, key)
+        started = start_checkout(services(), request_context(), purchase, key, review=review)
+    except ReviewNeeded as needed:
+        return _show_review(found, purchase, needed, again=review.quote is not None)
     except (Refusal, StripeFault, StripeNotConfigured) as problem:
         return show_shop(product, refusal_message(problem))
     if started.changed:
         return redirect_to(url_for("portal.show_shop", product=product, done="changed"))
     return redirect_to(started.url)
+
+
+def _show_review(
+    product: Product, purchase: Purchase, needed: ReviewNeeded, *, again: bool
+) -> Response:
+    """Show what a raise costs now and from then on.
+
+    Args:
+        again: it was shown before, and costs something else by now.
+    """
+    stripe = services().stripe
+    assert stripe is not None, "it has just said how the subscription is"
+    now = request_context().now
+    try:
+        found = review_purchase(stripe, purchase.account, needed, purchase.interval, now)
+    except StripeFault as problem:
+        return show_shop(product.id, refusal_message(problem))
+    return page(
+        "portal/pay.html",
+        message=_CHANGED if again else None,
+        product=product,
+        words=texts.words(product),
+        review=found,
+        tier_name=product.tier_name(found.tier),
+        quote_signed=signing.sign(_quote_key(), QUOTE, found.quote),
+        chosen=purchase,
+        once=csrf.new_idempotency_key(),
+    )
+
+
+def _quote_key() -> bytes:
+    return app_state().wiring.cookie_key
 
 
 @bp.post("/stripe")
@@ -120,13 +192,25 @@ def _address(path: str) -> str:
     return app_state().wiring.settings.public_url + path
 
 
-def _offers(product: Product) -> list[Offer]:
+def _offers(found: AccountAt, product: Product) -> Offers:
     if services().stripe is None:
+        return Offers([])
+    return offers_for(found.account, product, found.moment.now)
+
+
+def _step(offers: Sequence[Offer]) -> int:
+    """Return in what multiples seats can be asked for, whatever is chosen; 1 where that differs."""
+    units = {one.per_unit for one in offers}
+    return units.pop() if len(units) == 1 else 1
+
+
+def _priced(product: Product, offers: Sequence[Offer]) -> list[PricedOffer]:
+    stripe = services().stripe
+    if stripe is None:
         return []
-    offers = []
-    for tier in product.tier_ids:
-        sold = {price.interval for price in product.prices_of(tier) if price.interval}
-        intervals = [interval for interval in INTERVALS if interval in sold]
-        if intervals:
-            offers.append(Offer(tier, product.tier_name(tier), intervals))
-    return offers
+    units = unit_prices(stripe, [one.item or one.price for one in offers])
+    bases = unit_prices(stripe, [one.base for one in offers])
+    return [
+        PricedOffer(one, product.tier_name(one.tier), unit, base)
+        for one, unit, base in zip(offers, units, bases, strict=True)
+    ]

@@ -14,6 +14,7 @@ from flask import Response, abort, request, url_for
 
 from commands import validation
 from commands.occupy_seat import Sitting, occupy_seat
+from commands.purchase_offers import UnitPrice, further_seat, unit_prices
 from commands.release_seat import release_seat
 from ledger.catalog import Product
 from ledger.refusals import (
@@ -23,6 +24,7 @@ from ledger.refusals import (
     Refusal,
     SeatNotOccupied,
 )
+from projections.views.account_at import AccountAt
 from web.app.context import app_state, request_context, services
 from web.app.upload_limit import TRIES_MAX, TooManyUploads
 from web.html import csrf
@@ -75,19 +77,29 @@ _UNUSABLE: Final[Mapping[Fault, tuple[object, object]]] = {
 @session_required
 def show_manager(product: str, message: FlashMessage | None = None) -> Response:
     """Show who holds the seats, and the form that adds one."""
-    found = product_of(product)
+    found, account = product_of(product), account_now()
     return page(
         "portal/seats.html",
         message=message or flashed(_MESSAGES),
         product=found,
         words=texts.words(found),
-        tiers=seat_lists.by_tier(account_now(), texts.catalog(), services().texts, found),
+        tiers=seat_lists.by_tier(account, texts.catalog(), services().texts, found),
         now=request_context().now,
         name=request.form.get("name", ""),
         tier=request.form.get("tier"),
         once=csrf.new_idempotency_key(),
         file_bytes_max=certificates.FILE_BYTES_MAX,
+        next_unit=_next_unit(account, found),
     )
+
+
+def _next_unit(found: AccountAt, product: Product) -> UnitPrice | None:
+    """Return what a further holder of a billed product costs, if that is known."""
+    stripe = services().stripe
+    if stripe is None or not product.billed:
+        return None
+    by = further_seat(found.account, product, found.moment.now)
+    return unit_prices(stripe, [by])[0]
 
 
 @bp.post("/manage/<product>/add")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from flask import Response, url_for
 
+from commands.purchase_offers import follows_holders
 from ledger.catalog import Product
 from projections.views import subscriptions as subscribed
 from projections.views.account_at import AccountAt, Moment, account_at
@@ -27,12 +28,14 @@ class Panel(NamedTuple):
     Attributes:
         tiers: whether the rows have tiers to tell them apart.
         shop: where more is bought; None for who may not, or for a product that left the catalog.
+        users: where seats are taken that are billed then, and not bought beforehand.
     """
 
     view: ProductView
     words: texts.Words
     tiers: bool
     shop: str | None
+    users: str | None = None
 
 
 @bp.get("/")
@@ -48,7 +51,7 @@ def show_subscriptions(message: FlashMessage | None = None) -> Response:
     """Show a panel for each product, and in it a row for each subscription and tier."""
     found = account_now()
     view = subscribed.subscriptions(found, texts.catalog())
-    panels = [_panel(one) for one in view.products]
+    panels = [_panel(one, found) for one in view.products]
     return page(
         "portal/subscriptions.html",
         message=message,
@@ -68,10 +71,13 @@ def may_buy(product: Product) -> bool:
     return session.may("manage_users" if product.billed else "buy")
 
 
-def _panel(view: ProductView) -> Panel:
+def _panel(view: ProductView, found: AccountAt) -> Panel:
     product = texts.catalog().product(view.product)
     closed = product is None or not may_buy(product)
     shop = None if closed else url_for("portal.show_shop", product=view.product)
     named = product or Product(id=view.product, name=view.name, prefix="", seat="seat")
     tiers = any(row.tier is not None for row in view.rows)
+    if shop and product and follows_holders(found.account, product, found.moment.now):
+        users = url_for("portal.show_manager", product=view.product)
+        return Panel(view, texts.words(named), tiers, None, users)
     return Panel(view, texts.words(named), tiers, shop)

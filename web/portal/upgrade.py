@@ -13,6 +13,7 @@ from typing import Final
 
 from flask import Response, request, url_for
 
+from commands.purchase_offers import follows_holders
 from commands.redeem_key import Try, redeem_key, validate_key
 from ledger import codes
 from ledger.catalog import Product
@@ -44,8 +45,13 @@ CODE_LENGTH_MAX: Final = 100
 def show_upgrade(product: str) -> Response:
     """Show the two ways to more seats, side by side."""
     found = product_of(product)
+    account = account_now()
     return page(
-        "portal/upgrade.html", product=found, words=texts.words(found), may_buy=may_buy(found)
+        "portal/upgrade.html",
+        product=found,
+        words=texts.words(found),
+        may_buy=may_buy(found),
+        follows=follows_holders(account.account, found, account.moment.now),
     )
 
 

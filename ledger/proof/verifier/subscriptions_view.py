@@ -105,6 +105,7 @@ NOT_SHOWN = {
     "stripe.seat_sync_failed@1",
     "stripe.seats_synced@1",
     "stripe.seats_asked@1",
+    "stripe.seats_asked@2",
     "stripe.seats_answered@1",
 }
 
