@@ -6,6 +6,8 @@
 
 Each line stands for itself: one that does not fit is refused with the reason, and the others are
 taken in. `redeem_by` is a moment with its zone, or a day that ends at midnight UTC, or empty.
+Semicolons or tabs may stand between the fields, as the first line has them, and columns of our own
+tables may stand among these. A code that was revoked since it was taken in can come in again.
 
 The batch's id is a digest of the lines that fit, so the same file again meets its own batch: what
 an interrupted run had taken in is refused as known, and the rest is added. What was taken in works
@@ -17,7 +19,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import NamedTuple
@@ -32,14 +34,22 @@ from ledger import codes
 from ledger.book import Change
 from ledger.events import RequestContext
 from ledger.limits import MONTHS_MAX, SEATS_MAX
-from ledger.loaded import empty_stream
+from ledger.loaded import Loaded
 from ledger.refusals import FieldError, InvalidRequest
 from ledger.reseller_names import folded
 from ledger.streams import batch, key
 from ledger.streams.batch import BATCH
-from ledger.streams.key import KEY, KeyIssued
+from ledger.streams.key import KEY, Key, KeyImportedAgain, KeyIssued
 
 COLUMNS = ("code", "product", "tier", "seats", "months", "reseller", "redeem_by")
+# What our own tables of keys have beside: it is passed over.
+PASSED_OVER = frozenset(
+    {
+        *("id", "masked", "batch", "note", "status", "issued_at", "redeemed_at", "redeemed_by"),
+        *("subscription", "revoked_at", "replaced_by", "replaces"),
+    }
+)
+DELIMITERS = ",;\t"
 CHUNK_LINES = 1_000
 HEADER_COLUMNS_MAX = 100
 
@@ -107,11 +117,13 @@ def import_keys(
     context: RequestContext,
     lines: Iterable[str],
     *,
+    check: bool = False,
     on_line: Callable[[], object] = lambda: None,
 ) -> ImportedKeys:
     """Take in a CSV file of codes, a thousand lines in one commit, and return what became of it.
 
     Args:
+        check: only say what would become of it.
         lines: of the file, with or without their ends, the header first; its columns may come in
             any order.
         on_line: called once for each line below the header that is not blank, to show progress.
@@ -134,7 +146,9 @@ def import_keys(
     batch_id = _batch_id(services, fitting.values())
     accepted, position, batch_exists = 0, services.book.head(), False
     for chunk in _chunks(list(fitting.values())):
-        taken = retry_on_conflict(partial(_take_in, services, context, batch_id, chunk))
+        taken = retry_on_conflict(
+            partial(_take_in, services, context, batch_id, chunk, check=check)
+        )
         accepted += taken.accepted
         refused += taken.refused
         position, batch_exists = taken.position, taken.batch_exists
@@ -144,19 +158,27 @@ def import_keys(
 
 
 def _take_in(
-    services: Services, context: RequestContext, batch_id: str, chunk: list[_Line]
+    services: Services,
+    context: RequestContext,
+    batch_id: str,
+    chunk: list[_Line],
+    *,
+    check: bool,
 ) -> _TakenIn:
     loaded = services.book.load(BATCH, batch.stream_id(batch_id))
     known = services.book.load_many(KEY, [key.stream_id(line.key) for line in chunk])
     new: list[_Line] = []
     refused: list[RefusedLine] = []
     for line in chunk:
-        if known[key.stream_id(line.key)].version:
+        there = known[key.stream_id(line.key)].state
+        if there is not None and not key.may_come_in_again(there):
             refused.append(line.refused("code", "already in the ledger"))
         elif line.redeem_by is not None and line.redeem_by <= context.now:
             refused.append(line.refused("redeem_by", "must be in the future"))
         else:
             new.append(line)
+    if check:
+        return _TakenIn(len(new), refused, loaded.head, batch_exists=loaded.state is not None)
     if not new:
         return _TakenIn(0, refused, loaded.head, batch_exists=loaded.state is not None)
     imported = batch.take_in(loaded.state, batch_id, len(new))
@@ -169,8 +191,8 @@ def _take_in(
         Change(loaded, [imported]),
         *(
             Change(
-                empty_stream(KEY, key.stream_id(line.key)),
-                [_fact(line, batch_id, index, kept[folded(line.reseller)])],
+                known[key.stream_id(line.key)],
+                [_fact(line, known, batch_id, index, kept[folded(line.reseller)])],
                 causation=loaded.next_event,
             )
             for index, line in enumerate(new, start=imported.first_index)
@@ -179,7 +201,24 @@ def _take_in(
     return _TakenIn(len(new), refused, appended.position, batch_exists=True)
 
 
-def _fact(line: _Line, batch_id: str, index: int, reseller: str) -> KeyIssued:
+def _fact(
+    line: _Line,
+    known: Mapping[str, Loaded[Key | None]],
+    batch_id: str,
+    index: int,
+    reseller: str,
+) -> KeyIssued | KeyImportedAgain:
+    if known[key.stream_id(line.key)].state is not None:
+        return KeyImportedAgain(
+            batch=batch_id,
+            index=index,
+            product=line.product,
+            tier=line.tier,
+            seats=line.seats,
+            months=line.months,
+            reseller=reseller,
+            redeem_by=line.redeem_by,
+        )
     return KeyIssued(
         key=line.key,
         masked=line.masked,
@@ -232,9 +271,12 @@ def _rows(lines: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
     spoils one line and not all that follow.
     """
     try:
+        delimiter = None
         for number, line in enumerate(lines, start=1):
             text = line.rstrip("\r\n")
-            fields = _split(text.removeprefix("\ufeff") if number == 1 else text)
+            text = text.removeprefix("\ufeff") if number == 1 else text
+            delimiter = delimiter or (_delimiter(text) if text.strip() else None)
+            fields = _split(text, delimiter or ",")
             if fields is None or any(fields):
                 yield number, fields
     except UnicodeDecodeError:
@@ -242,9 +284,19 @@ def _rows(lines: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
         raise InvalidRequest(FieldError("/file", "must be text in UTF-8")) from None
 
 
-def _split(line: str) -> list[str] | None:
+def _delimiter(header: str) -> str:
+    """Return what stands between the fields: what makes most columns of the first line."""
+
+    def columns(delimiter: str) -> int:
+        return sum(name.lower() in COLUMNS for name in _split(header, delimiter) or ())
+
+    return max(DELIMITERS, key=columns)
+
+
+def _split(line: str, delimiter: str) -> list[str] | None:
     try:
-        fields = next(csv.reader([line], skipinitialspace=True, strict=True), [])
+        reader = csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True)
+        fields = next(reader, [])
     except csv.Error:
         return None
     return [field.strip(" ") for field in fields]
@@ -263,7 +315,7 @@ def _columns(fields: list[str] | None) -> list[str]:
         raise InvalidRequest(FieldError("/file", problem))
     errors = []
     for place, column in enumerate(columns, start=1):
-        if column not in COLUMNS:
+        if column not in COLUMNS and column not in PASSED_OVER:
             pointer = f"/{column}" if _may_be_shown(column) else f"/column {place}"
             errors.append(FieldError(pointer, f"is no column: they are {', '.join(COLUMNS)}"))
         elif column in columns[: place - 1]:

@@ -140,13 +140,24 @@ def shown(services: Services, issued: KeysIssued, context: RequestContext) -> li
     """Return a batch's keys in order; the code of one that is redeemed or revoked is masked."""
     keys = codes_of(services, issued)
     states = services.book.load_many(KEY, [key.stream_id(one.id) for one in keys])
-    return [masked_unless_open(one, states[key.stream_id(one.id)].state, context) for one in keys]
+    return [
+        masked_unless_open(one, states[key.stream_id(one.id)].state, context, issued.reseller)
+        for one in keys
+    ]
 
 
-def masked_unless_open(one: IssuedKey, state: Key | None, context: RequestContext) -> IssuedKey:
-    """Return a key as its caller may see it: with its code masked once redeemed or revoked."""
-    open_ = state is not None and state.status(context.now) in ("issued", "lapsed")
-    return one if open_ else one._replace(code=one.masked)
+def masked_unless_open(
+    one: IssuedKey, state: Key | None, context: RequestContext, reseller: str | None
+) -> IssuedKey:
+    """Return a key as its caller may see it: with its code masked once redeemed or revoked.
+
+    Args:
+        reseller: whose keys' codes are shown; None for all.
+    """
+    if state is None or not state.belongs_to(reseller):
+        return one._replace(code=one.masked)
+    is_open = state.status(context.now) in ("issued", "lapsed")
+    return one if is_open else one._replace(code=one.masked)
 
 
 def _intent(

@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import NamedTuple
 
 from commands import validation
+from commands.issue_keys import IssuedKey
 from commands.retry import retry_on_conflict
 from commands.revoke_key import seal_reason
 from commands.services import Services
 from ledger import codes
 from ledger.book import Change
-from ledger.events import RequestContext
+from ledger.events import RequestContext, Sealed
 from ledger.loaded import Loaded, empty_stream
 from ledger.streams import key
 from ledger.streams.account.decisions import rename_key
@@ -56,31 +57,66 @@ def reissue_key(
         loaded = services.book.load(KEY, key.stream_id(key_id))
         old = key.owned(loaded.state, reseller)
         account = services.book.load(ACCOUNT, old.redeemed_by) if old.redeemed_by else None
-        code = services.codes.derive(
-            codes.prefix_of(old.issued.masked),
-            old.issued.batch,
-            old.issued.index,
-            old.issued.generation + 1,
-        )
-        facts, succeeding, issued = key.reissue(
-            old,
-            reseller,
-            successor=services.codes.key_id(code),
-            masked=codes.mask(code),
-            reason=seal_reason(services, loaded, reason, context),
-            now=context.now,
-            has_ended=account is not None and _has_ended(account.state, old, context.now),
-        )
-        successor = empty_stream(KEY, key.stream_id(issued.key))
-        appended = services.book.append(
-            context,
-            Change(loaded, facts),
-            Change(successor, succeeding, causation=loaded.next_event),
-            *_renamed(account, old, issued, causation=loaded.next_event),
-        )
-        return Reissued(issued.key, code, issued.masked, appended.position)
+        has_ended = account is not None and _has_ended(account.state, old, context.now)
+        sealed = seal_reason(services, loaded, reason, context)
+        new = reissued(services, loaded, old, reseller, sealed, context.now, has_ended=has_ended)
+        renamed = _renamed(account, old, new.issued, causation=loaded.next_event)
+        appended = services.book.append(context, *new.changes, *renamed)
+        return Reissued(*new.key, appended.position)
 
     return retry_on_conflict(attempt)
+
+
+class NewCode(NamedTuple):
+    """A code that is to take another's place.
+
+    Attributes:
+        key: as it is shown now.
+        issued: its issue.
+        changes: of the old key and the new one.
+    """
+
+    key: IssuedKey
+    issued: KeyIssued
+    changes: tuple[Change, Change]
+
+
+def reissued(
+    services: Services,
+    loaded: Loaded[Key | None],
+    old: Key,
+    reseller: str | None,
+    reason: Sealed | None,
+    now: datetime,
+    *,
+    has_ended: bool = False,
+) -> NewCode:
+    """Return the code that takes a key's place, and what is to be recorded of both.
+
+    Raises:
+        KeyNotFound, KeyAlreadyRevoked, KeyLapsed, SubscriptionEnded: as `key.reissue`.
+    """
+    code = services.codes.derive(
+        codes.prefix_of(old.issued.masked),
+        old.issued.batch,
+        old.issued.index,
+        old.issued.generation + 1,
+    )
+    facts, succeeding, issued = key.reissue(
+        old,
+        reseller,
+        successor=services.codes.key_id(code),
+        masked=codes.mask(code),
+        reason=reason,
+        now=now,
+        has_ended=has_ended,
+    )
+    successor = empty_stream(KEY, key.stream_id(issued.key))
+    changes = (
+        Change(loaded, facts),
+        Change(successor, succeeding, causation=loaded.next_event),
+    )
+    return NewCode(IssuedKey(issued.key, code, issued.masked), issued, changes)
 
 
 def _has_ended(account: Account, old: Key, now: datetime) -> bool:

@@ -22,7 +22,7 @@ class Revealed(NamedTuple):
     """Keys of a batch in order, each followed by those that were issued in its place since.
 
     The code of one that was revoked, replaced or redeemed is masked, and so is one that was issued
-    elsewhere.
+    elsewhere, or is another reseller's by now.
     """
 
     batch: str
@@ -57,7 +57,7 @@ def reveal_codes(
         facts = batch.reveal(loaded.state, reseller, sealed)
         assert issued, "codes are revealed of an order only"
         appended = services.book.append(context, Change(loaded, facts))
-        return Revealed(batch_id, _batch(services, issued, context), appended.position)
+        return Revealed(batch_id, _batch(services, issued, context, reseller), appended.position)
 
     return retry_on_conflict(attempt)
 
@@ -94,7 +94,7 @@ def reveal_code(
         sealed = seal_reason(services, _newest(services, known), reason, context)
         facts = batch.reveal_one(issued.key, sealed)
         appended = services.book.append(context, Change(loaded, facts))
-        keys = _with_successors(services, _code_of(services, issued), state, context)
+        keys = _with_successors(services, _code_of(services, issued), state, context, reseller)
         return Revealed(issued.batch, keys, appended.position)
 
     return retry_on_conflict(attempt)
@@ -107,26 +107,35 @@ def _newest(services: Services, one: Loaded[Key | None]) -> Loaded[Key | None]:
     return one
 
 
-def _batch(services: Services, issued: KeysIssued, context: RequestContext) -> list[IssuedKey]:
+def _batch(
+    services: Services, issued: KeysIssued, context: RequestContext, reseller: str | None
+) -> list[IssuedKey]:
     """Return each key of an order, and after it those that took its place."""
     ordered = codes_of(services, issued)
     states = services.book.load_many(KEY, [key.stream_id(one.id) for one in ordered])
     return [
         shown
         for one in ordered
-        for shown in _with_successors(services, one, states[key.stream_id(one.id)].state, context)
+        for shown in _with_successors(
+            services, one, states[key.stream_id(one.id)].state, context, reseller
+        )
     ]
 
 
 def _with_successors(
-    services: Services, one: IssuedKey, state: Key | None, context: RequestContext
+    services: Services,
+    one: IssuedKey,
+    state: Key | None,
+    context: RequestContext,
+    reseller: str | None,
 ) -> list[IssuedKey]:
     """Return a key, and after it those that took its place, the newest last."""
-    shown = [masked_unless_open(one, state, context)]
+    shown = [masked_unless_open(one, state, context, reseller)]
     while state is not None and state.replaced_by is not None:
         state = services.book.load(KEY, key.stream_id(state.replaced_by)).state
         if state is not None:
-            shown.append(masked_unless_open(_code_of(services, state.issued), state, context))
+            new = _code_of(services, state.issued)
+            shown.append(masked_unless_open(new, state, context, reseller))
     return shown
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from commands import validation
 from commands.retry import Decided, decide
 from commands.services import Services
@@ -49,3 +51,18 @@ def seal_reason(
         return None
     owner = f"account-{key.redeemed_by}" if key.redeemed_by else f"reseller-{key.issued.reseller}"
     return services.texts.seal(owner, reason, context.now)
+
+
+def sealed_for_reseller(
+    services: Services, reason: str, context: RequestContext
+) -> Callable[[Key], Sealed | None]:
+    """Return what seals one reason for many keys that nobody has redeemed, once a reseller."""
+    sealed: dict[str, Sealed | None] = {}
+
+    def seal(key: Key) -> Sealed | None:
+        name = key.issued.reseller
+        if name not in sealed:
+            sealed[name] = services.texts.seal(f"reseller-{name}", reason, context.now)
+        return sealed[name]
+
+    return seal

@@ -10,6 +10,7 @@ from flask import Flask
 from commands import validation
 from web.api import (
     accounts,
+    batches,
     billing,
     codes,
     docs_page,
@@ -73,7 +74,7 @@ def create_app(
     app.extensions[EXTENSION] = build_app_state(wiring, position_wait_s, attention_age_s)
     request_hooks.register(app)
     for module in (
-        keys, codes, accounts, seats, timeline, questions, portal_sessions, events, proofs,
+        keys, batches, codes, accounts, seats, timeline, questions, portal_sessions, events, proofs,
         stripe_customers, billing, webhooks, stripe_webhook, health,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)

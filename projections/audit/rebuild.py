@@ -26,6 +26,7 @@ from projections.audit import tree
 from projections.audit.snapshots import SNAPSHOTS, wrong_snapshots
 from projections.audit.table_differences import RowDifference, differences
 from projections.lists import catch_up
+from projections.lists.batches import BATCH_LIST
 from projections.lists.catch_up import Projection
 from projections.lists.keys import KEY_LIST
 from projections.lists.overview_tables import (
@@ -45,7 +46,7 @@ from projections.lists.tokens import TOKEN_LIST
 
 PROJECTIONS: Final = (
     KEY_LIST, TOKEN_LIST, STRIPE_LIST, TIMELINE, SUBSCRIPTION_LIST, SEAT_LIST, REFUSALS,
-    STRIPE_CLAIMS, STRIPE_HELD, RESELLER_NAMES,
+    STRIPE_CLAIMS, STRIPE_HELD, RESELLER_NAMES, BATCH_LIST,
 )  # fmt: skip
 NAMES: Final = (*(projection.name for projection in PROJECTIONS), tree.TREE)
 EVENTS: Final = "keyfold_events"

@@ -157,6 +157,43 @@ def list_keys(
     return KeyPage([_view(row, moment) for row in shown], following, moment, result.position)
 
 
+class KeySet(NamedTuple):
+    """Keys by whether something can be done with them; of a key and its successor, the latter.
+
+    Attributes:
+        open: the ids of those that nobody has redeemed, also in time; in the order of their issue.
+        closed: the ids of those that were redeemed or revoked, and what they are.
+        position: of the last event that the answer takes into account.
+    """
+
+    open: list[str]
+    closed: list[tuple[str, Status]]
+    position: int
+
+
+def key_set(book: Book, tables: Tables, query: KeyQuery) -> KeySet:
+    """Return all keys that fit a query, with everything recorded so far."""
+    conditions = " AND ".join(_conditions(query, None, timed=False))
+    select = (
+        "SELECT position, id, redeemed_at, revoked_at FROM keyfold_key_list_2"  # noqa: S608
+        f" WHERE {conditions} AND replaced_by IS NULL"
+    )
+    params: Params = {
+        "product": query.product,
+        "reseller_id": None if query.reseller is None else folded(query.reseller),
+        "batch": query.batch,
+        "redeemed_by": query.redeemed_by,
+    }
+    rows, position = read(book, tables, KEY_LIST, select, params)[::-1]
+    found = KeySet([], [], position)
+    for _, id, redeemed_at, revoked_at in sorted(rows):
+        if redeemed_at is None and revoked_at is None:
+            found.open.append(id)
+        else:
+            found.closed.append((id, "redeemed" if revoked_at is None else "revoked"))
+    return found
+
+
 class _Row(NamedTuple):
     """A row of the table; its columns in order.
 

@@ -90,7 +90,7 @@ def test_keys_are_issued_as_json_csv_and_a_table(keyfold: Program) -> None:
 
     sheet = keyfold.done("keys", "issue", *POS, "--count", "3", "--csv").out
     rows = list(csv.reader(io.StringIO(sheet)))
-    assert rows[0] == ["id", "code", "masked"]
+    assert rows[0][:4] == ["id", "code", "masked", "product"]
     assert len(rows) == 4
 
     table = keyfold.done("keys", "issue", *POS).out.splitlines()
@@ -225,6 +225,43 @@ def test_an_import_tells_what_it_refused_and_why(keyfold: Program) -> None:
     assert again.json["accepted"] == 0
     assert again.json["refused"][0]["reason"] == "already in the ledger"
     assert keyfold.json("keys", "show", "POS-2345-ABCD-WXYZ")["seats"] == 5
+
+
+def test_an_import_may_be_tried_first_and_come_as_excel_saves_it(keyfold: Program) -> None:
+    good = "\n".join(SHEET.splitlines()[:2]) + "\n"
+    for content in (
+        good.encode("utf-8-sig"),
+        good.replace(",", ";").encode(),
+        good.replace(",", "\t").encode("utf-16"),
+    ):
+        (keyfold.folder / "codes.csv").write_bytes(content)
+        ran = keyfold.done("keys", "import", "--check", "codes.csv")
+        assert ran.out == "would accept 1, refused 0\n"
+        assert keyfold.json("keys", "list")["items"] == []
+    keyfold.done("keys", "import", "codes.csv")
+    key = keyfold.json("keys", "list")["items"][0]
+    assert (key["reseller"], key["seats"]) == ("North", 5)
+    amended = keyfold.json("keys", "amend", key["id"], "--seats", "2", "--reason", "slip")
+    assert amended == {**key, "seats": 2}
+
+
+def test_a_batch_is_listed_revoked_and_reissued(keyfold: Program) -> None:
+    issued = issue(keyfold, "--count", "3")
+    batch = issued["batch"]
+    rows = list(csv.DictReader(io.StringIO(keyfold.done("batches", "list", "--csv").out)))
+    assert [(row["batch"], row["open"]) for row in rows] == [(batch, "3")]
+    sheet = keyfold.done("batches", "reissue", batch, "--reason", "leaked", "--csv").out
+    codes = [row["code"] for row in csv.DictReader(io.StringIO(sheet))]
+    assert len(codes) == 3
+    # It can be taken in elsewhere: here, all are known.
+    again = keyfold.run("keys", "import", "--check", "-", "--json", stdin=sheet)
+    assert {one["reason"] for one in again.json["refused"]} == {"already in the ledger"}
+    assert keyfold.done("batches", "revoke", batch, "--reason", "leaked").out == (
+        "revoked 3, kept 0\n"
+    )
+    assert keyfold.json("batches", "list")["items"][0]["revoked"] == 3
+    both = keyfold.run("keys", "list", "--csv", "--json")
+    assert (both.code, "choose one" in both.err) == (2, True)
 
 
 def test_an_import_of_what_is_no_sheet_is_refused(keyfold: Program) -> None:

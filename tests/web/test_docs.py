@@ -20,7 +20,7 @@ from tests.web.test_access import ROUTES
 from tests.worlds import services
 from web.app.errors import PROBLEM_TYPES
 
-METHODS = ("get", "post", "put", "delete")
+METHODS = ("get", "post", "put", "patch", "delete")
 DOCUMENTED = [route for route in ROUTES if route.rule not in {"/openapi.json", "/docs"}]
 
 

@@ -77,7 +77,7 @@ def _render(spec: dict[str, Any], *, test_clock: bool) -> str:
 
 def _operations(spec: dict[str, Any]) -> Iterator[DocumentedOperation]:
     for path, item in spec["paths"].items():
-        for method in ("get", "post", "put", "delete"):
+        for method in ("get", "post", "put", "patch", "delete"):
             if method in item:
                 detail = item[method]
                 parameters = [*item.get("parameters", []), *detail.get("parameters", [])]

@@ -1,23 +1,26 @@
-"""Activation keys and batches."""
+"""Activation keys."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar, Final
 
 import marshmallow as ma
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
+from msgspec.structs import astuple
 
+from commands.amend_key import Amendment
+from commands.amend_key import amend_key as amend
 from commands.issue_keys import Order
 from commands.issue_keys import issue_keys as issue
 from commands.reissue_key import reissue_key as reissue
 from commands.reveal_codes import reveal_code
-from commands.reveal_codes import reveal_codes as reveal
 from commands.revoke_key import revoke_key as revoke
 from ledger.limits import ACCOUNT_ID, COUNT_MAX, MONTHS_MAX, NAME_LENGTH_MAX, SEATS_MAX
 from ledger.loaded import Loaded
 from ledger.refusals import (
-    BatchNotFound,
     CodesNotDerivable,
     IdempotencyKeyReused,
     KeyAlreadyRedeemed,
@@ -30,7 +33,7 @@ from ledger.reseller_names import same
 from ledger.streams import key as key_stream
 from ledger.streams.key import KEY, Key
 from projections.lists import keys
-from projections.lists.keys import KeyList, KeyQuery, KeyView, key_view
+from projections.lists.keys import KeyList, KeyPage, KeyQuery, KeyView, key_view
 from projections.views.account_at import Moment
 from web.api.answers import IssuedKeys, KeyWithCode, RevealedKeys, with_codes
 from web.api.operations import Returns, operation
@@ -48,6 +51,7 @@ from web.api.request_fields import (
 from web.api.requests import (
     BATCH_ID,
     OF_CATALOG,
+    PAGE_MAX,
     PRODUCT_ID,
     READABLE,
     VISIBLE,
@@ -62,6 +66,7 @@ from web.api.requests import (
 from web.app import cursors
 from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT, only
 from web.app.context import app_state, caller, request_context, services
+from web.app.csv_encoding import csv_is_wanted, csv_reply
 from web.app.errors import FORBIDDEN, HttpProblem
 from web.app.responses import reply
 
@@ -120,6 +125,25 @@ class IssueKeys(Shape):
         return data
 
 
+class AmendKey(Shape):
+    """What is to become of a key; what is left out stays as it is."""
+
+    example: ClassVar = {"seats": 5, "reason": "50 was a slip"}
+
+    seats = WholeNumber(validate=within(1, SEATS_MAX))
+    months = WholeNumber(validate=within(1, MONTHS_MAX))
+    tier = Identifier("One of the key's product.", allow_none=True, document={OF_CATALOG: "tiers"})
+    redeem_by = Time("Null for no limit.", allow_none=True)
+    reseller = Identifier(
+        "Whose key it is.", validate=long_at_most(NAME_LENGTH_MAX), document=_NAME
+    )
+    reason = free_text("Free text on one line, stored encrypted.", required=True)
+
+    @ma.post_load
+    def _amendment(self, data: dict[str, Any], **_: Any) -> Amendment:
+        return Amendment(**data)
+
+
 class KeysQuery(AccountQuery, PageQuery):
     status = Text(validate=one_of("issued", "redeemed", "revoked", "lapsed"))
     product = Text(validate=matching(PRODUCT_ID))
@@ -174,7 +198,7 @@ def issue_keys(idempotency_key: str | None, body: Order) -> Response:
 @operation(
     access=_READERS,
     query=KeysQuery,
-    responses={200: Returns(KeyList, "Keys, the newest first.", ("Keyfold-Position",))},
+    responses={200: Returns(KeyList, "Keys, the newest first.", ("Keyfold-Position",), csv=True)},
 )
 def list_keys(
     limit: int,
@@ -185,7 +209,8 @@ def list_keys(
 ) -> Response:
     """List keys.
 
-    A reseller sees its own. The list can be read as of a moment, like an account.
+    A reseller sees its own. The list can be read as of a moment, like an account. As CSV all of
+    them come at once, unless `limit` is sent.
     """
     bound = caller().reseller
     times = {"as_of": as_of, "known_at": known_at}
@@ -194,18 +219,31 @@ def list_keys(
     after = cursors.read(services().request_key, of, cursor)
     if bound is not None and not same(filters.setdefault("reseller", bound), bound):
         return reply(KeyList([], None), position=services().book.head())
-    page = keys.list_keys(
+    all_wanted = csv_is_wanted() and "limit" not in request.args
+    read_page = partial(
+        keys.list_keys,
         services().book,
         app_state().wiring.tables,
         KeyQuery(**filters),
         Moment(request_context().now, as_of, known_at),
-        after=after,
-        limit=limit,
+        limit=PAGE_MAX if all_wanted else limit,
     )
+    page = read_page(after=after)
+    if csv_is_wanted():
+        pages = _following(page, read_page) if all_wanted else [page.keys]
+        rows = ([astuple(one) for one in some] for some in pages)
+        return csv_reply(KeyView.__struct_fields__, rows, "keys", position=page.position)
     following = None
     if page.next is not None:
         following = cursors.write(services().request_key, of, page.next)
     return reply(KeyList(page.keys, following), position=page.position)
+
+
+def _following(page: KeyPage, read_page: Callable[..., KeyPage]) -> Iterator[list[KeyView]]:
+    yield page.keys
+    while page.next is not None:
+        page = read_page(after=page.next)
+        yield page.keys
 
 
 @blueprint.get("/keys/<id:key>")
@@ -225,6 +263,23 @@ def get_key(key: str) -> Response:
 def _key(loaded: Loaded[Key | None]) -> KeyView:
     assert loaded.state
     return key_view(loaded.state, request_context().now)
+
+
+@blueprint.patch("/keys/<id:key>")
+@operation(
+    access=only(ADMIN),
+    body=AmendKey,
+    responses={200: Returns(KeyView, "The key.", ("Keyfold-Position",))},
+    refusals=(KeyNotFound, KeyAlreadyRevoked, KeyAlreadyRedeemed),
+)
+def amend_key(key: str, body: Amendment) -> Response:
+    """Put something about a key right before anybody redeems it.
+
+    Whoever redeems it gets what is true at that moment. A key that has lapsed goes on when it gets
+    a later `redeem_by`. To be another reseller's it needs no new code.
+    """
+    amended = amend(services(), request_context(), key, body)
+    return reply(_key(amended.loaded), position=amended.position)
 
 
 @blueprint.post("/keys/<id:key>/revoke")
@@ -281,22 +336,4 @@ def reveal_key(key: str, reason: str) -> Response:
     and comes masked, as do the codes of keys that were revoked or redeemed.
     """
     revealed = reveal_code(services(), request_context(), key, reason, reseller=caller().reseller)
-    return reply(RevealedKeys(with_codes(revealed.keys)), position=revealed.position)
-
-
-@blueprint.post("/batches/<batch>/reveal")
-@operation(
-    access=_OWNERS,
-    body=Reasoned,
-    responses={200: Returns(RevealedKeys, "The keys.", ("Keyfold-Position",))},
-    refusals=(BatchNotFound, CodesNotDerivable),
-)
-def reveal_codes(batch: str, reason: str) -> Response:
-    """Show a batch's codes again.
-
-    That they were shown is recorded. The codes of keys that were revoked or redeemed since come
-    masked; after a key that was reissued come those that were given in its place. Imported codes
-    cannot be shown; what was given in place of one can, by its key.
-    """
-    revealed = reveal(services(), request_context(), batch, reason, reseller=caller().reseller)
     return reply(RevealedKeys(with_codes(revealed.keys)), position=revealed.position)

@@ -20,6 +20,7 @@ from ledger.refusals import InvalidRequest
 from web.api.operations import PATH_PARAMETERS, Operation, Returns
 from web.api.requests import OF_CATALOG
 from web.app.auth import Access, never
+from web.app.csv_encoding import CSV_TYPE
 from web.app.errors import (
     BUSY,
     CODE_IN_URL,
@@ -56,6 +57,10 @@ then), and answer with both and with the ledger's `position`.
 
 **Lists** answer `items` and `next`; send `next` as `cursor`, with the same other parameters, for
 the next page.
+
+**Tables.** Lists of keys, batches and resellers, and statements, come as CSV (UTF-8 with a byte
+order mark) for `Accept: text/csv`: all fields, a row each. A text that a spreadsheet would take for
+a formula has an apostrophe before it.
 
 **Writes** answer with `Keyfold-Position`; a read with that `min_position` never answers from before
 it. Those on an account take `If-Match` with the `ETag` of a read: it is the version of the account,
@@ -215,7 +220,10 @@ def _success(answer: Returns) -> dict[str, Any]:
     described = {"description": answer.description, "headers": _headers(*answer.headers)}
     if answer.body is not None:
         schema = {"$ref": SCHEMAS + answer.body.__name__}
-        described["content"] = {"application/json": {"schema": schema}}
+        content: dict[str, Any] = {"application/json": {"schema": schema}}
+        if answer.csv:
+            content[CSV_TYPE] = {"schema": {"type": "string"}}
+        described["content"] = content
     return described
 
 

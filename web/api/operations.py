@@ -64,11 +64,13 @@ class Returns(NamedTuple):
     Attributes:
         body: None for an answer that is no JSON.
         headers: beside those that every answer has, by the names of `web.api.openapi`.
+        csv: it comes as a table for who asks for `text/csv`.
     """
 
     body: type | None
     description: str
     headers: tuple[str, ...] = ()
+    csv: bool = False
 
 
 class Operation(NamedTuple):

@@ -28,6 +28,7 @@ from commands.gateways.stripe_responses import (
     StripeRefused,
     StripeUnavailable,
 )
+from commands.many_keys import PartlyDone
 from commands.retry import LedgerBusy
 from commands.sign_checkpoint import CannotSign
 from ledger import refusals
@@ -115,12 +116,14 @@ STRIPE_NOT_CONFIGURED = ProblemType("stripe_not_configured", 503, "Stripe is not
 STRIPE_UNAVAILABLE = ProblemType("stripe_unavailable", 503, "Stripe cannot be reached")
 STRIPE_REFUSED = ProblemType("stripe_refused", 502, "Stripe refuses the call")
 PAYMENT_FAILED = ProblemType("payment_failed", 402, "The payment did not go through")
+PARTLY_DONE = ProblemType("partly_done", 503, "Only a part of it was done")
 OVERLOADED = ProblemType("overloaded", 503, "Too much is asked at once")
 ALTERED = ProblemType("ledger_altered", 503, "The ledger is not what it was")
 
 _OURS = (
     MALFORMED, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, TOO_LARGE, UNSUPPORTED,
     CODE_IN_URL, INTERNAL_ERROR, POSITION_NOT_REACHED, UNAVAILABLE, BUSY, OVERLOADED, ALTERED,
+    PARTLY_DONE,
     WEBHOOK_REFUSED, STRIPE_NOT_CONFIGURED, STRIPE_UNAVAILABLE, STRIPE_REFUSED, PAYMENT_FAILED,
 )  # fmt: skip
 
@@ -198,6 +201,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(HttpProblem, _problem)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(LedgerBusy, _busy)
+    app.register_error_handler(PartlyDone, _partly_done)
     for contradiction in (CannotSign, TreeDamaged):
         app.register_error_handler(contradiction, altered)
     for fault in (LedgerUnavailable, OperationalError, InterfaceError):
@@ -257,6 +261,10 @@ def _http(error: HTTPException) -> Response:
 
 def _busy(_error: LedgerBusy) -> Response:
     return _respond(BUSY, "nothing was recorded: try again", {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _partly_done(error: PartlyDone) -> Response:
+    return _respond(PARTLY_DONE, str(error), {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def _not_reached(error: PositionNotReached) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import click
+from msgspec.structs import astuple
 
 from commands import validation
 from ledger.refusals import FieldError, InvalidRequest
@@ -12,11 +13,11 @@ from projections.views import entitlements as entitlements_projection
 from projections.views import seat_history as seat_history_projection
 from projections.views import subscriptions as subscriptions_projection
 from projections.views.account_at import Moment, account_at
-from projections.views.subscriptions import ProductView, SubscriptionsView
+from projections.views.subscriptions import ProductView, SubscriptionRow, SubscriptionsView
 from web.cli.context import check_pools, open_ledger
 from web.cli.examples import Exampled
-from web.cli.options import TIME, json_option, moment_options
-from web.cli.output import print_fields, print_json, text_of
+from web.cli.options import TIME, csv_option, json_option, moment_options
+from web.cli.output import print_csv, print_fields, print_items, print_json, text_of
 
 
 @click.command(
@@ -31,12 +32,14 @@ from web.cli.output import print_fields, print_json, text_of
 @click.option(
     "--all", "ended", is_flag=True, help="Also rows that have expired or were terminated."
 )
+@csv_option
 @json_option
 def subscriptions(
     account: str,
     as_of: datetime | None,
     known_at: datetime | None,
     ended: bool,
+    as_csv: bool,
     as_json: bool,
 ) -> None:
     """Show what ACCOUNT has of each product, and how much of it is used.
@@ -49,6 +52,9 @@ def subscriptions(
         view = subscriptions_projection.subscriptions(state, services.catalog, ended=ended)
     if as_json:
         print_json(view)
+    elif as_csv:
+        rows = [[one.product, *astuple(row)] for one in view.products for row in one.rows]
+        print_csv(["product", *SubscriptionRow.__struct_encode_fields__], rows)
     else:
         _print_subscriptions(view, known_at)
 
@@ -76,9 +82,10 @@ def _print_rows(product: ProductView) -> None:
 @click.command()
 @click.argument("account", metavar="ACCOUNT")
 @moment_options
+@csv_option
 @json_option
 def entitlements(
-    account: str, as_of: datetime | None, known_at: datetime | None, as_json: bool
+    account: str, as_of: datetime | None, known_at: datetime | None, as_csv: bool, as_json: bool
 ) -> None:
     """Show what ACCOUNT may use of each product and tier, within which limits, and until when."""
     validation.refuse_if(validation.account(account))
@@ -87,6 +94,9 @@ def entitlements(
         view = entitlements_projection.entitlements(state, services.catalog)
     if as_json:
         print_json(view)
+        return
+    if as_csv:
+        print_items(entitlements_projection.Entitlement, view.entitlements)
         return
     print_fields(
         view.entitlements,
@@ -101,6 +111,7 @@ def entitlements(
 @click.option("--from", "start", type=TIME, metavar="TIME", help="From here on.")
 @click.option("--to", "end", type=TIME, metavar="TIME", help="Up to here.")
 @moment_options
+@csv_option
 @json_option
 def seat_history(
     account: str,
@@ -110,6 +121,7 @@ def seat_history(
     end: datetime | None,
     as_of: datetime | None,
     known_at: datetime | None,
+    as_csv: bool,
     as_json: bool,
 ) -> None:
     """Show how ACCOUNT's seats and holders went up and down: each line holds until the next."""
@@ -130,5 +142,7 @@ def seat_history(
         )
     if as_json:
         print_json(view)
+    elif as_csv:
+        print_items(seat_history_projection.Point, view.points)
     else:
         print_fields(view.points, "at", "seats", "used")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import csv
+import codecs
 import io
 import re
 import sys
 from collections.abc import Callable
-from typing import IO, Any, Final, get_args
+from typing import Any, BinaryIO, Final, cast, get_args
 
 import click
-from msgspec.structs import asdict, astuple
+from msgspec import UNSET
+from msgspec.structs import asdict
 
+from commands.amend_key import Amendment, amend_key
 from commands.import_keys import ImportedKeys, import_keys
 from commands.issue_keys import Order, issue_keys
 from commands.reissue_key import reissue_key
@@ -26,12 +28,21 @@ from ledger.streams.key import KEY, Status
 from projections.lists.keys import KeyList, KeyPage, KeyQuery, KeyView, key_view, list_keys
 from projections.views.account_at import Moment
 from web.api.answers import IssuedKeys, KeyWithCode, RevealedKeys, with_codes
+from web.app.code_tables import CODE_COLUMNS, code_rows
 from web.app.services import Wiring
 from web.cli.context import OPERATOR, open_ledger
 from web.cli.errors import REFUSED
 from web.cli.examples import Exampled, ExampledGroup
-from web.cli.options import TIME, json_option, reason_option
-from web.cli.output import NOTHING, print_fields, print_json, progress, text_of
+from web.cli.options import TIME, csv_option, json_option, reason_option
+from web.cli.output import (
+    NOTHING,
+    print_csv,
+    print_fields,
+    print_items,
+    print_json,
+    progress,
+    text_of,
+)
 
 PAGE_KEYS: Final = 500
 
@@ -73,14 +84,12 @@ def keys() -> None:
     metavar="KEY",
     help="The same order with the same KEY again answers with the same keys.",
 )
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV: id,code,masked.")
+@csv_option
 @json_option
 def issue(
     idempotency_key: str | None, as_csv: bool, as_json: bool, count: int, **ordered: Any
 ) -> None:
     """Issue keys: all of them, or none."""
-    if as_csv and as_json:
-        raise click.UsageError("--csv and --json: choose one of them")
     if idempotency_key is not None and not re.fullmatch(IDEMPOTENCY_KEY, idempotency_key):
         hint = "--idempotency-key"
         raise click.BadParameter("1 to 255 printable characters, no spaces", param_hint=hint)
@@ -93,16 +102,20 @@ def issue(
             scope=OPERATOR,
             on_key=on_key,
         )
+        rows = list(code_rows(services, issued.keys)) if as_csv else []
     if issued.replayed:
         click.echo("this order had been carried out before: these are its keys", err=True)
-    view = IssuedKeys(issued.batch, with_codes(issued.keys))
-    _print_issued(issued.batch, view, as_csv, as_json)
+    if as_csv:
+        print_csv(CODE_COLUMNS, rows)
+    else:
+        view = IssuedKeys(issued.batch, with_codes(issued.keys))
+        _print_issued(issued.batch, view, as_json)
 
 
 @keys.command(short_help="Show codes again, on the record.")
 @click.argument("batch_or_key", metavar="BATCH_OR_KEY")
 @reason_option
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV: id,code,masked.")
+@csv_option
 @json_option
 def reveal(batch_or_key: str, reason: str, as_csv: bool, as_json: bool) -> None:
     """Show the codes of a batch (bat_…), or of one key (key_…), again, and put that on record.
@@ -113,40 +126,41 @@ def reveal(batch_or_key: str, reason: str, as_csv: bool, as_json: bool) -> None:
     show = reveal_code if batch_or_key.startswith("key_") else reveal_codes
     with open_ledger() as (_, services, request_context):
         revealed = show(services, request_context, batch_or_key, reason)
-    _print_issued(revealed.batch, RevealedKeys(with_codes(revealed.keys)), as_csv, as_json)
+        rows = list(code_rows(services, revealed.keys)) if as_csv else []
+    if as_csv:
+        print_csv(CODE_COLUMNS, rows)
+    else:
+        _print_issued(revealed.batch, RevealedKeys(with_codes(revealed.keys)), as_json)
 
 
-def _print_issued(batch: str, view: IssuedKeys | RevealedKeys, as_csv: bool, as_json: bool) -> None:
+def _print_issued(batch: str, view: IssuedKeys | RevealedKeys, as_json: bool) -> None:
     if as_json:
         print_json(view)
-    elif as_csv:
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(KeyWithCode.__struct_fields__)
-        writer.writerows(map(astuple, view.keys))
-        click.echo(out.getvalue(), nl=False)
     else:
         print_fields(view.keys, *KeyWithCode.__struct_fields__)
         click.echo(f"\nbatch {batch}")
 
 
 @keys.command("import", short_help="Take in codes that were issued elsewhere.")
-@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.argument("file", type=click.File("rb"))
+@click.option("--check", is_flag=True, help="Only say what would become of it: record nothing.")
 @json_option
-def import_(file: IO[str], as_json: bool) -> None:
+def import_(file: BinaryIO, check: bool, as_json: bool) -> None:
     """Take in codes that were issued elsewhere, from FILE, or from standard input with `-`.
 
-    FILE is CSV in UTF-8 with the columns code, product, tier, seats, months, reseller and
-    redeem_by. Each line stands for itself: what does not fit is printed with its line and the
-    reason, and the rest is taken in. Exits with 1 when anything was refused. The same file can be
-    imported again: what is known already is refused.
+    FILE is CSV with the columns code, product, tier, seats, months, reseller and redeem_by, in
+    UTF-8 or as Excel saves Unicode text; commas, semicolons or tabs stand between the fields. Each
+    line stands for itself: what does not fit is printed with its line and the reason, and the rest
+    is taken in. Exits with 1 when anything was refused. The same file can be imported again: what
+    is known already is refused, and what was revoked since comes in again.
     """
     with open_ledger() as (_, services, request_context), progress("Importing", None) as on_line:
-        imported = import_keys(services, request_context, file, on_line=on_line)
+        lines = io.TextIOWrapper(file, _encoding(file))
+        imported = import_keys(services, request_context, lines, check=check, on_line=on_line)
     if as_json:
         print_json(_import_report(imported))
     else:
-        _print_imported(imported)
+        _print_imported(imported, check)
     if imported.refused:
         sys.exit(REFUSED)
 
@@ -155,14 +169,22 @@ def _import_report(imported: ImportedKeys) -> dict[str, Any]:
     return imported._asdict() | {"refused": [line._asdict() for line in imported.refused]}
 
 
-def _print_imported(imported: ImportedKeys) -> None:
+def _encoding(file: BinaryIO) -> str:
+    """Return how a file is encoded, by the byte order mark that it may begin with."""
+    start = cast(io.BufferedReader, file).peek(2)[:2]
+    return "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8"
+
+
+def _print_imported(imported: ImportedKeys, check: bool) -> None:
     if imported.refused:
         print_fields(
             imported.refused, "line=line_number", "code=masked", "field", "refused because=reason"
         )
         click.echo()
-    click.echo(f"accepted {imported.accepted}, refused {len(imported.refused)}")
-    click.echo(f"batch {imported.batch or NOTHING}")
+    accepted = "would accept" if check else "accepted"
+    click.echo(f"{accepted} {imported.accepted}, refused {len(imported.refused)}")
+    if not check:
+        click.echo(f"batch {imported.batch or NOTHING}")
 
 
 # Looking
@@ -174,13 +196,17 @@ def _print_imported(imported: ImportedKeys) -> None:
 @click.option("--reseller", metavar="NAME", help="Only keys of this reseller.")
 @click.option("--batch", help="Only keys of this batch (bat_…).")
 @click.option("--redeemed-by", metavar="ACCOUNT", help="Only keys that this account redeemed.")
+@csv_option
 @json_option
-def list_(as_json: bool, **wanted: Any) -> None:
+def list_(as_csv: bool, as_json: bool, **wanted: Any) -> None:
     """List keys, the newest first; all of them, so narrow it down when there are many."""
     with open_ledger() as (wiring, _, request_context), progress("Reading", None) as on_page:
         page = _all_keys(wiring, KeyQuery(**wanted), Moment(request_context.now), on_page)
     if as_json:
         print_json(KeyList(page.keys, None))
+        return
+    if as_csv:
+        print_items(KeyView, page.keys)
         return
     print_fields(
         page.keys,
@@ -243,6 +269,34 @@ def _print_key(view: KeyView, as_json: bool) -> None:
 
 
 # Changing
+
+
+@keys.command(
+    cls=Exampled,
+    short_help="Put something about a key right before anybody redeems it.",
+    examples=("keyfold keys amend key_c5nfx2ynqk7tq3bd5xw4a6bl7m --seats 5 --reason 'Not 50'",),
+)
+@click.argument("key_id", metavar="ID")
+@click.option("--seats", type=int, metavar="N", help="Seats that it gives.")
+@click.option("--months", type=int, metavar="M", help="For how many months.")
+@click.option("--tier", help="Of its product.")
+@click.option("--redeem-by", type=TIME, metavar="TIME", help="From then on it has lapsed.")
+@click.option("--no-redeem-by", is_flag=True, help="It never lapses.")
+@click.option("--reseller", metavar="NAME", help="Whose key it is.")
+@reason_option
+@json_option
+def amend(key_id: str, no_redeem_by: bool, reason: str, as_json: bool, **given: Any) -> None:
+    """Amend the key ID (key_…), which nobody has redeemed; what is left out stays as it is."""
+    if no_redeem_by and given["redeem_by"] is not None:
+        raise click.UsageError("--redeem-by and --no-redeem-by: choose one of them")
+    changed = {name: UNSET if value is None else value for name, value in given.items()}
+    if no_redeem_by:
+        changed["redeem_by"] = None
+    amendment = Amendment(reason=reason, **changed)
+    with open_ledger() as (_, services, request_context):
+        amended = amend_key(services, request_context, key_id, amendment)
+    assert amended.loaded.state
+    _print_key(key_view(amended.loaded.state, request_context.now), as_json)
 
 
 @keys.command(short_help="Take back a key that nobody has redeemed.")

@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "serve": Lazy("web.cli.serve:serve", "Serve the HTTP API."),
     "demo": Lazy("web.cli.demo:demo", "Fill an empty ledger with a world to look at."),
     "keys": Lazy("web.cli.keys:keys", "Issue activation keys, and look after them."),
+    "batches": Lazy("web.cli.batches:batches", "The keys of an order or an import, together."),
     "seats": Lazy("web.cli.seats:seats", "Who sits where: take seats and give them back."),
     "subscriptions": Lazy(
         "web.cli.accounts:subscriptions", "What an account has, and who uses it."

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from functools import wraps
+from typing import Any, Final, TypeVar, cast
 
 import click
 
@@ -37,6 +38,20 @@ TIME: Final = TimeParam()
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, as the API answers."
 )
+
+
+def csv_option(command: F) -> F:
+    """Return a listing with `--csv` beside its `--json`."""
+
+    @wraps(command)
+    def checked(*args: Any, **options: Any) -> Any:
+        if options["as_csv"] and options["as_json"]:
+            raise click.UsageError("--csv and --json: choose one of them")
+        return command(*args, **options)
+
+    option = click.option("--csv", "as_csv", is_flag=True, help="Print a table for a file: CSV.")
+    return cast(F, option(checked))
+
 
 reason_option = click.option(
     "--reason", required=True, help="Why; kept with the event, readable for the vendor only."

@@ -15,7 +15,10 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
+from msgspec import Struct
+from msgspec.structs import astuple
 
+from web.app.csv_encoding import csv_lines
 from web.app.json_encoding import encode
 
 if TYPE_CHECKING:
@@ -33,6 +36,16 @@ def print_json(content: Any) -> None:
     """Print what the API would answer: as it would, or on a terminal with a line for each field."""
     encoded = encode(content)
     click.echo(msgspec.json.format(encoded, indent=2) if is_terminal(sys.stdout) else encoded)
+
+
+def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print rows as a table for a file, with everything that JSON would have."""
+    click.echo(csv_lines(columns, rows), nl=False)
+
+
+def print_items(kind: type[Struct], items: Iterable[Any]) -> None:
+    """Print answers of one kind as a table for a file: all fields, a row each."""
+    print_csv(kind.__struct_encode_fields__, map(astuple, items))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:

@@ -17,8 +17,8 @@ from projections.views import seats as projection
 from projections.views.account_at import AccountAt, Moment, account_at
 from web.cli.context import check_pools, open_ledger
 from web.cli.examples import Exampled, ExampledGroup
-from web.cli.options import json_option, moment_options
-from web.cli.output import print_fields, print_json
+from web.cli.options import csv_option, json_option, moment_options
+from web.cli.output import print_fields, print_items, print_json
 
 
 @click.group(cls=ExampledGroup)
@@ -30,12 +30,14 @@ def seats() -> None:
 @click.argument("account", metavar="ACCOUNT")
 @click.option("--product", help="Only seats of this product.")
 @moment_options
+@csv_option
 @json_option
 def list_(
     account: str,
     product: str | None,
     as_of: datetime | None,
     known_at: datetime | None,
+    as_csv: bool,
     as_json: bool,
 ) -> None:
     """List the seats that ACCOUNT's holders have, and how its pools stand."""
@@ -48,6 +50,9 @@ def list_(
     view = replace(view, items=projection.with_labels(view.items, labels))
     if as_json:
         print_json(view)
+        return
+    if as_csv:
+        print_items(projection.SeatView, view.items)
         return
     if view.items:
         print_fields(

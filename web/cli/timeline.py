@@ -10,7 +10,6 @@ from typing import Final
 
 import click
 
-from commands.validation import FORMULA_STARTS
 from projections.lists.timeline import (
     DescribedEvent,
     TimelinePage,
@@ -19,6 +18,7 @@ from projections.lists.timeline import (
     Visibility,
     timeline,
 )
+from web.app.csv_encoding import safe_cell
 from web.app.references import known_ref
 from web.app.services import Wiring
 from web.app.times import iso
@@ -172,9 +172,5 @@ def _row(entry: DescribedEvent) -> list[str]:
         entry.summary,
         " ".join(entry.refs),
     ]
-    return [_safe(cell) for cell in cells]
-
-
-def _safe(cell: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula; ids are not ours to choose."""
-    return f"'{cell}" if cell.startswith((*FORMULA_STARTS, "\t", "\r")) else cell
+    # Ids are not ours to choose.
+    return [safe_cell(cell) for cell in cells]

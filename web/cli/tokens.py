@@ -16,11 +16,14 @@ from web.app.services import Wiring
 from web.app.times import iso, iso_or_none
 from web.cli.context import open_ledger
 from web.cli.examples import Exampled, ExampledGroup
-from web.cli.options import json_option
-from web.cli.output import is_terminal, print_json, print_table
+from web.cli.options import csv_option, json_option
+from web.cli.output import is_terminal, print_csv, print_json, print_table
 
 DAYS_MAX: Final = 3650
 PAGE_TOKENS: Final = 500
+_COLUMNS: Final = (
+    "id", "role", "reseller", "created_at", "last_used_at", "expires_at", "revoked_at",
+)  # fmt: skip
 
 
 @click.group(
@@ -95,8 +98,9 @@ def _warning(no_keys: Unheard) -> str:
 
 
 @tokens.command("list", short_help="List all tokens, the newest first.")
+@csv_option
 @json_option
-def list_(as_json: bool) -> None:
+def list_(as_csv: bool, as_json: bool) -> None:
     """List all tokens, the newest first; what lets their owners in is not in the ledger.
 
     When a token was last used is told to the hour.
@@ -104,10 +108,12 @@ def list_(as_json: bool) -> None:
     with open_ledger() as (wiring, _, request_context):
         found = _all_tokens(wiring)
         uses = wiring.token_uses.all()
+    items = [_to_json(token, uses.get(token.id)) for token in found]
     if as_json:
-        print_json(
-            {"items": [_to_json(token, uses.get(token.id)) for token in found], "next": None}
-        )
+        print_json({"items": items, "next": None})
+        return
+    if as_csv:
+        print_csv(_COLUMNS, [list(item.values()) for item in items])
         return
     print_table(
         ["id", "role", "reseller", "created", "last used", "expires", "revoked", "valid"],

@@ -7,9 +7,7 @@ again by the back button, answers with the same keys and issues none anew.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 from flask import Response, request
@@ -20,9 +18,10 @@ from ledger.refusals import BatchNotFound, Refusal
 from ledger.streams import batch as batches
 from ledger.streams.batch import BATCH, Batch
 from web.api.timeline import visibility
-from web.app import responses
 from web.app.auth import ADMIN, RESELLER
+from web.app.code_tables import CODE_COLUMNS, code_rows
 from web.app.context import request_context, services
+from web.app.csv_encoding import csv_reply
 from web.console import parameters, session
 from web.console.blueprint import bp
 from web.console.refusal_messages import refusal_message
@@ -144,12 +143,6 @@ def _codes(batch: str, keys: list[IssuedKey], issued: Issued | None) -> Response
     return page("console/codes.html", batch=batch, keys=keys, issued=issued, again=again)
 
 
-def _file(batch: str, keys: Iterable[IssuedKey]) -> Response:
-    """Send a table of the keys, as `keyfold keys issue --csv` prints it."""
-    out = io.StringIO()
-    rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(IssuedKey._fields)
-    rows.writerows(keys)
-    response = with_headers(responses.file(out.getvalue(), f"{batch}.csv"))
-    response.content_type = "text/csv; charset=utf-8"
-    return response
+def _file(batch: str, keys: Sequence[IssuedKey]) -> Response:
+    """Send a table of the keys, with the columns of `keyfold keys issue --csv`."""
+    return with_headers(csv_reply(CODE_COLUMNS, [code_rows(services(), keys)], batch))

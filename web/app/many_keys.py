@@ -1,0 +1,73 @@
+"""What is done to all keys of a batch, or of a reseller: found in the list, decided one by one."""
+
+from __future__ import annotations
+
+from commands.reissue_keys import ReissuedKeys, reissue_keys
+from commands.revoke_keys import KeptKey, RevokedKeys, revoke_keys
+from ledger.events import RequestContext
+from ledger.refusals import BatchNotFound
+from ledger.reseller_names import same
+from ledger.streams import batch as batches
+from ledger.streams.batch import BATCH
+from projections.lists.keys import KeyQuery, KeySet, key_set
+from web.app.services import Wiring
+
+
+def revoke_batch(
+    wiring: Wiring, context: RequestContext, batch: str, reason: str, reseller: str | None
+) -> RevokedKeys:
+    """Revoke the keys of a batch that nobody has redeemed; return what became of all of them.
+
+    Args:
+        reseller: who asks, and whose keys alone count; None for the vendor.
+
+    Raises:
+        BatchNotFound: no such batch, or none of whose keys are the reseller's.
+        InvalidRequest, PartlyDone: as `revoke_keys`.
+    """
+    return _revoke(wiring, context, _of_batch(wiring, batch, reseller), reason, reseller)
+
+
+def revoke_reseller(
+    wiring: Wiring, context: RequestContext, reseller: str, reason: str
+) -> RevokedKeys:
+    """Revoke a reseller's keys that nobody has redeemed; return what became of all of them.
+
+    Raises:
+        InvalidRequest, PartlyDone: as `revoke_keys`.
+    """
+    found = key_set(wiring.services.book, wiring.tables, KeyQuery(reseller=reseller))
+    return _revoke(wiring, context, found, reason, None)
+
+
+def reissue_batch(
+    wiring: Wiring, context: RequestContext, batch: str, reason: str, reseller: str | None
+) -> ReissuedKeys:
+    """Give new codes for the keys of a batch that can be redeemed; return them.
+
+    Raises:
+        BatchNotFound, InvalidRequest, PartlyDone: as `revoke_batch`.
+    """
+    found = _of_batch(wiring, batch, reseller)
+    return reissue_keys(wiring.services, context, found.open, reason, reseller=reseller)
+
+
+def _of_batch(wiring: Wiring, batch: str, reseller: str | None) -> KeySet:
+    book = wiring.services.book
+    state = book.load(BATCH, batches.stream_id(batch)).state
+    if state is None:
+        raise BatchNotFound
+    found = key_set(book, wiring.tables, KeyQuery(batch=batch, reseller=reseller))
+    ordered_by = state.issued.reseller if state.issued else None
+    is_its_own = reseller is None or (ordered_by is not None and same(ordered_by, reseller))
+    if not (is_its_own or found.open or found.closed):
+        raise BatchNotFound
+    return found
+
+
+def _revoke(
+    wiring: Wiring, context: RequestContext, found: KeySet, reason: str, reseller: str | None
+) -> RevokedKeys:
+    done = revoke_keys(wiring.services, context, found.open, reason, reseller=reseller)
+    kept = [KeptKey(*one) for one in found.closed] + done.kept
+    return done._replace(kept=kept)
