@@ -12,7 +12,7 @@ from ledger.book import Change, Dated
 from ledger.streams.account import decisions
 from ledger.streams.account.stream import ACCOUNT as ACCOUNT_STREAM
 from tests.console.desk import Desk, Seen, signed_in
-from tests.web.api import Api, memory_api
+from tests.web.api import RESELLER, Api, memory_api
 from tests.worlds import DAY, NOON, context
 from web.console import accounts, questions, time_travel
 
@@ -61,10 +61,10 @@ def sitting(seen: Seen) -> list[str]:
         (lambda key: key["code"].lower(), "Key POS-••••-••••-"),
         (lambda key: key["masked"], "Timeline of POS-••••-••••-"),
         (lambda key: key["batch"], "Batch bat_"),
-        (lambda _: "POS-ABCD-EFGH-7K2M", "Timeline of key_"),
+        (lambda _: "POS-ABCD-EFGH-7K2M", "Nothing like key_"),
         (lambda _: "req_1", "Timeline of req_1"),
-        (lambda _: "cus_1", "Timeline of cus_1"),
-        (lambda _: "nothing at all", "Timeline of nothing at all"),
+        (lambda _: "cus_1", "Nothing like cus_1"),
+        (lambda _: "nothing at all", "Nothing like nothing at all"),
     ],
 )
 def test_any_reference_leads_to_its_page(
@@ -86,6 +86,46 @@ def test_what_is_no_reference_is_told_and_put_into_no_address(desk: Desk, ref: s
     answer = desk.client.post("/console/search", data={"form_token": desk.form_token(), "ref": ref})
     assert (answer.status_code, "Location" in answer.headers) == (422, False)
     assert not ref or ref not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("typed", "kind", "called"),
+    [
+        ("ACM", "account", "acme"),
+        ("TILL-", "holder", "till-1"),
+        ("northw", "reseller", RESELLER),
+        ("acme-hop", "account", "acme"),
+    ],
+)
+def test_what_is_near_is_listed(api: Api, typed: str, kind: str, called: str) -> None:
+    seen = signed_in(api, "support").send("search", ref=typed)
+    assert f"{kind} {called} " in seen.text
+
+
+def test_a_key_is_found_by_the_last_of_its_code(api: Api, desk: Desk) -> None:
+    key = api.issue()
+    assert desk.send("search", ref=key["code"][-4:].lower()).title.startswith("Key POS-")
+
+
+def test_what_is_called_so_but_for_its_case_is_opened(desk: Desk) -> None:
+    assert desk.send("search", ref="Acme").title == "Account acme"
+
+
+def test_accounts_are_listed_with_their_seats(api: Api, desk: Desk) -> None:
+    api.redeem("North-2", seats=5)
+    seen = desk.get("accounts")
+    assert re.findall(r"<code>(.*?)</code></a></span></td>", seen.page) == ["acme", "North-2"]
+    assert "acme Cloud POS 2 / 4 North-2 Cloud POS 0 / 5" in seen.text
+    named = desk.get("accounts?starts=NORTH")
+    assert re.findall(r"<code>(.*?)</code></a></span></td>", named.page) == ["North-2"]
+
+
+def test_one_request_is_one_entry_beneath_its_day(api: Api, desk: Desk) -> None:
+    api.redeem("south")
+    seen = desk.get("accounts/south")
+    assert "Wednesday, 4 March 2026" in seen.text
+    assert seen.page.count('<li class="entry">') == 2
+    assert seen.text.count("Details, and 1 more of this request") == 1
 
 
 # Time travel
@@ -133,7 +173,9 @@ def test_what_was_learnt_late_is_left_out_as_we_knew_it_then(api: Api, desk: Des
         "2026-03-03 12:00:00",
         "2026-03-04 12:00:00",
     ]
-    assert "recorded 2026-03-04 12:00:00Z" in then.text
+    heard = then.text.partition("Wednesday, 4 March 2026")[2]
+    assert "12:00:00Z seat Holder till-1 gave its Cloud POS seat back" in heard
+    assert "true since 3 Mar 2026, 12:00 UTC" in heard
 
 
 def test_the_panel_alone_is_sent_to_the_slider(desk: Desk) -> None:

@@ -64,14 +64,14 @@ def key_dialog(customer: Customer) -> None:
 def refused_dialog(customer: Customer) -> None:
     key_dialog(customer)
     customer.page.get_by_label("Activation key").fill(NEVER_ISSUED)
-    customer.page.get_by_role("button", name="Validate").click()
+    customer.page.get_by_role("button", name="Validate", exact=True).click()
     expect(customer.page.get_by_role("alert")).to_be_visible()
 
 
 def review_dialog(customer: Customer) -> None:
     key_dialog(customer)
     customer.page.get_by_label("Activation key").fill(customer.vendor.issue())
-    customer.page.get_by_role("button", name="Validate").click()
+    customer.page.get_by_role("button", name="Validate", exact=True).click()
     expect(customer.page.get_by_text("Review the package")).to_be_visible()
 
 

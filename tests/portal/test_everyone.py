@@ -121,10 +121,10 @@ def test_a_key_is_activated_without_a_script(plain: Customer) -> None:
         ("POS-ABCD-EFGH-7K2M", "This activation key is not available"),
     ]:
         page.get_by_label("Activation key").fill(typed)
-        page.get_by_role("button", name="Validate").click()
+        page.get_by_role("button", name="Validate", exact=True).click()
         expect(page.get_by_role("alert")).to_contain_text(says)
     page.get_by_label("Activation key").fill(plain.vendor.issue(seats=5))
-    page.get_by_role("button", name="Validate").click()
+    page.get_by_role("button", name="Validate", exact=True).click()
     expect(page.get_by_role("definition").first).to_have_text("Cloud POS")
     page.get_by_role("button", name="Activate").click()
     expect(page.get_by_role("status")).to_contain_text("Your subscription has started.")

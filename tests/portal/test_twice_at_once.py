@@ -127,7 +127,7 @@ def test_back_and_activate_again_redeems_once(vendor: Vendor, new_page: NewPage)
     customer = vendor.customer(page)
     customer.open("upgrade/cloud_pos/key")
     page.get_by_label("Activation key").fill(vendor.issue(seats=3))
-    page.get_by_role("button", name="Validate").click()
+    page.get_by_role("button", name="Validate", exact=True).click()
     activate = page.get_by_role("button", name="Activate")
     fields: dict[str, str | float | bool] = {
         name: str(page.locator(f"form[action$=activate] [name={name}]").get_attribute("value"))

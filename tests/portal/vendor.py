@@ -147,7 +147,7 @@ class Customer:
         dialog = self.upgrade(manager)
         dialog.get_by_role("button", name="Activate Key").click()
         dialog.get_by_label("Activation key").fill(code)
-        dialog.get_by_role("button", name="Validate").click()
+        dialog.get_by_role("button", name="Validate", exact=True).click()
         return dialog
 
     def activate(self, code: str, manager: str = "POS Manager") -> None:

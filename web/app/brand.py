@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 from ledger.catalog import Brand
 
 WHITE: Final = "#ffffff"
-DARK_PAPER: Final = "#181c25"
+DARK_PAPER: Final = "#19202a"  # of `pages.css`, as are the tokens below
+BLACK: Final = "#000000"
 _LINEAR_MAX: Final = 0.04045  # of sRGB; darker ones are not raised to a power
 # Of text, by WCAG 2.2, 1.4.3.
 CONTRAST_MIN: Final = 4.5
@@ -83,21 +84,17 @@ def check_accent(brand: Brand) -> None:
 
 
 def stylesheet(brand: Brand) -> str:
-    """Return the colours of a brand with an accent, over those of Pico."""
+    """Return the colours of a brand with an accent, over those of the pages (`pages.css`)."""
     if brand.accent is None:
         return ""
-    accent, hover = brand.accent.lower(), _mixed(brand.accent, "#000000", 0.2)
+    accent = brand.accent.lower()
     light = lighter(accent, DARK_PAPER)
     return (
-        ":root:not([data-theme]) {"
-        f" --pico-primary: {accent}; --pico-primary-hover: {hover};"
-        f" --pico-primary-underline: {accent}80; --pico-primary-focus: {accent}60;"
-        f" --pico-primary-background: {accent}; --pico-primary-hover-background: {hover};"
-        f" --pico-primary-inverse: {WHITE}; }}\n"
-        "@media (prefers-color-scheme: dark) { :root:not([data-theme]) {"
-        f" --pico-primary: {light}; --pico-primary-hover: {_mixed(light, WHITE, 0.3)};"
-        f" --pico-primary-underline: {light}80; --pico-primary-focus: {light}60;"
-        f" --pico-primary-border: {light}; }} }}\n"
+        f":root {{ --accent: {accent}; --accent-strong: {_mixed(accent, BLACK, 0.2)};"
+        f" --accent-paper: {_mixed(accent, WHITE, 0.92)}; }}\n"
+        f"@media (prefers-color-scheme: dark) {{ :root {{ --accent: {light};"
+        f" --accent-strong: {_mixed(light, WHITE, 0.3)};"
+        f" --accent-ink: {BLACK}; --accent-paper: {_mixed(accent, DARK_PAPER, 0.8)}; }} }}\n"
     )
 
 

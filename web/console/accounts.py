@@ -13,16 +13,17 @@ from typing import Final, NamedTuple
 from flask import Response, request, url_for
 
 from ledger.streams.account.stream import ACCOUNT
+from projections.lists.names import fold, list_accounts
 from projections.text.formatting import ERASED, NOT_SHOWN
 from projections.views import seats as seated
 from projections.views import subscriptions as subscribed
 from projections.views.account_at import AccountAt, Moment, account_at
 from projections.views.seats import SeatsView, SeatView
-from projections.views.subscriptions import SubscriptionsView
+from projections.views.subscriptions import ProductView, SubscriptionsView
 from web.api.timeline import visibility
-from web.app.context import request_context, services
+from web.app.context import app_state, request_context, services
 from web.app.times import iso
-from web.console import parameters, time_travel
+from web.console import paging, parameters, time_travel
 from web.console.blueprint import bp
 from web.console.session import STAFF, roles_required
 from web.console.time_travel import TimeTravel
@@ -30,6 +31,7 @@ from web.console.timeline import KINDS, listing
 from web.html.flash import FlashMessage, flashed, good, warn
 from web.html.rendering import page
 
+LISTED_MAX: Final = 50
 # So many seats of a product are listed; an account with more is looked at by holder.
 SITTING_MAX: Final = 200
 
@@ -70,6 +72,43 @@ class AccountState(NamedTuple):
     view: SubscriptionsView
     sitting: dict[str, list[LabelledSeat]]
     link: str
+
+
+class ListedAccount(NamedTuple):
+    """An account in the list, with what it has now."""
+
+    id: str
+    products: list[ProductView]
+
+
+@bp.get("/accounts")
+@roles_required(*STAFF)
+def show_accounts() -> Response:
+    """List the accounts that anything ever happened to, by name."""
+    starts = fold(parameters.query("starts") or "")
+    of = "console accounts", starts
+    book, now = services().book, Moment(request_context().now)
+    after = paging.after(of)
+    ids, following = list_accounts(
+        book,
+        app_state().wiring.tables,
+        start=starts,
+        after=(after[0], after[1]) if after else None,
+        limit=LISTED_MAX,
+    )
+    book.load_many(ACCOUNT, ids)  # in one read; each is remembered
+    listed = [
+        ListedAccount(
+            id, subscribed.subscriptions(account_at(book, id, now), services().catalog).products
+        )
+        for id in ids
+    ]
+    return page(
+        "console/accounts.html",
+        starts=parameters.query("starts"),
+        accounts=listed,
+        following=paging.older(of, following, "console.show_accounts", ("starts",)),
+    )
 
 
 @bp.get("/accounts/<account>")

@@ -22,6 +22,7 @@ bp = Blueprint("console", __name__, url_prefix="/console")
 bp.before_request(session.authenticate)
 
 _MENU: Final = {
+    "Accounts": "console.show_accounts",
     "Timeline": "console.show_timeline",
     "Keys": "console.show_keys",
     "Issue keys": "console.show_order",

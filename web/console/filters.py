@@ -1,14 +1,19 @@
-"""How the console's templates show times, kinds of events and places.
+"""How the console's templates show times, events by day and request, kinds and places.
 
 Times are UTC, to the second: they are compared with each other and with what others wrote.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from itertools import groupby
 
 from markupsafe import Markup
 
+from ledger.events import AnyEvent
+from ledger.streams.attempts import SeatRefused
+from projections.lists.timeline import DescribedEvent
 from projections.text import formatting
 from web.app.context import services
 from web.app.times import iso
@@ -26,6 +31,74 @@ def utc(at: datetime) -> Markup:
 def field_time(at: datetime | None) -> str:
     """Return a time as a field for one has it."""
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}" if at else ""
+
+
+@bp.app_template_filter()
+def utc_time(at: datetime) -> Markup:
+    """Return the time of a day as HTML, beneath the day's heading."""
+    exact = at.astimezone(UTC)
+    return Markup('<time title="{}">{}</time>').format(iso(exact), f"{exact:%H:%M:%S}Z")
+
+
+@bp.app_template_filter()
+def day_name(day: date) -> str:
+    """Return a day as people name it: `Tuesday, 3 March 2026`."""
+    return f"{day:%A}, {day.day} {day:%B %Y}"
+
+
+@bp.app_template_filter()
+def by_day(
+    entries: Iterable[DescribedEvent],
+) -> list[tuple[date, list[list[DescribedEvent]]]]:
+    """Return entries by the day they were recorded on (UTC), and there by request.
+
+    What one request recorded at once is one list, with the event that it began with first.
+    """
+
+    def day_of(one: DescribedEvent) -> date:
+        return one.event.recorded_at.astimezone(UTC).date()
+
+    def request_of(one: DescribedEvent) -> tuple[str, datetime]:
+        return one.event.request_id, one.event.recorded_at
+
+    return [
+        (day, [list(events)[::-1] for _, events in groupby(of_day, key=request_of)])
+        for day, of_day in groupby(entries, key=day_of)
+    ]
+
+
+# What an event is about, at a glance; by the kind of its stream where it is not a seat's.
+_ABOUT: dict[str, str] = {
+    "account": "account",
+    "attempts": "refusal",
+    "batch": "key",
+    "console_session": "access",
+    "key": "key",
+    "portal_access": "access",
+    "portal_session": "access",
+    "request": "request",
+    "session": "refusal",
+    "sign_ins": "access",
+    "signing_keys": "audit",
+    "stripe_customer": "Stripe",
+    "stripe_event": "Stripe",
+    "stripe_object": "Stripe",
+    "token": "access",
+}
+
+
+@bp.app_template_filter()
+def about(event: AnyEvent) -> str:
+    """Return in one word what an event is about: a key, a seat, a refusal …"""
+    name = event.name.partition("@")[0].partition(".")[2]
+    if name.startswith("seat_") and not isinstance(event.fact, SeatRefused):
+        return "seat"
+    if name.startswith("subscription_"):
+        return "subscription"
+    stream = event.stream.partition("-")[0]
+    if event.name.startswith("stripe.") or name.startswith("stripe"):
+        return "Stripe"
+    return _ABOUT.get(stream, stream.replace("_", " "))
 
 
 @bp.app_template_filter()

@@ -1,0 +1,151 @@
+"""Every page that there is, in a Chromium: none scrolls sideways, whatever is on it.
+
+The pages are those of the application's own map of addresses, so a new one is looked at by itself.
+
+    SCREENSHOTS=/tmp/pictures ./dev test tests/test_every_page.py      keeps a picture of each
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.portal.conftest import NewPage, new_page, other_site, seller
+from tests.portal.selling import Seller
+from tests.portal.vendor import INT, POS
+from tests.web.api import memory_api
+
+__all__ = ["new_page", "other_site", "seller"]
+
+WIDTHS: Final = (320, 360, 768, 1024, 1280)
+HEIGHT: Final = 800
+SCREENSHOTS: Final = "SCREENSHOTS"
+PICTURE_WIDTHS: Final = (360, 1280)
+# Pages that have nothing to look at: forms of others, files, and what leads elsewhere.
+NO_PAGES: Final = frozenset(
+    {
+        "/console/cause", "/console/keys/<key>/receipt", "/console/audit/checkpoint",
+        "/portal/", "/portal/open", "/console/sign-in",
+    }
+)  # fmt: skip
+_PARAMETER: Final = re.compile(r"<(?:\w+:)?(\w+)>")
+_accounts = itertools.count(1)
+
+
+class World(NamedTuple):
+    """An account with so much of everything, and what stands in the addresses of its pages."""
+
+    account: str
+    places: dict[str, list[str]]
+
+
+def paths(wing: Literal["console", "portal"], places: dict[str, list[str]]) -> Iterator[str]:
+    """Return the address of every page of a wing, once for each thing that it may be about."""
+    for rule in memory_api().app.url_map.iter_rules():
+        if rule.endpoint.startswith(f"{wing}.") and "GET" in (rule.methods or ()):
+            if rule.rule in NO_PAGES:
+                continue
+            names = _PARAMETER.findall(rule.rule)
+            assert set(names) <= set(places), f"say what {rule.rule} is shown for"
+            for values in itertools.product(*(places[name] for name in names)):
+                path = rule.rule
+                for value in values:
+                    path = _PARAMETER.sub(value, path, count=1)
+                yield path
+
+
+def world(seller: Seller, size: int) -> World:
+    """Return an account with so many holders, keys, and what comes of them."""
+    account = f"customer-{size}-{next(_accounts)}-with-an-id-of-some-length"
+    places = {
+        "account": [account],
+        "product": ["cloud_pos", "integrations"],
+        "position": ["1"],
+        "key": [],
+        "batch": [],
+        "token": [],
+    }
+    if size:
+        reseller = f"Reseller with a long name {size}"
+        order = {**POS, "seats": size, "count": size, "note": "W" * 60, "reseller": reseller}
+        issued = seller.ask("POST", "/v1/keys", order)
+        places |= {"key": [issued["keys"][0]["id"]], "batch": [issued["batch"]]}
+        body = {"code": issued["keys"][0]["code"], "account": account, "session": "a"}
+        seller.ask("POST", "/v1/keys/redeem", body)
+        seller.redeem(account, INT)
+        seller.subscribe(account)
+        for number in range(size):
+            seller.sit(account, f"till-{number}", label=f"{'W' * 40} {number}")
+        seller.sit(account, "con-1", "integrations", tier="growth", label="W" * 80)
+    return World(account, places)
+
+
+def too_wide(page: Page, path: str) -> list[str]:
+    """Return in which widths an open page scrolls; keep a picture of it if that is wanted."""
+    found = []
+    folder = os.environ.get(SCREENSHOTS)
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": HEIGHT})
+        wider = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        if wider > 0:
+            found.append(f"{path} is {wider} px wider than {width}")
+        if folder and width in PICTURE_WIDTHS:
+            name = re.sub(r"\W+", "-", path).strip("-")
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)
+                file = Path(folder) / f"{name}-{page.evaluate('document.documentElement.lang')}"
+                page.screenshot(path=f"{file}-{width}-{scheme}.png", full_page=True)
+    return found
+
+
+@pytest.mark.parametrize("size", [0, 1, 30, 300])
+@pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
+def test_no_page_of_a_customer_scrolls_sideways(
+    new_page: NewPage, seller: Seller, size: int, locale: str
+) -> None:
+    made = world(seller, size)
+    page = new_page(locale=locale)
+    page.goto(seller.link(made.account))
+    found = too_wide(page, "/portal/open")
+    seller.customer(page, made.account)
+    for path in paths("portal", made.places):
+        answer = page.goto(seller.url + path)
+        assert answer is not None
+        assert answer.status < 500, path
+        found += too_wide(page, path)
+    page.get_by_role("button", name=re.compile("Leave|Verlassen|Abmelden")).click()
+    found += too_wide(page, "/portal/left")
+    assert "\n".join(found) == ""
+
+
+@pytest.mark.parametrize("size", [0, 1, 30, 300])
+def test_no_page_of_the_console_scrolls_sideways(
+    new_page: NewPage, seller: Seller, size: int
+) -> None:
+    made = world(seller, size)
+    page = new_page()
+    page.goto(f"{seller.url}/console/sign-in")
+    found = too_wide(page, "/console/sign-in")
+    page.get_by_label("Access token").fill(
+        seller.program.json("tokens", "create", "--role", "admin")["token"]
+    )
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    for path in paths("console", made.places):
+        answer = page.goto(seller.url + path)
+        assert answer is not None
+        assert answer.status < 500, path
+        found += too_wide(page, path)
+    for typed in ("customer", "nothing at all like anything"):
+        page.get_by_role("searchbox").fill(typed)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        found += too_wide(page, f"/console/search/{typed}")
+    assert "\n".join(found) == ""
