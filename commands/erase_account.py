@@ -27,7 +27,12 @@ from ledger.events import Fact, RequestContext, Sealed, Stream
 from ledger.loaded import Loaded
 from ledger.streams import batch, key
 from ledger.streams.account import decisions
-from ledger.streams.account.facts import SubscriptionActivated, SubscriptionKeyReissued
+from ledger.streams.account.facts import (
+    SubscriptionActivated,
+    SubscriptionKeyReissued,
+    SubscriptionScheduled,
+    SubscriptionTakenOver,
+)
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS
@@ -114,7 +119,12 @@ def _facts(services: Services, account: str) -> Iterator[Fact]:
     for event in services.book.history(ACCOUNT, account)[1]:
         yield event.fact
         match event.fact:
-            case SubscriptionActivated(key=id) | SubscriptionKeyReissued(key=id):
+            case (
+                SubscriptionActivated(key=id)
+                | SubscriptionScheduled(key=id)
+                | SubscriptionTakenOver(key=id)
+                | SubscriptionKeyReissued(key=id)
+            ):
                 keys.add(id)
         objects.add(getattr(event.fact, "stripe_subscription", None) or "")
     others: list[tuple[Stream[Any], list[str]]] = [

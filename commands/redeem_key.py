@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from commands import validation
+from commands.repeated import Asked, account_then
 from commands.retry import retry_on_conflict
 from commands.services import Services
 from ledger import codes
 from ledger.book import Change
 from ledger.events import RequestContext, Stream
-from ledger.loaded import Loaded, empty_stream
+from ledger.loaded import Loaded
 from ledger.months import add_months
 from ledger.refusals import (
     FieldError,
@@ -30,12 +31,13 @@ from ledger.refusals import (
     refusals,
 )
 from ledger.streams import attempts, key, request
-from ledger.streams.account import decisions
-from ledger.streams.account.state import Account
+from ledger.streams.account import decisions, subscriptions
+from ledger.streams.account.state import Account, Subscription
 from ledger.streams.account.stream import ACCOUNT
+from ledger.streams.account.subscriptions import Start
 from ledger.streams.attempts import ATTEMPTS, Attempts, RedemptionRefused
 from ledger.streams.key import KEY, Key, KeyIssued
-from ledger.streams.request import REQUEST, RedemptionAnswered
+from ledger.streams.request import REQUEST, Answered, RedemptionAnswered
 from ledger.streams.session_attempts import SESSION, SessionAttempts, TryFailed
 
 
@@ -45,20 +47,41 @@ class Try(NamedTuple):
     Attributes:
         session: the portal's own id of the sitting; failed tries are counted by it.
         product: the product that the code is wanted for; None for whichever it is of.
+        start: when what it gives is to begin.
     """
 
     account: str
     session: str
     code: str
     product: str | None = None
+    start: Start = "now"
+
+
+class Beginning(NamedTuple):
+    """When what a key gives would begin and end."""
+
+    start: Start
+    starts_at: datetime
+    expires_at: datetime
 
 
 class Validated(NamedTuple):
-    """What redeeming the key would give; nothing was consumed."""
+    """What redeeming the key would give; nothing was consumed.
+
+    Attributes:
+        running: what it would follow, if it is to begin later; None if there is nothing.
+        choices: when it may begin.
+    """
 
     issued: KeyIssued
-    expires_if_activated_now: datetime
+    running: Subscription | None
+    choices: list[Beginning]
     position: int
+
+    @property
+    def expires_if_activated_now(self) -> datetime:
+        """Return when what it gives would end if it began now."""
+        return self.choices[0].expires_at
 
 
 class Redeemed(NamedTuple):
@@ -141,7 +164,9 @@ def validate_key(services: Services, context: RequestContext, wanted: Try) -> Va
     counts = _counts(services, wanted)
 
     def attempt() -> Validated:
-        tried, session, *keys = services.book.load_all(*counts, *read.streams)
+        tried, session, account, *keys = services.book.load_all(
+            *counts, (ACCOUNT, wanted.account), *read.streams
+        )
         examined = _examine(
             _Counts(tried, session), keys, wanted, read, context.now, consuming=False
         )
@@ -150,8 +175,13 @@ def validate_key(services: Services, context: RequestContext, wanted: Try) -> Va
             raise examined.refusal
         # Nothing is appended that could require it: look whether others have failed since.
         _Counts(*services.book.load_all(*counts)).admit(wanted, examined.now)
-        expires_at = add_months(examined.now, examined.issued.months)
-        return Validated(examined.issued, expires_at, examined.key.head)
+        issued, now = examined.issued, examined.now
+        running = subscriptions.current(account.state, issued.product, issued.tier, now)
+        starts: list[tuple[Start, datetime]] = [("now", now)]
+        if running is not None:
+            starts.append(("when_current_ends", running.expires_at))
+        choices = [Beginning(start, at, add_months(at, issued.months)) for start, at in starts]
+        return Validated(issued, running, choices, examined.key.head)
 
     return retry_on_conflict(attempt)
 
@@ -184,7 +214,9 @@ def redeem_key(
     validation.refuse_if(_errors(services, wanted))
     read = _read(services, wanted)
     _permit(services, context, wanted, read)
-    fingerprint = codes.digest(services.request_key, msgspec.json.encode(wanted).decode())
+    # What begins now is fingerprinted as it was before there was a choice.
+    whole = wanted if wanted.start != "now" else wanted[:-1]
+    fingerprint = codes.digest(services.request_key, msgspec.json.encode(whole).decode())
     request_id = (
         codes.digest(services.request_key, "redemption", idempotency_key)
         if idempotency_key
@@ -219,7 +251,9 @@ def redeem_key(
             unmoved = Change(account, (), required=expected_version is not None)
             services.book.append(context, *examined.changes, *answer, unmoved)
             raise examined.refusal
-        return _redeem(services, context, account, examined, asked, fingerprint, counts)
+        return _redeem(
+            services, context, account, examined, wanted.start, asked, fingerprint, counts
+        )
 
     return retry_on_conflict(attempt, services.book.lock(ACCOUNT, wanted.account))
 
@@ -229,14 +263,15 @@ def _redeem(
     context: RequestContext,
     account: Loaded[Account],
     examined: _Examined,
-    asked: Loaded[RedemptionAnswered | None] | None,
+    start: Start,
+    asked: Asked | None,
     fingerprint: str,
     counts: _Counts,
 ) -> Redeemed:
     now = examined.now
     subscription = "kfsub_" + key.stream_id(examined.issued.key)
     redeemed = key.redeem(examined.key.state, account.id, subscription, now)
-    activated = decisions.activate(examined.issued, subscription, now)
+    activated = subscriptions.activate(account.state, examined.issued, subscription, start, now)
     appended = services.book.append(
         context._replace(now=now),
         Change(examined.key, redeemed),
@@ -324,7 +359,7 @@ def _examine(
 
 
 def _answered(
-    asked: Loaded[RedemptionAnswered | None] | None,
+    asked: Asked | None,
     fingerprint: str,
     account: str,
     *,
@@ -345,16 +380,13 @@ def _answered(
     return (Change(asked, [fact], causation=causation),)
 
 
-def _replay(services: Services, answered: RedemptionAnswered) -> Redeemed:
-    if answered.refusal is not None:
+def _replay(services: Services, answered: Answered) -> Redeemed:
+    if isinstance(answered, RedemptionAnswered) and answered.refusal is not None:
         refusal = refusals()[answered.refusal]()
         refusal.replayed = True
         raise refusal
     assert answered.subscription
-    head, events = services.book.history(ACCOUNT, answered.account)
-    then = events[: answered.account_version]
-    at = then[-1].occurred_at
-    account = empty_stream(ACCOUNT, answered.account, head).after(then)
+    account, at, head = account_then(services, answered)
     return Redeemed(account, answered.subscription, at, head, replayed=True)
 
 

@@ -15,9 +15,9 @@ from ledger.book import Change
 from ledger.events import RequestContext, Sealed
 from ledger.loaded import Loaded, empty_stream
 from ledger.streams import key
-from ledger.streams.account.decisions import rename_key
-from ledger.streams.account.state import Account
+from ledger.streams.account.state import GOES_ON, Account
 from ledger.streams.account.stream import ACCOUNT
+from ledger.streams.account.subscriptions import rename_key
 from ledger.streams.key import KEY, Key, KeyIssued
 
 
@@ -121,7 +121,7 @@ def reissued(
 
 def _has_ended(account: Account, old: Key, now: datetime) -> bool:
     gave = account.subscriptions.get(old.subscription or "")
-    return gave is not None and gave.status(now) in ("terminated", "expired")
+    return gave is not None and gave.status(now) not in GOES_ON
 
 
 def _renamed(

@@ -7,6 +7,7 @@ from typing import Final
 
 SEATS_MAX: Final = 100_000
 MONTHS_MAX: Final = 120
+EXTENSION_DAYS_MAX: Final = 3660
 # Of an item at Stripe: more than it sells of anything, and times the seats of a unit it fits into
 # every number that is kept. What is greater is not known.
 QUANTITY_MAX: Final = 10**9

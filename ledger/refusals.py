@@ -18,8 +18,10 @@ than one would apply, the first in this order is given:
                                 HolderAlreadySeated
     a seat, given back          VersionMismatch, SeatNotOccupied
     a seat, shown               ProductNotFound
-    a subscription, terminated  VersionMismatch, SubscriptionNotFound, ManagedInStripe,
-                                SubscriptionEnded
+    a key's subscription, changed  IdempotencyKeyReused, VersionMismatch, SubscriptionNotFound,
+                                ManagedInStripe, SubscriptionElsewhere, SubscriptionEnded; then
+                                SubscriptionNotStarted or SubscriptionIsSuspended, or InvalidRequest
+                                for an end that is before its own
     a Stripe customer, linked   VersionMismatch, CustomerLinkedElsewhere
     a Stripe customer, unlinked VersionMismatch, CustomerNotLinked
     a Stripe subscription, assigned  StripeSubscriptionElsewhere, StripeSubscriptionNotFound
@@ -207,6 +209,28 @@ class SubscriptionEnded(Refusal):
     """This subscription has ended already."""
 
     code = "subscription_ended"
+
+
+class SubscriptionNotStarted(Refusal):
+    """This subscription has not started yet."""
+
+    code = "subscription_not_started"
+
+
+class SubscriptionIsSuspended(Refusal):
+    """This subscription is suspended."""
+
+    code = "subscription_is_suspended"
+
+
+class SubscriptionElsewhere(Refusal):
+    """This subscription belongs to another account now."""
+
+    code = "subscription_elsewhere"
+
+    def __init__(self, account: str) -> None:
+        super().__init__(f"it was transferred to {account}")
+        self.account = account
 
 
 class ManagedInStripe(Refusal):

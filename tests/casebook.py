@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from commands.change_subscription import terminate_subscription
 from commands.give_access import create_token
 from commands.issue_keys import Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
@@ -21,7 +22,6 @@ from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
 from commands.revoke_key import revoke_key
 from commands.services import Services
-from commands.terminate_subscription import terminate_subscription
 from ledger.book import Book
 from ledger.events import RequestContext
 from ledger.refusals import Refusal

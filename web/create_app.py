@@ -23,6 +23,7 @@ from web.api import (
     seats,
     stripe_customers,
     stripe_webhook,
+    subscriptions,
     timeline,
     webhooks,
 )
@@ -74,8 +75,8 @@ def create_app(
     app.extensions[EXTENSION] = build_app_state(wiring, position_wait_s, attention_age_s)
     request_hooks.register(app)
     for module in (
-        keys, batches, codes, accounts, seats, timeline, questions, portal_sessions, events, proofs,
-        stripe_customers, billing, webhooks, stripe_webhook, health,
+        keys, batches, codes, accounts, subscriptions, seats, timeline, questions, portal_sessions,
+        events, proofs, stripe_customers, billing, webhooks, stripe_webhook, health,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)
     errors.register(app)

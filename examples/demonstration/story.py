@@ -18,6 +18,7 @@ from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from typing import Final, NamedTuple
 
+from commands.change_subscription import terminate_subscription
 from commands.issue_keys import Issued, Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key
@@ -25,7 +26,6 @@ from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.revoke_key import revoke_key
 from commands.services import Services
-from commands.terminate_subscription import terminate_subscription
 from ledger import codes
 from ledger.events import RequestContext
 from ledger.refusals import (

@@ -1,7 +1,8 @@
 """One activation key, from issue to redemption.
 
 Stream:    `key-<digest>`, where `key_<digest>` is the key's id (`ledger.codes`)
-Facts:     KeyIssued, KeyAmended, KeyRedeemed, KeyRevoked, KeyReissued, KeyImportedAgain
+Facts:     KeyIssued, KeyAmended, KeyRedeemed, KeyTransferred, KeyRevoked, KeyReissued,
+           KeyImportedAgain
 Invariant: a key is redeemed at most once, on one account; a revoked or lapsed one never.
 Source:    the guides "Activating a Cloud POS Key" and "Activating an Integration Key".
 
@@ -98,6 +99,16 @@ class KeyRedeemed(Fact, frozen=True):
     redeemed_at: datetime | None = None
 
 
+class KeyTransferred(Fact, frozen=True):
+    """What the key gave is another account's from now on.
+
+    Attributes:
+        account: that has it now.
+    """
+
+    account: str
+
+
 class KeyRevoked(Fact, frozen=True):
     """The key was taken back before anybody redeemed it."""
 
@@ -133,6 +144,7 @@ class Key(Struct, frozen=True):
     Attributes:
         issued: with what was amended since.
         changed_hands: it is another reseller's than it was issued to.
+        redeemed_by: the account that has what it gave.
     """
 
     issued: KeyIssued
@@ -190,6 +202,8 @@ def fold(key: Key | None, events: Iterable[AnyOccurrence]) -> Key | None:
                     redeemed_by=redeemed.account,
                     subscription=redeemed.subscription,
                 )
+            case KeyTransferred(account=account) if key:
+                key = replace(key, redeemed_by=account)
             case KeyRevoked() if key:
                 key = replace(key, revoked_at=event.occurred_at)
             case KeyReissued(replaced_by=replaced_by) if key:
@@ -219,10 +233,10 @@ def not_yours(key: Key | None, account: str) -> None:
     """Hold a key against the account that tries it.
 
     Whoever has redeemed a key knows it, so it is told: also when the code was replaced since, or
-    what it gave has ended.
+    what it gave has ended. After a transfer it is the account that it was transferred to.
 
     Raises:
-        KeyAlreadyYours: it was this account that redeemed it, or the key that it stands in for.
+        KeyAlreadyYours: this account has what it gave, or what the key that it stands in for did.
     """
     if key is not None and key.redeemed_by == account and key.subscription and key.redeemed_at:
         raise KeyAlreadyYours(key.subscription, key.redeemed_at)
@@ -361,6 +375,7 @@ KEY: Stream[Key | None] = Stream(
         "key.issued@1": KeyIssued,
         "key.amended@1": KeyAmended,
         "key.redeemed@1": KeyRedeemed,
+        "key.transferred@1": KeyTransferred,
         "key.revoked@1": KeyRevoked,
         "key.reissued@1": KeyReissued,
         "key.imported_again@1": KeyImportedAgain,

@@ -1,11 +1,12 @@
 """One request that carried an idempotency key, and what became of it.
 
 Stream:    `request-<digest>`: an HMAC of what was asked for and the caller's key
-Facts:     RedemptionAnswered
+Facts:     RedemptionAnswered, SubscriptionChangeAnswered
 Invariant: a request that is repeated is answered, not carried out, again.
 
-Answers that count are kept: a redemption, and a refusal that was counted as a failed try. A blocked
-try is not, since it was not looked at; nor is a request with fields that do not fit.
+Answers that count are kept: a redemption, a change of a subscription, and a refusal that was
+counted as a failed try. A blocked try is not, since it was not looked at; nor is a request with
+fields that do not fit.
 """
 
 from __future__ import annotations
@@ -35,16 +36,31 @@ class RedemptionAnswered(Fact, frozen=True):
     refusal: str | None
 
 
+class SubscriptionChangeAnswered(Fact, frozen=True):
+    """A subscription was changed; a refusal is not kept, and is decided anew.
+
+    Attributes:
+        fingerprint, account_version: as in `RedemptionAnswered`.
+        account: that has the subscription after the change.
+    """
+
+    fingerprint: str
+    account: str
+    subscription: str
+    account_version: int
+
+
+Answered = RedemptionAnswered | SubscriptionChangeAnswered
+
+
 # Fold: the answer is the state
 
 
-def fold(
-    answered: RedemptionAnswered | None, events: Iterable[AnyOccurrence]
-) -> RedemptionAnswered | None:
+def fold(answered: Answered | None, events: Iterable[AnyOccurrence]) -> Answered | None:
     """Return the response that was recorded for a request; None without one."""
     for event in events:
         match event.fact:
-            case RedemptionAnswered() as answered:
+            case RedemptionAnswered() | SubscriptionChangeAnswered() as answered:
                 pass
     return answered
 
@@ -52,7 +68,7 @@ def fold(
 # Decisions
 
 
-def repeated(answered: RedemptionAnswered | None, fingerprint: str) -> RedemptionAnswered | None:
+def repeated(answered: Answered | None, fingerprint: str) -> Answered | None:
     """Return what the request was answered before, or None when it is new.
 
     Raises:
@@ -63,9 +79,12 @@ def repeated(answered: RedemptionAnswered | None, fingerprint: str) -> Redemptio
     return answered
 
 
-REQUEST: Stream[RedemptionAnswered | None] = Stream(
+REQUEST: Stream[Answered | None] = Stream(
     kind="request",
-    facts={"request.redemption_answered@1": RedemptionAnswered},
+    facts={
+        "request.redemption_answered@1": RedemptionAnswered,
+        "request.subscription_change_answered@1": SubscriptionChangeAnswered,
+    },
     initial=None,
     fold=fold,
 )

@@ -27,13 +27,14 @@ from ledger.proof import notes
 from ledger.proof.cloud_events import line_of
 from ledger.store import Row
 from ledger.store.contract import rows_of
-from ledger.streams.account.facts import SubscriptionActivated
+from ledger.streams.account.facts import SubscriptionActivated, SubscriptionScheduled
 from ledger.streams.key import KeyRedeemed
 from projections.audit import tree
 from projections.audit.tree import TreeDamaged
 from projections.lists.stores import Tables
 
 HEADER: Final = "c2sp.org/tlog-proof@v1"
+_BEGINNINGS: Final = SubscriptionActivated | SubscriptionScheduled
 
 
 # Which event
@@ -47,13 +48,13 @@ def event_of_key(book: Book, key: str) -> Row | None:
 
 
 def event_of_subscription(book: Book, subscription: str) -> Row | None:
-    """Return the event that began a subscription."""
+    """Return the event that began a subscription, or said when it will begin."""
     for row in _redemptions(book, subscription.replace("kfsub_", "key-", 1)):
         redeemed = codec.decode(row).fact
         assert isinstance(redeemed, KeyRedeemed)
         for candidate in _rows(book, f"account-{redeemed.account}"):
             fact = codec.decode(candidate).fact
-            if isinstance(fact, SubscriptionActivated) and fact.subscription == subscription:
+            if isinstance(fact, _BEGINNINGS) and fact.subscription == subscription:
                 return candidate
     return None
 

@@ -9,8 +9,8 @@ holds what was recorded by the earlier of the two. One time differs: a redeemed 
 when the old one was redeemed, before it was issued itself; it is in no list from before its issue.
 A key's status is never stored, since it lapses with no event.
 
-What a key was before it was amended has a row of its own, which the event that amended it ended: a
-list as of a moment finds keys by what they were then.
+What a key was before it was amended or transferred has a row of its own, which the event that did
+it ended: a list as of a moment finds keys by what they were then.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from ledger.streams.key import (
     KeyReissued,
     KeyRevoked,
     KeyTerms,
+    KeyTransferred,
     Status,
 )
 from projections.answer import (
@@ -67,7 +68,9 @@ class KeyView(Answer, frozen=True):
     issued_at: Time
     redeem_by: Time | None
     redeemed_at: Time | None
-    redeemed_by: Annotated[AccountId | None, doc("The account.")]
+    redeemed_by: Annotated[
+        AccountId | None, doc("The account that has what it gave; another one after a transfer.")
+    ]
     subscription: SubscriptionId | None
     revoked_at: Time | None
     replaced_by: Annotated[str | None, doc("The key that was given instead.")]
@@ -338,8 +341,7 @@ def _by(number: int | None, cutoff: datetime | None) -> bool:
 
 # Filling
 #
-# Within a page all happens in order but the redemptions, which come last: nothing comes after one
-# that changes what it does.
+# Within a page all happens in order.
 
 _REDEEM = """
     UPDATE keyfold_key_list_2
@@ -360,6 +362,10 @@ _AMEND = """
     UPDATE keyfold_key_list_2
     SET tier = :tier, seats = :seats, months = :months, redeem_by = :redeem_by,
         reseller = :reseller, reseller_id = :reseller_id, since = :at
+    WHERE id = :id AND ended_by = 0
+"""
+_TRANSFER = """
+    UPDATE keyfold_key_list_2 SET redeemed_by = :account, since = :at
     WHERE id = :id AND ended_by = 0
 """
 _IMPORT_AGAIN = """
@@ -384,7 +390,9 @@ def _write(event: AnyEvent) -> Writes:
                 "redeemed_by": fact.account,
                 "subscription": fact.subscription,
             }
-            return Write(_REDEEM, [redeemed], (id, "redeemed"))
+            return Write(_REDEEM, [redeemed])
+        case KeyTransferred(account=account):
+            return _ended(event, id, _TRANSFER, {"account": account})
         case KeyRevoked():
             revoked: Params = {"id": id, "revoked_at": at, "replaced_by": None}
             return Write(_REVOKE, [revoked])
@@ -451,6 +459,14 @@ KEY_LIST = Projection(
     write=_write,
     key=("position", "ended_by"),
     facts=frozenset(
-        {KeyIssued, KeyAmended, KeyRedeemed, KeyRevoked, KeyReissued, KeyImportedAgain}
+        {
+            KeyIssued,
+            KeyAmended,
+            KeyRedeemed,
+            KeyTransferred,
+            KeyRevoked,
+            KeyReissued,
+            KeyImportedAgain,
+        }
     ),
 )

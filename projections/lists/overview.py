@@ -7,12 +7,13 @@ have any are folded one by one; there is a list of them.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 from typing import Annotated, Final, NamedTuple
 
 from ledger.book import Book
 from ledger.catalog import Catalog
+from ledger.renewals import SubscriptionSpan, renewed
 from ledger.reseller_names import folded
 from ledger.streams.account import seat_sync
 from ledger.streams.account.state import Account
@@ -69,7 +70,7 @@ class KeyCount(Answer, frozen=True):
 
 
 class Ending(Answer, frozen=True):
-    """A subscription that ends within 30 days, and does not renew."""
+    """A subscription that ends within 30 days, does not renew, and has not been renewed."""
 
     account: AccountId
     subscription: SubscriptionId
@@ -250,10 +251,7 @@ def overview(book: Book, tables: Tables, now: datetime, catalog: Catalog | None 
     stripe = _accounts(book, listed)
     pools = _pools(ask(SUBSCRIPTION_LIST, _SEATS), ask(SEAT_LIST, _USED), stripe, now)
     over = _over(ask(SEAT_LIST, _TAKEN), ask(SUBSCRIPTION_LIST, _GIVEN), stripe, now)
-    ending = [
-        Ending(account, id, product, tier, seats, to_moment(ends))
-        for account, id, product, tier, seats, ends in ask(SUBSCRIPTION_LIST, _ENDING)
-    ]
+    ending = _ending(ask(SUBSCRIPTION_LIST, _ENDING), now + SOON)
     keys = _keys(ask(KEY_LIST, _KEYS), names(book, tables))
     refusals = _refusals(ask(REFUSALS, _REFUSED))
     held = held_elsewhere(book, tables)
@@ -263,7 +261,7 @@ def overview(book: Book, tables: Tables, now: datetime, catalog: Catalog | None 
         position=min(positions),
         pools=pools,
         keys=keys,
-        ending=sorted(ending, key=lambda one: (one.ends_at, one.subscription)),
+        ending=ending[:LISTED_MAX],
         over_used=over,
         unmapped=[one for one in _at_stripe(listed, stripe, now) if one.prices][:LISTED_MAX],
         unconfirmed=[one for one in _at_stripe(listed, stripe, now) if one.unconfirmed_since][
@@ -308,6 +306,21 @@ def _pools(
                 given[row.product, row.tier] += row.seats
     places = sorted(given.keys() | taken.keys(), key=str)
     return [PoolCount(*place, given[place], taken[place]) for place in places]
+
+
+def _ending(rows: list[Row], soon: datetime) -> list[Ending]:
+    """Return what ends soon and has not been renewed, what ends first first."""
+    by_place: defaultdict[tuple[str, str, str | None], list[SubscriptionSpan]] = defaultdict(list)
+    for account, product, tier, id, position, seats, starts, ends in rows:
+        span = SubscriptionSpan(id, position, seats, to_moment(starts), to_moment(ends))
+        by_place[account, product, tier].append(span)
+    found = [
+        Ending(account, one.id, product, tier, one.seats, one.ends_at)
+        for (account, product, tier), spans in by_place.items()
+        for one in spans
+        if one.ends_at <= soon and one.id not in renewed(spans)
+    ]
+    return sorted(found, key=lambda one: (one.ends_at, one.subscription))
 
 
 def _over(
@@ -410,8 +423,9 @@ def _refusals(rows: list[Row]) -> list[RefusalCount]:
 # Asking
 
 _SEATS: Final = """
-    SELECT product, tier, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_2
-    WHERE ends_at > :now GROUP BY product, tier
+    SELECT product, tier, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_3
+    WHERE ends_at > :now AND suspended = 0 AND (starts_at IS NULL OR starts_at <= :now)
+    GROUP BY product, tier
 """
 _USED: Final = "SELECT product, tier, COUNT(*) FROM keyfold_seat_list_1 GROUP BY product, tier"
 _TAKEN: Final = """
@@ -419,13 +433,19 @@ _TAKEN: Final = """
     GROUP BY account, product, tier
 """
 _GIVEN: Final = """
-    SELECT account, product, tier, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_2
-    WHERE ends_at > :now GROUP BY account, product, tier
+    SELECT account, product, tier, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_3
+    WHERE ends_at > :now AND suspended = 0 AND (starts_at IS NULL OR starts_at <= :now)
+    GROUP BY account, product, tier
 """
+# What ends soon, and what there is beside it that may be its renewal.
 _ENDING: Final = """
-    SELECT account, id, product, tier, seats, ends_at FROM keyfold_subscription_list_2
-    WHERE ends_at > :now AND ends_at <= :soon
-    ORDER BY ends_at LIMIT :limit
+    SELECT account, product, tier, id, position, seats, starts_at, ends_at
+    FROM keyfold_subscription_list_3 AS one
+    WHERE ends_at > :now AND EXISTS (
+        SELECT 1 FROM keyfold_subscription_list_3 AS soon
+        WHERE soon.account = one.account AND soon.product = one.product
+            AND soon.ends_at > :now AND soon.ends_at <= :soon
+    )
 """
 _KEYS: Final = """
     SELECT

@@ -15,6 +15,13 @@ from ledger.streams.account.facts import (
     SeatPassedOn,
     SeatReleased,
     SubscriptionActivated,
+    SubscriptionExtended,
+    SubscriptionRescheduled,
+    SubscriptionResumed,
+    SubscriptionScheduled,
+    SubscriptionStarted,
+    SubscriptionSuspended,
+    SubscriptionTakenOver,
     SubscriptionTerminated,
 )
 from ledger.streams.attempts import RedemptionRefused, SeatRefused
@@ -34,18 +41,50 @@ from projections.lists.catch_up import Projection, Write, Writes
 from projections.lists.stores.tables import Params, to_number
 
 # Whoever asks for now gets everything that is recorded: it has ended, whatever time was written.
-_TERMINATE: Final = "DELETE FROM keyfold_subscription_list_2 WHERE id = :id"
+_TERMINATE: Final = "DELETE FROM keyfold_subscription_list_3 WHERE id = :id"
+_BEGIN: Final = """
+    UPDATE keyfold_subscription_list_3 SET starts_at = NULL, ends_at = :ends_at WHERE id = :id
+"""
+_MOVE: Final = """
+    UPDATE keyfold_subscription_list_3 SET starts_at = :starts_at, ends_at = :ends_at
+    WHERE id = :id
+"""
+_EXTEND: Final = "UPDATE keyfold_subscription_list_3 SET ends_at = :ends_at WHERE id = :id"
+_SUSPEND: Final = "UPDATE keyfold_subscription_list_3 SET suspended = :suspended WHERE id = :id"
+_TAKE_OVER: Final = """
+    UPDATE keyfold_subscription_list_3
+    SET account = :account, position = :position, starts_at = :starts_at WHERE id = :id
+"""
 
 
 def _subscribed(event: AnyEvent) -> Writes:
-    match event.fact:
-        case SubscriptionActivated() as fact:
-            started_at, ends_at = to_number(event.occurred_at), to_number(fact.expires_at)
-            id, account, tier = fact.subscription, _account(event), fact.tier
-            place = event.position, id, account, fact.product, tier
-            return [(*place, fact.seats, started_at, ends_at)]
+    fact = event.fact
+    match fact:
+        case SubscriptionActivated() | SubscriptionScheduled():
+            starts_at = to_number(fact.starts_at) if type(fact) is SubscriptionScheduled else None
+            place = event.position, fact.subscription, _account(event), fact.product, fact.tier
+            return [(*place, fact.seats, starts_at, to_number(fact.expires_at), 0)]
         case SubscriptionTerminated(subscription=id):
             return Write(_TERMINATE, [{"id": id}])
+        case SubscriptionStarted(subscription=id, expires_at=end):
+            return Write(_BEGIN, [{"id": id, "ends_at": to_number(end)}])
+        case SubscriptionExtended(subscription=id, expires_at=end):
+            return Write(_EXTEND, [{"id": id, "ends_at": to_number(end)}])
+        case SubscriptionRescheduled(subscription=id, starts_at=start, expires_at=end):
+            span = {"starts_at": to_number(start), "ends_at": to_number(end)}
+            return Write(_MOVE, [{"id": id, **span}])
+        case SubscriptionSuspended(subscription=id) | SubscriptionResumed(subscription=id):
+            is_suspended = isinstance(fact, SubscriptionSuspended)
+            return Write(_SUSPEND, [{"id": id, "suspended": int(is_suspended)}])
+        case SubscriptionTakenOver(subscription=id):
+            # What it left is told in the same commit, and need not be looked at.
+            taken: Params = {
+                "id": id,
+                "account": _account(event),
+                "position": event.position,
+                "starts_at": to_number(fact.starts_at),
+            }
+            return Write(_TAKE_OVER, [taken])
     return None
 
 
@@ -182,11 +221,26 @@ def _account(event: AnyEvent) -> str:
 
 
 SUBSCRIPTION_LIST: Final = Projection(
-    name="subscription_list@2",
-    table="keyfold_subscription_list_2",
-    columns=("position", "id", "account", "product", "tier", "seats", "started_at", "ends_at"),
+    name="subscription_list@3",
+    table="keyfold_subscription_list_3",
+    columns=(
+        *("position", "id", "account", "product", "tier", "seats"),
+        *("starts_at", "ends_at", "suspended"),
+    ),
     write=_subscribed,
-    facts=frozenset({SubscriptionActivated, SubscriptionTerminated}),
+    facts=frozenset(
+        {
+            SubscriptionActivated,
+            SubscriptionExtended,
+            SubscriptionRescheduled,
+            SubscriptionResumed,
+            SubscriptionScheduled,
+            SubscriptionStarted,
+            SubscriptionSuspended,
+            SubscriptionTakenOver,
+            SubscriptionTerminated,
+        }
+    ),
 )
 STRIPE_CLAIMS: Final = Projection(
     name="stripe_claims@2",

@@ -34,6 +34,8 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 # Which fields of facts name something, and what.
 FIELDS: Final[dict[str, Kind]] = {
     "account": "account",
+    "to_account": "account",
+    "from_account": "account",
     "holder": "holder",
     "predecessor": "holder",
     "key": "key",
@@ -42,6 +44,7 @@ FIELDS: Final[dict[str, Kind]] = {
     "masked": "masked",
     "batch": "batch",
     "subscription": "subscription",
+    "follows": "subscription",
     "token": "token",
     "granted_by": "token",
     "webhook": "webhook",

@@ -29,7 +29,7 @@ from ledger.reseller_names import folded
 from ledger.sealing import Texts
 from ledger.streams import key as keys
 from ledger.streams import token as tokens
-from ledger.streams.account.facts import SubscriptionTerminated
+from ledger.streams.account.facts import SubscriptionChange
 from ledger.streams.attempts import RedemptionRefused
 from ledger.streams.key import KEY, KeyIssued
 from ledger.streams.token import TOKEN, Token
@@ -385,7 +385,7 @@ def _issued(book: Book, events: Iterable[AnyEvent]) -> dict[str, KeyIssued]:
         if event.stream.startswith("key-"):
             wanted.add(keys.stream_id(event.stream.replace("key-", "key_", 1)))
             wanted |= {keys.stream_id(id) for id in _others(event)}
-        elif isinstance(fact, SubscriptionTerminated):
+        elif isinstance(fact, SubscriptionChange):
             wanted.add(fact.subscription.removeprefix("kfsub_"))
     loaded = book.load_many(KEY, sorted(wanted)) if wanted else {}
     return {one.state.issued.key: one.state.issued for one in loaded.values() if one.state}

@@ -11,6 +11,7 @@ own keys, and of accounts only the rows that these gave.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -29,7 +30,12 @@ from projections.lists.keys import key_view
 from projections.lists.timeline import TimelinePage, Visibility, entries
 from projections.lists.webhook_queue import QueuedMessage, key_at, reseller_of
 from projections.views.account_at import AccountAt, Moment
-from projections.views.subscriptions import ProductView, SubscriptionsView, subscriptions
+from projections.views.subscriptions import (
+    ProductView,
+    SubscriptionRow,
+    SubscriptionsView,
+    subscriptions,
+)
 
 ACCOUNTS_MAX: Final = 1_000
 _FOR_RESELLERS: Final = ("event", "recorded_at", "occurred_at", "data")
@@ -141,15 +147,19 @@ def _data(
 
 def _of_reseller(book: Book, view: SubscriptionsView, webhook: Webhook) -> SubscriptionsView:
     """Return the rows that a reseller's keys gave, and their sums."""
-    products = []
-    for product in view.products:
-        rows = [
+
+    def given(rows: Iterable[SubscriptionRow]) -> list[SubscriptionRow]:
+        return [
             row
-            for row in product.rows
+            for row in rows
             if row.source == "activation_key"
             and webhook.is_about(reseller_of(book, row.subscription))
         ]
+
+    products = []
+    for product in view.products:
+        rows, upcoming = given(product.rows), given(product.upcoming)
         seats = sum(row.seats for row in rows if row.status == "active")
         used = sum(row.used for row in rows)
-        products.append(ProductView(product.product, product.name, seats, used, 0, rows))
+        products.append(ProductView(product.product, product.name, seats, used, 0, rows, upcoming))
     return replace(view, products=products)

@@ -28,8 +28,10 @@ from ledger.events import AnyEvent
 from ledger.store.contract import Row as StoredRow
 from ledger.streams.account.facts import (
     SubscriptionActivated,
+    SubscriptionChange,
     SubscriptionKeyReissued,
-    SubscriptionTerminated,
+    SubscriptionScheduled,
+    SubscriptionTakenOver,
 )
 from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.key import KEY, Key, KeyIssued, KeyRedeemed
@@ -205,11 +207,13 @@ def _gave(book: Book, event: AnyEvent) -> str | None:
     """Return whose key gave the subscription that an event of an account is about."""
     match event.fact:
         case (
-            SubscriptionActivated(subscription=id)
-            | SubscriptionKeyReissued(subscription=id)
-            | SubscriptionTerminated(subscription=id)
+            SubscriptionActivated()
+            | SubscriptionScheduled()
+            | SubscriptionTakenOver()
+            | SubscriptionKeyReissued()
+            | SubscriptionChange()
         ):
-            return reseller_of(book, id)
+            return reseller_of(book, event.fact.subscription)
     return None
 
 

@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from ledger.events import AnyEvent, Fact, Sealed
-from ledger.months import add_months
 from ledger.streams.account.facts import (
     AccountErased,
     SeatOccupied,
@@ -22,8 +21,16 @@ from ledger.streams.account.facts import (
     SeatRelabelled,
     SeatReleased,
     SubscriptionActivated,
+    SubscriptionExtended,
     SubscriptionKeyReissued,
+    SubscriptionRescheduled,
+    SubscriptionResumed,
+    SubscriptionScheduled,
+    SubscriptionStarted,
+    SubscriptionSuspended,
+    SubscriptionTakenOver,
     SubscriptionTerminated,
+    SubscriptionTransferred,
 )
 from ledger.streams.attempts import (
     BlockLifted,
@@ -41,6 +48,7 @@ from ledger.streams.key import (
     KeyReissued,
     KeyRevoked,
     KeyTerms,
+    KeyTransferred,
 )
 from ledger.streams.portal_access import PortalSessionsEnded
 from ledger.streams.portal_session import (
@@ -48,7 +56,7 @@ from ledger.streams.portal_session import (
     PortalSessionEnded,
     PortalSessionOpened,
 )
-from ledger.streams.request import RedemptionAnswered
+from ledger.streams.request import RedemptionAnswered, SubscriptionChangeAnswered
 from ledger.streams.reseller import ResellerNamed
 from ledger.streams.session_attempts import TryAccepted, TryFailed
 from ledger.streams.sign_ins import ConsoleSignInRefused
@@ -151,6 +159,9 @@ def _why(fact: Fact) -> Sealed | None:
             CodesRevealed(reason=why) | KeyRevoked(reason=why) | KeyReissued(reason=why)
             | KeyAmended(reason=why)
             | SubscriptionTerminated(reason=why) | AccountErased(reason=why)
+            | SubscriptionStarted(reason=why) | SubscriptionExtended(reason=why)
+            | SubscriptionSuspended(reason=why) | SubscriptionResumed(reason=why)
+            | SubscriptionTransferred(reason=why) | SubscriptionTakenOver(reason=why)
             | SeatReleased(reason=why) | StripeCustomerLinked(reason=why)
             | StripeCustomerUnlinked(reason=why) | StripeSubscriptionGivenUp(reason=why)
             | StripeObjectOwned(reason=why)
@@ -174,13 +185,10 @@ def _of_key(event: AnyEvent, id: str, names: DisplayNames) -> str:
                 return f"{key} given in place of {key_by_id(names, fact.replaces)}: {what}"
             until = f", to be redeemed before {minute(fact.redeem_by)}" if fact.redeem_by else ""
             return f"{key} issued to {fact.reseller}: {what}{until}"
-        case KeyRedeemed(account=account, redeemed_at=None):
-            if issued is None:
-                return f"{key} redeemed on account {account}"
-            until = day(add_months(event.occurred_at, issued.months))
-            return f"{key} redeemed on account {account}: {_gives(issued, names)} until {until}"
-        case KeyRedeemed(account=account):
-            return f"{key} took over the subscription of account {account}"
+        case KeyRedeemed():
+            return _redeemed(fact, key, issued, names)
+        case KeyTransferred(account=account):
+            return f"{key} is account {account}'s now, as what it gave is"
         case KeyRevoked():
             return f"{key} revoked"
         case KeyAmended(before=before, after=after):
@@ -192,6 +200,15 @@ def _of_key(event: AnyEvent, id: str, names: DisplayNames) -> str:
         case KeyReissued(replaced_by=successor):
             return f"{key} replaced by {key_by_id(names, successor)}: the old code works no more"
     return type(fact).__name__
+
+
+def _redeemed(fact: KeyRedeemed, key: str, issued: KeyIssued | None, names: DisplayNames) -> str:
+    if fact.redeemed_at is not None:
+        return f"{key} took over the subscription of account {fact.account}"
+    if issued is None:
+        return f"{key} redeemed on account {fact.account}"
+    months = counted(issued.months, "month")
+    return f"{key} redeemed on account {fact.account}: {_gives(issued, names)} for {months}"
 
 
 def _changes(before: KeyTerms, after: KeyTerms, product: str | None, names: DisplayNames) -> str:
@@ -239,13 +256,6 @@ def _of_batch(fact: Fact, batch: str, names: DisplayNames) -> str:
 def _of_account(event: AnyEvent, names: DisplayNames) -> str:
     fact = event.fact
     match fact:
-        case SubscriptionActivated():
-            given = seats(names.catalog, fact.seats, fact.product, fact.tier)
-            return f"Key {fact.masked} redeemed: {given} until {day(fact.expires_at)}"
-        case SubscriptionKeyReissued(masked=masked):
-            return f"Subscription goes on under the new code {masked}"
-        case SubscriptionTerminated(subscription=subscription):
-            return _terminated(subscription, names)
         case SeatOccupied():
             taken = a_seat(names.catalog, fact.product, fact.tier)
             return f"{_holder(fact, names)} took {taken}"
@@ -262,7 +272,7 @@ def _of_account(event: AnyEvent, names: DisplayNames) -> str:
             return f"Holder {fact.holder} gave its {at} seat back"
         case AccountErased(texts=texts):
             return f"Free text of the account erased, for ever: {counted(texts, 'text')}"
-    return stripe_sentence(fact, names.catalog)
+    return _begun(fact, names) or _changed(fact, names) or stripe_sentence(fact, names.catalog)
 
 
 def _holder(fact: SeatOccupied | SeatPassedOn, names: DisplayNames) -> str:
@@ -270,14 +280,55 @@ def _holder(fact: SeatOccupied | SeatPassedOn, names: DisplayNames) -> str:
     return f"Holder {fact.holder} ({label.strip('()')})" if label else f"Holder {fact.holder}"
 
 
-def _terminated(subscription: str, names: DisplayNames) -> str:
-    # A subscription of a key bears the digest of the key that first gave it.
-    key = names.keys.get(subscription.replace("kfsub_", "key_", 1))
-    if key is None:
-        return f"Subscription {subscription} terminated before its time"
-    return (
-        f"Subscription of key {key.masked} terminated before its time: {_gives(key, names)} ended"
-    )
+def _begun(fact: Fact, names: DisplayNames) -> str | None:
+    """Return what a key gives; None for another fact."""
+    match fact:
+        case SubscriptionActivated():
+            given = seats(names.catalog, fact.seats, fact.product, fact.tier)
+            return f"Key {fact.masked} redeemed: {given} until {day(fact.expires_at)}"
+        case SubscriptionScheduled():
+            given = seats(names.catalog, fact.seats, fact.product, fact.tier)
+            span = f"from {day(fact.starts_at)} until {day(fact.expires_at)}"
+            return f"Key {fact.masked} redeemed for later: {given} {span}"
+        case SubscriptionTakenOver():
+            given = seats(names.catalog, fact.seats, fact.product, fact.tier)
+            begins = f" from {day(fact.starts_at)}" if fact.starts_at else ""
+            still = ", suspended" if fact.suspended else ""
+            return (
+                f"Subscription of key {fact.masked} taken over from account {fact.from_account}:"
+                f" {given}{begins} until {day(fact.expires_at)}{still}"
+            )
+        case SubscriptionKeyReissued(masked=masked):
+            return f"Subscription goes on under the new code {masked}"
+    return None
+
+
+def _changed(fact: Fact, names: DisplayNames) -> str | None:
+    """Return what became of a subscription that a key gave; None for another fact."""
+    # It bears the digest of the key that first gave it.
+    id = getattr(fact, "subscription", None) or ""
+    key = names.keys.get(id.replace("kfsub_", "key_", 1))
+    name = f"Subscription of key {key.masked}" if key else f"Subscription {id}"
+    match fact:
+        case SubscriptionTerminated():
+            ended = f": {_gives(key, names)} ended" if key else ""
+            return f"{name} terminated before its time{ended}"
+        case SubscriptionStarted(expires_at=end, reason=None):
+            return f"{name} begun at once, since the one before it ended: until {day(end)}"
+        case SubscriptionStarted(expires_at=end):
+            return f"{name} begun before its time: until {day(end)}"
+        case SubscriptionRescheduled(starts_at=start, expires_at=end):
+            return f"{name} begins on {day(start)} now: until {day(end)}"
+        case SubscriptionExtended(previous_expires_at=before, expires_at=end):
+            return f"{name} extended from {day(before)} until {day(end)}"
+        case SubscriptionSuspended():
+            pause = f": {_gives(key, names)} less for now" if key else ""
+            return f"{name} suspended{pause}"
+        case SubscriptionResumed():
+            return f"{name} resumed{f': {_gives(key, names)} again' if key else ''}"
+        case SubscriptionTransferred(to_account=to):
+            return f"{name} transferred to account {to}; its holders stay"
+    return None
 
 
 def _of_attempts(fact: Fact, names: DisplayNames) -> str:
@@ -318,6 +369,8 @@ def _of_access(fact: Fact, stream: str, names: DisplayNames) -> str:
             return f"A redemption that may be repeated was refused: {title(refusal)}"
         case RedemptionAnswered(account=account):
             return f"A redemption that may be repeated was carried out on account {account}"
+        case SubscriptionChangeAnswered(account=account):
+            return f"A change that may be repeated was carried out on account {account}"
     return _of_sessions(fact) or stripe_sentence(fact, names.catalog)
 
 

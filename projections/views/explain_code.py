@@ -12,6 +12,7 @@ the last try before it is told as well. The code itself is in no sentence.
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from ledger import codes
@@ -20,6 +21,7 @@ from ledger.catalog import Catalog
 from ledger.codes import CodeKeys
 from ledger.events import AnyEvent
 from ledger.streams import key as keys
+from ledger.streams.account.state import GOES_ON, Subscription
 from ledger.streams.attempts import (
     ACCOUNT_FAILURES_MAX,
     ATTEMPTS,
@@ -282,8 +284,12 @@ def _redeemed(account: AccountAt, key: Key, name: str) -> Reason:
     assert key.redeemed_at
     when = minute(key.redeemed_at)
     if key.redeemed_by != account.id:
+        here = account.account.subscriptions.get(key.subscription or "")
+        moved = here is not None and here.transferred_to is not None
+        since = f", and what it gives is now account {key.redeemed_by}'s" if moved else ""
+        whose = "this account" if moved else f"account {key.redeemed_by}"
         return Reason(
-            f"{name} was redeemed on account {key.redeemed_by} on {when}, and works once.",
+            f"{name} was redeemed on {whose} on {when}, and works once{since}.",
             "key_redeemed",
             AVAILABLE,
             [],
@@ -292,17 +298,19 @@ def _redeemed(account: AccountAt, key: Key, name: str) -> Reason:
         )
     found = account.account.subscriptions.get(key.subscription or "")
     status = found.status(account.moment.at) if found else "active"
-    if found is None or status == "active":
-        until = f": its seats last until {day(found.expires_at)}" if found else ""
+    if found is None or status in GOES_ON:
         return Reason(
-            f"{name} was redeemed on this very account on {when}, and works once{until}.",
+            f"{name} was redeemed on this very account on {when}, and works once"
+            f"{_lasts(found, account.moment.at)}.",
             "key_redeemed",
             AVAILABLE,
             [],
             [found.position] if found else [],
-            "Nothing needs to be done for its seats; for more, redeem another key.",
+            _MENDS.get(
+                status, "Nothing needs to be done for its seats; for more, redeem another key."
+            ),
         )
-    ended = "expired" if status == "expired" else "was terminated"
+    ended = "expired" if status == "expired" else f"was {status}"
     return Reason(
         f"{name} was redeemed on this account on {when}; what it gave {ended} on"
         f" {day(found.ended_at)}.",
@@ -312,6 +320,24 @@ def _redeemed(account: AccountAt, key: Key, name: str) -> Reason:
         [found.position],
         "Redeem another key.",
     )
+
+
+_NO_MEND: Final = "Nothing needs to be done for its seats; for more, redeem another key."
+_MENDS: Final = {
+    "scheduled": "Nothing needs to be done; for its seats to begin now, let it start.",
+    "suspended": "For its seats, resume the subscription.",
+}
+
+
+def _lasts(found: Subscription | None, at: datetime) -> str:
+    if found is None:
+        return ""
+    match found.status(at):
+        case "scheduled":
+            return f": its seats begin on {day(found.started_at)}"
+        case "suspended":
+            return ": its seats are suspended"
+    return f": its seats last until {day(found.expires_at)}"
 
 
 def _tried(event: AnyEvent) -> bool:

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 from ledger.catalog import Catalog
 from ledger.events import AnyEvent
-from ledger.streams.account.facts import SubscriptionTerminated
-from ledger.streams.account.state import Account, Subscription
+from ledger.streams.account.facts import SubscriptionChange
+from ledger.streams.account.state import GOES_ON, Account, Subscription
 from ledger.stripe.facts import StripeSubscriptionReported
 from ledger.stripe.subscriptions import StripeRow, StripeSubscription, with_report
 from projections.text.formatting import counted, day, minute, place, seats
@@ -106,10 +106,10 @@ def _all(
     tier: str | None,
     at: datetime,
 ) -> Iterator[Provided]:
-    ended = [event for event in events if isinstance(event.fact, SubscriptionTerminated)]
+    told = [event for event in events if isinstance(event.fact, SubscriptionChange)]
     for one in account.subscriptions.values():
         if (one.product, one.tier) == (product, tier):
-            yield _of_key(catalog, one, ended, at)
+            yield _of_key(catalog, one, told, at)
     for stripe in account.stripe.subscriptions.values():
         for row in stripe.rows(account.stripe.mapped):
             if (row.product, row.tier) == (product, tier):
@@ -118,24 +118,34 @@ def _all(
 
 
 def _of_key(
-    catalog: Catalog, one: Subscription, ended: Sequence[AnyEvent], at: datetime
+    catalog: Catalog, one: Subscription, told: Sequence[AnyEvent], at: datetime
 ) -> Provided:
     given = seats(catalog, one.seats, one.product, one.tier)
     name, status = f"key {one.masked}", one.status(at)
-    positions = [one.position]
-    if status == "active":
-        text = f"Key {one.masked} gives {given} until {day(one.ended_at)}"
-    elif status == "expired":
-        text = f"Key {one.masked} gave {given} until it expired on {day(one.expires_at)}"
-    else:
-        text = f"Key {one.masked} gave {given} until it was terminated on {day(one.ended_at)}"
-        positions += [
-            event.position
-            for event in ended
-            if isinstance(event.fact, SubscriptionTerminated) and event.fact.subscription == one.id
-        ]
-    gone = None if status == "active" else one.ended_at
-    return Provided(one.id, name, text, gone, tuple(positions))
+    begun = f"Key {one.masked}"
+    match status:
+        case "active":
+            text = f"{begun} gives {given} until {day(one.expires_at)}"
+        case "scheduled":
+            text = f"{begun} gives {given} from {day(one.started_at)} on"
+        case "suspended":
+            assert one.suspended_at
+            since = day(one.suspended_at)
+            text = f"{begun} gives none of its {given}: it was suspended on {since}"
+        case "expired":
+            text = f"{begun} gave {given} until it expired on {day(one.expires_at)}"
+        case "terminated":
+            text = f"{begun} gave {given} until it was terminated on {day(one.ended_at)}"
+        case "transferred":
+            left = f"it was transferred to account {one.transferred_to} on {day(one.ended_at)}"
+            text = f"{begun} gave {given} until {left}"
+    positions = [
+        event.position
+        for event in told
+        if isinstance(event.fact, SubscriptionChange) and event.fact.subscription == one.id
+    ]
+    gone = one.ended_at if status not in GOES_ON else None
+    return Provided(one.id, name, text, gone, (one.position, *positions))
 
 
 def _with_change(

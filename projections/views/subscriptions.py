@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from ledger import pool
 from ledger.catalog import Catalog, Product
-from ledger.streams.account.state import Account, Subscription
+from ledger.streams.account.state import GOES_ON, Account, Subscription
 from ledger.stripe.subscriptions import StripeRow, StripeSubscription
 from projections.answer import (
     AccountAnswer,
@@ -51,7 +51,8 @@ class SubscriptionRow(Answer, frozen=True):
     status: Annotated[
         str,
         doc(
-            "Of a key: `active`, `expired`, `terminated`. Of Stripe: its own word, e.g."
+            "Of a key: `scheduled`, `active`, `suspended`, `expired`, `terminated`,"
+            " `transferred`. Of Stripe: its own word, e.g."
             " `trialing`, `past_due`, `paused`, `canceled`; or `unconfirmed` when a period ended"
             " more than three days ago and Stripe has not said what came of it.",
             "active",
@@ -83,6 +84,10 @@ class ProductView(Answer, frozen=True):
     used: Used
     over: Annotated[Count, doc("Holders without a seat.", 0)]
     rows: list[SubscriptionRow]
+    upcoming: Annotated[
+        list[SubscriptionRow],
+        doc("What has not begun and gives no seats yet, what begins first first."),
+    ]
 
 
 class SubscriptionsView(AccountAnswer, frozen=True):
@@ -95,7 +100,7 @@ def subscriptions(state: AccountAt, catalog: Catalog, *, ended: bool = False) ->
     """Return the Subscriptions view.
 
     Rows that give seats come first, in the order in which they are filled; then Stripe's that give
-    none for now (`paused`, `unpaid`, `incomplete`, `unconfirmed`).
+    none for now (`paused`, `unpaid`, `incomplete`, `unconfirmed`), and a key's that is suspended.
 
     Args:
         ended: also list rows that have expired, were terminated or canceled; they come last, the
@@ -132,7 +137,7 @@ def _products(state: AccountAt, catalog: Catalog, ended: bool) -> list[ProductVi
     products = [_product(one, had.pop(one.id, {}), at, ended) for one in catalog.products]
     for id in sorted(had):  # they have left the catalog
         gone = _product(Product(id=id, name=id, prefix="", seat="seat"), had[id], at, ended)
-        if gone.rows or gone.used:
+        if gone.rows or gone.upcoming or gone.used:
             products.append(gone)
     if state.derived is not None:
         until = account.next_step(at) or _NEVER
@@ -202,8 +207,9 @@ def _product(
 ) -> ProductView:
     rows: list[SubscriptionRow] = []
     if not places:
-        return ProductView(product.id, product.name, 0, 0, 0, rows)
+        return ProductView(product.id, product.name, 0, 0, 0, rows, [])
     resting: list[SubscriptionRow] = []
+    upcoming: list[SubscriptionRow] = []
     gone: list[tuple[datetime, SubscriptionRow]] = []
     seats = used = over = 0
     for tier in _tiers(product, places):
@@ -219,26 +225,48 @@ def _product(
             if one is not None:
                 rows.append(_shown(one, tier_name, count, at))
         if bought:  # what is left of it gives no seats
-            resting_here, gone_here = _idle(bought.values(), tier_name, at)
-            resting += resting_here
-            gone += gone_here
+            idle = _idle(bought.values(), tier_name, at)
+            resting += idle.resting
+            upcoming += idle.upcoming
+            gone += idle.gone
     rows += resting
+    upcoming.sort(key=_began)
     if ended:
         gone.sort(key=lambda one: (one[0], one[1].subscription), reverse=True)
         rows += [row for _, row in gone]
-    return ProductView(product.id, product.name, seats, used, over, rows)
+    return ProductView(product.id, product.name, seats, used, over, rows, upcoming)
 
 
-def _idle(
-    bought: Iterable[_Bought], tier_name: str | None, at: datetime
-) -> tuple[list[SubscriptionRow], list[tuple[datetime, SubscriptionRow]]]:
-    """Return the rows of what gives no seats: what may give some again, in the order in which it
-    began; and what has ended, with when.
+class _Idle(NamedTuple):
+    """Rows that give no seats at a moment.
+
+    Attributes:
+        resting: what may give some again, in the order in which it began.
+        upcoming: what has not begun.
+        gone: what has ended, with when.
     """
-    ends = [(_ended_at(one, at), _shown(one, tier_name, 0, at)) for one in bought]
-    resting = [row for end, row in ends if end is None]
-    resting.sort(key=lambda row: (row.started_at, row.subscription))
-    return resting, [(end, row) for end, row in ends if end is not None]
+
+    resting: list[SubscriptionRow]
+    upcoming: list[SubscriptionRow]
+    gone: list[tuple[datetime, SubscriptionRow]]
+
+
+def _idle(bought: Iterable[_Bought], tier_name: str | None, at: datetime) -> _Idle:
+    idle = _Idle([], [], [])
+    for one in bought:
+        row, end = _shown(one, tier_name, 0, at), _ended_at(one, at)
+        if end is not None:
+            idle.gone.append((end, row))
+        elif row.status == "scheduled":
+            idle.upcoming.append(row)
+        else:
+            idle.resting.append(row)
+    idle.resting.sort(key=_began)
+    return idle
+
+
+def _began(row: SubscriptionRow) -> tuple[datetime, str]:
+    return row.started_at, row.subscription
 
 
 def _shown(one: _Bought, tier_name: str | None, used: int, at: datetime) -> SubscriptionRow:
@@ -250,7 +278,7 @@ def _shown(one: _Bought, tier_name: str | None, used: int, at: datetime) -> Subs
 def _ended_at(one: _Bought, at: datetime) -> datetime | None:
     """Return when something that gives no seats ended; None when it may give some again."""
     if isinstance(one, Subscription):
-        return one.ended_at
+        return None if one.status(at) in GOES_ON else one.ended_at
     end = one[0].ends_at
     return end if end is not None and end <= at else None
 

@@ -13,8 +13,16 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
+from commands.change_subscription import (
+    extend_subscription,
+    resume_subscription,
+    start_subscription,
+    suspend_subscription,
+    terminate_subscription,
+    transfer_subscription,
+)
 from commands.erase_account import UnknownAccount, erase_account
 from commands.give_access import create_token, revoke_token
 from commands.issue_keys import IssuedKey, Order, issue_keys
@@ -26,12 +34,12 @@ from commands.replace_holder import Replacement, replace_holder
 from commands.reveal_codes import reveal_codes
 from commands.revoke_key import revoke_key
 from commands.services import Services
-from commands.terminate_subscription import terminate_subscription
 from ledger.book import Book
 from ledger.events import RequestContext
 from ledger.refusals import Refusal
 from ledger.store import schema
 from ledger.streams.account.stream import ACCOUNT
+from ledger.streams.account.subscriptions import Start
 from projections.lists.keys import KeyQuery, list_keys
 from projections.lists.stores import Tables
 from projections.lists.stripe_subscriptions import list_stripe
@@ -70,7 +78,8 @@ class Story:
         does: tuple[Callable[[], object], ...] = (
             *(self._issue, self._issue, self._redeem, self._validate),
             *(self._sit, self._sit, self._sit, self._sit, self._replace, self._leave, self._leave),
-            *(self._terminate, self._revoke, self._reissue, self._reveal, self._token, self._erase),
+            *(self._terminate, self._change, self._change, self._change, self._revoke),
+            *(self._reissue, self._reveal, self._token, self._erase),
         )
         for _ in range(things):
             self._at += self._random.choice((timedelta(0), timedelta(minutes=3), YEAR / 30))
@@ -112,7 +121,8 @@ class Story:
 
     def _try(self, key: IssuedKey | None = None) -> Try:
         session = f"s-{self._random.randint(1, 9)}"
-        return Try(self._account(), session, (key or self._key()).code)
+        start = self._random.choice(get_args(Start))
+        return Try(self._account(), session, (key or self._key()).code, start=start)
 
     def _redeem(self) -> None:
         redeem_key(self._world, self._stamp(), self._try())
@@ -146,6 +156,22 @@ class Story:
         there = [*self._world.book.load(ACCOUNT, account).state.subscriptions, "kfsub_none"]
         subscription = self._random.choice(there)
         terminate_subscription(self._world, self._stamp(), account, subscription, "Paid back")
+
+    def _change(self) -> None:
+        account = self._account()
+        ids = [*self._world.book.load(ACCOUNT, account).state.subscriptions, "kfsub_none"]
+        where = self._world, self._stamp(), account, self._random.choice(ids), "As agreed"
+        match self._random.randrange(5):
+            case 0:
+                start_subscription(*where)
+            case 1:
+                extend_subscription(*where, days=self._random.randint(1, 400))
+            case 2:
+                suspend_subscription(*where)
+            case 3:
+                resume_subscription(*where)
+            case 4:
+                transfer_subscription(*where, to=self._account())
 
     def _revoke(self) -> None:
         revoke_key(self._world, self._stamp(), self._key().id, "Ordered twice")

@@ -15,6 +15,7 @@ from eventsourcing.persistence import OperationalError
 from msgspec.structs import replace
 
 from commands.assign_subscription import assign_subscription
+from commands.change_subscription import terminate_subscription
 from commands.clear_attempts import clear_attempts
 from commands.erase_account import UnknownAccount, erase_account
 from commands.issue_keys import issue_keys
@@ -27,7 +28,6 @@ from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.reveal_codes import reveal_code
 from commands.services import Services
-from commands.terminate_subscription import terminate_subscription
 from ledger.book import Book
 from ledger.events import RequestContext, Sealed
 from ledger.refusals import InvalidRequest

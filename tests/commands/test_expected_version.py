@@ -13,6 +13,14 @@ from msgspec.structs import replace
 
 import commands
 from commands.assign_subscription import assign_subscription
+from commands.change_subscription import (
+    extend_subscription,
+    resume_subscription,
+    start_subscription,
+    suspend_subscription,
+    terminate_subscription,
+    transfer_subscription,
+)
 from commands.clear_attempts import clear_attempts
 from commands.issue_keys import issue_keys
 from commands.link_customer import link_customer, unlink_customer
@@ -22,7 +30,6 @@ from commands.record_stripe_event import record_event
 from commands.redeem_key import Try, redeem_key
 from commands.release_seat import release_seat
 from commands.services import Services
-from commands.terminate_subscription import terminate_subscription
 from ledger.refusals import VersionMismatch
 from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.objects import read_event
@@ -56,6 +63,11 @@ def redeem(seen: Seen, code: str) -> object:
     return redeem_key(seen.world, context(), wanted, expected_version=seen.version)
 
 
+def change(seen: Seen, command: Callable[..., object], **options: object) -> object:
+    options["expected_version"] = seen.version
+    return command(seen.world, context(), "acme", seen.subscription, "so agreed", **options)
+
+
 WRITES: dict[str, Write] = {
     "redeem_key": lambda seen: redeem(seen, seen.code),
     "redeem_key with a wrong code": lambda seen: redeem(seen, "POS-AAAA-AAAA-AAAA"),
@@ -85,9 +97,12 @@ WRITES_ON_SOMETHING: dict[str, Write] = {
     "release_seat": lambda seen: release_seat(
         seen.world, context(), "acme", "cloud_pos", "till-1", expected_version=seen.version
     ),
-    "terminate_subscription": lambda seen: terminate_subscription(
-        seen.world, context(), "acme", seen.subscription, "over", expected_version=seen.version
-    ),
+    "start_subscription": lambda seen: change(seen, start_subscription),
+    "extend_subscription": lambda seen: change(seen, extend_subscription, days=1),
+    "suspend_subscription": lambda seen: change(seen, suspend_subscription),
+    "resume_subscription": lambda seen: change(seen, resume_subscription),
+    "transfer_subscription": lambda seen: change(seen, transfer_subscription, to="beta"),
+    "terminate_subscription": lambda seen: change(seen, terminate_subscription),
     "unlink_customer": lambda seen: unlink_customer(
         seen.world, context(), "acme", "cus_1", "left", expected_version=seen.version
     ),

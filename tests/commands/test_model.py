@@ -25,6 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from commands.change_subscription import terminate_subscription
 from commands.issue_keys import Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key, validate_key
@@ -32,7 +33,6 @@ from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.revoke_key import revoke_key
 from commands.services import Services
-from commands.terminate_subscription import terminate_subscription
 from ledger.book import Book
 from ledger.loaded import Loaded
 from ledger.months import add_months

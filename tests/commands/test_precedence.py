@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from commands.change_subscription import terminate_subscription
 from commands.issue_keys import IssuedKey, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key, validate_key
@@ -20,7 +21,6 @@ from commands.release_seat import release_seat
 from commands.reveal_codes import reveal_codes
 from commands.revoke_key import revoke_key
 from commands.services import Services
-from commands.terminate_subscription import terminate_subscription
 from ledger.refusals import (
     BatchNotFound,
     HolderInOtherTier,

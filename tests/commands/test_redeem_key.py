@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from commands.change_subscription import terminate_subscription
 from commands.issue_keys import IssuedKey
 from commands.occupy_seat import Sitting, occupy_seat
-from commands.redeem_key import Redeemed, Try, Validated, redeem_key, validate_key
+from commands.redeem_key import Beginning, Redeemed, Try, Validated, redeem_key, validate_key
 from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.revoke_key import revoke_key
 from commands.services import Services
-from commands.terminate_subscription import terminate_subscription
 from ledger.book import Change
 from ledger.refusals import (
     IdempotencyKeyReused,
@@ -95,7 +95,8 @@ def test_a_validation_tells_what_a_code_would_give_and_consumes_nothing(world: S
     for _ in range(2):
         told = validate_key(world, context(LATER), Try("acme", "s-1", f" {key.code.lower()} "))
         issued = before[1].fact
-        assert told == Validated(issued, LATER.replace(year=2027), position=2)  # type: ignore[arg-type]
+        choices = [Beginning("now", LATER, LATER.replace(year=2027))]
+        assert told == Validated(issued, None, choices, position=2)  # type: ignore[arg-type]
     assert recorded(world) == before
     redeem(world, key.code)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from commands.change_subscription import terminate_subscription
 from commands.issue_keys import IssuedKey
 from commands.redeem_key import Try, redeem_key
 from commands.reissue_key import reissue_key
 from commands.revoke_key import revoke_key
 from commands.services import Services
-from commands.terminate_subscription import terminate_subscription
 from ledger.refusals import (
     KeyAlreadyRevoked,
     KeyLapsed,

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from commands.change_subscription import terminate_subscription
 from commands.occupy_seat import Occupied, Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key
 from commands.release_seat import release_seat
 from commands.services import Services
-from commands.terminate_subscription import terminate_subscription
 from ledger.events import Sealed
 from ledger.refusals import (
     HolderInOtherTier,

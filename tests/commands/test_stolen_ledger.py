@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
+from commands.change_subscription import terminate_subscription
 from commands.import_keys import import_keys
 from commands.issue_keys import issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
@@ -18,7 +19,6 @@ from commands.reissue_key import reissue_key
 from commands.reveal_codes import reveal_codes
 from commands.revoke_key import revoke_key
 from commands.services import Services
-from commands.terminate_subscription import terminate_subscription
 from ledger.refusals import Refusal
 from tests.worlds import INT_ORDER, POS_ORDER, context, issue, services
 

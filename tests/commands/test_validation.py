@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from commands import validation
+from commands.change_subscription import terminate_subscription
 from commands.clear_attempts import clear_attempts
 from commands.erase_account import erase_account
 from commands.give_access import create_token
@@ -26,7 +27,6 @@ from commands.release_seat import release_seat
 from commands.reveal_codes import reveal_codes
 from commands.revoke_key import revoke_key
 from commands.services import Services
-from commands.terminate_subscription import terminate_subscription
 from ledger import codes
 from ledger.book import Change
 from ledger.catalog import builtin

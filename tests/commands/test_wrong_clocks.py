@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from commands.change_subscription import terminate_subscription
 from commands.issue_keys import Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key
 from commands.release_seat import release_seat
 from commands.services import Services
-from commands.terminate_subscription import terminate_subscription
 from ledger.refusals import KeyNotAvailable, Refusal, TooManyAttempts
 from ledger.streams.account.stream import ACCOUNT
 from projections.views.account_at import Moment, account_at

@@ -15,7 +15,7 @@ from ledger.refusals import (
     SubscriptionNotFound,
     VersionMismatch,
 )
-from ledger.streams.account import decisions
+from ledger.streams.account import decisions, subscriptions
 from ledger.streams.account.facts import (
     SeatOccupied,
     SeatRelabelled,
@@ -203,11 +203,11 @@ GIVING_BACK: Rules = [
 
 
 def end(state: Account) -> object:
-    return decisions.terminate(state, "kfsub_pos", REASON, NOON + DAY)
+    return subscriptions.terminate(state, "kfsub_pos", REASON, NOON + DAY)
 
 
 def end_late(state: Account) -> object:
-    return decisions.terminate(state, "kfsub_pos", REASON, NOON + 31 * DAY)
+    return subscriptions.terminate(state, "kfsub_pos", REASON, NOON + 31 * DAY)
 
 
 ENDING: Rules = [
@@ -232,7 +232,7 @@ OTHERS: Rules = [
     Rule(
         "a redeemed key begins a subscription of so many calendar months",
         [],
-        lambda _: decisions.activate(replace(ISSUED, months=12), "kfsub_one", NOON),
+        lambda a: subscriptions.activate(a, replace(ISSUED, months=12), "kfsub_one", "now", NOON),
         [
             SubscriptionActivated(
                 subscription="kfsub_one",
@@ -249,7 +249,7 @@ OTHERS: Rules = [
     Rule(
         "a replaced code renames the subscription",
         ACTIVE,
-        lambda _: decisions.rename_key("kfsub_pos", replace(ISSUED, key="key_two", masked="m")),
+        lambda _: subscriptions.rename_key("kfsub_pos", replace(ISSUED, key="key_two", masked="m")),
         [SubscriptionKeyReissued(subscription="kfsub_pos", key="key_two", masked="m")],
     ),
 ]

@@ -15,6 +15,7 @@ from ledger.refusals import (
     KeyAlreadyYours,
     NoSeatAvailable,
     Refusal,
+    SubscriptionElsewhere,
     SubscriptionNotChangeable,
     TooManyAttempts,
     VersionMismatch,
@@ -71,6 +72,7 @@ EXAMPLES: dict[str, Refusal] = {
     "holder_in_other_tier": HolderInOtherTier("growth"),
     "no_seat_available": NoSeatAvailable(2, 3),
     "key_already_yours": KeyAlreadyYours("kfsub_x", datetime(2026, 3, 1, tzinfo=UTC)),
+    "subscription_elsewhere": SubscriptionElsewhere("beta"),
     "subscription_not_changeable": SubscriptionNotChangeable("sub_1", "past_due"),
 }
 
@@ -91,6 +93,7 @@ def test_a_refusal_says_what_it_was_decided_on() -> None:
         "holder_in_other_tier": "the holder sits in tier growth",
         "no_seat_available": "3 of 2 seats are taken",
         "key_already_yours": "it gave this account kfsub_x",
+        "subscription_elsewhere": "it was transferred to beta",
         "subscription_not_changeable": "sub_1 is past_due: see Stripe's own pages first",
     }
 

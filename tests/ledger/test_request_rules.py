@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ledger.refusals import IdempotencyKeyReused
 from ledger.streams import request
-from ledger.streams.request import REQUEST, RedemptionAnswered
+from ledger.streams.request import REQUEST, Answered, RedemptionAnswered
 from tests.worlds import NOON, Rule, rows
 
 ANSWERED = RedemptionAnswered(
@@ -15,7 +15,7 @@ ANSWERED = RedemptionAnswered(
     refusal=None,
 )
 
-RULES: list[Rule[RedemptionAnswered | None]] = [
+RULES: list[Rule[Answered | None]] = [
     Rule("a new request has no answer yet", [], lambda a: request.repeated(a, "abc"), None),
     Rule(
         "a repeated one has",
@@ -33,5 +33,5 @@ RULES: list[Rule[RedemptionAnswered | None]] = [
 
 
 @rows(RULES)
-def test_the_rules_of_a_repeated_request(case: Rule[RedemptionAnswered | None]) -> None:
+def test_the_rules_of_a_repeated_request(case: Rule[Answered | None]) -> None:
     case.check(REQUEST)

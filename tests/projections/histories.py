@@ -13,6 +13,7 @@ from ledger.catalog import builtin
 from ledger.events import Fact, RequestContext
 from ledger.refusals import Refusal
 from ledger.streams.account import decisions as rules
+from ledger.streams.account import subscriptions as owned
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
 from projections.views.account_at import AccountAt, Moment, account_at
@@ -32,7 +33,12 @@ GAPS = [
     timedelta(days=28),
     timedelta(days=31),
 ]
-DOINGS = [*["redeem"] * 2, *["sit"] * 5, *["leave"] * 2, "replace", "terminate", "reissue"]
+CHANGES = ["start", "extend", "suspend", "resume", "transfer"]
+DOINGS = [
+    *(["redeem"] * 2 + ["renew"] * 2 + ["sit"] * 5 + ["leave"] * 2),
+    *("replace", "terminate", "reissue"),
+    *CHANGES,
+]
 DELAYS = [timedelta(0), timedelta(0), timedelta(0), timedelta(hours=5), timedelta(days=4)]
 JUMPS = [*DELAYS, timedelta(days=-1), timedelta(days=-40)]
 
@@ -89,12 +95,15 @@ def happened(steps: Iterable[Step], *, jumping: bool = False) -> list[Told]:
         now += step.gap
         thing: object = step.number if step.do in ("terminate", "reissue") else step[3:5]
         occurred = max(START, now - step.delay)
-        if step.do == "redeem":
+        if step.do in ("redeem", "renew"):
             thing = len(account.subscriptions)
         things = [thing]
         if step.do == "replace":
             things.append((step.pool, _predecessor(step)))
-        if not jumping and occurred < max(touched.get(one, START) for one in things):
+        # What moves one subscription may move those that follow it: nobody learns of it late.
+        is_change = step.do in CHANGES or step.do == "terminate"
+        is_late = not jumping and occurred < max(touched.get(one, START) for one in things)
+        if is_change or is_late:
             occurred = now
         try:
             facts = _decided(account, step, occurred)
@@ -129,7 +138,7 @@ def asked_at(book: Book, moment: Moment) -> AccountAt:
 
 def moments(told: Sequence[Told], account: Account) -> list[datetime]:
     """Return the moments at which anything changes, and those a microsecond beside them."""
-    ends = [subscription.ended_at for subscription in account.subscriptions.values()]
+    ends = list(account.steps())
     steps = {START, *(t.occurred_at for t in told), *(t.recorded_at for t in told), *ends}
     beside = timedelta(microseconds=1)
     return sorted({near for step in steps for near in (step - beside, step, step + beside)})
@@ -139,13 +148,19 @@ def _decided(account: Account, step: Step, now: datetime) -> list[Fact]:
     product, tier = step.pool
     subscription = f"kfsub_{step.number}"
     decide: dict[str, Callable[[], list[Fact]]] = {
-        "redeem": lambda: _redeemed(account, step, now),
+        "redeem": lambda: _redeemed(account, step, "now", now),
+        "renew": lambda: _redeemed(account, step, "when_current_ends", now),
+        "start": lambda: owned.start(account, subscription, None, now),
+        "extend": lambda: owned.extend(account, subscription, timedelta(days=9), None, now),
+        "suspend": lambda: owned.suspend(account, subscription, None, now),
+        "resume": lambda: owned.resume(account, subscription, None, now),
+        "transfer": lambda: owned.leave(account, subscription, "beta", None, now),
         "sit": lambda: rules.occupy(account, product, tier, step.holder, None, now),
         "replace": lambda: rules.pass_on(
             account, product, tier, _predecessor(step), step.holder, None
         ),
         "leave": lambda: rules.release(account, product, step.holder),
-        "terminate": lambda: rules.terminate(account, subscription, None, now),
+        "terminate": lambda: owned.terminate(account, subscription, None, now),
         "reissue": lambda: _reissued(account, subscription, step),
     }
     return decide[step.do]()
@@ -155,15 +170,15 @@ def _predecessor(step: Step) -> str:
     return HOLDERS[(HOLDERS.index(step.holder) + 1 + step.number) % len(HOLDERS)]
 
 
-def _redeemed(account: Account, step: Step, now: datetime) -> list[Fact]:
+def _redeemed(account: Account, step: Step, start: owned.Start, now: datetime) -> list[Fact]:
     place = "/".join(filter(None, step.pool))
     number = len(account.subscriptions)
     key = issued(str(number), place, seats=1 + step.number, months=1 + step.number)
-    return rules.activate(key, f"kfsub_{number}", now)
+    return owned.activate(account, key, f"kfsub_{number}", start, now)
 
 
 def _reissued(account: Account, subscription: str, step: Step) -> list[Fact]:
     if subscription not in account.subscriptions:
         return []
     key = issued(str(step.number), "cloud_pos", 1, 1, f"POS-••••-••••-{step.holder.upper()}YY")
-    return rules.rename_key(subscription, key)
+    return owned.rename_key(subscription, key)

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from ledger.book import Book, Change, Dated
 from ledger.events import Fact, RequestContext, Sealed
 from ledger.streams.account import decisions as rules
+from ledger.streams.account import subscriptions as owned
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.key import KeyIssued
@@ -76,7 +77,7 @@ def _decided(account: Account, words: Sequence[str], now: datetime) -> list[Fact
     match words:
         case ["redeem", letter, place, seats, "seats" | "seat", months, "months" | "month"]:
             key = issued(letter, place, int(seats), int(months))
-            return rules.activate(key, f"kfsub_{letter}", now)
+            return owned.activate(account, key, f"kfsub_{letter}", "now", now)
         case ["sit", holder, place]:
             return rules.occupy(account, *_product_and_tier(place), holder, None, now)
         case ["label", holder, place, label]:
@@ -85,11 +86,11 @@ def _decided(account: Account, words: Sequence[str], now: datetime) -> list[Fact
         case ["leave", holder, place]:
             return rules.release(account, _product_and_tier(place)[0], holder)
         case ["terminate", letter]:
-            return rules.terminate(account, f"kfsub_{letter}", None, now)
+            return owned.terminate(account, f"kfsub_{letter}", None, now)
         case ["reissue", letter, masked]:
             old = account.subscriptions[f"kfsub_{letter}"]
             new = issued(letter, old.product, old.seats, old.months, masked)
-            return rules.rename_key(old.id, new)
+            return owned.rename_key(old.id, new)
     raise AssertionError(f"not a line of a ledger: {words}")
 
 

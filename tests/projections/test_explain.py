@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from commands.change_subscription import terminate_subscription
 from commands.issue_keys import IssuedKey, Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key, validate_key
@@ -16,7 +17,6 @@ from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.revoke_key import revoke_key
 from commands.services import Services
-from commands.terminate_subscription import terminate_subscription
 from ledger.events import RequestContext
 from ledger.refusals import (
     HolderInOtherTier,

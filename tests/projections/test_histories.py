@@ -129,7 +129,7 @@ def test_seats_are_filled_in_order(told: list[Told], data: st.DataObject) -> Non
         sitting = seats(asked, CATALOG).items
         for product, tier in POOLS:
             here = [one for one in sitting if (one.product, one.tier) == (product, tier)]
-            mine = [row for of, row in rows if (of, row.tier) == (product, tier)]
+            mine = [r for of, r in rows if (of, r.tier, r.status) == (product, tier, "active")]
             places = [r.subscription for r in sorted(mine, key=_filled_by) for _ in range(r.seats)]
             expected = [*places, *[None] * len(here)][: len(here)]
             reason = "over" if places else "no_active_subscription"

@@ -9,9 +9,9 @@ from random import Random
 import pytest
 from msgspec.structs import astuple
 
+from commands.change_subscription import terminate_subscription
 from commands.redeem_key import Try, redeem_key
 from commands.services import Services
-from commands.terminate_subscription import terminate_subscription
 from examples.demonstration.story import tell
 from ledger.book import Book
 from ledger.streams.account.state import Account

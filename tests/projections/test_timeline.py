@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from commands.change_subscription import terminate_subscription
 from commands.erase_account import erase_account
 from commands.give_access import create_token
 from commands.issue_keys import Order, issue_keys
@@ -19,7 +20,6 @@ from commands.reissue_key import reissue_key
 from commands.release_seat import release_seat
 from commands.revoke_key import revoke_key
 from commands.services import Services
-from commands.terminate_subscription import terminate_subscription
 from examples.demonstration.story import tell
 from ledger.book import Book
 from ledger.refusals import KeyNotAvailable
@@ -76,7 +76,7 @@ def test_the_life_of_a_till_reads_as_a_story(world: Services, tables: Tables) ->
     terminate_subscription(world, context(), "acme", subscription, "Paid back")
     masked = key.masked
     assert told(world, tables, TimelineQuery(account="acme")) == [
-        f"Key {masked} redeemed on account acme: 3 Cloud POS seats until 1 Mar 2027, by portal",
+        f"Key {masked} redeemed on account acme: 3 Cloud POS seats for 12 months, by portal",
         f"Key {masked} redeemed: 3 Cloud POS seats until 1 Mar 2027, by portal",
         "Holder till-1 (“Front desk”) took a Cloud POS seat, by portal",
         "Holder till-1 is now known as “Back door”, by portal",

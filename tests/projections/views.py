@@ -41,7 +41,11 @@ class Situation:
         account = account_at(told(self.ledger), ACCOUNT_ID, self.moment)
         view = subscriptions(account, self.catalog, ended=self.ended)
         return [
-            {**asdict(product), "rows": [_json(asdict(row)) for row in product.rows]}
+            {
+                **asdict(product),
+                "rows": [_json(asdict(row)) for row in product.rows],
+                "upcoming": [_json(asdict(row)) for row in product.upcoming],
+            }
             for product in view.products
         ]
 
@@ -70,6 +74,7 @@ def product(id: str, name: str, seats: int, used: int, over: int, *rows: Json) -
         "used": used,
         "over": over,
         "rows": list(rows),
+        "upcoming": [],
     }
 
 

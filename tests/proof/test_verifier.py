@@ -17,6 +17,7 @@ from random import Random
 import pytest
 from eventsourcing.persistence import StoredEvent
 
+from commands.redeem_key import Try, redeem_key
 from ledger.book import Book
 from ledger.catalog import builtin
 from ledger.proof import notes
@@ -31,7 +32,7 @@ from tests.proof.attacks import FORGED, Attacker, attacker
 from tests.proof.auditors import Auditor, environment
 from tests.proof.ledgers import KEY, NEXT_KEY, ORIGIN, Ledger, checkpoint_of, opened, state
 from tests.proof.one_file import SOURCE, keyfold_verify
-from tests.worlds import rows, services
+from tests.worlds import context, issue, rows, services
 from web.app.json_encoding import to_plain
 
 EVENTS = 40
@@ -626,7 +627,7 @@ def test_an_answer_from_after_the_export_is_told(auditor: Auditor) -> None:
 
 def test_another_catalog_gives_its_products_and_names(auditor: Auditor) -> None:
     world = services(Book("memory:"))
-    happens(world, Random(2), 40)
+    redeem_key(world, context(), Try("acme", "s-1", issue(world).code))
     auditor.keeps("ledger.jsonl", export(world.book))
     auditor.keeps(
         "catalog.toml", '[[products]]\nid = "other"\nname = "Other"\nprefix = "OTH"\nseat = "user"'

@@ -44,6 +44,7 @@ class Route:
 
 
 ACCOUNT = "/v1/accounts/<account>"
+SUBSCRIPTION = f"{ACCOUNT}/subscriptions/<subscription>"
 SEAT = f"{ACCOUNT}/seats/<product>/<holder>"
 REASON = {"reason": "Because"}
 DONE = "http://127.0.0.1:8000/docs"
@@ -78,7 +79,12 @@ ROUTES = [
     Route("GET", f"{ACCOUNT}/subscriptions", 200, ACCOUNT_READERS),
     Route("GET", f"{ACCOUNT}/entitlements", 200, ACCOUNT_READERS),
     Route("GET", f"{ACCOUNT}/seat-history", 200, ACCOUNT_READERS),
-    Route("POST", f"{ACCOUNT}/subscriptions/<subscription>/terminate", 200, {"admin"}, REASON),
+    Route("POST", f"{SUBSCRIPTION}/start", 200, {"support", "admin"}, REASON),
+    Route("POST", f"{SUBSCRIPTION}/extend", 200, {"admin"}, {"days": 1, **REASON}),
+    Route("POST", f"{SUBSCRIPTION}/suspend", 200, {"admin"}, REASON),
+    Route("POST", f"{SUBSCRIPTION}/resume", 200, {"support", "admin"}, REASON),
+    Route("POST", f"{SUBSCRIPTION}/terminate", 200, {"admin"}, REASON),
+    Route("POST", f"{SUBSCRIPTION}/transfer", 200, {"support", "admin"}, {"to": "b", **REASON}),
     Route(
         "PUT",
         f"{ACCOUNT}/stripe-customer",

@@ -25,6 +25,8 @@ def test_a_key_is_issued_validated_and_redeemed_and_its_seats_are_taken(any_api:
         "seats": 2,
         "months": 12,
         "expires_if_activated_now": A_YEAR_LATER,
+        "running": None,
+        "choices": [{"start": "now", "starts_at": NOON, "expires_at": A_YEAR_LATER}],
     }
 
     redeemed = api.post("portal", "/v1/keys/redeem", wanted)
@@ -80,6 +82,7 @@ def test_a_key_is_issued_validated_and_redeemed_and_its_seats_are_taken(any_api:
                 "used": 1,
                 "over": 0,
                 "rows": [{**row, "used": 1}],
+                "upcoming": [],
             },
             {
                 "product": "integrations",
@@ -88,6 +91,7 @@ def test_a_key_is_issued_validated_and_redeemed_and_its_seats_are_taken(any_api:
                 "used": 0,
                 "over": 0,
                 "rows": [],
+                "upcoming": [],
             },
         ],
     }

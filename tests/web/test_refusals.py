@@ -177,6 +177,19 @@ def terminate_one_that_expired(api: Api) -> Got:
     return api.post("admin", f"/v1/accounts/acme/subscriptions/{subscription}/terminate", REASON)
 
 
+def changed(api: Api, *changes: tuple[str, dict[str, str]]) -> Got:
+    """Change a subscription, and return what became of the last change."""
+    subscription = api.redeem()
+    if changes[0][0] == "renewed":
+        later = api.try_code(api.issue()["code"], start="when_current_ends")
+        subscription = later.body["subscription"]["subscription"]
+        changes = changes[1:]
+    path = f"/v1/accounts/acme/subscriptions/{subscription}"
+    for what, body in changes:
+        got = api.post("admin", f"{path}/{what}", {**REASON, **body})
+    return got
+
+
 def everybody_else_is_quicker(api: Api) -> Got:
     api.redeem()
     with failing(api, "insert_events", VersionConflict("account-acme", 2, 2)):
@@ -317,6 +330,25 @@ ROWS = [
         post(f"/v1/accounts/acme/subscriptions/{NO_SUBSCRIPTION}/terminate", REASON),
     ),
     Row("terminated", 409, "subscription_ended", terminate_one_that_expired),
+    Row(
+        "suspended before its time",
+        409,
+        "subscription_not_started",
+        lambda api: changed(api, ("renewed", {}), ("suspend", {})),
+    ),
+    Row(
+        "started while it is suspended",
+        409,
+        "subscription_is_suspended",
+        lambda api: changed(api, ("suspend", {}), ("start", {})),
+    ),
+    Row(
+        "another account has it",
+        409,
+        "subscription_elsewhere",
+        lambda api: changed(api, ("transfer", {"to": "beta"}), ("suspend", {})),
+        (("account", "beta"),),
+    ),
     Row("broken JSON", 400, "malformed_request", post_raw("/v1/keys", b"{", JSON)),
     Row("no token", 401, "unauthenticated", get("/v1/keys", None)),
     Row("another role", 403, "forbidden", get("/v1/keys?limit=0", "portal")),

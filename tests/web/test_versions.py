@@ -116,6 +116,11 @@ WRITES: dict[str, dict[str, object]] = {
         "success_url": RETURN,
         "cancel_url": RETURN,
     },
+    "start_subscription": REASON,
+    "extend_subscription": {"days": 1, **REASON},
+    "suspend_subscription": REASON,
+    "resume_subscription": REASON,
+    "transfer_subscription": {"to": "beta", **REASON},
     "terminate_subscription": REASON,
     "unlink_stripe_customer": {"customer": "cus_1", **REASON},
 }

@@ -10,14 +10,7 @@ from flask import Blueprint, Response
 from msgspec.structs import replace
 
 from commands.clear_attempts import clear_attempts as clear
-from commands.terminate_subscription import terminate_subscription as terminate
-from ledger.refusals import (
-    FieldError,
-    InvalidRequest,
-    SubscriptionEnded,
-    SubscriptionNotFound,
-    VersionMismatch,
-)
+from ledger.refusals import FieldError, InvalidRequest, VersionMismatch
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
 from projections.views import entitlements as entitled
@@ -104,38 +97,6 @@ def get_seat_history(
         services().book, account, found.moment, product=product, tier=tier, start=start, end=end
     )
     return reply(view, version=found.version)
-
-
-@blueprint.post("/accounts/<account>/subscriptions/<subscription>/terminate")
-@operation(
-    access=only(ADMIN),
-    headers=IfMatch,
-    body=Reasoned,
-    responses={200: Returns(OneSubscription, "The subscription.", ("Keyfold-Position", "ETag"))},
-    refusals=(VersionMismatch, SubscriptionNotFound, SubscriptionEnded),
-)
-def terminate_subscription(
-    account: str, subscription: str, expected_version: int | None, reason: str
-) -> Response:
-    """End a subscription before its time.
-
-    Its seats are gone at once; nobody is thrown out, but holders without a seat are not licensed.
-    One that was terminated already stays as it is.
-    """
-    ended = terminate(
-        services(),
-        request_context(),
-        account,
-        subscription,
-        reason,
-        expected_version=expected_version,
-    )
-    at = request_context().now
-    return reply(
-        one_subscription(ended.loaded.state, subscription, at),
-        position=ended.position,
-        version=ended.loaded.version,
-    )
 
 
 def read_account(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
+from ledger.streams.account.subscriptions import Start
 from projections.answer import (
     AccountId,
     Answer,
@@ -22,6 +23,7 @@ from projections.answer import (
     WebhookId,
     doc,
 )
+from projections.views.subscriptions import SubscriptionRow
 
 if TYPE_CHECKING:
     from commands.issue_keys import IssuedKey
@@ -55,6 +57,21 @@ def with_codes(keys: Iterable[IssuedKey]) -> list[KeyWithCode]:
     return [KeyWithCode(*key) for key in keys]
 
 
+class Running(Answer, frozen=True):
+    """What keys give already: of what a key could follow, the subscription that ends last."""
+
+    seats: Seats
+    expires_at: Time
+
+
+class StartChoice(Answer, frozen=True):
+    """When what a code gives would begin and end."""
+
+    start: Start
+    starts_at: Time
+    expires_at: Time
+
+
 class ValidatedCode(Answer, frozen=True):
     """What redeeming a code would give."""
 
@@ -65,6 +82,24 @@ class ValidatedCode(Answer, frozen=True):
     seats: Seats
     months: Annotated[Count, doc(None, 12)]
     expires_if_activated_now: Time
+    running: Annotated[
+        Running | None,
+        doc(
+            "Of the same product and tier, active or scheduled, and given by a key. Null if there"
+            " is none: then what the code gives can only begin now."
+        ),
+    ]
+    choices: Annotated[
+        list[StartChoice],
+        doc("`when_current_ends` only where something is `running`."),
+    ]
+
+
+class TransferredSubscription(Answer, frozen=True):
+    """A subscription on the account that it was transferred to."""
+
+    subscription: SubscriptionRow
+    account: AccountId
 
 
 # Stripe

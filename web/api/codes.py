@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import marshmallow as ma
 from flask import Blueprint, Response
@@ -20,11 +20,12 @@ from ledger.refusals import (
     VersionMismatch,
     WrongProduct,
 )
+from ledger.streams.account.subscriptions import Start
 from projections.views.subscriptions import OneSubscription
 from web.api.accounts import one_subscription
-from web.api.answers import ValidatedCode
+from web.api.answers import Running, StartChoice, ValidatedCode
 from web.api.operations import Returns, operation
-from web.api.request_fields import Identifier, Shape, Text, matching
+from web.api.request_fields import Identifier, Shape, Text, matching, one_of
 from web.api.requests import OF_CATALOG, RepeatableWrite
 from web.app.auth import ADMIN, PORTAL, only
 from web.app.context import request_context, services
@@ -67,6 +68,19 @@ class TryCode(Shape):
         return Try(**data)
 
 
+class RedeemCode(TryCode):
+    """A code to redeem, and when what it gives is to begin."""
+
+    example: ClassVar = {**TryCode.example, "start": "now"}
+
+    start = Text(
+        "`when_current_ends`: once what keys give of the same product and tier ends, the last of"
+        " it; now if there is nothing.",
+        load_default="now",
+        validate=one_of(*get_args(Start)),
+    )
+
+
 @blueprint.post("/validate")
 @operation(
     access=only(PORTAL, ADMIN),
@@ -81,6 +95,7 @@ def validate_key(body: Try) -> Response:
     hours block the account.
     """
     found = validate(services(), request_context(), body)
+    running = found.running
     issued, product = found.issued, services().catalog.product(found.issued.product)
     return reply(
         ValidatedCode(
@@ -91,6 +106,8 @@ def validate_key(body: Try) -> Response:
             issued.seats,
             issued.months,
             found.expires_if_activated_now,
+            Running(running.seats, running.expires_at) if running else None,
+            [StartChoice(*choice) for choice in found.choices],
         )
     )
 
@@ -99,7 +116,7 @@ def validate_key(body: Try) -> Response:
 @operation(
     access=only(PORTAL, ADMIN),
     headers=RepeatableWrite,
-    body=TryCode,
+    body=RedeemCode,
     responses={
         201: Returns(
             OneSubscription,
@@ -114,6 +131,9 @@ def redeem_key(expected_version: int | None, idempotency_key: str | None, body: 
 
     Unknown, redeemed, revoked and lapsed codes are refused alike, so that guessing tells nothing.
     One that this very account has redeemed is told apart, and is no failed try.
+
+    What begins `when_current_ends` is `scheduled` until then. It begins later when that is
+    extended, and at once when that ends before its time.
     """
     redeemed = redeem(
         services(),

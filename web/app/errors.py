@@ -73,6 +73,9 @@ REFUSED: Final[Mapping[type[Refusal], int]] = {
     refusals.SeatNotOccupied: 404,
     refusals.SubscriptionNotFound: 404,
     refusals.SubscriptionEnded: 409,
+    refusals.SubscriptionNotStarted: 409,
+    refusals.SubscriptionIsSuspended: 409,
+    refusals.SubscriptionElsewhere: 409,
     refusals.ManagedInStripe: 409,
     refusals.CustomerLinkedElsewhere: 409,
     refusals.CustomerNotLinked: 409,
@@ -190,6 +193,9 @@ class ProblemDetails(Answer, frozen=True):
     subscription: Annotated[
         str | UnsetType, doc("With `key_already_yours`: what the key gave the account.")
     ] = UNSET
+    account: Annotated[
+        str | UnsetType, doc("With `subscription_elsewhere`: the account that it belongs to.")
+    ] = UNSET
     activated_at: Annotated[
         Time | UnsetType, doc("With `key_already_yours`: when it was redeemed.")
     ] = UNSET
@@ -239,6 +245,8 @@ def _refused(refusal: Refusal) -> Response:
             members = {"seats": refusal.seats, "used": refusal.used}
         case refusals.HolderInOtherTier():
             members = {"tier": refusal.tier}
+        case refusals.SubscriptionElsewhere():
+            members = {"account": refusal.account}
         case refusals.VersionMismatch():
             members = {"version": refusal.version}
     kind = PROBLEM_TYPES[refusal.code]

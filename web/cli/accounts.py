@@ -13,7 +13,7 @@ from projections.views import entitlements as entitlements_projection
 from projections.views import seat_history as seat_history_projection
 from projections.views import subscriptions as subscriptions_projection
 from projections.views.account_at import Moment, account_at
-from projections.views.subscriptions import ProductView, SubscriptionRow, SubscriptionsView
+from projections.views.subscriptions import SubscriptionRow, SubscriptionsView
 from web.cli.context import check_pools, open_ledger
 from web.cli.examples import Exampled
 from web.cli.options import TIME, csv_option, json_option, moment_options
@@ -29,9 +29,7 @@ from web.cli.output import print_csv, print_fields, print_items, print_json, tex
 )
 @click.argument("account", metavar="ACCOUNT")
 @moment_options
-@click.option(
-    "--all", "ended", is_flag=True, help="Also rows that have expired or were terminated."
-)
+@click.option("--all", "ended", is_flag=True, help="Also rows that have ended.")
 @csv_option
 @json_option
 def subscriptions(
@@ -53,7 +51,11 @@ def subscriptions(
     if as_json:
         print_json(view)
     elif as_csv:
-        rows = [[one.product, *astuple(row)] for one in view.products for row in one.rows]
+        rows = [
+            [one.product, *astuple(row)]
+            for one in view.products
+            for row in (*one.rows, *one.upcoming)
+        ]
         print_csv(["product", *SubscriptionRow.__struct_encode_fields__], rows)
     else:
         _print_subscriptions(view, known_at)
@@ -64,16 +66,19 @@ def _print_subscriptions(view: SubscriptionsView, known_at: datetime | None) -> 
         over = f", {product.over} over" if product.over else ""
         click.echo(f"{product.name}: {product.seats} seats, {product.used} used{over}")
         if product.rows:
-            _print_rows(product)
+            _print_rows(product.rows)
+        if product.upcoming:
+            click.echo("not begun yet:")
+            _print_rows(product.upcoming)
         click.echo()
     known = f", known at {text_of(known_at)}" if known_at else ""
     click.echo(f"{view.account} as of {text_of(view.as_of)}{known}, position {view.position}")
 
 
-def _print_rows(product: ProductView) -> None:
-    tiered = any(row.tier for row in product.rows)
+def _print_rows(rows: list[SubscriptionRow]) -> None:
+    tiered = any(row.tier for row in rows)
     print_fields(
-        product.rows,
+        rows,
         *("subscription", *(["tier=tier_name"] if tiered else []), "seats", "used"),
         *("from=known_by", "status", "started=started_at", "expires=expires_at"),
     )

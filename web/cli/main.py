@@ -23,6 +23,9 @@ COMMANDS: Final = {
     "subscriptions": Lazy(
         "web.cli.accounts:subscriptions", "What an account has, and who uses it."
     ),
+    "subscription": Lazy(
+        "web.cli.subscription:subscription", "Change what a key gave: extend, suspend, transfer …"
+    ),
     "entitlements": Lazy(
         "web.cli.accounts:entitlements", "What an account may use, and until when."
     ),

@@ -9,12 +9,12 @@ from typing import Any, Final, NamedTuple
 from flask import Response, url_for
 
 from commands.assign_subscription import assign_subscription
+from commands.change_subscription import terminate_subscription
 from commands.clear_attempts import clear_attempts
 from commands.link_customer import link_customer, unlink_customer
 from commands.open_portal_session import end_portal_sessions
 from commands.release_seat import release_seat
 from commands.services import Services
-from commands.terminate_subscription import terminate_subscription
 from ledger.events import RequestContext
 from ledger.refusals import Refusal, SeatNotOccupied
 from ledger.streams.token import Role

@@ -37,7 +37,12 @@ class ViewLine(NamedTuple):
 
 
 class KeySubscription(NamedTuple):
-    """What a redeemed key gave."""
+    """What a redeemed key gave.
+
+    Attributes:
+        scheduled: it was to begin later than it was redeemed.
+        left: it ended here by leaving for another account.
+    """
 
     id: str
     masked: str
@@ -47,12 +52,24 @@ class KeySubscription(NamedTuple):
     started_at: datetime
     expires_at: datetime
     terminated_at: datetime | None = None
+    scheduled: bool = False
+    suspended: bool = False
+    left: bool = False
+
+    def status(self, at: datetime) -> str:
+        """Return what it is at a moment."""
+        if self.terminated_at is not None:
+            return "transferred" if self.left else "terminated"
+        if self.scheduled and at < self.started_at:
+            return "scheduled"
+        if at >= self.expires_at:
+            return "expired"
+        return "suspended" if self.suspended else "active"
 
     def line(self, at: datetime) -> ViewLine:
         """Return its row of the Subscriptions view at a moment."""
-        status = "active" if at < self.expires_at else "expired"
-        if self.terminated_at is not None:
-            status = "terminated"
+        status = self.status(at)
+        goes_on = status in ("scheduled", "active", "suspended")
         return ViewLine(
             self.id,
             self.product,
@@ -60,7 +77,7 @@ class KeySubscription(NamedTuple):
             self.seats,
             open=False,
             gives=status == "active",
-            ended_at=None if status == "active" else self.terminated_at or self.expires_at,
+            ended_at=None if goes_on else self.terminated_at or self.expires_at,
             key=self.masked,
             stripe_subscription=None,
             status=status,

@@ -33,20 +33,8 @@ class AccountHistory:
         state = json.loads(event.state)
         fact, occurred = state["fact"], parse_time(state["occurred_at"])
         match event.name:
-            case "account.subscription_activated@1":
-                self.subscriptions[fact["subscription"]] = KeySubscription(
-                    fact["subscription"],
-                    fact["masked"],
-                    fact["product"],
-                    fact["tier"],
-                    fact["seats"],
-                    occurred,
-                    parse_time(fact["expires_at"]),
-                )
-            case "account.subscription_key_reissued@1":
-                self._change(fact["subscription"], masked=fact["masked"])
-            case "account.subscription_terminated@1":
-                self._change(fact["subscription"], terminated_at=occurred)
+            case name if name.startswith("account.subscription_"):
+                self._apply_to_subscription(event, fact, occurred)
             case name if name in OF_SEATS:
                 self._seat(name, fact)
             case "stripe.subscription_reported@1":
@@ -64,10 +52,46 @@ class AccountHistory:
             case name if name in NOT_SHOWN:
                 pass
             case _:
-                raise Wrong(
-                    f"position {event.position} is {event.name}, which this program does not know:"
-                    " have it written out by the Keyfold that made the export"
+                raise unknown(event)
+
+    def _apply_to_subscription(
+        self, event: ExportedEvent, fact: dict[str, Any], occurred: datetime
+    ) -> None:
+        id = fact["subscription"]
+        match event.name.removeprefix("account.subscription_"):
+            case "activated@1" | "scheduled@1" | "taken_over@1":
+                starts_at = fact.get("starts_at")
+                self.subscriptions[id] = KeySubscription(
+                    id,
+                    fact["masked"],
+                    fact["product"],
+                    fact["tier"],
+                    fact["seats"],
+                    parse_time(starts_at) if starts_at else occurred,
+                    parse_time(fact["expires_at"]),
+                    scheduled=starts_at is not None,
+                    suspended=fact.get("suspended", False),
                 )
+            case "key_reissued@1":
+                self._change(id, masked=fact["masked"])
+            case "rescheduled@1":
+                starts_at, expires_at = map(parse_time, (fact["starts_at"], fact["expires_at"]))
+                self._change(id, started_at=starts_at, expires_at=expires_at)
+            case "started@1":
+                expires_at = parse_time(fact["expires_at"])
+                self._change(id, started_at=occurred, expires_at=expires_at, scheduled=False)
+            case "extended@1":
+                self._change(id, expires_at=parse_time(fact["expires_at"]))
+            case "suspended@1":
+                self._change(id, suspended=True)
+            case "resumed@1":
+                self._change(id, suspended=False)
+            case "terminated@1":
+                self._change(id, terminated_at=occurred)
+            case "transferred@1":
+                self._change(id, terminated_at=occurred, left=True)
+            case _:
+                raise unknown(event)
 
     def _seat(self, name: str, fact: dict[str, Any]) -> None:
         left = fact["predecessor"] if name == "account.seat_passed_on@1" else fact["holder"]
@@ -86,6 +110,14 @@ class AccountHistory:
     def _change(self, id: str, **changes: Any) -> None:
         if id in self.subscriptions:
             self.subscriptions[id] = self.subscriptions[id]._replace(**changes)
+
+
+def unknown(event: ExportedEvent) -> Wrong:
+    """Return what is said of an event that a later Keyfold has made."""
+    return Wrong(
+        f"position {event.position} is {event.name}, which this program does not know:"
+        " have it written out by the Keyfold that made the export"
+    )
 
 
 OF_SEATS = {"account.seat_occupied@1", "account.seat_passed_on@1", "account.seat_released@1"}
@@ -147,7 +179,7 @@ def view(
         "as_of": write_time(at),
         "known_at": write_time(question.known_at or now),
         "position": head if question.position is None else question.position,
-        "products": shown + [product for product in more if product["rows"] or product["used"]],
+        "products": shown + [one for one in more if one["rows"] or one["upcoming"] or one["used"]],
     }
 
 
@@ -164,7 +196,7 @@ def view_product(
     account: AccountHistory, lines: list[ViewLine], product: dict[str, Any], ended: bool
 ) -> Any:
     """Return a product's rows: those that give seats, then those that rest, then those that ended,
-    the latest end first.
+    the latest end first. What has not begun is listed by itself.
     """
     id, names = product["id"], {tier["id"]: tier["name"] for tier in product.get("tiers", [])}
     mine = [line for line in lines if line.product == id]
@@ -173,6 +205,7 @@ def view_product(
     tiers: list[str | None] = [*(names or [None])]
     rows: list[Any] = []
     resting: list[ViewLine] = []
+    upcoming: list[ViewLine] = []
     gone: list[ViewLine] = []
     seats, over = 0, 0
     for tier in [*tiers, *sorted(others.difference(tiers), key=str)]:
@@ -185,8 +218,10 @@ def view_product(
         over += waiting
         idle = [line for line in here if not line.gives and (line.seats or line.open)]
         idle.sort(key=lambda line: (line.started_at, line.id))
-        resting += [line for line in idle if line.ended_at is None]
+        upcoming += [line for line in idle if line.status == "scheduled"]
+        resting += [line for line in idle if line.ended_at is None and line.status != "scheduled"]
         gone += [line for line in idle if line.ended_at is not None]
+    upcoming.sort(key=lambda line: (line.started_at, line.id))
     gone.sort(key=lambda line: (line.ended_at or LONG_AGO, line.id), reverse=True)
     return {
         "product": id,
@@ -195,6 +230,7 @@ def view_product(
         "used": len(holders),
         "over": over,
         "rows": rows + [view_row(line, names, 0) for line in resting + (gone if ended else [])],
+        "upcoming": [view_row(line, names, 0) for line in upcoming],
     }
 
 
@@ -220,7 +256,9 @@ def view_row(line: ViewLine, names: dict[str, str], used: int) -> Any:
 def unlike(path: str, saved: Any, derived: Any) -> Iterator[str]:
     """Return where a saved answer is not the derived one."""
     if isinstance(saved, dict) and isinstance(derived, dict):
-        for name in [*derived, *(name for name in saved if name not in derived)]:
+        # An answer that was saved before there were lists of a kind says nothing of them.
+        known = (name for name in derived if name in saved or derived[name] != [])
+        for name in [*known, *(name for name in saved if name not in derived)]:
             yield from unlike(f"{path}/{name}", saved.get(name), derived.get(name))
     elif isinstance(saved, list) and isinstance(derived, list) and len(saved) == len(derived):
         for place, (one, other) in enumerate(zip(saved, derived, strict=True)):

@@ -1,19 +1,18 @@
-"""What may happen to an account next: pure decisions, each of which returns facts or refuses."""
+"""What may happen to an account next: pure decisions, each of which returns facts or refuses.
+
+Those on subscriptions that keys gave are in `ledger.streams.account.subscriptions`.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from ledger.events import Fact, Sealed
-from ledger.months import add_months
 from ledger.refusals import (
     HolderAlreadySeated,
     HolderInOtherTier,
-    ManagedInStripe,
     NoSeatAvailable,
     SeatNotOccupied,
-    SubscriptionEnded,
-    SubscriptionNotFound,
     VersionMismatch,
 )
 from ledger.streams.account.facts import (
@@ -22,12 +21,8 @@ from ledger.streams.account.facts import (
     SeatPassedOn,
     SeatRelabelled,
     SeatReleased,
-    SubscriptionActivated,
-    SubscriptionKeyReissued,
-    SubscriptionTerminated,
 )
 from ledger.streams.account.state import Account, Seat
-from ledger.streams.key import KeyIssued
 
 
 def expect_version(version: int, expected: int | None) -> None:
@@ -38,50 +33,6 @@ def expect_version(version: int, expected: int | None) -> None:
     """
     if expected is not None and expected != version:
         raise VersionMismatch(version)
-
-
-def activate(key: KeyIssued, subscription: str, now: datetime) -> list[Fact]:
-    """Return the fact that begins a key's subscription. Never refused: seats only add up."""
-    return [
-        SubscriptionActivated(
-            subscription=subscription,
-            key=key.key,
-            masked=key.masked,
-            product=key.product,
-            tier=key.tier,
-            seats=key.seats,
-            months=key.months,
-            expires_at=add_months(now, key.months),
-        )
-    ]
-
-
-def rename_key(subscription: str, key: KeyIssued) -> list[Fact]:
-    """Return the fact that a subscription goes by the code that replaced its own."""
-    return [SubscriptionKeyReissued(subscription=subscription, key=key.key, masked=key.masked)]
-
-
-def terminate(
-    account: Account, subscription: str, reason: Sealed | None, now: datetime
-) -> list[Fact]:
-    """Return the fact that ends a key's subscription before its time; none if it was terminated.
-
-    Raises:
-        SubscriptionNotFound: this account has no such subscription.
-        ManagedInStripe: it is Stripe's to end.
-        SubscriptionEnded: it had run out by itself.
-    """
-    found = account.subscriptions.get(subscription)
-    if found is None:
-        if any(one.subscription == subscription for one in account.stripe.subscriptions.values()):
-            raise ManagedInStripe
-        raise SubscriptionNotFound
-    match found.status(now):
-        case "terminated":
-            return []
-        case "expired":
-            raise SubscriptionEnded
-    return [SubscriptionTerminated(subscription=subscription, reason=reason)]
 
 
 def occupy(

@@ -26,6 +26,110 @@ class SubscriptionActivated(Fact, frozen=True):
     expires_at: datetime
 
 
+class SubscriptionScheduled(Fact, frozen=True):
+    """A redeemed key is to provide seats later: it begins when another subscription ends.
+
+    Attributes:
+        key, masked: as in `SubscriptionActivated`.
+        follows: the subscription that it begins after.
+        starts_at, expires_at: `months` calendar months; other facts move both.
+    """
+
+    subscription: str
+    key: str
+    masked: str
+    product: str
+    tier: str | None
+    seats: int
+    months: int
+    follows: str
+    starts_at: datetime
+    expires_at: datetime
+
+
+class SubscriptionRescheduled(Fact, frozen=True):
+    """What a scheduled subscription begins after ends at another time than before.
+
+    Attributes:
+        follows: what it begins after now; None for nothing: it begins when its time comes.
+    """
+
+    subscription: str
+    follows: str | None
+    starts_at: datetime
+    expires_at: datetime
+
+
+class SubscriptionStarted(Fact, frozen=True):
+    """A scheduled subscription began before its time, for its whole length.
+
+    Attributes:
+        reason: why somebody let it begin; None when what it was to follow has ended early.
+    """
+
+    subscription: str
+    expires_at: datetime
+    reason: Sealed | None = None
+
+
+class SubscriptionExtended(Fact, frozen=True):
+    """A subscription lasts longer than what was sold."""
+
+    subscription: str
+    previous_expires_at: datetime
+    expires_at: datetime
+    reason: Sealed | None = None
+
+
+class SubscriptionSuspended(Fact, frozen=True):
+    """A subscription gives no seats for now; its time goes on."""
+
+    subscription: str
+    reason: Sealed | None = None
+
+
+class SubscriptionResumed(Fact, frozen=True):
+    """A suspended subscription gives its seats again."""
+
+    subscription: str
+    reason: Sealed | None = None
+
+
+class SubscriptionTransferred(Fact, frozen=True):
+    """What was left of a subscription is another account's from now on; its holders stayed.
+
+    Attributes:
+        to_account: the account that has it now.
+    """
+
+    subscription: str
+    to_account: str
+    reason: Sealed | None = None
+
+
+class SubscriptionTakenOver(Fact, frozen=True):
+    """What was left of another account's subscription is this one's from now on.
+
+    Attributes:
+        from_account: the account that had it.
+        starts_at: when a scheduled one begins; None for one that had begun.
+        suspended: it gives no seats until it is resumed.
+    """
+
+    subscription: str
+    from_account: str
+    key: str
+    masked: str
+    product: str
+    tier: str | None
+    seats: int
+    months: int
+    starts_at: datetime | None
+    expires_at: datetime
+    suspended: bool = False
+    reason: Sealed | None = None
+
+
 class SubscriptionKeyReissued(Fact, frozen=True):
     """The subscription stays as it is, and is known by another code from now on."""
 
@@ -95,3 +199,15 @@ class AccountErased(Fact, frozen=True):
     owner: str
     texts: int
     reason: Sealed | None = None
+
+
+# What becomes of a subscription, and names it alone.
+SubscriptionChange = (
+    SubscriptionExtended
+    | SubscriptionRescheduled
+    | SubscriptionResumed
+    | SubscriptionStarted
+    | SubscriptionSuspended
+    | SubscriptionTerminated
+    | SubscriptionTransferred
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from immutables import Map
 from msgspec import Struct
@@ -14,15 +14,24 @@ from ledger.events import Sealed
 from ledger.streams.account.seat_sync_state import SeatSyncs
 from ledger.streams.account.stripe_state import StripeState
 
-SubscriptionStatus = Literal["active", "expired", "terminated"]
+SubscriptionStatus = Literal[
+    "scheduled", "active", "suspended", "expired", "terminated", "transferred"
+]
+# It may give seats, now or later, if nothing more happens.
+GOES_ON: Final = frozenset({"scheduled", "active", "suspended"})
 
 
 class Subscription(Struct, frozen=True, array_like=True, gc=False):
     """A subscription as its facts make it.
 
     Attributes:
-        started_at, expires_at: it provides seats in `[started_at, expires_at)`, unless terminated.
-        position: of the event that activated it.
+        started_at, expires_at: it provides seats in `[started_at, expires_at)`, unless something
+            else happens; on an account that took it over, from then on.
+        position: of the event that put it on this account.
+        terminated_at: when it ended before its time, or left for another account.
+        scheduled: it was to begin later, and did so or will by the mere passing of time.
+        follows: what a scheduled one was to begin after.
+        transferred_to: the account that it left for.
     """
 
     id: str
@@ -36,6 +45,10 @@ class Subscription(Struct, frozen=True, array_like=True, gc=False):
     expires_at: datetime
     position: int
     terminated_at: datetime | None = None
+    scheduled: bool = False
+    follows: str | None = None
+    suspended_at: datetime | None = None
+    transferred_to: str | None = None
 
     def status(self, at: datetime) -> SubscriptionStatus:
         """Return what the subscription is at a moment that is not before its last fact.
@@ -44,8 +57,12 @@ class Subscription(Struct, frozen=True, array_like=True, gc=False):
         to it, and that changes nothing of its having happened.
         """
         if self.terminated_at is not None:
-            return "terminated"
-        return "active" if at < self.expires_at else "expired"
+            return "transferred" if self.transferred_to else "terminated"
+        if self.scheduled and at < self.started_at:
+            return "scheduled"
+        if at >= self.expires_at:
+            return "expired"
+        return "active" if self.suspended_at is None else "suspended"
 
     @property
     def ended_at(self) -> datetime:
@@ -185,6 +202,7 @@ class Account(Struct, frozen=True):
     def _steps(self) -> list[datetime]:
         # Not a set: to hash a time that has just been read takes as long as to read it.
         steps = [one.ended_at for one in self.subscriptions.values()]
+        steps += [one.started_at for one in self.subscriptions.values() if one.scheduled]
         if self.stripe.subscriptions:
             steps.extend(self.stripe.steps())
         return steps

@@ -1,9 +1,11 @@
 """One customer's account: its subscriptions, and who sits on their seats.
 
 Stream:    `account-<id>`, where the id is the portal's own
-Facts:     SubscriptionActivated, SubscriptionKeyReissued, SubscriptionTerminated,
-           SeatOccupied, SeatPassedOn, SeatRelabelled, SeatReleased, AccountErased; what Stripe
-           reports
+Facts:     SubscriptionActivated, SubscriptionScheduled, SubscriptionRescheduled,
+           SubscriptionStarted, SubscriptionExtended, SubscriptionSuspended, SubscriptionResumed,
+           SubscriptionTransferred, SubscriptionTakenOver, SubscriptionKeyReissued,
+           SubscriptionTerminated, SeatOccupied, SeatPassedOn, SeatRelabelled, SeatReleased,
+           AccountErased; what Stripe reports
 Invariant: nobody is let in while as many seats are taken as there are.
 Source:    the guide "Subscriptions".
 
@@ -30,8 +32,16 @@ from ledger.streams.account.facts import (
     SeatRelabelled,
     SeatReleased,
     SubscriptionActivated,
+    SubscriptionExtended,
     SubscriptionKeyReissued,
+    SubscriptionRescheduled,
+    SubscriptionResumed,
+    SubscriptionScheduled,
+    SubscriptionStarted,
+    SubscriptionSuspended,
+    SubscriptionTakenOver,
     SubscriptionTerminated,
+    SubscriptionTransferred,
 )
 from ledger.streams.account.state import Account, Seat, Subscription
 from ledger.stripe import facts, requests
@@ -96,6 +106,12 @@ class _Draft:
         if self.subscriptions is self.before.subscriptions:
             self.subscriptions = dict(self.subscriptions)
         self.subscriptions[subscription.id] = subscription
+
+    def change(self, subscription: str, **fields: Any) -> None:
+        """Change fields of a subscription, if there is one of that id."""
+        known = self.subscriptions.get(subscription)
+        if known is not None:
+            self.put(replace(known, **fields))
 
 
 def fold(account: Account, events: Iterable[AnyOccurrence]) -> Account:
@@ -168,17 +184,91 @@ def _activated(draft: _Draft, fact: SubscriptionActivated, event: AnyOccurrence)
     )
 
 
+def _scheduled(draft: _Draft, fact: SubscriptionScheduled, event: AnyOccurrence) -> None:
+    draft.put(
+        Subscription(
+            id=fact.subscription,
+            key=fact.key,
+            masked=fact.masked,
+            product=fact.product,
+            tier=fact.tier,
+            seats=fact.seats,
+            months=fact.months,
+            started_at=fact.starts_at,
+            expires_at=fact.expires_at,
+            position=event.position,
+            scheduled=True,
+            follows=fact.follows,
+        )
+    )
+
+
+def _rescheduled(draft: _Draft, fact: SubscriptionRescheduled, _: AnyOccurrence) -> None:
+    draft.change(
+        fact.subscription,
+        started_at=fact.starts_at,
+        expires_at=fact.expires_at,
+        follows=fact.follows,
+    )
+
+
+def _started(draft: _Draft, fact: SubscriptionStarted, event: AnyOccurrence) -> None:
+    draft.texts += fact.reason is not None
+    draft.change(
+        fact.subscription,
+        started_at=event.occurred_at,
+        expires_at=fact.expires_at,
+        scheduled=False,
+    )
+
+
+def _extended(draft: _Draft, fact: SubscriptionExtended, _: AnyOccurrence) -> None:
+    draft.texts += fact.reason is not None
+    draft.change(fact.subscription, expires_at=fact.expires_at)
+
+
+def _suspended(draft: _Draft, fact: SubscriptionSuspended, event: AnyOccurrence) -> None:
+    draft.texts += fact.reason is not None
+    draft.change(fact.subscription, suspended_at=event.occurred_at)
+
+
+def _resumed(draft: _Draft, fact: SubscriptionResumed, _: AnyOccurrence) -> None:
+    draft.texts += fact.reason is not None
+    draft.change(fact.subscription, suspended_at=None)
+
+
+def _transferred(draft: _Draft, fact: SubscriptionTransferred, event: AnyOccurrence) -> None:
+    draft.texts += fact.reason is not None
+    draft.change(fact.subscription, terminated_at=event.occurred_at, transferred_to=fact.to_account)
+
+
+def _taken_over(draft: _Draft, fact: SubscriptionTakenOver, event: AnyOccurrence) -> None:
+    draft.texts += fact.reason is not None
+    draft.put(
+        Subscription(
+            id=fact.subscription,
+            key=fact.key,
+            masked=fact.masked,
+            product=fact.product,
+            tier=fact.tier,
+            seats=fact.seats,
+            months=fact.months,
+            started_at=fact.starts_at or event.occurred_at,
+            expires_at=fact.expires_at,
+            position=event.position,
+            scheduled=fact.starts_at is not None,
+            suspended_at=event.occurred_at if fact.suspended else None,
+        )
+    )
+
+
 def _key_reissued(draft: _Draft, fact: SubscriptionKeyReissued, _: AnyOccurrence) -> None:
-    known = draft.subscriptions.get(fact.subscription)
-    if known is not None:
-        draft.put(replace(known, key=fact.key, masked=fact.masked))
+    draft.change(fact.subscription, key=fact.key, masked=fact.masked)
 
 
 def _terminated(draft: _Draft, fact: SubscriptionTerminated, event: AnyOccurrence) -> None:
     draft.texts += fact.reason is not None
-    known = draft.subscriptions.get(fact.subscription)
-    if known is not None:
-        draft.put(replace(known, terminated_at=event.occurred_at))
+    draft.change(fact.subscription, terminated_at=event.occurred_at)
 
 
 def _erased(draft: _Draft, _: AccountErased, event: AnyOccurrence) -> None:
@@ -214,6 +304,14 @@ _APPLY: dict[type[Fact], Callable[[_Draft, Any, AnyOccurrence], None]] = {
     SubscriptionActivated: _activated,
     SubscriptionKeyReissued: _key_reissued,
     SubscriptionTerminated: _terminated,
+    SubscriptionScheduled: _scheduled,
+    SubscriptionRescheduled: _rescheduled,
+    SubscriptionStarted: _started,
+    SubscriptionExtended: _extended,
+    SubscriptionSuspended: _suspended,
+    SubscriptionResumed: _resumed,
+    SubscriptionTransferred: _transferred,
+    SubscriptionTakenOver: _taken_over,
     AccountErased: _erased,
 }
 
@@ -224,6 +322,14 @@ ACCOUNT: Stream[Account] = Stream(
         "account.subscription_activated@1": SubscriptionActivated,
         "account.subscription_key_reissued@1": SubscriptionKeyReissued,
         "account.subscription_terminated@1": SubscriptionTerminated,
+        "account.subscription_scheduled@1": SubscriptionScheduled,
+        "account.subscription_rescheduled@1": SubscriptionRescheduled,
+        "account.subscription_started@1": SubscriptionStarted,
+        "account.subscription_extended@1": SubscriptionExtended,
+        "account.subscription_suspended@1": SubscriptionSuspended,
+        "account.subscription_resumed@1": SubscriptionResumed,
+        "account.subscription_transferred@1": SubscriptionTransferred,
+        "account.subscription_taken_over@1": SubscriptionTakenOver,
         "account.seat_occupied@1": SeatOccupied,
         "account.seat_passed_on@1": SeatPassedOn,
         "account.seat_relabelled@1": SeatRelabelled,

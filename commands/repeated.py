@@ -1,0 +1,54 @@
+"""Requests that carry an idempotency key, and are repeated."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from commands.services import Services
+from ledger import codes
+from ledger.events import Stream
+from ledger.loaded import Loaded, empty_stream
+from ledger.streams import request
+from ledger.streams.account.state import Account
+from ledger.streams.account.stream import ACCOUNT
+from ledger.streams.request import REQUEST, Answered
+
+Asked = Loaded[Answered | None]
+
+
+class Asking:
+    """A request that may have an idempotency key, with what to know a repetition of it by.
+
+    Attributes:
+        fingerprint: keyed digest of the whole request.
+        streams: where its answer is kept; none without an idempotency key.
+    """
+
+    def __init__(
+        self, services: Services, kind: str, idempotency_key: str | None, *whole: str
+    ) -> None:
+        self.fingerprint = codes.digest(services.request_key, kind, *whole)
+        self.streams: list[tuple[Stream[Any], str]] = []
+        if idempotency_key:
+            id = codes.digest(services.request_key, kind, idempotency_key)
+            self.streams.append((REQUEST, id))
+
+    def answered(self, asked: list[Asked]) -> Answered | None:
+        """Return what the request was answered before, or None when it is new.
+
+        Args:
+            asked: its `streams`, as loaded.
+
+        Raises:
+            IdempotencyKeyReused: the key was used with another request.
+        """
+        return request.repeated(asked[0].state, self.fingerprint) if asked else None
+
+
+def account_then(services: Services, answered: Answered) -> tuple[Loaded[Account], datetime, int]:
+    """Return the account as it was when a request was answered, when that was, and the head now."""
+    head, events = services.book.history(ACCOUNT, answered.account)
+    then = events[: answered.account_version]
+    account = empty_stream(ACCOUNT, answered.account, head).after(then)
+    return account, then[-1].occurred_at, head
