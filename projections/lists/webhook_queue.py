@@ -120,6 +120,15 @@ def bookmark(webhook: str) -> str:
     return f"webhook@1:{webhook}"
 
 
+_OF_KEYS: Final = (
+    SubscriptionActivated
+    | SubscriptionScheduled
+    | SubscriptionTakenOver
+    | SubscriptionKeyReissued
+    | SubscriptionChange
+)
+
+
 # Queueing
 
 
@@ -205,16 +214,8 @@ def _addressed(lane: str, kind: str, event: AnyEvent) -> _Addressed:
 
 def _gave(book: Book, event: AnyEvent) -> str | None:
     """Return whose key gave the subscription that an event of an account is about."""
-    match event.fact:
-        case (
-            SubscriptionActivated()
-            | SubscriptionScheduled()
-            | SubscriptionTakenOver()
-            | SubscriptionKeyReissued()
-            | SubscriptionChange()
-        ):
-            return reseller_of(book, event.fact.subscription)
-    return None
+    fact = event.fact
+    return reseller_of(book, fact.subscription) if isinstance(fact, _OF_KEYS) else None
 
 
 def reseller_of(book: Book, subscription: str) -> str | None:
