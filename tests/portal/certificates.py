@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -50,6 +51,39 @@ def certificate(
     )
 
 
+@functools.cache
+def issued(
+    name: str = "Till 1",
+    issuer: str = "Authority",
+    *,
+    authority: bool = False,
+    ends_days: int = 365,
+) -> x509.Certificate:
+    """Return a certificate that an authority has issued, with the extensions that it gives."""
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .public_key(key().public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - DAY)
+        .not_valid_after(now + ends_days * DAY)
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        .sign(key(), SHA256())
+    )
+
+
+def as_pem(*certificates: x509.Certificate) -> bytes:
+    return b"".join(one.public_bytes(Encoding.PEM) for one in certificates)
+
+
+def full_chain() -> list[x509.Certificate]:
+    """Return what an authority sends: the till's, its own, and the one above it."""
+    root, middle = issued("Root", "Root", authority=True), issued("CA", "Root", authority=True)
+    return [root, issued("Till 1", "CA"), middle]
+
+
 def pem(name: str | None = "Till 1", **days: int) -> bytes:
     return certificate(name, **days).public_bytes(Encoding.PEM)
 
@@ -65,6 +99,11 @@ def fingerprint(name: str | None = "Till 1", **days: int) -> str:
 def known(name: str, **days: int) -> Certificate:
     """Return what the program keeps of a certificate."""
     return read(pem(name, **days))
+
+
+def known_as(certificate: x509.Certificate) -> Certificate:
+    """Return what the program keeps of a certificate."""
+    return read(as_pem(certificate))
 
 
 def chain() -> bytes:
@@ -93,6 +132,27 @@ def private_keys() -> dict[str, bytes]:
         ),
         "with its certificate": pem("Till 1")
         + private.private_bytes(Encoding.PEM, pkcs8, NoEncryption()),
+        "SSH2 armour": pem("Till 1") + b"---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\nAAAA\n",
+        "PGP armour": b"-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nAAAA\n" + pem("Till 1"),
+        "PuTTY": b"PuTTY-User-Key-File-3: ecdsa-sha2-nistp256\n" + pem("Till 1"),
+        "small letters": pem("Till 1") + b"-----begin private key-----\nAAAA\n",
+        "XML": b"<RSAKeyValue><D>AAAA</D></RSAKeyValue>" + pem("Till 1"),
+        "JSON": b'{"kty": "EC", "d": "AAAA"}\n' + pem("Till 1"),
+        "UTF-16": private.private_bytes(Encoding.PEM, pkcs8, NoEncryption())
+        .decode()
+        .encode("utf-16"),
+    }
+
+
+def mixtures() -> dict[str, bytes]:
+    """Return certificates with something beside them that may be anything."""
+    private = key().private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    return {
+        "a private key without armour": pem("Till 1") + b64encode(private),
+        "a private key in hexadecimal": pem("Till 1") + private.hex().encode(),
+        "a word": b"Till 1, made by hand\n" + pem("Till 1"),
+        "another armour": pem("Till 1") + b"-----BEGIN DH PARAMETERS-----\nAAAA\n"
+        b"-----END DH PARAMETERS-----\n",
     }
 
 

@@ -232,6 +232,7 @@ def test_each_user_counts_and_one_who_has_left_frees_a_seat(
     assert lines(page)[1] == ["Seats · Team", "2", "€40.00"]
     customer.open("manage/team")
     page.get_by_role("button", name="Deactivate user: User 4").click()
+    page.get_by_role("button", name="Remove User 4").click()
     expect(page.get_by_role("status")).to_contain_text("Removed.")
     team_seller.program.done("stripe", "sync")
     customer.open("billing")

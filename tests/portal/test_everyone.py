@@ -93,6 +93,9 @@ def test_a_connection_is_added_and_removed_by_keyboard(vendor: Vendor, page: Pag
     press_until(page, "Remove connection: Web shop")
     assert outlined(page)
     page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Remove Web shop?")
+    press_until(page, "Remove Web shop")
+    page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_contain_text("Removed.")
 
 
@@ -142,12 +145,12 @@ def test_seats_are_taken_and_given_back_without_a_script(plain: Customer) -> Non
     plain.go("POS Manager")
     plain.upload(certificates.pem())
     expect(page.get_by_role("status")).to_contain_text("Added.")
-    page.get_by_role("button", name="Remove certificate: Till 1").click()
+    plain.remove("Till 1")
     expect(page.get_by_role("status")).to_contain_text("Removed.")
     plain.go("Integrations", "Integrations")
     plain.connect("Web shop", "Growth")
     expect(page.get_by_role("status")).to_contain_text("Added.")
-    page.get_by_role("button", name="Remove connection: Web shop").click()
+    plain.remove("Web shop", "connection")
     expect(page.get_by_role("status")).to_contain_text("Removed.")
 
 

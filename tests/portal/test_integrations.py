@@ -46,7 +46,7 @@ def test_a_connection_takes_one_seat_at_its_tier(vendor: Vendor, page: Page) -> 
 def test_removing_a_connection_frees_its_seat(vendor: Vendor, page: Page) -> None:
     customer = at_integrations(vendor, page, "Scale")
     customer.connect("Web shop", "Scale")
-    page.get_by_role("button", name="Remove connection: Web shop").click()
+    customer.remove("Web shop", "connection")
     expect(page.get_by_role("status")).to_contain_text("Removed.")
     assert vendor.seats(customer.account) == []
 

@@ -45,25 +45,41 @@ def test_its_validity_is_shown(vendor: Vendor, page: Page) -> None:
     expect(shown).to_have_attribute("datetime", f"{ends:%Y-%m-%dT%H:%M:%S}.000000Z")
 
 
-@pytest.mark.parametrize(
-    ("days", "status"),
-    [
-        ({"starts_days": -9, "ends_days": -1}, "Expired certificate"),
-        ({"starts_days": 1, "ends_days": 9}, "Not yet valid"),
-    ],
-)
-def test_a_certificate_out_of_its_time_is_marked(
-    vendor: Vendor, page: Page, days: dict[str, int], status: str
-) -> None:
+def test_a_certificate_out_of_its_time_is_marked(vendor: Vendor, page: Page) -> None:
     customer = at_the_manager(vendor, page)
-    customer.upload(certificates.pem("Old till", **days))
-    assert customer.row("Certificates")["Status"] == status
+    customer.upload(certificates.pem("New till", starts_days=1, ends_days=9))
+    assert customer.row("Certificates")["Status"] == "Not yet valid"
+    old = certificates.known("Old till", starts_days=-9, ends_days=-1)
+    vendor.sit(customer.account, old.holder, label=old.label)
+    page.reload()
+    assert customer.row("Certificates", 2)["Status"] == "Expired certificate"
+
+
+def test_a_renewed_certificate_takes_the_seat_of_the_one_before(vendor: Vendor, page: Page) -> None:
+    customer = at_the_manager(vendor, page, seats=1)
+    customer.upload(certificates.as_pem(certificates.issued("Till 1", ends_days=9)))
+    customer.upload(certificates.as_pem(certificates.issued("Till 1", ends_days=400)))
+    page.get_by_role("button", name="Replace", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text("Replaced.")
+    (seat,) = vendor.seats(customer.account)
+    new = certificates.known_as(certificates.issued("Till 1", ends_days=400))
+    assert seat["holder"] == new.holder
+
+
+def test_a_till_is_renamed(vendor: Vendor, page: Page) -> None:
+    customer = at_the_manager(vendor, page)
+    customer.upload(certificates.pem("Till 1"))
+    page.get_by_text("Rename", exact=True).click()
+    page.get_by_label("New name: Till 1").fill("At the door")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status")).to_contain_text("Renamed.")
+    assert customer.row("Certificates")["Name"].startswith("At the door")
 
 
 def test_removing_a_certificate_frees_its_seat(vendor: Vendor, page: Page) -> None:
     customer = at_the_manager(vendor, page, seats=1)
     customer.upload(certificates.pem())
-    page.get_by_role("button", name="Remove certificate: Till 1").click()
+    customer.remove("Till 1")
     expect(page.get_by_role("status")).to_contain_text("Removed.")
     expect(customer.panel("Certificates")).to_contain_text("Used 0 / 1")
     assert vendor.seats(customer.account) == []
@@ -84,7 +100,7 @@ def test_at_the_limit_a_certificate_is_removed_before_a_new_one_is_added(
     assert [seat["holder"] for seat in vendor.seats(customer.account)] == [
         certificates.fingerprint("Till 1")
     ]
-    page.get_by_role("button", name="Remove certificate: Till 1").click()
+    customer.remove("Till 1")
     customer.upload(certificates.pem("Till 2"))
     expect(page.get_by_role("status")).to_contain_text("Added.")
 

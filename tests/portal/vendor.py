@@ -164,6 +164,11 @@ class Customer:
         )
         self.page.get_by_role("button", name="Add certificate").click()
 
+    def remove(self, name: str, what: str = "certificate") -> None:
+        """Remove who is called so, and say so again when asked."""
+        self.page.get_by_role("button", name=f"Remove {what}: {name}").click()
+        self.page.get_by_role("button", name=f"Remove {name}").click()
+
     def connect(self, name: str, tier: str) -> None:
         """Add a connection on Integrations, which must be shown."""
         self.page.get_by_label("Tier", exact=True).select_option(tier)

@@ -7,15 +7,13 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from ledger.limits import HOLDER_ID, TEXT_LENGTH_MAX, unreadable
 from tests.portal import certificates as files
 from web.portal import certificates
-from web.portal.certificates import (
-    NotUsable,
-    read_label,
-)
+from web.portal.certificates import HolderLabel, NotUsable, is_renewal, read_label
 
 
 @pytest.mark.parametrize(
@@ -24,7 +22,9 @@ from web.portal.certificates import (
         files.pem(),
         files.der(),
         b"  \r\n" + files.pem().replace(b"\n", b"\r\n"),
-        b"Till 1, made by hand\n" + files.pem() + b"\n\n",
+        b"\xef\xbb\xbf" + files.pem() + b"\n\n",
+        b"Bag Attributes\n    friendlyName: till\nsubject=CN = Till 1\n" + files.pem(),
+        files.pem() * 2,
     ],
 )
 def test_pem_and_der_of_one_certificate_are_the_same_holder(data: bytes) -> None:
@@ -76,11 +76,69 @@ def test_what_is_no_certificate_is_told_so(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [files.chain(), files.bundle(Encoding.PEM), files.bundle(Encoding.DER)]
+    "data",
+    [
+        files.chain(),
+        files.bundle(Encoding.PEM),
+        files.bundle(Encoding.DER),
+        files.as_pem(files.issued("Till 1"), files.issued("Till 2")),
+        files.as_pem(*(files.issued(f"CA {n}", authority=True) for n in range(25))),
+    ],
 )
-def test_more_than_one_certificate_is_told_so(data: bytes) -> None:
+def test_the_certificates_of_several_tills_are_told_so(data: bytes) -> None:
     with pytest.raises(NotUsable, match="chain"):
         certificates.read(data)
+
+
+def chains() -> dict[str, bytes]:
+    chain = files.full_chain()
+    pem, der = (pkcs7.serialize_certificates(chain, one) for one in (Encoding.PEM, Encoding.DER))
+    return {
+        "PEM": files.as_pem(*chain),
+        "the other way round": files.as_pem(*chain[::-1]),
+        "PKCS#7 in PEM": pem,
+        "PKCS#7 in DER": der,
+        "CMS": pem.replace(b"PKCS7", b"CMS"),
+        "without BasicConstraints": files.as_pem(
+            files.issued("Till 1", "CA"), files.certificate("CA")
+        ),
+    }
+
+
+@pytest.mark.parametrize("data", chains().values(), ids=chains())
+def test_of_a_chain_the_tills_own_is_taken(data: bytes) -> None:
+    assert (
+        certificates.read(data).holder == files.issued("Till 1", "CA").fingerprint(SHA256()).hex()
+    )
+
+
+def test_an_authoritys_certificate_is_told_so() -> None:
+    for chain in ([files.issued("Root", "Root", authority=True)], files.full_chain()[::2]):
+        with pytest.raises(NotUsable, match="authority"):
+            certificates.read(files.as_pem(*chain))
+
+
+@pytest.mark.parametrize("data", files.mixtures().values(), ids=files.mixtures())
+def test_beside_the_certificate_nothing_may_be_in_the_file(data: bytes) -> None:
+    with pytest.raises(NotUsable, match="other_content"):
+        certificates.read(data)
+
+
+def test_a_renewed_certificate_is_of_the_same_subject_by_the_same_issuer() -> None:
+    def known(*args: str, **options: int) -> HolderLabel:
+        found = certificates.read(files.as_pem(files.issued(*args, **options)))
+        return read_label(found.label)
+
+    new = known("Till 1", ends_days=700)
+    assert is_renewal(new, known("Till 1"))
+    assert not is_renewal(new, known("Till 2"))
+    assert not is_renewal(new, known("Till 1", "Another authority"))
+    # Whatever it was renamed to; and by the name, of labels that are older than the series.
+    assert is_renewal(new, known("Till 1")._replace(name="At the door"))
+    old = read_label("Till 1 (valid 2026-01-01T00:00:00Z/2027-01-01T00:00:00Z)")
+    assert is_renewal(new, old)
+    assert not is_renewal(new, old._replace(name="Till 2"))
+    assert not is_renewal(new, HolderLabel("Till 1"))
 
 
 @pytest.mark.parametrize("data", [b"", b" \r\n\t"])

@@ -1,8 +1,10 @@
 """A certificate that a customer uploads: read, and forgotten but for what the seat is known by.
 
-PEM or DER, one certificate and nothing else. The seat's holder is the certificate's fingerprint
-(SHA-256 of its DER), which names nobody. The subject may name a person, so it goes into the seat's
-label, which is sealed, with the days between which the certificate is valid:
+One till's certificate, as PEM, DER or PKCS#7, with or without the chain of those that vouch for it,
+and nothing else. The seat's holder is the certificate's fingerprint (SHA-256 of its DER), which
+names nobody. The subject may name a person, so it goes into the seat's label, which is sealed, with
+the days between which the certificate is valid, and its series: which subject it is of, by which
+issuer, so that a renewed one is known.
 
     >>> read_label("Till 4 (valid 2026-01-01T00:00:00Z/2027-01-01T00:00:00Z)").name
     'Till 4'
@@ -11,53 +13,66 @@ label, which is sealed, with the days between which the certificate is valid:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Final, Literal, NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_der_private_key
+from cryptography.hazmat.primitives.serialization import load_der_private_key, pkcs7
 from cryptography.x509.oid import NameOID
 
 from ledger.limits import unreadable
 
 FILE_BYTES_MAX: Final = 64 * 1024
+# A chain has a few; whoever sends more has put something else together.
+CERTIFICATES_MAX: Final = 20
 _NAME_LENGTH_MAX: Final = 400
-_PEM_BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
-_PEM_END: Final = b"-----END CERTIFICATE-----"
-_PRIVATE: Final = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----|PuTTY-User-Key-File")
-_SEVERAL: Final = (b"-----BEGIN PKCS7-----", bytes.fromhex("06092a864886f70d010702"))
+_SERIES_LENGTH: Final = 16
+_BEGIN: Final = b"-----BEGIN "
+_DASHES: Final = b"-----"
+_LABEL: Final = re.compile(rb"[A-Z0-9 #]{1,60}")
+_CERTIFICATE_LABELS: Final = frozenset({b"CERTIFICATE", b"X509 CERTIFICATE"})
+_PKCS7_LABELS: Final = frozenset({b"PKCS7", b"CMS"})
+# In whatever armour: of OpenSSL, OpenSSH, PuTTY and PGP, as XML and as JSON.
+_PRIVATE: Final = re.compile(
+    rb"PRIVATE[ -]?KEY|PuTTY-User-Key-File|<RSAKeyValue|\"kty\"", re.IGNORECASE
+)
+# What OpenSSL writes above a certificate that it takes out of a store.
+_ATTRIBUTES: Final = re.compile(
+    rb"Bag Attributes(: <Empty Attributes>)?|friendlyName: .{0,200}|localKeyID: [0-9A-F ]{2,80}"
+    rb"|(subject|issuer)=.{0,1000}|Key Attributes: <No Attributes>"
+)
+_SIGNED_DATA: Final = bytes.fromhex("06092a864886f70d010702")
 # PKCS#12: SEQUENCE, version 3, and data by its object id; it is made to carry private keys.
 _KEY_STORE: Final = re.compile(
     rb"\A\x30.{1,5}\x02\x01\x03\x30.{1,5}\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07", re.DOTALL
 )
 _VALIDITY: Final = re.compile(
-    r"(?P<name>.*) \(valid (?P<start>[0-9T:-]{19}Z)/(?P<end>[0-9T:-]{19}Z)\)"
+    r"(?P<name>.*) \(valid (?P<start>[0-9T:-]{19}Z)/(?P<end>[0-9T:-]{19}Z)"
+    r"(?:, series (?P<series>[0-9a-f]{16}))?\)"
 )
 
 
-Fault = Literal["empty", "too_large", "private_key", "chain", "no_certificate"]
+Fault = Literal[
+    "empty", "too_large", "private_key", "other_content", "chain", "authority", "no_certificate"
+]
 
 
 class NotUsable(Exception):
-    """The file is no single certificate.
+    """The file is no certificate of one till.
 
     Attributes:
-        fault: it is empty, or larger than a certificate; it holds a private key, more than one
-            certificate, or none.
+        fault: it is empty, or larger than a certificate; it holds a private key, or anything else
+            beside certificates; the certificates of several tills, only those of authorities, or
+            none.
     """
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault)
         self.fault = fault
-
-
-class Certificate(NamedTuple):
-    """What is kept of a certificate: a holder, and the label that its seat is known by."""
-
-    holder: str
-    label: str
 
 
 class HolderLabel(NamedTuple):
@@ -66,11 +81,14 @@ class HolderLabel(NamedTuple):
     Attributes:
         name: of a certificate, from its subject; or the whole label, when somebody else wrote it.
         starts_at, ends_at: between which a certificate is valid; None when the label does not say.
+        series: the same for a certificate and the one that is to take its place; None when the
+            label does not say.
     """
 
     name: str
     starts_at: datetime | None = None
     ends_at: datetime | None = None
+    series: str | None = None
 
     def validity(self, at: datetime) -> Literal["expired", "not_yet_valid"] | None:
         """Return what is the matter with a certificate at a time, if anything is."""
@@ -79,6 +97,26 @@ class HolderLabel(NamedTuple):
         if at > self.ends_at:
             return "expired"
         return "not_yet_valid" if at < self.starts_at else None
+
+    @property
+    def text(self) -> str:
+        """Return the label as it is sealed; `read_label` reads it."""
+        if self.starts_at is None or self.ends_at is None:
+            return self.name
+        series = f", series {self.series}" if self.series else ""
+        return f"{self.name} (valid {_second(self.starts_at)}/{_second(self.ends_at)}{series})"
+
+
+class Certificate(NamedTuple):
+    """What is kept of a certificate: a holder, and what its seat is known by."""
+
+    holder: str
+    known_by: HolderLabel
+
+    @property
+    def label(self) -> str:
+        """Return what is sealed."""
+        return self.known_by.text
 
 
 def read(data: bytes, as_kept: Callable[[str], str] = str) -> Certificate:
@@ -96,13 +134,15 @@ def read(data: bytes, as_kept: Callable[[str], str] = str) -> Certificate:
         raise NotUsable("too_large")
     if _is_private(data):
         raise NotUsable("private_key")
-    if len(_armoured(data)) > 1 or any(mark in data[:100] for mark in _SEVERAL):
-        raise NotUsable("chain")
-    found = _certificate(data)
+    found = _leaf(_certificates(data))
     holder = found.fingerprint(SHA256()).hex()
-    start, end = found.not_valid_before_utc, found.not_valid_after_utc
-    name = as_kept(_name(found, holder))
-    return Certificate(holder, f"{name} (valid {_second(start)}/{_second(end)})")
+    known_by = HolderLabel(
+        as_kept(_name(found, holder)),
+        found.not_valid_before_utc,
+        found.not_valid_after_utc,
+        _series(found),
+    )
+    return Certificate(holder, known_by)
 
 
 def read_label(label: str) -> HolderLabel:
@@ -114,13 +154,27 @@ def read_label(label: str) -> HolderLabel:
         start, end = (
             datetime.fromisoformat(found[one]).astimezone(UTC) for one in ("start", "end")
         )
-        return HolderLabel(found["name"], start, end)
+        return HolderLabel(found["name"], start, end, found["series"])
     except ValueError:
         return HolderLabel(label)
 
 
+def is_renewal(new: HolderLabel, known: HolderLabel | None) -> bool:
+    """Return whether a certificate is of the same subject, by the same issuer, as a holder's.
+
+    Of labels that do not say the series, the name tells.
+    """
+    if known is None or known.ends_at is None:
+        return False
+    if known.series is None:
+        return known.name == new.name
+    return known.series == new.series
+
+
 def _is_private(data: bytes) -> bool:
-    if _PRIVATE.search(data) or _KEY_STORE.match(data):
+    # Not in binary, where it may be somebody's name. In UTF-16, every second byte of it is zero.
+    is_text = not data.startswith(b"\x30")
+    if (is_text and _PRIVATE.search(data.replace(b"\0", b""))) or _KEY_STORE.match(data):
         return True
     try:
         load_der_private_key(data, None)
@@ -131,31 +185,114 @@ def _is_private(data: bytes) -> bool:
     return True
 
 
-def _armoured(data: bytes) -> list[bytes]:
-    """Return what stands between each BEGIN and the next END, with both; in one pass.
+def _certificates(data: bytes) -> list[x509.Certificate]:
+    """Return the certificates of a file that holds nothing else, each once.
 
-    A pattern would look for an END from each BEGIN to the end of the file.
+    Raises:
+        NotUsable: it holds something else, too many of them, or none.
     """
-    found = []
-    start = data.find(_PEM_BEGIN)
-    while start >= 0:
-        end = data.find(_PEM_END, start)
-        if end < 0:
+    try:
+        found = _armoured(data) if _BEGIN in data else _binary(data)
+    except (ValueError, UnsupportedAlgorithm):
+        raise NotUsable("no_certificate") from None
+    if len(found) > CERTIFICATES_MAX:
+        raise NotUsable("chain")
+    return list(dict.fromkeys(found))
+
+
+def _binary(data: bytes) -> list[x509.Certificate]:
+    if _SIGNED_DATA in data[:40]:
+        return pkcs7.load_der_pkcs7_certificates(data)
+    return [x509.load_der_x509_certificate(data)]
+
+
+def _armoured(data: bytes) -> list[x509.Certificate]:
+    found: list[x509.Certificate] = []
+    for label, block in _blocks(data):
+        if len(found) > CERTIFICATES_MAX:
             break
-        end += len(_PEM_END)
-        found.append(data[start:end])
-        start = data.find(_PEM_BEGIN, end)
+        if label in _CERTIFICATE_LABELS:
+            found.append(x509.load_pem_x509_certificate(block))
+        elif label in _PKCS7_LABELS:
+            found += pkcs7.load_pem_pkcs7_certificates(block.replace(b" CMS-----", b" PKCS7-----"))
+        else:
+            raise NotUsable("no_certificate" if label.startswith(_NO_SECRETS) else "other_content")
     return found
 
 
-def _certificate(data: bytes) -> x509.Certificate:
+_NO_SECRETS: Final = (b"PUBLIC KEY", b"RSA PUBLIC KEY", b"CERTIFICATE REQUEST", b"NEW CERTIFICATE")
+
+
+def _blocks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield what is in armour, each with its label, in one pass.
+
+    A pattern would look for an END from each BEGIN to the end of the file.
+
+    Raises:
+        NotUsable: there is something between them.
+        ValueError: an armour does not end.
+    """
+    place = 0
+    while (start := data.find(_BEGIN, place)) >= 0:
+        _hold_to_nothing(data[place:start])
+        label_start = start + len(_BEGIN)
+        label_end = data.find(_DASHES, label_start)
+        label = data[label_start:label_end]
+        if label_end < 0 or not _LABEL.fullmatch(label):
+            raise ValueError("an armour without a label")
+        closing = b"-----END " + label + _DASHES
+        end = data.find(closing, label_end)
+        if end < 0:
+            raise ValueError("an armour without an end")
+        place = end + len(closing)
+        yield label, data[start:place]
+    _hold_to_nothing(data[place:])
+
+
+def _hold_to_nothing(between: bytes) -> None:
+    for line in between.removeprefix(b"\xef\xbb\xbf").splitlines():
+        text = line.strip()
+        if text and not _ATTRIBUTES.fullmatch(text):
+            raise NotUsable("other_content")
+
+
+def _leaf(found: list[x509.Certificate]) -> x509.Certificate:
+    """Return the certificate that the others vouch for.
+
+    Raises:
+        NotUsable: there is none, or only authorities', or several.
+    """
+    if not found:
+        raise NotUsable("no_certificate")
+    leaves = [one for one in found if not _is_authority(one)]
+    if not leaves:
+        raise NotUsable("authority")
+    if len(leaves) > 1:
+        issuers = {one.issuer for one in leaves if one.issuer != one.subject}
+        leaves = [one for one in leaves if one.subject not in issuers]
+    if len(leaves) != 1:
+        raise NotUsable("chain")
+    return leaves[0]
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
     try:
-        armoured = _armoured(data)
-        if armoured:
-            return x509.load_pem_x509_certificate(armoured[0])
-        return x509.load_der_x509_certificate(data)
+        extensions = certificate.extensions
     except ValueError:
         raise NotUsable("no_certificate") from None
+    for extension in extensions:
+        match extension.value:
+            case x509.BasicConstraints(ca=True) | x509.KeyUsage(key_cert_sign=True):
+                return True
+    return False
+
+
+def _series(certificate: x509.Certificate) -> str | None:
+    """Return what a certificate and the one that is to take its place have in common."""
+    if not list(certificate.subject):
+        return None
+    names = certificate.issuer.public_bytes(), certificate.subject.public_bytes()
+    return sha256(b"".join(sha256(one).digest() for one in names)).hexdigest()[:_SERIES_LENGTH]
 
 
 def _name(certificate: x509.Certificate, holder: str) -> str:

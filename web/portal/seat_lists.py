@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from ledger.catalog import Catalog, Product
 from ledger.sealing import Texts
@@ -12,6 +12,10 @@ from projections.views.seats import PoolTotal, SeatView
 from web.portal.certificates import HolderLabel, read_label
 from web.portal.texts import CERTIFICATE
 
+T = TypeVar("T")
+
+PAGE: Final = 50
+
 
 class SeatHolder(NamedTuple):
     """One who sits on a seat, and what the seat's label says, if it has one."""
@@ -20,30 +24,77 @@ class SeatHolder(NamedTuple):
     label: HolderLabel | None
 
 
+class HolderPage(NamedTuple):
+    """Which holders are asked for.
+
+    Attributes:
+        query: a part of their name, or the beginning of their id; "" for all.
+        page: from 1.
+    """
+
+    query: str = ""
+    page: int = 1
+
+
 class TierSeats(NamedTuple):
-    """One tier, or the whole of a product without tiers."""
+    """One tier, or the whole of a product without tiers.
+
+    Attributes:
+        holders: those of the page.
+        found: how many there are on all pages.
+        pages: how many; at least 1.
+    """
 
     name: str | None
     limits: dict[str, int | str | bool]
     total: PoolTotal
     holders: list[SeatHolder]
+    found: int
+    pages: int
 
 
-def by_tier(found: AccountAt, catalog: Catalog, texts: Texts, product: Product) -> list[TierSeats]:
-    """Return the tiers of a product, with who sits where."""
+def by_tier(
+    found: AccountAt,
+    catalog: Catalog,
+    texts: Texts,
+    product: Product,
+    listing: HolderPage,
+) -> list[TierSeats]:
+    """Return the tiers of a product, with who sits where; of many, a page of each tier's."""
     view = seated.seats(found, catalog, product.id)
+    tiers = []
+    for total in view.totals:
+        its = [one for one in view.items if one.tier == total.tier]
+        if listing.query:
+            matching = [
+                one
+                for one in _opened(its, texts, product)
+                if _matches(one, listing.query.casefold())
+            ]
+            count, holders = len(matching), _page(matching, listing.page)
+        else:
+            # Texts are opened of those alone that are shown.
+            count, holders = len(its), _opened(_page(its, listing.page), texts, product)
+        name, limits = product.tier_name(total.tier), product.limits_of(total.tier)
+        tiers.append(TierSeats(name, limits, total, holders, count, max(1, -(-count // PAGE))))
+    return tiers
+
+
+def _page(its: list[T], number: int) -> list[T]:
+    last = max(1, -(-len(its) // PAGE))
+    start = (min(number, last) - 1) * PAGE
+    return its[start : start + PAGE]
+
+
+def _opened(its: list[SeatView], texts: Texts, product: Product) -> list[SeatHolder]:
     read = read_label if product.seat == CERTIFICATE else HolderLabel
-    labels = texts.open_all(one.label for one in view.items)
-    holders = [
-        SeatHolder(seat, None if label is None else read(label))
-        for seat, label in zip(view.items, labels, strict=True)
-    ]
+    labels = texts.open_all(one.label for one in its)
     return [
-        TierSeats(
-            product.tier_name(total.tier),
-            product.limits_of(total.tier),
-            total,
-            [one for one in holders if one.seat.tier == total.tier],
-        )
-        for total in view.totals
+        SeatHolder(seat, None if label is None else read(label))
+        for seat, label in zip(its, labels, strict=True)
     ]
+
+
+def _matches(one: SeatHolder, query: str) -> bool:
+    name = one.label.name.casefold() if one.label else ""
+    return query in name or one.seat.holder.casefold().startswith(query)

@@ -6,84 +6,76 @@ Key".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+import re
+from collections.abc import Sequence
 from typing import Final
 
 from flask import Response, abort, request, url_for
 
-from commands import validation
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.purchase_offers import UnitPrice, further_seat, unit_prices
 from commands.release_seat import release_seat
+from commands.replace_holder import Replacement, replace_holder
 from ledger.catalog import Product
-from ledger.refusals import (
-    HolderInOtherTier,
-    InvalidRequest,
-    NoSeatAvailable,
-    Refusal,
-    SeatNotOccupied,
-)
+from ledger.refusals import InvalidRequest, Refusal, SeatNotOccupied, VersionMismatch
 from projections.views.account_at import AccountAt
-from web.app.context import app_state, request_context, services
-from web.app.upload_limit import TRIES_MAX, TooManyUploads
+from web.app.context import request_context, services
 from web.html import csrf
-from web.html.flash import FlashMessage, bad, flashed, good, warn
-from web.html.languages import gettext as _
+from web.html.flash import FlashMessage, flashed, good, warn
 from web.html.languages import lazy_gettext as _l
-from web.html.languages import ngettext
 from web.html.rendering import page, redirect_to
-from web.portal import certificates, seat_lists, session, texts
+from web.portal import certificates, seat_lists, session, texts, uploads
 from web.portal.blueprint import bp
-from web.portal.certificates import Fault, NotUsable
 from web.portal.session import session_required
 from web.portal.subscriptions import account_now
+from web.portal.uploads import Renewal
+
+QUERY_LENGTH_MAX: Final = 100
+RENAMES_TRIED: Final = 5
+_PAGE: Final = re.compile(r"[1-9][0-9]{0,5}")
+_NOTHING_TO_REPLACE: Final = warn(
+    _l("The certificate that it was to replace has been removed meanwhile."),
+    _l("Upload the new one again: it takes a seat if one is free."),
+    status=409,
+)
+_CHANGED: Final = warn(
+    _l("The account has changed meanwhile, and nothing was renamed. Try again."), status=409
+)
 
 _MESSAGES: Final = {
     "added": good(_l("Added. It has a seat from now on.")),
+    "added_all": good(_l("Added. Each has a seat from now on.")),
+    "replaced": good(_l("Replaced. It has the seat and the place in the queue of the one before.")),
+    "renamed": good(_l("Renamed.")),
     "removed": good(_l("Removed. Its seat is free from now on.")),
     "gone": warn(_l("It had been removed already.")),
     "activated": good(
         _l("Your subscription has started."), _l("Its seats are available right away.")
     ),
 }
-_THERE_ALREADY: Final = warn(
-    _l("This certificate has a seat already."),
-    _l("The same certificate counts once; nothing was added."),
-    status=409,
-)
-_UNUSABLE: Final[Mapping[Fault, tuple[object, object]]] = {
-    "empty": (_l("The file is empty."), _l("Choose a certificate in PEM or DER.")),
-    "too_large": (
-        _l("The file is too large for a certificate."),
-        _l("A certificate in PEM or DER has a few kilobytes, and at most 64."),
-    ),
-    "private_key": (
-        _l("This file holds a private key. Never send one to anybody."),
-        _l("Upload the certificate alone. If others may have this file, replace the key."),
-    ),
-    "chain": (
-        _l("The file holds more than one certificate."),
-        _l("Upload the certificate of the till alone, without its chain."),
-    ),
-    "no_certificate": (
-        _l("The file is not a certificate."),
-        _l("Choose a certificate in PEM or DER."),
-    ),
-}
 
 
 @bp.get("/manage/<product>")
 @session_required
-def show_manager(product: str, message: FlashMessage | None = None) -> Response:
-    """Show who holds the seats, and the form that adds one."""
+def show_manager(
+    product: str, message: FlashMessage | None = None, renewals: Sequence[Renewal] = ()
+) -> Response:
+    """Show who holds the seats, and the form that adds one.
+
+    Args:
+        renewals: of certificates that were sent just now, to be asked about.
+    """
     found, account = product_of(product), account_now()
+    listing = seat_lists.HolderPage(_query(), _page_number())
     return page(
         "portal/seats.html",
         message=message or flashed(_MESSAGES),
         product=found,
         words=texts.words(found),
-        tiers=seat_lists.by_tier(account, texts.catalog(), services().texts, found),
+        tiers=seat_lists.by_tier(account, texts.catalog(), services().texts, found, listing),
+        listing=listing,
+        page_size=seat_lists.PAGE,
+        renewals=renewals,
         now=request_context().now,
         name=request.form.get("name", ""),
         tier=request.form.get("tier"),
@@ -105,23 +97,103 @@ def _next_unit(found: AccountAt, product: Product) -> UnitPrice | None:
 @bp.post("/manage/<product>/add")
 @session_required
 def add_holder(product: str) -> Response:
-    """Let a certificate or a connection take a seat."""
+    """Let certificates or a connection take seats."""
     found = product_of(product)
-    try:
-        taken = occupy_seat(services(), request_context(), _asked_for(found))
-    except NotUsable as problem:
-        return show_manager(product, _unusable(problem.fault))
-    except TooManyUploads as problem:
-        response = show_manager(product, _too_many(problem.retry_after_s))
-        response.headers["Retry-After"] = str(problem.retry_after_s)
-        return response
-    except Refusal as refusal:
-        return show_manager(product, _refusal_message(found, refusal))
     if found.seat == texts.CERTIFICATE:
-        if not taken.created:
-            return show_manager(product, _THERE_ALREADY)
-        app_state().upload_tries.give_back(session.id())
-    return redirect_to(url_for("portal.show_manager", product=product, done="added"))
+        return _add_certificates(found)
+    # Named after this showing of the form: sent twice, it is the same one.
+    holder = f"{found.seat[:3]}_{csrf.idempotency_key()}"
+    tier, name = request.form.get("tier") or None, request.form.get("name", "").strip()
+    wanted = Sitting(session.account(), product, tier, holder, name)
+    try:
+        occupy_seat(services(), request_context(), wanted)
+    except Refusal as refusal:
+        return show_manager(product, uploads.refusal_message(found, refusal))
+    return _done(product, "added")
+
+
+def _add_certificates(product: Product) -> Response:
+    outcome = uploads.add(account_now(), product)
+    if not outcome.messages and not outcome.renewals:
+        return _done(product.id, "added" if outcome.added == 1 else "added_all")
+    response = show_manager(product.id, outcome.message(), outcome.renewals)
+    if outcome.retry_after_s is not None:
+        response.headers["Retry-After"] = str(outcome.retry_after_s)
+    return response
+
+
+@bp.post("/manage/<product>/replace")
+@session_required
+def replace_certificate(product: str) -> Response:
+    """Let a renewed certificate take the seat of the one before, or one of its own."""
+    found = product_of(product)
+    renewal = uploads.read_renewal(request.form.get("renewal", ""), found)
+    if renewal is None:
+        abort(400)
+    account, tier, beside = session.account(), renewal.tier, "beside" in request.form
+    try:
+        if beside:
+            wanted = Sitting(account, product, tier, renewal.holder, renewal.label)
+            occupy_seat(services(), request_context(), wanted)
+        else:
+            replace_holder(
+                services(),
+                request_context(),
+                Replacement(
+                    account, product, None, renewal.holder, renewal.replaces, renewal.label
+                ),
+            )
+    except SeatNotOccupied:
+        return show_manager(product, _NOTHING_TO_REPLACE)
+    except Refusal as refusal:
+        return show_manager(product, uploads.refusal_message(found, refusal))
+    return _done(product, "added" if beside else "replaced")
+
+
+@bp.post("/manage/<product>/rename")
+@session_required
+def rename_holder(product: str) -> Response:
+    """Give a holder another name; of a certificate, what else is known of it stays."""
+    found, holder = product_of(product), request.form.get("holder", "")
+    name = " ".join(request.form.get("name", "").split())
+    for _attempt in range(RENAMES_TRIED):
+        account = account_now()
+        seat = account.account.seat(product, holder)
+        if seat is None:
+            return _done(product, "gone")
+        label = name
+        if found.seat == texts.CERTIFICATE and name:
+            known = certificates.read_label(services().texts.open(seat.label) or "")
+            label = known._replace(name=name).text
+        wanted = Sitting(account.id, product, seat.tier, holder, label)
+        try:
+            occupy_seat(services(), request_context(), wanted, expected_version=account.version)
+        except VersionMismatch:
+            continue
+        except Refusal as refusal:
+            return show_manager(product, uploads.refusal_message(found, refusal))
+        return _done(product, "renamed")
+    return show_manager(product, _CHANGED)
+
+
+@bp.get("/manage/<product>/remove")
+@session_required
+def ask_to_remove(product: str) -> Response:
+    """Ask whether a holder is to give its seat back, by its name."""
+    found, holder = product_of(product), request.args.get("holder", "")
+    seat = account_now().account.seat(product, holder)
+    if seat is None:
+        return _done(product, "gone")
+    label = services().texts.open(seat.label) or ""
+    is_certificate = found.seat == texts.CERTIFICATE
+    name = certificates.read_label(label).name if is_certificate else label
+    return page(
+        "portal/remove.html",
+        product=found,
+        words=texts.words(found),
+        holder=holder,
+        name=name or holder,
+    )
 
 
 @bp.post("/manage/<product>/remove")
@@ -136,7 +208,20 @@ def remove_holder(product: str) -> Response:
         done = "gone"
     except InvalidRequest:
         abort(400)
+    return _done(product, done)
+
+
+def _done(product: str, done: str) -> Response:
     return redirect_to(url_for("portal.show_manager", product=product, done=done))
+
+
+def _query() -> str:
+    return request.args.get("q", "").strip()[:QUERY_LENGTH_MAX]
+
+
+def _page_number() -> int:
+    text = request.args.get("page", "")
+    return int(text) if _PAGE.fullmatch(text) else 1
 
 
 def product_of(id: str) -> Product:
@@ -151,76 +236,3 @@ def product_of(id: str) -> Product:
     if found.billed:
         request_context().require("manage_users")
     return found
-
-
-def _asked_for(product: Product) -> Sitting:
-    """Read who is to take a seat.
-
-    Raises:
-        NotUsable: what was uploaded is no certificate.
-        TooManyUploads: what was uploaded is not read.
-    """
-    account, tier = session.account(), request.form.get("tier") or None
-    if product.seat == texts.CERTIFICATE:
-        app_state().upload_tries.take(session.id(), request_context().now)
-        # Its name cannot be written anew, so a code in it is masked and not refused.
-        certificate = certificates.read(_uploaded(), partial(validation.without_codes, services()))
-        return Sitting(account, product.id, tier, certificate.holder, certificate.label)
-    # Named after this showing of the form: sent twice, it is the same one.
-    holder = f"{product.seat[:3]}_{csrf.idempotency_key()}"
-    return Sitting(account, product.id, tier, holder, request.form.get("name", "").strip())
-
-
-def _uploaded() -> bytes:
-    """Return what was uploaded, or as much of it as shows that it is too large."""
-    files = request.files.getlist("certificate")
-    if len(files) > 1:
-        raise NotUsable("chain")
-    return files[0].stream.read(certificates.FILE_BYTES_MAX + 1) if files else b""
-
-
-def _refusal_message(product: Product, refusal: Refusal) -> FlashMessage:
-    match refusal:
-        case NoSeatAvailable(seats=0):
-            return bad(_("You have no seats here yet."), *_more_seats(), status=409)
-        case NoSeatAvailable(seats=seats, used=used):
-            return bad(
-                _("No seat is free: %(used)s of %(seats)s are taken.", used=used, seats=seats),
-                texts.words(product).full,
-                *_more_seats(),
-                status=409,
-            )
-        case HolderInOtherTier(tier=tier):
-            name = product.tier_name(tier)
-            return bad(_("It has a seat in %(tier)s already.", tier=name), status=409)
-        case InvalidRequest():
-            return bad(
-                _("Please give it a name and, where there are tiers, a tier."),
-                _("A name is one line of up to 500 characters."),
-                status=422,
-            )
-    raise refusal
-
-
-def _more_seats() -> list[str]:
-    return [_("For more seats use Upgrade Plan: buy some, or activate a key of your reseller.")]
-
-
-def _unusable(fault: Fault) -> FlashMessage:
-    title, advice = _UNUSABLE[fault]
-    return bad(title, advice, _l("Nothing of the file was kept."), status=422)
-
-
-def _too_many(seconds: int) -> FlashMessage:
-    minutes = -(-seconds // 60)
-    return bad(
-        _("Too many files that took no seat"),
-        _("After %(num)s of them in ten minutes no further file is read.", num=TRIES_MAX),
-        ngettext(
-            "You can try again in %(num)s minute.",
-            "You can try again in %(num)s minutes.",
-            minutes,
-        ),
-        _("Nothing of the file was kept."),
-        status=429,
-    )

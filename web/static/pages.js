@@ -84,7 +84,7 @@
   document.addEventListener("change", (event) => {
     const field = event.target;
     if (!("bytesMax" in field.dataset)) return;
-    const large = field.files[0] && field.files[0].size > Number(field.dataset.bytesMax);
+    const large = [...field.files].some((file) => file.size > Number(field.dataset.bytesMax));
     field.setCustomValidity(large ? field.dataset.tooLarge : "");
   });
 
