@@ -295,7 +295,7 @@ def test_from_the_other_products_dialog_there_is_a_way_on_with_the_key_that_was_
 ) -> None:
     customer = vendor.customer(page)
     dialog = customer.enter(vendor.issue(INT))
-    dialog.get_by_role("button", name="Validate it for Integrations").click()
+    dialog.get_by_role("button", name="Use it for Integrations").click()
     expect(dialog).to_contain_text("Integrations · Growth")
     dialog.get_by_role("button", name="Activate").click()
     expect(page.get_by_role("status")).to_contain_text("Your subscription has started")
