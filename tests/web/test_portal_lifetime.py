@@ -133,6 +133,16 @@ def test_what_was_typed_too_late_is_shown_once_more(api: Api) -> None:
     assert (foreign.status_code, "POS-ABCD" in foreign.text) == (403, False)
 
 
+def test_the_billing_page_of_a_prepaid_customer_says_what_is_so(api: Api) -> None:
+    browser = visitor(api, permissions=["manage_users"])
+    assert "Start one to use your seats" in browser.get("billing").text
+    api.redeem(seats=2)
+    page = browser.get("billing").text
+    assert "You pay nothing by card. 2 seats come from activation keys." in page
+    assert "Inactive" not in page
+    assert "Start one" not in page
+
+
 # A link of another account
 
 
