@@ -19,7 +19,7 @@ from typing import Final, Literal, NamedTuple, cast
 
 from ledger.book import Book
 from ledger.events import AnyEvent
-from ledger.streams.account.facts import SeatOccupied
+from ledger.streams.account.facts import SeatOccupied, SeatPassedOn
 from ledger.streams.batch import KeysImported, KeysIssued
 from ledger.streams.key import KeyAmended, KeyIssued, KeyTerms
 from projections.lists.catch_up import Projection, Write, Writes, read
@@ -141,7 +141,7 @@ def _names(event: AnyEvent) -> Iterator[tuple[NameKind, str, str]]:
             yield "reseller", reseller, reseller
         case KeysIssued(batch=batch) | KeysImported(batch=batch):
             yield "batch", batch, batch
-        case SeatOccupied(holder=holder):
+        case SeatOccupied(holder=holder) | SeatPassedOn(holder=holder):
             yield "holder", holder, holder
 
 
