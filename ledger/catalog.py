@@ -32,6 +32,10 @@ FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}\Z")]
 WebAddress = Annotated[str, Meta(pattern=r"^https?://[!-~]{1,500}\Z")]
 MailAddress = Annotated[str, Meta(pattern=r"^[^\s@<>?&]{1,64}@[^\s@<>?&]{1,190}\Z")]
 
+# Before an end.
+Days = Annotated[int, Meta(ge=1, le=365)]
+NOTICES_DEFAULT: Final = (30, 7, 1)
+
 _LANGUAGE: Final = re.compile(r"[a-z]{2}")
 _ENGLISH: Final = "en"
 
@@ -158,11 +162,13 @@ class Catalog(Struct, frozen=True, dict=True):
 
     Attributes:
         translations: the same products with their texts in other languages than English.
+        notices: how many days before an end it is told of, the most first.
     """
 
     products: tuple[Product, ...]
     brand: Brand = Brand()
     translations: dict[str, Catalog] = {}
+    notices: tuple[int, ...] = NOTICES_DEFAULT
 
     def in_language(self, language: str) -> Catalog:
         """Return the catalog as people of a language read it: what has no such text is English."""
@@ -223,6 +229,7 @@ def parse(text: str) -> Catalog:
         read.products,
         read.brand,
         {language: Catalog(one.products, one.brand) for language, one in translations.items()},
+        tuple(sorted(read.notices, reverse=True)),
     )
     if not catalog.products:
         raise CatalogError("`products` is empty: name at least one product")
@@ -230,6 +237,7 @@ def parse(text: str) -> Catalog:
     _refuse_repeats("products.prefix", [product.prefix for product in catalog.products])
     for product in catalog.products:
         _refuse_repeats(f"products.{product.id}.tiers.id", [tier.id for tier in product.tiers])
+    _refuse_repeats("notices", [str(days) for days in catalog.notices])
     _check_prices(catalog)
     return catalog
 
@@ -237,6 +245,7 @@ def parse(text: str) -> Catalog:
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
     products: tuple[Product, ...]
     brand: Brand = Brand()
+    notices: Annotated[tuple[Days, ...], Meta(max_length=10)] = NOTICES_DEFAULT
 
 
 def _in_language(written: dict[str, Any], language: str, languages: set[str]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from web.api import (
     events,
     health,
     keys,
+    notices,
     portal_sessions,
     proofs,
     questions,
@@ -76,7 +77,7 @@ def create_app(
     request_hooks.register(app)
     for module in (
         keys, batches, codes, accounts, subscriptions, seats, timeline, questions, portal_sessions,
-        events, proofs, stripe_customers, billing, webhooks, stripe_webhook, health,
+        events, proofs, stripe_customers, billing, notices, webhooks, stripe_webhook, health,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)
     errors.register(app)

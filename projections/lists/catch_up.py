@@ -38,7 +38,7 @@ from typing import Any, Final, NamedTuple
 from msgspec import Struct
 
 from ledger import codec
-from ledger.book import LAG_POLL_S, LAG_S, Book, LedgerUnavailable
+from ledger.book import FOLLOW_PAGE, LAG_POLL_S, LAG_S, Book, LedgerUnavailable
 from ledger.events import AnyEvent, Fact
 from ledger.min_position import hold_to_min_position
 from ledger.store.connections import PerProcess
@@ -330,6 +330,24 @@ def _page_lock(name: str) -> Iterator[bool]:
     finally:
         if acquired:
             lock.release()
+
+
+def events_between(book: Book, old: int, new: int) -> list[StoredRow]:
+    """Return the events after one position up to another, all of them, as they are stored.
+
+    Raises:
+        LedgerUnavailable: the server that was asked lags behind for too long.
+    """
+    until = time.monotonic() + LAG_S
+    rows: list[StoredRow] = []
+    while len(rows) < new - old:
+        page = book.store.read_from(old + len(rows), FOLLOW_PAGE, new)
+        rows += page
+        if not page:
+            if time.monotonic() > until:
+                raise LedgerUnavailable(f"the ledger lacks events between {old + 1} and {new}")
+            time.sleep(LAG_POLL_S)
+    return rows
 
 
 def reached(tables: Tables, name: str) -> int:

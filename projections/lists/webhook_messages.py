@@ -10,22 +10,18 @@ own keys, and of accounts only the rows that these gave.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
 from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 from msgspec.structs import replace
 
-from ledger import codec
-from ledger.book import Book, LedgerUnavailable
+from ledger.book import Book
 from ledger.catalog import Catalog
-from ledger.events import AnyEvent, AnyOccurrence
-from ledger.streams.account.state import Account
-from ledger.streams.account.stream import ACCOUNT
+from ledger.events import AnyEvent
 from ledger.streams.webhooks import KEY_CHANGED, TEST, Webhook, message_id
 from projections.answer import AccountId, Answer, Time, doc
+from projections.lists.account_states import AccountsAtPositions
 from projections.lists.keys import key_view
 from projections.lists.timeline import TimelinePage, Visibility, entries
 from projections.lists.webhook_queue import QueuedMessage, key_at, reseller_of
@@ -37,7 +33,6 @@ from projections.views.subscriptions import (
     subscriptions,
 )
 
-ACCOUNTS_MAX: Final = 1_000
 _FOR_RESELLERS: Final = ("event", "recorded_at", "occurred_at", "data")
 
 
@@ -52,49 +47,6 @@ class WebhookMessage(Answer, frozen=True):
     sequence: Annotated[int, Meta(ge=1), doc("Counts the account's messages, without gaps.")]
     data: dict[str, Any]
     state: SubscriptionsView | None
-
-
-class _Folded(Struct):
-    """An account up to an event, and what was read of it beyond."""
-
-    account: Account = ACCOUNT.initial
-    position: int = 0
-    version_read: int = 0
-    ahead: deque[AnyOccurrence] = msgspec.field(default_factory=deque)
-
-
-class AccountsAtPositions:
-    """Accounts as they were at positions; each event is folded once while positions grow."""
-
-    def __init__(self, book: Book) -> None:
-        self._book = book
-        self._known: OrderedDict[str, _Folded] = OrderedDict()
-
-    def at(self, id: str, position: int) -> Account:
-        """Return an account as it was just after a position.
-
-        Raises:
-            LedgerUnavailable: the server that was asked has not come to that position.
-        """
-        folded = self._known.pop(id, None)
-        if folded is None or folded.position > position:
-            folded = _Folded()
-        if not folded.ahead or folded.ahead[-1].position < position:
-            head, rows = self._book.store.read_stream(ACCOUNT.name(id), after=folded.version_read)
-            if head < position:
-                raise LedgerUnavailable(f"this server lacks events up to {position}")
-            folded.ahead.extend(codec.occurrences(rows))
-            if rows:
-                folded.version_read = rows[-1][1]
-        due = []
-        while folded.ahead and folded.ahead[0].position <= position:
-            due.append(folded.ahead.popleft())
-        folded.account = ACCOUNT.fold(folded.account, due)
-        folded.position = position
-        self._known[id] = folded
-        if len(self._known) > ACCOUNTS_MAX:
-            self._known.popitem(last=False)
-        return folded.account
 
 
 def message_of(

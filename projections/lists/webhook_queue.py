@@ -16,14 +16,13 @@ sent once more, under the same ids.
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from ledger import codec
-from ledger.book import FOLLOW_PAGE, LAG_POLL_S, LAG_S, Book, LedgerUnavailable
+from ledger.book import Book
 from ledger.events import AnyEvent
 from ledger.store.contract import Row as StoredRow
 from ledger.streams.account.facts import (
@@ -144,7 +143,7 @@ def queue_messages(book: Book, tables: Tables, webhooks: Iterable[Webhook], now:
             _forget_lost(tables, name, webhook.id, head)
 
     def prepare(names: Sequence[str], old: int, new: int) -> catch_up.Apply:
-        rows = _read(book, old, new)
+        rows = catch_up.events_between(book, old, new)
         pages = {name: _page(book, known[name], rows) for name in names}
 
         def apply(work: WriteTransaction, name: str) -> None:
@@ -165,20 +164,6 @@ def _begin(tables: Tables, name: str, webhook: Webhook) -> None:
             " VALUES (:projection, :position) ON CONFLICT DO NOTHING",
             {"projection": name, "position": webhook.begins_after},
         )
-
-
-def _read(book: Book, old: int, new: int) -> list[StoredRow]:
-    """Return the events after one position up to another, all of them."""
-    until = time.monotonic() + LAG_S
-    rows: list[StoredRow] = []
-    while len(rows) < new - old:
-        page = book.store.read_from(old + len(rows), FOLLOW_PAGE, new)
-        rows += page
-        if not page:
-            if time.monotonic() > until:
-                raise LedgerUnavailable(f"the ledger lacks events between {old + 1} and {new}")
-            time.sleep(LAG_POLL_S)
-    return rows
 
 
 def _page(book: Book, webhook: Webhook, rows: Iterable[StoredRow]) -> _Page:

@@ -113,7 +113,7 @@ def who(actors: Mapping[str, str], actor: str) -> str:
             return "the operator"
         case "stripe":
             return "Stripe"
-        case "seat_sync":
+        case "seat_sync" | "webhooks":
             return "Keyfold"
         case _ if actor.startswith("kfp_"):
             return "the customer"

@@ -122,6 +122,7 @@ ROUTES = [
     Route("GET", "/v1/checkpoint/keys", 200, PROOF_READERS),
     Route("GET", "/v1/proofs/inclusion", 200, PROOF_READERS, query="?position=1"),
     Route("GET", "/v1/proofs/consistency", 200, PROOF_READERS, query="?from=1"),
+    Route("GET", "/v1/notices", 200, {*ACCOUNT_READERS, "reseller"}),
     Route("POST", "/v1/webhooks", 201, ADMIN, WEBHOOK),
     Route("GET", "/v1/webhooks", 200, ADMIN),
     Route("GET", "/v1/webhooks/<webhook>", 200, ADMIN),

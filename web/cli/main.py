@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "explain": Lazy("web.cli.questions:explain", "Why a seat or a code works, or does not."),
     "overview": Lazy("web.cli.overview:overview_", "How things stand over all accounts."),
     "stripe": Lazy("web.cli.stripe:stripe", "Hold the ledger and Stripe against each other."),
+    "notices": Lazy("web.cli.notices:notices", "What became true, or will, as time passes."),
     "webhooks": Lazy("web.cli.webhooks:webhooks", "Have messages sent to an address."),
     "tokens": Lazy("web.cli.tokens:tokens", "Give access to the API, and take it back."),
     "secrets": Lazy("web.cli.secrets:secrets", "Rotate the keys of links and cookies."),

@@ -31,8 +31,9 @@ from commands.change_webhook import disable_webhook
 from commands.gateways.webhook_addresses import AddressRefused, AddressUnknown, find_target
 from ledger.store.exclusive_lock import open_exclusive_lock
 from ledger.streams.webhooks import ID, WEBHOOKS, Webhook, WhyDisabled, message_id
+from projections.lists.account_states import AccountsAtPositions
 from projections.lists.webhook_deliveries import Attempt, record_attempt
-from projections.lists.webhook_messages import AccountsAtPositions, message_of
+from projections.lists.webhook_messages import message_of
 from projections.lists.webhook_queue import (
     DueMessage,
     due_messages,

@@ -1,0 +1,24 @@
+-- oldest program: 8
+-- What becomes true by the passing of time, or is for somebody to look at (projections/lists/notices_table.py).
+-- Disposable.
+
+CREATE TABLE keyfold_notices_1 (
+    days TEXT NOT NULL,  -- before an end, that the catalog says
+    id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    account TEXT,
+    reseller TEXT,  -- whose key it is about, or gave it
+    reseller_id TEXT,  -- the same in any spelling
+    at INTEGER NOT NULL,
+    position INTEGER NOT NULL,  -- of the event that it follows from
+    facts TEXT NOT NULL,  -- JSON
+    PRIMARY KEY (days, id)
+) WITHOUT ROWID;
+
+CREATE INDEX keyfold_notices_1_at ON keyfold_notices_1 (days, at, id);
+CREATE INDEX keyfold_notices_1_account ON keyfold_notices_1 (days, account, at, id);
+CREATE INDEX keyfold_notices_1_reseller ON keyfold_notices_1 (days, reseller_id, at, id);
+CREATE INDEX keyfold_notices_1_kind ON keyfold_notices_1 (days, kind, at, id);
+CREATE INDEX keyfold_notices_1_subject ON keyfold_notices_1 (days, subject, kind, at);
+CREATE INDEX keyfold_notices_1_position ON keyfold_notices_1 (days, position);

@@ -1,0 +1,190 @@
+"""Notices: what became true in a stretch of time, or will if nothing more happens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+
+from ledger.book import Book
+from ledger.catalog import Catalog
+from ledger.min_position import hold_to_min_position
+from ledger.reseller_names import folded
+from ledger.store.contract import ReadOnly
+from projections.answer import AccountId, Answer, Next, Position, Time, doc
+from projections.lists.notices_table import TABLE, fill, setting
+from projections.lists.stores.tables import Params, Row, Tables, Value, to_moment, to_number
+from projections.text.formatting import about, counted, day, place, seats
+from projections.views.account_notices import NoticeKind
+
+
+class NoticeView(Answer, frozen=True):
+    """Something that became true, or will."""
+
+    id: Annotated[str, doc("Always the same for this notice.", "kfn_c5nfx2ynqk7tq3bd5xw4a6bl7m")]
+    kind: NoticeKind
+    at: Annotated[Time, doc("When it was true and known.")]
+    account: AccountId | None
+    reseller: Annotated[str | None, doc("Whose key it is about, or gave it.", "Northwind")]
+    subject: Annotated[
+        str,
+        doc(
+            "A subscription, key, token or webhook; a product and its tier, where it is seats.",
+            "kfsub_c5nfx2ynqk7tq3bd5xw4a6bl7m",
+        ),
+    ]
+    summary: Annotated[
+        str, doc("In one sentence.", "5 Cloud POS seats of acme end in 7 days, on 1 Mar 2027")
+    ]
+    facts: dict[str, Any]
+
+
+class NoticeList(Answer, frozen=True):
+    """Notices, the oldest first."""
+
+    items: list[NoticeView]
+    next: Next
+    position: Position
+
+
+class NoticeQuery(NamedTuple):
+    """Which notices; None for any.
+
+    Attributes:
+        start, end: given after the one, and up to the other.
+        kinds: those that the reader may see.
+        of_accounts: only what is about an account.
+    """
+
+    end: datetime
+    start: datetime | None = None
+    account: str | None = None
+    reseller: str | None = None
+    kind: str | None = None
+    of_accounts: bool = False
+
+
+class NoticePage(NamedTuple):
+    """Some notices; `next` is where the next page goes on."""
+
+    notices: list[NoticeView]
+    next: tuple[int, str] | None
+    position: int
+
+
+_COLUMNS = "id, kind, subject, account, reseller, at, facts"
+
+
+def list_notices(
+    book: Book,
+    tables: Tables,
+    catalog: Catalog,
+    query: NoticeQuery,
+    *,
+    after: Sequence[Any] | None = None,
+    limit: int,
+) -> NoticePage:
+    """Return a page of the notices that fit a query, with everything recorded so far.
+
+    Args:
+        after: the `next` of the page before; None for the first.
+    """
+    position = book.head()
+    with suppress(ReadOnly):  # a standby's are those that somebody asked for at the primary
+        position = fill(book, tables, catalog.notices)
+    hold_to_min_position(position)
+    select, params = _select(query, catalog, after, limit + 1)
+    rows = tables.read(select, params)
+    shown = rows[:limit]
+    following = (shown[-1][5], shown[-1][0]) if len(rows) > limit else None
+    return NoticePage([_view(row, catalog) for row in shown], following, position)
+
+
+def _select(
+    query: NoticeQuery, catalog: Catalog, after: Sequence[Any] | None, limit: int
+) -> tuple[str, Params]:
+    conditions = ["days = :days", "at <= :end_at"]
+    params: dict[str, Value] = {
+        "days": setting(catalog.notices),
+        "end_at": to_number(query.end),
+        "limit": limit,
+    }
+    for condition, name, value in (
+        ("at > :start_at", "start_at", to_number(query.start)),
+        ("account = :account", "account", query.account),
+        ("reseller_id = :reseller_id", "reseller_id", query.reseller and folded(query.reseller)),
+        ("kind = :kind", "kind", query.kind),
+    ):
+        if value is not None:
+            conditions.append(condition)
+            params[name] = value
+    if query.of_accounts:
+        conditions.append("account IS NOT NULL")
+    if after is not None:
+        conditions.append("(at > :last_at OR (at = :last_at AND id > :last_id))")
+        conditions.append("at >= :last_at")
+        params |= {"last_at": after[0], "last_id": after[1]}
+    where = " AND ".join(conditions)
+    select = f"SELECT {_COLUMNS} FROM {TABLE} WHERE {where} ORDER BY at, id LIMIT :limit"  # noqa: S608
+    return select, params
+
+
+def _view(row: Row, catalog: Catalog) -> NoticeView:
+    id, kind, subject, account, reseller, at, facts = row
+    told = to_moment(at)
+    known = msgspec.json.decode(facts)
+    text = summary(kind, subject, account, told, known, catalog)
+    return NoticeView(id, kind, told, account, reseller, subject, text, known)
+
+
+def summary(
+    kind: NoticeKind,
+    subject: str,
+    account: str | None,
+    at: datetime,
+    facts: dict[str, Any],
+    catalog: Catalog,
+) -> str:
+    """Return a notice in one sentence."""
+    whose = f" of {account}" if account else ""
+    match kind:
+        case "subscription.started" | "subscription.ended" | "subscription.unconfirmed":
+            what = f"{_seats(facts, catalog)}{whose}"
+            how = {
+                "subscription.started": "began",
+                "subscription.ended": "ended",
+                "subscription.unconfirmed": "were not confirmed by Stripe: their period is over",
+            }[kind]
+            return f"{what} {how}"
+        case "subscription.ending":
+            return f"{_seats(facts, catalog)}{whose} end {_when(facts['ends_at'], at)}"
+        case "seats.over" | "seats.full":
+            pool = place(catalog, facts["product"], facts["tier"])
+            used, held = facts["used"], facts["seats"]
+            if kind == "seats.full":
+                return f"All {held} {pool} seats{whose} are taken"
+            return f"{pool}{whose} has {counted(used, 'holder')} for {counted(held, 'seat')}"
+        case "key.lapsing":
+            return f"Key {facts['key']} lapses {_when(facts['redeem_by'], at)}"
+        case "key.lapsed":
+            return f"Key {facts['key']} lapsed: nobody redeemed it in time"
+        case "token.expiring":
+            return (
+                f"Token {subject} of role {facts['role']} expires {_when(facts['expires_at'], at)}"
+            )
+        case "webhook.failing":
+            return f"Webhook {subject} is disabled: nothing is sent to it"
+
+
+def _seats(facts: dict[str, Any], catalog: Catalog) -> str:
+    if facts["product"] is None:
+        return "Seats"
+    return seats(catalog, facts["seats"], facts["product"], facts["tier"])
+
+
+def _when(text: str, at: datetime) -> str:
+    ends_at = datetime.fromisoformat(text)
+    return f"in {about(ends_at - at)}, on {day(ends_at)}"

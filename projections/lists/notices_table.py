@@ -1,0 +1,256 @@
+"""The table of notices: each with the moment at which it is given, those to come among them.
+
+An event adds what follows from it, and takes back what was to come after it and does not follow any
+more. What has been given is never taken back. So the notices up to a moment are those that followed
+from what was recorded by then, and a list of any stretch of time is a range of an index.
+
+The catalog says how many days before an end it is told of; rows are kept for each such setting.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+import msgspec
+
+from ledger import codec
+from ledger.book import Book
+from ledger.codes import letters
+from ledger.events import AnyEvent
+from ledger.reseller_names import folded
+from ledger.store.contract import Row as StoredRow
+from ledger.streams.account.stream import ACCOUNT
+from ledger.streams.key import (
+    KEY,
+    KeyAmended,
+    KeyImportedAgain,
+    KeyIssued,
+    KeyRedeemed,
+    KeyReissued,
+    KeyRevoked,
+    KeyTerms,
+)
+from ledger.streams.token import TOKEN, TokenCreated, TokenRevoked
+from ledger.streams.webhooks import WEBHOOKS, WebhookDisabled
+from projections.lists import catch_up
+from projections.lists.account_states import AccountsAtPositions
+from projections.lists.stores.tables import Params, Tables, WriteTransaction, to_number
+from projections.views.account_notices import Changes, Coming, NoticeKind, changes, warnings
+
+TABLE: Final = "keyfold_notices_1"
+PAGE_MAX: Final = 4_000
+ACCOUNTS_MAX: Final = 20_000
+# Events of an account that change what is coming; no others are looked at.
+_TELLING: Final = (
+    "account.seat_occupied", "account.seat_released", "account.subscription_",
+    "stripe.subscription_", "stripe.prices_mapped",
+)  # fmt: skip
+
+
+class _Owner(NamedTuple):
+    """Whose a notice is."""
+
+    account: str | None
+    reseller: str | None
+
+
+class NoticeRow(NamedTuple):
+    """A row of the table, without the days; its columns in order."""
+
+    id: str
+    kind: NoticeKind
+    subject: str
+    account: str | None
+    reseller: str | None
+    reseller_id: str | None
+    at: int
+    position: int
+    facts: str
+
+
+# Account, subject and kind.
+_Place = tuple[str | None, str, NoticeKind]
+
+
+def setting(days: Iterable[int]) -> str:
+    """Return the days before an end as the table has them."""
+    return ",".join(map(str, sorted(days, reverse=True)))
+
+
+def notice_id(kind: NoticeKind, subject: str, account: str | None, at: datetime) -> str:
+    """Return a notice's id: always the same for this kind, of this subject, at this moment."""
+    named = "\0".join((kind, subject, account or "", str(to_number(at))))
+    return f"kfn_{letters(hashlib.sha256(named.encode()).digest())}"
+
+
+def fill(book: Book, tables: Tables, days: Sequence[int]) -> int:
+    """Bring the table up to the ledger's head, and return that."""
+    head = book.head()
+    name = f"notices@1:{setting(days)}"
+    ahead = catch_up.reached(tables, name)
+    if ahead > head:
+        catch_up.begin_anew(tables, name, TABLE, ahead)
+    accounts = AccountsAtPositions(book, ACCOUNTS_MAX)
+
+    def prepare(_names: Sequence[str], old: int, new: int) -> catch_up.Apply:
+        rows = catch_up.events_between(book, old, new)
+        page = _Page(book, accounts, days)
+        for row in rows:
+            page.take(row)
+
+        def apply(work: WriteTransaction, _name: str) -> None:
+            catch_up.hold_to(tables, work, rows[-1])
+            page.apply(work)
+
+        return apply
+
+    catch_up.advance(tables, [name], head, prepare, PAGE_MAX)
+    return head
+
+
+_DROP: Final = f"""
+    DELETE FROM {TABLE} WHERE days = :days AND subject = :subject AND kind = :kind AND at > :after
+    AND COALESCE(account, '') = :account
+"""  # noqa: S608 - the name is this program's own
+_ADD: Final = f"""
+    INSERT INTO {TABLE}
+        (days, id, kind, subject, account, reseller, reseller_id, at, position, facts)
+    VALUES (:days, :id, :kind, :subject, :account, :reseller, :reseller_id, :at, :position, :facts)
+    ON CONFLICT (days, id) DO NOTHING
+"""  # noqa: S608
+
+
+class _Page:
+    """What some events do to the table: first what is dropped, then what is added."""
+
+    def __init__(self, book: Book, accounts: AccountsAtPositions, days: Sequence[int]) -> None:
+        self._book = book
+        self._accounts = accounts
+        self._days = days
+        self._dropped: dict[_Place, int] = {}
+        self._added: dict[_Place, dict[int, NoticeRow]] = {}
+
+    def take(self, row: StoredRow) -> None:
+        """Note what an event does."""
+        kind = row.stream.partition("-")[0]
+        if kind == ACCOUNT.kind and row.name.startswith(_TELLING):
+            self._of_account(codec.decode(row))
+        elif kind == KEY.kind:
+            self._of_key(codec.decode(row))
+        elif kind == TOKEN.kind:
+            self._of_token(codec.decode(row))
+        elif kind == WEBHOOKS.kind:
+            event = codec.decode(row)
+            match event.fact:
+                case WebhookDisabled(webhook=id, why=why, message=message):
+                    facts = {"why": why, "message": message}
+                    told = Coming("webhook.failing", id, event.recorded_at, facts)
+                    self._add(event, _Owner(None, None), [told])
+
+    def _of_account(self, event: AnyEvent) -> None:
+        id = event.stream.removeprefix(f"{ACCOUNT.kind}-")
+        before = self._accounts.at(id, event.position - 1)
+        after = self._accounts.at(id, event.position)
+        found: Changes = changes(before, after, event.recorded_at, self._days)
+        for kind, subject in found.dropped:
+            self._drop(event, _Owner(id, None), subject, kind)
+        for one in found.added:
+            gave = self._reseller_of(one.subject) if one.facts.get("key") else None
+            self._add(event, _Owner(id, gave), [one])
+
+    def _reseller_of(self, subscription: str) -> str | None:
+        key = self._book.load(KEY, subscription.removeprefix("kfsub_")).state
+        return key.issued.reseller if key is not None else None
+
+    def _of_key(self, event: AnyEvent) -> None:
+        subject = event.stream.replace("key-", "key_", 1)
+        terms: KeyIssued | KeyImportedAgain | KeyTerms | None = None
+        match event.fact:
+            case KeyIssued() | KeyImportedAgain() as issued:
+                terms = issued
+            case KeyAmended(after=amended):
+                terms = amended
+            case KeyRedeemed() | KeyRevoked() | KeyReissued():
+                pass
+            case _:
+                return
+        self._drop(event, _Owner(None, None), subject, "key.lapsing")
+        self._drop(event, _Owner(None, None), subject, "key.lapsed")
+        if terms is None or terms.redeem_by is None or terms.redeem_by <= event.recorded_at:
+            return
+        masked, product, began_at = self._named(event)
+        facts = {
+            "key": masked,
+            "product": product,
+            "tier": terms.tier,
+            "seats": terms.seats,
+            "redeem_by": terms.redeem_by,
+        }
+        lasts = began_at, terms.redeem_by, event.recorded_at
+        told = [*warnings("key.lapsing", subject, *lasts, self._days, facts)]
+        told.append(Coming("key.lapsed", subject, terms.redeem_by, facts))
+        self._add(event, _Owner(None, terms.reseller), told)
+
+    def _named(self, event: AnyEvent) -> tuple[str, str, datetime]:
+        """Return a key's masked code and product, which stay, and when it was issued."""
+        fact = event.fact
+        if isinstance(fact, KeyIssued):
+            return fact.masked, fact.product, event.recorded_at
+        key = self._book.load(KEY, event.stream.removeprefix("key-")).state
+        assert key is not None
+        began_at = event.recorded_at if isinstance(fact, KeyImportedAgain) else key.issued_at
+        return key.issued.masked, key.issued.product, began_at
+
+    def _of_token(self, event: AnyEvent) -> None:
+        subject = event.stream.replace("token-", "kft_", 1)
+        match event.fact:
+            case TokenCreated(expires_at=datetime() as expires_at, role=role, reseller=reseller):
+                facts = {"role": role, "expires_at": expires_at}
+                lasts = event.recorded_at, expires_at, event.recorded_at
+                told = warnings("token.expiring", subject, *lasts, self._days, facts)
+                self._add(event, _Owner(None, reseller), told)
+            case TokenRevoked():
+                self._drop(event, _Owner(None, None), subject, "token.expiring")
+
+    def _drop(self, event: AnyEvent, owner: _Owner, subject: str, kind: NoticeKind) -> None:
+        place, after = (owner.account, subject, kind), to_number(event.recorded_at)
+        self._dropped[place] = min(after, self._dropped.get(place, after))
+        added = self._added.get(place, {})
+        for at in [one for one in added if one > after]:
+            del added[at]
+
+    def _add(self, event: AnyEvent, owner: _Owner, told: Iterable[Coming]) -> None:
+        for one in told:
+            place, at = (owner.account, one.subject, one.kind), to_number(one.at)
+            row = NoticeRow(
+                notice_id(one.kind, one.subject, owner.account, one.at),
+                one.kind,
+                one.subject,
+                owner.account,
+                owner.reseller,
+                folded(owner.reseller) if owner.reseller else None,
+                at,
+                event.position,
+                msgspec.json.encode(one.facts).decode(),
+            )
+            self._added.setdefault(place, {}).setdefault(at, row)
+
+    def apply(self, work: WriteTransaction) -> None:
+        """Carry it out."""
+        days = setting(self._days)
+        dropped: list[Params] = [
+            {"days": days, "account": account or "", "subject": subject, "kind": kind, "after": at}
+            for (account, subject, kind), at in sorted(self._dropped.items(), key=str)
+        ]
+        if dropped:
+            work.execute_many(_DROP, dropped)
+        added: list[Params] = [
+            {"days": days, **row._asdict()}
+            for rows in self._added.values()
+            for row in rows.values()
+        ]
+        if added:
+            work.execute_many(_ADD, added)

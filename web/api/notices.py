@@ -1,0 +1,75 @@
+"""Notices: what became true by the passing of time, or is for somebody to look at."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flask import Blueprint, Response
+
+from ledger.limits import ACCOUNT_ID, NAME_LENGTH_MAX
+from ledger.refusals import FieldError, InvalidRequest
+from ledger.reseller_names import same
+from projections.lists.notices import NoticeList, NoticeQuery, list_notices
+from projections.views.account_notices import NOTICE_KINDS
+from web.api.operations import Returns, operation
+from web.api.request_fields import Text, Time, long_at_most, matching, one_of
+from web.api.requests import PageQuery, ReadQuery
+from web.app import cursors
+from web.app.auth import ADMIN, AUDITOR, PORTAL, RESELLER, SUPPORT, only
+from web.app.context import app_state, caller, request_context, services
+from web.app.responses import reply
+
+blueprint = Blueprint("notices", __name__, url_prefix="/v1")
+
+
+class NoticesQuery(ReadQuery, PageQuery):
+    start = Time("Given after this moment; from the beginning, if left out.", data_key="from")
+    end = Time("Given up to this moment, which may lie ahead; now, if left out.", data_key="to")
+    account = Text(validate=matching(ACCOUNT_ID))
+    reseller = Text("About this reseller's keys.", validate=long_at_most(NAME_LENGTH_MAX))
+    kind = Text(validate=one_of(*NOTICE_KINDS))
+
+
+@blueprint.get("/notices")
+@operation(
+    access=only(ADMIN, PORTAL, SUPPORT, AUDITOR, RESELLER),
+    query=NoticesQuery,
+    responses={200: Returns(NoticeList, "Notices, the oldest first.")},
+)
+def show_notices(
+    limit: int,
+    cursor: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    account: str | None = None,
+    reseller: str | None = None,
+    kind: str | None = None,
+) -> Response:
+    """List what became true in a stretch of time, each thing once.
+
+    A notice is given when it is true and known: what was recorded late is told when it was
+    recorded. So a stretch of time that is over has the same notices for ever, however it is cut;
+    one that lies ahead has those that come if nothing more happens. Ids never change. A reseller
+    sees what is about its keys and about what they gave; the portal, what is about accounts.
+    """
+    bound = caller().reseller
+    of = ("notices", caller().role, bound, start, end, account, reseller, kind)
+    after = cursors.read(services().request_key, of, cursor)
+    until = end or (datetime.fromisoformat(after[2]) if after else request_context().now)
+    if start is not None and start > until:
+        raise InvalidRequest(FieldError("/from", "must not be after the end"))
+    if bound is not None and reseller is not None and not same(bound, reseller):
+        return reply(NoticeList([], None, services().book.head()))
+    page = list_notices(
+        services().book,
+        app_state().wiring.tables,
+        services().catalog,
+        NoticeQuery(until, start, account, bound or reseller, kind, caller().role == PORTAL),
+        after=after,
+        limit=limit,
+    )
+    following = None
+    if page.next is not None:
+        place = (*page.next, until.isoformat())
+        following = cursors.write(services().request_key, of, place)
+    return reply(NoticeList(page.notices, following, page.position))

@@ -1,0 +1,106 @@
+"""`keyfold notices`: what became true, or will, by the passing of time."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import datetime
+from typing import Final
+
+import click
+import msgspec
+
+from commands.validation import FORMULA_STARTS
+from projections.lists.notices import NoticeList, NoticeQuery, NoticeView, list_notices
+from projections.views.account_notices import NOTICE_KINDS
+from web.cli.context import CliContext, open_ledger
+from web.cli.examples import Exampled
+from web.cli.options import TIME, json_option
+from web.cli.output import print_fields, print_json, text_of
+
+PAGE_NOTICES: Final = 500
+
+
+@click.command(
+    "notices",
+    cls=Exampled,
+    short_help="What became true, or will, by the passing of time.",
+    examples=(
+        "keyfold notices --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z",
+        "keyfold notices --account acme --kind subscription.ending --csv",
+    ),
+)
+@click.option("--from", "start", type=TIME, metavar="TIME", help="Given after this moment.")
+@click.option(
+    "--to",
+    "end",
+    type=TIME,
+    metavar="TIME",
+    help="Given up to it; it may lie ahead. Now, if left out.",
+)
+@click.option("--account", metavar="ACCOUNT", help="About this account.")
+@click.option("--reseller", metavar="NAME", help="About this reseller's keys.")
+@click.option("--kind", type=click.Choice(NOTICE_KINDS), help="Of this kind.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@json_option
+def notices(
+    start: datetime | None,
+    end: datetime | None,
+    account: str | None,
+    reseller: str | None,
+    kind: str | None,
+    as_csv: bool,
+    as_json: bool,
+) -> None:
+    """List what became true in a stretch of time, oldest first, each thing once."""
+    if as_csv and as_json:
+        raise click.UsageError("--csv and --json: choose one of them")
+    with open_ledger() as opened:
+        until = end or opened.request_context.now
+        if start is not None and start > until:
+            raise click.UsageError("--from must not be after --to")
+        view = _all(opened, NoticeQuery(until, start, account, reseller, kind))
+    if as_json:
+        print_json(view)
+    elif as_csv:
+        _print_csv(view.items)
+    else:
+        print_fields(view.items, "at", "kind", "account", "reseller", "subject", "summary")
+
+
+def _all(opened: CliContext, query: NoticeQuery) -> NoticeList:
+    wiring, services, _ = opened
+    found: list[NoticeView] = []
+    after = None
+    while True:
+        page = list_notices(
+            services.book,
+            wiring.tables,
+            services.catalog,
+            query,
+            after=after,
+            limit=PAGE_NOTICES,
+        )
+        found += page.notices
+        if page.next is None:
+            return NoticeList(found, None, page.position)
+        after = page.next
+
+
+def _print_csv(items: list[NoticeView]) -> None:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    columns = NoticeView.__struct_fields__
+    writer.writerow(columns)
+    for one in items:
+        values = [getattr(one, name) for name in columns]
+        writer.writerow([_cell(value) for value in values])
+    click.echo(out.getvalue(), nl=False)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, dict):
+        return msgspec.json.encode(value).decode()
+    text = "" if value is None else text_of(value)  # type: ignore[arg-type]
+    # A spreadsheet would take it for a formula.
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
