@@ -118,6 +118,7 @@ class Webhook(Struct, frozen=True):
     """A webhook as its facts make it.
 
     Attributes:
+        added_at: the position of the event that added it.
         begins_after: the position after which its messages begin.
         secrets: the newest first.
         disabled: why nothing is sent; None while it is.
@@ -130,6 +131,7 @@ class Webhook(Struct, frozen=True):
     host: str
     kinds: tuple[str, ...]
     reseller: str | None
+    added_at: int
     begins_after: int
     created_at: datetime
     secrets: tuple[WebhookSecret, ...]
@@ -146,6 +148,11 @@ class Webhook(Struct, frozen=True):
         return kind == TEST or any(
             kind.startswith(one[:-1]) if one.endswith("*") else kind == one for one in self.kinds
         )
+
+    @property
+    def wants_notices(self) -> bool:
+        """Return whether it is sent notices."""
+        return NOTICES in self.kinds
 
     def is_about(self, reseller: str | None) -> bool:
         """Return whether it hears of what is a reseller's, in whatever spelling, or nobody's."""
@@ -194,6 +201,7 @@ def _added(fact: WebhookAdded, event: AnyOccurrence) -> Webhook:
         fact.host,
         fact.kinds,
         fact.reseller,
+        event.position,
         event.position if fact.after is None else fact.after,
         event.occurred_at,
         (WebhookSecret(fact.salt, event.occurred_at),),

@@ -300,10 +300,15 @@ def _claim(
     with target.transaction() as work:
         began = time.perf_counter()
         for name in names:
-            if work.execute(_CLAIM, {"projection": name, "old": old, "new": new}):
+            if claim(work, name, old, new):
                 apply(work, name)
                 claimed.append(name)
     return claimed, time.perf_counter() - began
+
+
+def claim(work: WriteTransaction, name: str, old: int, new: int) -> bool:
+    """Write a bookmark that has not been moved; return whether it was ours to write."""
+    return bool(work.execute(_CLAIM, {"projection": name, "old": old, "new": new}))
 
 
 def next_size(size: int, seconds: float) -> int:

@@ -10,6 +10,7 @@ The catalog says how many days before an end it is told of; rows are kept for ea
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -42,7 +43,7 @@ from projections.views.account_notices import Changes, Coming, NoticeKind, chang
 
 TABLE: Final = "keyfold_notices_1"
 PAGE_MAX: Final = 4_000
-ACCOUNTS_MAX: Final = 20_000
+ACCOUNTS_MAX: Final = 5_000
 # Events of an account that change what is coming; no others are looked at.
 _TELLING: Final = (
     "account.seat_occupied", "account.seat_released", "account.subscription_",
@@ -68,6 +69,7 @@ class NoticeRow(NamedTuple):
     reseller_id: str | None
     at: int
     position: int
+    known_at: int
     facts: str
 
 
@@ -86,6 +88,22 @@ def notice_id(kind: NoticeKind, subject: str, account: str | None, at: datetime)
     return f"kfn_{letters(hashlib.sha256(named.encode()).digest())}"
 
 
+class _States(threading.local):
+    """Accounts as a thread has folded them last, so that what is new is folded on from there."""
+
+    def __init__(self) -> None:
+        self._known: tuple[Book, int, AccountsAtPositions] | None = None
+
+    def of(self, book: Book) -> AccountsAtPositions:
+        generation = book.store.lineage.generation
+        if self._known is None or self._known[:2] != (book, generation):
+            self._known = book, generation, AccountsAtPositions(book, ACCOUNTS_MAX)
+        return self._known[2]
+
+
+_states = _States()
+
+
 def fill(book: Book, tables: Tables, days: Sequence[int]) -> int:
     """Bring the table up to the ledger's head, and return that."""
     head = book.head()
@@ -93,7 +111,7 @@ def fill(book: Book, tables: Tables, days: Sequence[int]) -> int:
     ahead = catch_up.reached(tables, name)
     if ahead > head:
         catch_up.begin_anew(tables, name, TABLE, ahead)
-    accounts = AccountsAtPositions(book, ACCOUNTS_MAX)
+    accounts = _states.of(book)
 
     def prepare(_names: Sequence[str], old: int, new: int) -> catch_up.Apply:
         rows = catch_up.events_between(book, old, new)
@@ -117,8 +135,9 @@ _DROP: Final = f"""
 """  # noqa: S608 - the name is this program's own
 _ADD: Final = f"""
     INSERT INTO {TABLE}
-        (days, id, kind, subject, account, reseller, reseller_id, at, position, facts)
-    VALUES (:days, :id, :kind, :subject, :account, :reseller, :reseller_id, :at, :position, :facts)
+        (days, id, kind, subject, account, reseller, reseller_id, at, position, known_at, facts)
+    VALUES (:days, :id, :kind, :subject, :account, :reseller, :reseller_id, :at, :position,
+        :known_at, :facts)
     ON CONFLICT (days, id) DO NOTHING
 """  # noqa: S608
 
@@ -234,6 +253,7 @@ class _Page:
                 folded(owner.reseller) if owner.reseller else None,
                 at,
                 event.position,
+                to_number(event.recorded_at),
                 msgspec.json.encode(one.facts).decode(),
             )
             self._added.setdefault(place, {}).setdefault(at, row)

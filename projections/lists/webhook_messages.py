@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
+import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
@@ -23,6 +24,8 @@ from ledger.streams.webhooks import KEY_CHANGED, TEST, Webhook, message_id
 from projections.answer import AccountId, Answer, Time, doc
 from projections.lists.account_states import AccountsAtPositions
 from projections.lists.keys import key_view
+from projections.lists.notices import summary
+from projections.lists.stores.tables import to_moment
 from projections.lists.timeline import TimelinePage, Visibility, entries
 from projections.lists.webhook_queue import QueuedMessage, key_at, reseller_of
 from projections.views.account_at import AccountAt, Moment
@@ -57,24 +60,29 @@ def message_of(
     queued: QueuedMessage,
 ) -> WebhookMessage:
     """Return what a message says."""
-    (event,) = book.events_at([queued.position])
-    state = None
+    if queued.notice is None:
+        (event,) = book.events_at([queued.position])
+        id = message_id(webhook.id, queued.position)
+        data = _data(book, catalog, webhook, queued, event)
+    else:
+        notice = msgspec.json.decode(queued.notice)
+        id = message_id(webhook.id, notice["id"].removeprefix("kfn_"))
+        data = {**notice, "summary": _summary(queued, notice, catalog)}
+    at, state = to_moment(queued.at), None
     if queued.account is not None:
         account = accounts.at(queued.account, queued.position)
-        at = AccountAt(queued.account, account, Moment(event.recorded_at), queued.position, 0, None)
-        state = subscriptions(at, catalog)
+        shown = AccountAt(queued.account, account, Moment(at), queued.position, 0, None)
+        state = subscriptions(shown, catalog)
         if webhook.reseller is not None:
             state = _of_reseller(book, state, webhook)
     return WebhookMessage(
-        message_id(webhook.id, queued.position),
-        queued.kind,
-        event.recorded_at,
-        queued.position,
-        queued.account,
-        queued.sequence,
-        _data(book, catalog, webhook, queued, event),
-        state,
+        id, queued.kind, at, queued.position, queued.account, queued.sequence, data, state
     )
+
+
+def _summary(queued: QueuedMessage, notice: dict[str, Any], catalog: Catalog) -> str:
+    subject, at = notice["subject"], to_moment(queued.at)
+    return summary(notice["kind"], subject, queued.account, at, notice["facts"], catalog)
 
 
 def _data(

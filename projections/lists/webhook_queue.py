@@ -17,9 +17,11 @@ sent once more, under the same ids.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
+
+import msgspec
 
 from ledger import codec
 from ledger.book import Book
@@ -46,6 +48,7 @@ from ledger.streams.webhooks import (
     WebhookTested,
 )
 from projections.lists import catch_up
+from projections.lists.notices_table import fill, setting
 from projections.lists.stores.tables import (
     Params,
     Row,
@@ -59,6 +62,9 @@ from projections.lists.stores.tables import (
 NO_ACCOUNT: Final = ""
 TESTS: Final = "*"
 PAGE_MAX: Final = 2_000
+# How far the clock of notices goes on before that is kept, when there is none.
+_CLOCK_STEP: Final = 60_000_000
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MESSAGES: Final = "keyfold_webhook_messages_1"
 COLUMNS: Final = ("webhook", "lane", "sequence", "kind", "position", "notice", "at")
 
@@ -67,7 +73,7 @@ class QueuedMessage(NamedTuple):
     """A message to be sent; its columns in order.
 
     Attributes:
-        notice: what it tells beside events; None for an event.
+        notice: the notice that it tells, as JSON; None for an event.
         at: in microseconds, as tables have it.
     """
 
@@ -99,12 +105,13 @@ class DueMessage(NamedTuple):
 
 
 class _Addressed(NamedTuple):
-    """An event that a webhook is sent a message about, before that has a number."""
+    """A message that a webhook is sent, before it has a number."""
 
     lane: str
     kind: str
     position: int
     at: int
+    notice: str | None = None
 
 
 class _Page(NamedTuple):
@@ -131,39 +138,142 @@ _OF_KEYS: Final = (
 # Queueing
 
 
-def queue_messages(book: Book, tables: Tables, webhooks: Iterable[Webhook], now: datetime) -> None:
-    """Put what was recorded since into the queue of each of these webhooks."""
+class Clocks(NamedTuple):
+    """The time by the ledger's clock, and by this machine's."""
+
+    ledger: datetime
+    machine: datetime
+
+
+def queue_messages(
+    book: Book, tables: Tables, days: Sequence[int], webhooks: Iterable[Webhook], now: Clocks
+) -> None:
+    """Put what became true since into the queue of each of these webhooks.
+
+    Args:
+        days: before an end, that notices tell of it.
+    """
     known = {bookmark(one.id): one for one in sorted(webhooks, key=lambda one: one.id)}
     if not known:
         return
-    head = book.head()
-    for name, webhook in known.items():
-        _begin(tables, name, webhook)
-        if catch_up.reached(tables, name) > head:
-            _forget_lost(tables, name, webhook.id, head)
+    head = _begin_all(book, tables, days, known)
 
     def prepare(names: Sequence[str], old: int, new: int) -> catch_up.Apply:
         rows = catch_up.events_between(book, old, new)
         pages = {name: _page(book, known[name], rows) for name in names}
+        for name, page in pages.items():
+            if known[name].wants_notices:
+                page.added.extend(_given_at_once(tables, days, known[name], old, new))
+                page.added.sort(key=_in_order)
 
         def apply(work: WriteTransaction, name: str) -> None:
             catch_up.hold_to(tables, work, rows[-1])
-            _apply(work, known[name].id, pages[name], to_number(now))
+            _apply(work, known[name].id, pages[name], to_number(now.machine))
 
         return apply
 
     catch_up.advance(tables, list(known), head, prepare, PAGE_MAX)
+    for webhook in known.values():
+        if webhook.wants_notices:
+            _queue_timed(tables, days, webhook, now)
 
 
-def _begin(tables: Tables, name: str, webhook: Webhook) -> None:
+def _begin_all(
+    book: Book, tables: Tables, days: Sequence[int], known: Mapping[str, Webhook]
+) -> int:
+    """Make what is needed to queue messages, and return where the ledger is."""
+    wants_notices = any(one.wants_notices for one in known.values())
+    head = fill(book, tables, days) if wants_notices else book.head()
+    for name, webhook in known.items():
+        _begin(book, tables, name, webhook)
+        if catch_up.reached(tables, name) > head:
+            _forget_lost(tables, name, webhook.id, head)
+    return head
+
+
+def _in_order(one: _Addressed) -> tuple[int, bool]:
+    return one.position, one.notice is not None
+
+
+def _begin(book: Book, tables: Tables, name: str, webhook: Webhook) -> None:
     if tables.read(catch_up.BOOKMARK, {"projection": name}):
         return
+    begins_at = webhook.created_at
+    if webhook.begins_after != webhook.added_at:
+        found = book.events_at([webhook.begins_after]) if webhook.begins_after else []
+        begins_at = found[0].recorded_at if found else _BEGINNING
     with tables.transaction() as work:
-        work.execute(
-            "INSERT INTO keyfold_projections (projection, position)"
-            " VALUES (:projection, :position) ON CONFLICT DO NOTHING",
-            {"projection": name, "position": webhook.begins_after},
-        )
+        for projection, position in (
+            (name, webhook.begins_after),
+            (_clock(webhook.id), to_number(begins_at)),
+        ):
+            work.execute(
+                "INSERT INTO keyfold_projections (projection, position)"
+                " VALUES (:projection, :position) ON CONFLICT DO NOTHING",
+                {"projection": projection, "position": position},
+            )
+
+
+def _clock(webhook: str) -> str:
+    """Return the name under which it is kept up to when a webhook's notices are queued."""
+    return f"webhook_notices@1:{webhook}"
+
+
+# Notices. Those that were true when they became known come with the event that told; the others
+# when their time has come, and their position is where the queue is then.
+
+_NOTICE: Final = "SELECT id, kind, subject, account, reseller, at, position, facts"
+_AT_ONCE: Final = f"""
+    {_NOTICE} FROM keyfold_notices_1
+    WHERE days = :days AND position > :old AND position <= :new
+    AND (at <= known_at OR at <= :told_until) ORDER BY position, at, id
+"""
+_TIMED: Final = f"""
+    {_NOTICE} FROM keyfold_notices_1
+    WHERE days = :days AND at > :told_until AND at <= :now AND at > known_at
+    AND position <= :queued_until ORDER BY at, id
+"""
+
+
+def _given_at_once(
+    tables: Tables, days: Sequence[int], webhook: Webhook, old: int, new: int
+) -> list[_Addressed]:
+    told_until = catch_up.reached(tables, _clock(webhook.id))
+    params: Params = {"days": setting(days), "old": old, "new": new, "told_until": told_until}
+    rows = tables.read(_AT_ONCE, params)
+    return [_of_notice(row, row[6]) for row in rows if webhook.is_about(row[4])]
+
+
+def _queue_timed(tables: Tables, days: Sequence[int], webhook: Webhook, now: Clocks) -> None:
+    name = _clock(webhook.id)
+    told_until = catch_up.reached(tables, name)
+    until = to_number(now.ledger)
+    if until <= told_until:
+        return
+    queued_until = catch_up.reached(tables, bookmark(webhook.id))
+    params: Params = {
+        "days": setting(days),
+        "told_until": told_until,
+        "now": until,
+        "queued_until": queued_until,
+    }
+    rows = tables.read(_TIMED, params)
+    due = [_of_notice(row, queued_until) for row in rows if webhook.is_about(row[4])]
+    if not due and until - told_until < _CLOCK_STEP:
+        return
+    with tables.transaction() as work:
+        if catch_up.claim(work, name, told_until, until):
+            _apply(work, webhook.id, _Page(due, []), to_number(now.machine))
+
+
+def _of_notice(row: Row, position: int) -> _Addressed:
+    id, kind, subject, account, reseller, at, _, facts = row
+    told = {"id": id, "kind": kind, "subject": subject, "reseller": reseller}
+    notice = msgspec.json.encode({**told, "facts": msgspec.Raw(facts.encode())}).decode()
+    return _Addressed(account or NO_ACCOUNT, f"notice.{kind}", position, at, notice)
+
+
+# Events
 
 
 def _page(book: Book, webhook: Webhook, rows: Iterable[StoredRow]) -> _Page:
@@ -267,7 +377,7 @@ def _apply(work: WriteTransaction, webhook: str, page: _Page, now: int) -> None:
         queued: int = found[0][0] if found else 0
         for sequence, one in enumerate(added, queued + 1):
             rows.append(
-                QueuedMessage(webhook, lane, sequence, one.kind, one.position, None, one.at)
+                QueuedMessage(webhook, lane, sequence, one.kind, one.position, one.notice, one.at)
             )
         work.execute(_QUEUE, {**place, "queued": queued + len(added), "now": now})
     if rows:
@@ -356,6 +466,7 @@ def forget_removed(tables: Tables, webhooks: Webhooks) -> None:
                     f"DELETE FROM keyfold_webhook_{table}_1 WHERE webhook = :webhook",  # noqa: S608
                     {"webhook": id},
                 )
-            work.execute(
-                "DELETE FROM keyfold_projections WHERE projection = :name", {"name": bookmark(id)}
-            )
+            for name in (bookmark(id), _clock(id)):
+                work.execute(
+                    "DELETE FROM keyfold_projections WHERE projection = :name", {"name": name}
+                )

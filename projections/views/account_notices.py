@@ -1,8 +1,8 @@
 """What becomes true of an account as time passes, as far as is known.
 
-A notice is given once for each thing that begins to be true, at the moment when it is true and known:
-what was recorded late is told when it was recorded. So whatever was told up to a moment stays told,
-and what is recorded after it changes only what is told after it.
+A notice is given once for each thing that begins to be true, at the moment when it is true and
+known: what was recorded late is told when it was recorded. So whatever was told up to a moment
+stays told, and what is recorded after it changes only what is told after it.
 
     recorded    1 Mar: it lasts until 1 Apr     told   1 Mar started, 25 Mar ending (7 days)
     recorded   28 Mar: it lasts until 1 May     told   1 Apr ending (30), 24 Apr ending (7), …
@@ -130,22 +130,14 @@ def changes(before: Account, after: Account, now: datetime, days: Iterable[int])
 
 
 def _spans(account: Account, now: datetime) -> dict[str, _Span]:
-    followed = {
-        one.follows
-        for one in account.subscriptions.values()
-        if one.scheduled and one.follows and one.terminated_at is None
-    }
-    found = {
-        one.id: _of_key(one, is_followed=one.id in followed)
-        for one in account.subscriptions.values()
-    }
+    found = {one.id: _of_key(one) for one in account.subscriptions.values()}
     for reported in account.stripe.subscriptions.values():
         if reported.latest.status not in _NOT_BEGUN:
             found[reported.subscription] = _of_stripe(account, reported, now)
     return found
 
 
-def _of_key(one: Subscription, *, is_followed: bool) -> _Span:
+def _of_key(one: Subscription) -> _Span:
     facts = {
         "product": one.product,
         "tier": one.tier,
@@ -153,9 +145,9 @@ def _of_key(one: Subscription, *, is_followed: bool) -> _Span:
         "source": "activation_key",
         "key": one.masked,
         "ends_at": one.ended_at,
-        "renewed": is_followed,
+        "renewed": False,
     }
-    return _Span(one.started_at, one.ended_at, is_followed, None, facts)
+    return _Span(one.started_at, one.ended_at, False, None, facts)
 
 
 def _of_stripe(account: Account, reported: StripeSubscription, now: datetime) -> _Span:
@@ -219,7 +211,9 @@ def _of_end(
             span.is_followed,
         )
         began_at = now if only_facts else span.started_at
-        found.added += warnings(_ENDING, subject, began_at, span.ends_at, now, days, span.facts)
+        found.added.extend(
+            warnings(_ENDING, subject, began_at, span.ends_at, now, days, span.facts)
+        )
     found.added.append(Coming(_ENDED, subject, max(span.ends_at, now), span.facts))
 
 

@@ -16,6 +16,7 @@ from tests.cli.program import Program, Server, wait_until
 from tests.webhooks.receiver import HANG_UP, Received, Receiver
 
 KINDS = ["account.changed", "key.changed", "notice.*"]
+SEATED = "account.seat_occupied@1"
 HOLDERS = [f"till-{number}" for number in range(6)]
 
 
@@ -73,8 +74,8 @@ class Desk:
         for holder in HOLDERS:
             for account in accounts:
                 self.sit(account, holder)
-        # Issued, redeemed, activated, and each holder.
-        return len(accounts) * (3 + len(HOLDERS))
+        # Issued, redeemed, activated, a notice of that, and each holder.
+        return len(accounts) * (4 + len(HOLDERS))
 
 
 def hold_to_order(taken: list[Received]) -> None:
@@ -110,7 +111,7 @@ def test_messages_come_in_order_signed_with_the_state_of_their_position(
             continue
         assert told["state"]["position"] == told["position"]
         assert told["state"]["account"] == told["account"]
-    seated = [one for one in taken if one.json["data"]["event"] == "account.seat_occupied@1"]
+    seated = [one for one in taken if one.json["data"].get("event") == SEATED]
     acme = [used(one) for one in seated if one.json["account"] == "acme"]
     assert acme == list(range(1, len(HOLDERS) + 1))
 
@@ -233,7 +234,7 @@ def test_a_message_that_is_not_taken_for_three_days_disables_it_until_a_replay(
         assert (status, json.loads(text)["code"]) == (409, "webhook_not_sending")
         receiver.respond([200])
         desk.ask("POST", f"/webhooks/{id}/replay", {"after": 0})
-        hold_to_order(receiver.wait_for(4))
+        hold_to_order(receiver.wait_for(5))
 
 
 def test_a_reseller_hears_of_its_own_keys_and_of_what_they_gave(
@@ -249,8 +250,8 @@ def test_a_reseller_hears_of_its_own_keys_and_of_what_they_gave(
         for holder in HOLDERS:
             desk.sit("acme", holder)
         desk.redeem("acme", "North")
-        taken = receiver.wait_for(6)
-    assert len(receiver.received) == 6
+        taken = receiver.wait_for(8)
+    assert len(receiver.received) == 8
     hold_to_order(taken)
     told = json.dumps([one.json for one in taken])
     assert "till" not in told

@@ -30,11 +30,12 @@ from commands.add_webhook import secret_of, url_of
 from commands.change_webhook import disable_webhook
 from commands.gateways.webhook_addresses import AddressRefused, AddressUnknown, find_target
 from ledger.store.exclusive_lock import open_exclusive_lock
-from ledger.streams.webhooks import ID, WEBHOOKS, Webhook, WhyDisabled, message_id
+from ledger.streams.webhooks import ID, WEBHOOKS, Webhook, WhyDisabled
 from projections.lists.account_states import AccountsAtPositions
 from projections.lists.webhook_deliveries import Attempt, record_attempt
-from projections.lists.webhook_messages import message_of
+from projections.lists.webhook_messages import WebhookMessage, message_of
 from projections.lists.webhook_queue import (
+    Clocks,
     DueMessage,
     due_messages,
     forget_removed,
@@ -138,7 +139,13 @@ class Sender:
             forget_removed(wiring.tables, loaded.state)
             self._version = loaded.version
         active = [one for one in loaded.state.values() if not one.disabled]
-        queue_messages(wiring.services.book, wiring.tables, active, system_clock())
+        queue_messages(
+            wiring.services.book,
+            wiring.tables,
+            wiring.services.catalog.notices,
+            active,
+            Clocks(wiring.clock(), system_clock()),
+        )
         self._check_clock(active)
         self._receivers = {
             one.id: self._receivers.get(one.id) or _Receiver(wiring, one.id) for one in active
@@ -165,10 +172,16 @@ class Sender:
         with self._lock_use:
             return self._lock.is_held()
 
-    def post(self, webhook: Webhook, due: DueMessage, accounts: AccountsAtPositions) -> Response:
+    def message_of(
+        self, webhook: Webhook, due: DueMessage, accounts: AccountsAtPositions
+    ) -> WebhookMessage:
+        """Return what a message says."""
+        services = self._wiring.services
+        return message_of(services.book, services.catalog, accounts, webhook, due.message)
+
+    def post(self, webhook: Webhook, message: WebhookMessage) -> Response:
         """Send a message, and return what came of it."""
         services = self._wiring.services
-        message = message_of(services.book, services.catalog, accounts, webhook, due.message)
         url = url_of(services, webhook)
         if url is None:
             return Response(None, "its address cannot be read: the key it was sealed with is gone")
@@ -247,7 +260,8 @@ class _Receiver:
     def _send(self, sender: Sender, webhook: Webhook, due: DueMessage) -> None:
         began = time.monotonic()
         at = self._wiring.clock()
-        response = sender.post(webhook, due, self._accounts)
+        message = sender.message_of(webhook, due, self._accounts)
+        response = sender.post(webhook, message)
         now = system_clock()
         retry_at = None
         if response.problem is not None:
@@ -255,7 +269,7 @@ class _Receiver:
             retry_at = now + timedelta(seconds=pause_s)
         tried = Attempt(
             due.message,
-            message_id(webhook.id, due.message.position),
+            message.id,
             due.attempts + 1,
             at,
             int((time.monotonic() - began) * 1000),

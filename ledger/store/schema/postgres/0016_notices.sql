@@ -12,6 +12,7 @@ CREATE TABLE keyfold_notices_1 (
     reseller_id text COLLATE "C",  -- the same in any spelling
     at bigint NOT NULL,
     position bigint NOT NULL,  -- of the event that it follows from
+    known_at bigint NOT NULL,  -- when that was recorded
     facts text COLLATE "C" NOT NULL,  -- JSON
     PRIMARY KEY (days, id)
 );

@@ -12,6 +12,7 @@ CREATE TABLE keyfold_notices_1 (
     reseller_id TEXT,  -- the same in any spelling
     at INTEGER NOT NULL,
     position INTEGER NOT NULL,  -- of the event that it follows from
+    known_at INTEGER NOT NULL,  -- when that was recorded
     facts TEXT NOT NULL,  -- JSON
     PRIMARY KEY (days, id)
 ) WITHOUT ROWID;

@@ -1,0 +1,195 @@
+"""Notices: each thing once, at the moment when it is true and known, however time is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.web.api import INT, OTHER_RESELLER, POS, RESELLER, Api, memory_api
+from tests.worlds import NOON
+
+DAY = timedelta(days=1)
+FAR = NOON + 800 * DAY
+
+
+@pytest.fixture
+def api() -> Api:
+    return memory_api()
+
+
+def iso(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def ask(api: Api, role: str = "admin", **query: Any) -> list[dict[str, Any]]:
+    """Return all notices that fit, page by page."""
+    named = {"start": "from", "end": "to"}
+    parts = [
+        f"{named.get(name, name)}={iso(value) if isinstance(value, datetime) else value}"
+        for name, value in query.items()
+    ]
+    found: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        extra = [f"cursor={cursor}"] if cursor else []
+        got = api.get(role, "/v1/notices?" + "&".join(["limit=3", *parts, *extra]))
+        assert got.status == 200, got.body
+        found += got.body["items"]
+        cursor = got.body["next"]
+        if cursor is None:
+            return found
+
+
+def told(notices: Sequence[dict[str, Any]], *kinds: str) -> list[tuple[str, str]]:
+    """Return kinds and days of notices; all but tokens', which every ledger here has."""
+    return [
+        (
+            one["kind"] + (f" {one['facts']['days']}" if "days" in one["facts"] else ""),
+            one["at"][:10],
+        )
+        for one in notices
+        if not kinds or one["kind"] in kinds
+    ]
+
+
+def test_a_subscription_is_told_of_from_its_start_to_its_end(api: Api) -> None:
+    api.redeem("acme", months=2)
+    ends = NOON.replace(month=NOON.month + 2)
+    assert told(ask(api, end=FAR)) == [
+        ("subscription.started", iso(NOON)[:10]),
+        ("subscription.ending 30", iso(ends - 30 * DAY)[:10]),
+        ("subscription.ending 7", iso(ends - 7 * DAY)[:10]),
+        ("subscription.ending 1", iso(ends - DAY)[:10]),
+        ("subscription.ended", iso(ends)[:10]),
+    ]
+    (first, *_) = ask(api)
+    assert (first["account"], first["reseller"]) == ("acme", RESELLER)
+    assert first["summary"] == "2 Cloud POS seats of acme began"
+    assert ask(api, end=FAR)[2]["summary"].startswith(
+        "2 Cloud POS seats of acme end in 7 days, on "
+    )
+
+
+def test_what_begins_shorter_than_the_notice_is_not_told_of_by_it(api: Api) -> None:
+    api.redeem("acme", months=1)
+    kinds = [kind for kind, _ in told(ask(api, end=FAR), "subscription.ending")]
+    assert kinds[-2:] == ["subscription.ending 7", "subscription.ending 1"]
+
+
+def test_a_terminated_subscription_ended_then_and_is_not_ending(api: Api) -> None:
+    subscription = api.redeem("acme", months=2)
+    api.clock.forward(days=3)
+    path = f"/v1/accounts/acme/subscriptions/{subscription}/terminate"
+    assert api.post("admin", path, {"reason": "Ended"}).status == 200
+    assert told(ask(api, end=FAR)) == [
+        ("subscription.started", iso(NOON)[:10]),
+        ("subscription.ended", iso(NOON + 3 * DAY)[:10]),
+    ]
+
+
+def test_seats_are_told_of_when_they_are_full_and_when_too_few_are_left(api: Api) -> None:
+    api.redeem("acme", months=1)
+    api.clock.forward(days=1)
+    api.redeem("acme", months=2)
+    for holder in ("a", "b", "c", "d"):
+        api.clock.forward(hours=1)
+        api.sit(holder)
+    seen = told(ask(api, end=FAR), "seats.full", "seats.over")
+    first_end = NOON.replace(month=NOON.month + 1)
+    assert seen == [
+        ("seats.full", iso(NOON + DAY)[:10]),
+        ("seats.over", iso(first_end)[:10]),
+    ]
+    api.delete("portal", "/v1/accounts/acme/seats/cloud_pos/a")
+    api.delete("portal", "/v1/accounts/acme/seats/cloud_pos/b")
+    assert told(ask(api, end=first_end, start=NOON + 2 * DAY), "seats.over") == []
+
+
+def test_a_key_is_told_of_until_somebody_redeems_or_amends_it(api: Api) -> None:
+    by = NOON + 40 * DAY
+    key = api.issue(redeem_by=iso(by))
+    other = api.issue(redeem_by=iso(by))
+    assert (
+        told(ask(api, end=FAR), "key.lapsing", "key.lapsed").count(("key.lapsed", iso(by)[:10]))
+        == 2
+    )
+    api.try_code(other["code"])
+    seen = ask(api, end=FAR)
+    assert {one["subject"] for one in seen if one["kind"].startswith("key.")} == {key["id"]}
+    assert [kind for kind, _ in told(seen, "key.lapsing")] == [
+        "key.lapsing 30", "key.lapsing 7", "key.lapsing 1",
+    ]  # fmt: skip
+    api.clock.now = by - 5 * DAY
+    api.post("admin", f"/v1/keys/{key['id']}/revoke", {"reason": "Lost"})
+    assert [kind for kind, _ in told(ask(api, end=FAR), "key.lapsing", "key.lapsed")] == [
+        "key.lapsing 30", "key.lapsing 7",
+    ]  # fmt: skip
+
+
+def test_each_role_sees_what_it_may(api: Api) -> None:
+    api.redeem("acme")
+    api.issue({**INT, "reseller": OTHER_RESELLER}, redeem_by=iso(NOON + 9 * DAY))
+    assert {one["account"] for one in ask(api, "portal", end=FAR)} == {"acme"}
+    assert {one["reseller"] for one in ask(api, "reseller", end=FAR)} == {RESELLER}
+    assert {one["reseller"] for one in ask(api, "other", end=FAR)} == {OTHER_RESELLER}
+    assert ask(api, "reseller", end=FAR, reseller=OTHER_RESELLER) == []
+    assert len(ask(api, "auditor", end=FAR)) == len(ask(api, end=FAR)) > 3
+    assert {one["kind"] for one in ask(api, end=FAR, kind="key.lapsed")} == {"key.lapsed"}
+
+
+def test_a_stretch_that_ends_before_it_begins_is_refused(api: Api) -> None:
+    got = api.get("admin", f"/v1/notices?from={iso(FAR)}")
+    assert (got.status, got.pointers) == (422, ["/from"])
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["redeem", "sit", "leave", "issue", "end", "wait"]), st.integers(0, 40)
+    ),
+    min_size=3,
+    max_size=14,
+)
+
+
+@settings(max_examples=25)
+@given(STEPS, st.lists(st.integers(0, 500), max_size=4))
+def test_any_cut_of_time_gives_the_same_list_and_what_was_told_stays_told(
+    steps: list[tuple[str, int]], cuts: list[int]
+) -> None:
+    api = memory_api()
+    subscriptions: list[str] = []
+    seen: list[dict[str, Any]] = []
+    before: datetime | None = None
+    for number, (step, days) in enumerate(steps):
+        api.clock.forward(days=days, hours=1)
+        match step:
+            case "redeem":
+                subscriptions.append(api.redeem("acme", months=1 + days % 3))
+            case "sit":
+                api.sit(f"h{days % 5}")
+            case "leave":
+                api.delete("portal", f"/v1/accounts/acme/seats/cloud_pos/h{days % 5}")
+            case "issue":
+                api.issue(POS, redeem_by=iso(api.clock.now + (days + 1) * DAY))
+            case "end" if subscriptions:
+                id = subscriptions[number % len(subscriptions)]
+                path = f"/v1/accounts/acme/subscriptions/{id}/terminate"
+                api.post("admin", path, {"reason": "Ended"})
+        seen += ask(api, start=before or NOON - DAY, end=api.clock.now)
+        before = api.clock.now
+    assert before is not None
+    assert seen == ask(api, end=before)
+    whole = ask(api, end=FAR)
+    assert whole[: len(seen)] == seen
+    parts: list[dict[str, Any]] = []
+    moments = [NOON - DAY, *sorted(NOON + cut * DAY for cut in cuts), FAR]
+    for start, end in pairwise(moments):
+        parts += ask(api, start=start, end=end)
+    assert parts == whole
+    assert len({one["id"] for one in whole}) == len(whole)

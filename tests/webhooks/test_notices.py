@@ -1,0 +1,80 @@
+"""Notices come to webhooks when their time has come, in the order of their account."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import Program, wait_until
+from tests.webhooks.receiver import Receiver
+from tests.webhooks.test_sending import Desk, hold_to_order
+
+NEVER = 599
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> Path:
+    clock = tmp_path / "clock"
+    clock.write_text("2026-03-01T09:00:00Z")
+    return clock
+
+
+@pytest.fixture
+def program(tmp_path: Path, clock: Path) -> Program:
+    settings = {"KEYFOLD_WEBHOOK_HOSTS": "127.0.0.1", "KEYFOLD_TEST_CLOCK": str(clock)}
+    program = Program(tmp_path, settings)
+    program.done("db", "upgrade")
+    return program
+
+
+def test_notices_are_sent_when_their_time_has_come(
+    program: Program, clock: Path, receiver: Receiver
+) -> None:
+    with program.served() as server:
+        desk = Desk(program, server)
+        desk.add(receiver.url, kinds=["notice.*"])
+        desk.redeem("acme")
+        assert [one.json["type"] for one in receiver.wait_for(1)] == ["notice.subscription.started"]
+        clock.write_text("2027-02-25T09:00:00Z")
+        receiver.wait_for(3)
+        clock.write_text("2027-03-01T09:00:00Z")
+        taken = receiver.wait_for(5)
+        asked = desk.ask("GET", "/notices?account=acme&to=2027-03-02T00:00:00Z")["items"]
+    hold_to_order(taken)
+    assert [(one.json["data"]["id"], one.json["at"]) for one in taken] == [
+        (one["id"], one["at"]) for one in asked
+    ]
+    assert [one.json["data"]["facts"].get("days") for one in taken] == [None, 30, 7, 1, None]
+    seats = [one.json["state"]["products"][0]["seats"] for one in taken]
+    assert seats == [10, 10, 10, 10, 0]
+
+
+def test_a_webhook_that_fails_is_told_to_the_others_and_to_nobody_twice(
+    program: Program, clock: Path, receiver: Receiver
+) -> None:
+    with program.served() as server, Receiver() as broken:
+        broken.respond([NEVER])
+        desk = Desk(program, server)
+        failing = desk.add(broken.url)["id"]
+        desk.add(receiver.url, kinds=["notice.*"])
+        desk.redeem("acme")
+        wait_until(lambda: len(broken.received) >= 2)
+        clock.write_text("2026-03-05T09:00:00Z")
+        told = [one.json for one in receiver.wait_for(2)]
+        assert [one["type"] for one in told] == [
+            "notice.subscription.started",
+            "notice.webhook.failing",
+        ]
+        assert told[1]["data"]["subject"] == failing
+        assert "path" not in json.dumps(told)
+        (notice,) = desk.ask("GET", "/notices?kind=webhook.failing")["items"]
+        assert notice["id"] == told[1]["data"]["id"]
