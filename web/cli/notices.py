@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from datetime import datetime
 from typing import Final
 
 import click
-import msgspec
 
-from commands.validation import FORMULA_STARTS
 from projections.lists.notices import NoticeList, NoticeQuery, NoticeView, list_notices
 from projections.views.account_notices import NOTICE_KINDS
 from web.cli.context import CliContext, open_ledger
 from web.cli.examples import Exampled
-from web.cli.options import TIME, json_option
-from web.cli.output import print_fields, print_json, text_of
+from web.cli.options import TIME, csv_option, json_option
+from web.cli.output import print_fields, print_items, print_json
 
 PAGE_NOTICES: Final = 500
 
@@ -41,7 +37,7 @@ PAGE_NOTICES: Final = 500
 @click.option("--account", metavar="ACCOUNT", help="About this account.")
 @click.option("--reseller", metavar="NAME", help="About this reseller's keys.")
 @click.option("--kind", type=click.Choice(NOTICE_KINDS), help="Of this kind.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@csv_option
 @json_option
 def notices(
     start: datetime | None,
@@ -53,8 +49,6 @@ def notices(
     as_json: bool,
 ) -> None:
     """List what became true in a stretch of time, oldest first, each thing once."""
-    if as_csv and as_json:
-        raise click.UsageError("--csv and --json: choose one of them")
     with open_ledger() as opened:
         until = end or opened.request_context.now
         if start is not None and start > until:
@@ -63,7 +57,7 @@ def notices(
     if as_json:
         print_json(view)
     elif as_csv:
-        _print_csv(view.items)
+        print_items(NoticeView, view.items)
     else:
         print_fields(view.items, "at", "kind", "account", "reseller", "subject", "summary")
 
@@ -85,22 +79,3 @@ def _all(opened: CliContext, query: NoticeQuery) -> NoticeList:
         if page.next is None:
             return NoticeList(found, None, page.position)
         after = page.next
-
-
-def _print_csv(items: list[NoticeView]) -> None:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    columns = NoticeView.__struct_fields__
-    writer.writerow(columns)
-    for one in items:
-        values = [getattr(one, name) for name in columns]
-        writer.writerow([_cell(value) for value in values])
-    click.echo(out.getvalue(), nl=False)
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, dict):
-        return msgspec.json.encode(value).decode()
-    text = "" if value is None else text_of(value)  # type: ignore[arg-type]
-    # A spreadsheet would take it for a formula.
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text

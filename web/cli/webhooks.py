@@ -16,13 +16,18 @@ from commands.change_webhook import (
 )
 from ledger.streams import webhooks as webhooks_stream
 from ledger.streams.webhooks import KINDS, WEBHOOKS, message_id
-from projections.lists.webhook_deliveries import DeliveryList, DeliveryPage, list_deliveries
-from web.api.answers import WebhookList, WebhookSecretShown, WebhookTestAsked
+from projections.lists.webhook_deliveries import (
+    DeliveryList,
+    DeliveryPage,
+    DeliveryView,
+    list_deliveries,
+)
+from web.api.answers import WebhookList, WebhookSecretShown, WebhookTestAsked, WebhookView
 from web.api.webhooks import list_all, webhook_view
 from web.cli.context import CliContext, open_ledger
 from web.cli.examples import Exampled, ExampledGroup
-from web.cli.options import json_option
-from web.cli.output import print_fields, print_json
+from web.cli.options import csv_option, json_option
+from web.cli.output import print_fields, print_items, print_json
 
 LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 10_000
@@ -75,13 +80,17 @@ def add(
 
 
 @webhooks.command("list", short_help="List webhooks, and what waits to be sent.")
+@csv_option
 @json_option
-def list_(as_json: bool) -> None:
+def list_(as_csv: bool, as_json: bool) -> None:
     """List webhooks, the oldest first."""
     with open_ledger() as (wiring, *_):
         view = WebhookList([webhook_view(wiring, one) for one in list_all(wiring)], None)
     if as_json:
         print_json(view)
+        return
+    if as_csv:
+        print_items(WebhookView, view.items)
         return
     print_fields(
         view.items,
@@ -153,8 +162,9 @@ def remove(webhook: str) -> None:
     metavar="N",
     help="How many at most.",
 )
+@csv_option
 @json_option
-def deliveries(webhook: str, limit: int, as_json: bool) -> None:
+def deliveries(webhook: str, limit: int, as_csv: bool, as_json: bool) -> None:
     """List what was sent to a webhook, the newest first, without what it said."""
     with open_ledger() as (wiring, services, _):
         loaded = services.book.load(WEBHOOKS, webhooks_stream.ID)
@@ -162,6 +172,9 @@ def deliveries(webhook: str, limit: int, as_json: bool) -> None:
         page: DeliveryPage = list_deliveries(wiring.tables, webhook, limit=limit)
     if as_json:
         print_json(DeliveryList(page.deliveries, None))
+        return
+    if as_csv:
+        print_items(DeliveryView, page.deliveries)
         return
     print_fields(
         page.deliveries,
