@@ -131,3 +131,17 @@ def test_the_commands_do_what_the_api_does(tmp_path: Path) -> None:
     assert keyfold.run("webhooks", "test", id).err.startswith("webhook_not_found:")
     refused = keyfold.run("webhooks", "add", "https://localhost/")
     assert (refused.code, refused.err.partition(":")[0]) == (1, "invalid_request")
+
+
+def test_notices_are_listed_by_a_command(tmp_path: Path) -> None:
+    keyfold = Program(tmp_path)
+    keyfold.done("db", "upgrade")
+    keyfold.done("tokens", "create", "--role", "support", "--days", "40")
+    query = ("notices", "--from", "2020-01-01T00:00:00Z", "--to", "2099-01-01T00:00:00Z")
+    found = keyfold.json(*query)["items"]
+    assert [(one["kind"], one["facts"]["days"]) for one in found] == [
+        ("token.expiring", days) for days in (30, 7, 1)
+    ]
+    assert keyfold.done(*query, "--csv").out.startswith("id,kind,at,account,reseller,subject,")
+    assert "expires in 7 days" in keyfold.done(*query, "--kind", "token.expiring").out
+    assert keyfold.done("notices").out.strip() == "AT  KIND  ACCOUNT  RESELLER  SUBJECT  SUMMARY"
