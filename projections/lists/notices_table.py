@@ -95,6 +95,7 @@ class _States(threading.local):
         self._known: tuple[Book, int, AccountsAtPositions] | None = None
 
     def of(self, book: Book) -> AccountsAtPositions:
+        """Return those of this thread."""
         generation = book.store.lineage.generation
         if self._known is None or self._known[:2] != (book, generation):
             self._known = book, generation, AccountsAtPositions(book, ACCOUNTS_MAX)

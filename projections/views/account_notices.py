@@ -228,10 +228,12 @@ class _Filling(NamedTuple):
 
     @property
     def is_over(self) -> bool:
+        """Return whether there are more holders than seats."""
         return self.used > self.seats
 
     @property
     def is_full(self) -> bool:
+        """Return whether no seat is left of those there are."""
         return self.used >= self.seats > 0
 
 
