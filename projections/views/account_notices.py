@@ -119,7 +119,7 @@ def changes(before: Account, after: Account, now: datetime, days: Iterable[int])
         known = old.get(subject)
         if known != span:
             _of_span(found, subject, known, span, now, days)
-    for subject in old.keys() - new.keys():  # it is on another account's record now
+    for subject in old.keys() - new.keys():  # it never began, or is another account's
         found.dropped.extend((kind, subject) for kind in (_STARTED, _ENDING, _ENDED, _UNCONFIRMED))
     for place in before.places() | after.places():
         _of_pool(found, place, before, after, now)
@@ -130,14 +130,23 @@ def changes(before: Account, after: Account, now: datetime, days: Iterable[int])
 
 
 def _spans(account: Account, now: datetime) -> dict[str, _Span]:
-    found = {one.id: _of_key(one) for one in account.subscriptions.values()}
+    followed = {
+        one.follows
+        for one in account.subscriptions.values()
+        if one.scheduled and one.terminated_at is None
+    }
+    found = {
+        one.id: _of_key(one, is_followed=one.id in followed)
+        for one in account.subscriptions.values()
+        if one.ended_at >= one.started_at  # else it never began
+    }
     for reported in account.stripe.subscriptions.values():
         if reported.latest.status not in _NOT_BEGUN:
             found[reported.subscription] = _of_stripe(account, reported, now)
     return found
 
 
-def _of_key(one: Subscription) -> _Span:
+def _of_key(one: Subscription, *, is_followed: bool) -> _Span:
     facts = {
         "product": one.product,
         "tier": one.tier,
@@ -145,9 +154,9 @@ def _of_key(one: Subscription) -> _Span:
         "source": "activation_key",
         "key": one.masked,
         "ends_at": one.ended_at,
-        "renewed": False,
+        "renewed": is_followed,
     }
-    return _Span(one.started_at, one.ended_at, False, None, facts)
+    return _Span(one.started_at, one.ended_at, is_followed, None, facts)
 
 
 def _of_stripe(account: Account, reported: StripeSubscription, now: datetime) -> _Span:

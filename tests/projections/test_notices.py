@@ -93,6 +93,45 @@ def test_a_terminated_subscription_ended_then_and_is_not_ending(api: Api) -> Non
     ]
 
 
+def test_what_has_been_renewed_is_not_ending_until_that_is_taken_back(api: Api) -> None:
+    first = api.redeem("acme", months=2)
+    code = api.issue(months=2)["code"]
+    got = api.try_code(code, start="when_current_ends")
+    assert got.status == 201, got.body
+    second = got.body["subscription"]["subscription"]
+    ends = NOON.replace(month=NOON.month + 2)
+    seen = [(one["subject"], *told([one])[0]) for one in ask(api, end=FAR)]
+    assert (first, "subscription.ended", iso(ends)[:10]) in seen
+    assert (second, "subscription.started", iso(ends)[:10]) in seen
+    assert {id for id, kind, _ in seen if kind.startswith("subscription.ending")} == {second}
+    api.clock.now = ends - 5 * DAY
+    path = f"/v1/accounts/acme/subscriptions/{second}/terminate"
+    assert api.post("admin", path, {"reason": "A mistake"}).status == 200
+    seen = [(one["subject"], *told([one])[0]) for one in ask(api, end=FAR)]
+    assert [one for one in seen if one[1].startswith("subscription.ending")] == [
+        (first, "subscription.ending 7", iso(ends - 5 * DAY)[:10]),
+        (first, "subscription.ending 1", iso(ends - DAY)[:10]),
+    ]
+    assert not any(id == second and kind == "subscription.started" for id, kind, _ in seen)
+
+
+def test_what_lasts_longer_ends_later(api: Api) -> None:
+    id = api.redeem("acme", months=2)
+    ends = NOON.replace(month=NOON.month + 2)
+    api.clock.now = ends - 3 * DAY
+    path = f"/v1/accounts/acme/subscriptions/{id}/extend"
+    assert api.post("admin", path, {"days": 60, "reason": "Goodwill"}).status == 200
+    later = ends + 60 * DAY
+    assert told(ask(api, end=FAR), "subscription.ending", "subscription.ended") == [
+        ("subscription.ending 30", iso(ends - 30 * DAY)[:10]),
+        ("subscription.ending 7", iso(ends - 7 * DAY)[:10]),
+        ("subscription.ending 30", iso(later - 30 * DAY)[:10]),
+        ("subscription.ending 7", iso(later - 7 * DAY)[:10]),
+        ("subscription.ending 1", iso(later - DAY)[:10]),
+        ("subscription.ended", iso(later)[:10]),
+    ]
+
+
 def test_seats_are_told_of_when_they_are_full_and_when_too_few_are_left(api: Api) -> None:
     api.redeem("acme", months=1)
     api.clock.forward(days=1)
@@ -150,7 +189,8 @@ def test_a_stretch_that_ends_before_it_begins_is_refused(api: Api) -> None:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["redeem", "sit", "leave", "issue", "end", "wait"]), st.integers(0, 40)
+        st.sampled_from(["redeem", "renew", "sit", "leave", "issue", "end", "extend"]),
+        st.integers(0, 40),
     ),
     min_size=3,
     max_size=14,
@@ -171,6 +211,13 @@ def test_any_cut_of_time_gives_the_same_list_and_what_was_told_stays_told(
         match step:
             case "redeem":
                 subscriptions.append(api.redeem("acme", months=1 + days % 3))
+            case "renew" if subscriptions:
+                code = api.issue(months=2)["code"]
+                api.try_code(code, start="when_current_ends")
+            case "extend" if subscriptions:
+                id = subscriptions[number % len(subscriptions)]
+                path = f"/v1/accounts/acme/subscriptions/{id}/extend"
+                api.post("admin", path, {"days": days + 1, "reason": "Goodwill"})
             case "sit":
                 api.sit(f"h{days % 5}")
             case "leave":
