@@ -18,6 +18,9 @@ from commands.gateways.stripe_responses import StripeRefused, StripeUnavailable
 from commands.purchase import PurchaseRequest, Quote, Review
 from ledger.events import Fact
 from ledger.streams.account.purchases import interval_of
+from ledger.stripe.facts import RETRIEVED, StripeInvoiceReported
+from ledger.stripe.invoices import read_invoice
+from ledger.stripe.reader import Origin
 from ledger.stripe.requests import StripeSeatsAsked
 from ledger.stripe.subscriptions import StripeSubscription
 
@@ -155,9 +158,25 @@ def _change(asked: StripeSeatsAsked) -> SeatChange:
 def _amounts(
     stripe: StripeGateway, change: SeatChange, prorated_at: datetime
 ) -> tuple[int, int, str]:
-    """Return what would be due at once, what the invoice would be over, and the currency."""
+    """Return what would be due at once, what the invoice would be over, and the currency.
+
+    Where nothing of the change is billed at once, as in a trial, Stripe previews the next invoice.
+
+    Raises:
+        StripeUnavailable: no answer, or none that tells.
+        StripeRefused, StripeKeyRefused: Stripe would not make the change.
+    """
     found = stripe.preview_change(change, prorated_at)
     due, total, currency = (found.get(name) for name in ("amount_due", "total", "currency"))
     if not isinstance(due, int) or not isinstance(total, int) or not currency:
         raise StripeUnavailable("a preview without amounts")
+    # A preview is no invoice yet, and need not have an id.
+    read = read_invoice({**found, "id": "in_preview"}, Origin(RETRIEVED, prorated_at)).report
+    assert isinstance(read, StripeInvoiceReported)
+    charged = [line for line in read.lines if line.proration]
+    recurring = [line for line in read.lines if line.item is not None and not line.proration]
+    if not charged and read.has_all_lines:
+        return 0, 0, str(currency)
+    if not charged or recurring:
+        raise StripeUnavailable("a preview of another invoice than that of the change")
     return due, total, str(currency)

@@ -233,3 +233,29 @@ def test_the_users_page_says_what_the_next_user_costs(team: Shop) -> None:
     assert "All seats are taken" not in page
     team.stripe.fail("down")
     assert "Each further one adds" in browser.get("manage/team").text
+
+
+def test_what_the_customers_balance_covers_is_not_paid_again(it: Shop) -> None:
+    subscription = it.subscribe(seats=4)
+    it.stripe.post(f"/v1/customers/{subscription['customer']}", {"balance": -1000})
+    browser = visitor(it.api)
+    review = reviewed(browser)
+    assert "Pay €35.00 now" in review.text
+    assert "The invoice is over €45.00." in review.text
+    assert paid(browser, review).status_code == 303
+    assert last_invoice(it, subscription["id"])[1] == 3500
+
+
+def test_in_a_trial_nothing_is_paid_now(it: Shop) -> None:
+    bought = it.subscribe(seats=4)["id"]
+    ends = it.stripe.clock + 20 * 24 * 3600
+    it.stripe.post(f"/v1/subscriptions/{bought}", {"trial_end": ends, "proration_behavior": "none"})
+    it.deliver()
+    browser = visitor(it.api)
+    review = reviewed(browser)
+    assert "Add the seats" in review.text
+    assert "€105.00 a month" in review.text
+    before = sum(amount for _reason, amount in it.invoices(bought))
+    assert paid(browser, review).status_code == 303
+    assert it.quantities(bought) == {"cloud_pos_month": 7}
+    assert sum(amount for _reason, amount in it.invoices(bought)) == before

@@ -22,14 +22,18 @@ def seated(api: Api) -> list[str]:
     return [one["holder"] for one in api.get("portal", f"{ACME}/seats").body["items"]]
 
 
-@pytest.fixture
-def full(api: Api) -> Api:
-    """Two seats, both of them taken; the first by till-1."""
+def fill(api: Api) -> Api:
+    """Return the API with two seats, both of them taken; the first by till-1."""
     api.redeem()
     for holder in ("till-1", "till-2"):
         api.sit(holder)
         api.clock.forward(minutes=1)
     return api
+
+
+@pytest.fixture
+def full(api: Api) -> Api:
+    return fill(api)
 
 
 def test_the_new_holder_has_the_seat_its_place_and_since_when_it_is_taken(full: Api) -> None:
@@ -130,7 +134,9 @@ def test_it_is_told_of_both(full: Api) -> None:
     assert then["licensed"]
 
 
-def test_of_many_at_once_one_gets_the_seat(full: Api) -> None:
+def test_of_many_at_once_one_gets_the_seat(any_api: Api) -> None:
+    full = fill(any_api)
+
     def come(number: int) -> int:
         return replace(full, "till-1", f"new-{number}").status
 
