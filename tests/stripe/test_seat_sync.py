@@ -12,6 +12,7 @@ from commands.gateways.stripe import StripeGateway
 from commands.gateways.stripe_responses import Retrieved
 from commands.issue_keys import Order, issue_keys
 from commands.redeem_key import Try, redeem_key
+from commands.replace_holder import Replacement, replace_holder
 from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.facts import StripeSubscriptionReported
 from ledger.stripe.requests import SeatsSynced, SeatSyncFailed, SeatSyncStarted
@@ -383,3 +384,17 @@ def test_what_stripe_is_slow_to_tell_is_known_when_it_has_told() -> None:
         ]
         assert told
         assert min(told) >= asked_at + timedelta(seconds=30)
+
+
+def test_a_user_who_takes_anothers_seat_costs_nothing_more() -> None:
+    with billed_team() as team:
+        team.take(5)
+        team.wait(minutes=2)
+        team.sync()
+        paid, writes = team.paid(), len(team.writes())
+        wanted = Replacement(ACME, TEAM, None, "user-9", "user-1")
+        replace_holder(team.world, context(team.now), wanted)
+        team.wait(minutes=2)
+        team.sync()
+        assert (team.paid(), len(team.writes())) == (paid, writes)
+        assert len(team.account().seats) == 5
