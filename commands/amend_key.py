@@ -8,13 +8,14 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from commands import validation
+from commands.allowances import amended
 from commands.reseller_spelling import kept_spelling
-from commands.retry import Decided, decide
+from commands.retry import Decided, retry_on_conflict
 from commands.revoke_key import seal_reason
 from commands.services import Services
-from ledger.events import Fact, RequestContext
+from ledger.book import Change
+from ledger.events import RequestContext
 from ledger.limits import MONTHS_MAX, SEATS_MAX
-from ledger.loaded import Loaded
 from ledger.refusals import FieldError
 from ledger.reseller_names import same
 from ledger.streams import key
@@ -45,20 +46,24 @@ def amend_key(
 
     Raises:
         InvalidRequest: fields that do not fit, or nothing to amend.
-        KeyNotFound, KeyAlreadyRevoked, KeyAlreadyRedeemed: in this order.
+        KeyNotFound, KeyAlreadyRevoked, KeyAlreadyRedeemed, AllowanceExceeded: in this order; the
+            last, if its reseller ordered it and has not so many seats left.
     """
     validation.refuse_if(_errors(services, context, amendment))
 
-    def decision(loaded: Loaded[Key | None]) -> list[Fact]:
+    def attempt() -> Decided[Key | None]:
+        loaded = services.book.load(KEY, key.stream_id(key_id))
         old = key.owned(loaded.state, None)
         terms = _terms(services, old, amendment)
         sealed = seal_reason(services, loaded, amendment.reason, context)
         facts = key.amend(old, terms, sealed)
         # Only now: of a key that cannot be amended at all, the tier says nothing.
         validation.refuse_if(_tier_errors(services, old, amendment))
-        return facts
+        spent = amended(services, old, terms, causation=loaded.next_event)
+        appended = services.book.append(context, Change(loaded, facts), *spent)
+        return Decided(appended.loaded[0], appended.position)
 
-    return decide(services, context, KEY, key.stream_id(key_id), decision)
+    return retry_on_conflict(attempt)
 
 
 def _terms(services: Services, old: Key, amendment: Amendment) -> KeyTerms:

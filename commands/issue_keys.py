@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -86,41 +86,76 @@ def issue_keys(
         InvalidRequest: fields that do not fit.
         IdempotencyKeyReused: another order was placed with it.
     """
-    if _errors_of_itself(services, order, reseller):
-        validation.refuse_if(_errors(services, order, reseller))
+    check_order(services, order, reseller)
     order = replace(order, redeem_by=validation.utc("/redeem_by", order.redeem_by))
-    fingerprint = codes.digest(services.request_key, msgspec.json.encode(order).decode())
-    batch_id = _batch_id(services, idempotency_key, scope)
+    fingerprint = fingerprint_of(services, order)
+    batch_id = batch_id_of(services, idempotency_key, scope)
 
     def attempt() -> Issued:
         loaded = services.book.load(BATCH, batch.stream_id(batch_id))
         if loaded.state is not None and batch.is_order(loaded.state, fingerprint):
-            return _again(services, context, loaded)
-        # Only now: the catalog may have changed since the order was carried out.
-        validation.refuse_if(_errors(services, order, reseller))
-        kept = kept_spelling(services, order.reseller)
-        intent = _intent(services, context, order, kept, batch_id, fingerprint)
+            return issued_again(services, context, loaded)
+        intent = intended(services, context, order, batch_id, fingerprint, reseller)
         facts = batch.issue(loaded.state, intent)
-        validation.refuse_if(_lapsed(order, context.now))
+        validation.refuse_if(lapsed(order, context.now))
         keys = list(_derive(services, intent, on_key))
-        appended = services.book.append(
-            context,
-            Change(loaded, facts),
-            *(
-                Change(
-                    empty_stream(KEY, key.stream_id(one.id)),
-                    [_fact(intent, one, index)],
-                    causation=loaded.next_event,
-                )
-                for index, one in enumerate(keys)
-            ),
-        )
+        of_keys = key_changes(intent, keys, causation=loaded.next_event)
+        appended = services.book.append(context, Change(loaded, facts), *of_keys)
         return Issued(batch_id, keys, appended.position, replayed=False)
 
     return retry_on_conflict(attempt)
 
 
-def _again(services: Services, context: RequestContext, loaded: Loaded[Batch | None]) -> Issued:
+def fingerprint_of(services: Services, order: Order) -> str:
+    """Return the keyed digest of an order as it was placed."""
+    return codes.digest(services.request_key, msgspec.json.encode(order).decode())
+
+
+def check_order(services: Services, order: Order, reseller: str | None) -> None:
+    """Hold an order's fields to what does not depend on the ledger.
+
+    Raises:
+        InvalidRequest: with all that does not fit, if anything but the product or tier does not,
+            which may have left the catalog since the order was carried out.
+    """
+    if _errors_of_itself(services, order, reseller):
+        validation.refuse_if(_errors(services, order, reseller))
+
+
+def intended(
+    services: Services,
+    context: RequestContext,
+    order: Order,
+    batch_id: str,
+    fingerprint: str,
+    reseller: str | None,
+) -> KeysIssued:
+    """Return the fact that carries an order out, which was not carried out before.
+
+    Raises:
+        InvalidRequest: fields that do not fit.
+    """
+    # Only now: the catalog may have changed since the order was carried out.
+    validation.refuse_if(_errors(services, order, reseller))
+    kept = kept_spelling(services, order.reseller)
+    return _intent(services, context, order, kept, batch_id, fingerprint)
+
+
+def key_changes(intent: KeysIssued, keys: Sequence[IssuedKey], causation: str) -> list[Change]:
+    """Return the changes that issue an order's keys."""
+    return [
+        Change(
+            empty_stream(KEY, key.stream_id(one.id)),
+            [_fact(intent, one, index)],
+            causation=causation,
+        )
+        for index, one in enumerate(keys)
+    ]
+
+
+def issued_again(
+    services: Services, context: RequestContext, loaded: Loaded[Batch | None]
+) -> Issued:
     """Return an order that was carried out before, from what is recorded of it.
 
     So neither a date that is over nor a catalog that has changed since makes it another answer. Who
@@ -216,7 +251,8 @@ def _fact(order: KeysIssued, issued_key: IssuedKey, index: int) -> KeyIssued:
     )
 
 
-def _batch_id(services: Services, idempotency_key: str | None, scope: str) -> str:
+def batch_id_of(services: Services, idempotency_key: str | None, scope: str) -> str:
+    """Return the id of an order's batch: the same for a repeated order."""
     chosen = ("order", scope, idempotency_key or services.random_bytes(32).hex())
     return "bat_" + codes.digest(services.request_key, *chosen)
 
@@ -239,7 +275,8 @@ def _errors_of_itself(services: Services, order: Order, reseller: str | None) ->
     ]
 
 
-def _lapsed(order: Order, now: datetime) -> list[FieldError]:
+def lapsed(order: Order, now: datetime) -> list[FieldError]:
+    """Return an error for an order whose keys could never be redeemed."""
     if order.redeem_by is None or order.redeem_by > now:
         return []
     return [FieldError("/redeem_by", "must be in the future")]

@@ -7,6 +7,7 @@ for, whether the key can be redeemed.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from commands.services import Services
 from ledger import codes
 from ledger.book import Change
 from ledger.events import RequestContext, Stream
-from ledger.loaded import Loaded
+from ledger.loaded import Loaded, empty_stream
 from ledger.months import add_months
 from ledger.refusals import (
     FieldError,
@@ -38,6 +39,7 @@ from ledger.streams.account.subscriptions import Start
 from ledger.streams.attempts import ATTEMPTS, Attempts, RedemptionRefused
 from ledger.streams.key import KEY, Key, KeyIssued
 from ledger.streams.request import REQUEST, Answered, RedemptionAnswered
+from ledger.streams.reseller import RESELLER, Reseller, stream_id
 from ledger.streams.session_attempts import SESSION, SessionAttempts, TryFailed
 
 
@@ -103,6 +105,7 @@ class _Examined(NamedTuple):
     """A try that passed, with the streams it was decided on."""
 
     key: Loaded[Key | None]
+    reseller: Loaded[Reseller]
     issued: KeyIssued
     now: datetime
 
@@ -168,7 +171,14 @@ def validate_key(services: Services, context: RequestContext, wanted: Try) -> Va
             *counts, (ACCOUNT, wanted.account), *read.streams
         )
         examined = _examine(
-            _Counts(tried, session), keys, wanted, read, context.now, consuming=False
+            services,
+            _Counts(tried, session),
+            keys,
+            wanted,
+            read,
+            context.now,
+            consuming=False,
+            sure=True,
         )
         if isinstance(examined, _Failed):
             services.book.append(context, *examined.changes)
@@ -224,8 +234,10 @@ def redeem_key(
     )
 
     counted = _counts(services, wanted)
+    rounds = itertools.count()
 
     def attempt() -> Redeemed:
+        is_again = next(rounds) > 0
         tried, session, account, *others = services.book.load_all(
             *counted,
             (ACCOUNT, wanted.account),
@@ -238,7 +250,9 @@ def redeem_key(
             return _replay(services, answered)
         decisions.expect_version(account.version, expected_version)
         counts = _Counts(tried, session)
-        examined = _examine(counts, others, wanted, read, context.now, consuming=True)
+        examined = _examine(
+            services, counts, others, wanted, read, context.now, consuming=True, sure=is_again
+        )
         if isinstance(examined, _Failed):
             answer = _answered(
                 asked,
@@ -286,7 +300,7 @@ def _redeem(
         ),
         # It holds only while no other try has failed since these were read, or a block could have
         # begun: many tries at once are decided on what each had read first.
-        *(Change(one, (), required=True) for one in counts),
+        *(Change(one, (), required=True) for one in (*counts, examined.reseller)),
     )
     after: Loaded[Account] = appended.loaded[1]
     return Redeemed(after, subscription, now, appended.position, replayed=False)
@@ -315,6 +329,7 @@ def _permit(services: Services, context: RequestContext, wanted: Try, read: _Rea
 
 
 def _examine(
+    services: Services,
     counts: _Counts,
     keys: Sequence[Loaded[Key | None]],
     wanted: Try,
@@ -322,6 +337,7 @@ def _examine(
     now: datetime,
     *,
     consuming: bool,
+    sure: bool,
 ) -> _Examined | _Failed:
     """Look at a code that was read; `keys` is what was loaded of its `streams`."""
     counts.admit(wanted, now)
@@ -355,7 +371,25 @@ def _examine(
     except KeyNotAvailable as refusal:
         found = loaded.state.status(now) if loaded.state else "unknown"
         return failed(refusal, found, loaded.version)
-    return _Examined(loaded, issued, now)
+    reseller = _reseller(services, issued.reseller, sure=sure)
+    if reseller.state.keys_suspended:
+        return failed(KeyNotAvailable(), "suspended", loaded.version)
+    return _Examined(loaded, reseller, issued, now)
+
+
+def _reseller(services: Services, name: str, *, sure: bool) -> Loaded[Reseller]:
+    """Return a key's reseller.
+
+    Args:
+        sure: look it up. Else what is remembered will do, and nothing if nothing is: an append
+            requires it to be so.
+    """
+    book, id = services.book, stream_id(name)
+    if not sure and not book.remembers(RESELLER, id):
+        return empty_stream(RESELLER, id)
+    known = book.load(RESELLER, id, reached=None if sure else 0)
+    # It may have been resumed since.
+    return book.load(RESELLER, id) if known.state.keys_suspended and not sure else known
 
 
 def _answered(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from commands import validation
-from commands.retry import Decided, decide
+from commands.allowances import given_back
+from commands.retry import Decided, retry_on_conflict
 from commands.services import Services
-from ledger.events import Fact, RequestContext, Sealed
+from ledger.book import Change
+from ledger.events import RequestContext, Sealed
 from ledger.loaded import Loaded
 from ledger.streams import key
 from ledger.streams.key import KEY, Key
@@ -21,7 +23,7 @@ def revoke_key(
     *,
     reseller: str | None = None,
 ) -> Decided[Key | None]:
-    """Revoke a key, and return it just after.
+    """Revoke a key, and return it just after; what its reseller spent on it is given back.
 
     Args:
         reseller: who asks; None for the vendor.
@@ -32,10 +34,19 @@ def revoke_key(
     """
     validation.refuse_if(validation.reason(services, reason, reseller))
 
-    def decision(loaded: Loaded[Key | None]) -> list[Fact]:
-        return key.revoke(loaded.state, reseller, seal_reason(services, loaded, reason, context))
+    def attempt() -> Decided[Key | None]:
+        loaded = services.book.load(KEY, key.stream_id(key_id))
+        sealed = seal_reason(services, loaded, reason, context)
+        facts = key.revoke(loaded.state, reseller, sealed)
+        revoked = [loaded.state] if facts and loaded.state else []
+        appended = services.book.append(
+            context,
+            Change(loaded, facts),
+            *given_back(services, revoked, causation=loaded.next_event),
+        )
+        return Decided(appended.loaded[0], appended.position)
 
-    return decide(services, context, KEY, key.stream_id(key_id), decision)
+    return retry_on_conflict(attempt)
 
 
 def seal_reason(

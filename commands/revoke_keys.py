@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from commands import validation
+from commands.allowances import given_back
 from commands.many_keys import DoneKeys, work_on
 from commands.revoke_key import sealed_for_reseller
 from commands.services import Services
@@ -75,7 +76,8 @@ def revoke_keys(
             else:
                 changes.append(Change(one, key.revoke(state, reseller, seal(state))))
         if changes:
-            position = services.book.append(context, *changes).position
+            back = given_back(services, [change.loaded.state for change in changes])
+            position = services.book.append(context, *changes, *back).position
         return DoneKeys(len(changes), successors)
 
     revoked = work_on(ids, work)

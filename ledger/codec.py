@@ -36,6 +36,7 @@ from ledger.streams.attempts import ATTEMPTS
 from ledger.streams.batch import BATCH
 from ledger.streams.console_session import CONSOLE_SESSION
 from ledger.streams.key import KEY
+from ledger.streams.order import ORDER
 from ledger.streams.portal_access import PORTAL_ACCESS
 from ledger.streams.portal_session import PORTAL_SESSION
 from ledger.streams.request import REQUEST
@@ -52,7 +53,7 @@ from ledger.streams.webhooks import WEBHOOKS
 STREAMS: tuple[Stream[Any], ...] = (
     KEY, ACCOUNT, BATCH, ATTEMPTS, TOKEN, REQUEST, STRIPE_EVENT, STRIPE_CUSTOMER,
     STRIPE_OBJECT, PORTAL_SESSION, PORTAL_ACCESS, CONSOLE_SESSION, SIGN_INS, SIGNING_KEYS, SESSION,
-    RESELLER, WEBHOOKS,
+    RESELLER, ORDER, WEBHOOKS,
 )  # fmt: skip
 
 # Streams that may be long, of which snapshots are kept.

@@ -10,7 +10,12 @@ than one would apply, the first in this order is given:
     a redemption                IdempotencyKeyReused, VersionMismatch, then those of a code
     an order of keys            IdempotencyKeyReused; then InvalidRequest for a `redeem_by` that is
                                 over, so that a repeated order is answered after it, too
+    an order of a reseller's    IdempotencyKeyReused, InvalidRequest, ResellerIsSuspended,
+                                InvalidRequest for what is beyond its limits, AllowanceExceeded
+    an order, decided           OrderNotFound, OrderIsYourOwn, OrderIsDecided; then as above
     a key, revoked              KeyNotFound, KeyAlreadyRedeemed
+    a key, amended              KeyNotFound, KeyAlreadyRevoked, KeyAlreadyRedeemed,
+                                AllowanceExceeded
     a key, reissued             KeyNotFound, KeyAlreadyRevoked, KeyLapsed, SubscriptionEnded
     codes, revealed             BatchNotFound, CodesNotDerivable
     a seat, taken               VersionMismatch, HolderInOtherTier, NoSeatAvailable
@@ -136,6 +141,60 @@ class KeyLapsed(Refusal):
     """This key was not redeemed in time."""
 
     code = "key_lapsed"
+
+
+class ResellerNotFound(Refusal):
+    """There is no such reseller."""
+
+    code = "reseller_not_found"
+
+
+class ResellerIsSuspended(Refusal):
+    """This reseller is suspended."""
+
+    code = "reseller_suspended"
+
+
+class AllowanceExceeded(Refusal):
+    """This is more than the reseller may still order."""
+
+    code = "allowance_exceeded"
+
+    def __init__(self, left: int) -> None:
+        super().__init__(f"{left} seats are left of what was granted")
+        self.left = left
+
+
+class AllowanceIsSpent(Refusal):
+    """So many seats are spent already."""
+
+    code = "allowance_spent"
+
+    def __init__(self, left: int) -> None:
+        super().__init__(f"{left} seats can be taken away at most: the others are spent")
+        self.left = left
+
+
+class OrderNotFound(Refusal):
+    """There is no such order."""
+
+    code = "order_not_found"
+
+
+class OrderIsYourOwn(Refusal):
+    """Who placed an order cannot decide it."""
+
+    code = "own_order"
+
+
+class OrderIsDecided(Refusal):
+    """This order is decided already."""
+
+    code = "order_decided"
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"it was {status}")
+        self.status = status
 
 
 class BatchNotFound(Refusal):

@@ -18,9 +18,11 @@ from web.api import (
     health,
     keys,
     notices,
+    orders,
     portal_sessions,
     proofs,
     questions,
+    resellers,
     seats,
     stripe_customers,
     stripe_webhook,
@@ -76,8 +78,9 @@ def create_app(
     app.extensions[EXTENSION] = build_app_state(wiring, position_wait_s, attention_age_s)
     request_hooks.register(app)
     for module in (
-        keys, batches, codes, accounts, subscriptions, seats, timeline, questions, portal_sessions,
-        events, proofs, stripe_customers, billing, notices, webhooks, stripe_webhook, health,
+        keys, batches, resellers, orders, codes, accounts, subscriptions, seats, timeline,
+        questions, portal_sessions, events, proofs, stripe_customers, billing, notices, webhooks,
+        stripe_webhook, health,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)
     errors.register(app)

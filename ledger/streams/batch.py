@@ -2,7 +2,7 @@
 
 Stream:    `batch-<id>`, where `bat_<id>` is the batch's id; an order that carries an idempotency
            key has an id derived from it, so that the primary key itself refuses a second batch
-Facts:     KeysIssued, KeysImported, CodesRevealed
+Facts:     KeysIssued, AllowanceCharged, KeysImported, CodesRevealed
 Invariant: a repeated order issues nothing twice.
 """
 
@@ -44,6 +44,12 @@ class KeysIssued(Fact, frozen=True):
     fingerprint: str
 
 
+class AllowanceCharged(Fact, frozen=True):
+    """The order was the reseller's own: the seats of all its keys count as spent by it."""
+
+    seats: int
+
+
 class KeysImported(Fact, frozen=True):
     """Codes issued elsewhere were taken in: places `first_index` up to `first_index + count`."""
 
@@ -73,12 +79,14 @@ class Batch(Struct, frozen=True):
     Attributes:
         issued: the order; None for a batch of imported codes.
         size: how many keys it has.
+        spent: the reseller ordered it itself, and spent its seats.
     """
 
     id: str
     issued: KeysIssued | None
     recorded_at: datetime
     size: int
+    spent: bool = False
 
     def belongs_to(self, reseller: str | None) -> bool:
         """Return whether a reseller, in whatever spelling, may see it; the vendor (None) may."""
@@ -96,6 +104,8 @@ def fold(batch: Batch | None, events: Iterable[AnyOccurrence]) -> Batch | None:
         match event.fact:
             case KeysIssued() as issued:
                 batch = Batch(issued.batch, issued, event.recorded_at, issued.count)
+            case AllowanceCharged() if batch:
+                batch = replace(batch, spent=True)
             case KeysImported(batch=id, count=count) if batch is None:
                 batch = Batch(id, None, event.recorded_at, count)
             case KeysImported(first_index=first_index, count=count) if batch:
@@ -170,6 +180,7 @@ BATCH: Stream[Batch | None] = Stream(
     kind="batch",
     facts={
         "batch.keys_issued@1": KeysIssued,
+        "batch.allowance_charged@1": AllowanceCharged,
         "batch.keys_imported@1": KeysImported,
         "batch.codes_revealed@1": CodesRevealed,
     },

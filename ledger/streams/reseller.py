@@ -1,17 +1,32 @@
-"""One reseller, by whatever spelling of its name.
+"""One reseller, by whatever spelling of its name: what it may order, and what it has ordered.
 
 Stream:    `reseller-<folded name>` (`ledger.reseller_names`)
-Facts:     ResellerNamed
-Invariant: one spelling is kept, the first that was recorded.
+Facts:     ResellerNamed, SeatsGranted, SeatsSpent, SeatsGivenBack, LimitsSet, ResellerSuspended,
+           ResellerResumed
+Invariant: of no product and tier is more spent than was granted; one spelling of the name is kept.
+
+What is spent are the seats of keys that the reseller ordered itself, from the commit that issued
+them on, whoever redeems them. Revoking a key that nobody redeemed gives its seats back; that it
+lapses does not. What the vendor orders for a reseller spends nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from ledger.events import AnyOccurrence, Fact, Stream
+from ledger.events import AnyOccurrence, Fact, Sealed, Stream
+from ledger.refusals import (
+    AllowanceExceeded,
+    AllowanceIsSpent,
+    FieldError,
+    InvalidRequest,
+    ResellerIsSuspended,
+)
 from ledger.reseller_names import folded
 
 # Facts
@@ -23,17 +38,118 @@ class ResellerNamed(Fact, frozen=True):
     reseller: str
 
 
+class SeatsGranted(Fact, frozen=True):
+    """The reseller may order so many more seats of a product and tier; or fewer, below zero."""
+
+    product: str
+    tier: str | None
+    seats: int
+    reason: Sealed | None = None
+
+
+class SeatsSpent(Fact, frozen=True):
+    """Keys of a batch were issued for the reseller's order, or amended: that many seats in all."""
+
+    product: str
+    tier: str | None
+    seats: int
+    batch: str
+
+
+class SeatsGivenBack(Fact, frozen=True):
+    """Keys that had been spent on were revoked, became another reseller's, or have fewer seats."""
+
+    product: str
+    tier: str | None
+    seats: int
+
+
+class LimitsSet(Fact, frozen=True):
+    """What an order of the reseller's may have at most; None for no limit but everybody's.
+
+    Attributes:
+        count, seats, months: of one order: its keys, the seats and months of each.
+        approval_above: an order of more seats in all waits for the vendor.
+    """
+
+    count: int | None = None
+    seats: int | None = None
+    months: int | None = None
+    approval_above: int | None = None
+
+
+class ResellerSuspended(Fact, frozen=True):
+    """The reseller may order nothing for now.
+
+    Attributes:
+        keys: nor can its keys be redeemed.
+    """
+
+    keys: bool = False
+    reason: Sealed | None = None
+
+
+class ResellerResumed(Fact, frozen=True):
+    """All is as it was before the reseller was suspended."""
+
+    reason: Sealed | None = None
+
+
 # State
+
+
+class Place(NamedTuple):
+    """What an allowance is of."""
+
+    product: str
+    tier: str | None
+
+
+class Allowance(NamedTuple):
+    """Seats of a product and tier that a reseller may order, and has ordered."""
+
+    granted: int = 0
+    spent: int = 0
+
+    @property
+    def left(self) -> int:
+        """Return how many seats it may still order."""
+        return self.granted - self.spent
 
 
 class Reseller(Struct, frozen=True):
     """A reseller as its facts make it.
 
     Attributes:
-        name: in the spelling that is kept; None while nobody has named it.
+        name: in the spelling that is kept; None while nothing was arranged with it.
+        suspended: since when it is; None while it is not.
+        keys_suspended: nor can its keys be redeemed.
     """
 
     name: str | None = None
+    allowances: dict[Place, Allowance] = {}
+    limits: LimitsSet = LimitsSet()
+    suspended: datetime | None = None
+    keys_suspended: bool = False
+
+    def allowance(self, product: str, tier: str | None) -> Allowance:
+        """Return what it may order of a product and tier."""
+        return self.allowances.get(Place(product, tier), Allowance())
+
+
+class Ordered(Struct, frozen=True):
+    """What a reseller orders."""
+
+    product: str
+    tier: str | None
+    seats: int
+    months: int
+    count: int
+
+    @property
+    def in_all(self) -> int:
+        """Return the seats of all its keys."""
+        return self.seats * self.count
 
 
 # Fold
@@ -41,11 +157,30 @@ class Reseller(Struct, frozen=True):
 
 def fold(reseller: Reseller, events: Iterable[AnyOccurrence]) -> Reseller:
     """Return the reseller after these events."""
+    allowances = dict(reseller.allowances)
+
+    def add(fact: SeatsGranted | SeatsSpent | SeatsGivenBack, granted: int, spent: int) -> None:
+        place = Place(fact.product, fact.tier)
+        was = allowances.get(place, Allowance())
+        allowances[place] = Allowance(was.granted + granted, was.spent + spent)
+
     for event in events:
         match event.fact:
             case ResellerNamed(reseller=name):
-                reseller = Reseller(name)
-    return reseller
+                reseller = replace(reseller, name=name)
+            case SeatsGranted(seats=seats) as fact:
+                add(fact, seats, 0)
+            case SeatsSpent(seats=seats) as fact:
+                add(fact, 0, seats)
+            case SeatsGivenBack(seats=seats) as fact:
+                add(fact, 0, -seats)
+            case LimitsSet() as limits:
+                reseller = replace(reseller, limits=limits)
+            case ResellerSuspended(keys=keys):
+                reseller = replace(reseller, suspended=event.occurred_at, keys_suspended=keys)
+            case ResellerResumed():
+                reseller = replace(reseller, suspended=None, keys_suspended=False)
+    return replace(reseller, allowances=allowances)
 
 
 # Decisions
@@ -56,9 +191,84 @@ def name(reseller: Reseller, kept: str) -> list[Fact]:
     return [] if reseller.name is not None else [ResellerNamed(reseller=kept)]
 
 
+def grant(
+    reseller: Reseller, product: str, tier: str | None, seats: int, reason: Sealed | None
+) -> list[Fact]:
+    """Return the fact that lets the reseller order more seats, or fewer.
+
+    Raises:
+        AllowanceIsSpent: so many are spent already that fewer cannot be granted.
+    """
+    allowance = reseller.allowance(product, tier)
+    if seats < 0 and allowance.left + seats < 0:
+        raise AllowanceIsSpent(max(allowance.left, 0))
+    return [SeatsGranted(product=product, tier=tier, seats=seats, reason=reason)]
+
+
+def limit(reseller: Reseller, limits: LimitsSet) -> list[Fact]:
+    """Return the fact that sets what an order may have at most; none if it is so."""
+    return [] if reseller.limits == limits else [limits]
+
+
+def admit(reseller: Reseller, ordered: Ordered) -> None:
+    """Let the reseller order.
+
+    Raises:
+        ResellerIsSuspended, InvalidRequest (beyond its limits), AllowanceExceeded: in this order.
+    """
+    if reseller.suspended is not None:
+        raise ResellerIsSuspended
+    limits = reseller.limits
+    errors = [
+        FieldError(f"/{field}", f"must be at most {most}, which is what was arranged with you")
+        for field in ("count", "seats", "months")
+        if (most := getattr(limits, field)) is not None and getattr(ordered, field) > most
+    ]
+    if errors:
+        raise InvalidRequest(*errors)
+    afford(reseller, ordered.product, ordered.tier, ordered.in_all)
+
+
+def afford(reseller: Reseller, product: str, tier: str | None, seats: int) -> None:
+    """Let so many more seats be spent.
+
+    Raises:
+        AllowanceExceeded: more than is left.
+    """
+    left = reseller.allowance(product, tier).left
+    if seats > left:
+        raise AllowanceExceeded(max(left, 0))
+
+
+def waits(reseller: Reseller, ordered: Ordered) -> bool:
+    """Return whether an order has to be approved by the vendor first."""
+    above = reseller.limits.approval_above
+    return above is not None and ordered.in_all > above
+
+
+def suspend(reseller: Reseller, reason: Sealed | None, *, keys: bool) -> list[Fact]:
+    """Return the fact that lets the reseller order nothing; none if it is suspended like that."""
+    if reseller.suspended is not None and reseller.keys_suspended == keys:
+        return []
+    return [ResellerSuspended(keys=keys, reason=reason)]
+
+
+def resume(reseller: Reseller, reason: Sealed | None) -> list[Fact]:
+    """Return the fact that lets the reseller order again; none if it may."""
+    return [] if reseller.suspended is None else [ResellerResumed(reason=reason)]
+
+
 RESELLER: Stream[Reseller] = Stream(
     kind="reseller",
-    facts={"reseller.named@1": ResellerNamed},
+    facts={
+        "reseller.named@1": ResellerNamed,
+        "reseller.seats_granted@1": SeatsGranted,
+        "reseller.seats_spent@1": SeatsSpent,
+        "reseller.seats_given_back@1": SeatsGivenBack,
+        "reseller.limits_set@1": LimitsSet,
+        "reseller.suspended@1": ResellerSuspended,
+        "reseller.resumed@1": ResellerResumed,
+    },
     initial=Reseller(),
     fold=fold,
 )

@@ -160,6 +160,23 @@ def list_keys(
     return KeyPage([_view(row, moment) for row in shown], following, moment, result.position)
 
 
+# By reseller: keys in all, then open, redeemed, revoked, lapsed. `which` narrows it down.
+KEY_COUNTS = """
+    SELECT
+        reseller_id,
+        COUNT(*),
+        COUNT(CASE WHEN revoked_at IS NULL AND redeemed_at IS NULL
+            AND (redeem_by IS NULL OR redeem_by > :now) THEN 1 END),
+        COUNT(CASE WHEN revoked_at IS NULL AND redeemed_at IS NOT NULL THEN 1 END),
+        COUNT(revoked_at),
+        COUNT(CASE WHEN revoked_at IS NULL AND redeemed_at IS NULL
+            AND redeem_by <= :now THEN 1 END)
+    FROM keyfold_key_list_2
+    WHERE ended_at IS NULL AND replaced_by IS NULL {which}
+    GROUP BY reseller_id
+"""
+
+
 class KeySet(NamedTuple):
     """Keys by whether something can be done with them; of a key and its successor, the latter.
 

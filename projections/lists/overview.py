@@ -22,7 +22,7 @@ from ledger.streams.stripe_object import STRIPE_OBJECT
 from ledger.stripe.subscriptions import GIVING
 from projections.answer import AccountId, Answer, Count, ProductId, Seats, SubscriptionId, Time, doc
 from projections.lists.catch_up import Projection, read
-from projections.lists.keys import KEY_LIST
+from projections.lists.keys import KEY_COUNTS, KEY_LIST
 from projections.lists.overview_tables import (
     HELD_ELSEWHERE,
     REFUSALS,
@@ -252,7 +252,7 @@ def overview(book: Book, tables: Tables, now: datetime, catalog: Catalog | None 
     pools = _pools(ask(SUBSCRIPTION_LIST, _SEATS), ask(SEAT_LIST, _USED), stripe, now)
     over = _over(ask(SEAT_LIST, _TAKEN), ask(SUBSCRIPTION_LIST, _GIVEN), stripe, now)
     ending = _ending(ask(SUBSCRIPTION_LIST, _ENDING), now + SOON)
-    keys = _keys(ask(KEY_LIST, _KEYS), names(book, tables))
+    keys = _keys(ask(KEY_LIST, KEY_COUNTS.format(which="")), names(book, tables))
     refusals = _refusals(ask(REFUSALS, _REFUSED))
     held = held_elsewhere(book, tables)
     claims = [*held, *_claims(book, ask(STRIPE_CLAIMS, _CLAIMS))][:LISTED_MAX]
@@ -446,18 +446,6 @@ _ENDING: Final = """
         WHERE soon.account = one.account AND soon.product = one.product
             AND soon.ends_at > :now AND soon.ends_at <= :soon
     )
-"""
-_KEYS: Final = """
-    SELECT
-        reseller_id,
-        COUNT(CASE WHEN replaced_by IS NULL THEN 1 END),
-        COUNT(CASE WHEN revoked_at IS NULL AND redeemed_at IS NULL
-            AND (redeem_by IS NULL OR redeem_by > :now) THEN 1 END),
-        COUNT(CASE WHEN revoked_at IS NULL AND redeemed_at IS NOT NULL THEN 1 END),
-        COUNT(CASE WHEN revoked_at IS NOT NULL AND replaced_by IS NULL THEN 1 END),
-        COUNT(CASE WHEN revoked_at IS NULL AND redeemed_at IS NULL
-            AND redeem_by <= :now THEN 1 END)
-    FROM keyfold_key_list_2 WHERE ended_by = 0 GROUP BY reseller_id
 """
 # Whoever opens a Payment Link can make what is unproven: it never crowds the others out.
 _CLAIMS: Final = """

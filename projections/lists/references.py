@@ -26,8 +26,8 @@ from ledger.stripe.facts import StripeChargeReported, StripeSubscriptionReported
 from ledger.stripe.subscriptions import subscription_id
 
 Kind = Literal[
-    "account", "holder", "seat", "key", "masked", "batch", "subscription", "token", "visit",
-    "webhook", "request", "stripe", "all",
+    "account", "holder", "seat", "key", "masked", "batch", "order", "subscription", "token",
+    "visit", "webhook", "request", "stripe", "all",
 ]  # fmt: skip
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -43,6 +43,8 @@ FIELDS: Final[dict[str, Kind]] = {
     "replaced_by": "key",
     "masked": "masked",
     "batch": "batch",
+    "order": "order",
+    "placed_by": "token",
     "subscription": "subscription",
     "follows": "subscription",
     "token": "token",
@@ -65,6 +67,7 @@ _STREAMS: Final[dict[str, tuple[Kind, str]]] = {
     "attempts": ("account", ""),
     "key": ("key", "key_"),
     "batch": ("batch", "bat_"),
+    "order": ("order", "ord_"),
     "token": ("token", "kft_"),
     "stripe_event": ("stripe", ""),
     "stripe_customer": ("stripe", ""),
@@ -75,6 +78,7 @@ _STARTS: Final = {name: f"{kind}:{prefix}" for name, (kind, prefix) in _STREAMS.
 _PREFIXES: Final[dict[str, Kind]] = {
     "key_": "key",
     "bat_": "batch",
+    "ord_": "order",
     "kfsub_": "subscription",
     "kft_": "token",
     "kfp_": "visit",

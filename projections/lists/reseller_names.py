@@ -10,6 +10,7 @@ from ledger.events import AnyEvent, Fact
 from ledger.reseller_names import folded
 from ledger.streams.batch import KeysIssued
 from ledger.streams.key import KeyAmended, KeyImportedAgain, KeyIssued
+from ledger.streams.order import OrderPlaced
 from ledger.streams.reseller import ResellerNamed
 from ledger.streams.token import TokenCreated
 from projections.lists.catch_up import Projection, Write, Writes, read
@@ -97,6 +98,7 @@ def _named(fact: Fact) -> str | None:
             | KeyIssued(reseller=name)
             | KeyImportedAgain(reseller=name)
             | ResellerNamed(reseller=name)
+            | OrderPlaced(reseller=name)
             | TokenCreated(reseller=name)
         ):
             return name
@@ -110,6 +112,14 @@ RESELLER_NAMES = Projection(
     write=_write,
     key=("name",),
     facts=frozenset(
-        {KeysIssued, KeyIssued, KeyAmended, KeyImportedAgain, ResellerNamed, TokenCreated}
+        {
+            KeysIssued,
+            KeyIssued,
+            KeyAmended,
+            KeyImportedAgain,
+            ResellerNamed,
+            OrderPlaced,
+            TokenCreated,
+        }
     ),
 )

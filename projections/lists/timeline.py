@@ -45,7 +45,7 @@ from projections.text.formatting import ERASED, NOT_SHOWN, DisplayNames, Opened
 # So many keys are looked at that show alike.
 KEYS_MAX: Final = 20
 # Kinds of things that a reseller may look its own keys and batches up by.
-_FOR_RESELLERS: Final = frozenset({"key", "masked", "batch"})
+_FOR_RESELLERS: Final = frozenset({"key", "masked", "batch", "order"})
 # Kinds of those who ask for things and are named by what they asked for.
 _ACTORS: Final = frozenset({"token", "visit"})
 

@@ -37,7 +37,7 @@ def _write(event: AnyEvent) -> list[Row] | Write:
     if event.occurred_at != event.recorded_at:
         occurred_at = to_number(event.occurred_at)
     reseller = None
-    if event.stream.startswith(("key-", "batch-")):
+    if event.stream.startswith(("key-", "batch-", "order-")):
         reseller = getattr(event.fact, "reseller", None)
         if isinstance(event.fact, KeyAmended):
             reseller = event.fact.after.reseller

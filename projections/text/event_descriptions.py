@@ -38,7 +38,7 @@ from ledger.streams.attempts import (
     RedemptionRefused,
     SeatRefused,
 )
-from ledger.streams.batch import CodesRevealed, KeysImported, KeysIssued
+from ledger.streams.batch import AllowanceCharged, CodesRevealed, KeysImported, KeysIssued
 from ledger.streams.console_session import ConsoleSessionEnded, ConsoleSessionOpened
 from ledger.streams.key import (
     KeyAmended,
@@ -50,6 +50,7 @@ from ledger.streams.key import (
     KeyTerms,
     KeyTransferred,
 )
+from ledger.streams.order import OrderDeclined, OrderPlaced
 from ledger.streams.portal_access import PortalSessionsEnded
 from ledger.streams.portal_session import (
     PortalLinkMade,
@@ -57,7 +58,7 @@ from ledger.streams.portal_session import (
     PortalSessionOpened,
 )
 from ledger.streams.request import RedemptionAnswered, SubscriptionChangeAnswered
-from ledger.streams.reseller import ResellerNamed
+from ledger.streams.reseller import ResellerResumed, ResellerSuspended, SeatsGranted
 from ledger.streams.session_attempts import TryAccepted, TryFailed
 from ledger.streams.sign_ins import ConsoleSignInRefused
 from ledger.streams.signing_keys import SigningKeysRotated
@@ -90,6 +91,7 @@ from projections.text.formatting import (
     title,
     who,
 )
+from projections.text.reseller_descriptions import order_sentence, reseller_sentence
 from projections.text.stripe_descriptions import stripe_sentence
 
 # What is recorded so much after it happened was learnt late.
@@ -100,6 +102,7 @@ _FOUND: Final = {
     "redeemed": "it is redeemed already",
     "revoked": "it was revoked",
     "lapsed": "it was not redeemed in time",
+    "suspended": "its reseller is suspended",
     NOT_SHOWN: "",
 }
 
@@ -137,6 +140,10 @@ def key_by_id(names: DisplayNames, id: str) -> str:
 def _what(event: AnyEvent, names: DisplayNames) -> str:
     kind, _, id = event.stream.partition("-")
     match kind:
+        case "reseller":
+            return reseller_sentence(event.fact, id, names.catalog)
+        case "order":
+            return order_sentence(event.fact, f"ord_{id}", names.catalog)
         case "key":
             return _of_key(event, f"key_{id}", names)
         case "batch":
@@ -153,11 +160,12 @@ def _what(event: AnyEvent, names: DisplayNames) -> str:
 
 def _why(fact: Fact) -> Sealed | None:
     match fact:
-        case KeysIssued(note=why):
+        case KeysIssued(note=why) | OrderPlaced(note=why):
             return why
         case (
             CodesRevealed(reason=why) | KeyRevoked(reason=why) | KeyReissued(reason=why)
-            | KeyAmended(reason=why)
+            | KeyAmended(reason=why) | SeatsGranted(reason=why) | ResellerSuspended(reason=why)
+            | ResellerResumed(reason=why) | OrderDeclined(reason=why)
             | SubscriptionTerminated(reason=why) | AccountErased(reason=why)
             | SubscriptionStarted(reason=why) | SubscriptionExtended(reason=why)
             | SubscriptionSuspended(reason=why) | SubscriptionResumed(reason=why)
@@ -241,6 +249,8 @@ def _of_batch(fact: Fact, batch: str, names: DisplayNames) -> str:
             each = seats(names.catalog, fact.seats, fact.product, fact.tier)
             keys, months = counted(fact.count, "key"), counted(fact.months, "month")
             return f"{keys} issued to {fact.reseller}: {each} for {months} each"
+        case AllowanceCharged(seats=count):
+            return f"Order {batch} counted as the reseller's own: {counted(count, 'seat')} spent"
         case KeysImported(count=count):
             return f"{counted(count, 'code')} issued elsewhere taken in as batch {batch}"
         case CodesRevealed(key=str(key)):
@@ -361,8 +371,6 @@ def _of_access(fact: Fact, stream: str, names: DisplayNames) -> str:
             bound = f" of {fact.reseller}" if fact.reseller else ""
             until = f" until {minute(fact.expires_at)}" if fact.expires_at else ""
             return f"Access given: token {fact.token} of role {fact.role}{bound}{until}"
-        case ResellerNamed(reseller=name):
-            return f"Reseller named for the first time: {name}"
         case TokenRevoked():
             return f"Access taken back: token {stream.replace('token-', 'kft_', 1)}"
         case RedemptionAnswered(refusal=str() as refusal):

@@ -21,6 +21,7 @@ from ledger.catalog import Catalog
 from ledger.codes import CodeKeys
 from ledger.events import AnyEvent
 from ledger.streams import key as keys
+from ledger.streams import reseller as resellers
 from ledger.streams.account.state import GOES_ON, Subscription
 from ledger.streams.attempts import (
     ACCOUNT_FAILURES_MAX,
@@ -28,6 +29,7 @@ from ledger.streams.attempts import (
     RedemptionRefused,
 )
 from ledger.streams.key import KEY, Key
+from ledger.streams.reseller import RESELLER
 from ledger.streams.session_attempts import SESSION, SESSION_FAILURES_MAX, SessionAttempts
 from projections.text.event_descriptions import refused_key
 from projections.text.formatting import counted, day, minute, place, seats, title
@@ -241,6 +243,16 @@ def _by_key(book: Book, account: AccountAt, catalog: Catalog, key_id: str | None
                 [],
                 "Ask the reseller for another key.",
             )
+        case "issued" if _suspended(book, account, key):
+            reason = Reason(
+                f"{name} cannot be redeemed for now: its reseller {key.issued.reseller} is"
+                " suspended.",
+                "reseller_suspended",
+                AVAILABLE,
+                [],
+                [],
+                "Resume the reseller, if its customers are to redeem its keys.",
+            )
         case "issued":
             months = counted(key.issued.months, "month")
             reason = Reason(
@@ -254,6 +266,13 @@ def _by_key(book: Book, account: AccountAt, catalog: Catalog, key_id: str | None
     if key.redeemed_by == account.id:
         reason = reason._replace(code="key_already_yours")
     return reason._replace(facts=[given, *reason.facts], positions=[*positions, *reason.positions])
+
+
+def _suspended(book: Book, account: AccountAt, key: Key) -> bool:
+    """Return whether a key's reseller was suspended together with its keys."""
+    _, history = book.history(RESELLER, resellers.stream_id(key.issued.reseller))
+    covered = [event for event in history if account.moment.covers(event)]
+    return RESELLER.fold(RESELLER.initial, covered).keys_suspended
 
 
 def _revoked(book: Book, key: Key, name: str) -> Reason:

@@ -48,6 +48,9 @@ def test_a_reseller_issues_keys_that_its_customers_activate(
 ) -> None:
     made = timed.program.json("tokens", "create", "--role", "reseller", "--reseller", "Northwind")
     timed.tokens["reseller"] = made["token"]
+    tier = ("--tier", str(order["tier"])) if order.get("tier") else ()
+    granted = ("--product", str(order["product"]), *tier, "--seats", "100", "--reason", "Contract")
+    timed.program.done("resellers", "grant", "Northwind", *granted)
     code = timed.ask("POST", "/v1/keys", order, "reseller")["keys"][0]["code"]
     customer = timed.customer(page)
     customer.activate(code, manager)

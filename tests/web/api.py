@@ -29,6 +29,7 @@ from flask.testing import FlaskClient
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
+from commands.arrange_reseller import grant_seats
 from commands.gateways.stripe import StripeGateway
 from commands.give_access import create_token
 from commands.services import Services
@@ -158,6 +159,13 @@ class Api:
         got = self.post("admin", "/v1/keys", {**order, **changes})
         assert got.status == 201, got.body
         return {**got.body["keys"][0], "batch": got.body["batch"]}
+
+    def allow(self, reseller: str = RESELLER, seats: int = 1_000_000) -> None:
+        """Grant a reseller seats of everything."""
+        for product, tier in (("cloud_pos", None), ("integrations", "growth")):
+            grant_seats(
+                self.services, context(self.clock.now), reseller, product, tier, seats, "Contract"
+            )
 
     def redeem(self, account: str = "acme", order: Mapping[str, Any] = POS, **changes: Any) -> str:
         """Redeem a new key on an account, and answer the subscription's id."""

@@ -11,7 +11,7 @@ import pytest
 
 from commands.give_access import create_token, revoke_token
 from ledger.streams.token import ROLES
-from tests.web.api import POS, Api
+from tests.web.api import POS, RESELLER, Api
 from tests.worlds import DAY, NOON, context
 
 KEY_READERS = {"reseller", "support", "auditor", "admin"}
@@ -74,6 +74,30 @@ ROUTES = [
     Route("POST", "/v1/batches/<batch>/reveal", 200, OWNERS, REASON),
     Route("POST", "/v1/batches/<batch>/revoke", 200, OWNERS, REASON),
     Route("POST", "/v1/batches/<batch>/reissue", 201, {*OWNERS, "support"}, REASON),
+    Route("GET", "/v1/resellers", 200, PROOF_READERS),
+    Route("GET", "/v1/resellers/<reseller>", 200, {*PROOF_READERS, "reseller"}),
+    Route(
+        "POST",
+        "/v1/resellers/<reseller>/grants",
+        201,
+        {"admin"},
+        {"product": "cloud_pos", "seats": 1000, **REASON},
+    ),
+    Route("PUT", "/v1/resellers/<reseller>/limits", 200, {"admin"}, {}),
+    Route("POST", "/v1/resellers/<reseller>/suspend", 200, {"admin"}, REASON),
+    Route("POST", "/v1/resellers/<reseller>/resume", 200, {"admin"}, REASON),
+    Route("POST", "/v1/resellers/<reseller>/revoke", 200, {"admin"}, REASON),
+    Route(
+        "GET",
+        "/v1/resellers/<reseller>/statement",
+        200,
+        {*PROOF_READERS, "reseller"},
+        query="?month=2026-03",
+    ),
+    Route("GET", "/v1/orders", 200, KEY_READERS),
+    Route("GET", "/v1/orders/<order>", 404, KEY_READERS),
+    Route("POST", "/v1/orders/<order>/approve", 404, {"admin"}),
+    Route("POST", "/v1/orders/<order>/decline", 404, {"admin"}, REASON),
     Route("POST", "/v1/keys/validate", 200, {"portal", "admin"}, {"code": "<code>"}),
     Route("POST", "/v1/keys/redeem", 201, {"portal", "admin"}, {"code": "<code>"}),
     Route("GET", f"{ACCOUNT}/subscriptions", 200, ACCOUNT_READERS),
@@ -229,6 +253,7 @@ def test_the_table_has_every_route(shared: Api) -> None:
 
 def filled(api: Api, route: Route) -> tuple[str, dict[str, Any] | None]:
     """Return the route's path and body for an account and a key of this one call."""
+    api.allow(seats=10)
     account = f"acct-{next(_numbers)}"
     subscription = api.redeem(account)
     api.sit("till-1", account)
@@ -241,6 +266,8 @@ def filled(api: Api, route: Route) -> tuple[str, dict[str, Any] | None]:
         "subscription": subscription,
         "key": key["id"],
         "batch": key["batch"],
+        "reseller": RESELLER,
+        "order": "ord_" + "a" * 26,
         "position": "1",
         "token": "kft_a",
         "webhook": a_webhook(api),

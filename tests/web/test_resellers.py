@@ -59,6 +59,7 @@ def test_anothers_key_is_as_one_that_was_never_issued(api: Api, method: str, pat
     "query", ["", "?reseller={mine}", "?reseller={other}", "?batch={batch}", "?product=cloud_pos"]
 )
 def test_a_list_holds_nothing_of_anothers(api: Api, query: str) -> None:
+    api.allow(OTHER_RESELLER)
     theirs = api.issue()
     mine = api.post("other", "/v1/keys", {**POS, "reseller": OTHER_RESELLER}).body["keys"][0]
     path = "/v1/keys" + query.format(mine=OTHER_RESELLER, other=RESELLER, batch=theirs["batch"])
@@ -79,6 +80,7 @@ def test_a_cursor_of_one_reseller_is_none_of_anothers(api: Api) -> None:
 
 
 def test_keys_are_issued_for_its_own_name_only(api: Api) -> None:
+    api.allow()
     unnamed = {name: value for name, value in POS.items() if name != "reseller"}
     batch = api.post("reseller", "/v1/keys", unnamed)
     assert batch.status == 201
@@ -102,6 +104,8 @@ def test_the_vendor_must_name_a_reseller(api: Api) -> None:
 
 
 def test_two_resellers_may_use_one_idempotency_key(api: Api) -> None:
+    api.allow()
+    api.allow(OTHER_RESELLER)
     sent = {"Idempotency-Key": "order-1"}
     mine = api.post("reseller", "/v1/keys", POS, headers=sent)
     theirs = api.post("other", "/v1/keys", {**POS, "reseller": OTHER_RESELLER}, headers=sent)
@@ -121,6 +125,7 @@ SPELLINGS: list[Callable[[str], str]] = [
 @pytest.fixture
 def codes(api: Api) -> dict[str, str]:
     """Return codes: of another reseller's keys and one's own, with a digit and of letters alone."""
+    api.allow(OTHER_RESELLER)
     found: dict[str, str] = {}
     for whose, role, reseller in (("their", "admin", RESELLER), ("own", "other", OTHER_RESELLER)):
         keys = api.post(role, "/v1/keys", {**POS, "reseller": reseller, "count": 100}).body["keys"]
@@ -165,6 +170,7 @@ def test_no_text_tells_a_reseller_which_codes_others_have(
 
 
 def test_a_reseller_may_write_what_only_looks_like_a_code(api: Api) -> None:
+    api.allow(OTHER_RESELLER)
     order = {**POS, "reseller": OTHER_RESELLER, "note": "POS till 4477 Graz"}
     assert api.post("other", "/v1/keys", order).status == 201
     order = {**POS, "reseller": "POS till 4477 Graz"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from msgspec import Meta
 
 from ledger.streams.account.subscriptions import Start
+from ledger.streams.order import OrderStatus
 from projections.answer import (
     AccountId,
     Answer,
@@ -44,6 +45,13 @@ class IssuedKeys(Answer, frozen=True):
 
     batch: BatchId
     keys: list[KeyWithCode]
+
+
+class WaitingOrderView(Answer, frozen=True):
+    """An order that was not carried out at once."""
+
+    order: Annotated[str, doc(None, "ord_2vqk7tq3bd5xw4a6bl7mc5nfx2")]
+    status: Annotated[OrderStatus, doc(None, "waiting")]
 
 
 class RevealedKeys(Answer, frozen=True):

@@ -15,18 +15,21 @@ from commands.amend_key import Amendment
 from commands.amend_key import amend_key as amend
 from commands.issue_keys import Order
 from commands.issue_keys import issue_keys as issue
+from commands.order_keys import PlacedOrder, order_keys
 from commands.reissue_key import reissue_key as reissue
 from commands.reveal_codes import reveal_code
 from commands.revoke_key import revoke_key as revoke
 from ledger.limits import ACCOUNT_ID, COUNT_MAX, MONTHS_MAX, NAME_LENGTH_MAX, SEATS_MAX
 from ledger.loaded import Loaded
 from ledger.refusals import (
+    AllowanceExceeded,
     CodesNotDerivable,
     IdempotencyKeyReused,
     KeyAlreadyRedeemed,
     KeyAlreadyRevoked,
     KeyLapsed,
     KeyNotFound,
+    ResellerIsSuspended,
     SubscriptionEnded,
 )
 from ledger.reseller_names import same
@@ -35,7 +38,13 @@ from ledger.streams.key import KEY, Key
 from projections.lists import keys
 from projections.lists.keys import KeyList, KeyPage, KeyQuery, KeyView, key_view
 from projections.views.account_at import Moment
-from web.api.answers import IssuedKeys, KeyWithCode, RevealedKeys, with_codes
+from web.api.answers import (
+    IssuedKeys,
+    KeyWithCode,
+    RevealedKeys,
+    WaitingOrderView,
+    with_codes,
+)
 from web.api.operations import Returns, operation
 from web.api.request_fields import (
     Identifier,
@@ -162,9 +171,14 @@ class KeysQuery(AccountQuery, PageQuery):
             IssuedKeys,
             "The keys, with their codes.",
             ("Keyfold-Position", "Idempotency-Replayed"),
-        )
+        ),
+        202: Returns(
+            WaitingOrderView,
+            "A reseller's order that is more than it may have without the vendor's approval.",
+            ("Keyfold-Position", "Idempotency-Replayed"),
+        ),
     },
-    refusals=(IdempotencyKeyReused,),
+    refusals=(IdempotencyKeyReused, ResellerIsSuspended, AllowanceExceeded),
 )
 def issue_keys(idempotency_key: str | None, body: Order) -> Response:
     """Issue keys.
@@ -173,19 +187,34 @@ def issue_keys(idempotency_key: str | None, body: Order) -> Response:
     revealed again. An order that is repeated with its Idempotency-Key answers with the same keys,
     so that a lost answer loses nothing: codes that are open come whole, which is recorded as a
     reveal, once an hour for each caller; those that were redeemed or revoked meanwhile come masked.
+
+    A reseller orders within what was granted to it, and its order spends seats × count in that
+    commit; what the vendor issues spends nothing. An order that waits for the vendor is answered
+    with its keys when it is repeated after it was approved.
     """
     bound = caller().reseller
     if bound is not None and not same(body.reseller, bound):
         raise HttpProblem(FORBIDDEN, "this token issues keys for its own reseller only")
-    issued = issue(
-        services(),
-        request_context(),
-        body,
-        idempotency_key=idempotency_key,
-        # One reseller's keys must neither meet nor reveal another's; all of the vendor's are one.
-        scope=f"reseller {bound}" if bound is not None else "",
-        reseller=bound,
-    )
+    if bound is None:
+        issued = issue(services(), request_context(), body, idempotency_key=idempotency_key)
+    else:
+        ordered = order_keys(
+            services(),
+            request_context(),
+            body,
+            bound,
+            idempotency_key=idempotency_key,
+            # One reseller's keys must neither meet nor reveal another's; the vendor's are one.
+            scope=f"reseller {bound}",
+        )
+        if isinstance(ordered, PlacedOrder):
+            return reply(
+                WaitingOrderView(ordered.order, ordered.status),
+                202,
+                position=ordered.position,
+                replayed=ordered.replayed,
+            )
+        issued = ordered
     return reply(
         IssuedKeys(issued.batch, with_codes(issued.keys)),
         201,
@@ -270,7 +299,7 @@ def _key(loaded: Loaded[Key | None]) -> KeyView:
     access=only(ADMIN),
     body=AmendKey,
     responses={200: Returns(KeyView, "The key.", ("Keyfold-Position",))},
-    refusals=(KeyNotFound, KeyAlreadyRevoked, KeyAlreadyRedeemed),
+    refusals=(KeyNotFound, KeyAlreadyRevoked, KeyAlreadyRedeemed, AllowanceExceeded),
 )
 def amend_key(key: str, body: Amendment) -> Response:
     """Put something about a key right before anybody redeems it.

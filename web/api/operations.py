@@ -32,7 +32,9 @@ from ledger.refusals import (
     FieldError,
     InvalidRequest,
     KeyNotFound,
+    OrderNotFound,
     Refusal,
+    ResellerNotFound,
     StripeSubscriptionNotFound,
     SubscriptionNotFound,
     WebhookNotFound,
@@ -114,6 +116,15 @@ PATH_PARAMETERS: Final[Mapping[str, PathParameter]] = {
     ),
     "batch": PathParameter(
         BATCH_ID, "The batch's id.", "bat_2vqk7tq3bd5xw4a6bl7mc5nfx2", BatchNotFound
+    ),
+    "reseller": PathParameter(
+        r"[^\x00-\x1f\x7f/]{1,240}",
+        "The reseller's name, in whatever spelling.",
+        "Harbour Systems",
+        ResellerNotFound,
+    ),
+    "order": PathParameter(
+        r"ord_[a-z2-7]{26}", "The order's id.", "ord_2vqk7tq3bd5xw4a6bl7mc5nfx2", OrderNotFound
     ),
     "subscription": PathParameter(
         r"kfsub_[a-z2-7]{26}",

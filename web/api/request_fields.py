@@ -133,6 +133,17 @@ class Time(Documented, ma.fields.DateTime):
             raise ma.ValidationError(str(error)) from None
 
 
+class Truth(Documented, ma.fields.Boolean):
+    """`true` or `false` in a body."""
+
+    default_error_messages = {"null": NOT_NULL, "invalid": "must be true or false"}
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid")
+        return value
+
+
 class Flag(Documented, ma.fields.Boolean):
     """`true` or `false` in a query."""
 

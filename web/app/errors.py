@@ -63,6 +63,13 @@ REFUSED: Final[Mapping[type[Refusal], int]] = {
     refusals.KeyAlreadyRedeemed: 409,
     refusals.KeyAlreadyRevoked: 409,
     refusals.KeyLapsed: 409,
+    refusals.ResellerNotFound: 404,
+    refusals.ResellerIsSuspended: 409,
+    refusals.AllowanceExceeded: 409,
+    refusals.AllowanceIsSpent: 409,
+    refusals.OrderNotFound: 404,
+    refusals.OrderIsYourOwn: 403,
+    refusals.OrderIsDecided: 409,
     refusals.BatchNotFound: 404,
     refusals.CodesNotDerivable: 409,
     refusals.VersionMismatch: 412,
@@ -184,6 +191,10 @@ class ProblemDetails(Answer, frozen=True):
     errors: list[FieldProblem] | UnsetType = UNSET
     seats: Annotated[int | UnsetType, doc("With `no_seat_available`.")] = UNSET
     used: Annotated[int | UnsetType, doc("With `no_seat_available`.")] = UNSET
+    left: Annotated[
+        int | UnsetType,
+        doc("With `allowance_exceeded` and `allowance_spent`: seats that may still be ordered."),
+    ] = UNSET
     tier: Annotated[str | UnsetType | None, doc("With `holder_in_other_tier`: where it sits.")] = (
         UNSET
     )
@@ -243,6 +254,8 @@ def _refused(refusal: Refusal) -> Response:
             }
         case refusals.NoSeatAvailable():
             members = {"seats": refusal.seats, "used": refusal.used}
+        case refusals.AllowanceExceeded() | refusals.AllowanceIsSpent():
+            members = {"left": refusal.left}
         case refusals.HolderInOtherTier():
             members = {"tier": refusal.tier}
         case refusals.SubscriptionElsewhere():

@@ -5,11 +5,12 @@ from __future__ import annotations
 from commands.reissue_keys import ReissuedKeys, reissue_keys
 from commands.revoke_keys import KeptKey, RevokedKeys, revoke_keys
 from ledger.events import RequestContext
-from ledger.refusals import BatchNotFound
-from ledger.reseller_names import same
+from ledger.refusals import BatchNotFound, ResellerNotFound
+from ledger.reseller_names import folded, same
 from ledger.streams import batch as batches
 from ledger.streams.batch import BATCH
 from projections.lists.keys import KeyQuery, KeySet, key_set
+from projections.lists.reseller_names import first_spelling
 from web.app.services import Wiring
 
 
@@ -34,9 +35,13 @@ def revoke_reseller(
     """Revoke a reseller's keys that nobody has redeemed; return what became of all of them.
 
     Raises:
+        ResellerNotFound: nobody was ever named so.
         InvalidRequest, PartlyDone: as `revoke_keys`.
     """
-    found = key_set(wiring.services.book, wiring.tables, KeyQuery(reseller=reseller))
+    book, tables = wiring.services.book, wiring.tables
+    if first_spelling(book, tables, folded(reseller)) is None:
+        raise ResellerNotFound
+    found = key_set(book, tables, KeyQuery(reseller=reseller))
     return _revoke(wiring, context, found, reason, None)
 
 

@@ -19,6 +19,10 @@ COMMANDS: Final = {
     "demo": Lazy("web.cli.demo:demo", "Fill an empty ledger with a world to look at."),
     "keys": Lazy("web.cli.keys:keys", "Issue activation keys, and look after them."),
     "batches": Lazy("web.cli.batches:batches", "The keys of an order or an import, together."),
+    "resellers": Lazy(
+        "web.cli.resellers:resellers", "What resellers may order, and what they did."
+    ),
+    "orders": Lazy("web.cli.orders:orders", "Orders of resellers that wait for you."),
     "seats": Lazy("web.cli.seats:seats", "Who sits where: take seats and give them back."),
     "subscriptions": Lazy(
         "web.cli.accounts:subscriptions", "What an account has, and who uses it."

@@ -13,6 +13,7 @@ from typing import Final
 from flask import Response, request
 
 from commands.issue_keys import Issued, IssuedKey, Order, issue_keys
+from commands.order_keys import PlacedOrder, order_keys
 from commands.reveal_codes import reveal_codes
 from ledger.refusals import BatchNotFound, Refusal
 from ledger.streams import batch as batches
@@ -28,10 +29,14 @@ from web.console.refusal_messages import refusal_message
 from web.console.session import roles_required
 from web.console.timeline import recent
 from web.html import csrf
-from web.html.flash import FlashMessage
+from web.html.flash import FlashMessage, bad, warn
 from web.html.rendering import page, with_headers
 
 _CSV: Final = "csv"
+_ORDER_MESSAGES: Final = {
+    "waiting": warn("The order waits for the vendor", "Send it again to see its keys afterwards."),
+    "declined": bad("The order was declined", "Ask the vendor, or order something else."),
+}
 _FIELDS: Final = ("product", "seats", "months", "count", "reseller", "redeem_by", "reason")
 
 
@@ -64,17 +69,20 @@ def issue() -> Response:
     """Carry an order out, and show its codes, or send them as a file."""
     once, reseller = csrf.idempotency_key(), session.reseller()
     try:
-        issued = issue_keys(
-            services(),
-            request_context(),
-            _order(reseller),
-            idempotency_key=f"console {once}",
-            scope=f"reseller {reseller}" if reseller is not None else "",
-            reseller=reseller,
-        )
+        issued = _issue(once, reseller)
     except Refusal as refusal:
         return show_order(refusal_message(refusal), once)
+    if isinstance(issued, PlacedOrder):
+        return show_order(_ORDER_MESSAGES[issued.status], once)
     return _codes(issued.batch, issued.keys, issued)
+
+
+def _issue(once: str, reseller: str | None) -> Issued | PlacedOrder:
+    context, order, key = request_context(), _order(reseller), f"console {once}"
+    if reseller is None:
+        return issue_keys(services(), context, order, idempotency_key=key)
+    scope = f"reseller {reseller}"
+    return order_keys(services(), context, order, reseller, idempotency_key=key, scope=scope)
 
 
 @bp.get("/batches/<batch>")

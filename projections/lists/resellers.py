@@ -1,0 +1,244 @@
+"""Resellers: what each may order and has ordered, what became of its keys, and what ends soon.
+
+A reseller is whoever was named as one: by keys, for a token, or by what was arranged with it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Annotated, Final, Literal, NamedTuple
+
+from ledger.book import Book
+from ledger.catalog import Catalog
+from ledger.reseller_names import folded
+from ledger.streams.reseller import RESELLER, Reseller
+from projections.answer import (
+    Answer,
+    Count,
+    KeyId,
+    Masked,
+    Next,
+    ProductId,
+    Seats,
+    SubscriptionId,
+    Time,
+    Used,
+    doc,
+)
+from projections.lists.catch_up import read
+from projections.lists.keys import KEY_COUNTS, KEY_LIST
+from projections.lists.overview_tables import SUBSCRIPTION_LIST
+from projections.lists.reseller_names import names
+from projections.lists.stores.tables import Params, Row, Tables, to_moment, to_number
+from projections.views.account_at import Moment, account_at
+from projections.views.subscriptions import SubscriptionRow, subscriptions
+
+ENDING: Final = timedelta(days=90)
+# So many of one question are listed, those that end first first.
+ENDING_MAX: Final = 500
+
+
+class AllowanceView(Answer, frozen=True):
+    """Seats of a product and tier that the reseller may order."""
+
+    product: ProductId
+    tier: Annotated[str | None, doc(None, "growth")]
+    granted: Annotated[Count, doc(None, 500)]
+    spent: Annotated[Count, doc("On keys that it ordered and that were not revoked.", 120)]
+    left: Annotated[Count, doc(None, 380)]
+
+
+class OrderMax(Answer, frozen=True):
+    """What one order may have at most; null for no limit but everybody's."""
+
+    count: Annotated[int | None, doc("Keys.", 100)]
+    seats: Annotated[int | None, doc("Of each key.", 50)]
+    months: Annotated[int | None, doc(None, 24)]
+
+
+class KeyCounts(Answer, frozen=True):
+    """Keys by what they are now. Of a key and what was given in its place, one counts."""
+
+    issued: Annotated[Count, doc("In all.", 28)] = 0
+    open: Annotated[Count, doc("That can be redeemed.", 20)] = 0
+    redeemed: Annotated[Count, doc(None, 7)] = 0
+    revoked: Annotated[Count, doc(None, 1)] = 0
+    lapsed: Annotated[Count, doc(None, 0)] = 0
+
+
+class EndingKey(Answer, frozen=True):
+    """A subscription that a key of the reseller's gave, and that ends within 90 days."""
+
+    key: KeyId
+    masked: Masked
+    subscription: SubscriptionId
+    product: ProductId
+    tier: Annotated[str | None, doc(None, "growth")]
+    seats: Seats
+    used: Used
+    expires_at: Time
+    renewed: Annotated[
+        bool, doc("The account has seats of the product and tier that go on after it.")
+    ]
+
+
+class ResellerView(Answer, frozen=True):
+    """A reseller, as things stand now."""
+
+    reseller: Annotated[str, doc(None, "Harbour Systems")]
+    status: Literal["active", "suspended"]
+    keys_suspended: Annotated[bool, doc("Its keys cannot be redeemed, either.")]
+    allowances: list[AllowanceView]
+    order_max: OrderMax
+    approval_above: Annotated[
+        int | None, doc("An order of more seats in all waits for the vendor.", 200)
+    ]
+    keys: KeyCounts
+    ending: list[EndingKey]
+
+
+class ResellerList(Answer, frozen=True):
+    """A page of resellers, by name."""
+
+    items: list[ResellerView]
+    next: Next
+
+
+class ResellerPage(NamedTuple):
+    """Some resellers, by name.
+
+    Attributes:
+        next: where the next page goes on (`after`); None when there is none.
+    """
+
+    resellers: list[ResellerView]
+    next: str | None
+
+
+def list_resellers(
+    book: Book,
+    tables: Tables,
+    catalog: Catalog,
+    now: datetime,
+    *,
+    after: str | None = None,
+    limit: int,
+) -> ResellerPage:
+    """Return a page of resellers, in the order of their folded names.
+
+    Args:
+        after: the `next` of the page before; None for the first.
+    """
+    known = names(book, tables)
+    left = sorted(id for id in known if after is None or id > after)
+    shown = left[:limit]
+    views = _views(book, tables, catalog, now, {id: known[id] for id in shown}, None)
+    return ResellerPage(views, shown[-1] if len(left) > limit else None)
+
+
+def one_reseller(
+    book: Book, tables: Tables, catalog: Catalog, now: datetime, name: str
+) -> ResellerView | None:
+    """Return a reseller by its name in any spelling; None if nobody was ever named so."""
+    id = folded(name)
+    known = names(book, tables).get(id)
+    if known is None:
+        return None
+    (view,) = _views(book, tables, catalog, now, {id: known}, id)
+    return view
+
+
+def _views(
+    book: Book,
+    tables: Tables,
+    catalog: Catalog,
+    now: datetime,
+    shown: dict[str, str],
+    only: str | None,
+) -> list[ResellerView]:
+    if not shown:
+        return []
+    params: Params = {
+        "now": to_number(now),
+        "soon": to_number(now + ENDING),
+        "limit": ENDING_MAX,
+        "reseller_id": only,
+    }
+    which = "" if only is None else "AND reseller_id = :reseller_id"
+    counted = read(book, tables, KEY_LIST, KEY_COUNTS.format(which=which), params).rows
+    counts = {id: KeyCounts(*found) for id, *found in counted}
+    ends = read(book, tables, SUBSCRIPTION_LIST, _ENDING.format(which=which), params).rows
+    ending = _ending(book, catalog, now, (row for row in ends if row[0] in shown))
+    arranged = book.load_many(RESELLER, list(shown))
+    return [
+        _view(name, arranged[id].state, counts.get(id, KeyCounts()), ending[id])
+        for id, name in shown.items()
+    ]
+
+
+def _view(name: str, state: Reseller, counts: KeyCounts, ending: list[EndingKey]) -> ResellerView:
+    allowances = sorted(
+        state.allowances.items(), key=lambda one: (one[0].product, one[0].tier or "")
+    )
+    limits = state.limits
+    return ResellerView(
+        reseller=state.name or name,
+        status="active" if state.suspended is None else "suspended",
+        keys_suspended=state.keys_suspended,
+        allowances=[
+            AllowanceView(*place, one.granted, one.spent, one.left) for place, one in allowances
+        ],
+        order_max=OrderMax(limits.count, limits.seats, limits.months),
+        approval_above=limits.approval_above,
+        keys=counts,
+        ending=ending,
+    )
+
+
+# Ending
+
+# A subscription is the newest key's that gave it.
+_ENDING: Final = f"""
+    SELECT key.reseller_id, key.id, key.masked, gave.id, gave.account, gave.product, gave.tier,
+        gave.seats, gave.ends_at
+    FROM {SUBSCRIPTION_LIST.table} AS gave
+    JOIN keyfold_key_list_2 AS key ON key.subscription = gave.id
+        AND key.ended_at IS NULL AND key.replaced_by IS NULL {{which}}
+    WHERE gave.ends_at > :now AND gave.ends_at <= :soon
+    ORDER BY gave.ends_at, gave.id LIMIT :limit
+"""  # noqa: S608 - all are ours
+
+
+class _AccountRow(NamedTuple):
+    product: str
+    row: SubscriptionRow
+
+    def goes_on_after(self, at: datetime) -> bool:
+        """Return whether it gives seats after a moment."""
+        return self.row.renews or (self.row.expires_at is not None and self.row.expires_at > at)
+
+
+def _rows(book: Book, catalog: Catalog, now: datetime, account: str) -> Iterator[_AccountRow]:
+    state = account_at(book, account, Moment(now))
+    for product in subscriptions(state, catalog).products:
+        for row in (*product.rows, *product.upcoming):
+            yield _AccountRow(product.product, row)
+
+
+def _ending(
+    book: Book, catalog: Catalog, now: datetime, ends: Iterable[Row]
+) -> defaultdict[str, list[EndingKey]]:
+    found: defaultdict[str, list[EndingKey]] = defaultdict(list)
+    accounts: dict[str, list[_AccountRow]] = {}
+    for reseller, key, masked, id, account, product, tier, seats, ends_at in ends:
+        if account not in accounts:
+            accounts[account] = list(_rows(book, catalog, now, account))
+        alike = [one for one in accounts[account] if (one.product, one.row.tier) == (product, tier)]
+        at = to_moment(ends_at)
+        others = [one for one in alike if one.row.subscription != id]
+        used = sum(one.row.used for one in alike if one.row.subscription == id)
+        renewed = any(one.goes_on_after(at) for one in others)
+        found[reseller].append(EndingKey(key, masked, id, product, tier, seats, used, at, renewed))
+    return found
