@@ -22,11 +22,16 @@ from commands.issue_keys import Order, issue_keys
 from commands.redeem_key import Try, redeem_key
 from ledger.refusals import Refusal
 from ledger.store import schema
-from ledger.streams.account.facts import SeatOccupied, SubscriptionActivated
+from ledger.streams.account.facts import (
+    SeatOccupied,
+    SubscriptionActivated,
+    SubscriptionTakenOver,
+    SubscriptionTransferred,
+)
 from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import RedemptionRefused
 from ledger.streams.batch import KeysIssued
-from ledger.streams.key import KeyIssued, KeyRedeemed
+from ledger.streams.key import KeyIssued, KeyRedeemed, KeyTransferred
 from ledger.streams.session_attempts import TryFailed
 from web.app.services import Wiring, wire
 from web.app.settings import read_settings
@@ -215,3 +220,41 @@ def test_a_right_guess_counts_only_before_the_fifth_wrong_one_wherever_they_are_
         assert all(position < failed[-1] for position in redeemed)
     for worker in workers:
         worker.close()
+
+
+def test_keys_that_are_to_follow_what_there_is_make_one_chain(
+    environ: dict[str, str], wiring: Wiring
+) -> None:
+    codes = [issued_code(wiring, seats=1) for _ in range(2 * PROCESSES)]
+    answers = Race(environ, "renew", " ".join(codes), PROCESSES).run(kill_after=1)
+
+    won = {a["subscription"] for lines in answers.values() for a in lines}
+    account = wiring.services.book.load(ACCOUNT, "acme").state
+    assert won <= set(account.subscriptions)
+    chain = sorted(account.subscriptions.values(), key=lambda one: one.started_at)
+    assert [one.started_at for one in chain[1:]] == [one.expires_at for one in chain[:-1]]
+    assert [one.follows for one in chain] == [None, *(one.id for one in chain[:-1])]
+
+
+def test_what_is_moved_while_seats_are_taken_lets_in_as_many_as_there_are(
+    environ: dict[str, str], wiring: Wiring
+) -> None:
+    code = issued_code(wiring, seats=5)
+    context = wiring.request_context("operator", "setup")
+    subscription = redeem_key(wiring.services, context, Try("acme", "s", code)).subscription
+    Race(environ, "transfer", subscription, PROCESSES).run(kill_after=2)
+
+    moves = facts(wiring, SubscriptionTransferred)
+    assert len(moves) == len(facts(wiring, SubscriptionTakenOver)) > 0
+    assert [one.account for one in facts(wiring, KeyTransferred)] == [m.to_account for m in moves]
+    states = dict.fromkeys(("acme", "beta"), ACCOUNT.initial)
+    for event in wiring.services.book.follow(0):
+        kind, _, id = event.stream.partition("-")
+        if kind != "account":
+            continue
+        if isinstance(event.fact, SeatOccupied):
+            assert states[id].pool("cloud_pos", None, event.occurred_at).has_room
+        states[id] = ACCOUNT.fold(states[id], [event])
+    now = context.now
+    has_it = [id for id, state in states.items() if list(state.rows(now))]
+    assert has_it == [moves[-1].to_account]

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from commands.change_subscription import transfer_subscription
 from commands.issue_keys import Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key
@@ -19,6 +20,7 @@ from web.app.services import Wiring, wire
 from web.app.settings import read_settings
 
 HOLDERS_EACH = 10
+TRANSFERRING = 4
 
 
 def redeem(wiring: Wiring, index: int, code: str) -> Iterator[dict[str, Any]]:
@@ -66,7 +68,40 @@ def guess(wiring: Wiring, index: int, argument: str) -> Iterator[dict[str, Any]]
             yield {"refused": refusal.code}
 
 
-SCENARIOS = {"guess": guess, "redeem": redeem, "occupy": occupy, "order": order}
+def renew(wiring: Wiring, index: int, argument: str) -> Iterator[dict[str, Any]]:
+    """Redeem two codes of our own on one account, each to follow what there is."""
+    for number, code in enumerate(argument.split()[index * 2 : index * 2 + 2]):
+        context = wiring.request_context("operator", f"race-{index}-{number}")
+        wanted = Try("acme", f"s-{index}", code, start="when_current_ends")
+        yield {"subscription": redeem_key(wiring.services, context, wanted).subscription}
+
+
+def transfer(wiring: Wiring, index: int, subscription: str) -> Iterator[dict[str, Any]]:
+    """Move a subscription to and fro, or want seats on the accounts that it is moved between."""
+    for number in range(HOLDERS_EACH):
+        there, other = ("acme", "beta") if (index + number) % 2 else ("beta", "acme")
+        context = wiring.request_context("operator", f"race-{index}-{number}")
+        try:
+            if index < TRANSFERRING:
+                transfer_subscription(
+                    wiring.services, context, there, subscription, "to and fro", to=other
+                )
+            else:
+                holder = f"till-{index}-{number}"
+                occupy_seat(wiring.services, context, Sitting(there, "cloud_pos", None, holder))
+            yield {"done": number}
+        except Refusal as refusal:
+            yield {"refused": refusal.code}
+
+
+SCENARIOS = {
+    "renew": renew,
+    "transfer": transfer,
+    "guess": guess,
+    "redeem": redeem,
+    "occupy": occupy,
+    "order": order,
+}
 
 
 def main() -> None:
