@@ -367,7 +367,9 @@ def _of_row(
         return f"{name} gives no {place(catalog, product, tier)} seats any more"
     if was["status"] != now["status"]:
         return f"{name} is {now['status']}, was {was['status']}: {given}"
-    return f"{name}: {_changes(was, now, ('seats', 'known_by', 'expires_at', 'gives'))}"
+    return (
+        f"{name}: {_changes(was, now, ('seats', 'known_by', 'started_at', 'expires_at', 'gives'))}"
+    )
 
 
 def _of_holder(

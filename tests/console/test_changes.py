@@ -192,6 +192,10 @@ def test_a_checkpoint_is_a_file_to_keep(api: Api, desk: Desk) -> None:
 # Accounts
 
 
+PREVIEW = "accounts/acme/subscriptions/preview"
+CHANGE = "accounts/acme/subscriptions/change"
+
+
 def test_a_seat_is_released_once(api: Api) -> None:
     api.redeem("acme")
     api.sit("till-1")
@@ -208,16 +212,83 @@ def test_a_seat_is_released_once(api: Api) -> None:
     assert api.head == before
 
 
-def test_a_subscription_is_terminated_with_a_reason(api: Api, desk: Desk) -> None:
+def test_a_change_of_a_subscription_is_shown_before_it_is_carried_out(api: Api, desk: Desk) -> None:
     subscription = api.redeem("acme")
-    fields = {"subscription": subscription}
-    refused = desk.send("accounts/acme/terminate", **fields, reason=" ")
-    assert (refused.status, row(api)["status"]) == (422, "active")
-    seen = desk.send("accounts/acme/terminate", **fields, reason="Paid back")
-    assert "The subscription is terminated." in seen.said
-    assert "“Paid back”" in seen.text
-    assert row(api)["status"] == "terminated"
-    assert desk.send("accounts/acme/terminate", subscription="kfsub_x", reason="x").status == 404
+    api.sit("till-1")
+    fields = {"subscription": subscription, "change": "suspend", "reason": "Not paid"}
+    head = api.head
+    assert desk.send(PREVIEW, **{**fields, "reason": " "}).status == 422
+    shown = desk.send(PREVIEW, **fields)
+    assert "is suspended, was active: 2 Cloud POS seats" in shown.text
+    assert "Holder till-1 may not work any more" in shown.text
+    assert api.head == head
+    done = desk.send(CHANGE, **fields, once=shown.field("once"))
+    assert "The subscription is suspended." in done.said
+    assert "“Not paid”" in done.text
+    assert row(api)["status"] == "suspended"
+    head = api.head
+    assert (
+        "The subscription is suspended."
+        in desk.send(CHANGE, **fields, once=shown.field("once")).said
+    )
+    assert api.head == head
+    nothing = desk.send(PREVIEW, **fields)
+    assert "it is so already" in nothing.text
+
+
+def test_a_transfer_shows_both_accounts(api: Api) -> None:
+    subscription = api.redeem("acme")
+    desk = signed_in(api, "support")
+    fields = {"subscription": subscription, "change": "transfer", "reason": "Mixed up"}
+    for to in ("acme", "", "a b"):
+        assert desk.send(PREVIEW, **fields, to=to).status == 422
+    shown = desk.send(PREVIEW, **fields, to="umbrella")
+    assert "is transferred, was active" in shown.text
+    assert "Cloud POS: seats 0 → 2" in shown.text
+    done = desk.send(CHANGE, **fields, to="umbrella", once=shown.field("once"))
+    assert "is the other account's now" in done.said
+    assert row(api)["status"] == "transferred"
+
+
+def test_who_may_not_change_a_subscription_is_not_shown_what_it_would_do(api: Api) -> None:
+    subscription = api.redeem("acme")
+    desk = signed_in(api, "support")
+    for change in ("extend", "suspend", "terminate"):
+        for path in (PREVIEW, CHANGE):
+            fields = {"subscription": subscription, "change": change, "reason": "x", "days": 3}
+            assert desk.send(path, **fields, once="a" * 26).status == 403
+    assert row(api)["status"] == "active"
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "status"),
+    [
+        ("start", "has started", "active"),
+        ("extend", "lasts longer", "scheduled"),
+        ("terminate", "is terminated", "terminated"),
+    ],
+)
+def test_what_is_scheduled_is_listed_and_changed(
+    api: Api, desk: Desk, change: str, said: str, status: str
+) -> None:
+    api.redeem("acme")
+    later = api.try_code(api.issue()["code"], start="when_current_ends").body["subscription"]
+    assert "scheduled" in desk.get("accounts/acme").text
+    fields = {"subscription": later["subscription"], "change": change, "reason": "x", "days": 9}
+    shown = desk.send(PREVIEW, **fields)
+    assert said in desk.send(CHANGE, **fields, once=shown.field("once")).said
+    view = api.get("portal", "/v1/accounts/acme/subscriptions?all=true").body["products"][0]
+    found = {one["subscription"]: one["status"] for one in view["rows"] + view["upcoming"]}
+    assert found[later["subscription"]] == status
+
+
+def test_a_change_that_cannot_be_is_told_of(api: Api, desk: Desk) -> None:
+    fields = {"subscription": "kfsub_x", "change": "terminate", "reason": "x"}
+    assert desk.send(PREVIEW, **fields).status == 404
+    assert desk.send(PREVIEW, **{**fields, "change": "frob"}).status == 422
+    extend = {**fields, "change": "extend", "subscription": api.redeem("acme")}
+    for days in ("", "0", "x", "99999"):
+        assert desk.send(PREVIEW, **extend, days=days).status == 422
 
 
 def test_a_stripe_customer_is_linked_to_one_account(api: Api) -> None:

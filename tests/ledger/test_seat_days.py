@@ -167,7 +167,7 @@ def test_seat_days_given_are_seat_days_sold(first: int) -> None:
         history.go_on(30)
         check(history)
         chained += history.chained
-    assert chained > IN_EVERY_RUN
+    assert chained > IN_EVERY_RUN / 2
 
 
 def test_while_nothing_else_happens_a_chain_has_neither_gap_nor_overlap() -> None:

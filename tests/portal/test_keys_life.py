@@ -100,6 +100,50 @@ def test_when_it_has_ended_a_new_key_is_activated_the_same_way(
 
 
 @both
+def test_what_ends_soon_is_renewed_by_a_key_that_begins_when_it_ends(
+    timed: Timed, new_page: NewPage, manager: str, panel: str, order: dict[str, object]
+) -> None:
+    timed.be(START)
+    account = timed.account()
+    timed.customer(new_page(), account).activate(timed.issue(order, months=1), manager)
+    timed.be("2026-02-20T10:00:00Z")
+    customer = timed.customer(new_page(), account)
+    banner = customer.panel(panel).locator(".said")
+    expect(banner).to_contain_text("2 seats end on 28 Feb 2026")
+    banner.get_by_role("link", name="Activate a key").click()
+    expect(customer.page.get_by_role("heading", level=1)).to_have_text("Activate Key")
+    dialog = customer.enter(timed.issue(order, seats=3), manager)
+    expect(dialog).to_contain_text("You have 2 seats of this by a key until 28 Feb 2026")
+    expect(dialog.get_by_label("Now: 3 seats more, until 20 Feb 2027")).to_be_checked()
+    dialog.get_by_label("When that ends: 3 seats from 28 Feb 2026").check()
+    dialog.get_by_role("button", name="Activate").click()
+    expect(customer.page.get_by_role("status")).to_contain_text("Its seats begin when")
+    expect(banner).to_have_count(0)
+    now, later = customer.panel(panel).get_by_role("table").all()
+    expect(now.get_by_role("row")).to_have_count(2)
+    expect(later).to_contain_text("28 Feb 2027")
+    timed.be("2026-02-28T10:00:00Z")
+    customer = timed.customer(new_page(), account)
+    assert customer.row(panel)["Seats"] == "3"
+
+
+@both
+def test_after_its_end_a_panel_says_which_key_ended_and_asks_for_another(
+    timed: Timed, new_page: NewPage, manager: str, panel: str, order: dict[str, object]
+) -> None:
+    timed.be(START)
+    account = timed.account()
+    code = timed.issue(order, months=1)
+    timed.customer(new_page(), account).activate(code, manager)
+    timed.be("2026-03-10T10:00:00Z")
+    customer = timed.customer(new_page(), account)
+    expect(customer.panel(panel)).to_contain_text(f"{code[-4:]} ended on 28 Feb 2026")
+    expect(customer.panel(panel).get_by_role("button")).to_have_count(2)
+    customer.panel(panel).get_by_role("button", name="Activate a key").click()
+    expect(customer.page.get_by_role("heading", level=1)).to_have_text("Activate Key")
+
+
+@both
 def test_later_a_blocked_session_may_try_again(
     timed: Timed, page: Page, manager: str, panel: str, order: dict[str, object]
 ) -> None:

@@ -38,6 +38,11 @@ SITTING_MAX: Final = 200
 MESSAGES: Final = {
     "released": good("The seat was given back.", "It is free from now on."),
     "gone": warn("The seat had been given back already."),
+    "started": good("The subscription has started.", "It gives its seats now."),
+    "extended": good("The subscription lasts longer."),
+    "suspended": good("The subscription is suspended.", "It gives no seats until it is resumed."),
+    "resumed": good("The subscription gives its seats again."),
+    "transferred": good("The subscription is the other account's now.", "Its holders stayed here."),
     "terminated": good("The subscription is terminated.", "It gives no seats now."),
     "linked": good("The Stripe customer is linked."),
     "unlinked": good("The Stripe customer is this account's no more."),

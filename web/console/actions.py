@@ -9,7 +9,6 @@ from typing import Any, Final, NamedTuple
 from flask import Response, url_for
 
 from commands.assign_subscription import assign_subscription
-from commands.change_subscription import terminate_subscription
 from commands.clear_attempts import clear_attempts
 from commands.link_customer import link_customer, unlink_customer
 from commands.open_portal_session import end_portal_sessions
@@ -54,7 +53,6 @@ def _assign(
 
 ACTIONS: Final = (
     Action("release", release_seat, {"product": form, "holder": form}, "released"),
-    Action("terminate", terminate_subscription, {"subscription": form}, "terminated", (ADMIN,)),
     Action("link", link_customer, {"customer": text}, "linked"),
     Action("unlink", unlink_customer, {"customer": text}, "unlinked"),
     Action("assign", _assign, {"stripe_subscription": text, "from": text}, "assigned"),

@@ -14,6 +14,7 @@ from web.console import (
     search,
     seat_history,
     sign_in,
+    subscription_changes,
     timeline,
     tokens,
 )
@@ -21,5 +22,5 @@ from web.console.blueprint import bp
 
 __all__ = [
     "accounts", "actions", "attempts", "batches", "bp", "filters", "keys", "overview", "questions",
-    "search", "seat_history", "sign_in", "timeline", "tokens",
+    "search", "seat_history", "sign_in", "subscription_changes", "timeline", "tokens",
 ]  # fmt: skip

@@ -40,6 +40,7 @@ _BADGES: Final = {
     "unpaid": Badge(_l("Unpaid"), "bad"),
     "incomplete": Badge(_l("Incomplete"), "warn"),
     "paused": Badge(_l("Paused"), "warn"),
+    "suspended": Badge(_l("Suspended"), "warn"),
     "unconfirmed": Badge(_l("Unconfirmed"), "warn"),
     "canceled": Badge(_l("Canceled"), "bad"),
     "incomplete_expired": Badge(_l("Expired"), "bad"),

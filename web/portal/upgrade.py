@@ -9,7 +9,7 @@ Source: the guides "Activating a Cloud POS Key" and "Activating an Integration K
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Final, get_args
 
 from flask import Response, request, url_for
 
@@ -25,6 +25,7 @@ from ledger.refusals import (
     TooManyAttempts,
     WrongProduct,
 )
+from ledger.streams.account.subscriptions import Start
 from web.app.context import request_context, services
 from web.html import csrf
 from web.html.flash import FlashMessage, bad, warn
@@ -93,6 +94,8 @@ def validate(product: str) -> Response:
         tier_name=found.tier_name(tier),
         limits=found.limits_of(tier),
         expires_at=validated.expires_if_activated_now,
+        running=validated.running,
+        choices=validated.choices,
         once=csrf.new_idempotency_key(),
     )
 
@@ -103,10 +106,16 @@ def activate(product: str) -> Response:
     """Redeem the key that was reviewed; sent twice, it is the same redemption."""
     product_of(product)
     key = f"{session.id()}:{csrf.idempotency_key()}"
+    wanted = _try(product)
+    for start in get_args(Start):
+        if request.form.get("start") == start:
+            wanted = wanted._replace(start=start)
     try:
-        redeem_key(services(), request_context(), _try(product), idempotency_key=key)
+        redeemed = redeem_key(services(), request_context(), wanted, idempotency_key=key)
     except Refusal as refusal:
         return show_key_form(product, refusal)
+    if redeemed.account.state.subscriptions[redeemed.subscription].scheduled:
+        return redirect_to(url_for("portal.show_subscriptions", done="scheduled"))
     return redirect_to(url_for("portal.show_manager", product=product, done="activated"))
 
 

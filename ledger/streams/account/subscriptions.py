@@ -13,7 +13,7 @@ It always has its whole length, so no day that was paid for is lost, and none is
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -31,6 +31,7 @@ from ledger.refusals import (
     SubscriptionNotFound,
     SubscriptionNotStarted,
 )
+from ledger.renewals import SubscriptionSpan, renewed
 from ledger.streams.account.facts import (
     SubscriptionActivated,
     SubscriptionExtended,
@@ -44,7 +45,7 @@ from ledger.streams.account.facts import (
     SubscriptionTerminated,
     SubscriptionTransferred,
 )
-from ledger.streams.account.state import Account, Subscription
+from ledger.streams.account.state import GOES_ON, Account, Subscription
 from ledger.streams.key import KeyIssued
 
 Start = Literal["now", "when_current_ends"]
@@ -62,6 +63,24 @@ def current(account: Account, product: str, tier: str | None, now: datetime) -> 
         if (one.product, one.tier) == (product, tier) and one.status(now) in ("active", "scheduled")
     ]
     return max(running, key=lambda one: (one.expires_at, one.started_at, one.id), default=None)
+
+
+def ending(account: Account, soon: datetime, now: datetime) -> list[Subscription]:
+    """Return what ends by a moment and has not been renewed, what ends first first."""
+    by_place: defaultdict[tuple[str, str | None], list[Subscription]] = defaultdict(list)
+    for one in account.subscriptions.values():
+        if one.status(now) in GOES_ON:
+            by_place[one.product, one.tier].append(one)
+    found: list[Subscription] = []
+    for there in by_place.values():
+        followed = renewed(map(_span, there))
+        found += [one for one in there if one.expires_at <= soon and one.id not in followed]
+    return sorted(found, key=lambda one: (one.expires_at, one.id))
+
+
+def _span(one: Subscription) -> SubscriptionSpan:
+    starts_at = one.started_at if one.scheduled else None
+    return SubscriptionSpan(one.id, one.position, one.seats, starts_at, one.expires_at)
 
 
 def activate(
