@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FloatRect, Page, expect
 
 from tests.portal.conftest import NewPage, new_page, other_site, seller
 from tests.portal.selling import Seller
@@ -28,6 +28,7 @@ WIDTHS: Final = (320, 360, 768, 1024, 1280)
 HEIGHT: Final = 800
 SCREENSHOTS: Final = "SCREENSHOTS"
 PICTURE_WIDTHS: Final = (360, 1280)
+PICTURE_HEIGHT: Final = 2400
 # Pages that have nothing to look at: forms of others, files, and what leads elsewhere.
 NO_PAGES: Final = frozenset(
     {
@@ -36,6 +37,7 @@ NO_PAGES: Final = frozenset(
     }
 )  # fmt: skip
 _PARAMETER: Final = re.compile(r"<(?:\w+:)?(\w+)>")
+_NO_WORD: Final = re.compile(r"\W+")
 _accounts = itertools.count(1)
 
 
@@ -87,7 +89,7 @@ def world(seller: Seller, size: int) -> World:
     return World(account, places)
 
 
-def too_wide(page: Page, path: str) -> list[str]:
+def too_wide(page: Page, path: str, size: int) -> list[str]:
     """Return in which widths an open page scrolls; keep a picture of it if that is wanted."""
     found = []
     folder = os.environ.get(SCREENSHOTS)
@@ -97,11 +99,12 @@ def too_wide(page: Page, path: str) -> list[str]:
         if wider > 0:
             found.append(f"{path} is {wider} px wider than {width}")
         if folder and width in PICTURE_WIDTHS:
-            name = re.sub(r"\W+", "-", path).strip("-")
+            name = f"{_NO_WORD.sub('-', path).strip('-')}-of-{size}"
+            clip: FloatRect = {"x": 0, "y": 0, "width": width, "height": PICTURE_HEIGHT}
             for scheme in ("light", "dark"):
                 page.emulate_media(color_scheme=scheme)
                 file = Path(folder) / f"{name}-{page.evaluate('document.documentElement.lang')}"
-                page.screenshot(path=f"{file}-{width}-{scheme}.png", full_page=True)
+                page.screenshot(path=f"{file}-{width}-{scheme}.png", full_page=True, clip=clip)
     return found
 
 
@@ -113,15 +116,16 @@ def test_no_page_of_a_customer_scrolls_sideways(
     made = world(seller, size)
     page = new_page(locale=locale)
     page.goto(seller.link(made.account))
-    found = too_wide(page, "/portal/open")
+    found = too_wide(page, "/portal/open", size)
     seller.customer(page, made.account)
     for path in paths("portal", made.places):
         answer = page.goto(seller.url + path)
         assert answer is not None
         assert answer.status < 500, path
-        found += too_wide(page, path)
+        found += too_wide(page, path, size)
     page.get_by_role("button", name=re.compile("Leave|Verlassen|Abmelden")).click()
-    found += too_wide(page, "/portal/left")
+    page.wait_for_url(re.compile("left"))
+    found += too_wide(page, "/portal/left", size)
     assert "\n".join(found) == ""
 
 
@@ -132,7 +136,7 @@ def test_no_page_of_the_console_scrolls_sideways(
     made = world(seller, size)
     page = new_page()
     page.goto(f"{seller.url}/console/sign-in")
-    found = too_wide(page, "/console/sign-in")
+    found = too_wide(page, "/console/sign-in", size)
     page.get_by_label("Access token").fill(
         seller.program.json("tokens", "create", "--role", "admin")["token"]
     )
@@ -142,10 +146,10 @@ def test_no_page_of_the_console_scrolls_sideways(
         answer = page.goto(seller.url + path)
         assert answer is not None
         assert answer.status < 500, path
-        found += too_wide(page, path)
+        found += too_wide(page, path, size)
     for typed in ("customer", "nothing at all like anything"):
         page.get_by_role("searchbox").fill(typed)
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", level=1)).to_be_visible()
-        found += too_wide(page, f"/console/search/{typed}")
+        found += too_wide(page, f"/console/search/{typed}", size)
     assert "\n".join(found) == ""
