@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from flask import Response
 
+from projections.lists.by_month import endings_by_month, keys_by_month
 from projections.lists.overview import overview
 from projections.text.formatting import title
 from web.app import checkpoints, responses
 from web.app.context import app_state, request_context, services
+from web.console import parameters
 from web.console.blueprint import bp
 from web.console.session import STAFF, roles_required
 from web.html.rendering import page, with_headers
@@ -17,11 +19,17 @@ from web.html.rendering import page, with_headers
 @roles_required(*STAFF)
 def show_overview() -> Response:
     """Show how things stand now."""
-    found = overview(
-        services().book, app_state().wiring.tables, request_context().now, services().catalog
+    book, tables, now = services().book, app_state().wiring.tables, request_context().now
+    found = overview(book, tables, now, services().catalog)
+    reseller = parameters.query("reseller")
+    return page(
+        "console/overview.html",
+        found=found,
+        reasons=[(title(one.refusal), one.found, one.tries) for one in found.refusals],
+        reseller=reseller,
+        key_months=keys_by_month(book, tables, now, reseller),
+        ending_months=endings_by_month(book, tables, now),
     )
-    reasons = [(title(one.refusal), one.found, one.tries) for one in found.refusals]
-    return page("console/overview.html", found=found, reasons=reasons)
 
 
 @bp.get("/audit")

@@ -1,0 +1,100 @@
+"""What happened month by month, over all accounts: keys of the last year, endings of the next.
+
+Months are those of the calendar in UTC. Each question reads a table once, and is grouped by day.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from ledger.book import Book
+from ledger.months import add_months
+from ledger.reseller_names import folded
+from projections.lists.catch_up import Projection, read
+from projections.lists.keys import KEY_LIST
+from projections.lists.overview_tables import SUBSCRIPTION_LIST
+from projections.lists.stores.tables import Params, Tables, to_moment, to_number
+
+MONTHS: Final = 12
+_DAY: Final = timedelta(days=1) // timedelta(microseconds=1)
+
+
+class KeyMonth(NamedTuple):
+    """A month of keys; one that was given in the place of another is not issued again."""
+
+    start: datetime
+    issued: int
+    redeemed: int
+
+
+class EndingMonth(NamedTuple):
+    """A month in which seats of keys end, if nothing is renewed, extended or terminated."""
+
+    start: datetime
+    subscriptions: int
+    seats: int
+
+
+def keys_by_month(
+    book: Book, tables: Tables, now: datetime, reseller: str | None = None
+) -> list[KeyMonth]:
+    """Return the last twelve months of keys, this one last; of one reseller, or of all."""
+    starts = _months(now, -(MONTHS - 1))
+    params: Params = {
+        "since": to_number(starts[0]), "day": _DAY,
+        "reseller_id": folded(reseller) if reseller is not None else None,
+    }  # fmt: skip
+    of = "" if reseller is None else " AND reseller_id = :reseller_id"
+    issued = _by_month(book, tables, KEY_LIST, _ISSUED.format(of=of), params)
+    redeemed = _by_month(book, tables, KEY_LIST, _REDEEMED.format(of=of), params)
+    return [KeyMonth(start, issued[start], redeemed[start]) for start in starts]
+
+
+def endings_by_month(book: Book, tables: Tables, now: datetime) -> list[EndingMonth]:
+    """Return what ends of keys' subscriptions in this month, from now on, and in eleven more."""
+    starts = _months(now, 0)
+    params: Params = {
+        "since": to_number(now), "until": to_number(add_months(starts[-1], 1)), "day": _DAY,
+    }  # fmt: skip
+    ending = _by_month(book, tables, SUBSCRIPTION_LIST, _ENDING, params)
+    seats = _by_month(book, tables, SUBSCRIPTION_LIST, _ENDING_SEATS, params)
+    return [EndingMonth(start, ending[start], seats[start]) for start in starts]
+
+
+_ISSUED: Final = """
+    SELECT issued_at / :day, COUNT(*) FROM keyfold_key_list_2
+    WHERE ended_by = 0 AND replaces IS NULL AND issued_at >= :since{of} GROUP BY 1
+"""
+_REDEEMED: Final = """
+    SELECT redeemed_at / :day, COUNT(*) FROM keyfold_key_list_2
+    WHERE ended_by = 0 AND replaced_by IS NULL AND redeemed_at >= :since{of} GROUP BY 1
+"""
+_ENDING: Final = """
+    SELECT ends_at / :day, COUNT(*) FROM keyfold_subscription_list_3
+    WHERE ends_at >= :since AND ends_at < :until GROUP BY 1
+"""
+_ENDING_SEATS: Final = """
+    SELECT ends_at / :day, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_3
+    WHERE ends_at >= :since AND ends_at < :until GROUP BY 1
+"""
+
+
+def _by_month(
+    book: Book, tables: Tables, projection: Projection, select: str, params: Params
+) -> Counter[datetime]:
+    found: Counter[datetime] = Counter()
+    for day, count in read(book, tables, projection, select, params).rows:
+        found[_month(to_moment(day * _DAY))] += count
+    return found
+
+
+def _month(at: datetime) -> datetime:
+    return at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def _months(now: datetime, first: int) -> Sequence[datetime]:
+    """Return the beginnings of twelve months, the first of them so many after this one."""
+    return [add_months(_month(now), first + number) for number in range(MONTHS)]
