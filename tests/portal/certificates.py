@@ -147,7 +147,21 @@ def private_keys() -> dict[str, bytes]:
 def mixtures() -> dict[str, bytes]:
     """Return certificates with something beside them that may be anything."""
     private = key().private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    around = (
+        pkcs7.PKCS7SignatureBuilder()
+        .set_data(private)
+        .add_signer(issued("Till 1"), key(), SHA256())
+        .sign(Encoding.DER, [pkcs7.PKCS7Options.Binary])
+    )
+    first, rest = pem("Till 1").split(b"\n", 1)
     return {
+        "a private key behind PKCS#7": bundle(Encoding.DER) + private,
+        "a private key in PKCS#7": around,
+        "a private key as a header": first + b"\nX: " + b64encode(private) + b"\n\n" + rest,
+        "a private key as an attribute": b"friendlyName: "
+        + b64encode(private)
+        + b"\n"
+        + pem("Till 1"),
         "a private key without armour": pem("Till 1") + b64encode(private),
         "a private key in hexadecimal": pem("Till 1") + private.hex().encode(),
         "a word": b"Till 1, made by hand\n" + pem("Till 1"),

@@ -12,7 +12,9 @@ issuer, so that a renewed one is known.
 
 from __future__ import annotations
 
+import base64
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -21,10 +23,13 @@ from typing import Final, Literal, NamedTuple
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_der_private_key, pkcs7
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key, pkcs7
 from cryptography.x509.oid import NameOID
 
 from ledger.limits import unreadable
+
+# Older programs write PKCS#7 in BER, which is no reason for a line in the log.
+warnings.filterwarnings("ignore", message="PKCS#7 certificates could not be parsed as DER")
 
 FILE_BYTES_MAX: Final = 64 * 1024
 # A chain has a few; whoever sends more has put something else together.
@@ -42,9 +47,14 @@ _PRIVATE: Final = re.compile(
 )
 # What OpenSSL writes above a certificate that it takes out of a store.
 _ATTRIBUTES: Final = re.compile(
-    rb"Bag Attributes(: <Empty Attributes>)?|friendlyName: .{0,200}|localKeyID: [0-9A-F ]{2,80}"
-    rb"|(subject|issuer)=.{0,1000}|Key Attributes: <No Attributes>"
+    rb"Bag Attributes(: <Empty Attributes>)?|localKeyID: (?:[0-9A-F]{2} ?){1,20}"
+    rb"|Key Attributes: <No Attributes>|(?:friendlyName: |(?:subject|issuer) ?=).{0,500}"
 )
+# So long without a space, a name may be a key in base 64: the shortest has 32 bytes.
+_KEY_MAYBE: Final = re.compile(rb"[A-Za-z0-9+/=_-]{40}")
+_BASE64: Final = re.compile(rb"[A-Za-z0-9+/=\s]+")
+# What PKCS#7 adds to certificates alone; anything else in it would take more.
+_PKCS7_BYTES_MAX: Final = 64
 _SIGNED_DATA: Final = bytes.fromhex("06092a864886f70d010702")
 # PKCS#12: SEQUENCE, version 3, and data by its object id; it is made to carry private keys.
 _KEY_STORE: Final = re.compile(
@@ -193,7 +203,7 @@ def _certificates(data: bytes) -> list[x509.Certificate]:
     """
     try:
         found = _armoured(data) if _BEGIN in data else _binary(data)
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, UserWarning):
         raise NotUsable("no_certificate") from None
     if len(found) > CERTIFICATES_MAX:
         raise NotUsable("chain")
@@ -201,9 +211,12 @@ def _certificates(data: bytes) -> list[x509.Certificate]:
 
 
 def _binary(data: bytes) -> list[x509.Certificate]:
-    if _SIGNED_DATA in data[:40]:
-        return pkcs7.load_der_pkcs7_certificates(data)
-    return [x509.load_der_x509_certificate(data)]
+    if _SIGNED_DATA not in data[:40]:
+        return [x509.load_der_x509_certificate(data)]
+    found = pkcs7.load_der_pkcs7_certificates(data)
+    if len(data) - sum(len(one.public_bytes(Encoding.DER)) for one in found) > _PKCS7_BYTES_MAX:
+        raise NotUsable("other_content")
+    return found
 
 
 def _armoured(data: bytes) -> list[x509.Certificate]:
@@ -212,15 +225,28 @@ def _armoured(data: bytes) -> list[x509.Certificate]:
         if len(found) > CERTIFICATES_MAX:
             break
         if label in _CERTIFICATE_LABELS:
-            found.append(x509.load_pem_x509_certificate(block))
+            found.append(x509.load_der_x509_certificate(_decoded(block)))
         elif label in _PKCS7_LABELS:
-            found += pkcs7.load_pem_pkcs7_certificates(block.replace(b" CMS-----", b" PKCS7-----"))
+            found += _binary(_decoded(block))
         else:
             raise NotUsable("no_certificate" if label.startswith(_NO_SECRETS) else "other_content")
     return found
 
 
 _NO_SECRETS: Final = (b"PUBLIC KEY", b"RSA PUBLIC KEY", b"CERTIFICATE REQUEST", b"NEW CERTIFICATE")
+
+
+def _decoded(block: bytes) -> bytes:
+    """Return what is in an armour, without its first and last line.
+
+    Raises:
+        NotUsable: it has headers.
+        ValueError: it is not base 64.
+    """
+    body = block[block.index(_DASHES, len(_BEGIN)) + len(_DASHES) : block.rindex(b"-----END ")]
+    if body.strip() and not _BASE64.fullmatch(body):
+        raise NotUsable("other_content")
+    return base64.b64decode(b"".join(body.split()), validate=True)
 
 
 def _blocks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -252,7 +278,7 @@ def _blocks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _hold_to_nothing(between: bytes) -> None:
     for line in between.removeprefix(b"\xef\xbb\xbf").splitlines():
         text = line.strip()
-        if text and not _ATTRIBUTES.fullmatch(text):
+        if text and (not _ATTRIBUTES.fullmatch(text) or _KEY_MAYBE.search(text)):
             raise NotUsable("other_content")
 
 
