@@ -111,6 +111,18 @@ def test_what_is_called_so_but_for_its_case_is_opened(desk: Desk) -> None:
     assert desk.send("search", ref="Acme").title == "Account acme"
 
 
+def test_an_order_is_found_by_its_note_by_those_who_may_read_it(api: Api) -> None:
+    batch = api.issue(note="For the Spring-fair, 2 tills")["batch"]
+    assert "For the Spring-fair" in signed_in(api, "support").send("search", ref="spring fair").text
+    for role in ("auditor", "reseller"):
+        seen = signed_in(api, role).send("search", ref="spring fair")
+        assert batch not in seen.page
+
+
+def test_few_letters_are_enough(desk: Desk) -> None:
+    assert "account acme" in desk.send("search", ref="A").text
+
+
 def test_accounts_are_listed_with_their_seats(api: Api, desk: Desk) -> None:
     api.redeem("North-2", seats=5)
     seen = desk.get("accounts")
@@ -264,7 +276,7 @@ def test_the_timeline_has_both_times_who_and_what_it_names(api: Api, desk: Desk)
 
 FORMS = (
     "explain", "link", "release", "unlink", "assign", "end-sessions", "clear-attempts", "search",
-    "sign-out", "diff",
+    "sign-out", "diff", "preview",
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from ledger.streams import key as keys
 from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS
 from ledger.streams.key import KEY
+from projections.lists.batches import list_batches
 from projections.lists.keys import KeyView, key_view
 from projections.lists.names import (
     EVERY_KIND,
@@ -29,6 +30,7 @@ from projections.lists.names import (
     named_like,
 )
 from projections.lists.timeline import TimelineQuery
+from web.api.timeline import visibility
 from web.app.context import app_state, request_context, services
 from web.app.references import known_ref
 from web.console import parameters, session
@@ -43,6 +45,8 @@ _LATEST: Final = 10
 _NEAR_MAX: Final = 10
 # Of a kind, before those of other resellers are left out.
 _LOOKED_AT_MAX: Final = 200
+# Notes are sealed, and opened one by one.
+_NOTES_READ_MAX: Final = 200
 # So many characters of what was typed are looked for at least, and half of them, if nothing begins
 # with all of it.
 _TYPED_MIN: Final = 3
@@ -97,12 +101,14 @@ class Near(NamedTuple):
 
     Attributes:
         key: what is known of it, if it is a key.
+        note: of a batch that was ordered with it, where what was typed is in it.
     """
 
     kind: NameKind
     id: str
     url: str
     key: KeyView | None = None
+    note: str | None = None
 
 
 class Found(NamedTuple):
@@ -127,14 +133,35 @@ def _near(ref: str) -> Found:
     kinds, limit = (EVERY_KIND, _NEAR_MAX) if is_staff else (FOR_RESELLERS, _LOOKED_AT_MAX)
     book, tables = services().book, app_state().wiring.tables
     typed = fold(ref)
-    shortest = max(_TYPED_MIN, len(typed) // 2)
+    noted = _noted(typed)
+    shortest = min(len(typed), max(_TYPED_MIN, len(typed) // 2))
     for length in range(len(typed), shortest - 1, -1):
         found = named_like(book, tables, typed[:length], kinds=kinds, limit=limit)
-        near = _visible(found)[: _NEAR_MAX * len(kinds)]
+        near = _visible(found)[: _NEAR_MAX * len(kinds)] + noted
         if near:
             is_called = length == len(typed) and any(one.term == typed for one in found)
             return Found(ref, typed[:length], is_called, near)
     return Found(ref, typed, False, [])
+
+
+def _noted(typed: str) -> list[Near]:
+    """Return the batches in whose note something is, of the newest, for those who may read it."""
+    texts = visibility().texts
+    if texts is None or len(typed) < _TYPED_MIN:
+        return []
+    newest = list_batches(
+        services().book,
+        app_state().wiring.tables,
+        request_context().now,
+        texts,
+        reseller=session.reseller(),
+        limit=_NOTES_READ_MAX,
+    ).batches
+    return [
+        Near("batch", one.batch, _url("batch", one.batch), note=one.note)
+        for one in newest
+        if one.note is not None and typed in fold(one.note)
+    ][:_NEAR_MAX]
 
 
 def _visible(found: Sequence[Named]) -> list[Near]:
