@@ -630,7 +630,9 @@ def test_another_catalog_gives_its_products_and_names(auditor: Auditor) -> None:
     redeem_key(world, context(), Try("acme", "s-1", issue(world).code))
     auditor.keeps("ledger.jsonl", export(world.book))
     auditor.keeps(
-        "catalog.toml", '[[products]]\nid = "other"\nname = "Other"\nprefix = "OTH"\nseat = "user"'
+        "catalog.toml",
+        '[[products]]\nid = "other"\nname = { en = "Other", de = "Anderes" }\nprefix = "OTH"'
+        '\nseat = "user"',
     )
     said = auditor.verifies("ledger.jsonl", "--account", "acme", "--catalog", "catalog.toml")
     products = [(one["product"], one["name"]) for one in said.json["products"]]

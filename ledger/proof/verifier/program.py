@@ -187,7 +187,13 @@ def read_catalog(name: str | None) -> list[dict[str, Any]]:
         return CATALOG
     try:
         products: list[dict[str, Any]] = tomllib.loads(Path(name).read_text("utf-8"))["products"]
-    except (ValueError, KeyError):
+        for one in [
+            *products,
+            *(tier for product in products for tier in product.get("tiers", [])),
+        ]:
+            if isinstance(one["name"], dict):
+                one["name"] = one["name"]["en"]  # as the API has it, whatever the reader speaks
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise Wrong(f"{name} is no catalog") from None
     return products
 
