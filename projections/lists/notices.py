@@ -71,11 +71,11 @@ class NoticePage(NamedTuple):
     """Some notices; `next` is where the next page goes on."""
 
     notices: list[NoticeView]
-    next: tuple[int, str] | None
+    next: Sequence[Any] | None
     position: int
 
 
-_COLUMNS = "id, kind, subject, account, reseller, at, facts"
+_COLUMNS = "at, position, id, kind, subject, account, reseller, facts"
 
 
 def list_notices(
@@ -99,7 +99,7 @@ def list_notices(
     select, params = _select(query, catalog, after, limit + 1)
     rows = tables.read(select, params)
     shown = rows[:limit]
-    following = (shown[-1][5], shown[-1][0]) if len(rows) > limit else None
+    following = shown[-1][:3] if len(rows) > limit else None
     return NoticePage([_view(row, catalog) for row in shown], following, position)
 
 
@@ -124,16 +124,15 @@ def _select(
     if query.of_accounts:
         conditions.append("account IS NOT NULL")
     if after is not None:
-        conditions.append("(at > :last_at OR (at = :last_at AND id > :last_id))")
-        conditions.append("at >= :last_at")
-        params |= {"last_at": after[0], "last_id": after[1]}
+        conditions.append("(at, position, id) > (:last_at, :last_position, :last_id)")
+        params |= {"last_at": after[0], "last_position": after[1], "last_id": after[2]}
     where = " AND ".join(conditions)
-    select = f"SELECT {_COLUMNS} FROM {TABLE} WHERE {where} ORDER BY at, id LIMIT :limit"  # noqa: S608
+    select = f"SELECT {_COLUMNS} FROM {TABLE} WHERE {where} ORDER BY at, position, id LIMIT :limit"  # noqa: S608
     return select, params
 
 
 def _view(row: Row, catalog: Catalog) -> NoticeView:
-    id, kind, subject, account, reseller, at, facts = row
+    at, _, id, kind, subject, account, reseller, facts = row
     told = to_moment(at)
     known = msgspec.json.decode(facts)
     text = summary(kind, subject, account, told, known, catalog)

@@ -231,7 +231,7 @@ _AT_ONCE: Final = f"""
 _TIMED: Final = f"""
     {_NOTICE} FROM keyfold_notices_1
     WHERE days = :days AND at > :told_until AND at <= :now AND at > known_at
-    AND position <= :queued_until ORDER BY at, id
+    AND position <= :queued_until ORDER BY at, position, id
 """
 
 

@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.web.api import INT, OTHER_RESELLER, POS, RESELLER, Api, memory_api
+from tests.web.api import (
+    INT,
+    OTHER_RESELLER,
+    POS,
+    RESELLER,
+    Api,
+    memory_api,
+    stored_api,
+)
 from tests.worlds import NOON
 
 DAY = timedelta(days=1)
@@ -240,3 +249,36 @@ def test_any_cut_of_time_gives_the_same_list_and_what_was_told_stays_told(
         parts += ask(api, start=start, end=end)
     assert parts == whole
     assert len({one["id"] for one in whole}) == len(whole)
+
+
+def lived_in(api: Api) -> list[list[dict[str, Any]]]:
+    """Let things happen, and return what is told of them to several questions."""
+    for account in ("acme", "blue"):
+        api.clock.forward(days=1)
+        api.redeem(account, months=2)
+        for holder in ("a", "b"):
+            api.sit(holder, account)
+        ask(api, end=FAR)
+    api.issue(redeem_by=iso(NOON + 40 * DAY))
+    return [
+        ask(api, end=FAR, **query)
+        for query in (
+            {},
+            {"account": "acme"},
+            {"reseller": RESELLER.upper()},
+            {"kind": "seats.full"},
+            {"start": NOON + 20 * DAY},
+        )
+    ]
+
+
+def test_every_store_tells_the_same(tmp_path: Path, postgres_url: str) -> None:
+    expected = lived_in(memory_api())
+    assert all(expected)
+    for url in (f"sqlite:///{tmp_path}/keyfold.db", postgres_url):
+        with stored_api(url) as api:
+            found = lived_in(api)
+        for one, other in zip(found, expected, strict=True):
+            assert sorted((n["at"], n["kind"], n["account"] or "") for n in one) == sorted(
+                (n["at"], n["kind"], n["account"] or "") for n in other
+            )

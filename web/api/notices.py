@@ -55,7 +55,7 @@ def show_notices(
     bound = caller().reseller
     of = ("notices", caller().role, bound, start, end, account, reseller, kind)
     after = cursors.read(services().request_key, of, cursor)
-    until = end or (datetime.fromisoformat(after[2]) if after else request_context().now)
+    until = end or (datetime.fromisoformat(after[3]) if after else request_context().now)
     if start is not None and start > until:
         raise InvalidRequest(FieldError("/from", "must not be after the end"))
     if bound is not None and reseller is not None and not same(bound, reseller):

@@ -17,9 +17,9 @@ CREATE TABLE keyfold_notices_1 (
     PRIMARY KEY (days, id)
 );
 
-CREATE INDEX keyfold_notices_1_at ON keyfold_notices_1 (days, at, id);
-CREATE INDEX keyfold_notices_1_account ON keyfold_notices_1 (days, account, at, id);
-CREATE INDEX keyfold_notices_1_reseller ON keyfold_notices_1 (days, reseller_id, at, id);
-CREATE INDEX keyfold_notices_1_kind ON keyfold_notices_1 (days, kind, at, id);
+CREATE INDEX keyfold_notices_1_at ON keyfold_notices_1 (days, at, position, id);
+CREATE INDEX keyfold_notices_1_account ON keyfold_notices_1 (days, account, at, position, id);
+CREATE INDEX keyfold_notices_1_reseller ON keyfold_notices_1 (days, reseller_id, at, position, id);
+CREATE INDEX keyfold_notices_1_kind ON keyfold_notices_1 (days, kind, at, position, id);
 CREATE INDEX keyfold_notices_1_subject ON keyfold_notices_1 (days, subject, kind, at);
 CREATE INDEX keyfold_notices_1_position ON keyfold_notices_1 (days, position);
