@@ -174,6 +174,9 @@ def summary(
             return (
                 f"Token {subject} of role {facts['role']} expires {_when(facts['expires_at'], at)}"
             )
+        case "allowance.low":
+            pool, granted = place(catalog, facts["product"], facts["tier"]), facts["granted"]
+            return f"{facts['left']} of {granted} {pool} seats are left to order"
         case "webhook.failing":
             return f"Webhook {subject} is disabled: nothing is sent to it"
 

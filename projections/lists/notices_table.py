@@ -20,7 +20,7 @@ import msgspec
 from ledger import codec
 from ledger.book import Book
 from ledger.codes import letters
-from ledger.events import AnyEvent
+from ledger.events import AnyEvent, AnyOccurrence
 from ledger.reseller_names import folded
 from ledger.store.contract import Row as StoredRow
 from ledger.streams.account.stream import ACCOUNT
@@ -34,6 +34,7 @@ from ledger.streams.key import (
     KeyRevoked,
     KeyTerms,
 )
+from ledger.streams.reseller import RESELLER, Allowance, Reseller, SeatsGranted, SeatsSpent
 from ledger.streams.token import TOKEN, TokenCreated, TokenRevoked
 from ledger.streams.webhooks import WEBHOOKS, WebhookDisabled
 from projections.lists import catch_up
@@ -44,6 +45,8 @@ from projections.views.account_notices import Changes, Coming, NoticeKind, chang
 TABLE: Final = "keyfold_notices_1"
 PAGE_MAX: Final = 4_000
 ACCOUNTS_MAX: Final = 5_000
+# An allowance is low when no more than one in so many of its seats is left.
+LOW: Final = 10
 # Events of an account that change what is coming; no others are looked at.
 _TELLING: Final = (
     "account.seat_occupied", "account.seat_released", "account.subscription_",
@@ -162,6 +165,8 @@ class _Page:
             self._of_key(codec.decode(row))
         elif kind == TOKEN.kind:
             self._of_token(codec.decode(row))
+        elif kind == RESELLER.kind:
+            self._of_reseller(codec.decode(row))
         elif kind == WEBHOOKS.kind:
             event = codec.decode(row)
             match event.fact:
@@ -235,6 +240,29 @@ class _Page:
             case TokenRevoked():
                 self._drop(event, _Owner(None, None), subject, "token.expiring")
 
+    def _of_reseller(self, event: AnyEvent) -> None:
+        """Tell when little is left of what a reseller may order of a product and tier."""
+        fact = event.fact
+        if not isinstance(fact, SeatsGranted | SeatsSpent):
+            return
+        id = event.stream.removeprefix(f"{RESELLER.kind}-")
+        events = list(self._book.occurrences(RESELLER, id)[1])
+        after = _reseller(one for one in events if one.version <= event.version)
+        before = _reseller(one for one in events if one.version < event.version)
+        left = after.allowance(fact.product, fact.tier)
+        if not _is_low(left) or _is_low(before.allowance(fact.product, fact.tier)):
+            return
+        name = after.name or id
+        subject = f"{id}/{fact.product}" + (f"/{fact.tier}" if fact.tier else "")
+        facts = {
+            "product": fact.product,
+            "tier": fact.tier,
+            "granted": left.granted,
+            "left": left.left,
+        }
+        told = Coming("allowance.low", subject, event.recorded_at, facts)
+        self._add(event, _Owner(None, name), [told])
+
     def _drop(self, event: AnyEvent, owner: _Owner, subject: str, kind: NoticeKind) -> None:
         place, after = (owner.account, subject, kind), to_number(event.recorded_at)
         self._dropped[place] = min(after, self._dropped.get(place, after))
@@ -275,3 +303,11 @@ class _Page:
         ]
         if added:
             work.execute_many(_ADD, added)
+
+
+def _reseller(events: Iterable[AnyOccurrence]) -> Reseller:
+    return RESELLER.fold(RESELLER.initial, events)
+
+
+def _is_low(allowance: Allowance) -> bool:
+    return allowance.granted > 0 and allowance.left * LOW <= allowance.granted

@@ -19,7 +19,8 @@ from ledger.stripe.subscriptions import StripeSubscription
 
 NoticeKind = Literal[
     "subscription.started", "subscription.ending", "subscription.ended", "subscription.unconfirmed",
-    "seats.over", "seats.full", "key.lapsing", "key.lapsed", "token.expiring", "webhook.failing",
+    "seats.over", "seats.full", "key.lapsing", "key.lapsed", "token.expiring", "allowance.low",
+    "webhook.failing",
 ]  # fmt: skip
 NOTICE_KINDS: Final[tuple[NoticeKind, ...]] = get_args(NoticeKind)
 
@@ -114,6 +115,23 @@ def changes(before: Account, after: Account, now: datetime, days: Iterable[int])
         now: when it was recorded.
     """
     found = Changes([], [])
+    places = before.places() | after.places()
+    if before.subscriptions is after.subscriptions and before.stripe is after.stripe:
+        # Somebody took a seat or gave one back, as in most events; that is all that is different.
+        places = {one for one in places if before.used.get(one) != after.used.get(one)}
+    else:
+        _of_spans(found, before, after, now, days)
+    for place in places:
+        _of_pool(found, place, before, after, now)
+    return found
+
+
+# Subscriptions
+
+
+def _of_spans(
+    found: Changes, before: Account, after: Account, now: datetime, days: Iterable[int]
+) -> None:
     old, new = _spans(before, now), _spans(after, now)
     for subject, span in new.items():
         known = old.get(subject)
@@ -121,12 +139,6 @@ def changes(before: Account, after: Account, now: datetime, days: Iterable[int])
             _of_span(found, subject, known, span, now, days)
     for subject in old.keys() - new.keys():  # it never began, or is another account's
         found.dropped.extend((kind, subject) for kind in (_STARTED, _ENDING, _ENDED, _UNCONFIRMED))
-    for place in before.places() | after.places():
-        _of_pool(found, place, before, after, now)
-    return found
-
-
-# Subscriptions
 
 
 def _spans(account: Account, now: datetime) -> dict[str, _Span]:

@@ -191,6 +191,21 @@ def test_each_role_sees_what_it_may(api: Api) -> None:
     assert {one["kind"] for one in ask(api, end=FAR, kind="key.lapsed")} == {"key.lapsed"}
 
 
+def test_a_reseller_is_told_when_little_is_left_to_order(api: Api) -> None:
+    path = f"/v1/resellers/{RESELLER}/grants"
+    grant = {"product": "cloud_pos", "seats": 100, "reason": "Spring"}
+    assert api.post("admin", path, grant).status == 201
+    assert told(ask(api), "allowance.low") == []
+    for seats in (89, 1, 1):
+        assert api.post("reseller", "/v1/keys", {**POS, "seats": seats}).status == 201
+        api.clock.forward(hours=1)
+    (low,) = ask(api, "reseller", kind="allowance.low")
+    assert (low["facts"]["left"], low["reseller"]) == (10, RESELLER)
+    assert low["summary"] == "10 of 100 Cloud POS seats are left to order"
+    assert api.post("admin", path, grant).status == 201
+    assert len(ask(api, kind="allowance.low")) == 1
+
+
 def test_a_stretch_that_ends_before_it_begins_is_refused(api: Api) -> None:
     got = api.get("admin", f"/v1/notices?from={iso(FAR)}")
     assert (got.status, got.pointers) == (422, ["/from"])
