@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple
 
@@ -15,7 +14,7 @@ from ledger.min_position import hold_to_min_position
 from ledger.reseller_names import folded
 from ledger.store.contract import ReadOnly
 from projections.answer import AccountId, Answer, Next, Position, Time, doc
-from projections.lists.notices_table import TABLE, fill, setting
+from projections.lists.notices_table import TABLE, fill, filled_up_to, setting
 from projections.lists.stores.tables import Params, Row, Tables, Value, to_moment, to_number
 from projections.text.formatting import about, counted, day, place, seats
 from projections.views.account_notices import NoticeKind
@@ -92,9 +91,10 @@ def list_notices(
     Args:
         after: the `next` of the page before; None for the first.
     """
-    position = book.head()
-    with suppress(ReadOnly):  # a standby's are those that somebody asked for at the primary
+    try:
         position = fill(book, tables, catalog.notices)
+    except ReadOnly:  # a standby's are those that somebody asked for at the primary
+        position = filled_up_to(tables, catalog.notices)
     hold_to_min_position(position)
     select, params = _select(query, catalog, after, limit + 1)
     rows = tables.read(select, params)

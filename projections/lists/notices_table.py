@@ -108,10 +108,19 @@ class _States(threading.local):
 _states = _States()
 
 
+def _name(days: Iterable[int]) -> str:
+    return f"notices@1:{setting(days)}"
+
+
+def filled_up_to(tables: Tables, days: Iterable[int]) -> int:
+    """Return the position up to which the table holds what follows from the ledger."""
+    return catch_up.reached(tables, _name(days))
+
+
 def fill(book: Book, tables: Tables, days: Sequence[int]) -> int:
     """Bring the table up to the ledger's head, and return that."""
     head = book.head()
-    name = f"notices@1:{setting(days)}"
+    name = _name(days)
     ahead = catch_up.reached(tables, name)
     if ahead > head:
         catch_up.begin_anew(tables, name, TABLE, ahead)

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from tests.pairs import Pair, wait_until
-from tests.web.api import Api, Got, api_over, stored_api
+from tests.web.api import POS, RESELLER, Api, Got, api_over, stored_api
 from tests.worlds import SECRET, services
 from web.app.context import EXTENSION
 from web.app.services import wire
@@ -25,23 +25,34 @@ class World(NamedTuple):
     Attributes:
         writer: of the primary.
         reader: of the standby, whatever its tables hold.
-        key: that was redeemed before the standby stopped to follow.
+        key, webhook, order: of before the standby stopped to follow.
     """
 
     pair: Pair
     writer: Api
     reader: Api
     key: str
+    webhook: str
+    order: str
 
     def reads(self) -> list[str]:
         """Return every address of the API that takes a position."""
-        values = {"account": "acme", "product": "cloud_pos", "holder": "till-1", "key": self.key}
+        values = {
+            "account": "acme",
+            "product": "cloud_pos",
+            "holder": "till-1",
+            "key": self.key,
+            "reseller": RESELLER,
+            "webhook": self.webhook,
+            "order": self.order,
+        }
         queries = {
             "/v1/proofs/inclusion": "position=1&",
             "/v1/proofs/consistency": "from=1&",
             "/v1/timeline": "ref=acme&",
             "/v1/accounts/{account}/diff": "from=2020-01-01T00:00:00Z&",
             "/v1/events": "after=0&limit=500&",
+            "/v1/resellers/{reseller}/statement": "month=2026-03&",
         }
         found = []
         for path, operations in self.writer.document["paths"].items():
@@ -79,13 +90,27 @@ def world_of(pair: Pair, reader_url: str) -> Iterator[World]:
         key = writer.issue()
         assert writer.try_code(key["code"]).status == 201
         writer.sit("till-1")
+        webhook = {"url": "https://1.1.1.1/hook", "kinds": ["account.changed"]}
+        added = writer.post("admin", "/v1/webhooks", webhook)
+        assert added.status == 201
+        grant = {"product": "cloud_pos", "seats": 100, "reason": "Spring"}
+        assert writer.post("admin", f"/v1/resellers/{RESELLER}/grants", grant).status == 201
+        limits = {"approval_above": 1}
+        assert writer.put("admin", f"/v1/resellers/{RESELLER}/limits", limits).status == 200
+        waits = writer.post("reseller", "/v1/keys", POS)
+        assert waits.status == 202
         pair.wait_for_standby(writer.head)
         wiring = wire(
             Settings(reader_url, SECRET, services().catalog, "http://127.0.0.1:8000", None, 100)
         )
         with closing(wiring):
             yield World(
-                pair, writer, api_over(wiring._replace(clock=writer.clock), writer), key["id"]
+                pair,
+                writer,
+                api_over(wiring._replace(clock=writer.clock), writer),
+                key["id"],
+                added.body["id"],
+                waits.body["order"],
             )
 
 
