@@ -123,7 +123,7 @@ def hold_to_review(
     quote, now = review.quote, request.context.now
     if quote is None or not _is_of(quote, request.purchase.account, asked):
         raise ReviewNeeded(asked, subscription)
-    if not now - QUOTE_HOLDS <= quote.prorated_at <= max(now, _second(subscription, now)):
+    if not timedelta(0) <= _second(subscription, now) - quote.prorated_at <= QUOTE_HOLDS:
         raise ReviewNeeded(asked, subscription)
     try:
         due, _, currency = _amounts(request.stripe, _change(asked), quote.prorated_at)
@@ -144,9 +144,14 @@ def _is_of(quote: Quote, account: str, asked: StripeSeatsAsked) -> bool:
 
 
 def _second(subscription: StripeSubscription, now: datetime) -> datetime:
-    """Return from when on it is charged: now, by Stripe's seconds, and in the current period."""
+    """Return from when on it is charged: now by Stripe's clock, and in the current period.
+
+    It has just been fetched, and Stripe said when; our own clock may be another.
+    """
+    latest = subscription.latest
+    told = latest.created if latest.source == RETRIEVED else now.replace(microsecond=0)
     starts = [item.period_start for item in subscription.items if item.period_start is not None]
-    return max([now.replace(microsecond=0), *starts])
+    return max([told, *starts])
 
 
 def _change(asked: StripeSeatsAsked) -> SeatChange:

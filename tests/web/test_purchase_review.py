@@ -259,3 +259,13 @@ def test_in_a_trial_nothing_is_paid_now(it: Shop) -> None:
     assert paid(browser, review).status_code == 303
     assert it.quantities(bought) == {"cloud_pos_month": 7}
     assert sum(amount for _reason, amount in it.invoices(bought)) == before
+
+
+def test_it_is_reckoned_by_stripes_clock_and_not_by_ours(it: Shop) -> None:
+    bought = it.subscribe(seats=4)["id"]
+    it.api.clock.forward(days=20)
+    browser = visitor(it.api)
+    review = reviewed(browser)
+    assert "Pay €45.00 now" in review.text
+    assert paid(browser, review).status_code == 303
+    assert last_invoice(it, bought)[1] == 4500
