@@ -5,7 +5,7 @@
 
 Nothing is changed and nothing recorded. What did happen is kept as it is: who sat down and who
 left, and when; asked is who would have been allowed to work, and who would have been let in. A
-subscription that was terminated gets no grace, and Stripe's has its own.
+subscription that was terminated, transferred or suspended gets no grace, and Stripe's has its own.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ def _rows(account: Account, at: datetime, grace: timedelta) -> list[pool.PoolRow
     late = (
         one.row()
         for one in account.subscriptions.values()
-        if one.terminated_at is None and one.expires_at <= at and at - one.expires_at < grace
+        if one.status(at) == "expired" and one.suspended_at is None and at - one.expires_at < grace
     )
     return [*account.rows(at), *late]
 

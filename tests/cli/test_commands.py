@@ -298,6 +298,36 @@ def test_seats_are_taken_given_back_and_refused(filled: Program) -> None:
     assert refused_with(elsewhere, "holder_in_other_tier")
 
 
+def test_what_a_key_gave_is_changed_with_a_reason(filled: Program) -> None:
+    account = "harbour-hotel"
+    (first, *_) = filled.json("subscriptions", account)["products"][0]["rows"]
+    id, expires = first["subscription"], first["expires_at"]
+
+    def change(what: str, *more: str) -> dict[str, Any]:
+        made = filled.json("subscription", what, account, id, *more, "--reason", "So agreed")
+        row: dict[str, Any] = made["subscription"]
+        return row
+
+    longer = change("extend", "--days", "10")
+    assert longer["expires_at"] > expires
+    assert change("extend", "--until", longer["expires_at"]) == longer
+    assert change("suspend")["status"] == "suspended"
+    assert refused_with(
+        filled.run("subscription", "start", account, id, "--reason", "x"),
+        "subscription_is_suspended",
+    )
+    assert change("resume")["status"] == "active"
+    said = filled.done("subscription", "start", account, id, "--reason", "x").out
+    assert said.startswith(f"{id} of {account} is active until ")
+    assert change("transfer", "--to", "beta")["status"] == "active"
+    assert change("transfer", "--to", "beta")["status"] == "active"
+    ended = filled.done("subscription", "terminate", "beta", id, "--reason", "x").out
+    assert ended == f"{id} of beta is terminated\n"
+    both = ("--days", "1", "--until", expires)
+    for wrong in ((), both):
+        assert filled.run("subscription", "extend", "beta", id, *wrong, "--reason", "x").code == 2
+
+
 def test_the_accounts_questions_are_answered(filled: Program) -> None:
     view = filled.json("subscriptions", "corner-bakery")
     assert list(view) == ["account", "as_of", "known_at", "position", "products"]

@@ -85,6 +85,8 @@ def _decided(account: Account, words: Sequence[str], now: datetime) -> list[Fact
             return rules.occupy(account, *_product_and_tier(place), holder, sealed, now)
         case ["leave", holder, place]:
             return rules.release(account, _product_and_tier(place)[0], holder)
+        case ["suspend", letter]:
+            return owned.suspend(account, f"kfsub_{letter}", None, now)
         case ["terminate", letter]:
             return owned.terminate(account, f"kfsub_{letter}", None, now)
         case ["reissue", letter, masked]:

@@ -60,11 +60,12 @@ def test_a_grace_goes_on_until_now_and_no_further() -> None:
     )
 
 
-def test_a_terminated_subscription_gets_none() -> None:
-    ledger = """
+@pytest.mark.parametrize("end", ["terminate", "suspend"])
+def test_a_terminated_or_suspended_subscription_gets_none(end: str) -> None:
+    ledger = f"""
         2026-03-01 09:00  redeem a cloud_pos 1 seats 1 month
         2026-03-02 08:00  sit till-1 cloud_pos
-        2026-03-20 09:00  terminate a
+        2026-03-20 09:00  {end} a
     """
     assert affected(told(ledger), Policy(grace_days=30)) == []
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from projections.lists.keys import KeyQuery, list_keys
 from projections.lists.overview import overview
+from projections.views.account_at import Moment
 from tests.web.api import INT, POS, Api, Got
 from web.app.context import EXTENSION
 
@@ -218,6 +220,27 @@ def test_what_is_left_is_transferred_and_holders_stay_behind(any_api: Api) -> No
     assert spans([back.body["subscription"]]) == [("active", at("2026-03-10"), at("2027-03-01"))]
     assert pos(api)["seats"] == 4
     assert pos(api, account="beta")["seats"] == 0
+
+
+def test_every_code_that_the_subscription_had_goes_with_it(api: Api) -> None:
+    key = api.issue()
+    id = api.try_code(key["code"]).body["subscription"]["subscription"]
+    new = api.post("support", f"/v1/keys/{key['id']}/reissue", REASON).body
+    noon = api.clock.now
+    api.clock.forward(days=1)
+    change(api, "transfer", id, {"to": "beta", **REASON})
+    for code in (key["code"], new["code"]):
+        assert api.try_code(code, account="beta").code == "key_already_yours"
+        assert api.try_code(code, account="acme").code == "key_not_available"
+    assert pos(api, account="beta")["rows"][0]["key"] == new["masked"]
+    again = api.post("support", f"/v1/keys/{new['id']}/reissue", REASON)
+    assert again.status == 201
+    assert pos(api, account="beta")["rows"][0]["key"] == again.body["masked"]
+    tables = api.app.extensions[EXTENSION].wiring.tables
+    for as_of, account in ((noon, "acme"), (api.clock.now, "beta")):
+        moment = Moment(api.clock.now, as_of=as_of)
+        listed = list_keys(api.services.book, tables, KeyQuery(), moment, limit=9).keys
+        assert {one.redeemed_by for one in listed} == {account}
 
 
 def test_one_that_rests_or_has_not_begun_is_transferred_as_it_is(api: Api) -> None:
