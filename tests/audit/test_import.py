@@ -235,8 +235,8 @@ BAD = [
     ),
     Bad("a state on another clock", on_another_clock, "position 5 is on another clock"),
     Bad(
-        "another fact, and no other root",
-        changed(2, state(lambda inner: inner["fact"].update(seats=99))),
+        "another actor, and no other root",
+        changed(2, state(lambda inner: inner.update(actor="somebody"))),
         "its events do not give the root in its header: it was changed",
     ),
     Bad("a version skipped, and a root for it", versions_that_skip, "position "),

@@ -109,7 +109,7 @@ TAMPERED = [
     Tampered(
         "a row is added",
         "INSERT INTO keyfold_token_list_1 (position, id, role, created_at)"
-        " VALUES (1, 'kft_x', 'admin', 1)",
+        " VALUES (999999, 'kft_x', 'admin', 1)",
         [("token_list@1", "should not be there")],
     ),
     Tampered(
