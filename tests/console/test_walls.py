@@ -15,6 +15,7 @@ from web.html.session import session_page
 from web.portal.session import session_required as portal_session_required
 
 NOTE = "For the fair in spring"
+THEIRS = "For the fair in autumn"
 LABEL = "Front desk of the fair"
 ROLES = ("admin", "support", "auditor", "reseller")
 
@@ -23,11 +24,13 @@ ROLES = ("admin", "support", "auditor", "reseller")
 def api() -> Api:
     """Return a world in which everything bears free text, and two resellers have keys."""
     api = memory_api()
+    for name in (RESELLER, OTHER_RESELLER):
+        api.allow(name)
     api.issue({**POS, "note": NOTE})
     api.redeem("acme", {**POS, "note": NOTE})
     api.sit("till-1", label=LABEL)
-    theirs = api.issue({**POS, "reseller": OTHER_RESELLER, "note": NOTE})
-    api.post("admin", f"/v1/keys/{theirs['id']}/revoke", {"reason": NOTE})
+    theirs = api.issue({**POS, "reseller": OTHER_RESELLER, "note": THEIRS})
+    api.post("admin", f"/v1/keys/{theirs['id']}/revoke", {"reason": THEIRS})
     api.redeem("acme", {**POS, "reseller": OTHER_RESELLER})
     api.try_code("POS-ABCD-EFGH-7K2M")
     return api
@@ -160,10 +163,13 @@ def test_every_link_leads_where_its_reader_may_look(api: Api, role: str) -> None
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_free_text_is_shown_to_admin_and_support_alone(api: Api, role: str) -> None:
+def test_free_text_is_shown_to_admin_and_support_and_a_note_to_its_reseller(
+    api: Api, role: str
+) -> None:
     pages = "".join(walk(signed_in(api, role), paths(api)).values())
     may = role in {"admin", "support"}
-    assert (NOTE in pages, LABEL in pages) == (may, may)
+    assert (LABEL in pages, THEIRS in pages) == (may, may)
+    assert (NOTE in pages) == (may or role == "reseller")
 
 
 @pytest.mark.parametrize("role", ROLES)

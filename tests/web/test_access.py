@@ -222,6 +222,18 @@ ROUTES = [
             ("GET", "keys/<key>/receipt"),
             ("POST", "keys/<key>/revoke"),
             ("POST", "keys/<key>/reissue"),
+            ("GET", "batches"),
+            ("POST", "batches/<batch>/revoke"),
+            ("POST", "batches/<batch>/reissue"),
+            ("GET", "resellers"),
+            ("GET", "resellers/<reseller>"),
+            ("GET", "statement"),
+            *(
+                ("POST", f"resellers/<reseller>/{what}")
+                for what in ("grant", "limits", "suspend", "resume", "revoke-all")
+            ),
+            ("POST", "resellers/<reseller>/approve"),
+            ("POST", "resellers/<reseller>/decline"),
             ("GET", "issue"),
             ("POST", "issue"),
             ("GET", "batches/<batch>"),

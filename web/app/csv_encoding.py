@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from flask import Response, request
+from flask import Response, request, stream_with_context
 
 from commands.validation import FORMULA_STARTS
 from web.app.json_encoding import to_plain
@@ -78,7 +78,8 @@ def csv_reply(
         for page in pages:
             yield csv_lines((), page, "\r\n")
 
-    response = Response(body(), content_type=CSV_TYPE)
+    # What is read for a later page is read for this very request.
+    response = Response(stream_with_context(body()), content_type=CSV_TYPE)
     response.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     response.headers["Vary"] = "Accept"
     if position is not None:

@@ -7,10 +7,12 @@ again by the back button, answers with the same keys and issues none anew.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
-from flask import Response, request
+from flask import Response, request, url_for
+from msgspec.structs import astuple
 
 from commands.issue_keys import Issued, IssuedKey, Order, issue_keys
 from commands.order_keys import PlacedOrder, order_keys
@@ -18,21 +20,27 @@ from commands.reveal_codes import reveal_codes
 from ledger.refusals import BatchNotFound, Refusal
 from ledger.streams import batch as batches
 from ledger.streams.batch import BATCH, Batch
-from web.api.timeline import visibility
-from web.app.auth import ADMIN, RESELLER
+from projections.lists.batches import BatchView
+from projections.text.formatting import counted
+from web.api.batches import batch_page, batch_pages
+from web.api.requests import PAGE_MAX
+from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT
 from web.app.code_tables import CODE_COLUMNS, code_rows
-from web.app.context import request_context, services
+from web.app.context import app_state, caller, request_context, services
 from web.app.csv_encoding import csv_reply
-from web.console import parameters, session
+from web.app.many_keys import reissue_batch, revoke_batch
+from web.console import paging, parameters, session
 from web.console.blueprint import bp
 from web.console.refusal_messages import refusal_message
 from web.console.session import roles_required
 from web.console.timeline import recent
 from web.html import csrf
-from web.html.flash import FlashMessage, bad, warn
-from web.html.rendering import page, with_headers
+from web.html.flash import FlashMessage, bad, good, warn
+from web.html.rendering import page, redirect_to, with_headers
 
 _CSV: Final = "csv"
+PAGE_SIZE: Final = 50
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _ORDER_MESSAGES: Final = {
     "waiting": warn("The order waits for the vendor", "Send it again to see its keys afterwards."),
     "declined": bad("The order was declined", "Ask the vendor, or order something else."),
@@ -85,6 +93,25 @@ def _issue(once: str, reseller: str | None) -> Issued | PlacedOrder:
     return order_keys(services(), context, order, reseller, idempotency_key=key, scope=scope)
 
 
+@bp.get("/batches")
+@roles_required(*session.ALL)
+def show_batches() -> Response:
+    """List batches, or send the list as a table; a reseller's own."""
+    reseller = session.reseller() or parameters.query("reseller")
+    of = "console batches", session.reseller(), reseller
+    first = batch_page(reseller, paging.after(of), PAGE_SIZE)
+    if request.args.get("as") == _CSV:
+        everything = batch_page(reseller, None, PAGE_MAX)
+        rows = ([astuple(one) for one in some] for some in batch_pages(everything, reseller))
+        return with_headers(csv_reply(BatchView.__struct_fields__, rows, "batches"))
+    return page(
+        "console/batches.html",
+        batches=first.batches,
+        reseller=None if session.reseller() else reseller,
+        older=paging.older(of, first.next, "console.show_batches", ("reseller",)),
+    )
+
+
 @bp.get("/batches/<batch>")
 @roles_required(*session.ALL)
 def show_batch(batch: str, message: FlashMessage | None = None) -> Response:
@@ -96,15 +123,50 @@ def show_batch(batch: str, message: FlashMessage | None = None) -> Response:
     found = owned_batch(batch)
     if found is None:
         raise BatchNotFound
-    texts, note = visibility().texts, found.issued.note if found.issued else None
+    # What was noted with an order is for the vendor and its reseller.
+    may_read, note = caller().role != AUDITOR, found.issued.note if found.issued else None
+    texts = services().texts if may_read else None
     return page(
         "console/batch.html",
-        message=message,
+        message=message or _revoked_message(),
         batch=found,
         note=texts.open(note) if texts else None,
         history=recent(found.id),
         may_reveal=session.may(ADMIN, RESELLER) and found.issued is not None,
+        may_revoke=session.may(ADMIN, RESELLER),
+        may_reissue=session.may(ADMIN, RESELLER, SUPPORT),
     )
+
+
+def _revoked_message() -> FlashMessage | None:
+    revoked = parameters.query("revoked") or ""
+    if not _NUMBER.fullmatch(revoked):
+        return None
+    return good(f"Revoked: {counted(int(revoked), 'key')}.", "Those that were redeemed stay so.")
+
+
+@bp.post("/batches/<batch>/revoke")
+@roles_required(ADMIN, RESELLER)
+def revoke_all(batch: str) -> Response:
+    """Take those keys of a batch back that nobody has redeemed."""
+    try:
+        reason, wiring = parameters.reason(), app_state().wiring
+        done = revoke_batch(wiring, request_context(), batch, reason, session.reseller())
+    except Refusal as refusal:
+        return show_batch(batch, refusal_message(refusal))
+    return redirect_to(url_for("console.show_batch", batch=batch, revoked=done.revoked))
+
+
+@bp.post("/batches/<batch>/reissue")
+@roles_required(ADMIN, RESELLER, SUPPORT)
+def reissue_all(batch: str) -> Response:
+    """Give new codes for those keys of a batch that can be redeemed, and show them."""
+    try:
+        reason, wiring = parameters.reason(), app_state().wiring
+        done = reissue_batch(wiring, request_context(), batch, reason, session.reseller())
+    except Refusal as refusal:
+        return show_batch(batch, refusal_message(refusal))
+    return page("console/codes.html", batch=batch, keys=done.keys, reissued=True)
 
 
 @bp.post("/batches/<batch>/reveal")

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from flask import Blueprint, url_for
 
-from ledger.refusals import BatchNotFound, KeyNotFound, Refusal
+from ledger.refusals import BatchNotFound, KeyNotFound, Refusal, ResellerNotFound
 from web.app import errors
 from web.app.context import caller
 from web.app.errors import REFUSED, ProblemType
@@ -25,7 +25,9 @@ _MENU: Final = {
     "Accounts": "console.show_accounts",
     "Timeline": "console.show_timeline",
     "Keys": "console.show_keys",
+    "Batches": "console.show_batches",
     "Issue keys": "console.show_order",
+    "Resellers": "console.show_resellers",
     "Refused tries": "console.show_attempts",
     "Overview": "console.show_overview",
     "Audit": "console.show_audit",
@@ -84,6 +86,10 @@ def _of_batch(refusal: Refusal) -> ErrorMessage:
     return _message(REFUSED[type(refusal)], refusal.title, "Look for one of its keys.")
 
 
+def _of_reseller(refusal: Refusal) -> ErrorMessage:
+    return _message(REFUSED[type(refusal)], refusal.title, "Choose it from the list.")
+
+
 def of_form() -> ErrorMessage:
     """Return what is said of a form that was not shown in this session."""
     return _message(
@@ -96,7 +102,12 @@ def of_form() -> ErrorMessage:
 ERROR_PAGES: Final = ErrorPages(
     "console/layout.html",
     _of_kind,
-    {RoleNotPermitted: _of_role, KeyNotFound: _of_key, BatchNotFound: _of_batch},
+    {
+        RoleNotPermitted: _of_role,
+        KeyNotFound: _of_key,
+        BatchNotFound: _of_batch,
+        ResellerNotFound: _of_reseller,
+    },
     layout,
 )
 ERROR_PAGES.register(bp)

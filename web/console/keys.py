@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, get_args
 
 from flask import Response, request, url_for
+from msgspec.structs import astuple
 
 from commands.reissue_key import Reissued, reissue_key
 from commands.revoke_key import revoke_key
@@ -12,11 +14,13 @@ from ledger.refusals import FieldError, InvalidRequest, Refusal
 from ledger.streams import key as keys
 from ledger.streams.key import KEY, Status
 from projections.lists import keys as key_list
-from projections.lists.keys import KeyQuery, key_view
+from projections.lists.keys import KeyQuery, KeyView, key_view
 from projections.views.account_at import Moment
+from web.api.requests import PAGE_MAX
 from web.app import checkpoints, responses
 from web.app.auth import ADMIN, RESELLER, SUPPORT
 from web.app.context import app_state, request_context, services
+from web.app.csv_encoding import csv_reply
 from web.console import paging, parameters, session
 from web.console.blueprint import bp
 from web.console.refusal_messages import refusal_message
@@ -39,6 +43,10 @@ def show_keys() -> Response:
     of = "console keys", session.reseller(), query
     tables, now = app_state().wiring.tables, Moment(request_context().now)
     after = paging.after(of)
+    if request.args.get("as") == "csv":
+        pages = _all(query, now)
+        rows = ([astuple(one) for one in some] for some in pages)
+        return with_headers(csv_reply(KeyView.__struct_fields__, rows, "keys"))
     found = key_list.list_keys(services().book, tables, query, now, after=after, limit=PAGE_SIZE)
     return page(
         "console/keys.html",
@@ -48,6 +56,16 @@ def show_keys() -> Response:
         statuses=_STATUSES,
         products=services().catalog.products,
     )
+
+
+def _all(query: KeyQuery, now: Moment) -> Iterator[list[KeyView]]:
+    book, tables, after = services().book, app_state().wiring.tables, None
+    while True:
+        found = key_list.list_keys(book, tables, query, now, after=after, limit=PAGE_MAX)
+        yield found.keys
+        after = found.next
+        if after is None:
+            return
 
 
 @bp.get("/keys/<key>")

@@ -11,6 +11,7 @@ from web.console import (
     keys,
     overview,
     questions,
+    resellers,
     search,
     seat_history,
     sign_in,
@@ -22,5 +23,5 @@ from web.console.blueprint import bp
 
 __all__ = [
     "accounts", "actions", "attempts", "batches", "bp", "filters", "keys", "overview", "questions",
-    "search", "seat_history", "sign_in", "subscription_changes", "timeline", "tokens",
+    "resellers", "search", "seat_history", "sign_in", "subscription_changes", "timeline", "tokens",
 ]  # fmt: skip

@@ -36,6 +36,7 @@ from web.app.references import known_ref
 from web.console import parameters, session
 from web.console.batches import owned_batch
 from web.console.blueprint import bp
+from web.console.resellers import partner
 from web.console.session import roles_required
 from web.console.timeline import listed
 from web.html.flash import FlashMessage, bad, warn
@@ -66,9 +67,11 @@ _HOLDS_SECRET: Final = bad(
 @bp.get("/")
 @roles_required(*session.ALL)
 def show_home(message: FlashMessage | None = None) -> Response:
-    """Show the search box, and what happened last."""
+    """Show the search box, what happened last, and to a reseller how things stand."""
     latest = listed(TimelineQuery(), _LATEST).entries
-    return page("console/home.html", message=message, latest=latest)
+    reseller = session.reseller()
+    own = partner(reseller) if reseller is not None else None
+    return page("console/home.html", message=message, latest=latest, partner=own)
 
 
 @bp.post("/search")
