@@ -32,7 +32,7 @@ def grant_seats(
 
     Raises:
         InvalidRequest: fields that do not fit.
-        AllowanceIsSpent: fewer than it has spent.
+        AllowanceSpent: fewer than it has spent.
     """
     errors = validation.product_and_tier(services.catalog, product, tier)
     if seats == 0 or abs(seats) > GRANT_MAX:

@@ -61,7 +61,7 @@ def order_keys(
     Raises:
         InvalidRequest: fields that do not fit, or are beyond what was arranged.
         IdempotencyKeyReused: another order was placed with it.
-        ResellerIsSuspended, AllowanceExceeded: in this order.
+        ResellerSuspended, AllowanceExceeded: in this order.
     """
     check_order(services, wanted, reseller_name)
     wanted = replace(wanted, redeem_by=validation.utc("/redeem_by", wanted.redeem_by))
@@ -99,7 +99,7 @@ def approve_order(services: Services, context: RequestContext, order_id: str) ->
     """Issue the keys of an order that waits; return them, or those that it was given before.
 
     Raises:
-        OrderNotFound, OrderIsYourOwn, OrderIsDecided, ResellerIsSuspended, InvalidRequest (its
+        OrderNotFound, OwnOrder, OrderDecided, ResellerSuspended, InvalidRequest (its
             `redeem_by` is over), AllowanceExceeded: in this order.
     """
     batch_id = order.batch_of(order_id)
@@ -136,7 +136,7 @@ def decline_order(
 
     Raises:
         InvalidRequest: no reason, or one that does not fit.
-        OrderNotFound, OrderIsYourOwn, OrderIsDecided: in this order.
+        OrderNotFound, OwnOrder, OrderDecided: in this order.
     """
     validation.refuse_if(validation.reason(services, reason))
 

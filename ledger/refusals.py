@@ -10,10 +10,11 @@ than one would apply, the first in this order is given:
     a redemption                IdempotencyKeyReused, VersionMismatch, then those of a code
     an order of keys            IdempotencyKeyReused; then InvalidRequest for a `redeem_by` that is
                                 over, so that a repeated order is answered after it, too
-    an order of a reseller's    IdempotencyKeyReused, InvalidRequest, ResellerIsSuspended,
+    an order of a reseller's    IdempotencyKeyReused, InvalidRequest, ResellerSuspended,
                                 InvalidRequest for what is beyond its limits, AllowanceExceeded
-    an order, decided           OrderNotFound, OrderIsYourOwn, OrderIsDecided; then as above
+    an order, decided           OrderNotFound, OwnOrder, OrderDecided; then as above
     a key, revoked              KeyNotFound, KeyAlreadyRedeemed
+    a reseller, arranged with   ResellerNotFound, AllowanceSpent
     a key, amended              KeyNotFound, KeyAlreadyRevoked, KeyAlreadyRedeemed,
                                 AllowanceExceeded
     a key, reissued             KeyNotFound, KeyAlreadyRevoked, KeyLapsed, SubscriptionEnded
@@ -149,7 +150,7 @@ class ResellerNotFound(Refusal):
     code = "reseller_not_found"
 
 
-class ResellerIsSuspended(Refusal):
+class ResellerSuspended(Refusal):
     """This reseller is suspended."""
 
     code = "reseller_suspended"
@@ -165,7 +166,7 @@ class AllowanceExceeded(Refusal):
         self.left = left
 
 
-class AllowanceIsSpent(Refusal):
+class AllowanceSpent(Refusal):
     """So many seats are spent already."""
 
     code = "allowance_spent"
@@ -181,13 +182,13 @@ class OrderNotFound(Refusal):
     code = "order_not_found"
 
 
-class OrderIsYourOwn(Refusal):
+class OwnOrder(Refusal):
     """Who placed an order cannot decide it."""
 
     code = "own_order"
 
 
-class OrderIsDecided(Refusal):
+class OrderDecided(Refusal):
     """This order is decided already."""
 
     code = "order_decided"

@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ledger.events import AnyOccurrence, Fact, Sealed, Stream
-from ledger.refusals import OrderIsDecided, OrderIsYourOwn, OrderNotFound
+from ledger.refusals import OrderDecided, OrderNotFound, OwnOrder
 
 OrderStatus = Literal["waiting", "approved", "declined"]
 
@@ -103,8 +103,8 @@ def approve(order: WaitingOrder, batch: str, actor: str) -> list[Fact]:
     """Return the fact that approves an order.
 
     Raises:
-        OrderIsYourOwn: who placed it asks.
-        OrderIsDecided: it waits no more.
+        OwnOrder: who placed it asks.
+        OrderDecided: it waits no more.
     """
     _decide(order, actor)
     return [OrderApproved(batch=batch)]
@@ -114,7 +114,7 @@ def decline(order: WaitingOrder, actor: str, reason: Sealed | None) -> list[Fact
     """Return the fact that declines an order; none if it was declined.
 
     Raises:
-        OrderIsYourOwn, OrderIsDecided: as `approve`.
+        OwnOrder, OrderDecided: as `approve`.
     """
     if order.status == "declined":
         return []
@@ -124,9 +124,9 @@ def decline(order: WaitingOrder, actor: str, reason: Sealed | None) -> list[Fact
 
 def _decide(order: WaitingOrder, actor: str) -> None:
     if order.placed.placed_by == actor:
-        raise OrderIsYourOwn
+        raise OwnOrder
     if order.status != "waiting":
-        raise OrderIsDecided(order.status)
+        raise OrderDecided(order.status)
 
 
 ORDER: Stream[WaitingOrder | None] = Stream(

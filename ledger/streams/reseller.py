@@ -1,8 +1,8 @@
 """One reseller, by whatever spelling of its name: what it may order, and what it has ordered.
 
 Stream:    `reseller-<folded name>` (`ledger.reseller_names`)
-Facts:     ResellerNamed, SeatsGranted, SeatsSpent, SeatsGivenBack, LimitsSet, ResellerSuspended,
-           ResellerResumed
+Facts:     ResellerNamed, SeatsGranted, SeatsSpent, SeatsGivenBack, LimitsSet, OrderingSuspended,
+           OrderingResumed
 Invariant: of no product and tier is more spent than was granted; one spelling of the name is kept.
 
 What is spent are the seats of keys that the reseller ordered itself, from the commit that issued
@@ -22,10 +22,10 @@ from msgspec.structs import replace
 from ledger.events import AnyOccurrence, Fact, Sealed, Stream
 from ledger.refusals import (
     AllowanceExceeded,
-    AllowanceIsSpent,
+    AllowanceSpent,
     FieldError,
     InvalidRequest,
-    ResellerIsSuspended,
+    ResellerSuspended,
 )
 from ledger.reseller_names import folded
 
@@ -78,7 +78,7 @@ class LimitsSet(Fact, frozen=True):
     approval_above: int | None = None
 
 
-class ResellerSuspended(Fact, frozen=True):
+class OrderingSuspended(Fact, frozen=True):
     """The reseller may order nothing for now.
 
     Attributes:
@@ -89,7 +89,7 @@ class ResellerSuspended(Fact, frozen=True):
     reason: Sealed | None = None
 
 
-class ResellerResumed(Fact, frozen=True):
+class OrderingResumed(Fact, frozen=True):
     """All is as it was before the reseller was suspended."""
 
     reason: Sealed | None = None
@@ -176,9 +176,9 @@ def fold(reseller: Reseller, events: Iterable[AnyOccurrence]) -> Reseller:
                 add(fact, 0, -seats)
             case LimitsSet() as limits:
                 reseller = replace(reseller, limits=limits)
-            case ResellerSuspended(keys=keys):
+            case OrderingSuspended(keys=keys):
                 reseller = replace(reseller, suspended=event.occurred_at, keys_suspended=keys)
-            case ResellerResumed():
+            case OrderingResumed():
                 reseller = replace(reseller, suspended=None, keys_suspended=False)
     return replace(reseller, allowances=allowances)
 
@@ -197,11 +197,11 @@ def grant(
     """Return the fact that lets the reseller order more seats, or fewer.
 
     Raises:
-        AllowanceIsSpent: so many are spent already that fewer cannot be granted.
+        AllowanceSpent: so many are spent already that fewer cannot be granted.
     """
     allowance = reseller.allowance(product, tier)
     if seats < 0 and allowance.left + seats < 0:
-        raise AllowanceIsSpent(max(allowance.left, 0))
+        raise AllowanceSpent(max(allowance.left, 0))
     return [SeatsGranted(product=product, tier=tier, seats=seats, reason=reason)]
 
 
@@ -214,10 +214,10 @@ def admit(reseller: Reseller, ordered: Ordered) -> None:
     """Let the reseller order.
 
     Raises:
-        ResellerIsSuspended, InvalidRequest (beyond its limits), AllowanceExceeded: in this order.
+        ResellerSuspended, InvalidRequest (beyond its limits), AllowanceExceeded: in this order.
     """
     if reseller.suspended is not None:
-        raise ResellerIsSuspended
+        raise ResellerSuspended
     limits = reseller.limits
     errors = [
         FieldError(f"/{field}", f"must be at most {most}, which is what was arranged with you")
@@ -250,12 +250,12 @@ def suspend(reseller: Reseller, reason: Sealed | None, *, keys: bool) -> list[Fa
     """Return the fact that lets the reseller order nothing; none if it is suspended like that."""
     if reseller.suspended is not None and reseller.keys_suspended == keys:
         return []
-    return [ResellerSuspended(keys=keys, reason=reason)]
+    return [OrderingSuspended(keys=keys, reason=reason)]
 
 
 def resume(reseller: Reseller, reason: Sealed | None) -> list[Fact]:
     """Return the fact that lets the reseller order again; none if it may."""
-    return [] if reseller.suspended is None else [ResellerResumed(reason=reason)]
+    return [] if reseller.suspended is None else [OrderingResumed(reason=reason)]
 
 
 RESELLER: Stream[Reseller] = Stream(
@@ -266,8 +266,8 @@ RESELLER: Stream[Reseller] = Stream(
         "reseller.seats_spent@1": SeatsSpent,
         "reseller.seats_given_back@1": SeatsGivenBack,
         "reseller.limits_set@1": LimitsSet,
-        "reseller.suspended@1": ResellerSuspended,
-        "reseller.resumed@1": ResellerResumed,
+        "reseller.suspended@1": OrderingSuspended,
+        "reseller.resumed@1": OrderingResumed,
     },
     initial=Reseller(),
     fold=fold,

@@ -58,7 +58,7 @@ from ledger.streams.portal_session import (
     PortalSessionOpened,
 )
 from ledger.streams.request import RedemptionAnswered, SubscriptionChangeAnswered
-from ledger.streams.reseller import ResellerResumed, ResellerSuspended, SeatsGranted
+from ledger.streams.reseller import OrderingResumed, OrderingSuspended, SeatsGranted
 from ledger.streams.session_attempts import TryAccepted, TryFailed
 from ledger.streams.sign_ins import ConsoleSignInRefused
 from ledger.streams.signing_keys import SigningKeysRotated
@@ -164,8 +164,8 @@ def _why(fact: Fact) -> Sealed | None:
             return why
         case (
             CodesRevealed(reason=why) | KeyRevoked(reason=why) | KeyReissued(reason=why)
-            | KeyAmended(reason=why) | SeatsGranted(reason=why) | ResellerSuspended(reason=why)
-            | ResellerResumed(reason=why) | OrderDeclined(reason=why)
+            | KeyAmended(reason=why) | SeatsGranted(reason=why) | OrderingSuspended(reason=why)
+            | OrderingResumed(reason=why) | OrderDeclined(reason=why)
             | SubscriptionTerminated(reason=why) | AccountErased(reason=why)
             | SubscriptionStarted(reason=why) | SubscriptionExtended(reason=why)
             | SubscriptionSuspended(reason=why) | SubscriptionResumed(reason=why)

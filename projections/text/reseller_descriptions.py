@@ -7,9 +7,9 @@ from ledger.events import Fact
 from ledger.streams.order import OrderApproved, OrderDeclined, OrderPlaced
 from ledger.streams.reseller import (
     LimitsSet,
+    OrderingResumed,
+    OrderingSuspended,
     ResellerNamed,
-    ResellerResumed,
-    ResellerSuspended,
     SeatsGivenBack,
     SeatsGranted,
     SeatsSpent,
@@ -34,10 +34,10 @@ def reseller_sentence(fact: Fact, id: str, catalog: Catalog) -> str:
             return f"{given} given back to reseller {id}: the keys are its own no more"
         case LimitsSet():
             return f"Orders of reseller {id} limited: {_limits(fact)}"
-        case ResellerSuspended(keys=keys):
+        case OrderingSuspended(keys=keys):
             also = ", and its keys cannot be redeemed" if keys else ""
             return f"Reseller {id} suspended: it can order nothing{also}"
-        case ResellerResumed():
+        case OrderingResumed():
             return f"Reseller {id} resumed: it can order again, and its keys can be redeemed"
     return type(fact).__name__
 

@@ -9,11 +9,14 @@ import pytest
 
 from ledger import refusals
 from ledger.refusals import (
+    AllowanceExceeded,
+    AllowanceSpent,
     FieldError,
     HolderInOtherTier,
     InvalidRequest,
     KeyAlreadyYours,
     NoSeatAvailable,
+    OrderDecided,
     Refusal,
     SubscriptionElsewhere,
     SubscriptionNotChangeable,
@@ -73,6 +76,9 @@ EXAMPLES: dict[str, Refusal] = {
     "no_seat_available": NoSeatAvailable(2, 3),
     "key_already_yours": KeyAlreadyYours("kfsub_x", datetime(2026, 3, 1, tzinfo=UTC)),
     "subscription_elsewhere": SubscriptionElsewhere("beta"),
+    "allowance_exceeded": AllowanceExceeded(3),
+    "allowance_spent": AllowanceSpent(4),
+    "order_decided": OrderDecided("declined"),
     "subscription_not_changeable": SubscriptionNotChangeable("sub_1", "past_due"),
 }
 
@@ -94,6 +100,9 @@ def test_a_refusal_says_what_it_was_decided_on() -> None:
         "no_seat_available": "3 of 2 seats are taken",
         "key_already_yours": "it gave this account kfsub_x",
         "subscription_elsewhere": "it was transferred to beta",
+        "allowance_exceeded": "3 seats are left of what was granted",
+        "allowance_spent": "4 seats can be taken away at most: the others are spent",
+        "order_decided": "it was declined",
         "subscription_not_changeable": "sub_1 is past_due: see Stripe's own pages first",
     }
 

@@ -29,7 +29,7 @@ from ledger.refusals import (
     KeyAlreadyRevoked,
     KeyLapsed,
     KeyNotFound,
-    ResellerIsSuspended,
+    ResellerSuspended,
     SubscriptionEnded,
 )
 from ledger.reseller_names import same
@@ -178,7 +178,7 @@ class KeysQuery(AccountQuery, PageQuery):
             ("Keyfold-Position", "Idempotency-Replayed"),
         ),
     },
-    refusals=(IdempotencyKeyReused, ResellerIsSuspended, AllowanceExceeded),
+    refusals=(IdempotencyKeyReused, ResellerSuspended, AllowanceExceeded),
 )
 def issue_keys(idempotency_key: str | None, body: Order) -> Response:
     """Issue keys.

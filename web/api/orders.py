@@ -11,10 +11,10 @@ from commands.order_keys import decline_order as decline
 from ledger.limits import NAME_LENGTH_MAX
 from ledger.refusals import (
     AllowanceExceeded,
-    OrderIsDecided,
-    OrderIsYourOwn,
+    OrderDecided,
     OrderNotFound,
-    ResellerIsSuspended,
+    OwnOrder,
+    ResellerSuspended,
 )
 from ledger.reseller_names import same
 from ledger.sealing import Texts
@@ -105,9 +105,9 @@ def get_order(order: str) -> Response:
     },
     refusals=(
         OrderNotFound,
-        OrderIsYourOwn,
-        OrderIsDecided,
-        ResellerIsSuspended,
+        OwnOrder,
+        OrderDecided,
+        ResellerSuspended,
         AllowanceExceeded,
     ),
 )
@@ -131,7 +131,7 @@ def approve_order(order: str) -> Response:
     access=only(ADMIN),
     body=Reasoned,
     responses={200: Returns(OrderView, "The order.", ("Keyfold-Position",))},
-    refusals=(OrderNotFound, OrderIsYourOwn, OrderIsDecided),
+    refusals=(OrderNotFound, OwnOrder, OrderDecided),
 )
 def decline_order(order: str, reason: str) -> Response:
     """Decline an order that waits."""

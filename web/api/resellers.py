@@ -11,7 +11,7 @@ from msgspec.structs import astuple
 
 from commands import arrange_reseller
 from ledger.limits import COUNT_MAX, MONTHS_MAX, SEATS_MAX
-from ledger.refusals import AllowanceIsSpent, ResellerNotFound
+from ledger.refusals import AllowanceSpent, ResellerNotFound
 from ledger.reseller_names import folded, same
 from ledger.streams.reseller import LimitsSet
 from projections.lists.reseller_names import first_spelling
@@ -194,7 +194,7 @@ def _own(name: str) -> None:
     access=only(ADMIN),
     body=Grant,
     responses={201: Returns(ResellerView, "The reseller.", ("Keyfold-Position",))},
-    refusals=(AllowanceIsSpent,),
+    refusals=(AllowanceSpent,),
 )
 def grant_seats(reseller: str, product: str, tier: str | None, seats: int, reason: str) -> Response:
     """Let a reseller order more seats of a product and tier, or fewer."""

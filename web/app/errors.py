@@ -64,12 +64,12 @@ REFUSED: Final[Mapping[type[Refusal], int]] = {
     refusals.KeyAlreadyRevoked: 409,
     refusals.KeyLapsed: 409,
     refusals.ResellerNotFound: 404,
-    refusals.ResellerIsSuspended: 409,
+    refusals.ResellerSuspended: 409,
     refusals.AllowanceExceeded: 409,
-    refusals.AllowanceIsSpent: 409,
+    refusals.AllowanceSpent: 409,
     refusals.OrderNotFound: 404,
-    refusals.OrderIsYourOwn: 403,
-    refusals.OrderIsDecided: 409,
+    refusals.OwnOrder: 403,
+    refusals.OrderDecided: 409,
     refusals.BatchNotFound: 404,
     refusals.CodesNotDerivable: 409,
     refusals.VersionMismatch: 412,
@@ -254,7 +254,7 @@ def _refused(refusal: Refusal) -> Response:
             }
         case refusals.NoSeatAvailable():
             members = {"seats": refusal.seats, "used": refusal.used}
-        case refusals.AllowanceExceeded() | refusals.AllowanceIsSpent():
+        case refusals.AllowanceExceeded() | refusals.AllowanceSpent():
             members = {"left": refusal.left}
         case refusals.HolderInOtherTier():
             members = {"tier": refusal.tier}

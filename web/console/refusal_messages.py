@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ledger import refusals
-from ledger.refusals import AllowanceExceeded, AllowanceIsSpent, InvalidRequest, Refusal
+from ledger.refusals import AllowanceExceeded, AllowanceSpent, InvalidRequest, Refusal
 from projections.text.formatting import counted
 from web.app.errors import REFUSED
 from web.html.flash import FlashMessage, bad
@@ -15,8 +15,8 @@ _ADVICE: Final[dict[type[Refusal], str]] = {
     refusals.KeyAlreadyRedeemed: "Terminate the subscription that it gave, on its account's page.",
     refusals.KeyAlreadyRevoked: "Where another code took its place, reissue the key of that one.",
     refusals.KeyLapsed: "Issue another key.",
-    refusals.ResellerIsSuspended: "Ask the vendor.",
-    refusals.OrderIsDecided: "Somebody was faster.",
+    refusals.ResellerSuspended: "Ask the vendor.",
+    refusals.OrderDecided: "Somebody was faster.",
     refusals.CodesNotDerivable: "Whoever issued them has them.",
     refusals.SeatNotOccupied: "Somebody may have given it back meanwhile.",
     refusals.SubscriptionEnded: "There is nothing left of it.",
@@ -37,7 +37,7 @@ def refusal_message(refusal: Refusal) -> FlashMessage:
     advice: Sequence[str]
     if isinstance(refusal, InvalidRequest):
         advice = [f"{_label(one.pointer)} {one.detail}." for one in refusal.errors]
-    elif isinstance(refusal, AllowanceExceeded | AllowanceIsSpent):
+    elif isinstance(refusal, AllowanceExceeded | AllowanceSpent):
         advice = [f"Left: {counted(refusal.left, 'seat')}."]
     else:
         known = _ADVICE.get(type(refusal))
