@@ -75,7 +75,7 @@ class ProcessLock:
 
 
 class FileLock:
-    """A lock on a file beside the ledger's; the file stays, empty."""
+    """A lock on an empty file beside the ledger's, which goes with it, or stays after a kill."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -110,10 +110,18 @@ class FileLock:
         return (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
 
     def release(self) -> None:
-        """See `ExclusiveLock.release`."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        """See `ExclusiveLock.release`.
+
+        Who opened the file before it was removed finds, once it is locked, that it is no more the
+        one under its path, and opens another.
+        """
+        if self._descriptor is None:
+            return
+        if self.is_held():
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)  # noqa: PTH108 - as it was opened
+        os.close(self._descriptor)
+        self._descriptor = None
 
 
 class AdvisoryLock:
