@@ -133,6 +133,8 @@ def account(vendor: Vendor) -> str:
     vendor.ask(
         "POST", f"/v1/accounts/{account}/subscriptions/{row}/terminate", {"reason": "Paid back"}
     )
+    later = {"code": vendor.issue(), "account": account, "session": "v"}
+    vendor.ask("POST", "/v1/keys/redeem", {**later, "start": "when_current_ends"})
     vendor.redeem(account, INT, seats=1)
     vendor.sit(account, "con-1", "integrations", tier="growth", label="W" * 300)
     return account

@@ -113,7 +113,7 @@ def test_what_ends_soon_is_renewed_by_a_key_that_begins_when_it_ends(
     banner.get_by_role("link", name="Activate a key").click()
     expect(customer.page.get_by_role("heading", level=1)).to_have_text("Activate Key")
     dialog = customer.enter(timed.issue(order, seats=3), manager)
-    expect(dialog).to_contain_text("You have 2 seats of this by a key until 28 Feb 2026")
+    expect(dialog).to_contain_text("ends on 28 Feb 2026, 10:00: it gives 2 seats.")
     expect(dialog.get_by_label("Now: 3 seats more, until 20 Feb 2027")).to_be_checked()
     dialog.get_by_label("When that ends: 3 seats from 28 Feb 2026").check()
     dialog.get_by_role("button", name="Activate").click()
