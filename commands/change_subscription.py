@@ -207,7 +207,7 @@ def transfer_subscription(
         )
         answered = asking.answered(asked)
         if answered is not None:
-            return _replay(services, answered)
+            return _replay(services, answered, asked[0])
         decisions.expect_version(origin.version, expected_version)
         id, now = subscription, context.now
         left = subscriptions.leave(origin.state, id, to, _sealed(services, context, wanted), now)
@@ -252,7 +252,7 @@ def _change(
         loaded, *asked = services.book.load_all((ACCOUNT, wanted.account), *asking.streams)
         answered = asking.answered(asked)
         if answered is not None:
-            return _replay(services, answered)
+            return _replay(services, answered, asked[0])
         decisions.expect_version(loaded.version, wanted.expected_version)
         sealed = _sealed(services, context, wanted)
         decided = decision(loaded.state, wanted.subscription, sealed, context.now)
@@ -322,7 +322,7 @@ def _answer(
     ]
 
 
-def _replay(services: Services, answered: Answered) -> Changed:
+def _replay(services: Services, answered: Answered, asked: repeated.Asked) -> Changed:
     assert answered.subscription
-    account, at, head = repeated.account_then(services, answered)
+    account, at, head = repeated.account_then(services, answered, asked)
     return Changed(account, answered.subscription, at, head, replayed=True)

@@ -246,8 +246,8 @@ def redeem_key(
         )
         asked = others.pop(0) if request_id else None
         answered = request.repeated(asked.state, fingerprint) if asked else None
-        if answered:
-            return _replay(services, answered)
+        if asked and answered:
+            return _replay(services, answered, asked)
         decisions.expect_version(account.version, expected_version)
         counts = _Counts(tried, session)
         examined = _examine(
@@ -414,13 +414,13 @@ def _answered(
     return (Change(asked, [fact], causation=causation),)
 
 
-def _replay(services: Services, answered: Answered) -> Redeemed:
+def _replay(services: Services, answered: Answered, asked: Asked) -> Redeemed:
     if isinstance(answered, RedemptionAnswered) and answered.refusal is not None:
         refusal = refusals()[answered.refusal]()
         refusal.replayed = True
         raise refusal
     assert answered.subscription
-    account, at, head = account_then(services, answered)
+    account, at, head = account_then(services, answered, asked)
     return Redeemed(account, answered.subscription, at, head, replayed=True)
 
 

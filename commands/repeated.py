@@ -46,9 +46,18 @@ class Asking:
         return request.repeated(asked[0].state, self.fingerprint) if asked else None
 
 
-def account_then(services: Services, answered: Answered) -> tuple[Loaded[Account], datetime, int]:
-    """Return the account as it was when a request was answered, when that was, and the head now."""
+def account_then(
+    services: Services, answered: Answered, asked: Asked
+) -> tuple[Loaded[Account], datetime, int]:
+    """Return the account as it was when a request was answered, when that was, and the head now.
+
+    An answer may tell of an account to which nothing was added: what it says is that of the moment
+    when it was given.
+
+    Args:
+        asked: where the answer is kept.
+    """
     head, events = services.book.history(ACCOUNT, answered.account)
     then = events[: answered.account_version]
     account = empty_stream(ACCOUNT, answered.account, head).after(then)
-    return account, then[-1].occurred_at, head
+    return account, asked.recorded_at or then[-1].occurred_at, head

@@ -448,7 +448,7 @@ class Book(Application[str]):
         and the last event.
         """
         rows = self.store.read_positions([self.store.head()])
-        times = [codec.decode(row).recorded_at for row in rows]
+        times = [codec.recorded_at(row) for row in rows]
         latest = max([*times, *([latest] if (latest := self._cache.latest) else [])], default=now)
         if (latest - now).total_seconds() <= CLOCKS_APART_S:
             return None

@@ -15,6 +15,7 @@ A shape that was released loads for ever: when a fact must change, it gets a new
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -71,6 +72,10 @@ class Upcast(NamedTuple):
     state: Callable[[dict[str, Any]], dict[str, Any]]
 
 
+class _Recorded(msgspec.Struct):
+    recorded_at: datetime
+
+
 def _without_cookie(state: dict[str, Any]) -> dict[str, Any]:
     # Its cookie was signed, and nothing of it recorded: nobody can go on with the session.
     return {**state, "fact": {**state["fact"], "cookie_digest": ""}}
@@ -95,6 +100,7 @@ _OCCURRENCES = {
     name: msgspec.json.Decoder(cast(type[AnyOccurrence], Occurrence[fact])).decode  # type: ignore[valid-type]
     for name, fact in FACTS.items()
 }
+_RECORDED_AT = msgspec.json.Decoder(_Recorded)
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -140,6 +146,11 @@ def decode(row: Row, upcasts: Mapping[str, Upcast] = UPCASTS) -> AnyEvent:
     event.version = row.version
     event.name = row.name
     return event
+
+
+def recorded_at(row: Row) -> datetime:
+    """Return when a stored event was recorded, also one whose name is none of ours."""
+    return _RECORDED_AT.decode(row.state).recorded_at
 
 
 def occurrences(rows: Iterable[StreamRow]) -> Iterator[AnyOccurrence]:

@@ -28,6 +28,12 @@ from ledger.streams.account.facts import (
     SeatOccupied,
     SeatPassedOn,
     SeatReleased,
+    SubscriptionActivated,
+    SubscriptionExtended,
+    SubscriptionRescheduled,
+    SubscriptionScheduled,
+    SubscriptionStarted,
+    SubscriptionTakenOver,
 )
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
@@ -43,6 +49,14 @@ from projections.views.seats import seats
 Thing = tuple[str, ...]
 Fields = dict[str, Any]
 Picture = Mapping[Thing, Fields]
+_SETS_END = (
+    SubscriptionActivated,
+    SubscriptionExtended,
+    SubscriptionRescheduled,
+    SubscriptionScheduled,
+    SubscriptionStarted,
+    SubscriptionTakenOver,
+)
 
 
 class Difference(NamedTuple):
@@ -163,7 +177,8 @@ def diff(
     before, after = Moment(now, start, known_at), Moment(now, end, known_at)
     was, is_ = (_at(id, events, moment, head) for moment in (before, after))
     changed = [event for event in events if before.covers(event) != after.covers(event)]
-    found = differences(was, is_, changed, catalog)
+    told = [event for event in events if before.covers(event) or after.covers(event)]
+    found = differences(was, is_, changed, catalog, _ends_set(told))
     return Diff(id, start, end or now, known_at or now, head, found)
 
 
@@ -193,16 +208,23 @@ def applied(was: Picture, differences: Iterable[Difference]) -> Picture:
 
 
 def differences(
-    was: AccountAt, is_: AccountAt, changed: list[AnyEvent], catalog: Catalog
+    was: AccountAt,
+    is_: AccountAt,
+    changed: list[AnyEvent],
+    catalog: Catalog,
+    ends_set: Mapping[str, int] | None = None,
 ) -> list[Difference]:
     """Return what is different between an account at two moments.
 
     Args:
         changed: the events that count at the one moment, and not at the other.
+        ends_set: by subscription, the position of the event that says when it begins and ends;
+            where there is none, that of the event which put it on the account.
     """
     before, after = picture(was, catalog), picture(is_, catalog)
     things = [thing for thing in {**after, **before} if before.get(thing) != after.get(thing)]
-    causes = _Causes(is_.account, was.account, changed, things)
+    spans = _began(was.account) | _began(is_.account) | dict(ends_set or {})
+    causes = _Causes(spans, changed, things)
     order = {"subscription": 0, "seat": 1, "pool": 2}
     return [
         Difference(
@@ -268,9 +290,9 @@ class _Causes:
     """Which events made which thing different."""
 
     def __init__(
-        self, now: Account, was: Account, changed: list[AnyEvent], things: list[Thing]
+        self, spans: Mapping[str, int], changed: list[AnyEvent], things: list[Thing]
     ) -> None:
-        self._began = _began(was) | _began(now)
+        self._spans = spans
         self._changed = changed
         self._things = things
 
@@ -288,8 +310,8 @@ class _Causes:
     def _of_subscription(self, thing: Thing) -> set[int]:
         found = {e.position for e in self._changed if thing[1] in _subscriptions_of(e)}
         mapped = {e.position for e in self._changed if isinstance(e.fact, StripePricesMapped)}
-        # Time alone has changed it: as the event said that began it.
-        return found or mapped or {self._began[thing[1]]}
+        # Time alone has changed it: as the event said that set its beginning and its end.
+        return found or mapped or {self._spans[thing[1]]}
 
     def _of_seat(self, thing: Thing, was: Fields | None, now: Fields | None) -> set[int]:
         _, product, holder = thing
@@ -328,6 +350,15 @@ def _began(account: Account) -> dict[str, int]:
     keyed = {one.id: one.position for one in account.subscriptions.values()}
     stripe = {one.subscription: one.position for one in account.stripe.subscriptions.values()}
     return keyed | stripe
+
+
+def _ends_set(events: Iterable[AnyEvent]) -> dict[str, int]:
+    """Return by subscription of a key the position of the last event that set its end."""
+    return {
+        event.fact.subscription: event.position
+        for event in events
+        if isinstance(event.fact, _SETS_END)
+    }
 
 
 def _subscriptions_of(event: AnyEvent) -> set[str]:

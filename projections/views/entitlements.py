@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 from ledger.catalog import Catalog
@@ -27,7 +28,12 @@ class Entitlement(Answer, frozen=True):
             {"invoices_per_month": 3000, "sync": "Near real-time + auto retry"},
         ),
     ]
-    until: Annotated[Time | None, doc("When the last of its seats ends; null when they renew.")]
+    until: Annotated[
+        Time | None,
+        doc(
+            "When the last of its seats ends, with what is to begin by then; null when they renew."
+        ),
+    ]
     renews: bool
 
 
@@ -61,6 +67,21 @@ def _entitlement(
         used=filled.used,
         over=filled.over,
         limits=product.limits_of(tier) if product else {},
-        until=None if renews else max(ends, default=None),
+        until=None if renews else _with_followers(state, product_id, tier, ends),
         renews=renews,
     )
+
+
+def _with_followers(
+    state: AccountAt, product: str, tier: str | None, ends: list[datetime]
+) -> datetime | None:
+    """Return when the last of some seats end, or of those that follow them without a gap."""
+    until = max(ends, default=None)
+    if until is None:
+        return None
+    at = state.moment.at
+    for one in sorted(state.account.subscriptions.values(), key=lambda one: one.started_at):
+        is_same = (one.product, one.tier) == (product, tier) and one.suspended_at is None
+        if is_same and one.status(at) == "scheduled" and one.started_at <= until:
+            until = max(until, one.expires_at)
+    return until

@@ -204,3 +204,10 @@ def test_every_retired_name_leads_to_a_present_one() -> None:
             assert name in UPCASTS
             assert name not in seen
             seen.add(name)
+
+
+def test_when_an_event_was_recorded_is_read_of_one_that_nobody_knows() -> None:
+    envelope: Envelope[Fact] = Envelope(
+        fact=KeyRevoked(), recorded_at=NOON, occurred_at=NOON, actor="a", request_id="r"
+    )
+    assert codec.recorded_at(row_of(envelope, "key.of_tomorrow@1")) == NOON

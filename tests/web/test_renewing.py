@@ -9,6 +9,7 @@ import pytest
 from projections.lists.keys import KeyQuery, list_keys
 from projections.lists.overview import overview
 from projections.views.account_at import Moment
+from projections.views.whatif import Policy, what_if
 from tests.web.api import INT, POS, Api, Got
 from web.app.context import EXTENSION
 
@@ -326,3 +327,52 @@ def test_renewed_is_not_ending(api: Api) -> None:
     assert ending() == ["beta"]
     api.redeem("beta", seats=1)
     assert ending() == []
+
+
+def test_a_change_that_changes_nothing_is_answered_again_as_it_was(api: Api) -> None:
+    api.redeem()
+    later = redeem_later(api)
+    api.clock.forward(days=366)
+    for what in ("start", "resume"):
+        first = change(api, what, later, key=what)
+        assert first.body["subscription"]["status"] == "active"
+        assert change(api, what, later, key=what).body == first.body
+
+
+def test_entitlements_last_until_what_follows_ends(api: Api) -> None:
+    first = api.redeem()
+
+    def until() -> str:
+        view = api.get("portal", "/v1/accounts/acme/entitlements").body["entitlements"]
+        return str(view[0]["until"])
+
+    assert until() == at("2027-03-01")
+    redeem_later(api)
+    assert until() == at("2028-03-01")
+    change(api, "extend", first, {"until": "2027-06-01T12:00:00Z", **REASON})
+    assert until() == at("2028-06-01")
+
+
+def test_an_end_is_blamed_on_what_set_it(api: Api) -> None:
+    first = api.redeem()
+    api.clock.forward(days=1)
+    change(api, "extend", first, {"days": 10, **REASON})
+    extended = api.head
+    change(api, "suspend", first)
+    change(api, "resume", first)
+    moments = "from=2027-03-05T12:00:00Z&to=2027-03-20T12:00:00Z"
+    found = api.get("support", f"/v1/accounts/acme/diff?{moments}").body["items"]
+    assert {one["thing"]["kind"]: one["positions"] for one in found} == {
+        "subscription": [extended],
+        "pool": [extended],
+    }
+
+
+def test_days_of_grace_are_none_for_what_rested_when_it_ended(api: Api) -> None:
+    first = api.redeem(months=1)
+    api.sit("till-1")
+    change(api, "suspend", first)
+    api.clock.forward(days=40)
+    policy = Policy(grace_days=14)
+    found = what_if(api.services.book, policy, api.clock.now)
+    assert (found.let_in, found.holders) == ([], [])
