@@ -94,7 +94,7 @@ def issue_keys(
     def attempt() -> Issued:
         loaded = services.book.load(BATCH, batch.stream_id(batch_id))
         if loaded.state is not None and batch.is_order(loaded.state, fingerprint):
-            return issued_again(services, context, loaded)
+            return issued_again(services, context, loaded, reseller)
         intent = intended(services, context, order, batch_id, fingerprint, reseller)
         facts = batch.issue(loaded.state, intent)
         validation.refuse_if(lapsed(order, context.now))
@@ -154,13 +154,19 @@ def key_changes(intent: KeysIssued, keys: Sequence[IssuedKey], causation: str) -
 
 
 def issued_again(
-    services: Services, context: RequestContext, loaded: Loaded[Batch | None]
+    services: Services,
+    context: RequestContext,
+    loaded: Loaded[Batch | None],
+    reseller: str | None,
 ) -> Issued:
     """Return an order that was carried out before, from what is recorded of it.
 
     So neither a date that is over nor a catalog that has changed since makes it another answer. Who
     lost the first answer gets the codes by this one; those that are open no more come masked, and
     that the others were shown again is recorded, as `reveal_codes` does, once an hour.
+
+    Args:
+        reseller: who asks; what is another's by now comes masked. None for the vendor.
     """
     assert loaded.state
     assert loaded.state.issued
@@ -168,15 +174,18 @@ def issued_again(
     _, events = services.book.history(BATCH, loaded.id)
     facts = batch.reveal_again(events, context.actor, context.now)
     appended = services.book.append(context, Change(loaded, facts))
-    return Issued(issued.batch, shown(services, issued, context), appended.position, replayed=True)
+    keys = shown(services, issued, context, reseller)
+    return Issued(issued.batch, keys, appended.position, replayed=True)
 
 
-def shown(services: Services, issued: KeysIssued, context: RequestContext) -> list[IssuedKey]:
+def shown(
+    services: Services, issued: KeysIssued, context: RequestContext, reseller: str | None
+) -> list[IssuedKey]:
     """Return a batch's keys in order; the code of one that is redeemed or revoked is masked."""
     keys = codes_of(services, issued)
     states = services.book.load_many(KEY, [key.stream_id(one.id) for one in keys])
     return [
-        masked_unless_open(one, states[key.stream_id(one.id)].state, context, issued.reseller)
+        masked_unless_open(one, states[key.stream_id(one.id)].state, context, reseller)
         for one in keys
     ]
 

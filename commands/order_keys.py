@@ -74,7 +74,7 @@ def order_keys(
             (BATCH, batch.stream_id(batch_id)), (ORDER, order.stream_id(order_id))
         )
         if loaded.state is not None and batch.is_order(loaded.state, fingerprint):
-            return issued_again(services, context, loaded)
+            return issued_again(services, context, loaded, reseller_name)
         if placed.state is not None:
             return _placed_again(placed, fingerprint)
         ordering = services.book.load(RESELLER, reseller.stream_id(reseller_name))
@@ -110,7 +110,7 @@ def approve_order(services: Services, context: RequestContext, order_id: str) ->
         )
         found = order.found(waiting.state)
         if found.status == "approved" and loaded.state is not None:
-            return issued_again(services, context, loaded)
+            return issued_again(services, context, loaded, reseller=None)
         approved = order.approve(found, batch_id, context.actor)
         placed = found.placed
         ordering = services.book.load(RESELLER, reseller.stream_id(placed.reseller))

@@ -42,6 +42,7 @@ def revoke_keys(
     reason: str,
     *,
     reseller: str | None = None,
+    owner: str | None = None,
 ) -> RevokedKeys:
     """Revoke keys, and those that took their place meanwhile; return what became of them.
 
@@ -49,6 +50,8 @@ def revoke_keys(
 
     Args:
         reseller: who asks; keys of others are passed over. None for the vendor.
+        owner: the reseller whose keys alone are revoked, also where one was given to another since
+            the ids were found; None for any.
 
     Raises:
         InvalidRequest: no reason, or one that does not fit.
@@ -66,7 +69,7 @@ def revoke_keys(
         seal = sealed_for_reseller(services, reason, context)
         for one in loaded.values():
             state = one.state
-            if state is None or not state.belongs_to(reseller):
+            if state is None or not (state.belongs_to(reseller) and state.belongs_to(owner)):
                 continue
             status = state.status(context.now)
             if state.replaced_by is not None:

@@ -5,6 +5,8 @@
 
 What a key's event belongs to is the month of the latest time that was recorded up to it, among the
 reseller's own: so nothing that is recorded later, by whatever clock, changes a month that is over.
+Its own are those of keys that it has just before or just after them, so that a key which it is
+given later brings nothing from before with it.
 A key counts for the reseller that has it at that moment, with the terms it has then. A new code in
 place of another is neither issued nor revoked; lapsed are those whose time was over in the month,
 and that had not been redeemed, revoked or amended by its end.
@@ -89,20 +91,20 @@ def statement(
         month: as `MONTH` has it.
     """
     start, end = _bounds(month)
-    id = folded(name)
     counts: Counter[tuple[_Place, str]] = Counter()
     keys: dict[str, Key] = {}
     reached, position = start.min.replace(tzinfo=UTC), 0
-    for event in _events(book, tables, id):
-        reached = max(reached, event.recorded_at)
-        if reached >= end:
-            break
+    for event in _events(book, tables, folded(name)):
         before = keys.get(event.stream)
         after = KEY.fold(before, [event])
         assert after is not None
+        if any(one is not None and one.belongs_to(name) for one in (before, after)):
+            reached = max(reached, event.recorded_at)
+            if reached >= end:
+                break
         keys[event.stream] = after
         owned = before if before is not None and not _begins(event) else after
-        if folded(owned.issued.reseller) != id:
+        if not owned.belongs_to(name):
             continue
         position = event.position
         what = _what(event)
@@ -113,7 +115,7 @@ def statement(
     for key in keys.values():
         redeem_by = key.issued.redeem_by
         is_over = redeem_by is not None and start <= redeem_by < end and redeem_by <= now
-        if is_over and key.status(end) == "lapsed" and folded(key.issued.reseller) == id:
+        if is_over and key.status(end) == "lapsed" and key.belongs_to(name):
             counts[_place(key), "lapsed"] += 1
     return _statement(name, month, position, counts)
 

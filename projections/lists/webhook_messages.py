@@ -25,6 +25,7 @@ from projections.answer import AccountId, Answer, Time, doc
 from projections.lists.account_states import AccountsAtPositions
 from projections.lists.keys import key_view
 from projections.lists.notices import summary
+from projections.lists.references import FIELDS
 from projections.lists.stores.tables import to_moment
 from projections.lists.timeline import TimelinePage, Visibility, entries
 from projections.lists.webhook_queue import QueuedMessage, key_at, reseller_of
@@ -102,7 +103,21 @@ def _data(
         data["key"] = key_view(key, event.recorded_at) if key else None
         if webhook.reseller is not None:
             del data["data"]  # what was amended may say whose it was before
+    elif webhook.reseller is not None:
+        data["data"] = _without_others(book, data["data"], webhook)
     return data
+
+
+def _without_others(book: Book, fact: dict[str, Any], webhook: Webhook) -> dict[str, Any]:
+    """Return a fact without subscriptions that another reseller's key gave, as one it follows."""
+    return {
+        field: None
+        if FIELDS.get(field) == "subscription"
+        and value is not None
+        and not webhook.is_about(reseller_of(book, value))
+        else value
+        for field, value in fact.items()
+    }
 
 
 def _of_reseller(book: Book, view: SubscriptionsView, webhook: Webhook) -> SubscriptionsView:

@@ -26,7 +26,8 @@ def revoke_batch(
         BatchNotFound: no such batch, or none of whose keys are the reseller's.
         InvalidRequest, PartlyDone: as `revoke_keys`.
     """
-    return _revoke(wiring, context, _of_batch(wiring, batch, reseller), reason, reseller)
+    found = _of_batch(wiring, batch, reseller)
+    return _revoke(wiring, context, found, reason, reseller=reseller)
 
 
 def revoke_reseller(
@@ -42,7 +43,7 @@ def revoke_reseller(
     if first_spelling(book, tables, folded(reseller)) is None:
         raise ResellerNotFound
     found = key_set(book, tables, KeyQuery(reseller=reseller))
-    return _revoke(wiring, context, found, reason, None)
+    return _revoke(wiring, context, found, reason, owner=reseller)
 
 
 def reissue_batch(
@@ -71,8 +72,8 @@ def _of_batch(wiring: Wiring, batch: str, reseller: str | None) -> KeySet:
 
 
 def _revoke(
-    wiring: Wiring, context: RequestContext, found: KeySet, reason: str, reseller: str | None
+    wiring: Wiring, context: RequestContext, found: KeySet, reason: str, **whose: str | None
 ) -> RevokedKeys:
-    done = revoke_keys(wiring.services, context, found.open, reason, reseller=reseller)
+    done = revoke_keys(wiring.services, context, found.open, reason, **whose)
     kept = [KeptKey(*one) for one in found.closed] + done.kept
     return done._replace(kept=kept)
