@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
-from commands.retry import LedgerBusy, retry_on_conflict
+from commands.retry import PAUSE_MAX_S, LedgerBusy
 from ledger.book import LedgerUnavailable
+from ledger.store.contract import VersionConflict
 from ledger.store.eventsourcing_adapter import InterfaceError, OperationalError
 
 KEYS_IN_A_COMMIT: Final = 1_000
+CUT_AFTER_CONFLICT: Final = 4
+# Without a conflict, before parts grow again: who redeems one key after the other gets few of them.
+COMMITS_BEFORE_MORE: Final = 10
+# One after the other, without any progress between.
+CONFLICTS_MAX: Final = 200
 
 
 class PartlyDone(Exception):
@@ -37,7 +45,9 @@ def work_on(ids: Iterable[str], work: Callable[[Sequence[str]], DoneKeys]) -> in
     """Work on keys by their ids, a part in each commit; return how many were changed.
 
     Args:
-        work: does one part; repeated if another writer came between.
+        work: does one part in one commit; where another writer comes between (VersionConflict),
+            smaller parts are tried, so that there is progress whatever is done with the keys
+            meanwhile.
 
     Raises:
         PartlyDone: the database failed, or was too busy, after the first commit.
@@ -45,15 +55,28 @@ def work_on(ids: Iterable[str], work: Callable[[Sequence[str]], DoneKeys]) -> in
     """
     left = deque(dict.fromkeys(ids))
     known = set(left)
-    count = 0
+    count, size, lost, won = 0, KEYS_IN_A_COMMIT, 0, 0
     while left:
-        part = [left.popleft() for _ in range(min(KEYS_IN_A_COMMIT, len(left)))]
+        part = [left.popleft() for _ in range(min(size, len(left)))]
         try:
-            done = retry_on_conflict(lambda part=part: work(part))  # type: ignore[misc]
-        except (LedgerUnavailable, LedgerBusy, OperationalError, InterfaceError) as fault:
+            done = work(part)
+        except VersionConflict:
+            # Somebody was there first with one of them: with fewer at a time that is rarer, down
+            # to one, which can only be lost to who has changed that very key.
+            left.extendleft(reversed(part))
+            size = max(1, len(part) // CUT_AFTER_CONFLICT)
+            lost, won = lost + 1, 0
+            if lost == CONFLICTS_MAX:
+                raise (PartlyDone(count) if count else LedgerBusy()) from None
+            time.sleep(random.uniform(0, PAUSE_MAX_S) if size == 1 else 0)  # noqa: S311
+            continue
+        except (LedgerUnavailable, OperationalError, InterfaceError) as fault:
             if count:
                 raise PartlyDone(count) from fault
             raise
+        lost, won = 0, won + 1
+        if won % COMMITS_BEFORE_MORE == 0:
+            size = min(KEYS_IN_A_COMMIT, size * 2)
         count += done.changed
         for id in done.successors:
             if id not in known:

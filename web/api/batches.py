@@ -141,8 +141,9 @@ def reveal_codes(batch: str, reason: str) -> Response:
 def revoke_batch(batch: str, reason: str) -> Response:
     """Revoke those keys of a batch that nobody has redeemed, also those that have lapsed.
 
-    A thousand in one commit. When that is interrupted the answer says so; to ask again does the
-    rest. A key that was reissued counts as the one given for it.
+    Up to a thousand in one commit, fewer where they are being redeemed meanwhile. When that is
+    interrupted the answer says so; to ask again does the rest. A key that was reissued counts
+    as the one given for it.
     """
     wiring = app_state().wiring
     done = revoke_all(wiring, request_context(), batch, reason, caller().reseller)
@@ -163,9 +164,9 @@ def revoke_batch(batch: str, reason: str) -> Response:
 def reissue_batch(batch: str, reason: str) -> Response:
     """Give new codes for those keys of a batch that can be redeemed.
 
-    A thousand in one commit, with which the old codes stop working. When that is interrupted the
-    answer says so: the new codes can be revealed then; to ask again replaces them once more, and
-    the rest.
+    Up to a thousand in one commit, with which the old codes stop working. When that is
+    interrupted the answer says so: the new codes can be revealed then; to ask again replaces
+    them once more, and the rest.
     """
     wiring = app_state().wiring
     done = reissue_all(wiring, request_context(), batch, reason, caller().reseller)

@@ -256,8 +256,9 @@ def resume_reseller(reseller: str, reason: str) -> Response:
 def revoke_reseller(reseller: str, reason: str) -> Response:
     """Revoke those keys of a reseller that nobody has redeemed, also those that have lapsed.
 
-    A thousand in one commit. When that is interrupted the answer says so; to ask again does the
-    rest. Suspend it first, and it orders no others meanwhile.
+    Up to a thousand in one commit, fewer where they are being redeemed meanwhile. When that is
+    interrupted the answer says so; to ask again does the rest. Suspend it first, and it orders
+    no others meanwhile.
     """
     done = revoke_all(app_state().wiring, request_context(), reseller, reason)
     kept = [KeptKeyView(*one) for one in done.kept]
