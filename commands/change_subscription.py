@@ -212,11 +212,7 @@ def transfer_subscription(
         id, now = subscription, context.now
         left = subscriptions.leave(origin.state, id, to, _sealed(services, context, wanted), now)
         moved = origin.state.subscriptions[id]
-        taken = (
-            subscriptions.take_over(moved, account, _sealed(services, context, wanted, to), now)
-            if left
-            else []
-        )
+        taken = subscriptions.take_over(target.state, moved, account, now) if left else []
         if not left:
             # It was transferred there before; what has become of it since is told there.
             subscriptions.of_key(target.state, id)
@@ -280,11 +276,8 @@ def _refuse_unfit(services: Services, wanted: _Wanted, errors: Sequence[FieldErr
     )
 
 
-def _sealed(
-    services: Services, context: RequestContext, wanted: _Wanted, to: str | None = None
-) -> Sealed | None:
-    owner = f"account-{to or wanted.account}"
-    return services.texts.seal(owner, wanted.reason, context.now)
+def _sealed(services: Services, context: RequestContext, wanted: _Wanted) -> Sealed | None:
+    return services.texts.seal(f"account-{wanted.account}", wanted.reason, context.now)
 
 
 def _keys(services: Services, id: str | None) -> Iterator[Loaded[Key | None]]:

@@ -22,7 +22,6 @@ from ledger import codes
 from ledger.book import Change
 from ledger.events import RequestContext, Stream
 from ledger.loaded import Loaded, empty_stream
-from ledger.months import add_months
 from ledger.refusals import (
     FieldError,
     InvalidKeyFormat,
@@ -187,10 +186,7 @@ def validate_key(services: Services, context: RequestContext, wanted: Try) -> Va
         _Counts(*services.book.load_all(*counts)).admit(wanted, examined.now)
         issued, now = examined.issued, examined.now
         running = subscriptions.current(account.state, issued.product, issued.tier, now)
-        starts: list[tuple[Start, datetime]] = [("now", now)]
-        if running is not None:
-            starts.append(("when_current_ends", running.expires_at))
-        choices = [Beginning(start, at, add_months(at, issued.months)) for start, at in starts]
+        choices = [Beginning(*one) for one in subscriptions.choices(account.state, issued, now)]
         return Validated(issued, running, choices, examined.key.head)
 
     return retry_on_conflict(attempt)

@@ -3,16 +3,17 @@
 Random histories over a few accounts: keys redeemed now and when what there is ends, subscriptions
 started, extended, suspended, resumed, transferred and terminated. What each then gave, over all
 accounts and all time, is held against what it was sold for: its months and what it was extended by,
-less what was suspended or cut off on record.
+less what was suspended or cut off on record. And what is scheduled begins, at every moment, when
+the last of what runs ends, one behind another: no day is given twice, and there is no gap.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, product
 from random import Random
 from typing import get_args
 
@@ -23,6 +24,7 @@ from ledger.months import add_months
 from ledger.refusals import Refusal
 from ledger.streams.account import subscriptions
 from ledger.streams.account.facts import SubscriptionExtended, SubscriptionTerminated
+from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
 from tests.projections.telling import issued
 from tests.worlds import NOON, event
@@ -62,6 +64,7 @@ class History:
         steps = {step for account in self.accounts.values() for step in account.steps()}
         between = sorted(step for step in steps if self.now < step < until)
         for start, end in pairwise([self.now, *between, until]):
+            check_chains(self.accounts, start)
             self.note(start, end)
         self.now = until
 
@@ -124,7 +127,7 @@ class History:
         left = subscriptions.leave(self.accounts[name], id, to, None, self.now)
         if left:
             moved = self.accounts[name].subscriptions[id]
-            taken = subscriptions.take_over(moved, name, None, self.now)
+            taken = subscriptions.take_over(self.accounts[to], moved, name, self.now)
             self.tell(name, left)
             self.tell(to, taken)
 
@@ -136,6 +139,26 @@ class History:
                     self.extended[id] += fact.expires_at - fact.previous_expires_at
                 case SubscriptionTerminated(subscription=id):
                     self.terminated[id] = self.now
+        check_chains(self.accounts, self.now)
+
+
+def check_chains(accounts: Mapping[str, Account], now: datetime) -> None:
+    """Hold what is scheduled against what runs."""
+    for account, place in product(accounts.values(), PLACES):
+        there = [
+            one
+            for one in account.subscriptions.values()
+            if "/".join(filter(None, (one.product, one.tier))) == place
+        ]
+        ends = [one.expires_at for one in there if one.status(now) in ("active", "suspended")]
+        waiting = [one for one in there if one.status(now) == "scheduled"]
+        waiting.sort(key=lambda one: one.started_at)
+        for one, following in pairwise(waiting):
+            assert (one.expires_at, one.id) == (following.started_at, following.follows)
+        if ends:
+            assert {one.started_at for one in waiting[:1]} <= {max(ends)}
+        else:  # it came from another account, and keeps its date where nothing ran since
+            assert {one.follows for one in waiting[:1]} <= {None}
 
 
 def check(history: History) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from commands.erase_account import erase_account
+from ledger.events import RequestContext
 from projections.lists.keys import KeyQuery, list_keys
 from projections.lists.overview import overview
 from projections.views.account_at import Moment
@@ -131,6 +134,59 @@ def test_what_follows_moves_with_what_it_follows(api: Api) -> None:
     assert spans(shown["rows"]) == [("active", NOON, at("2026-04-01"))]
 
 
+def test_it_begins_when_the_last_of_what_runs_ends(api: Api) -> None:
+    def starts() -> list[str]:
+        return [row["started_at"] for row in pos(api)["upcoming"]]
+
+    short, long = api.redeem(months=1), api.redeem(months=2)
+    redeem_later(api, months=1)
+    redeem_later(api, months=1)
+    assert starts() == [at("2026-05-01"), at("2026-06-01")]
+    change(api, "extend", short, {"until": at("2026-09-01"), **REASON})
+    assert starts() == [at("2026-09-01"), at("2026-10-01")]
+    change(api, "suspend", short)
+    assert starts() == [at("2026-09-01"), at("2026-10-01")]
+    change(api, "terminate", short)
+    assert starts() == [at("2026-05-01"), at("2026-06-01")]
+    more = api.redeem(months=12)
+    assert starts() == [at("2027-03-01"), at("2027-04-01")]
+    change(api, "transfer", more, {"to": "beta", **REASON})
+    assert starts() == [at("2026-05-01"), at("2026-06-01")]
+    change(api, "transfer", more, {"to": "acme", **REASON}, account="beta")
+    assert starts() == [at("2027-03-01"), at("2027-04-01")]
+    change(api, "terminate", more)
+    change(api, "terminate", long)
+    assert spans(pos(api)["rows"]) == [("active", NOON, at("2026-04-01"))]
+    assert starts() == [at("2026-04-01")]
+
+
+def test_a_chain_is_transferred_one_by_one_from_its_end(api: Api) -> None:
+    first, second, third = api.redeem(months=1), redeem_later(api), redeem_later(api)
+    before = spans(pos(api)["upcoming"])
+    for one in (third, second, first):
+        change(api, "transfer", one, {"to": "beta", **REASON})
+    assert spans(pos(api, account="beta")["upcoming"]) == before
+    change(api, "terminate", first, account="beta")
+    assert spans(pos(api, account="beta")["rows"]) == [("active", NOON, at("2027-03-01"))]
+
+
+def test_what_would_end_after_all_use_is_refused_and_not_offered(api: Api) -> None:
+    api.clock.now = datetime(8998, 6, 1, 12, tzinfo=UTC)
+    api.redeem()
+    api.redeem()
+    code = api.issue(months=24)["code"]
+    told = api.try_code(code, what="validate")
+    assert [one["start"] for one in told.body["choices"]] == ["now"]
+    refused = api.try_code(code, **LATER)
+    assert (refused.status, refused.pointers) == (422, ["/start"])
+    api.clock.now = datetime(9990, 6, 1, 12, tzinfo=UTC)
+    code = api.issue(months=120)["code"]
+    for what in ("validate", "redeem"):
+        refused = api.try_code(code, what=what)
+        assert (refused.status, refused.pointers) == (422, ["/code"])
+        assert "9000" in refused.body["errors"][0]["detail"]
+
+
 def test_a_scheduled_one_is_started_for_its_whole_length(api: Api) -> None:
     first, second, third = api.redeem(), redeem_later(api), redeem_later(api)
     change(api, "extend", second, {"days": 5, **REASON})
@@ -221,6 +277,24 @@ def test_what_is_left_is_transferred_and_holders_stay_behind(any_api: Api) -> No
     assert spans([back.body["subscription"]]) == [("active", at("2026-03-10"), at("2027-03-01"))]
     assert pos(api)["seats"] == 4
     assert pos(api, account="beta")["seats"] == 0
+
+
+def test_why_it_was_transferred_is_forgotten_with_the_account_that_it_left(any_api: Api) -> None:
+    api = any_api
+    id, secret = api.redeem(), "So wished Max"
+
+    def told(account: str) -> list[str]:
+        events = api.get("admin", f"/v1/accounts/{account}/timeline").body["items"]
+        return [one["event"] for one in events if secret in str(one)]
+
+    change(api, "transfer", id, {"to": "beta", "reason": secret})
+    known = ["account.subscription_transferred@1"]
+    assert told("acme") == told("beta") == known
+    context = RequestContext(api.clock.now, "operator", "req_1")
+    erase_account(api.services, context, "beta", "Asked for")
+    assert told("acme") == told("beta") == known
+    erased = erase_account(api.services, context, "acme", "Asked for")
+    assert (erased.texts, told("acme"), told("beta")) == (1, [], [])
 
 
 def test_every_code_that_the_subscription_had_goes_with_it(api: Api) -> None:

@@ -93,13 +93,13 @@ class ValidatedCode(Answer, frozen=True):
     running: Annotated[
         Running | None,
         doc(
-            "Of the same product and tier, active or scheduled, and given by a key. Null if there"
-            " is none: then what the code gives can only begin now."
+            "What ends last of what keys give of the same product and tier, now or later. Null if"
+            " there is nothing: then what the code gives can only begin now."
         ),
     ]
     choices: Annotated[
         list[StartChoice],
-        doc("`when_current_ends` only where something is `running`."),
+        doc("What redeeming would accept; `when_current_ends` only where something is `running`."),
     ]
 
 

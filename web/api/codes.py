@@ -74,8 +74,8 @@ class RedeemCode(TryCode):
     example: ClassVar = {**TryCode.example, "start": "now"}
 
     start = Text(
-        "`when_current_ends`: once what keys give of the same product and tier ends, the last of"
-        " it; now if there is nothing.",
+        "`when_current_ends`: when the last of what keys give of the same product and tier ends;"
+        " now if there is nothing.",
         load_default="now",
         validate=one_of(*get_args(Start)),
     )
@@ -132,8 +132,10 @@ def redeem_key(expected_version: int | None, idempotency_key: str | None, body: 
     Unknown, redeemed, revoked and lapsed codes are refused alike, so that guessing tells nothing.
     One that this very account has redeemed is told apart, and is no failed try.
 
-    What begins `when_current_ends` is `scheduled` until then. It begins later when that is
-    extended, and at once when that ends before its time.
+    What begins `when_current_ends` is `scheduled` until then. It begins when the last of what keys
+    give of the same product and tier ends, whenever that changes: later when it is extended or
+    another that ends later is redeemed or transferred here, earlier when what ends last is taken
+    away, and at once when nothing is left. Several begin one after another, in their order.
     """
     redeemed = redeem(
         services(),

@@ -143,8 +143,9 @@ def _differences(account: str, wanted: _Wanted) -> dict[str, list[str]]:
             to = wanted.options["to"]
             facts = rules.leave(state, id, to, None, now)
             if facts:
-                taken = rules.take_over(state.subscriptions[id], account, None, now)
-                there[to] = preview(_now(to), taken, catalog)
+                target, moved = _now(to), state.subscriptions[id]
+                taken = rules.take_over(target.account, moved, account, now)
+                there[to] = preview(target, taken, catalog)
         case "start":
             facts = rules.start(state, id, None, now)
         case "suspend":

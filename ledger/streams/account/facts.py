@@ -108,7 +108,7 @@ class SubscriptionTransferred(Fact, frozen=True):
 
 
 class SubscriptionTakenOver(Fact, frozen=True):
-    """What was left of another account's subscription is this one's from now on.
+    """What was left of another account's subscription is this one's from now on; why is told there.
 
     Attributes:
         from_account: the account that had it.
@@ -127,7 +127,6 @@ class SubscriptionTakenOver(Fact, frozen=True):
     starts_at: datetime | None
     expires_at: datetime
     suspended: bool = False
-    reason: Sealed | None = None
 
 
 class SubscriptionKeyReissued(Fact, frozen=True):

@@ -23,7 +23,7 @@ from ledger.stripe.facts import Meaning
 from ledger.stripe.requests import PurchaseOutcome, StripeCheckoutStarted, StripeSeatsAsked
 from ledger.stripe.subscriptions import StripeInvoice, StripeSubscription
 
-SHAPE: Final = 9
+SHAPE: Final = 10
 
 _NO_STRIPE: Final = StripeState()
 _NO_SYNCS: Final = SeatSyncs()

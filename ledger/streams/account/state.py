@@ -18,7 +18,7 @@ SubscriptionStatus = Literal[
     "scheduled", "active", "suspended", "expired", "terminated", "transferred"
 ]
 # It may give seats, now or later, if nothing more happens.
-GOES_ON: Final = frozenset({"scheduled", "active", "suspended"})
+GOES_ON: Final = frozenset[SubscriptionStatus]({"scheduled", "active", "suspended"})
 
 
 class Subscription(Struct, frozen=True, array_like=True, gc=False):

@@ -243,7 +243,6 @@ def _transferred(draft: _Draft, fact: SubscriptionTransferred, event: AnyOccurre
 
 
 def _taken_over(draft: _Draft, fact: SubscriptionTakenOver, event: AnyOccurrence) -> None:
-    draft.texts += fact.reason is not None
     draft.put(
         Subscription(
             id=fact.subscription,

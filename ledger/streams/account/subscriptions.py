@@ -1,24 +1,23 @@
 """What may happen next to subscriptions that keys gave: pure decisions, as in `decisions`.
 
-A redeemed key's subscription begins now, or is *scheduled*: it follows another one of the same
-product and tier, and begins when that ends. Whatever moves that end moves it along, in the same
-commit:
+A redeemed key's subscription begins now, or is *scheduled*: it begins when the last of what runs of
+its product and tier ends. What runs has begun and not ended; a suspended one, too, since its time
+goes on. Several that are scheduled make one chain, in their order. Whatever moves an end, or brings
+or takes one, moves the chain along in the same commit (`_chain`).
 
-    extended                 it begins later
-    terminated, transferred  it begins at once; if the other had not begun, it takes its place
-    suspended                nothing: time goes on
-
-It always has its whole length, so no day that was paid for is lost, and none is given twice.
+Each always has its whole length, so no day that was paid for is lost, and none is given twice.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from ledger.events import Fact, Sealed
+from ledger.events import Fact, Occurrence, Sealed
 from ledger.limits import EXTENSION_DAYS_MAX
 from ledger.months import add_months
 from ledger.refusals import (
@@ -45,24 +44,25 @@ from ledger.streams.account.facts import (
     SubscriptionTerminated,
     SubscriptionTransferred,
 )
-from ledger.streams.account.state import GOES_ON, Account, Subscription
+from ledger.streams.account.state import GOES_ON, Account, Subscription, SubscriptionStatus
+from ledger.streams.account.stream import fold
 from ledger.streams.key import KeyIssued
 
 Start = Literal["now", "when_current_ends"]
 
 LATEST_YEAR: Final = 9000
+_RUNNING: Final = frozenset[SubscriptionStatus]({"active", "suspended"})
+_Place = tuple[str, str | None]
 
 
 def current(account: Account, product: str, tier: str | None, now: datetime) -> Subscription | None:
-    """Return what a key of this product and tier would follow: what ends last of what gives seats,
-    or will without anything more happening. None if nothing does.
+    """Return what a key of this product and tier would follow: what ends last of all that goes on.
+    None if nothing of it gives seats, now or later.
     """
-    running = [
-        one
-        for one in account.subscriptions.values()
-        if (one.product, one.tier) == (product, tier) and one.status(now) in ("active", "scheduled")
-    ]
-    return max(running, key=lambda one: (one.expires_at, one.started_at, one.id), default=None)
+    there = _there(account, (product, tier), now, GOES_ON)
+    if all(one.suspended_at for one in there):
+        return None
+    return max(there, key=_by_end)
 
 
 def ending(account: Account, soon: datetime, now: datetime) -> list[Subscription]:
@@ -88,26 +88,26 @@ def activate(
 ) -> list[Fact]:
     """Return the fact that begins a key's subscription, or schedules it.
 
-    Never refused: seats only add up. One that is to follow what there is begins now if there is
-    nothing to follow, or no longer.
+    Never refused for what there is: seats only add up. One that is to follow what there is begins
+    now if there is nothing to follow, or no longer. What begins now is waited for by what is
+    scheduled, if it ends last.
 
     Raises:
-        InvalidRequest: it would follow so many others that it ended in a year beyond all use.
+        InvalidRequest: something would end in a year beyond all use.
     """
     after = current(account, key.product, key.tier, now) if start == "when_current_ends" else None
     if after is None:
-        return [
-            SubscriptionActivated(
-                subscription=subscription,
-                key=key.key,
-                masked=key.masked,
-                product=key.product,
-                tier=key.tier,
-                seats=key.seats,
-                months=key.months,
-                expires_at=add_months(now, key.months),
-            )
-        ]
+        activated = SubscriptionActivated(
+            subscription=subscription,
+            key=key.key,
+            masked=key.masked,
+            product=key.product,
+            tier=key.tier,
+            seats=key.seats,
+            months=key.months,
+            expires_at=_end("/code", now, key.months),
+        )
+        return _with_chain(account, [activated], (key.product, key.tier), now, "/code")
     return [
         SubscriptionScheduled(
             subscription=subscription,
@@ -119,9 +119,27 @@ def activate(
             months=key.months,
             follows=after.id,
             starts_at=after.expires_at,
-            expires_at=_within_use("/start", add_months(after.expires_at, key.months)),
+            expires_at=_end("/start", after.expires_at, key.months),
         )
     ]
+
+
+def choices(
+    account: Account, key: KeyIssued, now: datetime
+) -> list[tuple[Start, datetime, datetime]]:
+    """Return when what a key gives may begin, and would then end: what `activate` would accept.
+
+    Raises:
+        InvalidRequest: as `activate`, of one that begins now.
+    """
+    made = activate(account, key, "", "now", now)[0]
+    assert isinstance(made, SubscriptionActivated)
+    found: list[tuple[Start, datetime, datetime]] = [("now", now, made.expires_at)]
+    with suppress(InvalidRequest):
+        made = activate(account, key, "", "when_current_ends", now)[0]
+        if isinstance(made, SubscriptionScheduled):
+            found.append(("when_current_ends", made.starts_at, made.expires_at))
+    return found
 
 
 def rename_key(subscription: str, key: KeyIssued) -> list[Fact]:
@@ -143,10 +161,8 @@ def terminate(
     if found.status(now) == "terminated":
         return []
     _still_here(found, now)
-    return [
-        SubscriptionTerminated(subscription=subscription, reason=reason),
-        *_after_end(account, found, now),
-    ]
+    terminated = SubscriptionTerminated(subscription=subscription, reason=reason)
+    return _with_chain(account, [terminated], _place(found), now)
 
 
 def start(account: Account, subscription: str, reason: Sealed | None, now: datetime) -> list[Fact]:
@@ -164,10 +180,8 @@ def start(account: Account, subscription: str, reason: Sealed | None, now: datet
         case "suspended":
             raise SubscriptionIsSuspended
     end = _whole_length(found, now)
-    return [
-        SubscriptionStarted(subscription=subscription, expires_at=end, reason=reason),
-        *_moved(account, found.id, end, now),
-    ]
+    started = SubscriptionStarted(subscription=subscription, expires_at=end, reason=reason)
+    return _with_chain(account, [started], _place(found), now)
 
 
 def extend(
@@ -202,15 +216,13 @@ def extend(
     if end - found.expires_at > timedelta(days=EXTENSION_DAYS_MAX):
         longest = f"must be at most {EXTENSION_DAYS_MAX} days after its end"
         raise InvalidRequest(FieldError(pointer, longest))
-    return [
-        SubscriptionExtended(
-            subscription=subscription,
-            previous_expires_at=found.expires_at,
-            expires_at=_within_use(pointer, end),
-            reason=reason,
-        ),
-        *_moved(account, found.id, end, now, pointer),
-    ]
+    extended = SubscriptionExtended(
+        subscription=subscription,
+        previous_expires_at=found.expires_at,
+        expires_at=_within_use(pointer, end),
+        reason=reason,
+    )
+    return _with_chain(account, [extended], _place(found), now, pointer)
 
 
 def suspend(
@@ -254,36 +266,35 @@ def leave(
     if found.transferred_to == to:
         return []
     _still_here(found, now)
-    return [
-        SubscriptionTransferred(subscription=subscription, to_account=to, reason=reason),
-        *_after_end(account, found, now),
-    ]
+    transferred = SubscriptionTransferred(subscription=subscription, to_account=to, reason=reason)
+    return _with_chain(account, [transferred], _place(found), now)
 
 
 def take_over(
-    moved: Subscription, from_account: str, reason: Sealed | None, now: datetime
+    account: Account, moved: Subscription, from_account: str, now: datetime
 ) -> list[Fact]:
     """Return the fact that what is left of another account's subscription is this one's.
 
-    One that was to begin later keeps its date, and follows nothing any more.
+    A scheduled one joins the chain; it keeps its date where nothing runs.
+
+    Raises:
+        InvalidRequest: something would end in a year beyond all use.
     """
     status = moved.status(now)
-    return [
-        SubscriptionTakenOver(
-            subscription=moved.id,
-            from_account=from_account,
-            key=moved.key,
-            masked=moved.masked,
-            product=moved.product,
-            tier=moved.tier,
-            seats=moved.seats,
-            months=moved.months,
-            starts_at=moved.started_at if status == "scheduled" else None,
-            expires_at=moved.expires_at,
-            suspended=status == "suspended",
-            reason=reason,
-        )
-    ]
+    taken_over = SubscriptionTakenOver(
+        subscription=moved.id,
+        from_account=from_account,
+        key=moved.key,
+        masked=moved.masked,
+        product=moved.product,
+        tier=moved.tier,
+        seats=moved.seats,
+        months=moved.months,
+        starts_at=moved.started_at if status == "scheduled" else None,
+        expires_at=moved.expires_at,
+        suspended=status == "suspended",
+    )
+    return _with_chain(account, [taken_over], _place(moved), now, "/to")
 
 
 def of_key(account: Account, subscription: str) -> Subscription:
@@ -320,54 +331,83 @@ def _begun(account: Account, subscription: str, now: datetime) -> Literal["activ
     return "active"
 
 
-# What follows
+# What is scheduled
 
 
-def _after_end(account: Account, ended: Subscription, now: datetime) -> Iterator[Fact]:
-    """Yield what becomes of those that follow one that ends now, before its time."""
-    has_begun = ended.status(now) != "scheduled"
-    for one in _followers(account, ended.id, now):
-        if has_begun:
-            end = _whole_length(one, now)
-            yield SubscriptionStarted(subscription=one.id, expires_at=end)
-        else:
-            end = _whole_length(one, ended.started_at)
-            yield SubscriptionRescheduled(
-                subscription=one.id,
-                follows=ended.follows,
-                starts_at=ended.started_at,
-                expires_at=end,
-            )
-        yield from _moved(account, one.id, end, now)
+def _with_chain(
+    account: Account,
+    facts: list[Fact],
+    place: _Place,
+    now: datetime,
+    pointer: str = "/subscription",
+) -> list[Fact]:
+    """Return facts, and with them what becomes of what is scheduled there."""
+    occurrences = [Occurrence(fact=fact, recorded_at=now, occurred_at=now) for fact in facts]
+    return [*facts, *_chain(account, fold(account, occurrences), place, now, pointer)]
 
 
-def _moved(
-    account: Account, id: str, end: datetime, now: datetime, pointer: str = "/subscription"
+def _chain(
+    before: Account, after: Account, place: _Place, now: datetime, pointer: str
 ) -> Iterator[Fact]:
-    """Yield what becomes of those that follow one, and of those after them, when it ends then."""
-    ends = deque([(id, end)])
-    while ends:
-        id, end = ends.popleft()
-        for one in _followers(account, id, now):
-            its_end = _within_use(pointer, _whole_length(one, end))
+    """Yield what puts what is scheduled in its place, one behind another, after a change.
+
+    The first begins when the last of what runs ends. If nothing runs any more it begins now; if
+    nothing ran before either, the chain stays where it began.
+    """
+    waiting = sorted(
+        _there(after, place, now, {"scheduled"}),
+        key=lambda one: (one.started_at, one.position, one.id),
+    )
+    running = _there(after, place, now, _RUNNING)
+    follows, begins_at = None, now
+    if running:
+        last = max(running, key=_by_end)
+        follows, begins_at = last.id, last.expires_at
+    elif not _there(before, place, now, _RUNNING):
+        there = [*waiting, *_there(before, place, now, {"scheduled"})]
+        begins_at = min((one.started_at for one in there), default=now)
+    for one in waiting:
+        end = _within_use(pointer, _whole_length(one, begins_at))
+        if begins_at == now:
+            yield SubscriptionStarted(subscription=one.id, expires_at=end)
+        elif (one.started_at, one.follows) != (begins_at, follows):
             yield SubscriptionRescheduled(
-                subscription=one.id, follows=id, starts_at=end, expires_at=its_end
+                subscription=one.id, follows=follows, starts_at=begins_at, expires_at=end
             )
-            ends.append((one.id, its_end))
+        follows, begins_at = one.id, end
 
 
-def _followers(account: Account, id: str, now: datetime) -> list[Subscription]:
+def _there(
+    account: Account, place: _Place, now: datetime, statuses: AbstractSet[SubscriptionStatus]
+) -> list[Subscription]:
     return [
         one
         for one in account.subscriptions.values()
-        if one.follows == id and one.status(now) == "scheduled"
+        if _place(one) == place and one.status(now) in statuses
     ]
+
+
+def _place(one: Subscription) -> _Place:
+    return one.product, one.tier
+
+
+def _by_end(one: Subscription) -> tuple[datetime, datetime, str]:
+    return one.expires_at, one.started_at, one.id
 
 
 def _whole_length(scheduled: Subscription, starts_at: datetime) -> datetime:
     """Return when one ends that begins then: its months later, and what it was extended by."""
     sold = add_months(scheduled.started_at, scheduled.months)
     return add_months(starts_at, scheduled.months) + (scheduled.expires_at - sold)
+
+
+def _end(pointer: str, starts_at: datetime, months: int) -> datetime:
+    """Return when what begins then ends, if that is within use."""
+    try:
+        end = add_months(starts_at, months)
+    except (OverflowError, ValueError):  # after the last year that a time can be in
+        raise _too_late(pointer) from None
+    return _within_use(pointer, end)
 
 
 def _within_use(pointer: str, end: datetime) -> datetime:
@@ -377,4 +417,6 @@ def _within_use(pointer: str, end: datetime) -> datetime:
 
 
 def _too_late(pointer: str) -> InvalidRequest:
-    return InvalidRequest(FieldError(pointer, f"must not make it end after {LATEST_YEAR}"))
+    return InvalidRequest(
+        FieldError(pointer, f"must not make one end after the year {LATEST_YEAR}")
+    )
