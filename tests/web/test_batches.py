@@ -182,4 +182,23 @@ def test_keys_and_batches_come_as_tables_with_all_fields(
     assert batch["batch"] == made["batch"]
     # A spreadsheet must not run it.
     assert batch["note"] == '\'=HYPERLINK("x")'
-    assert api.get("admin", "/v1/keys", headers={"Accept": "*/*"}).body["items"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("text/csv; charset=utf-8", "text/csv"),
+        ("Text/CSV;Charset=UTF-8;Q=0.9", "text/csv"),
+        ("text/csv;header=present, application/json;q=0.5, */*;q=0.1", "text/csv"),
+        ("application/json;q=0.3, text/csv; charset=utf-8; q=0.8", "text/csv"),
+        ("application/json, text/csv;charset=utf-8;q=0.9", "application/json"),
+        ("text/csv;charset=utf-8;q=0", "application/json"),
+        ("*/*", "application/json"),
+    ],
+)
+def test_a_table_comes_however_the_type_is_spelled(
+    shared: Api, accept: str, media_type: str
+) -> None:
+    for path in ("/v1/keys", "/v1/batches", "/v1/resellers"):
+        got = shared.get("admin", path, headers={"Accept": accept})
+        assert got.headers["Content-Type"].partition(";")[0] == media_type

@@ -106,6 +106,32 @@ def test_the_document_is_of_openapi_3_1_with_nothing_left_to_fill_in(shared: Api
         assert found
 
 
+def test_answers_may_gain_fields_and_requests_may_not(shared: Api) -> None:
+    schemas = shared.document["components"]["schemas"]
+    operations = [one for path in shared.document["paths"].values() for one in path.values()]
+    answered = reached([one["responses"] for one in operations], schemas)
+    assert len(answered) > 50
+    for name in answered:
+        # That of a mapping says what its values are.
+        assert "'additionalProperties': False" not in str(schemas[name]), name
+    asked = reached([one.get("requestBody") for one in operations], schemas)
+    assert len(asked) > 15
+    for name in asked:
+        assert schemas[name]["additionalProperties"] is False, name
+    assert not asked & answered
+
+
+def reached(value: Any, schemas: dict[str, Any]) -> set[str]:
+    """Return the names of the schemas that something refers to, and that those refer to."""
+    found: set[str] = set()
+    left = [value]
+    while left:
+        new = set(re.findall(r"'#/components/schemas/([^']+)'", str(left.pop()))) - found
+        found |= new
+        left += [schemas[name] for name in new]
+    return found
+
+
 def patterns(value: Any) -> Iterator[str]:
     if isinstance(value, list):
         value = dict(enumerate(value))

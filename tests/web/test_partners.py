@@ -119,6 +119,10 @@ def test_one_order_has_limits(api: Api) -> None:
     assert order(api, count=10, seats=5, months=12).status == 201
     assert api.put("admin", f"{PARTNER}/limits", {}).body["order_max"]["count"] is None
     assert api.put("admin", f"{PARTNER}/limits", {"count": 0}).pointers == ["/count"]
+    api.put("admin", f"{PARTNER}/limits", limits)
+    # All of them are set, so that nothing at all must be no slip.
+    assert api.put("admin", f"{PARTNER}/limits").status == 415
+    assert shown(api)["order_max"]["count"] == 10
 
 
 def test_a_large_order_waits_and_is_approved(any_api: Api) -> None:

@@ -32,7 +32,14 @@ from web.api.request_fields import (
     one_of,
     within,
 )
-from web.api.requests import OF_CATALOG, AccountQuery, IfMatch, RepeatableWrite, tier_field
+from web.api.requests import (
+    OF_CATALOG,
+    TIER_OF_PRODUCT,
+    AccountQuery,
+    IfMatch,
+    RepeatableWrite,
+    tier_field,
+)
 from web.app import return_urls
 from web.app.auth import ADMIN, PORTAL, only
 from web.app.billing import billing_view
@@ -66,6 +73,7 @@ class BuySeats(Shape):
         "success_url": f"{DONE}?session_id={{CHECKOUT_SESSION_ID}}",
         "cancel_url": DONE,
     }
+    together: ClassVar = TIER_OF_PRODUCT
 
     product = Identifier(required=True, document={OF_CATALOG: "products"})
     tier = tier_field()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import marshmallow as ma
 from flask import Blueprint, Response, request
@@ -59,11 +59,11 @@ from web.api.request_fields import (
 )
 from web.api.requests import (
     BATCH_ID,
+    NAME,
     OF_CATALOG,
     PAGE_MAX,
     PRODUCT_ID,
-    READABLE,
-    VISIBLE,
+    TIER_OF_PRODUCT,
     AccountQuery,
     PageQuery,
     ReadQuery,
@@ -84,8 +84,6 @@ blueprint = Blueprint("keys", __name__, url_prefix="/v1")
 _READERS = only(ADMIN, RESELLER, SUPPORT, AUDITOR)
 _OWNERS = only(ADMIN, RESELLER)
 
-_NAME: Final = {"pattern": f"^(?![=+@＝＋－＠-]){VISIBLE}({READABLE}*{VISIBLE})?$"}
-
 
 class IssueKeys(Shape):
     """An order of keys, alike but for their codes."""
@@ -100,6 +98,7 @@ class IssueKeys(Shape):
         "redeem_by": "2030-01-01T00:00:00Z",
         "note": "Spring order",
     }
+    together: ClassVar = TIER_OF_PRODUCT
 
     product = Identifier(
         "What redeeming a key gives.", required=True, document={OF_CATALOG: "products"}
@@ -117,7 +116,7 @@ class IssueKeys(Shape):
         " token may leave it out, and may name no other.",
         required=True,
         validate=long_at_most(NAME_LENGTH_MAX),
-        document=_NAME,
+        document=NAME,
     )
     redeem_by = Time("From this moment on, keys that nobody redeemed have lapsed.", optional=True)
     note = free_text("Free text on one line, stored encrypted.", optional=True)
@@ -138,14 +137,13 @@ class AmendKey(Shape):
     """What is to become of a key; what is left out stays as it is."""
 
     example: ClassVar = {"seats": 5, "reason": "50 was a slip"}
+    together: ClassVar = {"minProperties": 2}
 
     seats = WholeNumber(validate=within(1, SEATS_MAX))
     months = WholeNumber(validate=within(1, MONTHS_MAX))
     tier = Identifier("One of the key's product.", allow_none=True, document={OF_CATALOG: "tiers"})
     redeem_by = Time("Null for no limit.", allow_none=True)
-    reseller = Identifier(
-        "Whose key it is.", validate=long_at_most(NAME_LENGTH_MAX), document=_NAME
-    )
+    reseller = Identifier("Whose key it is.", validate=long_at_most(NAME_LENGTH_MAX), document=NAME)
     reason = free_text("Free text on one line, stored encrypted.", required=True)
 
     @ma.post_load

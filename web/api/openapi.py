@@ -67,8 +67,9 @@ it. Those on an account take `If-Match` with the `ETag` of a read: it is the ver
 not of the answer, which also changes with time. Issuing, redeeming and buying take
 `Idempotency-Key`.
 
-**Problems** are RFC 9457, with a stable `code`; unknown fields and parameters are refused. An
-activation code is never sent in a URL.
+**Problems** are RFC 9457, with a stable `code`; unknown fields and parameters are refused. Answers
+may gain fields at any time: pass over what you do not know. An activation code is never sent in a
+URL.
 """
 
 HEADERS: Final[dict[str, dict[str, Any]]] = {
@@ -136,6 +137,8 @@ def document(app: Flask, catalog: Catalog, public_url: str) -> dict[str, Any]:
             operations={method.lower(): _described(rule, method, views[rule.endpoint], operation)},
         )
     found = spec.to_dict()
+    for body in (operation.body for _, operation in endpoints if operation.body):
+        found["components"]["schemas"][body.__name__].update(body.together)
     _fill_in(found, catalog)
     return found
 
@@ -204,6 +207,7 @@ def _path_parameter(name: str) -> dict[str, Any]:
         "type": "string",
         "pattern": f"^{parameter.pattern}$",
         "examples": [parameter.example],
+        **parameter.document,
     }
     if parameter.of_catalog:
         schema[OF_CATALOG] = parameter.of_catalog
@@ -288,8 +292,6 @@ def _fill_in(spec: dict[str, Any], catalog: Catalog) -> None:
             schema.update(known[schema.pop(OF_CATALOG)])
             if "enum" in schema and "null" in schema["type"]:
                 schema["enum"] = [*schema["enum"], None]
-    order = spec["components"]["schemas"]["IssueKeys"]
-    order["allOf"] = [_tiers_of(product) for product in catalog.products]
 
 
 def _of_catalog(catalog: Catalog) -> dict[str, dict[str, Any]]:
@@ -297,6 +299,7 @@ def _of_catalog(catalog: Catalog) -> dict[str, dict[str, Any]]:
     return {
         "products": {"enum": [product.id for product in catalog.products]},
         "tiers": {"enum": list(dict.fromkeys(tiers))},
+        "tiers_of_products": {"allOf": [_tiers_of(product) for product in catalog.products]},
         "pages": {
             "enum": [
                 "subscriptions",

@@ -25,7 +25,7 @@ import marshmallow as ma
 from flask import Response, g, request
 from werkzeug.routing import BaseConverter
 
-from ledger.limits import ACCOUNT_ID, HOLDER_ID, STRIPE_SUBSCRIPTION_ID
+from ledger.limits import ACCOUNT_ID, HOLDER_ID, NAME_LENGTH_MAX, STRIPE_SUBSCRIPTION_ID
 from ledger.min_position import PositionNotReached, at_least
 from ledger.refusals import (
     BatchNotFound,
@@ -39,8 +39,8 @@ from ledger.refusals import (
     SubscriptionNotFound,
     WebhookNotFound,
 )
-from web.api.request_fields import Shape
-from web.api.requests import BATCH_ID, PRODUCT_ID, NoQuery
+from web.api.request_fields import NOTHING, Shape
+from web.api.requests import BATCH_ID, NAME, PRODUCT_ID, NoQuery
 from web.app import request_parsing, waiting
 from web.app.auth import Access
 from web.app.context import app_state, request_context, services
@@ -96,6 +96,7 @@ class PathParameter(NamedTuple):
 
     Attributes:
         refusal: what is answered to a part that does not match; None for InvalidRequest.
+        document: more JSON Schema, of what can be there or is taken for something new.
     """
 
     pattern: str
@@ -103,6 +104,7 @@ class PathParameter(NamedTuple):
     example: str
     refusal: type[Refusal] | None = None
     of_catalog: str | None = None
+    document: Mapping[str, Any] = NOTHING
 
 
 PATH_PARAMETERS: Final[Mapping[str, PathParameter]] = {
@@ -122,6 +124,7 @@ PATH_PARAMETERS: Final[Mapping[str, PathParameter]] = {
         "The reseller's name, in whatever spelling.",
         "Harbour Systems",
         ResellerNotFound,
+        document={"minLength": 1, "maxLength": NAME_LENGTH_MAX, **NAME},
     ),
     "order": PathParameter(
         r"ord_[a-z2-7]{26}", "The order's id.", "ord_2vqk7tq3bd5xw4a6bl7mc5nfx2", OrderNotFound
@@ -164,7 +167,7 @@ def operation(
     readers = [read_query]
     if headers is not None:
         readers.append(request_parsing.of_headers(headers()))
-    read_body = request_parsing.of_body(body()) if body else None
+    read_body = request_parsing.of_body(body(), required=body_required) if body else None
     declared = Operation(
         access,
         responses,

@@ -30,10 +30,12 @@ _NUMBER = re.compile(r"-?[0-9]{1,19}")
 class Shape(ma.Schema):
     """An object; unknown fields are refused, in our words.
 
-    `example` is one of these, for the documentation.
+    `example` is one of these, for the documentation; `together` is more JSON Schema: what is held
+    of its fields together.
     """
 
     example: ClassVar[Mapping[str, Any]] = {}
+    together: ClassVar[Mapping[str, Any]] = {}
 
     class Meta:
         unknown = ma.RAISE

@@ -25,6 +25,8 @@ BATCH_ID: Final = r"bat_[a-z2-7]{26}"
 
 # Filled in from the catalog when the application is made (web/api/openapi.py).
 OF_CATALOG: Final = "x-catalog"
+# Which tiers go with a product, for a body that has both.
+TIER_OF_PRODUCT: Final = {OF_CATALOG: "tiers_of_products"}
 
 # What `commands.validation` holds texts and names to, for the documentation: as much of it as a
 # pattern can say that Python and JavaScript read alike. Private and unassigned characters are
@@ -34,6 +36,7 @@ VISIBLE: Final = (
     r"[^\x00-\x20\x7f-\xa0\xad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]"
 )
 TEXT: Final = {"pattern": f"^{READABLE}*{VISIBLE}{READABLE}*$"}
+NAME: Final = {"pattern": f"^(?![=+@＝＋－＠-]){VISIBLE}({READABLE}*{VISIBLE})?$"}
 
 _VERSION = re.compile(r'"(?P<version>[0-9]{1,18})"')
 

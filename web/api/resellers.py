@@ -37,6 +37,7 @@ from web.api.request_fields import (
 from web.api.requests import (
     OF_CATALOG,
     PAGE_MAX,
+    TIER_OF_PRODUCT,
     PageQuery,
     ReadQuery,
     Reasoned,
@@ -61,6 +62,7 @@ class Grant(Reasoned):
     """Seats that a reseller may order from now on; below zero, that it may order no more."""
 
     example: ClassVar = {"product": "cloud_pos", "seats": 500, "reason": "Contract of spring"}
+    together: ClassVar = TIER_OF_PRODUCT
 
     product = Identifier(required=True, document={OF_CATALOG: "products"})
     tier = tier_field()
@@ -68,6 +70,7 @@ class Grant(Reasoned):
         "May be negative, but never takes away what is spent.",
         required=True,
         validate=within(-arrange_reseller.GRANT_MAX, arrange_reseller.GRANT_MAX),
+        document={"not": {"const": 0}},
     )
 
 

@@ -50,6 +50,12 @@ class Extension(Reasoned):
     """How much longer a subscription is to last: `days` or `until`, and not both."""
 
     example: ClassVar = {"days": 30, "reason": "The tills could not be reached for a month"}
+    together: ClassVar = {
+        "oneOf": [
+            {"required": ["days"], "properties": {"days": {"not": {"type": "null"}}}},
+            {"required": ["until"], "properties": {"until": {"not": {"type": "null"}}}},
+        ]
+    }
 
     days = WholeNumber("So many days more.", optional=True, validate=within(1, EXTENSION_DAYS_MAX))
     until = Time("Until then; not before it ends as it is.", optional=True)

@@ -25,7 +25,7 @@ from projections.lists.webhook_deliveries import DeliveryList, backlog, list_del
 from web.api.answers import WebhookList, WebhookSecretShown, WebhookTestAsked, WebhookView
 from web.api.operations import Returns, operation
 from web.api.request_fields import Shape, Text, WholeNumber, long_at_most, one_of, within
-from web.api.requests import POSITION_MAX, PageQuery, ReadQuery
+from web.api.requests import NAME, POSITION_MAX, PageQuery, ReadQuery
 from web.app import cursors
 from web.app.auth import ADMIN, only
 from web.app.context import app_state, request_context, services
@@ -65,6 +65,7 @@ class AddWebhook(Shape):
         " else is told.",
         optional=True,
         validate=long_at_most(NAME_LENGTH_MAX),
+        document=NAME,
     )
     after = WholeNumber(
         "Begin with what was recorded after this position; from now on if left out.",

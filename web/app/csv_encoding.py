@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 from flask import Response, request, stream_with_context
+from werkzeug.datastructures import MIMEAccept
 
 from commands.validation import FORMULA_STARTS
 from web.app.json_encoding import to_plain
@@ -54,9 +55,12 @@ def csv_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]], end: str = 
 
 
 def csv_is_wanted() -> bool:
-    """Return whether who asks would rather have a table than JSON."""
-    wanted = request.accept_mimetypes.best_match(["application/json", "text/csv"])
-    return wanted == "text/csv"
+    """Return whether who asks would rather have a table than JSON.
+
+    What else they say of it, such as `charset=utf-8`, makes no difference: there is one table.
+    """
+    bare = [(kind.partition(";")[0].strip(), q) for kind, q in request.accept_mimetypes]
+    return MIMEAccept(bare).best_match(["application/json", "text/csv"]) == "text/csv"
 
 
 def csv_reply(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple, NoReturn
 
 import flask
@@ -72,9 +73,13 @@ def of_headers(schema: ma.Schema) -> Reader:
     return Reader(schema, _headers, _nothing(schema))
 
 
-def of_body(schema: ma.Schema) -> Reader:
-    """Return a reader of a JSON body."""
-    return Reader(schema, _body, _nothing(schema))
+def of_body(schema: ma.Schema, *, required: bool = True) -> Reader:
+    """Return a reader of a JSON body.
+
+    Args:
+        required: a body must be sent; where it need not, none is one without fields.
+    """
+    return Reader(schema, partial(_body, required=required), _nothing(schema))
 
 
 def _nothing(schema: ma.Schema) -> Mapping[str, Any] | None:
@@ -103,11 +108,11 @@ def _headers(request: flask.Request, schema: ma.Schema) -> dict[str, str]:
     return {name: request.headers[name] for name in names if name in request.headers}
 
 
-def _body(request: flask.Request, schema: ma.Schema) -> Any:
+def _body(request: flask.Request, _schema: ma.Schema, *, required: bool) -> Any:
     body = request.get_data(cache=False)
     if len(body) > BODY_BYTES_MAX:
         raise RequestEntityTooLarge
-    if not body and not any(field.required for field in schema.fields.values()):
+    if not body and not required:
         return {}
     if request.content_type != JSON_TYPE and not _is_json(request):
         raise HttpProblem(UNSUPPORTED, f"send {JSON_TYPE}, in UTF-8", {"Accept": JSON_TYPE})
