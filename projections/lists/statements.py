@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Final, NamedTuple
 
 from ledger import codec
-from ledger.book import Book
+from ledger.book import Book, LedgerUnavailable
 from ledger.events import AnyEvent
 from ledger.reseller_names import folded
 from ledger.streams.key import (
@@ -139,10 +139,17 @@ def _bounds(month: str) -> tuple[datetime, datetime]:
 
 
 def _events(book: Book, tables: Tables, reseller_id: str) -> list[AnyEvent]:
-    """Return the events of all keys that were ever the reseller's, in order of position."""
+    """Return the events of all keys that were ever the reseller's, in order of position.
+
+    They end where the list of keys ends: which are its own by a later event, nobody can tell yet.
+
+    Raises:
+        LedgerUnavailable: the server that was asked has not come to that position.
+    """
     params = {"reseller_id": reseller_id}
-    ids = sorted(row[0] for row in read(book, tables, KEY_LIST, _EVER_ITS_OWN, params).rows)
-    found = [event for part in _parts(ids) for event in _histories(book, part)]
+    listed = read(book, tables, KEY_LIST, _EVER_ITS_OWN, params)
+    ids = sorted(row[0] for row in listed.rows)
+    found = [event for part in _parts(ids) for event in _histories(book, part, listed.position)]
     return sorted(found, key=lambda event: event.position)
 
 
@@ -151,9 +158,11 @@ def _parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
         yield ids[start : start + _KEYS_AT_ONCE]
 
 
-def _histories(book: Book, ids: Sequence[str]) -> Iterator[AnyEvent]:
-    _, rows = book.store.read_streams({KEY.name(stream_id(id)): 0 for id in ids})
-    return map(codec.decode, rows)
+def _histories(book: Book, ids: Sequence[str], upto: int) -> Iterator[AnyEvent]:
+    head, rows = book.store.read_streams({KEY.name(stream_id(id)): 0 for id in ids})
+    if head < upto:
+        raise LedgerUnavailable(f"this server lacks events up to {upto}")
+    return (codec.decode(row) for row in rows if row.position <= upto)
 
 
 def _begins(event: AnyEvent) -> bool:
