@@ -13,6 +13,7 @@ from ledger import codes
 from ledger.book import Change
 from ledger.events import RequestContext
 from ledger.loaded import Loaded
+from ledger.reseller_names import same
 from ledger.streams import batch, key
 from ledger.streams.batch import BATCH, KeysIssued
 from ledger.streams.key import KEY, Key, KeyIssued
@@ -22,7 +23,8 @@ class Revealed(NamedTuple):
     """Keys of a batch in order, each followed by those that were issued in its place since.
 
     The code of one that was revoked, replaced or redeemed is masked, and so is one that was issued
-    elsewhere, or is another reseller's by now.
+    elsewhere. Of keys that are another reseller's by now those of the order itself are there,
+    masked, for whoever ordered them.
     """
 
     batch: str
@@ -37,11 +39,16 @@ def reveal_codes(
     reason: str,
     *,
     reseller: str | None = None,
+    has_keys: bool = False,
 ) -> Revealed:
     """Derive and return a batch's codes again, and put on record that they were shown.
 
+    Whoever ordered it is shown all of it. A reseller that was given keys of it later is shown
+    those, and each of them goes on record.
+
     Args:
         reseller: who asks; None for the vendor.
+        has_keys: some of the batch are the reseller's, whoever ordered it.
 
     Raises:
         InvalidRequest: no reason, or one that does not fit.
@@ -51,13 +58,15 @@ def reveal_codes(
 
     def attempt() -> Revealed:
         loaded = services.book.load(BATCH, batch.stream_id(batch_id))
-        issued = loaded.state.issued if loaded.state else None
-        owner = f"reseller-{issued.reseller}" if issued else None
-        sealed = services.texts.seal(owner, reason, context.now) if owner else None
-        facts = batch.reveal(loaded.state, reseller, sealed)
-        assert issued, "codes are revealed of an order only"
+        issued = batch.derivable(loaded.state, reseller, has_keys=has_keys)
+        keys = _batch(services, issued, context, reseller)
+        is_anothers = loaded.state is None or not loaded.state.belongs_to(reseller)
+        owner = reseller if is_anothers else issued.reseller
+        sealed = services.texts.seal(f"reseller-{owner}", reason, context.now)
+        own_keys = [one.id for one in keys] if is_anothers else []
+        facts = batch.reveal(loaded.state, reseller, sealed, own_keys)
         appended = services.book.append(context, Change(loaded, facts))
-        return Revealed(batch_id, _batch(services, issued, context, reseller), appended.position)
+        return Revealed(batch_id, keys, appended.position)
 
     return retry_on_conflict(attempt)
 
@@ -88,55 +97,53 @@ def reveal_code(
 
     def attempt() -> Revealed:
         known = services.book.load(KEY, key.stream_id(key_id))
-        state = known.state
-        issued = key.derivable(state, reseller).issued
+        issued = key.derivable(known.state, reseller).issued
         loaded = services.book.load(BATCH, batch.stream_id(issued.batch))
-        sealed = seal_reason(services, _newest(services, known), reason, context)
+        line = [known, *_successors(services, known.state, reseller)]
+        # Who has redeemed any of them has the newest.
+        sealed = seal_reason(services, line[-1], reason, context)
         facts = batch.reveal_one(issued.key, sealed)
         appended = services.book.append(context, Change(loaded, facts))
-        keys = _with_successors(services, _code_of(services, issued), state, context, reseller)
+        keys = [
+            masked_unless_open(_code_of(services, one.state.issued), one.state, context, reseller)
+            for one in line
+            if one.state is not None
+        ]
         return Revealed(issued.batch, keys, appended.position)
 
     return retry_on_conflict(attempt)
 
 
-def _newest(services: Services, one: Loaded[Key | None]) -> Loaded[Key | None]:
-    """Return the key that has taken a key's place; who has redeemed any of them has this one."""
-    while one.state is not None and one.state.replaced_by is not None:
-        one = services.book.load(KEY, key.stream_id(one.state.replaced_by))
-    return one
-
-
 def _batch(
     services: Services, issued: KeysIssued, context: RequestContext, reseller: str | None
 ) -> list[IssuedKey]:
-    """Return each key of an order, and after it those that took its place."""
+    """Return each key of an order that a reseller ordered or has, and those that took its place."""
     ordered = codes_of(services, issued)
     states = services.book.load_many(KEY, [key.stream_id(one.id) for one in ordered])
-    return [
-        shown
-        for one in ordered
-        for shown in _with_successors(
-            services, one, states[key.stream_id(one.id)].state, context, reseller
-        )
-    ]
-
-
-def _with_successors(
-    services: Services,
-    one: IssuedKey,
-    state: Key | None,
-    context: RequestContext,
-    reseller: str | None,
-) -> list[IssuedKey]:
-    """Return a key, and after it those that took its place, the newest last."""
-    shown = [masked_unless_open(one, state, context, reseller)]
-    while state is not None and state.replaced_by is not None:
-        state = services.book.load(KEY, key.stream_id(state.replaced_by)).state
-        if state is not None:
-            new = _code_of(services, state.issued)
-            shown.append(masked_unless_open(new, state, context, reseller))
+    has_ordered = reseller is None or same(issued.reseller, reseller)
+    shown = []
+    for one in ordered:
+        state = states[key.stream_id(one.id)].state
+        if has_ordered or (state is not None and state.belongs_to(reseller)):
+            shown.append(masked_unless_open(one, state, context, reseller))
+        for new in _successors(services, state, reseller):
+            assert new.state is not None
+            code = _code_of(services, new.state.issued)
+            shown.append(masked_unless_open(code, new.state, context, reseller))
     return shown
+
+
+def _successors(
+    services: Services, state: Key | None, reseller: str | None
+) -> list[Loaded[Key | None]]:
+    """Return the keys that took a key's place, the newest last; of a reseller's, its own alone."""
+    found = []
+    while state is not None and state.replaced_by is not None:
+        one = services.book.load(KEY, key.stream_id(state.replaced_by))
+        state = one.state
+        if state is not None and state.belongs_to(reseller):
+            found.append(one)
+    return found
 
 
 def _code_of(services: Services, issued: KeyIssued) -> IssuedKey:

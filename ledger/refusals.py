@@ -19,6 +19,7 @@ than one would apply, the first in this order is given:
                                 AllowanceExceeded
     a key, reissued             KeyNotFound, KeyAlreadyRevoked, KeyLapsed, SubscriptionEnded
     codes, revealed             BatchNotFound, CodesNotDerivable
+    a receipt, written          KeyNotFound, ReceiptNotReady
     a seat, taken               VersionMismatch, HolderInOtherTier, NoSeatAvailable
     a seat, passed on           VersionMismatch, SeatNotOccupied, HolderInOtherTier,
                                 HolderAlreadySeated
@@ -202,6 +203,17 @@ class BatchNotFound(Refusal):
     """There is no such batch."""
 
     code = "batch_not_found"
+
+
+class ReceiptNotReady(Refusal):
+    """Nothing has happened to this key yet that a receipt could be given of."""
+
+    code = "receipt_not_ready"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "all of it tells of the reseller that had it before: ask again when it was redeemed"
+        )
 
 
 class CodesNotDerivable(Refusal):

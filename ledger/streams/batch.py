@@ -8,7 +8,7 @@ Invariant: a repeated order issues nothing twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -140,19 +140,42 @@ def take_in(batch: Batch | None, id: str, count: int) -> KeysImported:
     return KeysImported(batch=id, first_index=batch.size if batch else 0, count=count)
 
 
-def reveal(batch: Batch | None, reseller: str | None, reason: Sealed | None) -> list[Fact]:
-    """Return the fact that shows the codes again to their owner: a reseller, or None for the
-    vendor.
+def derivable(batch: Batch | None, reseller: str | None, *, has_keys: bool) -> KeysIssued:
+    """Return the order of a batch whose codes may be shown again to a reseller, or to the vendor.
+
+    Args:
+        reseller: who asks; None for the vendor.
+        has_keys: some of the batch are this reseller's, whoever ordered it.
 
     Raises:
         BatchNotFound: no such batch, or another reseller's, who must not learn that it exists.
         CodesNotDerivable: imported; the ledger never knew the codes.
     """
-    if batch is None or not batch.belongs_to(reseller):
+    if batch is None or not (batch.belongs_to(reseller) or has_keys):
         raise BatchNotFound
     if batch.issued is None:
         raise CodesNotDerivable
-    return [CodesRevealed(reason=reason)]
+    return batch.issued
+
+
+def reveal(
+    batch: Batch | None,
+    reseller: str | None,
+    reason: Sealed | None,
+    own_keys: Sequence[str] = (),
+) -> list[Fact]:
+    """Return what shows the codes again: all of them to whoever ordered them, else a reseller's.
+
+    Args:
+        own_keys: that are the reseller's. Each of them goes on record where it ordered none.
+
+    Raises:
+        BatchNotFound, CodesNotDerivable: as `derivable`.
+    """
+    derivable(batch, reseller, has_keys=bool(own_keys))
+    if batch is not None and batch.belongs_to(reseller):
+        return [CodesRevealed(reason=reason)]
+    return [fact for key in own_keys for fact in reveal_one(key, reason)]
 
 
 def reveal_one(key: str, reason: Sealed | None) -> list[Fact]:

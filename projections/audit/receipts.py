@@ -17,11 +17,12 @@ Source: C2SP tlog-proof.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from ledger import codec
 from ledger.book import Book
+from ledger.events import AnyEvent
 from ledger.min_position import PositionNotReached, hold_to_min_position
 from ledger.proof import notes
 from ledger.proof.cloud_events import line_of
@@ -40,11 +41,18 @@ _BEGINNINGS: Final = SubscriptionActivated | SubscriptionScheduled
 # Which event
 
 
-def event_of_key(book: Book, key: str) -> Row | None:
-    """Return the event that redeemed a key; the last one of a key that nobody redeemed."""
-    rows = _rows(book, key.replace("key_", "key-", 1))
-    redeemed = [row for row in rows if isinstance(codec.decode(row).fact, KeyRedeemed)]
-    return next(reversed(redeemed or rows), None)
+def event_of_key(
+    book: Book, key: str, may_see: Callable[[AnyEvent], bool] = lambda _: True
+) -> Row | None:
+    """Return the event that redeemed a key; the last one of a key that nobody redeemed.
+
+    Args:
+        may_see: whether the reader may; other events are passed over.
+    """
+    events = ((row, codec.decode(row)) for row in _rows(book, key.replace("key_", "key-", 1)))
+    seen = [(row, event.fact) for row, event in events if may_see(event)]
+    redeemed = [one for one in seen if isinstance(one[1], KeyRedeemed)]
+    return next((row for row, _ in reversed(redeemed or seen)), None)
 
 
 def event_of_subscription(book: Book, subscription: str) -> Row | None:

@@ -1,7 +1,8 @@
 """The list of batches, newest first, and what has become of the keys of each.
 
 Of a key and what was given in its place, one counts. A reseller's batches are those that it
-ordered, and imports that have keys of its own; of each, its own keys count.
+ordered, and those that have keys of its own, since they were imported so or given to it later; of
+each, its own keys count. That holds for everything that is shown of a batch or done to it.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from typing import Annotated, NamedTuple
 
 from ledger.book import Book
 from ledger.events import AnyEvent
+from ledger.refusals import BatchNotFound
 from ledger.reseller_names import folded
 from ledger.sealing import Texts
 from ledger.streams import batch as batches
-from ledger.streams.batch import BATCH, KeysImported, KeysIssued
+from ledger.streams.batch import BATCH, Batch, KeysImported, KeysIssued
 from ledger.streams.key import KeyImportedAgain, KeyIssued
 from projections.answer import Answer, BatchId, Count, Next, Time, doc
 from projections.lists.catch_up import Projection, Write, Writes, read
@@ -86,7 +88,9 @@ def list_batches(
         "after": _AFTER_ALL if after is None else after,
         "limit": limit + 1,
     }
-    result = read(book, tables, BATCH_LIST, _SELECT, params)
+    result = read(book, tables, BATCH_LIST, _ALL, params)
+    if owner:  # the one table is up to date now; this brings the other up, and asks both
+        result = read(book, tables, KEY_LIST, _OWNED, params)
     found = sorted(result.rows, reverse=True)
     shown = found[:limit]
     if not shown:
@@ -94,17 +98,47 @@ def list_batches(
     until = {**params, "last": shown[-1][0], "now": to_number(now)}
     counted = read(book, tables, KEY_LIST, _COUNT_OF_OWNER if owner else _COUNT, until).rows
     counts = {row[0]: row for row in counted}
-    orders = book.load_many(BATCH, [batches.stream_id(id) for _, id in shown])
-    issued = [state.issued for _, id in shown if (state := orders[batches.stream_id(id)].state)]
-    notes = [one.note if one else None for one in issued]
+    loaded = book.load_many(BATCH, [batches.stream_id(id) for _, id in shown])
+    states = [
+        state for _, id in shown if (state := loaded[batches.stream_id(id)].state) is not None
+    ]
+    orders = [one.issued if one.belongs_to(reseller) else None for one in states]
+    notes = [one.note if one else None for one in orders]
     opened = texts.open_all(notes) if texts else [None] * len(notes)
     views = [
-        _view(counts[id], order, note)
-        for (_, id), order, note in zip(shown, issued, opened, strict=True)
-        if id in counts
+        _view(counts.get(batch.id) or _without_keys(batch), order, note)
+        for batch, order, note in zip(states, orders, opened, strict=True)
+        if order is not None or batch.id in counts
     ]
     following = shown[-1][0] if len(found) > limit else None
     return BatchPage(views, following, result.position)
+
+
+def owned_batch(book: Book, tables: Tables, id: str, reseller: str | None) -> Batch:
+    """Return a batch that a reseller, or the vendor (None), may see and touch.
+
+    Raises:
+        BatchNotFound: there is none, or it is another reseller's.
+    """
+    batch = book.load(BATCH, batches.stream_id(id)).state
+    if batch is None or not (
+        batch.belongs_to(reseller) or has_keys(book, tables, batch.id, reseller)
+    ):
+        raise BatchNotFound
+    return batch
+
+
+def has_keys(book: Book, tables: Tables, id: str, reseller: str | None) -> bool:
+    """Return whether keys of a batch are a reseller's now, whoever ordered it."""
+    if reseller is None:
+        return False
+    params: Params = {"batch": id, "reseller_id": folded(reseller)}
+    return bool(read(book, tables, KEY_LIST, _HAS_KEYS, params).rows)
+
+
+def _without_keys(batch: Batch) -> Row:
+    """Return how many keys a batch has for a reseller that ordered it and has none of them now."""
+    return (batch.id, to_number(batch.recorded_at), *[0] * 5, *[None] * 10)
 
 
 def _view(row: Row, order: KeysIssued | None, note: str | None) -> BatchView:
@@ -135,11 +169,33 @@ def _view(row: Row, order: KeysIssued | None, note: str | None) -> BatchView:
 
 # Asking
 
-_SELECT = """
+_LISTED = """
     SELECT position, batch FROM keyfold_batch_list_1
-    WHERE reseller_id = :reseller_id AND position < :after ORDER BY position DESC LIMIT :limit
+    WHERE reseller_id = :reseller_id AND position < :after
 """
-_COUNT = """
+# Those that it ordered or imported, and those with keys that were given to it later.
+_LISTED_OF_OWNER = f"""
+    {_LISTED} UNION ALL
+    SELECT came.position, came.batch FROM keyfold_batch_list_1 AS came
+    WHERE came.reseller_id = '' AND came.position < :after
+    AND came.batch IN (
+        SELECT now.batch FROM keyfold_key_list_2 AS was
+        JOIN keyfold_key_list_2 AS now ON now.id = was.id AND now.ended_by = 0
+        WHERE was.ended_by > 0 AND was.redeemed_at IS NULL
+        AND now.reseller_id = :reseller_id AND was.reseller_id <> now.reseller_id
+    )
+    AND NOT EXISTS (
+        SELECT 1 FROM keyfold_batch_list_1 AS known
+        WHERE known.reseller_id = :reseller_id AND known.batch = came.batch
+    )
+"""  # noqa: S608 - all are ours
+_PAGE = "SELECT position, batch FROM ({}) AS listed ORDER BY position DESC LIMIT :limit"
+_ALL, _OWNED = _PAGE.format(_LISTED), _PAGE.format(_LISTED_OF_OWNER)
+_HAS_KEYS = """
+    SELECT 1 FROM keyfold_key_list_2
+    WHERE batch = :batch AND reseller_id = :reseller_id AND ended_at IS NULL LIMIT 1
+"""
+_COUNT = f"""
     SELECT
         batch, MIN(issued_at), COUNT(*),
         COUNT(CASE WHEN revoked_at IS NULL AND redeemed_at IS NULL
@@ -152,19 +208,18 @@ _COUNT = """
         MIN(seats), MAX(seats), MIN(months), MAX(months), MIN(reseller), MAX(reseller)
     FROM keyfold_key_list_2
     WHERE ended_at IS NULL AND replaced_by IS NULL AND batch IN (
-        SELECT batch FROM keyfold_batch_list_1
-        WHERE reseller_id = :reseller_id AND position < :after AND position >= :last
+        SELECT batch FROM ({_LISTED}) AS listed WHERE position >= :last
     )
     GROUP BY batch
-"""
-_COUNT_OF_OWNER = _COUNT.replace(
-    "ended_at IS NULL", "reseller_id = :reseller_id AND ended_at IS NULL"
+"""  # noqa: S608 - all are ours
+_COUNT_OF_OWNER = _COUNT.replace(_LISTED, _LISTED_OF_OWNER).replace(
+    "WHERE ended_at IS NULL", "WHERE reseller_id = :reseller_id AND ended_at IS NULL", 1
 )
 
 
 # Filling
 
-_HAS_KEYS_IN = """
+_ADD_WITH_KEYS = """
     INSERT INTO keyfold_batch_list_1 (reseller_id, batch, position)
     VALUES (:reseller_id, :batch, :position) ON CONFLICT (reseller_id, batch) DO NOTHING
 """
@@ -182,7 +237,7 @@ def _write(event: AnyEvent) -> Writes:
             | KeyImportedAgain(batch=batch, reseller=reseller)
         ):
             params: Params = {"reseller_id": folded(reseller), "batch": batch}
-            return Write(_HAS_KEYS_IN, [{**params, "position": event.position}])
+            return Write(_ADD_WITH_KEYS, [{**params, "position": event.position}])
     return None
 
 

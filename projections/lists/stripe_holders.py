@@ -10,8 +10,8 @@ from projections.lists.timeline_table import TIMELINE
 
 _SELECT = """
     SELECT whose.ref, MIN(whose.position)
-    FROM keyfold_timeline_1 AS reports
-    JOIN keyfold_timeline_1 AS whose ON whose.position = reports.position
+    FROM keyfold_timeline_2 AS reports
+    JOIN keyfold_timeline_2 AS whose ON whose.position = reports.position
     WHERE reports.ref = :ref
         AND reports.event IN (
             'stripe.subscription_reported', 'stripe.charge_reported', 'stripe.invoice_reported'

@@ -24,14 +24,14 @@ from msgspec import Meta
 
 from ledger.book import Book
 from ledger.catalog import Catalog
-from ledger.events import AnyEvent, Sealed
-from ledger.reseller_names import folded
+from ledger.events import AnyEvent, Fact, Sealed
+from ledger.reseller_names import folded, same
 from ledger.sealing import Texts
 from ledger.streams import key as keys
 from ledger.streams import token as tokens
 from ledger.streams.account.facts import SubscriptionChange
 from ledger.streams.attempts import RedemptionRefused
-from ledger.streams.key import KEY, KeyIssued
+from ledger.streams.key import KEY, KeyAmended, KeyIssued
 from ledger.streams.token import TOKEN, Token
 from projections.answer import AccountAnswer, Answer, Next, Position, Time, doc
 from projections.lists import reseller_names
@@ -224,6 +224,27 @@ def timeline(
     return TimelinePage(entries(book, catalog, events, visibility), following, result.position)
 
 
+_WHOSE: Final = "SELECT reseller FROM keyfold_timeline_2 WHERE ref = :ref AND position = :position"
+
+
+def is_of(book: Book, tables: Tables, position: int, reseller: str | None) -> bool:
+    """Return whether an event was a reseller's when it happened; of the vendor (None) all are."""
+    if reseller is None:
+        return True
+    params: Params = {"ref": str(EVERYTHING), "position": position}
+    rows = read(book, tables, TIMELINE, _WHOSE, params).rows
+    return any(whose is not None and same(whose, reseller) for (whose,) in rows)
+
+
+def tells_of_another(fact: Fact, reseller: str | None) -> bool:
+    """Return whether a fact says what a key was while another reseller had it."""
+    return (
+        reseller is not None
+        and isinstance(fact, KeyAmended)
+        and not same(fact.before.reseller, reseller)
+    )
+
+
 def entries(
     book: Book, catalog: Catalog, events: Sequence[AnyEvent], visibility: Visibility
 ) -> list[DescribedEvent]:
@@ -237,7 +258,7 @@ def entries(
             names.actors.get(event.actor),
             sentence(event, names),
             _shown_refs(event),
-            _data(event, names.texts),
+            _data(event, names.texts, visibility),
         )
         for event in seen
     ]
@@ -272,7 +293,7 @@ def _of_actor(actor: str | None) -> Reference | None:
 
 
 _ISSUED: Final = """
-    SELECT position FROM keyfold_timeline_1 WHERE ref = :ref AND event = 'key.issued'
+    SELECT position FROM keyfold_timeline_2 WHERE ref = :ref AND event = 'key.issued'
     ORDER BY position DESC LIMIT :limit
 """
 
@@ -301,7 +322,7 @@ def _without_requests(book: Book, tables: Tables, refs: list[Reference]) -> list
     if {one.id for one in refs if one.kind == "request"}.isdisjoint(one.id for one in things):
         return refs
     params: Params = {f"ref_{ascii_lowercase[n]}": str(one) for n, one in enumerate(things)}
-    parts = [f"SELECT position FROM keyfold_timeline_1 WHERE ref = :{name}" for name in params]  # noqa: S608
+    parts = [f"SELECT position FROM keyfold_timeline_2 WHERE ref = :{name}" for name in params]  # noqa: S608
     select = f"SELECT position FROM ({' UNION ALL '.join(parts)}) AS things LIMIT 1"  # noqa: S608
     return things if read(book, tables, TIMELINE, select, params).rows else refs
 
@@ -333,7 +354,7 @@ def _select(
         params[name] = ref
         # Each reads its own range of the primary key, backwards, and no more of it than the page.
         parts.append(
-            "SELECT * FROM (SELECT timeline.position FROM keyfold_timeline_1 AS timeline"  # noqa: S608
+            "SELECT * FROM (SELECT timeline.position FROM keyfold_timeline_2 AS timeline"  # noqa: S608
             f" WHERE timeline.ref = :{name}{conditions}"
             f" ORDER BY timeline.position DESC LIMIT :limit) AS of_{name}"
         )
@@ -355,7 +376,7 @@ def _conditions(query: TimelineQuery, visibility: Visibility, after: int | None)
             yield condition
     if query.account is not None and query.ref is not None:
         yield (
-            "EXISTS (SELECT 1 FROM keyfold_timeline_1 AS whose"
+            "EXISTS (SELECT 1 FROM keyfold_timeline_2 AS whose"
             " WHERE whose.ref = :account AND whose.position = timeline.position)"
         )
 
@@ -371,6 +392,9 @@ def _events(book: Book, positions: Sequence[int]) -> list[AnyEvent]:
 def _as_seen(event: AnyEvent, visibility: Visibility) -> AnyEvent:
     """Return an event without what its reader must not learn."""
     fact = event.fact
+    if isinstance(fact, KeyAmended) and tells_of_another(fact, visibility.reseller):
+        before = msgspec.structs.replace(fact.after, reseller=NOT_SHOWN)
+        return msgspec.structs.replace(event, fact=msgspec.structs.replace(fact, before=before))
     if visibility.found or not isinstance(fact, RedemptionRefused) or fact.found is None:
         return event
     hidden = msgspec.structs.replace(fact, found=NOT_SHOWN, key_version=None)
@@ -439,11 +463,13 @@ def _shown_refs(event: AnyEvent) -> list[str]:
     return list(dict.fromkeys(id for kind, _, id in found if kind != "seat"))
 
 
-def _data(event: AnyEvent, opened: Opened) -> dict[str, Any]:
+def _data(event: AnyEvent, opened: Opened, visibility: Visibility) -> dict[str, Any]:
     fact = event.fact
     data: dict[str, Any] = {}
     for name in type(fact).__struct_fields__:
         value = getattr(fact, name)
+        if name == "before" and tells_of_another(fact, visibility.reseller):
+            continue
         if isinstance(value, Sealed):
             data[name] = _text(value, opened)
         else:

@@ -286,7 +286,7 @@ def test_no_sealed_text_and_no_code_is_in_the_table(world: Services, tables: Tab
     redeem_key(world, context(), Try("acme", "s-1", codes[0]))
     occupy_seat(world, context(), Sitting("acme", "integrations", "growth", "shop", "Web shop"))
     asked(world, tables, TimelineQuery())
-    rows = str(tables.read("SELECT * FROM keyfold_timeline_1", {}))
+    rows = str(tables.read("SELECT * FROM keyfold_timeline_2", {}))
     assert "shop" in rows
     boxes = [getattr(event.fact, "label", None) for event in recorded(world)]
     for secret in (*codes, "Web shop", "Spring", *(box.box for box in boxes if box)):
@@ -364,14 +364,14 @@ def test_a_row_that_is_wrong_missing_or_too_many_is_found(world: Services, table
     issue(world)
     asked(world, tables, TimelineQuery())
     with tables.transaction() as work:
-        work.execute("UPDATE keyfold_timeline_1 SET reseller = 'x' WHERE ref LIKE 'masked%'", {})
+        work.execute("UPDATE keyfold_timeline_2 SET reseller = 'x' WHERE ref LIKE 'masked%'", {})
         work.execute(
-            "DELETE FROM keyfold_timeline_1 WHERE ref = :all AND position = 2", {"all": "all:*"}
+            "DELETE FROM keyfold_timeline_2 WHERE ref = :all AND position = 2", {"all": "all:*"}
         )
         work.execute(
             (
-                "INSERT INTO keyfold_timeline_1 SELECT 'account', position, event, actor, reseller,"
-                " recorded_at, occurred_at FROM keyfold_timeline_1 WHERE ref = :all"
+                "INSERT INTO keyfold_timeline_2 SELECT 'account', position, event, actor, reseller,"
+                " recorded_at, occurred_at FROM keyfold_timeline_2 WHERE ref = :all"
             ),
             {"all": "all:*"},
         )
@@ -412,14 +412,14 @@ def test_rebuilding_while_four_write_loses_and_doubles_nothing(
         expected = sorted(
             (str(ref), event.position) for event in events for ref in [*references(event), "all:*"]
         )
-        found = tables.read("SELECT ref, position FROM keyfold_timeline_1", {})
+        found = tables.read("SELECT ref, position FROM keyfold_timeline_2", {})
         assert sorted(found) == expected
 
 
 # Its plans
 
 FILL = """
-    INSERT INTO keyfold_timeline_1 (ref, position, event, actor, recorded_at, occurred_at)
+    INSERT INTO keyfold_timeline_2 (ref, position, event, actor, recorded_at, occurred_at)
     WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :rows)
     SELECT :holder || (n % 7), n, 'account.seat_occupied', 'operator', n, n FROM numbers
 """
@@ -439,14 +439,14 @@ def test_a_page_is_read_by_the_primary_key_alone(shared_url: str, query: Timelin
         with tables.transaction() as work:
             work.execute(FILL, {"rows": 20_000, "holder": "holder:h"})
             if not sqlite_:
-                work.execute("ANALYZE keyfold_timeline_1", {})
+                work.execute("ANALYZE keyfold_timeline_2", {})
         explaining = Explaining(tables, "EXPLAIN QUERY PLAN " if sqlite_ else "EXPLAIN ")
         world = services(book)
         timeline(book, explaining, world.catalog, query, Visibility(None), after=9_000, limit=50)
     steps = [str(step[-1]) for step in explaining.plan]
     mine = [step for step in steps if "timeline" in step and ("SEARCH" in step or "Scan" in step)]
     assert mine
-    assert all("PRIMARY KEY" in step or "keyfold_timeline_1_pkey" in step for step in mine), steps
+    assert all("PRIMARY KEY" in step or "keyfold_timeline_2_pkey" in step for step in mine), steps
     assert not any(
         "SCAN timeline" in step or "TEMP B-TREE" in step or "Sort" in step for step in steps
     )
@@ -474,7 +474,7 @@ def test_what_others_did_since_is_not_passed_over(postgres_url: str) -> None:
     (((plan,),),) = explaining.plan
     steps = list(nodes(plan["Plan"]))
     assert [
-        step["Actual Rows"] for step in steps if step.get("Index Name") == "keyfold_timeline_1_pkey"
+        step["Actual Rows"] for step in steps if step.get("Index Name") == "keyfold_timeline_2_pkey"
     ] == [51]
     assert not any(step.get("Rows Removed by Filter") for step in steps), steps
 

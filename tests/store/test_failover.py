@@ -128,8 +128,8 @@ def test_a_page_of_a_table_that_was_worked_out_before_is_not_written_after(pair:
             catch_up(book, tables, TIMELINE, 2)
         book.follow = follow  # type: ignore[method-assign]
         patiently(
-            lambda: read(book, tables, TIMELINE, "SELECT position FROM keyfold_timeline_1", {})
+            lambda: read(book, tables, TIMELINE, "SELECT position FROM keyfold_timeline_2", {})
         )
-        caught = read(book, tables, TIMELINE, "SELECT position FROM keyfold_timeline_1", {})
+        caught = read(book, tables, TIMELINE, "SELECT position FROM keyfold_timeline_2", {})
         assert caught.position == 3
         patiently(lambda: tree.root(book, tables, 3))

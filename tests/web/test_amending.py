@@ -50,6 +50,8 @@ def test_everything_that_may_be_amended_holds_from_then_on(any_api: Api) -> None
     }
     assert events == {"reseller": ["key.issued@1"], "other": ["key.amended@1"]}
     (entry,) = api.get("other", f"/v1/timeline?ref={key['id']}").body["items"]
+    assert "seats 50" not in entry["summary"]
+    (entry, _) = api.get("admin", f"/v1/timeline?ref={key['id']}").body["items"]
     assert "seats 50 → 5, months 12 → 24, redeem by never → 1 Jan 2027" in entry["summary"]
     revealed = api.post("reseller", f"/v1/batches/{key['batch']}/reveal", BECAUSE).body["keys"]
     assert [one["code"] for one in revealed] == [key["masked"]]

@@ -16,7 +16,7 @@ from ledger.store.contract import VersionConflict
 from ledger.store.signed_checkpoints import SignedCheckpoint
 from ledger.streams.batch import BATCH, KeysImported
 from tests.stripe import test_stripe_refusals
-from tests.web.api import INT, POS, RESELLER, Api, Got
+from tests.web.api import INT, OTHER_RESELLER, POS, RESELLER, Api, Got
 from tests.web.faults import failing
 from tests.worlds import context
 from web.app.context import EXTENSION, AppState
@@ -120,6 +120,12 @@ def reissue_a_lapsed_key(api: Api) -> Got:
     key = api.issue(redeem_by="2026-03-02T00:00:00Z")
     api.clock.forward(days=1)
     return api.post("support", f"/v1/keys/{key['id']}/reissue", REASON)
+
+
+def receipt_of_a_key_that_came_from_another(api: Api) -> Got:
+    key = api.issue(reseller=OTHER_RESELLER)["id"]
+    api.ask("admin", "PATCH", f"/v1/keys/{key}", {"reseller": RESELLER, **REASON})
+    return api.get("reseller", f"/v1/keys/{key}/receipt")
 
 
 def reveal_imported_codes(api: Api) -> Got:
@@ -321,6 +327,7 @@ ROWS = [
     Row("revealed", 404, "key_not_found", post(f"/v1/keys/{NO_KEY}/reveal", REASON)),
     Row("revealed", 404, "batch_not_found", post(f"/v1/batches/{NO_BATCH}/reveal", REASON)),
     Row("imported", 409, "codes_not_derivable", reveal_imported_codes),
+    Row("proved", 409, "receipt_not_ready", receipt_of_a_key_that_came_from_another),
     Row(
         "a seat, and none is free",
         412,

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from flask import Blueprint, Response, request
 from msgspec.structs import astuple
 
-from commands.reveal_codes import reveal_codes as reveal
 from ledger.limits import NAME_LENGTH_MAX
 from ledger.refusals import BatchNotFound, CodesNotDerivable
 from ledger.reseller_names import same
@@ -25,6 +24,7 @@ from web.app.context import app_state, caller, request_context, services
 from web.app.csv_encoding import csv_is_wanted, csv_reply
 from web.app.errors import PARTLY_DONE
 from web.app.many_keys import reissue_batch as reissue_all
+from web.app.many_keys import reveal_batch
 from web.app.many_keys import revoke_batch as revoke_all
 from web.app.responses import reply
 
@@ -65,9 +65,9 @@ def list_keys_by_batch(
 ) -> Response:
     """List batches, and what has become of their keys.
 
-    A reseller sees those that it ordered, and imports with keys of its own. Of a key that was
-    reissued and the one given for it, the latter counts. As CSV all of them come at once, unless
-    `limit` is sent.
+    A reseller sees those that it ordered, and those with keys of its own; of each, its own keys
+    count. Of a key that was reissued and the one given for it, the latter counts. As CSV all of
+    them come at once, unless `limit` is sent.
     """
     bound = caller().reseller
     of = ("batches", bound, reseller)
@@ -124,9 +124,11 @@ def reveal_codes(batch: str, reason: str) -> Response:
 
     That they were shown is recorded. The codes of keys that were revoked or redeemed since come
     masked; after a key that was reissued come those that were given in its place. Imported codes
-    cannot be shown; what was given in place of one can, by its key.
+    cannot be shown; what was given in place of one can, by its key. Of a batch that was ordered for
+    another reseller, one is shown those keys that are its own by now.
     """
-    revealed = reveal(services(), request_context(), batch, reason, reseller=caller().reseller)
+    wiring = app_state().wiring
+    revealed = reveal_batch(wiring, request_context(), batch, reason, caller().reseller)
     return reply(RevealedKeys(with_codes(revealed.keys)), position=revealed.position)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response
 
 from ledger.min_position import hold_to_min_position
-from ledger.refusals import FieldError, InvalidRequest, KeyNotFound
+from ledger.refusals import FieldError, InvalidRequest, KeyNotFound, ReceiptNotReady
 from projections.audit import tree
 from web.api.answers import CheckpointKeys, ConsistencyProof, InclusionProof
 from web.api.operations import Returns, operation
@@ -138,7 +138,7 @@ def get_consistency_proof(old: int, new: int | None = None) -> Response:
     responses={
         200: Returns(None, "The receipt: C2SP tlog-proof.", headers=("Content-Disposition",))
     },
-    refusals=(KeyNotFound,),
+    refusals=(KeyNotFound, ReceiptNotReady),
     problems=(ALTERED,),
 )
 def get_key_receipt(key: str) -> Response:
@@ -146,7 +146,7 @@ def get_key_receipt(key: str) -> Response:
 
     One small file that proves itself offline: the event that redeemed the key, or its last one if
     nobody did; the proof that it is in the ledger; and a checkpoint of the ledger as it is now.
-    A reseller gets those of its own keys.
+    A reseller gets those of its own keys, of what happened while it had them.
     """
     receipt = checkpoints.key_receipt(
         app_state().wiring, key, caller().reseller, request_context().now

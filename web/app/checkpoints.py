@@ -7,10 +7,12 @@ from datetime import datetime
 
 from commands import sign_checkpoint as signing
 from commands.sign_checkpoint import LedgerHead
-from ledger.refusals import KeyNotFound
+from ledger.events import AnyEvent
+from ledger.refusals import ReceiptNotReady
 from ledger.streams import key as key_stream
 from ledger.streams.key import KEY
 from projections.audit import receipts, tree
+from projections.lists import timeline
 from web.app.services import Wiring
 
 
@@ -32,14 +34,21 @@ def key_receipt(wiring: Wiring, key: str, reseller: str | None, now: datetime) -
 
     Raises:
         KeyNotFound: never issued, or another reseller's.
+        ReceiptNotReady: all that happened to it tells of another reseller, who had it before.
         CannotSign: the ledger contradicts a checkpoint that was signed.
         TreeDamaged: its tree has not what it should have, or the event was changed.
     """
-    book = wiring.services.book
+    book, tables = wiring.services.book, wiring.tables
     key_stream.owned(book.load(KEY, key_stream.stream_id(key)).state, reseller)
-    row = receipts.event_of_key(book, key)
+
+    def may_see(event: AnyEvent) -> bool:
+        is_its_own = timeline.is_of(book, tables, event.position, reseller)
+        # An event is proved as a whole or not at all.
+        return is_its_own and not timeline.tells_of_another(event.fact, reseller)
+
+    row = receipts.event_of_key(book, key, may_see)
     if row is None:
-        raise KeyNotFound
+        raise ReceiptNotReady
     return receipts.receipt(book, wiring.tables, row, sign_checkpoint(wiring, now))
 
 

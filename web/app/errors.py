@@ -72,6 +72,7 @@ REFUSED: Final[Mapping[type[Refusal], int]] = {
     refusals.OrderDecided: 409,
     refusals.BatchNotFound: 404,
     refusals.CodesNotDerivable: 409,
+    refusals.ReceiptNotReady: 409,
     refusals.VersionMismatch: 412,
     refusals.HolderInOtherTier: 409,
     refusals.HolderAlreadySeated: 409,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from commands.reissue_keys import ReissuedKeys, reissue_keys
+from commands.reveal_codes import Revealed, reveal_codes
 from commands.revoke_keys import KeptKey, RevokedKeys, revoke_keys
 from ledger.events import RequestContext
-from ledger.refusals import BatchNotFound, ResellerNotFound
-from ledger.reseller_names import folded, same
-from ledger.streams import batch as batches
-from ledger.streams.batch import BATCH
+from ledger.refusals import ResellerNotFound
+from ledger.reseller_names import folded
+from projections.lists.batches import has_keys, owned_batch
 from projections.lists.keys import KeyQuery, KeySet, key_set
 from projections.lists.reseller_names import first_spelling
 from web.app.services import Wiring
@@ -46,6 +46,18 @@ def revoke_reseller(
     return _revoke(wiring, context, found, reason, owner=reseller)
 
 
+def reveal_batch(
+    wiring: Wiring, context: RequestContext, batch: str, reason: str, reseller: str | None
+) -> Revealed:
+    """Return the codes of a batch again; of another's order, those that are the reseller's by now.
+
+    Raises:
+        InvalidRequest, BatchNotFound, CodesNotDerivable: as `reveal_codes`.
+    """
+    owns = has_keys(wiring.services.book, wiring.tables, batch, reseller)
+    return reveal_codes(wiring.services, context, batch, reason, reseller=reseller, has_keys=owns)
+
+
 def reissue_batch(
     wiring: Wiring, context: RequestContext, batch: str, reason: str, reseller: str | None
 ) -> ReissuedKeys:
@@ -60,15 +72,8 @@ def reissue_batch(
 
 def _of_batch(wiring: Wiring, batch: str, reseller: str | None) -> KeySet:
     book = wiring.services.book
-    state = book.load(BATCH, batches.stream_id(batch)).state
-    if state is None:
-        raise BatchNotFound
-    found = key_set(book, wiring.tables, KeyQuery(batch=batch, reseller=reseller))
-    ordered_by = state.issued.reseller if state.issued else None
-    is_its_own = reseller is None or (ordered_by is not None and same(ordered_by, reseller))
-    if not (is_its_own or found.open or found.closed):
-        raise BatchNotFound
-    return found
+    owned_batch(book, wiring.tables, batch, reseller)
+    return key_set(book, wiring.tables, KeyQuery(batch=batch, reseller=reseller))
 
 
 def _revoke(

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from flask import Response, request, url_for
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
 from commands.issue_keys import Issued, IssuedKey, Order, issue_keys
 from commands.order_keys import PlacedOrder, order_keys
-from commands.reveal_codes import reveal_codes
 from ledger.refusals import BatchNotFound, Refusal
-from ledger.streams import batch as batches
-from ledger.streams.batch import BATCH, Batch
-from projections.lists.batches import BatchView
+from ledger.streams.batch import Batch
+from projections.lists.batches import BatchView, owned_batch
+from projections.lists.keys import KeyQuery, key_set
 from projections.text.formatting import counted
 from web.api.batches import batch_page, batch_pages
 from web.api.requests import PAGE_MAX
@@ -28,7 +28,7 @@ from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT
 from web.app.code_tables import CODE_COLUMNS, code_rows
 from web.app.context import app_state, caller, request_context, services
 from web.app.csv_encoding import csv_reply
-from web.app.many_keys import reissue_batch, revoke_batch
+from web.app.many_keys import reissue_batch, reveal_batch, revoke_batch
 from web.console import paging, parameters, session
 from web.console.blueprint import bp
 from web.console.refusal_messages import refusal_message
@@ -120,9 +120,8 @@ def show_batch(batch: str, message: FlashMessage | None = None) -> Response:
     Raises:
         BatchNotFound: there is none, or it is another reseller's.
     """
-    found = owned_batch(batch)
-    if found is None:
-        raise BatchNotFound
+    owned = owned_batch(services().book, app_state().wiring.tables, batch, session.reseller())
+    found = _as_seen(owned)
     # What was noted with an order is for the vendor and its reseller.
     may_read, note = caller().role != AUDITOR, found.issued.note if found.issued else None
     texts = services().texts if may_read else None
@@ -130,9 +129,10 @@ def show_batch(batch: str, message: FlashMessage | None = None) -> Response:
         "console/batch.html",
         message=message or _revoked_message(),
         batch=found,
+        is_imported=owned.issued is None,
         note=texts.open(note) if texts else None,
         history=recent(found.id),
-        may_reveal=session.may(ADMIN, RESELLER) and found.issued is not None,
+        may_reveal=session.may(ADMIN, RESELLER) and owned.issued is not None,
         may_revoke=session.may(ADMIN, RESELLER),
         may_reissue=session.may(ADMIN, RESELLER, SUPPORT),
     )
@@ -175,16 +175,29 @@ def reveal(batch: str) -> Response:
     """Show a batch's codes again, or send them as a file; that they were shown goes on record."""
     try:
         reason, reseller = parameters.reason(), session.reseller()
-        found = reveal_codes(services(), request_context(), batch, reason, reseller=reseller)
+        found = reveal_batch(app_state().wiring, request_context(), batch, reason, reseller)
     except Refusal as refusal:
         return show_batch(batch, refusal_message(refusal))
     return _codes(batch, found.keys, None)
 
 
-def owned_batch(id: str) -> Batch | None:
-    """Return a batch that the caller may see."""
-    batch = services().book.load(BATCH, batches.stream_id(id)).state
-    return batch if batch is not None and batch.belongs_to(session.reseller()) else None
+def _as_seen(batch: Batch) -> Batch:
+    """Return a batch as it is shown: the order to whoever placed it, else the caller's own keys."""
+    reseller = session.reseller()
+    if batch.belongs_to(reseller):
+        return batch
+    own = key_set(
+        services().book, app_state().wiring.tables, KeyQuery(batch=batch.id, reseller=reseller)
+    )
+    return replace(batch, issued=None, size=len(own.open) + len(own.closed))
+
+
+def may_see(id: str) -> bool:
+    """Return whether there is a batch that the caller may see."""
+    with suppress(BatchNotFound):
+        owned_batch(services().book, app_state().wiring.tables, id, session.reseller())
+        return True
+    return False
 
 
 def _order(bound: str | None) -> Order:

@@ -9,7 +9,13 @@ from typing import Any, Final
 
 from flask import Blueprint, url_for
 
-from ledger.refusals import BatchNotFound, KeyNotFound, Refusal, ResellerNotFound
+from ledger.refusals import (
+    BatchNotFound,
+    KeyNotFound,
+    ReceiptNotReady,
+    Refusal,
+    ResellerNotFound,
+)
 from web.app import errors
 from web.app.context import caller
 from web.app.errors import REFUSED, ProblemType
@@ -90,6 +96,12 @@ def _of_reseller(refusal: Refusal) -> ErrorMessage:
     return _message(REFUSED[type(refusal)], refusal.title, "Choose it from the list.")
 
 
+def _of_receipt(refusal: Refusal) -> ErrorMessage:
+    return _message(
+        REFUSED[type(refusal)], refusal.title, "There is one when the key was redeemed."
+    )
+
+
 def of_form() -> ErrorMessage:
     """Return what is said of a form that was not shown in this session."""
     return _message(
@@ -107,6 +119,7 @@ ERROR_PAGES: Final = ErrorPages(
         KeyNotFound: _of_key,
         BatchNotFound: _of_batch,
         ResellerNotFound: _of_reseller,
+        ReceiptNotReady: _of_receipt,
     },
     layout,
 )

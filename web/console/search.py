@@ -33,8 +33,7 @@ from projections.lists.timeline import TimelineQuery
 from web.api.timeline import visibility
 from web.app.context import app_state, request_context, services
 from web.app.references import known_ref
-from web.console import parameters, session
-from web.console.batches import owned_batch
+from web.console import batches, parameters, session
 from web.console.blueprint import bp
 from web.console.resellers import partner
 from web.console.session import roles_required
@@ -180,7 +179,7 @@ def _visible(found: Sequence[Named]) -> list[Near]:
             if key is not None:
                 view = key_view(key, request_context().now)
                 near["key", one.id] = Near("key", one.id, _url("key", one.id), view)
-        elif one.kind != "batch" or owned_batch(one.id):
+        elif one.kind != "batch" or batches.may_see(one.id):
             near[one.kind, one.id] = Near(one.kind, one.id, _url(one.kind, one.id))
     return list(near.values())
 
@@ -203,7 +202,7 @@ def _place_of(ref: str) -> str | None:
     """Return the address of a reference's page, if it has one of its own."""
     if ref.startswith("key_") and _sees_key(ref):
         return url_for("console.show_key", key=ref)
-    if ref.startswith("bat_") and owned_batch(ref):
+    if ref.startswith("bat_") and batches.may_see(ref):
         return url_for("console.show_batch", batch=ref)
     if session.reseller() is None and _is_account(ref):
         return url_for("console.show_account", account=ref)

@@ -15,11 +15,7 @@ from flask import Response, abort, url_for
 from ledger import codec
 from ledger.events import AnyEvent
 from ledger.store.contract import rows_of
-from ledger.streams import batch as batches
-from ledger.streams import key as keys
 from ledger.streams.attempts import RedemptionRefused
-from ledger.streams.batch import BATCH
-from ledger.streams.key import KEY
 from projections.lists import timeline as timeline_list
 from projections.lists.timeline import DescribedEvent, TimelineQuery
 from web.api.timeline import visibility
@@ -148,17 +144,8 @@ def at_positions(positions: Iterable[int]) -> list[AnyEvent]:
 
 def _may_see(event: AnyEvent) -> bool:
     """Return whether the caller may see an event: a reseller only what happened to its own."""
-    reseller = session.reseller()
-    if reseller is None:
-        return True
-    kind, _, id = event.stream.partition("-")
-    if kind == KEY.kind:
-        key = services().book.load(KEY, keys.stream_id(f"key_{id}")).state
-        return key is not None and key.belongs_to(reseller)
-    if kind == BATCH.kind:
-        batch = services().book.load(BATCH, batches.stream_id(f"bat_{id}")).state
-        return batch is not None and batch.belongs_to(reseller)
-    return False
+    book, tables = services().book, app_state().wiring.tables
+    return timeline_list.is_of(book, tables, event.position, session.reseller())
 
 
 # Where what an event names is shown; None where the caller may not look.
