@@ -49,8 +49,21 @@ _RESERVED: Final = tuple(
 )  # fmt: skip
 
 
+# Names that lead nowhere on the internet: localhost (RFC 6761), .local and what networks use beside
+# it (RFC 6762, appendix G), .home.arpa (RFC 8375). So do names without a dot.
+_OF_A_NETWORK: Final = frozenset(
+    ("localhost", "localdomain", "local", "internal", "intranet", "private", "corp", "home", "lan")
+)
+
+
 class AddressRefused(Exception):
     """Nothing is sent there; the message says why and what would do."""
+
+
+_PRIVATE: Final = (
+    "leads to an address that is private, of this machine or reserved:"
+    " name the host in KEYFOLD_WEBHOOK_HOSTS if it is meant"
+)
 
 
 class AddressUnknown(Exception):
@@ -130,13 +143,17 @@ def find_target(url: str, allowed: AllowedHosts) -> Target:
     parts, host, port = _split(url)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     by_name = allowed.has_name(host, port)
+    is_local = not by_name and _is_of_a_network(host)
+    if is_local and not allowed.networks:
+        raise AddressRefused(_PRIVATE)
     found = _look_up(host, port)
     for address in found:
-        if not by_name and not allowed.has_address(address) and not is_of_internet(address):
-            raise AddressRefused(
-                "leads to an address that is private, of this machine or reserved:"
-                " name the host in KEYFOLD_WEBHOOK_HOSTS if it is meant"
-            )
+        if (
+            not by_name
+            and not allowed.has_address(address)
+            and (is_local or not is_of_internet(address))
+        ):
+            raise AddressRefused(_PRIVATE)
     if parts.scheme != "https" and not by_name and not all(map(allowed.has_address, found)):
         raise AddressRefused(
             "must begin with https://, unless KEYFOLD_WEBHOOK_HOSTS names the host"
@@ -160,9 +177,24 @@ def check_url(url: str, allowed: AllowedHosts) -> str:
     try:
         find_target(url, allowed)
     except AddressUnknown:
-        if parts.scheme != "https" and not allowed.has_name(host, port):
+        if allowed.has_name(host, port):
+            return host
+        if parts.scheme != "https":
             raise AddressRefused("leads nowhere, and without https that is not taken") from None
+        if _is_of_a_network(host):
+            raise AddressRefused(_PRIVATE) from None
     return host
+
+
+def _is_of_a_network(host: str) -> bool:
+    """Return whether a name is of this machine or of a network of its own, by how it ends."""
+    if _is_ip(host):
+        return False
+    return (
+        "." not in host
+        or host.rpartition(".")[2] in _OF_A_NETWORK
+        or f".{host}".endswith(".home.arpa")
+    )
 
 
 def is_of_internet(address: IpAddress) -> bool:

@@ -25,7 +25,7 @@ from ledger.streams.account.state import Account, Seat
 from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS, SeatRefused
 from projections.answer import AccountAnswer, Positions, doc
-from projections.text.formatting import a_seat, counted, minute, place, title
+from projections.text.formatting import a_seat, counted, day, minute, place, seats, title
 from projections.views.account_at import AccountAt, Moment
 from projections.views.seat_sources import Provided, earlier, giving, next_loss
 
@@ -244,7 +244,14 @@ class _Holder:
             for product, tier in self._account.places()
             if product == self._product and self._pool(tier).has_room
         ]
-        mend = "Let it take a seat: one is free." if free else "There is no seat free for it."
+        mend = "Let it take a seat: one is free."
+        if not free:
+            tiers = sorted(
+                (tier for product, tier in self._account.places() if product == self._product),
+                key=str,
+            )
+            resting = [one for tier in tiers for one in self._resting(tier, 1)[0]]
+            mend = " ".join(["There is no seat free for it.", *resting])
         if not mine:
             return Reason(
                 f"Holder {self._holder} has never had a {at} seat,"
@@ -288,8 +295,37 @@ class _Holder:
         return [*shown, f"{counted(more, 'more holder')} have one"] if more else shown
 
     def _more_seats(self, tier: str | None, missing: int) -> str:
+        """Return what gives so many more seats: what the account has already goes first."""
         at = place(self._catalog, self._product, tier)
-        return f"Redeem another key or buy seats: {counted(missing, f'more {at} seat')} would do."
+        said, left = self._resting(tier, missing)
+        if left > 0:
+            more = counted(left, f"more {at} seat")
+            said.append(f"Redeem another key or buy seats: {more} would do.")
+        return " ".join(said)
+
+    def _resting(self, tier: str | None, missing: int) -> tuple[list[str], int]:
+        """Return what is suspended or scheduled and would help, and how many seats it leaves
+        missing.
+        """
+        found = [
+            (status != "suspended", one.started_at, one)
+            for one in self._account.subscriptions.values()
+            if (one.product, one.tier) == (self._product, tier)
+            and (status := one.status(self._at)) in ("suspended", "scheduled")
+        ]
+        said: list[str] = []
+        for is_scheduled, starts_at, one in sorted(found, key=lambda each: each[:2]):
+            if missing <= 0:
+                break
+            missing -= one.seats
+            given = seats(self._catalog, one.seats, one.product, one.tier)
+            said.append(
+                f"Key {one.masked} gives {given} from {day(starts_at)} on:"
+                " start its subscription to have them now."
+                if is_scheduled
+                else f"Resume the subscription of key {one.masked}: it gives {given}."
+            )
+        return said, missing
 
 
 def _is(fact: object, product: str, holder: str, *kinds: type) -> bool:

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from commands.change_subscription import terminate_subscription
+from commands.change_subscription import suspend_subscription, terminate_subscription
 from commands.issue_keys import IssuedKey, Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key, validate_key
@@ -118,6 +118,27 @@ def test_one_whose_seats_ran_out(world: Services) -> None:
     ]
     assert found.mend == "Redeem another key or buy seats: 1 more Cloud POS seat would do."
     assert found.positions == [4, 5]
+
+
+def test_one_whose_seats_are_suspended_or_are_to_begin(world: Services) -> None:
+    first, second, third = keys(world, count=3)
+    id = redeem(world, first)
+    tried = Try("acme", "s-1", second.code, start="when_current_ends")
+    redeem_key(world, context(), tried)
+    redeem_key(world, context(), tried._replace(code=third.code))
+    for name in ("till-1", "till-2"):
+        sit(world, name)
+    suspend_subscription(world, context(), "acme", id, "Not paid")
+    resume = f"Resume the subscription of key {first.masked}: it gives 2 Cloud POS seats."
+    assert holder(world, "till-1").mend == resume
+    refused(NoSeatAvailable, lambda: sit(world, "till-3"))
+    assert holder(world, "till-3").mend == resume
+    assert holder(world, "till-4").mend == f"There is no seat free for it. {resume}"
+    terminate_subscription(world, context(), "acme", id, "Not paid")
+    assert holder(world, "till-4").mend == (
+        f"There is no seat free for it. Key {third.masked} gives 2 Cloud POS seats from"
+        " 1 Mar 2027 on: start its subscription to have them now."
+    )
 
 
 LEDGER = """

@@ -135,6 +135,32 @@ def test_a_name_that_leads_nowhere_now_is_taken_and_held_when_it_is_sent_to(
         check_url("http://hooks.example/", AllowedHosts.parse("10.0.0.0/8"))
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost", "foo.localhost", "FOO.LOCALHOST.", "printer.local", "a.b.internal"),
+        *("hooks", "router.home.arpa", "home.arpa", "crm.corp", "nas.lan"),
+    ],
+)
+@pytest.mark.parametrize("found", [(), (PUBLIC,), ("10.1.2.3",)])
+def test_a_name_of_this_machine_or_network_is_refused_wherever_it_leads(
+    monkeypatch: pytest.MonkeyPatch, host: str, found: tuple[str, ...]
+) -> None:
+    resolved(monkeypatch, *found)
+    url = f"https://{host}/hook"
+    for look in (check_url, find_target):
+        with pytest.raises(AddressRefused):
+            look(url, NOBODY)
+    named = AllowedHosts.parse(host.removesuffix("."))
+    assert check_url(url, named) == host.lower().removesuffix(".")
+    network = AllowedHosts.parse("10.0.0.0/8")
+    if found == ("10.1.2.3",):
+        assert find_target(url, network).addresses == found
+    else:
+        with pytest.raises(AddressRefused):
+            check_url(url, network)
+
+
 @pytest.mark.parametrize("text", ["10.0.0.1/8", "a b", "http://hooks.internal", "hooks:port", "*"])
 def test_a_setting_that_names_nothing_is_refused(text: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011
