@@ -21,7 +21,7 @@ from ledger.streams.key import KeyImportedAgain, KeyIssued
 from projections.answer import Answer, BatchId, Count, Next, Time, doc
 from projections.lists.catch_up import Projection, Write, Writes, read
 from projections.lists.keys import KEY_LIST
-from projections.lists.stores.tables import Params, Row, Tables, to_moment, to_number
+from projections.lists.stores.tables import Params, Row, Tables, to_number
 
 _AFTER_ALL = 2**63 - 1
 _EVERYBODY = ""
@@ -106,7 +106,7 @@ def list_batches(
     notes = [one.note if one else None for one in orders]
     opened = texts.open_all(notes) if texts else [None] * len(notes)
     views = [
-        _view(counts.get(batch.id) or _without_keys(batch), order, note)
+        _view(batch, counts.get(batch.id) or _without_keys(batch), order, note)
         for batch, order, note in zip(states, orders, opened, strict=True)
         if order is not None or batch.id in counts
     ]
@@ -138,11 +138,11 @@ def has_keys(book: Book, tables: Tables, id: str, reseller: str | None) -> bool:
 
 def _without_keys(batch: Batch) -> Row:
     """Return how many keys a batch has for a reseller that ordered it and has none of them now."""
-    return (batch.id, to_number(batch.recorded_at), *[0] * 5, *[None] * 10)
+    return (batch.id, *[0] * 5, *[None] * 10)
 
 
-def _view(row: Row, order: KeysIssued | None, note: str | None) -> BatchView:
-    batch, issued_at, count, open_, redeemed, revoked, lapsed, *pairs = row
+def _view(batch: Batch, row: Row, order: KeysIssued | None, note: str | None) -> BatchView:
+    _, count, open_, redeemed, revoked, lapsed, *pairs = row
     product, tier, seats, months, reseller = (
         least if least == most else None
         for least, most in zip(pairs[::2], pairs[1::2], strict=True)
@@ -151,7 +151,7 @@ def _view(row: Row, order: KeysIssued | None, note: str | None) -> BatchView:
         product, tier, reseller = order.product, order.tier, order.reseller
         seats, months = order.seats, order.months
     return BatchView(
-        batch=batch,
+        batch=batch.id,
         product=product,
         tier=tier or None,
         seats=seats,
@@ -163,7 +163,8 @@ def _view(row: Row, order: KeysIssued | None, note: str | None) -> BatchView:
         lapsed=lapsed,
         reseller=reseller,
         note=note,
-        issued_at=to_moment(issued_at),
+        # Of the order, or the first import: a key that was reissued since is a new one.
+        issued_at=batch.recorded_at,
     )
 
 
@@ -197,7 +198,7 @@ _HAS_KEYS = """
 """
 _COUNT = f"""
     SELECT
-        batch, MIN(issued_at), COUNT(*),
+        batch, COUNT(*),
         COUNT(CASE WHEN revoked_at IS NULL AND redeemed_at IS NULL
             AND (redeem_by IS NULL OR redeem_by > :now) THEN 1 END),
         COUNT(CASE WHEN revoked_at IS NULL AND redeemed_at IS NOT NULL THEN 1 END),

@@ -50,6 +50,7 @@ def test_a_batch_tells_what_became_of_its_keys(any_api: Api) -> None:
     }
     api.clock.forward(days=2)
     assert (listed(api)[0]["open"], listed(api)[0]["lapsed"]) == (0, 3)
+    assert listed(api)[0]["issued_at"] == shown["issued_at"]
     assert listed(api, "auditor")[0]["note"] is None
     assert listed(api, "other") == []
     assert listed(api, "other", f"?reseller={RESELLER}") == []

@@ -37,7 +37,7 @@ def safe_cell(value: Any) -> Any:
             return "true" if value else "false"
         case datetime():
             return iso(value)
-        case dict() | list():
+        case dict() | list() | msgspec.Struct():
             return msgspec.json.encode(to_plain(value)).decode()
         case str():
             return f"'{value}" if value.startswith(_STARTS) else value

@@ -10,13 +10,13 @@ import click
 from commands import validation
 from ledger.refusals import FieldError, InvalidRequest
 from projections.views.account_at import Moment, account_at
-from projections.views.diff import diff, diff_view
+from projections.views.diff import DifferenceView, diff, diff_view
 from projections.views.explain import Explanation, explain_holder
 from projections.views.explain_code import CodeQuestion, explain_code
 from web.cli.context import check_pools, open_ledger
 from web.cli.examples import Exampled
-from web.cli.options import TIME, json_option, moment_options
-from web.cli.output import is_terminal, print_fields, print_json, text_of
+from web.cli.options import TIME, csv_option, json_option, moment_options
+from web.cli.output import is_terminal, print_fields, print_items, print_json, text_of
 
 CODE: int = 1
 HOLDER: int = 2
@@ -28,7 +28,7 @@ HOLDER: int = 2
     short_help="What became different between two moments, and which events did it.",
     examples=(
         "keyfold diff acme --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z",
-        "keyfold diff acme --from 2026-03-01T00:00:00Z",
+        "keyfold diff acme --from 2026-03-01T00:00:00Z --csv > diff.csv",
     ),
 )
 @click.argument("account", metavar="ACCOUNT")
@@ -37,12 +37,14 @@ HOLDER: int = 2
 @click.option(
     "--known-at", type=TIME, metavar="TIME", help="Use only what had been recorded by then."
 )
+@csv_option
 @json_option
 def diff_(
     account: str,
     start: datetime,
     end: datetime | None,
     known_at: datetime | None,
+    as_csv: bool,
     as_json: bool,
 ) -> None:
     """Show what of ACCOUNT became different between two moments, and which events did it."""
@@ -62,6 +64,9 @@ def diff_(
         view = diff_view(found, services.texts)
     if as_json:
         print_json(view)
+        return
+    if as_csv:
+        print_items(DifferenceView, view.items)
         return
     print_fields(view.items, "what=summary", "because of=positions")
     click.echo(f"{account} from {text_of(found.start)} to {text_of(found.end)}")

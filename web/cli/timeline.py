@@ -24,7 +24,7 @@ from web.app.services import Wiring
 from web.app.times import iso
 from web.cli.context import open_ledger
 from web.cli.examples import Exampled
-from web.cli.options import TIME, json_option
+from web.cli.options import TIME, csv_option, json_option
 from web.cli.output import is_terminal, print_json, progress, text_of
 
 PAGE_ENTRIES: Final = 500
@@ -74,7 +74,7 @@ _COLOURS: Final = {
     show_default=True,
     help="How many at most.",
 )
-@click.option("--csv", "as_csv", is_flag=True, help="Print all of them as CSV.")
+@csv_option
 @json_option
 def timeline_(
     ref: str | None,
@@ -91,7 +91,8 @@ def timeline_(
 
     REF is an account, a holder, the id of a key, batch, subscription, token or request, a masked or
     whole code, or an id of Stripe's. Other users of this machine can see a program's arguments:
-    with `-` it is read from standard input instead.
+    with `-` it is read from standard input instead. With --csv all of it is printed, whatever the
+    limit.
     """
     if ref == "-":
         ref = sys.stdin.readline()
