@@ -80,7 +80,8 @@ class Transfer(Reasoned):
 def start_subscription(account: str, subscription: str, **asked: Any) -> Response:
     """Let a scheduled subscription begin now, for its whole length.
 
-    What is scheduled after it begins when it ends. One that has begun stays as it is.
+    What is scheduled beside it begins when the last of what runs then ends. One that has begun
+    stays as it is.
     """
     return _changed(change.start_subscription, account, subscription, **asked)
 
@@ -102,8 +103,8 @@ def extend_subscription(
 ) -> Response:
     """Let a subscription last longer.
 
-    What is scheduled after it begins as much later. Send an `Idempotency-Key` with `days`: asked
-    for twice without one, it is twice as many.
+    What is scheduled begins later, if this one then ends last. Send an `Idempotency-Key` with
+    `days`: asked for twice without one, it is twice as many.
     """
     return _changed(
         change.extend_subscription, account, subscription, days=days, until=until, **asked
@@ -121,8 +122,9 @@ def extend_subscription(
 def suspend_subscription(account: str, subscription: str, **asked: Any) -> Response:
     """Let a subscription give no seats until it is resumed.
 
-    Its time goes on: it ends when it would have ended. Nobody is thrown out, but holders without a
-    seat are not licensed. One that is suspended stays as it is.
+    Its time goes on: it ends when it would have ended, and what is scheduled waits until then.
+    Nobody is thrown out, but holders without a seat are not licensed. One that is suspended stays
+    as it is.
     """
     return _changed(change.suspend_subscription, account, subscription, **asked)
 
@@ -152,8 +154,8 @@ def terminate_subscription(account: str, subscription: str, **asked: Any) -> Res
     """End a subscription before its time.
 
     Its seats are gone at once; nobody is thrown out, but holders without a seat are not licensed.
-    What is scheduled after it begins at once, or takes its place if it had not begun. One that was
-    terminated already stays as it is.
+    If it was to end last, what is scheduled begins earlier: when the last of the others ends, at
+    once if there is none. One that was terminated already stays as it is.
     """
     return _changed(change.terminate_subscription, account, subscription, **asked)
 
@@ -176,9 +178,10 @@ def transfer_subscription(
 ) -> Response:
     """Move what is left of a subscription to another account, in one commit.
 
-    Its holders stay behind, without its seats. One that is suspended stays so; one that has not
-    begun keeps its date. What is scheduled after it stays, too, and begins at once, or takes its
-    place if it had not begun. `ETag` is that of the other account.
+    Its holders stay behind, without its seats. One that is suspended stays so. What is scheduled
+    stays, too, and begins on both accounts when the last of what runs there ends: at once if
+    nothing is left on the old one; one that is transferred to where nothing runs keeps its date.
+    `ETag` is that of the other account.
     """
     moved = change.transfer_subscription(
         services(),
