@@ -26,6 +26,7 @@ from projections.lists.account_states import AccountsAtPositions
 from projections.lists.keys import key_view
 from projections.lists.notices import summary
 from projections.lists.references import FIELDS
+from projections.lists.replaced_keys import as_seen
 from projections.lists.stores.tables import to_moment
 from projections.lists.timeline import TimelinePage, Visibility, entries
 from projections.lists.webhook_queue import QueuedMessage, key_at, reseller_of
@@ -100,7 +101,8 @@ def _data(
     }
     if queued.kind == KEY_CHANGED:
         key = key_at(book, event)
-        data["key"] = key_view(key, event.recorded_at) if key else None
+        views = [key_view(key, event.recorded_at)] if key else []
+        data["key"] = next(iter(as_seen(book, views, webhook.reseller)), None)
         if webhook.reseller is not None:
             del data["data"]  # what was amended may say whose it was before
     elif webhook.reseller is not None:

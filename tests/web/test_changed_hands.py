@@ -15,7 +15,7 @@ from ledger.streams.webhooks import Webhook
 from projections.lists.account_states import AccountsAtPositions
 from projections.lists.webhook_messages import message_of
 from projections.lists.webhook_queue import QueuedMessage
-from tests.commands.import_files import HEADER, LINE
+from tests.commands.import_files import CODE, HEADER, LINE
 from tests.console.desk import signed_in
 from tests.web.api import OTHER_RESELLER, POS, RESELLER, Api
 from tests.web.test_renewing import redeem_later
@@ -243,3 +243,34 @@ def test_an_import_that_is_given_away_is_the_new_resellers(any_api: Api) -> None
     assert api.post("reseller", f"{path}/reveal", BECAUSE).code == "batch_not_found"
     assert api.post("reseller", f"{path}/revoke", BECAUSE).code == "batch_not_found"
     assert api.post("other", f"{path}/revoke", BECAUSE).body["revoked"] == 1
+
+
+def test_which_of_anothers_keys_it_was_given_for_is_not_said(api: Api) -> None:
+    old = api.issue()["id"]
+    new = api.post("reseller", f"/v1/keys/{old}/reissue", BECAUSE).body["id"]
+    (listed_before, _) = api.get("reseller", "/v1/keys").body["items"]
+    assert listed_before["replaces"] == old
+    give(api, new)
+    newest = api.post("other", f"/v1/keys/{new}/reissue", BECAUSE).body["id"]
+    for role, known in (("admin", old), ("other", None)):
+        items = api.get(role, f"/v1/keys?reseller={OTHER_RESELLER}").body["items"]
+        assert {one["id"]: one["replaces"] for one in items} == {newest: new, new: known}
+        assert api.get(role, f"/v1/keys/{new}").body["replaces"] == known
+    table = api.get("other", "/v1/keys", headers={"Accept": "text/csv"}).raw.decode()
+    pages = [signed_in(api, "other").get(path).page for path in (f"keys/{new}", "keys?as=csv")]
+    assert not any(old in text for text in (table, *pages))
+
+
+def test_of_an_import_each_reseller_sees_what_happened_to_its_own(any_api: Api) -> None:
+    api = any_api
+    others = LINE.replace(CODE, "POS-6789-EFGH-JKLM").replace(RESELLER, OTHER_RESELLER)
+    import_keys(api.services, context(api.clock.now), [HEADER, LINE, others])
+    (theirs,) = api.get("other", "/v1/keys").body["items"]
+    api.post("other", f"/v1/keys/{theirs['id']}/reissue", BECAUSE)
+    assert api.post("other", f"/v1/keys/{theirs['id']}/reveal", BECAUSE).status == 200
+    assert told(api, "reseller", theirs["batch"]) == ["key.issued@1"]
+    assert told(api, "other", theirs["batch"]) == [
+        "batch.codes_revealed@1",
+        "key.issued@1",
+        "key.issued@1",
+    ]

@@ -37,6 +37,7 @@ from ledger.streams import key as key_stream
 from ledger.streams.key import KEY, Key
 from projections.lists import keys
 from projections.lists.keys import KeyList, KeyPage, KeyQuery, KeyView, key_view
+from projections.lists.replaced_keys import as_seen
 from projections.views.account_at import Moment
 from web.api.answers import (
     IssuedKeys,
@@ -248,9 +249,7 @@ def list_keys(
         return reply(KeyList([], None), position=services().book.head())
     all_wanted = csv_is_wanted() and "limit" not in request.args
     read_page = partial(
-        keys.list_keys,
-        services().book,
-        app_state().wiring.tables,
+        _page,
         KeyQuery(**filters),
         Moment(request_context().now, as_of, known_at),
         limit=PAGE_MAX if all_wanted else limit,
@@ -264,6 +263,12 @@ def list_keys(
     if page.next is not None:
         following = cursors.write(services().request_key, of, page.next)
     return reply(KeyList(page.keys, following), position=page.position)
+
+
+def _page(query: KeyQuery, moment: Moment, *, after: int | None, limit: int) -> KeyPage:
+    book, tables = services().book, app_state().wiring.tables
+    page = keys.list_keys(book, tables, query, moment, after=after, limit=limit)
+    return page._replace(keys=as_seen(book, page.keys, caller().reseller))
 
 
 def _following(page: KeyPage, read_page: Callable[..., KeyPage]) -> Iterator[list[KeyView]]:
@@ -289,7 +294,8 @@ def get_key(key: str) -> Response:
 
 def _key(loaded: Loaded[Key | None]) -> KeyView:
     assert loaded.state
-    return key_view(loaded.state, request_context().now)
+    view = key_view(loaded.state, request_context().now)
+    return as_seen(services().book, [view], caller().reseller)[0]
 
 
 @blueprint.patch("/keys/<id:key>")

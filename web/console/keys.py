@@ -15,6 +15,7 @@ from ledger.streams import key as keys
 from ledger.streams.key import KEY, Status
 from projections.lists import keys as key_list
 from projections.lists.keys import KeyQuery, KeyView, key_view
+from projections.lists.replaced_keys import as_seen
 from projections.views.account_at import Moment
 from web.api.requests import PAGE_MAX
 from web.app import checkpoints, responses
@@ -50,7 +51,7 @@ def show_keys() -> Response:
     found = key_list.list_keys(services().book, tables, query, now, after=after, limit=PAGE_SIZE)
     return page(
         "console/keys.html",
-        keys=found.keys,
+        keys=as_seen(services().book, found.keys, session.reseller()),
         query=query,
         older=paging.older(of, found.next, "console.show_keys", _FILTERS),
         statuses=_STATUSES,
@@ -60,9 +61,10 @@ def show_keys() -> Response:
 
 def _all(query: KeyQuery, now: Moment) -> Iterator[list[KeyView]]:
     book, tables, after = services().book, app_state().wiring.tables, None
+    reseller = session.reseller()
     while True:
         found = key_list.list_keys(book, tables, query, now, after=after, limit=PAGE_MAX)
-        yield found.keys
+        yield as_seen(book, found.keys, reseller)
         after = found.next
         if after is None:
             return
@@ -83,6 +85,7 @@ def show_key(
     """
     loaded = services().book.load(KEY, keys.stream_id(key))
     view = key_view(keys.owned(loaded.state, session.reseller()), request_context().now)
+    (view,) = as_seen(services().book, [view], session.reseller())
     return page(
         "console/key.html",
         message=message or flashed(_MESSAGES),
