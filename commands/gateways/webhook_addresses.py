@@ -60,6 +60,10 @@ class AddressRefused(Exception):
     """Nothing is sent there; the message says why and what would do."""
 
 
+_LOCAL: Final = (
+    "has a name of this machine or of a network of its own:"
+    " name the host in KEYFOLD_WEBHOOK_HOSTS if it is meant"
+)
 _PRIVATE: Final = (
     "leads to an address that is private, of this machine or reserved:"
     " name the host in KEYFOLD_WEBHOOK_HOSTS if it is meant"
@@ -145,7 +149,7 @@ def find_target(url: str, allowed: AllowedHosts) -> Target:
     by_name = allowed.has_name(host, port)
     is_local = not by_name and _is_of_a_network(host)
     if is_local and not allowed.networks:
-        raise AddressRefused(_PRIVATE)
+        raise AddressRefused(_LOCAL)
     found = _look_up(host, port)
     for address in found:
         if (
@@ -153,7 +157,7 @@ def find_target(url: str, allowed: AllowedHosts) -> Target:
             and not allowed.has_address(address)
             and (is_local or not is_of_internet(address))
         ):
-            raise AddressRefused(_PRIVATE)
+            raise AddressRefused(_LOCAL if is_local else _PRIVATE)
     if parts.scheme != "https" and not by_name and not all(map(allowed.has_address, found)):
         raise AddressRefused(
             "must begin with https://, unless KEYFOLD_WEBHOOK_HOSTS names the host"
@@ -182,7 +186,7 @@ def check_url(url: str, allowed: AllowedHosts) -> str:
         if parts.scheme != "https":
             raise AddressRefused("leads nowhere, and without https that is not taken") from None
         if _is_of_a_network(host):
-            raise AddressRefused(_PRIVATE) from None
+            raise AddressRefused(_LOCAL) from None
     return host
 
 

@@ -418,5 +418,5 @@ def _within_use(pointer: str, end: datetime) -> datetime:
 
 def _too_late(pointer: str) -> InvalidRequest:
     return InvalidRequest(
-        FieldError(pointer, f"must not make one end after the year {LATEST_YEAR}")
+        FieldError(pointer, f"must make nothing end after the year {LATEST_YEAR}")
     )
