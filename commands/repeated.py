@@ -12,9 +12,9 @@ from ledger.loaded import Loaded, empty_stream
 from ledger.streams import request
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
-from ledger.streams.request import REQUEST, Answered
+from ledger.streams.request import REQUEST, Answered, Kept, KeysReissueAnswered
 
-Asked = Loaded[Answered | None]
+Asked = Loaded[Kept | None]
 
 
 class Asking:
@@ -44,6 +44,14 @@ class Asking:
             IdempotencyKeyReused: the key was used with another request.
         """
         return request.repeated(asked[0].state, self.fingerprint) if asked else None
+
+    def reissued(self, asked: list[Asked]) -> KeysReissueAnswered | None:
+        """Return what was done of a reissue before, or None when it is new.
+
+        Raises:
+            IdempotencyKeyReused: as `answered`.
+        """
+        return request.repeated_reissue(asked[0].state, self.fingerprint) if asked else None
 
 
 def account_then(

@@ -105,7 +105,7 @@ def reveal_code(
         facts = batch.reveal_one(issued.key, sealed)
         appended = services.book.append(context, Change(loaded, facts))
         keys = [
-            masked_unless_open(_code_of(services, one.state.issued), one.state, context, reseller)
+            masked_unless_open(code_of(services, one.state.issued), one.state, context, reseller)
             for one in line
             if one.state is not None
         ]
@@ -128,7 +128,7 @@ def _batch(
             shown.append(masked_unless_open(one, state, context, reseller))
         for new in _successors(services, state, reseller):
             assert new.state is not None
-            code = _code_of(services, new.state.issued)
+            code = code_of(services, new.state.issued)
             shown.append(masked_unless_open(code, new.state, context, reseller))
     return shown
 
@@ -146,8 +146,8 @@ def _successors(
     return found
 
 
-def _code_of(services: Services, issued: KeyIssued) -> IssuedKey:
-    """Derive the code of a key; one that was issued elsewhere stays masked."""
+def code_of(services: Services, issued: KeyIssued) -> IssuedKey:
+    """Return a key with its code; that of one that was issued elsewhere stays masked."""
     if not issued.derived:
         return IssuedKey(issued.key, issued.masked, issued.masked)
     prefix = codes.prefix_of(issued.masked)

@@ -1,17 +1,19 @@
 """One request that carried an idempotency key, and what became of it.
 
 Stream:    `request-<digest>`: an HMAC of what was asked for and the caller's key
-Facts:     RedemptionAnswered, SubscriptionChangeAnswered
+Facts:     RedemptionAnswered, SubscriptionChangeAnswered, KeysReissueAnswered
 Invariant: a request that is repeated is answered, not carried out, again.
 
-Answers that count are kept: a redemption, a change of a subscription, and a refusal that was
-counted as a failed try. A blocked try is not, since it was not looked at; nor is a request with
-fields that do not fit.
+Answers that count are kept: a redemption, a change of a subscription, new codes for a batch, and a
+refusal that was counted as a failed try. A blocked try is not, since it was not looked at; nor is a
+request with fields that do not fit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
+from msgspec.structs import replace
 
 from ledger.events import AnyOccurrence, Fact, Stream
 from ledger.refusals import IdempotencyKeyReused
@@ -50,40 +52,78 @@ class SubscriptionChangeAnswered(Fact, frozen=True):
     account_version: int
 
 
+class KeysReissueAnswered(Fact, frozen=True):
+    """New codes were given for keys of a batch, so many in one commit: one of these in each.
+
+    Attributes:
+        fingerprint: as in `RedemptionAnswered`.
+        keys: the new ones.
+        finished: the request was carried out as a whole.
+    """
+
+    fingerprint: str
+    keys: tuple[str, ...]
+    finished: bool = False
+
+
 Answered = RedemptionAnswered | SubscriptionChangeAnswered
+Kept = Answered | KeysReissueAnswered
 
 
 # Fold: the answer is the state
 
 
-def fold(answered: Answered | None, events: Iterable[AnyOccurrence]) -> Answered | None:
-    """Return the response that was recorded for a request; None without one."""
+def fold(answered: Kept | None, events: Iterable[AnyOccurrence]) -> Kept | None:
+    """Return the response that was recorded for a request; None without one.
+
+    Of a reissue it has the keys of all its commits.
+    """
     for event in events:
         match event.fact:
             case RedemptionAnswered() | SubscriptionChangeAnswered() as answered:
                 pass
+            case KeysReissueAnswered() as more:
+                before = answered.keys if isinstance(answered, KeysReissueAnswered) else ()
+                answered = replace(more, keys=before + more.keys)
     return answered
 
 
 # Decisions
 
 
-def repeated(answered: Answered | None, fingerprint: str) -> Answered | None:
+def repeated(answered: Kept | None, fingerprint: str) -> Answered | None:
     """Return what the request was answered before, or None when it is new.
 
     Raises:
         IdempotencyKeyReused: the key was used with another request.
     """
-    if answered is not None and answered.fingerprint != fingerprint:
-        raise IdempotencyKeyReused
+    _refuse_another(answered, fingerprint)
+    assert not isinstance(answered, KeysReissueAnswered), "a reissue has streams of its own"
     return answered
 
 
-REQUEST: Stream[Answered | None] = Stream(
+def repeated_reissue(answered: Kept | None, fingerprint: str) -> KeysReissueAnswered | None:
+    """Return what was done of a reissue before, or None when it is new.
+
+    Raises:
+        IdempotencyKeyReused: as `repeated`.
+    """
+    _refuse_another(answered, fingerprint)
+    assert answered is None or isinstance(answered, KeysReissueAnswered)
+    return answered
+
+
+def _refuse_another(answered: Kept | None, fingerprint: str) -> None:
+    if answered is not None and answered.fingerprint != fingerprint:
+        raise IdempotencyKeyReused
+
+
+REQUEST: Stream[Kept | None] = Stream(
     kind="request",
     facts={
         "request.redemption_answered@1": RedemptionAnswered,
         "request.subscription_change_answered@1": SubscriptionChangeAnswered,
+        "request.keys_reissue_answered@1": KeysReissueAnswered,
     },
     initial=None,
     fold=fold,

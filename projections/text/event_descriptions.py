@@ -57,7 +57,11 @@ from ledger.streams.portal_session import (
     PortalSessionEnded,
     PortalSessionOpened,
 )
-from ledger.streams.request import RedemptionAnswered, SubscriptionChangeAnswered
+from ledger.streams.request import (
+    KeysReissueAnswered,
+    RedemptionAnswered,
+    SubscriptionChangeAnswered,
+)
 from ledger.streams.reseller import OrderingResumed, OrderingSuspended, SeatsGranted
 from ledger.streams.session_attempts import TryAccepted, TryFailed
 from ledger.streams.sign_ins import ConsoleSignInRefused
@@ -379,6 +383,10 @@ def _of_access(fact: Fact, stream: str, names: DisplayNames) -> str:
             return f"A redemption that may be repeated was carried out on account {account}"
         case SubscriptionChangeAnswered(account=account):
             return f"A change that may be repeated was carried out on account {account}"
+        case KeysReissueAnswered(finished=True):
+            return "A reissue that may be repeated was carried out"
+        case KeysReissueAnswered(keys=keys):
+            return f"{counted(len(keys), 'key')} got new codes by a reissue that may be repeated"
     return _of_sessions(fact) or stripe_sentence(fact, names.catalog)
 
 

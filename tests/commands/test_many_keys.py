@@ -9,6 +9,7 @@ import pytest
 from commands.issue_keys import Order, issue_keys
 from commands.many_keys import CONFLICTS_MAX, DoneKeys, PartlyDone, work_on
 from commands.redeem_key import Try, redeem_key
+from commands.reissue_keys import ReissuedKeys, reissue_keys
 from commands.retry import LedgerBusy
 from commands.revoke_keys import revoke_keys
 from ledger.book import Appended, Book, Change
@@ -52,6 +53,30 @@ def test_a_batch_is_revoked_though_its_keys_are_redeemed_all_the_while() -> None
     assert redeemed
     assert {one.id: one.status for one in found.kept} == dict.fromkeys(redeemed, "redeemed")
     assert found.revoked == COUNT - len(redeemed) > COUNT / 2
+
+
+def test_one_reissue_that_is_asked_for_twice_at_once_replaces_each_key_once() -> None:
+    book = HurriedBook("memory:")
+    world = services(book)
+    issued = issue_keys(world, context(NOON), ORDER)
+    inner: list[ReissuedKeys] = []
+
+    def reissue() -> ReissuedKeys:
+        ids = [one.id for one in issued.keys]
+        return reissue_keys(
+            world, context(NOON), issued.batch, ids, "Leaked", idempotency_key="once"
+        )
+
+    def hurry(_id: str) -> None:
+        if not inner:
+            inner.append(reissue())
+
+    book.redeem = hurry
+    outer = reissue()
+    assert outer.keys == inner[0].keys
+    assert len({one.id for one in outer.keys}) == COUNT
+    states = book.load_many(KEY, [one.id.removeprefix("key_") for one in outer.keys])
+    assert all(one.state and one.state.replaced_by is None for one in states.values())
 
 
 def test_work_that_is_always_overtaken_ends_and_says_what_was_done() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ledger.refusals import IdempotencyKeyReused
 from ledger.streams import request
-from ledger.streams.request import REQUEST, Answered, RedemptionAnswered
+from ledger.streams.request import REQUEST, Kept, KeysReissueAnswered, RedemptionAnswered
 from tests.worlds import NOON, Rule, rows
 
 ANSWERED = RedemptionAnswered(
@@ -15,7 +15,7 @@ ANSWERED = RedemptionAnswered(
     refusal=None,
 )
 
-RULES: list[Rule[Answered | None]] = [
+RULES: list[Rule[Kept | None]] = [
     Rule("a new request has no answer yet", [], lambda a: request.repeated(a, "abc"), None),
     Rule(
         "a repeated one has",
@@ -29,9 +29,18 @@ RULES: list[Rule[Answered | None]] = [
         lambda a: request.repeated(a, "xyz"),
         IdempotencyKeyReused(),
     ),
+    Rule(
+        "a reissue has the keys of all its commits",
+        [
+            (NOON, KeysReissueAnswered(fingerprint="abc", keys=("key_a", "key_b"))),
+            (NOON, KeysReissueAnswered(fingerprint="abc", keys=("key_c",), finished=True)),
+        ],
+        lambda a: request.repeated_reissue(a, "abc"),
+        KeysReissueAnswered(fingerprint="abc", keys=("key_a", "key_b", "key_c"), finished=True),
+    ),
 ]
 
 
 @rows(RULES)
-def test_the_rules_of_a_repeated_request(case: Rule[Answered | None]) -> None:
+def test_the_rules_of_a_repeated_request(case: Rule[Kept | None]) -> None:
     case.check(REQUEST)

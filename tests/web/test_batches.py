@@ -151,6 +151,54 @@ def test_what_was_done_before_a_fault_stays_and_the_answer_says_so(
     assert (again["revoked"], len(again["kept"])) == (3, 2)
 
 
+def test_a_reissue_that_is_repeated_replaces_nothing_twice(
+    any_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = any_api
+    made = order(api, "admin", count=5)
+    api.try_code(made["keys"][0]["code"])
+    path = f"/v1/batches/{made['batch']}/reissue"
+    once = {"Idempotency-Key": "once"}
+    monkeypatch.setattr(many_keys, "KEYS_IN_A_COMMIT", 2)
+    append, calls = Book.append, []
+
+    def fails_once(self: Book, *args: Any) -> Any:
+        calls.append(args)
+        if len(calls) == 2:
+            raise LedgerUnavailable("gone")
+        return append(self, *args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Book, "append", fails_once)
+        assert api.post("admin", path, LEAKED, headers=once).code == "partly_done"
+    first = api.post("admin", path, LEAKED, headers=once)
+    assert (first.status, "Idempotency-Replayed" in first.headers) == (201, False)
+    keys = first.body["keys"]
+    # Of four keys that were open, each was replaced once.
+    assert len({one["id"] for one in keys}) == len(keys) == 4
+    assert listed(api)[0]["open"] == 4
+    states = [api.get("admin", f"/v1/keys/{one['id']}").body["status"] for one in keys]
+    assert states == ["issued"] * 4
+
+    again = api.post("admin", path, LEAKED, headers=once)
+    assert (again.status, again.headers["Idempotency-Replayed"]) == (201, "true")
+    assert again.body == first.body
+    # That codes were shown again is on record, once an hour.
+    assert again.position == first.position + 1
+    assert api.post("admin", path, LEAKED, headers=once).position == again.position
+    api.post("admin", f"/v1/keys/{keys[0]['id']}/reissue", LEAKED)
+    api.try_code(keys[1]["code"])
+    later = api.post("admin", path, LEAKED, headers=once).body["keys"]
+    assert [one["id"] for one in later] == [one["id"] for one in keys]
+    assert [one["code"] == one["masked"] for one in later] == [True, True, False, False]
+
+    other = api.post("admin", path, {"reason": "Lost"}, headers=once)
+    assert (other.status, other.code) == (422, "idempotency_key_reused")
+    # Another's keys of requests are its own.
+    mine = api.post("reseller", path, LEAKED, headers=once)
+    assert (mine.status, len(mine.body["keys"])) == (201, 3)
+
+
 # Tables
 
 

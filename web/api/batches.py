@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from msgspec.structs import astuple
 
 from ledger.limits import NAME_LENGTH_MAX
-from ledger.refusals import BatchNotFound, CodesNotDerivable
+from ledger.refusals import BatchNotFound, CodesNotDerivable, IdempotencyKeyReused
 from ledger.reseller_names import same
 from ledger.streams.key import Status
 from projections.answer import Answer, KeyId, doc
@@ -17,7 +17,7 @@ from projections.lists.batches import BatchList, BatchPage, BatchView, list_batc
 from web.api.answers import RevealedKeys, with_codes
 from web.api.operations import Returns, operation
 from web.api.request_fields import Text, long_at_most
-from web.api.requests import PAGE_MAX, PageQuery, ReadQuery, Reasoned
+from web.api.requests import PAGE_MAX, PageQuery, ReadQuery, Reasoned, Repeatable
 from web.app import cursors
 from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT, only
 from web.app.context import app_state, caller, request_context, services
@@ -156,14 +156,19 @@ def revoke_batch(batch: str, reason: str) -> Response:
 @blueprint.post("/batches/<batch>/reissue")
 @operation(
     access=only(ADMIN, RESELLER, SUPPORT),
+    headers=Repeatable,
     body=Reasoned,
     responses={
-        201: Returns(RevealedKeys, "The new keys, with their codes.", ("Keyfold-Position",))
+        201: Returns(
+            RevealedKeys,
+            "The new keys, with their codes.",
+            ("Keyfold-Position", "Idempotency-Replayed"),
+        )
     },
-    refusals=(BatchNotFound,),
+    refusals=(IdempotencyKeyReused, BatchNotFound),
     problems=(PARTLY_DONE,),
 )
-def reissue_batch(batch: str, reason: str) -> Response:
+def reissue_batch(batch: str, idempotency_key: str | None, reason: str) -> Response:
     """Give new codes for those keys of a batch that can be redeemed.
 
     Up to a thousand in one commit, with which the old codes stop working. When that is
@@ -171,5 +176,7 @@ def reissue_batch(batch: str, reason: str) -> Response:
     them once more, and the rest.
     """
     wiring = app_state().wiring
-    done = reissue_all(wiring, request_context(), batch, reason, caller().reseller)
-    return reply(RevealedKeys(with_codes(done.keys)), 201, position=done.position)
+    done = reissue_all(wiring, request_context(), batch, reason, caller().reseller, idempotency_key)
+    return reply(
+        RevealedKeys(with_codes(done.keys)), 201, position=done.position, replayed=done.replayed
+    )

@@ -59,15 +59,29 @@ def reveal_batch(
 
 
 def reissue_batch(
-    wiring: Wiring, context: RequestContext, batch: str, reason: str, reseller: str | None
+    wiring: Wiring,
+    context: RequestContext,
+    batch: str,
+    reason: str,
+    reseller: str | None,
+    idempotency_key: str | None = None,
 ) -> ReissuedKeys:
     """Give new codes for the keys of a batch that can be redeemed; return them.
 
     Raises:
         BatchNotFound, InvalidRequest, PartlyDone: as `revoke_batch`.
+        IdempotencyKeyReused: as `reissue_keys`.
     """
     found = _of_batch(wiring, batch, reseller)
-    return reissue_keys(wiring.services, context, found.open, reason, reseller=reseller)
+    return reissue_keys(
+        wiring.services,
+        context,
+        batch,
+        found.open,
+        reason,
+        reseller=reseller,
+        idempotency_key=idempotency_key,
+    )
 
 
 def _of_batch(wiring: Wiring, batch: str, reseller: str | None) -> KeySet:
