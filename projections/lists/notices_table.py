@@ -42,7 +42,7 @@ from projections.lists.account_states import AccountsAtPositions
 from projections.lists.stores.tables import Params, Tables, WriteTransaction, to_number
 from projections.views.account_notices import Changes, Coming, NoticeKind, changes, warnings
 
-TABLE: Final = "keyfold_notices_1"
+TABLE: Final = "keyfold_notices_2"
 PAGE_MAX: Final = 4_000
 ACCOUNTS_MAX: Final = 5_000
 # An allowance is low when no more than one in so many of its seats is left.
@@ -109,7 +109,7 @@ _states = _States()
 
 
 def _name(days: Iterable[int]) -> str:
-    return f"notices@1:{setting(days)}"
+    return f"notices@2:{setting(days)}"
 
 
 def filled_up_to(tables: Tables, days: Iterable[int]) -> int:

@@ -7,7 +7,7 @@ have any are folded one by one; there is a list of them.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Annotated, Final, NamedTuple
 
@@ -251,7 +251,7 @@ def overview(book: Book, tables: Tables, now: datetime, catalog: Catalog | None 
     stripe = _accounts(book, listed)
     pools = _pools(ask(SUBSCRIPTION_LIST, _SEATS), ask(SEAT_LIST, _USED), stripe, now)
     over = _over(ask(SEAT_LIST, _TAKEN), ask(SUBSCRIPTION_LIST, _GIVEN), stripe, now)
-    ending = _ending(ask(SUBSCRIPTION_LIST, _ENDING), now + SOON)
+    ending = _ending(ask(SUBSCRIPTION_LIST, _ENDING), now, now + SOON)
     keys = _keys(ask(KEY_LIST, KEY_COUNTS.format(which="")), names(book, tables))
     refusals = _refusals(ask(REFUSALS, _REFUSED))
     held = held_elsewhere(book, tables)
@@ -308,17 +308,17 @@ def _pools(
     return [PoolCount(*place, given[place], taken[place]) for place in places]
 
 
-def _ending(rows: list[Row], soon: datetime) -> list[Ending]:
+def _ending(rows: list[Row], now: datetime, soon: datetime) -> list[Ending]:
     """Return what ends soon and has not been renewed, what ends first first."""
-    by_place: defaultdict[tuple[str, str, str | None], list[SubscriptionSpan]] = defaultdict(list)
-    for account, product, tier, id, position, seats, starts, ends in rows:
-        span = SubscriptionSpan(id, position, seats, to_moment(starts), to_moment(ends))
-        by_place[account, product, tier].append(span)
+    spans = [
+        SubscriptionSpan(id, tuple(place), position, seats, to_moment(starts), to_moment(ends))
+        for *place, id, position, seats, starts, ends in rows
+    ]
+    followed = renewed(spans)
     found = [
-        Ending(account, one.id, product, tier, one.seats, one.ends_at)
-        for (account, product, tier), spans in by_place.items()
-        for one in spans
-        if one.ends_at <= soon and one.id not in renewed(spans)
+        Ending(account, span.id, product, tier, span.seats, span.ends_at)
+        for (account, product, tier, *_), span in zip(rows, spans, strict=True)
+        if now < span.ends_at <= soon and span.id not in followed
     ]
     return sorted(found, key=lambda one: (one.ends_at, one.subscription))
 
@@ -423,8 +423,8 @@ def _refusals(rows: list[Row]) -> list[RefusalCount]:
 # Asking
 
 _SEATS: Final = """
-    SELECT product, tier, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_3
-    WHERE ends_at > :now AND suspended = 0 AND (starts_at IS NULL OR starts_at <= :now)
+    SELECT product, tier, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_4
+    WHERE ends_at > :now AND suspended = 0 AND (scheduled = 0 OR starts_at <= :now)
     GROUP BY product, tier
 """
 _USED: Final = "SELECT product, tier, COUNT(*) FROM keyfold_seat_list_1 GROUP BY product, tier"
@@ -433,16 +433,16 @@ _TAKEN: Final = """
     GROUP BY account, product, tier
 """
 _GIVEN: Final = """
-    SELECT account, product, tier, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_3
-    WHERE ends_at > :now AND suspended = 0 AND (starts_at IS NULL OR starts_at <= :now)
+    SELECT account, product, tier, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_4
+    WHERE ends_at > :now AND suspended = 0 AND (scheduled = 0 OR starts_at <= :now)
     GROUP BY account, product, tier
 """
-# What ends soon, and what there is beside it that may be its renewal.
+# What ends soon, and what there is or was beside it: that may be its renewal, or need the same.
 _ENDING: Final = """
     SELECT account, product, tier, id, position, seats, starts_at, ends_at
-    FROM keyfold_subscription_list_3 AS one
-    WHERE ends_at > :now AND EXISTS (
-        SELECT 1 FROM keyfold_subscription_list_3 AS soon
+    FROM keyfold_subscription_list_4 AS one
+    WHERE EXISTS (
+        SELECT 1 FROM keyfold_subscription_list_4 AS soon
         WHERE soon.account = one.account AND soon.product = one.product
             AND soon.ends_at > :now AND soon.ends_at <= :soon
     )

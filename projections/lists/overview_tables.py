@@ -41,19 +41,21 @@ from projections.lists.catch_up import Projection, Write, Writes
 from projections.lists.stores.tables import Params, to_number
 
 # Whoever asks for now gets everything that is recorded: it has ended, whatever time was written.
-_TERMINATE: Final = "DELETE FROM keyfold_subscription_list_3 WHERE id = :id"
+_TERMINATE: Final = "DELETE FROM keyfold_subscription_list_4 WHERE id = :id"
 _BEGIN: Final = """
-    UPDATE keyfold_subscription_list_3 SET starts_at = NULL, ends_at = :ends_at WHERE id = :id
-"""
-_MOVE: Final = """
-    UPDATE keyfold_subscription_list_3 SET starts_at = :starts_at, ends_at = :ends_at
+    UPDATE keyfold_subscription_list_4 SET starts_at = :starts_at, ends_at = :ends_at, scheduled = 0
     WHERE id = :id
 """
-_EXTEND: Final = "UPDATE keyfold_subscription_list_3 SET ends_at = :ends_at WHERE id = :id"
-_SUSPEND: Final = "UPDATE keyfold_subscription_list_3 SET suspended = :suspended WHERE id = :id"
+_MOVE: Final = """
+    UPDATE keyfold_subscription_list_4 SET starts_at = :starts_at, ends_at = :ends_at
+    WHERE id = :id
+"""
+_EXTEND: Final = "UPDATE keyfold_subscription_list_4 SET ends_at = :ends_at WHERE id = :id"
+_SUSPEND: Final = "UPDATE keyfold_subscription_list_4 SET suspended = :suspended WHERE id = :id"
 _TAKE_OVER: Final = """
-    UPDATE keyfold_subscription_list_3
-    SET account = :account, position = :position, starts_at = :starts_at WHERE id = :id
+    UPDATE keyfold_subscription_list_4
+    SET account = :account, position = :position, starts_at = :starts_at, scheduled = :scheduled
+    WHERE id = :id
 """
 
 
@@ -61,13 +63,15 @@ def _subscribed(event: AnyEvent) -> Writes:
     fact = event.fact
     match fact:
         case SubscriptionActivated() | SubscriptionScheduled():
-            starts_at = to_number(fact.starts_at) if type(fact) is SubscriptionScheduled else None
+            later = fact.starts_at if isinstance(fact, SubscriptionScheduled) else None
             place = event.position, fact.subscription, _account(event), fact.product, fact.tier
-            return [(*place, fact.seats, starts_at, to_number(fact.expires_at), 0)]
+            lasts = to_number(later or event.occurred_at), to_number(fact.expires_at)
+            return [(*place, fact.seats, *lasts, int(later is not None), 0)]
         case SubscriptionTerminated(subscription=id):
             return Write(_TERMINATE, [{"id": id}])
         case SubscriptionStarted(subscription=id, expires_at=end):
-            return Write(_BEGIN, [{"id": id, "ends_at": to_number(end)}])
+            span = {"starts_at": to_number(event.occurred_at), "ends_at": to_number(end)}
+            return Write(_BEGIN, [{"id": id, **span}])
         case SubscriptionExtended(subscription=id, expires_at=end):
             return Write(_EXTEND, [{"id": id, "ends_at": to_number(end)}])
         case SubscriptionRescheduled(subscription=id, starts_at=start, expires_at=end):
@@ -82,7 +86,8 @@ def _subscribed(event: AnyEvent) -> Writes:
                 "id": id,
                 "account": _account(event),
                 "position": event.position,
-                "starts_at": to_number(fact.starts_at),
+                "starts_at": to_number(fact.starts_at or event.occurred_at),
+                "scheduled": int(fact.starts_at is not None),
             }
             return Write(_TAKE_OVER, [taken])
     return None
@@ -221,11 +226,11 @@ def _account(event: AnyEvent) -> str:
 
 
 SUBSCRIPTION_LIST: Final = Projection(
-    name="subscription_list@3",
-    table="keyfold_subscription_list_3",
+    name="subscription_list@4",
+    table="keyfold_subscription_list_4",
     columns=(
         *("position", "id", "account", "product", "tier", "seats"),
-        *("starts_at", "ends_at", "suspended"),
+        *("starts_at", "ends_at", "scheduled", "suspended"),
     ),
     write=_subscribed,
     facts=frozenset(

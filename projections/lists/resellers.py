@@ -5,14 +5,15 @@ A reseller is whoever was named as one: by keys, for a token, or by what was arr
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal, NamedTuple
 
 from ledger.book import Book
 from ledger.catalog import Catalog
 from ledger.reseller_names import folded
+from ledger.streams.account.subscriptions import renewed_ids
 from ledger.streams.reseller import RESELLER, Reseller
 from projections.answer import (
     Answer,
@@ -33,7 +34,7 @@ from projections.lists.overview_tables import SUBSCRIPTION_LIST
 from projections.lists.reseller_names import names
 from projections.lists.stores.tables import Params, Row, Tables, to_moment, to_number
 from projections.views.account_at import Moment, account_at
-from projections.views.subscriptions import SubscriptionRow, subscriptions
+from projections.views.subscriptions import subscriptions
 
 ENDING: Final = timedelta(days=90)
 # So many of one question are listed, those that end first first.
@@ -80,7 +81,7 @@ class EndingKey(Answer, frozen=True):
     used: Used
     expires_at: Time
     renewed: Annotated[
-        bool, doc("The account has seats of the product and tier that go on after it.")
+        bool, doc("Keys redeemed later give the account as many seats of the same after it.")
     ]
 
 
@@ -211,34 +212,36 @@ _ENDING: Final = f"""
 """  # noqa: S608 - all are ours
 
 
-class _AccountRow(NamedTuple):
-    product: str
-    row: SubscriptionRow
+class _Account(NamedTuple):
+    """What an account's keys have to do with what ends.
 
-    def goes_on_after(self, at: datetime) -> bool:
-        """Return whether it gives seats after a moment."""
-        return self.row.renews or (self.row.expires_at is not None and self.row.expires_at > at)
+    Attributes:
+        used: seats taken, by subscription.
+        renewed: the ids of the subscriptions that have been.
+    """
+
+    used: Counter[str]
+    renewed: set[str]
 
 
-def _rows(book: Book, catalog: Catalog, now: datetime, account: str) -> Iterator[_AccountRow]:
-    state = account_at(book, account, Moment(now))
-    for product in subscriptions(state, catalog).products:
-        for row in (*product.rows, *product.upcoming):
-            yield _AccountRow(product.product, row)
+def _account(book: Book, catalog: Catalog, now: datetime, id: str) -> _Account:
+    found = account_at(book, id, Moment(now))
+    used = Counter[str]()
+    for product in subscriptions(found, catalog).products:
+        for row in product.rows:
+            used[row.subscription] += row.used
+    return _Account(used, renewed_ids(found.account))
 
 
 def _ending(
     book: Book, catalog: Catalog, now: datetime, ends: Iterable[Row]
 ) -> defaultdict[str, list[EndingKey]]:
     found: defaultdict[str, list[EndingKey]] = defaultdict(list)
-    accounts: dict[str, list[_AccountRow]] = {}
+    accounts: dict[str, _Account] = {}
     for reseller, key, masked, id, account, product, tier, seats, ends_at in ends:
         if account not in accounts:
-            accounts[account] = list(_rows(book, catalog, now, account))
-        alike = [one for one in accounts[account] if (one.product, one.row.tier) == (product, tier)]
-        at = to_moment(ends_at)
-        others = [one for one in alike if one.row.subscription != id]
-        used = sum(one.row.used for one in alike if one.row.subscription == id)
-        renewed = any(one.goes_on_after(at) for one in others)
-        found[reseller].append(EndingKey(key, masked, id, product, tier, seats, used, at, renewed))
+            accounts[account] = _account(book, catalog, now, account)
+        known = accounts[account]
+        told = known.used[id], to_moment(ends_at), id in known.renewed
+        found[reseller].append(EndingKey(key, masked, id, product, tier, seats, *told))
     return found

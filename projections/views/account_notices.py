@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 from ledger.streams.account.state import Account, Subscription
+from ledger.streams.account.subscriptions import renewed_ids
 from ledger.stripe.subscriptions import StripeSubscription
 
 NoticeKind = Literal[
@@ -63,13 +64,13 @@ class _Span(NamedTuple):
 
     Attributes:
         ends_at: None while it goes on with no end known.
-        is_followed: another one begins when it ends.
+        is_renewed: other keys' give as many seats from its end on.
         unconfirmed_at: when a period's end will have been without news for too long.
     """
 
     started_at: datetime
     ends_at: datetime | None
-    is_followed: bool
+    is_renewed: bool
     unconfirmed_at: datetime | None
     facts: dict[str, Any]
 
@@ -142,13 +143,9 @@ def _of_spans(
 
 
 def _spans(account: Account, now: datetime) -> dict[str, _Span]:
-    followed = {
-        one.follows
-        for one in account.subscriptions.values()
-        if one.scheduled and one.terminated_at is None
-    }
+    renewed = renewed_ids(account)
     found = {
-        one.id: _of_key(one, is_followed=one.id in followed)
+        one.id: _of_key(one, is_renewed=one.id in renewed)
         for one in account.subscriptions.values()
         if one.ended_at >= one.started_at  # else it never began
     }
@@ -158,7 +155,7 @@ def _spans(account: Account, now: datetime) -> dict[str, _Span]:
     return found
 
 
-def _of_key(one: Subscription, *, is_followed: bool) -> _Span:
+def _of_key(one: Subscription, *, is_renewed: bool) -> _Span:
     facts = {
         "product": one.product,
         "tier": one.tier,
@@ -166,9 +163,9 @@ def _of_key(one: Subscription, *, is_followed: bool) -> _Span:
         "source": "activation_key",
         "key": one.masked,
         "ends_at": one.ended_at,
-        "renewed": is_followed,
+        "renewed": is_renewed,
     }
-    return _Span(one.started_at, one.ended_at, is_followed, None, facts)
+    return _Span(one.started_at, one.ended_at, is_renewed, None, facts)
 
 
 def _of_stripe(account: Account, reported: StripeSubscription, now: datetime) -> _Span:
@@ -204,8 +201,8 @@ def _of_span(
         if span.started_at > now or not had_begun:
             at = max(span.started_at, now)
             found.added.append(Coming(_STARTED, subject, at, span.facts))
-    ends = (span.ends_at, span.is_followed, span.facts)
-    if known is None or ends != (known.ends_at, known.is_followed, known.facts):
+    ends = (span.ends_at, span.is_renewed, span.facts)
+    if known is None or ends != (known.ends_at, known.is_renewed, known.facts):
         _of_end(found, subject, known, span, now, days)
     if known is None or known.unconfirmed_at != span.unconfirmed_at:
         found.dropped.append((_UNCONFIRMED, subject))
@@ -226,10 +223,10 @@ def _of_end(
     had_ended = known is not None and known.ends_at is not None and known.ends_at <= now
     if span.ends_at is None or (had_ended and span.ends_at <= now):
         return
-    if not span.is_followed:
-        only_facts = known is not None and (known.ends_at, known.is_followed) == (
+    if not span.is_renewed:
+        only_facts = known is not None and (known.ends_at, known.is_renewed) == (
             span.ends_at,
-            span.is_followed,
+            span.is_renewed,
         )
         began_at = now if only_facts else span.started_at
         found.added.extend(

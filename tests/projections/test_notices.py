@@ -211,14 +211,37 @@ def test_a_stretch_that_ends_before_it_begins_is_refused(api: Api) -> None:
     assert (got.status, got.pointers) == (422, ["/from"])
 
 
+CHANGES: dict[str, dict[str, Any]] = {
+    "terminate": {}, "extend": {"days": 20}, "start": {}, "transfer": {"to": "blue"},
+}  # fmt: skip
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["redeem", "renew", "sit", "leave", "issue", "end", "extend"]),
+        st.sampled_from(["redeem", "renew", "sit", "leave", "issue", *CHANGES]),
         st.integers(0, 40),
     ),
     min_size=3,
     max_size=14,
 )
+
+
+def happen(api: Api, subscriptions: list[str], step: str, days: int, number: int) -> None:
+    """Let one thing happen to acme, if it can; add to its subscriptions what it adds."""
+    match step:
+        case "redeem":
+            subscriptions.append(api.redeem("acme", months=1 + days % 3))
+        case "renew" if subscriptions:
+            got = api.try_code(api.issue(months=2)["code"], start="when_current_ends")
+            subscriptions.append(got.body["subscription"]["subscription"])
+        case "sit":
+            api.sit(f"h{days % 5}")
+        case "leave":
+            api.delete("portal", f"/v1/accounts/acme/seats/cloud_pos/h{days % 5}")
+        case "issue":
+            api.issue(POS, redeem_by=iso(api.clock.now + (days + 1) * DAY))
+        case _ if subscriptions:
+            id = subscriptions[number % len(subscriptions)]
+            path = f"/v1/accounts/acme/subscriptions/{id}/{step}"
+            api.post("admin", path, {**CHANGES.get(step, {}), "reason": "Asked for"})
 
 
 @settings(max_examples=25)
@@ -232,26 +255,7 @@ def test_any_cut_of_time_gives_the_same_list_and_what_was_told_stays_told(
     before: datetime | None = None
     for number, (step, days) in enumerate(steps):
         api.clock.forward(days=days, hours=1)
-        match step:
-            case "redeem":
-                subscriptions.append(api.redeem("acme", months=1 + days % 3))
-            case "renew" if subscriptions:
-                code = api.issue(months=2)["code"]
-                api.try_code(code, start="when_current_ends")
-            case "extend" if subscriptions:
-                id = subscriptions[number % len(subscriptions)]
-                path = f"/v1/accounts/acme/subscriptions/{id}/extend"
-                api.post("admin", path, {"days": days + 1, "reason": "Goodwill"})
-            case "sit":
-                api.sit(f"h{days % 5}")
-            case "leave":
-                api.delete("portal", f"/v1/accounts/acme/seats/cloud_pos/h{days % 5}")
-            case "issue":
-                api.issue(POS, redeem_by=iso(api.clock.now + (days + 1) * DAY))
-            case "end" if subscriptions:
-                id = subscriptions[number % len(subscriptions)]
-                path = f"/v1/accounts/acme/subscriptions/{id}/terminate"
-                api.post("admin", path, {"reason": "Ended"})
+        happen(api, subscriptions, step, days, number)
         seen += ask(api, start=before or NOON - DAY, end=api.clock.now)
         before = api.clock.now
     assert before is not None

@@ -10,7 +10,6 @@ Each always has its whole length, so no day that was paid for is lost, and none 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
@@ -67,20 +66,24 @@ def current(account: Account, product: str, tier: str | None, now: datetime) -> 
 
 def ending(account: Account, soon: datetime, now: datetime) -> list[Subscription]:
     """Return what ends by a moment and has not been renewed, what ends first first."""
-    by_place: defaultdict[tuple[str, str | None], list[Subscription]] = defaultdict(list)
-    for one in account.subscriptions.values():
-        if one.status(now) in GOES_ON:
-            by_place[one.product, one.tier].append(one)
-    found: list[Subscription] = []
-    for there in by_place.values():
-        followed = renewed(map(_span, there))
-        found += [one for one in there if one.expires_at <= soon and one.id not in followed]
-    return sorted(found, key=lambda one: (one.expires_at, one.id))
+    news = account.subscriptions.keys() - renewed_ids(account)
+    found = (account.subscriptions[id] for id in news)
+    return sorted(
+        (one for one in found if one.expires_at <= soon and one.status(now) in GOES_ON),
+        key=lambda one: (one.expires_at, one.id),
+    )
 
 
-def _span(one: Subscription) -> SubscriptionSpan:
-    starts_at = one.started_at if one.scheduled else None
-    return SubscriptionSpan(one.id, one.position, one.seats, starts_at, one.expires_at)
+def renewed_ids(account: Account) -> set[str]:
+    """Return the ids of what has been renewed, at whatever moment it ends or has ended."""
+    return renewed(
+        SubscriptionSpan(
+            *(one.id, (one.product, one.tier), one.position, one.seats),
+            *(one.started_at, one.expires_at),
+        )
+        for one in account.subscriptions.values()
+        if one.terminated_at is None
+    )
 
 
 def activate(

@@ -1,0 +1,42 @@
+-- oldest program: 8
+-- What the overview tells of keys' subscriptions, anew (projections/lists/overview_tables.py). Disposable. In the
+-- table before, one that had begun when it was listed has no start. Notices, too: those in the table before follow
+-- another rule of what has been renewed (ledger/renewals.py).
+
+CREATE TABLE keyfold_subscription_list_4 (
+    position INTEGER PRIMARY KEY,  -- of the event that put it on its account
+    id TEXT NOT NULL UNIQUE,
+    account TEXT NOT NULL,
+    product TEXT NOT NULL,
+    tier TEXT,
+    seats INTEGER NOT NULL,
+    starts_at INTEGER NOT NULL,
+    ends_at INTEGER NOT NULL,
+    scheduled INTEGER NOT NULL,  -- 1 if it was to begin later
+    suspended INTEGER NOT NULL  -- 1 while it is
+);
+
+CREATE INDEX keyfold_subscription_list_4_ends ON keyfold_subscription_list_4 (ends_at);
+CREATE INDEX keyfold_subscription_list_4_account ON keyfold_subscription_list_4 (account, product);
+
+CREATE TABLE keyfold_notices_2 (
+    days TEXT NOT NULL,  -- before an end, that the catalog says
+    id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    account TEXT,
+    reseller TEXT,  -- whose key it is about, or gave it
+    reseller_id TEXT,  -- the same in any spelling
+    at INTEGER NOT NULL,
+    position INTEGER NOT NULL,  -- of the event that it follows from
+    known_at INTEGER NOT NULL,  -- when that was recorded
+    facts TEXT NOT NULL,  -- JSON
+    PRIMARY KEY (days, id)
+) WITHOUT ROWID;
+
+CREATE INDEX keyfold_notices_2_at ON keyfold_notices_2 (days, at, position, id);
+CREATE INDEX keyfold_notices_2_account ON keyfold_notices_2 (days, account, at, position, id);
+CREATE INDEX keyfold_notices_2_reseller ON keyfold_notices_2 (days, reseller_id, at, position, id);
+CREATE INDEX keyfold_notices_2_kind ON keyfold_notices_2 (days, kind, at, position, id);
+CREATE INDEX keyfold_notices_2_subject ON keyfold_notices_2 (days, subject, kind, at);
+CREATE INDEX keyfold_notices_2_position ON keyfold_notices_2 (days, position);
