@@ -24,8 +24,8 @@ from ledger.codec import UnknownEvent
 from ledger.store.holes import holes
 from projections.audit import tree
 from projections.audit.snapshots import SNAPSHOTS, wrong_snapshots
-from projections.audit.table_differences import RowDifference, differences
-from projections.lists import catch_up
+from projections.audit.table_differences import RowDifference, compare, differences
+from projections.lists import catch_up, notices_table
 from projections.lists.batches import BATCH_LIST
 from projections.lists.catch_up import Projection
 from projections.lists.keys import KEY_LIST
@@ -50,7 +50,7 @@ PROJECTIONS: Final = (
     KEY_LIST, TOKEN_LIST, STRIPE_LIST, TIMELINE, SUBSCRIPTION_LIST, SEAT_LIST, REFUSALS,
     STRIPE_CLAIMS, STRIPE_HELD, RESELLER_NAMES, BATCH_LIST, ORDER_LIST, NAME_LIST,
 )  # fmt: skip
-NAMES: Final = (*(projection.name for projection in PROJECTIONS), tree.TREE)
+NAMES: Final = (*(projection.name for projection in PROJECTIONS), notices_table.NAME, tree.TREE)
 EVENTS: Final = "keyfold_events"
 STEP_EVENTS: Final = 10_000
 PAGE_TILES: Final = 64
@@ -115,6 +115,8 @@ def replay(
             for one in PROJECTIONS:
                 yield from beyond.get(one.name) or _rows(book, tables, one, rebuilt)
             yield from _held_elsewhere(rebuilt)
+        yield from _notices(book, tables)
+        on_events(head)
         yield from beyond.get(tree.TREE) or _tiles(book, tables, on_events)
         for wrong in wrong_snapshots(book):
             yield RebuildFinding(SNAPSHOTS, wrong.position, wrong.sentence)
@@ -174,6 +176,33 @@ def _held_elsewhere(rebuilt: Tables) -> Iterator[RebuildFinding]:
         whose = f"though it is {account}'s" if account else "and it is nobody's"
         sentence = f"{id} is on record with {holder}, {whose}: keyfold stripe reconcile mends it"
         yield RebuildFinding(EVENTS, position, sentence)
+
+
+# Notices
+
+
+class _NoticeRows(NamedTuple):
+    """The table of notices, as it is compared."""
+
+    name: str = notices_table.NAME
+    table: str = notices_table.TABLE
+    columns: tuple[str, ...] = ("days", *notices_table.NoticeRow._fields)
+    key: tuple[str, ...] = ("days", "id")
+
+
+def _notices(book: Book, tables: Tables) -> Iterator[RebuildFinding]:
+    """Compare what is kept for each setting of the catalog, up to where that is filled."""
+    with tables.snapshot() as live, closing(ScratchTables()) as rebuilt:
+        for days, upto in notices_table.settings_filled(live):
+            head = book.head()
+            if upto > head:
+                sentence = f"holds events up to position {upto}, but the ledger ends at {head}"
+                yield RebuildFinding(notices_table.NAME, head + 1, sentence)
+                return
+            notices_table.fill(book, rebuilt, days, upto)
+        with rebuilt.snapshot() as anew:
+            for one in compare(_NoticeRows(), live, anew):
+                yield RebuildFinding(one.projection, one.position, _description(one))
 
 
 # The tree

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from heapq import merge
 from itertools import groupby
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from ledger.book import Book
 from projections.lists.catch_up import BOOKMARK, Projection, catch_up, in_key_order, reached
@@ -14,6 +14,26 @@ from projections.lists.stores import ScratchTables
 from projections.lists.stores.tables import ReadTransaction, Row, Tables, Value
 
 PAGE_ROWS: Final = 1_000
+
+
+class TableShape(Protocol):
+    """What is to be known of a table to compare it; as `Projection` has it."""
+
+    @property
+    def name(self) -> str:
+        """Return its name with its version."""
+
+    @property
+    def table(self) -> str:
+        """Return its name in the database."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return its columns, `position` among them."""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Return the columns of its primary key."""
 
 
 class RowDifference(NamedTuple):
@@ -52,14 +72,14 @@ def differences(
             rebuilt = stack.enter_context(closing(ScratchTables()))
         catch_up(book, rebuilt, projection, upto)
         anew = stack.enter_context(rebuilt.snapshot())
-        yield from _compare(projection, live, anew)
+        yield from compare(projection, live, anew)
 
 
-def _compare(
-    projection: Projection, live: ReadTransaction, rebuilt: ReadTransaction
+def compare(
+    projection: TableShape, live: ReadTransaction, rebuilt: ReadTransaction
 ) -> Iterator[RowDifference]:
-    """Compare all rows of a table in the order of its primary key, page by page."""
-    key = in_key_order(projection)
+    """Yield all differing rows of a table in the order of its primary key, page by page."""
+    key = in_key_order(projection.columns, projection.key)
     after: Row | None = None
     while True:
         left, right = (_rows(reading, projection, after) for reading in (live, rebuilt))
@@ -78,7 +98,7 @@ def _compare(
             after = _place(key, left[-1])
 
 
-def _rows(reading: ReadTransaction, projection: Projection, after: Row | None) -> list[Row]:
+def _rows(reading: ReadTransaction, projection: TableShape, after: Row | None) -> list[Row]:
     """Return some rows of a table in the order of its primary key."""
     key = ", ".join(projection.key)
     where, params = "", {"limit": PAGE_ROWS}
@@ -103,9 +123,9 @@ def _upto(rows: list[Row], key: Callable[[Row], Any], end: Row | None) -> list[R
 
 
 def _differing(
-    projection: Projection, live: list[Row], rebuilt: list[Row]
+    projection: TableShape, live: list[Row], rebuilt: list[Row]
 ) -> Iterator[RowDifference]:
-    in_order = in_key_order(projection)
+    in_order = in_key_order(projection.columns, projection.key)
     position = projection.columns.index("position")
 
     def key(side: tuple[str, Row]) -> Row:

@@ -446,9 +446,9 @@ class _TargetsByFact(dict[type[Fact], list[_Target]]):
         return self[fact]
 
 
-def in_key_order(projection: Projection) -> Callable[[Row], Any]:
-    """Return a sort key for a projection's rows: the columns of its primary key."""
-    return itemgetter(*(projection.columns.index(column) for column in projection.key))
+def in_key_order(columns: Sequence[str], key: Sequence[str]) -> Callable[[Row], Any]:
+    """Return a sort key for a table's rows: the columns of its primary key."""
+    return itemgetter(*(columns.index(column) for column in key))
 
 
 def _last(writes: Sequence[Write]) -> Iterable[Write]:

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
 import msgspec
 
 from ledger import codec
-from ledger.book import Book
+from ledger.book import Book, LedgerUnavailable
 from ledger.codes import letters
 from ledger.events import AnyEvent, AnyOccurrence
 from ledger.reseller_names import folded
@@ -26,6 +26,7 @@ from ledger.store.contract import Row as StoredRow
 from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.key import (
     KEY,
+    Key,
     KeyAmended,
     KeyImportedAgain,
     KeyIssued,
@@ -39,9 +40,16 @@ from ledger.streams.token import TOKEN, TokenCreated, TokenRevoked
 from ledger.streams.webhooks import WEBHOOKS, WebhookDisabled
 from projections.lists import catch_up
 from projections.lists.account_states import AccountsAtPositions
-from projections.lists.stores.tables import Params, Tables, WriteTransaction, to_number
+from projections.lists.stores.tables import (
+    Params,
+    ReadTransaction,
+    Tables,
+    WriteTransaction,
+    to_number,
+)
 from projections.views.account_notices import Changes, Coming, NoticeKind, changes, warnings
 
+NAME: Final = "notices@2"
 TABLE: Final = "keyfold_notices_2"
 PAGE_MAX: Final = 4_000
 ACCOUNTS_MAX: Final = 5_000
@@ -109,7 +117,7 @@ _states = _States()
 
 
 def _name(days: Iterable[int]) -> str:
-    return f"notices@2:{setting(days)}"
+    return f"{NAME}:{setting(days)}"
 
 
 def filled_up_to(tables: Tables, days: Iterable[int]) -> int:
@@ -117,9 +125,16 @@ def filled_up_to(tables: Tables, days: Iterable[int]) -> int:
     return catch_up.reached(tables, _name(days))
 
 
-def fill(book: Book, tables: Tables, days: Sequence[int]) -> int:
-    """Bring the table up to the ledger's head, and return that."""
-    head = book.head()
+def settings_filled(reading: ReadTransaction) -> Iterator[tuple[list[int], int]]:
+    """Yield the days before an end that rows are kept for, and the position these are filled to."""
+    for name, position in reading.execute(_SETTINGS, {"names": f"{NAME}:%"}):
+        days = name.removeprefix(f"{NAME}:")
+        yield [int(one) for one in days.split(",") if one], position
+
+
+def fill(book: Book, tables: Tables, days: Sequence[int], upto: int | None = None) -> int:
+    """Bring the table up to a position, the ledger's head by default, and return that."""
+    head = book.head() if upto is None else upto
     name = _name(days)
     ahead = catch_up.reached(tables, name)
     if ahead > head:
@@ -142,6 +157,10 @@ def fill(book: Book, tables: Tables, days: Sequence[int]) -> int:
     return head
 
 
+_SETTINGS: Final = """
+    SELECT projection, position FROM keyfold_projections WHERE projection LIKE :names
+    ORDER BY projection
+"""
 _DROP: Final = f"""
     DELETE FROM {TABLE} WHERE days = :days AND subject = :subject AND kind = :kind AND at > :after
     AND COALESCE(account, '') = :account
@@ -192,12 +211,19 @@ class _Page:
         for kind, subject in found.dropped:
             self._drop(event, _Owner(id, None), subject, kind)
         for one in found.added:
-            gave = self._reseller_of(one.subject) if one.facts.get("key") else None
+            gave = self._reseller_of(one.subject, event) if one.facts.get("key") else None
             self._add(event, _Owner(id, gave), [one])
 
-    def _reseller_of(self, subscription: str) -> str | None:
-        key = self._book.load(KEY, subscription.removeprefix("kfsub_")).state
+    def _reseller_of(self, subscription: str, event: AnyEvent) -> str | None:
+        key = self._key(subscription.removeprefix("kfsub_"), event)
         return key.issued.reseller if key is not None else None
+
+    def _key(self, id: str, event: AnyEvent) -> Key | None:
+        """Return a key as it was just after an event, so that rows are the same whenever filled."""
+        head, events = self._book.occurrences(KEY, id)
+        if head < event.position:
+            raise LedgerUnavailable(f"this server lacks events up to {event.position}")
+        return KEY.fold(KEY.initial, (one for one in events if one.position <= event.position))
 
     def _of_key(self, event: AnyEvent) -> None:
         subject = event.stream.replace("key-", "key_", 1)
@@ -233,7 +259,7 @@ class _Page:
         fact = event.fact
         if isinstance(fact, KeyIssued):
             return fact.masked, fact.product, event.recorded_at
-        key = self._book.load(KEY, event.stream.removeprefix("key-")).state
+        key = self._key(event.stream.removeprefix("key-"), event)
         assert key is not None
         began_at = event.recorded_at if isinstance(fact, KeyImportedAgain) else key.issued_at
         return key.issued.masked, key.issued.product, began_at

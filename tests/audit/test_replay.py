@@ -12,6 +12,7 @@ import sys
 from contextlib import closing
 from dataclasses import dataclass
 from random import Random
+from typing import Final
 
 import psycopg
 import pytest
@@ -20,6 +21,7 @@ import projections
 from commands.services import Services
 from projections.audit import tree
 from projections.audit.rebuild import NAMES, PROJECTIONS, EventUnreadable, RebuildFinding, replay
+from projections.lists import notices_table
 from projections.lists.catch_up import Projection, catch_up
 from projections.lists.stores import Tables
 from tests.audit.ledgers import answers, happens, moments
@@ -37,6 +39,7 @@ def used(stored: Services, tables: Tables) -> Services:
     tree.root(stored.book, tables, head)
     for projection in PROJECTIONS:
         catch_up(stored.book, tables, projection, head)
+    notices_table.fill(stored.book, tables, DAYS)
     return stored
 
 
@@ -48,7 +51,7 @@ def test_every_table_that_there_is_is_replayed() -> None:
         if isinstance(member, Projection)
     }
     assert found == set(PROJECTIONS)
-    assert set(NAMES) == {one.name for one in found} | {tree.TREE}
+    assert set(NAMES) == {one.name for one in found} | {notices_table.NAME, tree.TREE}
 
 
 def test_tables_that_caught_up_step_by_step_are_those_that_are_rebuilt(
@@ -58,6 +61,7 @@ def test_tables_that_caught_up_step_by_step_are_those_that_are_rebuilt(
         happens(stored, Random(seed), things=6)
         answers(stored, tables, moments(Random(seed), 1))
         tree.root(stored.book, tables, stored.book.head())
+        notices_table.fill(stored.book, tables, DAYS if seed % 2 else [5])
         assert list(replay(stored.book, tables)) == []
 
 
@@ -94,6 +98,8 @@ class Tampered:
         return self.name
 
 
+DAYS: Final = [30, 7, 1]
+NOTICE = "(SELECT min(id) FROM keyfold_notices_2)"
 FIRST = "(SELECT min(position) FROM keyfold_key_list_2)"
 TAMPERED = [
     Tampered(
@@ -111,6 +117,21 @@ TAMPERED = [
         "INSERT INTO keyfold_token_list_1 (position, id, role, created_at)"
         " VALUES (999999, 'kft_x', 'admin', 1)",
         [("token_list@1", "should not be there")],
+    ),
+    Tampered(
+        "a notice is changed",
+        f"UPDATE keyfold_notices_2 SET facts = '{{}}' WHERE id = {NOTICE}",
+        [("notices@2", "facts is '{}' and should be ")],
+    ),
+    Tampered(
+        "a notice is deleted",
+        f"DELETE FROM keyfold_notices_2 WHERE id = {NOTICE}",
+        [("notices@2", "is missing")],
+    ),
+    Tampered(
+        "the notices are beyond the ledger",
+        "UPDATE keyfold_projections SET position = 9999 WHERE projection = 'notices@2:30,7,1'",
+        [("notices@2", "holds events up to position 9999, but the ledger ends at ")],
     ),
     Tampered(
         "a tile is changed",
