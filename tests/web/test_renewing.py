@@ -148,16 +148,29 @@ def test_it_begins_when_the_last_of_what_runs_ends(api: Api) -> None:
     assert starts() == [at("2026-09-01"), at("2026-10-01")]
     change(api, "terminate", short)
     assert starts() == [at("2026-05-01"), at("2026-06-01")]
-    more = api.redeem(months=12)
-    assert starts() == [at("2027-03-01"), at("2027-04-01")]
-    change(api, "transfer", more, {"to": "beta", **REASON})
-    assert starts() == [at("2026-05-01"), at("2026-06-01")]
-    change(api, "transfer", more, {"to": "acme", **REASON}, account="beta")
-    assert starts() == [at("2027-03-01"), at("2027-04-01")]
-    change(api, "terminate", more)
     change(api, "terminate", long)
     assert spans(pos(api)["rows"]) == [("active", NOON, at("2026-04-01"))]
     assert starts() == [at("2026-04-01")]
+
+
+def test_one_key_more_takes_nothing_from_what_is_to_follow(api: Api) -> None:
+    api.redeem(seats=5, months=1)
+    redeem_later(api, seats=5)
+    more = api.redeem(seats=1, months=12)
+    renewal = ("scheduled", at("2026-04-01"), at("2027-04-01"))
+    assert spans(pos(api)["upcoming"]) == [renewal]
+    change(api, "transfer", more, {"to": "beta", **REASON})
+    change(api, "transfer", more, {"to": "acme", **REASON}, account="beta")
+    assert spans(pos(api)["upcoming"]) == [renewal]
+    assert pos(api, "?as_of=2026-04-02T12:00:00Z")["seats"] == 6
+    later = api.try_code(api.issue()["code"], what="validate").body["choices"][1]
+    assert later["starts_at"] == at("2027-04-01")
+    redeem_later(api, months=1)
+    change(api, "extend", more, {"until": at("2027-06-01"), **REASON})
+    assert [row["started_at"] for row in pos(api)["upcoming"]] == [
+        at("2026-04-01"),
+        at("2027-06-01"),
+    ]
 
 
 def test_a_chain_is_transferred_one_by_one_from_its_end(api: Api) -> None:
@@ -167,7 +180,8 @@ def test_a_chain_is_transferred_one_by_one_from_its_end(api: Api) -> None:
         change(api, "transfer", one, {"to": "beta", **REASON})
     assert spans(pos(api, account="beta")["upcoming"]) == before
     change(api, "terminate", first, account="beta")
-    assert spans(pos(api, account="beta")["rows"]) == [("active", NOON, at("2027-03-01"))]
+    # It came before what it had followed, and keeps its date.
+    assert spans(pos(api, account="beta")["upcoming"]) == before
 
 
 def test_what_would_end_after_all_use_is_refused_and_not_offered(api: Api) -> None:

@@ -74,8 +74,8 @@ class RedeemCode(TryCode):
     example: ClassVar = {**TryCode.example, "start": "now"}
 
     start = Text(
-        "`when_current_ends`: when the last of what keys give of the same product and tier ends;"
-        " now if there is nothing.",
+        "`when_current_ends`: when the last of what keys give of the same product and tier then"
+        " ends; now if there is nothing.",
         load_default="now",
         validate=one_of(*get_args(Start)),
     )
@@ -133,9 +133,9 @@ def redeem_key(expected_version: int | None, idempotency_key: str | None, body: 
     One that this very account has redeemed is told apart, and is no failed try.
 
     What begins `when_current_ends` is `scheduled` until then. It begins when the last of what keys
-    give of the same product and tier ends, whenever that changes: later when it is extended or
-    another that ends later is redeemed or transferred here, earlier when what ends last is taken
-    away, and at once when nothing is left. Several begin one after another, in their order.
+    gave of the same product and tier before it ends, whenever that changes: later when it is
+    extended, earlier when what ends last is taken away, and at once when nothing is left. What is
+    redeemed or transferred here later is not waited for. Several begin one after another.
     """
     redeemed = redeem(
         services(),

@@ -80,8 +80,8 @@ class Transfer(Reasoned):
 def start_subscription(account: str, subscription: str, **asked: Any) -> Response:
     """Let a scheduled subscription begin now, for its whole length.
 
-    What is scheduled beside it begins when the last of what runs then ends. One that has begun
-    stays as it is.
+    What was scheduled after it begins when the last of what was there before it ends. One that has
+    begun stays as it is.
     """
     return _changed(change.start_subscription, account, subscription, **asked)
 
@@ -154,8 +154,8 @@ def terminate_subscription(account: str, subscription: str, **asked: Any) -> Res
     """End a subscription before its time.
 
     Its seats are gone at once; nobody is thrown out, but holders without a seat are not licensed.
-    If it was to end last, what is scheduled begins earlier: when the last of the others ends, at
-    once if there is none. One that was terminated already stays as it is.
+    What was scheduled behind it begins earlier: when the last of the others that were there before
+    it ends, at once if there is none. One that was terminated already stays as it is.
     """
     return _changed(change.terminate_subscription, account, subscription, **asked)
 
@@ -179,8 +179,8 @@ def transfer_subscription(
     """Move what is left of a subscription to another account, in one commit.
 
     Its holders stay behind, without its seats. One that is suspended stays so. What is scheduled
-    stays, too, and begins on both accounts when the last of what runs there ends: at once if
-    nothing is left on the old one; one that is transferred to where nothing runs keeps its date.
+    stays, too, and begins when the last of what it waits for ends: at once if nothing of that is
+    left on the old one; one that is transferred to where nothing runs keeps its date.
     `ETag` is that of the other account.
     """
     moved = change.transfer_subscription(

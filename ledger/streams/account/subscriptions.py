@@ -92,8 +92,8 @@ def activate(
     """Return the fact that begins a key's subscription, or schedules it.
 
     Never refused for what there is: seats only add up. One that is to follow what there is begins
-    now if there is nothing to follow, or no longer. What begins now is waited for by what is
-    scheduled, if it ends last.
+    now if there is nothing to follow, or no longer. What begins now is not waited for by what is
+    scheduled already: that keeps its seats.
 
     Raises:
         InvalidRequest: something would end in a year beyond all use.
@@ -354,22 +354,37 @@ def _chain(
 ) -> Iterator[Fact]:
     """Yield what puts what is scheduled in its place, one behind another, after a change.
 
-    The first begins when the last of what runs ends. If nothing runs any more it begins now; if
-    nothing ran before either, the chain stays where it began.
+    Each begins when the last of what was on the account before it ends: of what runs, and of what
+    is scheduled before it; and what it follows already, if both came from another account. What
+    came later is not waited for, or whoever activates one key more would lose the seats that were
+    to follow. Where nothing of that runs any more it begins now; if
+    nothing did before either, it stays where it was.
     """
+    order = {id: number for number, id in enumerate(after.subscriptions)}
+
+    def waited_for(account: Account, one: Subscription) -> list[Subscription]:
+        running = _there(account, place, now, _RUNNING)
+        number = order[one.id]
+        return [
+            other
+            for other in running
+            if order.get(other.id, -1) < number or other.id == one.follows
+        ]
+
     waiting = sorted(
         _there(after, place, now, {"scheduled"}),
         key=lambda one: (one.started_at, one.position, one.id),
     )
-    running = _there(after, place, now, _RUNNING)
-    follows, begins_at = None, now
-    if running:
-        last = max(running, key=_by_end)
-        follows, begins_at = last.id, last.expires_at
-    elif not _there(before, place, now, _RUNNING):
-        there = [*waiting, *_there(before, place, now, {"scheduled"})]
-        begins_at = min((one.started_at for one in there), default=now)
+    there = [*waiting, *_there(before, place, now, {"scheduled"})]
+    first = min((one.started_at for one in there), default=now)
+    previous: list[tuple[datetime, datetime, str]] = []
     for one in waiting:
+        ahead = previous + [_by_end(other) for other in waited_for(after, one)]
+        follows: str | None = None
+        if ahead:
+            begins_at, _, follows = max(ahead)
+        else:
+            begins_at = now if waited_for(before, one) else first
         end = _within_use(pointer, _whole_length(one, begins_at))
         if begins_at == now:
             yield SubscriptionStarted(subscription=one.id, expires_at=end)
@@ -377,7 +392,7 @@ def _chain(
             yield SubscriptionRescheduled(
                 subscription=one.id, follows=follows, starts_at=begins_at, expires_at=end
             )
-        follows, begins_at = one.id, end
+        previous = [(end, begins_at, one.id)]
 
 
 def _there(
