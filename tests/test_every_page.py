@@ -73,12 +73,14 @@ def world(seller: Seller, size: int) -> World:
         "key": [],
         "batch": [],
         "token": [],
+        "reseller": [],
     }
     if size:
         reseller = f"Reseller with a long name {size}"
         order = {**POS, "seats": size, "count": size, "note": "W" * 60, "reseller": reseller}
         issued = seller.ask("POST", "/v1/keys", order)
         places |= {"key": [issued["keys"][0]["id"]], "batch": [issued["batch"]]}
+        places["reseller"] = [reseller]
         body = {"code": issued["keys"][0]["code"], "account": account, "session": "a"}
         seller.ask("POST", "/v1/keys/redeem", body)
         seller.redeem(account, INT)

@@ -44,7 +44,7 @@ from projections.lists.stripe_holders import stripe_holders
 from tests.worlds import NOON, SECRET, context, services
 from web.app.brand import Logo
 from web.app.context import EXTENSION
-from web.app.csv_encoding import CSV_TYPE
+from web.app.csv_responses import CSV_TYPE
 from web.app.services import Wiring, wire
 from web.app.settings import Settings, StripeSettings
 from web.create_app import build_app_state, create_app

@@ -139,7 +139,14 @@ def test_the_overview_counts_over_all_accounts(any_api: Api) -> None:
     assert got.body["position"] == any_api.head
     assert got.body["pools"] == [{"product": "cloud_pos", "tier": None, "seats": 2, "used": 2}]
     assert got.body["keys"] == [
-        {"reseller": "Northwind", "issued": 0, "redeemed": 1, "revoked": 0, "lapsed": 0}
+        {
+            "reseller": "Northwind",
+            "issued": 1,
+            "open": 0,
+            "redeemed": 1,
+            "revoked": 0,
+            "lapsed": 0,
+        }
     ]
     assert got.body["refusals"] == [{"refusal": "no_seat_available", "found": None, "tries": 1}]
     any_api.clock.forward(days=340)

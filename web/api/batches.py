@@ -21,7 +21,7 @@ from web.api.requests import PAGE_MAX, PageQuery, ReadQuery, Reasoned, Repeatabl
 from web.app import cursors
 from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT, only
 from web.app.context import app_state, caller, request_context, services
-from web.app.csv_encoding import csv_is_wanted, csv_reply
+from web.app.csv_responses import csv_is_wanted, csv_reply
 from web.app.errors import PARTLY_DONE
 from web.app.many_keys import reissue_batch as reissue_all
 from web.app.many_keys import reveal_batch

@@ -76,7 +76,7 @@ from web.api.requests import (
 from web.app import cursors
 from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT, only
 from web.app.context import app_state, caller, request_context, services
-from web.app.csv_encoding import csv_is_wanted, csv_reply
+from web.app.csv_responses import csv_is_wanted, csv_reply
 from web.app.errors import FORBIDDEN, HttpProblem
 from web.app.responses import reply
 

@@ -20,7 +20,7 @@ from ledger.refusals import InvalidRequest
 from web.api.operations import PATH_PARAMETERS, Operation, Returns
 from web.api.requests import OF_CATALOG
 from web.app.auth import Access, never
-from web.app.csv_encoding import CSV_TYPE
+from web.app.csv_responses import CSV_TYPE
 from web.app.errors import (
     BUSY,
     CODE_IN_URL,

@@ -27,7 +27,7 @@ from web.api.requests import PAGE_MAX
 from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT
 from web.app.code_tables import CODE_COLUMNS, code_rows
 from web.app.context import app_state, caller, request_context, services
-from web.app.csv_encoding import csv_reply
+from web.app.csv_responses import csv_reply
 from web.app.many_keys import reissue_batch, reveal_batch, revoke_batch
 from web.console import paging, parameters, session
 from web.console.blueprint import bp

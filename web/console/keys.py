@@ -21,7 +21,7 @@ from web.api.requests import PAGE_MAX
 from web.app import checkpoints, responses
 from web.app.auth import ADMIN, RESELLER, SUPPORT
 from web.app.context import app_state, request_context, services
-from web.app.csv_encoding import csv_reply
+from web.app.csv_responses import csv_reply
 from web.console import paging, parameters, session
 from web.console.blueprint import bp
 from web.console.refusal_messages import refusal_message

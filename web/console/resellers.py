@@ -19,7 +19,7 @@ from projections.lists.resellers import ResellerView, list_resellers, one_resell
 from projections.lists.statements import MONTH, StatementLine, statement
 from web.app.auth import ADMIN, RESELLER, SUPPORT
 from web.app.context import app_state, caller, request_context, services
-from web.app.csv_encoding import csv_reply
+from web.app.csv_responses import csv_reply
 from web.app.many_keys import revoke_reseller
 from web.app.reseller_tables import RESELLER_COLUMNS, reseller_row
 from web.console import paging, parameters, session
