@@ -6,7 +6,7 @@ import pytest
 
 from ledger.book import LedgerUnavailable
 from tests.console.desk import routes, signed_in
-from tests.web.api import POS, Api, memory_api
+from tests.web.api import POS, RESELLER, Api, memory_api
 from tests.web.faults import failing
 
 
@@ -26,10 +26,15 @@ def test_every_page_is_shown_over_every_store(any_api: Api) -> None:
                 "<account>": "acme",
                 "<key>": key["id"],
                 "<batch>": key["batch"],
+                "<reseller>": RESELLER,
                 "<int:position>": str(api.head),
             }.items():
                 rule = rule.replace(name, value)
-            query = {"cause": "?of=account-acme/1", "sign-in": ""}.get(rule, "")
+            asks = {
+                "cause": "?of=account-acme/1",
+                "statement": f"?reseller={RESELLER}&month=2026-03",
+            }
+            query = asks.get(rule, "")
             query = "?from=2026-01-01T00:00" if rule.endswith("diff") else query
             assert desk.get(rule + query).status in {200, 303}, rule
     for path in ("timeline?ref=till-1&account=acme", "keys?status=issued", "events/" + "9" * 30):
