@@ -73,11 +73,11 @@ _REDEEMED: Final = """
     WHERE ended_by = 0 AND replaced_by IS NULL AND redeemed_at >= :since{of} GROUP BY 1
 """
 _ENDING: Final = """
-    SELECT ends_at / :day, COUNT(*) FROM keyfold_subscription_list_4
+    SELECT ends_at / :day, COUNT(*) FROM keyfold_subscription_list_3
     WHERE ends_at >= :since AND ends_at < :until GROUP BY 1
 """
 _ENDING_SEATS: Final = """
-    SELECT ends_at / :day, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_4
+    SELECT ends_at / :day, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_3
     WHERE ends_at >= :since AND ends_at < :until GROUP BY 1
 """
 

@@ -49,8 +49,8 @@ from projections.lists.stores.tables import (
 )
 from projections.views.account_notices import Changes, Coming, NoticeKind, changes, warnings
 
-NAME: Final = "notices@2"
-TABLE: Final = "keyfold_notices_2"
+NAME: Final = "notices@1"
+TABLE: Final = "keyfold_notices_1"
 PAGE_MAX: Final = 4_000
 ACCOUNTS_MAX: Final = 5_000
 # An allowance is low when no more than one in so many of its seats is left.

@@ -423,7 +423,7 @@ def _refusals(rows: list[Row]) -> list[RefusalCount]:
 # Asking
 
 _SEATS: Final = """
-    SELECT product, tier, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_4
+    SELECT product, tier, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_3
     WHERE ends_at > :now AND suspended = 0 AND (scheduled = 0 OR starts_at <= :now)
     GROUP BY product, tier
 """
@@ -433,16 +433,16 @@ _TAKEN: Final = """
     GROUP BY account, product, tier
 """
 _GIVEN: Final = """
-    SELECT account, product, tier, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_4
+    SELECT account, product, tier, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_3
     WHERE ends_at > :now AND suspended = 0 AND (scheduled = 0 OR starts_at <= :now)
     GROUP BY account, product, tier
 """
 # What ends soon, and what there is or was beside it: that may be its renewal, or need the same.
 _ENDING: Final = """
     SELECT account, product, tier, id, position, seats, starts_at, ends_at
-    FROM keyfold_subscription_list_4 AS one
+    FROM keyfold_subscription_list_3 AS one
     WHERE EXISTS (
-        SELECT 1 FROM keyfold_subscription_list_4 AS soon
+        SELECT 1 FROM keyfold_subscription_list_3 AS soon
         WHERE soon.account = one.account AND soon.product = one.product
             AND soon.ends_at > :now AND soon.ends_at <= :soon
     )

@@ -41,19 +41,19 @@ from projections.lists.catch_up import Projection, Write, Writes
 from projections.lists.stores.tables import Params, to_number
 
 # Whoever asks for now gets everything that is recorded: it has ended, whatever time was written.
-_TERMINATE: Final = "DELETE FROM keyfold_subscription_list_4 WHERE id = :id"
+_TERMINATE: Final = "DELETE FROM keyfold_subscription_list_3 WHERE id = :id"
 _BEGIN: Final = """
-    UPDATE keyfold_subscription_list_4 SET starts_at = :starts_at, ends_at = :ends_at, scheduled = 0
+    UPDATE keyfold_subscription_list_3 SET starts_at = :starts_at, ends_at = :ends_at, scheduled = 0
     WHERE id = :id
 """
 _MOVE: Final = """
-    UPDATE keyfold_subscription_list_4 SET starts_at = :starts_at, ends_at = :ends_at
+    UPDATE keyfold_subscription_list_3 SET starts_at = :starts_at, ends_at = :ends_at
     WHERE id = :id
 """
-_EXTEND: Final = "UPDATE keyfold_subscription_list_4 SET ends_at = :ends_at WHERE id = :id"
-_SUSPEND: Final = "UPDATE keyfold_subscription_list_4 SET suspended = :suspended WHERE id = :id"
+_EXTEND: Final = "UPDATE keyfold_subscription_list_3 SET ends_at = :ends_at WHERE id = :id"
+_SUSPEND: Final = "UPDATE keyfold_subscription_list_3 SET suspended = :suspended WHERE id = :id"
 _TAKE_OVER: Final = """
-    UPDATE keyfold_subscription_list_4
+    UPDATE keyfold_subscription_list_3
     SET account = :account, position = :position, starts_at = :starts_at, scheduled = :scheduled
     WHERE id = :id
 """
@@ -226,8 +226,8 @@ def _account(event: AnyEvent) -> str:
 
 
 SUBSCRIPTION_LIST: Final = Projection(
-    name="subscription_list@4",
-    table="keyfold_subscription_list_4",
+    name="subscription_list@3",
+    table="keyfold_subscription_list_3",
     columns=(
         *("position", "id", "account", "product", "tier", "seats"),
         *("starts_at", "ends_at", "scheduled", "suspended"),

@@ -224,12 +224,12 @@ def _clock(webhook: str) -> str:
 
 _NOTICE: Final = "SELECT id, kind, subject, account, reseller, at, position, facts"
 _AT_ONCE: Final = f"""
-    {_NOTICE} FROM keyfold_notices_2
+    {_NOTICE} FROM keyfold_notices_1
     WHERE days = :days AND position > :old AND position <= :new
     AND (at <= known_at OR at <= :told_until) ORDER BY position, at, id
 """
 _TIMED: Final = f"""
-    {_NOTICE} FROM keyfold_notices_2
+    {_NOTICE} FROM keyfold_notices_1
     WHERE days = :days AND at > :told_until AND at <= :now AND at > known_at
     AND position <= :queued_until ORDER BY at, position, id
 """

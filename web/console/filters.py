@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from itertools import groupby
+from typing import Final
 
 from markupsafe import Markup
 
@@ -68,7 +69,7 @@ def by_day(
 
 
 # What an event is about, at a glance; by the kind of its stream where it is not a seat's.
-_ABOUT: dict[str, str] = {
+_ABOUT: Final[dict[str, str]] = {
     "account": "account",
     "attempts": "refusal",
     "batch": "key",

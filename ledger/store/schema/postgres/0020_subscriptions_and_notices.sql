@@ -1,6 +1,23 @@
 -- oldest program: 8
--- What becomes true by the passing of time, or is for somebody to look at (projections/lists/notices_table.py).
--- Disposable.
+-- What the overview tells of keys' subscriptions, anew (projections/lists/overview_tables.py): with when each begins,
+-- and whether it is suspended. What becomes true by the passing of time, or is for somebody to look at
+-- (projections/lists/notices_table.py). Disposable.
+
+CREATE TABLE keyfold_subscription_list_3 (
+    position bigint PRIMARY KEY,  -- of the event that put it on its account
+    id text COLLATE "C" NOT NULL UNIQUE,
+    account text COLLATE "C" NOT NULL,
+    product text COLLATE "C" NOT NULL,
+    tier text COLLATE "C",
+    seats bigint NOT NULL,
+    starts_at bigint NOT NULL,
+    ends_at bigint NOT NULL,
+    scheduled bigint NOT NULL,  -- 1 if it was to begin later
+    suspended bigint NOT NULL  -- 1 while it is
+);
+
+CREATE INDEX keyfold_subscription_list_3_ends ON keyfold_subscription_list_3 (ends_at);
+CREATE INDEX keyfold_subscription_list_3_account ON keyfold_subscription_list_3 (account, product);
 
 CREATE TABLE keyfold_notices_1 (
     days text COLLATE "C" NOT NULL,  -- before an end, that the catalog says

@@ -1,6 +1,23 @@
 -- oldest program: 8
--- What becomes true by the passing of time, or is for somebody to look at (projections/lists/notices_table.py).
--- Disposable.
+-- What the overview tells of keys' subscriptions, anew (projections/lists/overview_tables.py): with when each begins,
+-- and whether it is suspended. What becomes true by the passing of time, or is for somebody to look at
+-- (projections/lists/notices_table.py). Disposable.
+
+CREATE TABLE keyfold_subscription_list_3 (
+    position INTEGER PRIMARY KEY,  -- of the event that put it on its account
+    id TEXT NOT NULL UNIQUE,
+    account TEXT NOT NULL,
+    product TEXT NOT NULL,
+    tier TEXT,
+    seats INTEGER NOT NULL,
+    starts_at INTEGER NOT NULL,
+    ends_at INTEGER NOT NULL,
+    scheduled INTEGER NOT NULL,  -- 1 if it was to begin later
+    suspended INTEGER NOT NULL  -- 1 while it is
+);
+
+CREATE INDEX keyfold_subscription_list_3_ends ON keyfold_subscription_list_3 (ends_at);
+CREATE INDEX keyfold_subscription_list_3_account ON keyfold_subscription_list_3 (account, product);
 
 CREATE TABLE keyfold_notices_1 (
     days TEXT NOT NULL,  -- before an end, that the catalog says
