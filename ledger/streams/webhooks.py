@@ -24,6 +24,7 @@ from msgspec.structs import replace
 
 from ledger import reseller_names
 from ledger.events import AnyOccurrence, Fact, Sealed, Stream
+from ledger.notice_kinds import NOTICE_KINDS
 from ledger.refusals import WebhookNotFound, WebhookNotSending
 
 ID: Final = "all"
@@ -34,8 +35,10 @@ OVERLAP: Final = timedelta(days=1)
 ACCOUNT_CHANGED: Final = "account.changed"
 KEY_CHANGED: Final = "key.changed"
 TEST: Final = "webhook.test"
-NOTICES: Final = "notice.*"
-KINDS: Final = (ACCOUNT_CHANGED, KEY_CHANGED, NOTICES)
+NOTICE: Final = "notice."
+# All there is to be told; and whatever else may be asked for, single kinds of notices.
+ALL: Final = (ACCOUNT_CHANGED, KEY_CHANGED, f"{NOTICE}*")
+KINDS: Final = (*ALL, *(f"{NOTICE}{kind}" for kind in NOTICE_KINDS))
 
 WhyDisabled = Literal["failing", "gone"]
 
@@ -49,7 +52,7 @@ class WebhookAdded(Fact, frozen=True):
     Attributes:
         url: sealed, since whoever knows such an address may send to it.
         host: of the address, for people.
-        kinds: of messages; `notice.*` is all that begin so.
+        kinds: of messages; `notice.*` is all that begin so, `notice.` and a kind those of that one.
         salt: of the secret, in hex.
         reseller: whose keys, and what they gave, the messages are about; None for all.
         after: messages are about what was recorded after this position; None for from now on.
@@ -151,8 +154,8 @@ class Webhook(Struct, frozen=True):
 
     @property
     def wants_notices(self) -> bool:
-        """Return whether it is sent notices."""
-        return NOTICES in self.kinds
+        """Return whether it is sent notices of any kind."""
+        return any(one.startswith(NOTICE) for one in self.kinds)
 
     def is_about(self, reseller: str | None) -> bool:
         """Return whether it hears of what is a reseller's, in whatever spelling, or nobody's."""

@@ -11,13 +11,13 @@ import msgspec
 from ledger.book import Book
 from ledger.catalog import Catalog
 from ledger.min_position import hold_to_min_position
+from ledger.notice_kinds import NoticeKind
 from ledger.reseller_names import folded
 from ledger.store.contract import ReadOnly
 from projections.answer import AccountId, Answer, Next, Position, Time, doc
 from projections.lists.notices_table import TABLE, fill, filled_up_to, setting
 from projections.lists.stores.tables import Params, Row, Tables, Value, to_moment, to_number
 from projections.text.formatting import about, counted, day, place, seats
-from projections.views.account_notices import NoticeKind
 
 
 class NoticeView(Answer, frozen=True):

@@ -21,6 +21,7 @@ from ledger import codec
 from ledger.book import Book, LedgerUnavailable
 from ledger.codes import letters
 from ledger.events import AnyEvent, AnyOccurrence
+from ledger.notice_kinds import NoticeKind
 from ledger.reseller_names import folded
 from ledger.store.contract import Row as StoredRow
 from ledger.streams.account.stream import ACCOUNT
@@ -47,7 +48,7 @@ from projections.lists.stores.tables import (
     WriteTransaction,
     to_number,
 )
-from projections.views.account_notices import Changes, Coming, NoticeKind, changes, warnings
+from projections.views.account_notices import Changes, Coming, changes, warnings
 
 NAME: Final = "notices@1"
 TABLE: Final = "keyfold_notices_1"

@@ -40,6 +40,7 @@ from ledger.streams.key import stream_id as key_stream_id
 from ledger.streams.webhooks import (
     ACCOUNT_CHANGED,
     KEY_CHANGED,
+    NOTICE,
     TEST,
     WEBHOOKS,
     Webhook,
@@ -241,7 +242,7 @@ def _given_at_once(
     told_until = catch_up.reached(tables, _clock(webhook.id))
     params: Params = {"days": setting(days), "old": old, "new": new, "told_until": told_until}
     rows = tables.read(_AT_ONCE, params)
-    return [_of_notice(row, row[6]) for row in rows if webhook.is_about(row[4])]
+    return [_of_notice(row, row[6]) for row in rows if _is_for(webhook, row)]
 
 
 def _queue_timed(tables: Tables, days: Sequence[int], webhook: Webhook, now: Clocks) -> None:
@@ -258,7 +259,7 @@ def _queue_timed(tables: Tables, days: Sequence[int], webhook: Webhook, now: Clo
         "queued_until": queued_until,
     }
     rows = tables.read(_TIMED, params)
-    due = [_of_notice(row, queued_until) for row in rows if webhook.is_about(row[4])]
+    due = [_of_notice(row, queued_until) for row in rows if _is_for(webhook, row)]
     if not due and until - told_until < _CLOCK_STEP:
         return
     with tables.transaction() as work:
@@ -266,11 +267,16 @@ def _queue_timed(tables: Tables, days: Sequence[int], webhook: Webhook, now: Clo
             _apply(work, webhook.id, _Page(due, []), to_number(now.machine))
 
 
+def _is_for(webhook: Webhook, row: Row) -> bool:
+    kind, reseller = row[1], row[4]
+    return webhook.wants(f"{NOTICE}{kind}") and webhook.is_about(reseller)
+
+
 def _of_notice(row: Row, position: int) -> _Addressed:
     id, kind, subject, account, reseller, at, _, facts = row
     told = {"id": id, "kind": kind, "subject": subject, "reseller": reseller}
     notice = msgspec.json.encode({**told, "facts": msgspec.Raw(facts.encode())}).decode()
-    return _Addressed(account or NO_ACCOUNT, f"notice.{kind}", position, at, notice)
+    return _Addressed(account or NO_ACCOUNT, f"{NOTICE}{kind}", position, at, notice)
 
 
 # Events

@@ -12,18 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, NamedTuple, get_args
+from typing import Any, Final, NamedTuple
 
+from ledger.notice_kinds import NoticeKind
 from ledger.streams.account.state import Account, Subscription
 from ledger.streams.account.subscriptions import renewed_ids
 from ledger.stripe.subscriptions import StripeSubscription
-
-NoticeKind = Literal[
-    "subscription.started", "subscription.ending", "subscription.ended", "subscription.unconfirmed",
-    "seats.over", "seats.full", "key.lapsing", "key.lapsed", "token.expiring", "allowance.low",
-    "webhook.failing",
-]  # fmt: skip
-NOTICE_KINDS: Final[tuple[NoticeKind, ...]] = get_args(NoticeKind)
 
 _STARTED: Final[NoticeKind] = "subscription.started"
 _ENDING: Final[NoticeKind] = "subscription.ending"

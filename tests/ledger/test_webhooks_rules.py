@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.events import Sealed
 from ledger.refusals import WebhookNotFound, WebhookNotSending
@@ -86,6 +87,14 @@ def test_a_removed_webhook_is_none() -> None:
 )
 def test_it_is_sent_what_it_asked_for_and_tests(kind: str, wanted: bool) -> None:
     assert folded(WEBHOOKS, (NOON, ADDED))["kfwh_a"].wants(kind) is wanted
+
+
+def test_it_may_ask_for_single_kinds_of_notices() -> None:
+    added = replace(ADDED, kinds=("notice.subscription.ending",))
+    webhook = folded(WEBHOOKS, (NOON, added))["kfwh_a"]
+    assert webhook.wants_notices
+    assert webhook.wants("notice.subscription.ending")
+    assert not webhook.wants("notice.subscription.ended")
 
 
 def test_it_is_about_one_reseller_in_whatever_spelling() -> None:

@@ -55,6 +55,7 @@ def test_a_webhook_is_shown_without_its_secret_and_listed_in_pages(api: Api) -> 
         ({"url": "https://1.1.1.1/POS-ABCD-EFGH-7K2M"}, "/url"),
         ({"kinds": []}, "/kinds"),
         ({"kinds": ["account.created"]}, "/kinds/0"),
+        ({"kinds": ["notice.*", "notice.subscription.extended"]}, "/kinds/1"),
         ({"reseller": " North"}, "/reseller"),
         ({"after": 10_000}, "/after"),
         ({"after": -1}, "/after"),

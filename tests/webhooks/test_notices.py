@@ -58,6 +58,22 @@ def test_notices_are_sent_when_their_time_has_come(
     assert seats == [10, 10, 10, 10, 0]
 
 
+def test_single_kinds_of_notices_are_sent_alone(
+    program: Program, clock: Path, receiver: Receiver
+) -> None:
+    with program.served() as server:
+        desk = Desk(program, server)
+        desk.add(receiver.url, kinds=["notice.subscription.ending", "notice.seats.full"])
+        desk.redeem("acme")
+        clock.write_text("2027-03-01T09:00:00Z")
+        taken = [one.json for one in receiver.wait_for(3)]
+        asked = desk.ask("GET", "/notices?kind=subscription.ending")["items"]
+    assert [(one["type"], one["sequence"]) for one in taken] == [
+        ("notice.subscription.ending", number) for number in (1, 2, 3)
+    ]
+    assert [one["data"]["id"] for one in taken] == [one["id"] for one in asked]
+
+
 def test_a_webhook_that_fails_is_told_to_the_others_and_to_nobody_twice(
     program: Program, clock: Path, receiver: Receiver
 ) -> None:

@@ -7,10 +7,10 @@ from datetime import datetime
 from flask import Blueprint, Response
 
 from ledger.limits import ACCOUNT_ID, NAME_LENGTH_MAX
+from ledger.notice_kinds import NOTICE_KINDS
 from ledger.refusals import FieldError, InvalidRequest
 from ledger.reseller_names import same
 from projections.lists.notices import NoticeList, NoticeQuery, list_notices
-from projections.views.account_notices import NOTICE_KINDS
 from web.api.operations import Returns, operation
 from web.api.request_fields import Text, Time, long_at_most, matching, one_of
 from web.api.requests import PageQuery, ReadQuery

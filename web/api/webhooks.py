@@ -57,7 +57,8 @@ class AddWebhook(Shape):
         validate=ma.validate.Length(1, error="must name at least one kind"),
         metadata={
             "description": "`account.changed`: every event of an account. `key.changed`: every"
-            " event of a key. `notice.*`: whatever became true by the passing of time."
+            " event of a key. `notice.*`: whatever became true by the passing of time, or is for"
+            " somebody to look at; `notice.` and a kind of notice: that alone."
         },
     )
     reseller = Text(

@@ -7,8 +7,8 @@ from typing import Final
 
 import click
 
+from ledger.notice_kinds import NOTICE_KINDS
 from projections.lists.notices import NoticeList, NoticeQuery, NoticeView, list_notices
-from projections.views.account_notices import NOTICE_KINDS
 from web.cli.context import CliContext, open_ledger
 from web.cli.examples import Exampled
 from web.cli.options import TIME, csv_option, json_option

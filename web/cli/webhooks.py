@@ -15,7 +15,7 @@ from commands.change_webhook import (
     rotate_webhook_secret,
 )
 from ledger.streams import webhooks as webhooks_stream
-from ledger.streams.webhooks import KINDS, WEBHOOKS, message_id
+from ledger.streams.webhooks import ALL, KINDS, WEBHOOKS, message_id
 from projections.lists.webhook_deliveries import (
     DeliveryList,
     DeliveryPage,
@@ -49,6 +49,7 @@ def webhooks() -> None:
     short_help="Add a webhook; its secret is shown once.",
     examples=(
         "keyfold webhooks add https://portal.example/hooks/keyfold",
+        "keyfold webhooks add https://mail.example/hook --kind notice.subscription.ending",
         "keyfold webhooks add https://alpine.example/hook --kind key.changed --reseller Alpine",
     ),
 )
@@ -72,7 +73,7 @@ def add(
     url: str, kinds: tuple[str, ...], reseller: str | None, after: int | None, as_json: bool
 ) -> None:
     """Have messages sent to URL. The secret is printed, now and never again."""
-    wanted = WantedWebhook(url, kinds or KINDS, reseller, after)
+    wanted = WantedWebhook(url, kinds or ALL, reseller, after)
     with open_ledger() as opened:
         allowed = opened.wiring.settings.webhook_hosts
         added = add_webhook(opened.services, opened.request_context, wanted, allowed)
