@@ -31,7 +31,7 @@ from web.api import (
     webhooks,
 )
 from web.api.openapi import document
-from web.api.operations import Id
+from web.api.operations import Id, Name
 from web.app import errors, request_hooks
 from web.app.context import EXTENSION, AppState
 from web.app.flask_app import KeyfoldFlask
@@ -74,7 +74,7 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX + 1
     # `//v1` is another page than `/v1`, and there is none: it is not redirected to one.
     app.url_map.merge_slashes = False
-    app.url_map.converters["id"] = Id
+    app.url_map.converters.update(id=Id, name=Name)
     app.extensions[EXTENSION] = build_app_state(wiring, position_wait_s, attention_age_s)
     request_hooks.register(app)
     for module in (

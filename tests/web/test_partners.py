@@ -272,3 +272,12 @@ def test_a_month_that_is_over_is_told_in_the_same_bytes_for_ever(any_api: Api) -
     assert (row["month"], row["issued"], row["lapsed"]) == ("2026-03", "6", "3")
     assert api.get("reseller", f"{PARTNER}/statement?month=2026-3").pointers == ["/month"]
     assert api.get("other", path).status == 404
+
+
+def test_a_name_may_have_a_slash(api: Api) -> None:
+    here = "/v1/resellers/Kassen%20A%2FS"
+    assert grant(api, 3, "Kassen%20A%2FS").body["reseller"] == "Kassen A/S"
+    assert api.get("admin", here).body["allowances"][0]["left"] == 3
+    assert api.post("admin", f"{here}/suspend", BECAUSE).body["status"] == "suspended"
+    statement = api.get("support", f"{here}/statement?month=2026-01")
+    assert (statement.status, statement.body["reseller"]) == (200, "Kassen A/S")

@@ -60,6 +60,13 @@ class Id(BaseConverter):
     regex = r"(?!(?:validate|redeem)$)[^/]+"
 
 
+class Name(BaseConverter):
+    """A reseller's name in a path, as in `Kassen A/S`: its last word is none of an endpoint."""
+
+    regex = r"(?!.*/(?:grants|limits|suspend|resume|revoke|statement)$).+?"
+    part_isolating = False
+
+
 class Returns(NamedTuple):
     """One way in which an operation goes well.
 
@@ -120,7 +127,7 @@ PATH_PARAMETERS: Final[Mapping[str, PathParameter]] = {
         BATCH_ID, "The batch's id.", "bat_2vqk7tq3bd5xw4a6bl7mc5nfx2", BatchNotFound
     ),
     "reseller": PathParameter(
-        r"[^\x00-\x1f\x7f/]{1,240}",
+        r"[^\x00-\x1f\x7f]{1,240}",
         "The reseller's name, in whatever spelling.",
         "Harbour Systems",
         ResellerNotFound,

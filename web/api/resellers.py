@@ -156,7 +156,7 @@ def _following(page: ResellerPage) -> Iterator[list[ResellerView]]:
         yield page.resellers
 
 
-@blueprint.get("/<reseller>")
+@blueprint.get("/<name:reseller>")
 @operation(
     access=_READERS,
     query=ReadQuery,
@@ -192,7 +192,7 @@ def _own(name: str) -> None:
         raise ResellerNotFound
 
 
-@blueprint.post("/<reseller>/grants")
+@blueprint.post("/<path:reseller>/grants")
 @operation(
     access=only(ADMIN),
     body=Grant,
@@ -207,7 +207,7 @@ def grant_seats(reseller: str, product: str, tier: str | None, seats: int, reaso
     return reply(_shown(reseller), 201, position=done.position)
 
 
-@blueprint.put("/<reseller>/limits")
+@blueprint.put("/<path:reseller>/limits")
 @operation(
     access=only(ADMIN),
     body=OrderLimits,
@@ -219,7 +219,7 @@ def set_limits(reseller: str, body: LimitsSet) -> Response:
     return reply(_shown(reseller), position=done.position)
 
 
-@blueprint.post("/<reseller>/suspend")
+@blueprint.post("/<path:reseller>/suspend")
 @operation(
     access=only(ADMIN),
     body=Suspend,
@@ -236,7 +236,7 @@ def suspend_reseller(reseller: str, reason: str, keys: bool) -> Response:
     return reply(_shown(reseller), position=done.position)
 
 
-@blueprint.post("/<reseller>/resume")
+@blueprint.post("/<path:reseller>/resume")
 @operation(
     access=only(ADMIN),
     body=Reasoned,
@@ -248,7 +248,7 @@ def resume_reseller(reseller: str, reason: str) -> Response:
     return reply(_shown(reseller), position=done.position)
 
 
-@blueprint.post("/<reseller>/revoke")
+@blueprint.post("/<path:reseller>/revoke")
 @operation(
     access=only(ADMIN),
     body=Reasoned,
@@ -268,7 +268,7 @@ def revoke_reseller(reseller: str, reason: str) -> Response:
     return reply(RevokedKeysView(done.revoked, kept), position=done.position)
 
 
-@blueprint.get("/<reseller>/statement")
+@blueprint.get("/<path:reseller>/statement")
 @operation(
     access=_READERS,
     query=StatementQuery,

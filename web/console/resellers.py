@@ -89,7 +89,7 @@ def _found(name: str) -> ResellerView:
     return view
 
 
-@bp.get("/resellers/<reseller>")
+@bp.get("/resellers/<path:reseller>")
 @roles_required(*STAFF)
 def show_reseller(reseller: str, message: FlashMessage | None = None) -> Response:
     """Show a reseller.
@@ -215,7 +215,7 @@ def _carry_out(what: str) -> Callable[[str], Response]:
 
 for _what in _ACTIONS:
     bp.add_url_rule(
-        f"/resellers/<reseller>/{_what}",
+        f"/resellers/<path:reseller>/{_what}",
         f"reseller_{_what.replace('-', '_')}",
         roles_required(ADMIN)(_carry_out(_what)),
         methods=["POST"],
