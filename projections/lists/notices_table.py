@@ -20,7 +20,7 @@ import msgspec
 from ledger import codec
 from ledger.book import Book, LedgerUnavailable
 from ledger.codes import letters
-from ledger.events import AnyEvent, AnyOccurrence
+from ledger.events import AnyEvent
 from ledger.notice_kinds import NoticeKind
 from ledger.reseller_names import folded
 from ledger.store.contract import Row as StoredRow
@@ -184,6 +184,7 @@ class _Page:
         self._days = days
         self._dropped: dict[_Place, int] = {}
         self._added: dict[_Place, dict[int, NoticeRow]] = {}
+        self._resellers: dict[str, dict[int, tuple[Reseller, Reseller]]] = {}
 
     def take(self, row: StoredRow) -> None:
         """Note what an event does."""
@@ -282,9 +283,9 @@ class _Page:
         if not isinstance(fact, SeatsGranted | SeatsSpent):
             return
         id = event.stream.removeprefix(f"{RESELLER.kind}-")
-        events = list(self._book.occurrences(RESELLER, id)[1])
-        after = _reseller(one for one in events if one.version <= event.version)
-        before = _reseller(one for one in events if one.version < event.version)
+        if event.version not in self._resellers.get(id, {}):
+            self._resellers[id] = self._by_version(id)
+        before, after = self._resellers[id][event.version]
         left = after.allowance(fact.product, fact.tier)
         if not _is_low(left) or _is_low(before.allowance(fact.product, fact.tier)):
             return
@@ -298,6 +299,16 @@ class _Page:
         }
         told = Coming("allowance.low", subject, event.recorded_at, facts)
         self._add(event, _Owner(None, name), [told])
+
+    def _by_version(self, id: str) -> dict[int, tuple[Reseller, Reseller]]:
+        """Return a reseller before and after each of its events, which are folded once a page."""
+        states = {}
+        before = RESELLER.initial
+        for event in self._book.occurrences(RESELLER, id)[1]:
+            after = RESELLER.fold(before, [event])
+            states[event.version] = before, after
+            before = after
+        return states
 
     def _drop(self, event: AnyEvent, owner: _Owner, subject: str, kind: NoticeKind) -> None:
         place, after = (owner.account, subject, kind), to_number(event.recorded_at)
@@ -339,10 +350,6 @@ class _Page:
         ]
         if added:
             work.execute_many(_ADD, added)
-
-
-def _reseller(events: Iterable[AnyOccurrence]) -> Reseller:
-    return RESELLER.fold(RESELLER.initial, events)
 
 
 def _is_low(allowance: Allowance) -> bool:
