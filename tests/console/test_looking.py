@@ -44,7 +44,7 @@ def day(number: int) -> str:
 
 
 def sitting(seen: Seen) -> list[str]:
-    return re.findall(r'data-label="Holder">.*?<code>(.*?)</code>', seen.page)
+    return re.findall(r'data-label="Holder"><div>.*?<code>(.*?)</code>', seen.page)
 
 
 # Search
@@ -126,10 +126,10 @@ def test_few_letters_are_enough(desk: Desk) -> None:
 def test_accounts_are_listed_with_their_seats(api: Api, desk: Desk) -> None:
     api.redeem("North-2", seats=5)
     seen = desk.get("accounts")
-    assert re.findall(r"<code>(.*?)</code></a></span></td>", seen.page) == ["acme", "North-2"]
+    assert re.findall(r"<code>(.*?)</code></a></span></div></td>", seen.page) == ["acme", "North-2"]
     assert "acme Cloud POS 2 / 4 North-2 Cloud POS 0 / 5" in seen.text
     named = desk.get("accounts?starts=NORTH")
-    assert re.findall(r"<code>(.*?)</code></a></span></td>", named.page) == ["North-2"]
+    assert re.findall(r"<code>(.*?)</code></a></span></div></td>", named.page) == ["North-2"]
 
 
 def test_one_request_is_one_entry_beneath_its_day(api: Api, desk: Desk) -> None:
@@ -370,7 +370,7 @@ def test_a_question_without_a_holder_or_a_code_is_told_beside_the_form(desk: Des
 def test_the_seat_history_is_a_table_as_well(api: Api, desk: Desk) -> None:
     seen = desk.get(f"{ACCOUNT}/seat-history")
     points = api.get("support", "/v1/accounts/acme/seat-history?product=cloud_pos").body["points"]
-    cells = re.findall(r'data-label="(?:Seats|Used)">(\d+)<', seen.page)
+    cells = re.findall(r'data-label="(?:Seats|Used)"><div>(\d+)<', seen.page)
     expected = [str(one[name]) for one in reversed(points) for name in ("seats", "used")]
     assert cells == expected
     assert "Holder till-1 (“Front desk”) took a Cloud POS seat" in seen.text

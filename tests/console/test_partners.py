@@ -96,7 +96,7 @@ def test_staff_arrange_what_a_reseller_may_order(api: Api) -> None:
     second = api.post("reseller", "/v1/keys", order).body["order"]
     assert arrange(desk, "decline", order=second, reason="Too many").startswith("The order is decl")
     assert arrange(desk, "suspend", reason="Unpaid", keys="1") == "The reseller is suspended."
-    assert "its keys cannot be redeemed" in desk.get(f"resellers/{RESELLER}").text
+    assert "Its keys cannot be redeemed" in desk.get(f"resellers/{RESELLER}").text
     assert arrange(desk, "resume", reason="Paid") == "The reseller may order again."
     assert arrange(desk, "revoke-all", reason="Leaked").startswith("All keys that nobody")
     assert api.get("admin", f"/v1/resellers/{RESELLER}").body["keys"]["open"] == 0

@@ -31,6 +31,7 @@ from web.app.csv_responses import csv_reply
 from web.app.many_keys import reissue_batch, reveal_batch, revoke_batch
 from web.console import paging, parameters, session
 from web.console.blueprint import bp
+from web.console.filters import places
 from web.console.refusal_messages import refusal_message
 from web.console.session import roles_required
 from web.console.timeline import recent
@@ -66,7 +67,7 @@ def show_order(message: FlashMessage | None = None, once: str | None = None) -> 
         filled={
             name: "" if parameters.holds_secret(value) else value for name, value in filled.items()
         },
-        products=services().catalog.products,
+        places=places(),
         bound=session.reseller(),
     )
 

@@ -38,6 +38,7 @@ _MENU: Final = {
     "Overview": "console.show_overview",
     "Audit": "console.show_audit",
     "Tokens": "console.show_tokens",
+    "Design": "console.show_design",
 }
 _ADVICE: Final = {
     400: "Nothing was changed. Go back and try again.",

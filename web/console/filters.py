@@ -5,17 +5,19 @@ Times are UTC, to the second: they are compared with each other and with what ot
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ledger.events import AnyEvent
 from ledger.streams.attempts import SeatRefused
 from projections.lists.timeline import DescribedEvent
 from projections.text import formatting
+from projections.text.formatting import counted, title
 from web.app.context import services
 from web.app.times import iso
 from web.console.blueprint import bp
@@ -110,6 +112,99 @@ def kind(name: str) -> str:
 
 
 @bp.app_template_filter()
+def with_kind(name: str) -> tuple[str, str]:
+    """Return an event's name as a list to choose from has it."""
+    return name, kind(name)
+
+
+@bp.app_template_filter()
+def word(name: str) -> str:
+    """Return a word of ours, as a status or the name of a field is, for people."""
+    return name.replace("_", " ")
+
+
+@bp.app_template_filter()
+def with_word(name: str) -> tuple[str, str]:
+    """Return a word of ours as a list to choose from has it."""
+    shown = word(name)
+    return name, shown[:1].upper() + shown[1:]
+
+
+_TONES: Final = {
+    **dict.fromkeys(("active", "issued", "trialing", "renews"), "good"),
+    **dict.fromkeys(("lapsed", "scheduled", "suspended", "past_due", "unconfirmed"), "warn"),
+    **dict.fromkeys(("revoked", "terminated", "expired", "canceled", "unpaid"), "bad"),
+}
+
+
+@bp.app_template_filter()
+def tone(status: str) -> str:
+    """Return the colour of a status; none for one that is neither good nor bad."""
+    return _TONES.get(status, "")
+
+
+@bp.app_template_filter()
 def place(product: str, tier: str | None = None) -> str:
     """Return the name of a product, and of a tier of it."""
     return formatting.place(services().catalog, product, tier)
+
+
+def places() -> list[tuple[str, str]]:
+    """Return every product and tier as a list to choose from has them: `integrations/growth`."""
+    return [
+        (f"{one.id}/{tier}" if tier else one.id, place(one.id, tier))
+        for one in services().catalog.products
+        for tier in one.tier_ids
+    ]
+
+
+@bp.app_template_filter()
+def gives(one: Any) -> str:
+    """Return what a key gives, or each of a batch: `3 × Cloud POS for 12 months`."""
+    of = place(one.product, one.tier)
+    months = counted(one.months, "month") if one.months else None
+    what = f"{one.seats} × {of}" if one.seats else of
+    return f"{what} for {months}" if months else what
+
+
+@bp.app_template_filter()
+def month_name(start: datetime) -> str:
+    """Return a month as people name it: `March 2026`."""
+    return f"{start:%B %Y}"
+
+
+bp.app_template_filter("refusal_title")(title)
+
+
+# Names and ids in a page
+
+
+@bp.app_template_filter()
+def linked(text: str, url: str | None) -> Markup:
+    """Return a text that leads to an address."""
+    return Markup('<a href="{}">{}</a>').format(url, text) if url else escape(text)
+
+
+@bp.app_template_filter()
+def coded(id: str, url: str | None = None) -> Markup:
+    """Return an id as it is typed, which leads to an address if there is one."""
+    return linked(Markup('<code class="name">{}</code>').format(id), url)
+
+
+@bp.app_template_filter()
+def named(name: str, tag: str = "span") -> Markup:
+    """Return a name that may be long, and breaks wherever it must."""
+    return Markup('<{tag} class="name">{name}</{tag}>').format(tag=tag, name=name)
+
+
+_CELL: Final = re.compile(r"<td\b([^>]*)>")
+
+
+@bp.app_template_filter()
+def labelled(cells: Markup, columns: Sequence[object]) -> Markup:
+    """Return the cells of a row, each with its column's name, by which it is known when folded."""
+    names = iter(columns)
+    found = _CELL.sub(
+        lambda cell: f'<td data-label="{escape(next(names))}"{cell[1]}><div>', str(cells)
+    )
+    return Markup(found.replace("</td>", "</div></td>"))  # noqa: S704

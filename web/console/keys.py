@@ -55,7 +55,7 @@ def show_keys() -> Response:
         query=query,
         older=paging.older(of, found.next, "console.show_keys", _FILTERS),
         statuses=_STATUSES,
-        products=services().catalog.products,
+        products=[(one.id, one.name) for one in services().catalog.products],
     )
 
 

@@ -6,7 +6,6 @@ from flask import Response
 
 from projections.lists.by_month import endings_by_month, keys_by_month
 from projections.lists.overview import overview
-from projections.text.formatting import title
 from web.app import checkpoints, responses
 from web.app.context import app_state, request_context, services
 from web.console import parameters
@@ -25,7 +24,7 @@ def show_overview() -> Response:
     return page(
         "console/overview.html",
         found=found,
-        reasons=[(title(one.refusal), one.found, one.tries) for one in found.refusals],
+        resellers=[(one.reseller, one.reseller) for one in found.keys],
         reseller=reseller,
         key_months=keys_by_month(book, tables, now, reseller),
         ending_months=endings_by_month(book, tables, now),

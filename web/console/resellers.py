@@ -24,6 +24,7 @@ from web.app.many_keys import revoke_reseller
 from web.app.reseller_tables import RESELLER_COLUMNS, reseller_row
 from web.console import paging, parameters, session
 from web.console.blueprint import bp
+from web.console.filters import places
 from web.console.refusal_messages import refusal_message
 from web.console.session import STAFF, roles_required
 from web.html.flash import FlashMessage, flashed, good
@@ -101,7 +102,7 @@ def show_reseller(reseller: str, message: FlashMessage | None = None) -> Respons
         "console/reseller.html",
         message=message or flashed(_MESSAGES),
         partner=partner(reseller),
-        products=services().catalog.products,
+        places=places(),
         may_arrange=session.may(ADMIN),
     )
 

@@ -7,6 +7,7 @@ from web.console import (
     actions,
     attempts,
     batches,
+    design,
     filters,
     keys,
     overview,
@@ -22,6 +23,7 @@ from web.console import (
 from web.console.blueprint import bp
 
 __all__ = [
-    "accounts", "actions", "attempts", "batches", "bp", "filters", "keys", "overview", "questions",
-    "resellers", "search", "seat_history", "sign_in", "subscription_changes", "timeline", "tokens",
+    "accounts", "actions", "attempts", "batches", "bp", "design", "filters", "keys", "overview",
+    "questions", "resellers", "search", "seat_history", "sign_in", "subscription_changes",
+    "timeline", "tokens",
 ]  # fmt: skip

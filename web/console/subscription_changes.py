@@ -29,6 +29,13 @@ from web.html import csrf
 from web.html.rendering import page, redirect_to
 
 
+class _Words(NamedTuple):
+    """What the page of a change is called, and its button."""
+
+    question: str
+    verb: str
+
+
 class _Change(NamedTuple):
     """Something that can be done.
 
@@ -38,16 +45,49 @@ class _Change(NamedTuple):
 
     command: Callable[..., commands.Changed]
     done: str
+    words: Callable[[str], _Words]
     roles: tuple[Role, ...] = (ADMIN,)
 
 
+def _words(question: str, verb: str) -> Callable[[str], _Words]:
+    """Return what says how a change of a key's subscription is called, to the reader."""
+    return lambda masked: _Words(question % {"key": masked}, verb)
+
+
 _CHANGES: Final = {
-    "start": _Change(commands.start_subscription, "started", (ADMIN, SUPPORT)),
-    "extend": _Change(commands.extend_subscription, "extended"),
-    "suspend": _Change(commands.suspend_subscription, "suspended"),
-    "resume": _Change(commands.resume_subscription, "resumed", (ADMIN, SUPPORT)),
-    "transfer": _Change(commands.transfer_subscription, "transferred", (ADMIN, SUPPORT)),
-    "terminate": _Change(commands.terminate_subscription, "terminated"),
+    "start": _Change(
+        commands.start_subscription,
+        "started",
+        _words("Start the subscription of key %(key)s?", "Start"),
+        (ADMIN, SUPPORT),
+    ),
+    "extend": _Change(
+        commands.extend_subscription,
+        "extended",
+        _words("Extend the subscription of key %(key)s?", "Extend"),
+    ),
+    "suspend": _Change(
+        commands.suspend_subscription,
+        "suspended",
+        _words("Suspend the subscription of key %(key)s?", "Suspend"),
+    ),
+    "resume": _Change(
+        commands.resume_subscription,
+        "resumed",
+        _words("Resume the subscription of key %(key)s?", "Resume"),
+        (ADMIN, SUPPORT),
+    ),
+    "transfer": _Change(
+        commands.transfer_subscription,
+        "transferred",
+        _words("Transfer the subscription of key %(key)s?", "Transfer"),
+        (ADMIN, SUPPORT),
+    ),
+    "terminate": _Change(
+        commands.terminate_subscription,
+        "terminated",
+        _words("Terminate the subscription of key %(key)s?", "Terminate"),
+    ),
 }
 
 
@@ -74,11 +114,12 @@ def preview_change(account: str) -> Response:
         by_account = _differences(account, wanted)
     except Refusal as refusal:
         return show_account(account, refusal_message(refusal))
+    masked = _now(account).account.subscriptions[wanted.subscription].masked
     return page(
         "console/change.html",
         account=account,
         wanted=wanted,
-        masked=_now(account).account.subscriptions[wanted.subscription].masked,
+        words=_CHANGES[wanted.change].words(masked),
         by_account=by_account,
         once=csrf.new_idempotency_key(),
     )

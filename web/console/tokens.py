@@ -51,7 +51,7 @@ def show_tokens(message: FlashMessage | None = None, once: str | None = None) ->
         uses=app_state().wiring.token_uses.all(),
         older=paging.older(_OF, found.next, "console.show_tokens"),
         now=request_context().now,
-        roles=ROLES,
+        roles=[(one, one) for one in ROLES],
         once=once or csrf.new_idempotency_key(),
     )
 

@@ -20,6 +20,11 @@
   }
   for (const button of document.querySelectorAll("[data-unscripted]")) button.hidden = true;
 
+  // A button that opens a dialog of the page.
+  for (const button of document.querySelectorAll("[data-opens]")) {
+    button.addEventListener("click", () => document.getElementById(button.dataset.opens).showModal());
+  }
+
   // A form whose answer is a file leaves the page as it is, and may be sent again.
   document.addEventListener("submit", (event) => {
     const form = event.target;
