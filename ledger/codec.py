@@ -37,6 +37,7 @@ from ledger.streams.attempts import ATTEMPTS
 from ledger.streams.batch import BATCH
 from ledger.streams.console_session import CONSOLE_SESSION
 from ledger.streams.key import KEY
+from ledger.streams.notice_links import NOTICE_LINKS
 from ledger.streams.order import ORDER
 from ledger.streams.portal_access import PORTAL_ACCESS
 from ledger.streams.portal_session import PORTAL_SESSION
@@ -54,7 +55,7 @@ from ledger.streams.webhooks import WEBHOOKS
 STREAMS: tuple[Stream[Any], ...] = (
     KEY, ACCOUNT, BATCH, ATTEMPTS, TOKEN, REQUEST, STRIPE_EVENT, STRIPE_CUSTOMER,
     STRIPE_OBJECT, PORTAL_SESSION, PORTAL_ACCESS, CONSOLE_SESSION, SIGN_INS, SIGNING_KEYS, SESSION,
-    RESELLER, ORDER, WEBHOOKS,
+    RESELLER, ORDER, WEBHOOKS, NOTICE_LINKS,
 )  # fmt: skip
 
 # Streams that may be long, of which snapshots are kept.

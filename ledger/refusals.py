@@ -35,6 +35,7 @@ than one would apply, the first in this order is given:
     seats, bought at Stripe     IdempotencyKeyReused, SubscriptionNotChangeable, SeatsFollowHolders
     Stripe's pages, opened      NoStripeCustomer, CustomerShared
     a webhook, changed          WebhookNotFound, WebhookNotSending
+    a link to notices, opened   NoticeLinkNotFound, NoticeLinkRevokedAlready
 """
 
 from __future__ import annotations
@@ -400,6 +401,30 @@ class WebhookNotSending(Refusal):
 
     def __init__(self) -> None:
         super().__init__("a replay has it send again")
+
+
+class NoticeLinkNotFound(Refusal):
+    """There is no such link to notices."""
+
+    code = "notice_link_not_found"
+
+
+class NoticeLinkRevokedAlready(Refusal):
+    """This link to notices shows nothing any more."""
+
+    code = "notice_link_revoked"
+
+    def __init__(self) -> None:
+        super().__init__("ask whoever gave it to you for another")
+
+
+class TooManyNoticeLinks(Refusal):
+    """There are as many links to these notices as there may be."""
+
+    code = "too_many_notice_links"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"{most} may be in use: revoke one that nobody needs any more")
 
 
 class TokenNotFound(Refusal):

@@ -17,6 +17,7 @@ from web.api import (
     events,
     health,
     keys,
+    notice_links,
     notices,
     orders,
     portal_sessions,
@@ -79,8 +80,8 @@ def create_app(
     request_hooks.register(app)
     for module in (
         keys, batches, resellers, orders, codes, accounts, subscriptions, seats, timeline,
-        questions, portal_sessions, events, proofs, stripe_customers, billing, notices, webhooks,
-        stripe_webhook, health,
+        questions, portal_sessions, events, proofs, stripe_customers, billing, notices,
+        notice_links, webhooks, stripe_webhook, health,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)
     errors.register(app)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -39,6 +39,7 @@ class NoticeView(Answer, frozen=True):
         str, doc("In one sentence.", "5 Cloud POS seats of acme end in 7 days, on 1 Mar 2027")
     ]
     facts: dict[str, Any]
+    known_at: Annotated[Time, doc("When what it follows from was recorded.")]
 
 
 class NoticeList(Answer, frozen=True):
@@ -54,7 +55,7 @@ class NoticeQuery(NamedTuple):
 
     Attributes:
         start, end: given after the one, and up to the other.
-        kinds: those that the reader may see.
+        kinds: of these; of all, if there are none.
         of_accounts: only what is about an account.
     """
 
@@ -62,7 +63,7 @@ class NoticeQuery(NamedTuple):
     start: datetime | None = None
     account: str | None = None
     reseller: str | None = None
-    kind: str | None = None
+    kinds: Sequence[str] = ()
     of_accounts: bool = False
 
 
@@ -74,7 +75,7 @@ class NoticePage(NamedTuple):
     position: int
 
 
-_COLUMNS = "at, position, id, kind, subject, account, reseller, facts"
+_COLUMNS = "at, position, id, kind, subject, account, reseller, facts, known_at"
 
 
 def list_notices(
@@ -91,11 +92,7 @@ def list_notices(
     Args:
         after: the `next` of the page before; None for the first.
     """
-    try:
-        position = fill(book, tables, catalog.notices)
-    except ReadOnly:  # a standby's are those that somebody asked for at the primary
-        position = filled_up_to(tables, catalog.notices)
-    hold_to_min_position(position)
+    position = _catch_up(book, tables, catalog)
     select, params = _select(query, catalog, after, limit + 1)
     rows = tables.read(select, params)
     shown = rows[:limit]
@@ -103,8 +100,31 @@ def list_notices(
     return NoticePage([_view(row, catalog) for row in shown], following, position)
 
 
+def latest_notices(
+    book: Book, tables: Tables, catalog: Catalog, query: NoticeQuery, *, limit: int
+) -> list[NoticeView]:
+    """Return the last of the notices that fit a query, the newest first."""
+    _catch_up(book, tables, catalog)
+    select, params = _select(query, catalog, None, limit, "DESC")
+    return [_view(row, catalog) for row in tables.read(select, params)]
+
+
+def _catch_up(book: Book, tables: Tables, catalog: Catalog) -> int:
+    """Have the table hold what follows from the ledger, and return up to where it does."""
+    try:
+        position = fill(book, tables, catalog.notices)
+    except ReadOnly:  # a standby's are those that somebody asked for at the primary
+        position = filled_up_to(tables, catalog.notices)
+    hold_to_min_position(position)
+    return position
+
+
 def _select(
-    query: NoticeQuery, catalog: Catalog, after: Sequence[Any] | None, limit: int
+    query: NoticeQuery,
+    catalog: Catalog,
+    after: Sequence[Any] | None,
+    limit: int,
+    order: Literal["", "DESC"] = "",
 ) -> tuple[str, Params]:
     conditions = ["days = :days", "at <= :end_at"]
     params: dict[str, Value] = {
@@ -116,27 +136,34 @@ def _select(
         ("at > :start_at", "start_at", to_number(query.start)),
         ("account = :account", "account", query.account),
         ("reseller_id = :reseller_id", "reseller_id", query.reseller and folded(query.reseller)),
-        ("kind = :kind", "kind", query.kind),
     ):
         if value is not None:
             conditions.append(condition)
             params[name] = value
+    if len(query.kinds) == 1:
+        conditions.append("kind = :kind")
+        params["kind"] = query.kinds[0]
+    elif query.kinds:
+        # One statement however many they are: what is prepared is remembered by its text.
+        conditions.append(":kinds LIKE '%,' || kind || ',%'")
+        params["kinds"] = f",{','.join(query.kinds)},"
     if query.of_accounts:
         conditions.append("account IS NOT NULL")
     if after is not None:
         conditions.append("(at, position, id) > (:last_at, :last_position, :last_id)")
         params |= {"last_at": after[0], "last_position": after[1], "last_id": after[2]}
     where = " AND ".join(conditions)
-    select = f"SELECT {_COLUMNS} FROM {TABLE} WHERE {where} ORDER BY at, position, id LIMIT :limit"  # noqa: S608
+    by = ", ".join(f"{column} {order}" for column in ("at", "position", "id"))
+    select = f"SELECT {_COLUMNS} FROM {TABLE} WHERE {where} ORDER BY {by} LIMIT :limit"  # noqa: S608
     return select, params
 
 
 def _view(row: Row, catalog: Catalog) -> NoticeView:
-    at, _, id, kind, subject, account, reseller, facts = row
+    at, _, id, kind, subject, account, reseller, facts, known_at = row
     told = to_moment(at)
     known = msgspec.json.decode(facts)
     text = summary(kind, subject, account, told, known, catalog)
-    return NoticeView(id, kind, told, account, reseller, subject, text, known)
+    return NoticeView(id, kind, told, account, reseller, subject, text, known, to_moment(known_at))
 
 
 def summary(

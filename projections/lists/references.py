@@ -27,7 +27,7 @@ from ledger.stripe.subscriptions import subscription_id
 
 Kind = Literal[
     "account", "holder", "seat", "key", "masked", "batch", "order", "subscription", "token",
-    "visit", "webhook", "request", "stripe", "all",
+    "visit", "webhook", "notice_link", "request", "stripe", "all",
 ]  # fmt: skip
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -50,6 +50,7 @@ FIELDS: Final[dict[str, Kind]] = {
     "token": "token",
     "granted_by": "token",
     "webhook": "webhook",
+    "link": "notice_link",
     "stripe_subscription": "stripe",
     "stripe_event": "stripe",
     "customer": "stripe",
@@ -83,6 +84,7 @@ _PREFIXES: Final[dict[str, Kind]] = {
     "kft_": "token",
     "kfp_": "visit",
     "kfwh_": "webhook",
+    "kfnl_": "notice_link",
 }
 _ACTORS: Final = ("kft_", "kfp_")
 _OF_STRIPE: Final = re.compile(r"[a-z]{2,8}_[A-Za-z0-9_]{1,255}")

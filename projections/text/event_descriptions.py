@@ -50,6 +50,7 @@ from ledger.streams.key import (
     KeyTerms,
     KeyTransferred,
 )
+from ledger.streams.notice_links import NoticeLinkMade, NoticeLinkRevoked
 from ledger.streams.order import OrderDeclined, OrderPlaced
 from ledger.streams.portal_access import PortalSessionsEnded
 from ledger.streams.portal_session import (
@@ -156,6 +157,8 @@ def _what(event: AnyEvent, names: DisplayNames) -> str:
             return _of_account(event, names)
         case "webhooks":
             return _of_webhooks(event.fact)
+        case "notice_links":
+            return _of_notice_links(event.fact)
         case "attempts" | "session":
             return _of_attempts(event.fact, names)
         case _:
@@ -413,6 +416,22 @@ def _of_sessions(fact: Fact) -> str | None:
             old = "the last one is" if fact.keep_previous else "none before it is"
             return f"Links and cookies are signed with a new key; {old} still taken"
     return None
+
+
+def _of_notice_links(fact: Fact) -> str:
+    match fact:
+        case NoticeLinkMade(link=id):
+            kinds = f" of kind {', '.join(fact.kinds)}" if fact.kinds else ""
+            return f"Link {id} to notices{kinds} {_whose_notices(fact)} made"
+        case NoticeLinkRevoked(link=id):
+            return f"Link {id} to notices {_whose_notices(fact)} revoked"
+    return type(fact).__name__
+
+
+def _whose_notices(fact: NoticeLinkMade | NoticeLinkRevoked) -> str:
+    if fact.account is not None:
+        return f"of account {fact.account}"
+    return f"about keys of {fact.reseller}" if fact.reseller is not None else "about everything"
 
 
 def _of_webhooks(fact: Fact) -> str:

@@ -413,3 +413,17 @@ def test_staff_end_sessions_and_lift_blocks_with_a_reason(keyfold: Program) -> N
         assert keyfold.done(*command.split(), "--reason", "They called").out == said
         assert "They called" in keyfold.done("timeline", "acme").out
     assert keyfold.run("sessions", "end", "a b", "--reason", "x").code == 1
+
+
+def test_links_to_notices_are_made_listed_and_revoked(keyfold: Program) -> None:
+    id, atom, ics = keyfold.done("notices", "link", "--account", "acme").out.split()
+    assert (atom.endswith("/atom.xml"), ics.endswith("/calendar.ics")) == (True, True)
+    (listed,) = keyfold.json("notices", "links", "--account", "acme")["items"]
+    assert (listed["id"], listed["status"]) == (id, "active")
+    keyfold.done("notices", "unlink", id)
+    assert "revoked" in keyfold.done("notices", "links", "--account", "acme").out
+    assert keyfold.json("notices", "links") == {"items": []}
+    ran = keyfold.run("notices", "unlink", "kfnl_x")
+    assert (ran.code, ran.err.partition(":")[0]) == (1, "notice_link_not_found")
+    ran = keyfold.run("notices", "--account", "acme", "links")
+    assert (ran.code, "after `links`" in ran.err) == (2, True)

@@ -20,7 +20,7 @@ NO_LISTINGS = {
     *("subscription terminate", "explain", "overview", "erase", "replay", "audit verify"),
     *(f"stripe {name}" for name in ("sync", "assign", "import", "reconcile", "remap")),
     *(f"webhooks {name}" for name in ("add", "test", "replay", "rotate")),
-    *("tokens create", "secrets rotate"),
+    *("tokens create", "secrets rotate", "notices link"),
 }
 
 
@@ -31,7 +31,7 @@ def commands(group: click.Group, *above: str) -> Iterator[tuple[str, click.Comma
         assert command
         if isinstance(command, click.Group):
             yield from commands(command, *above, name)
-        else:
+        if not isinstance(command, click.Group) or command.invoke_without_command:
             yield " ".join((*above, name)), command
 
 

@@ -17,6 +17,7 @@ from tests.worlds import DAY, NOON, context
 KEY_READERS = {"reseller", "support", "auditor", "admin"}
 ACCOUNT_READERS = {"portal", "support", "auditor", "admin"}
 OWNERS = {"reseller", "admin"}
+NOTICE_READERS = {*ACCOUNT_READERS, "reseller"}
 PROOF_READERS = {"support", "auditor", "admin"}
 EVERYBODY = None
 
@@ -146,7 +147,12 @@ ROUTES = [
     Route("GET", "/v1/checkpoint/keys", 200, PROOF_READERS),
     Route("GET", "/v1/proofs/inclusion", 200, PROOF_READERS, query="?position=1"),
     Route("GET", "/v1/proofs/consistency", 200, PROOF_READERS, query="?from=1"),
-    Route("GET", "/v1/notices", 200, {*ACCOUNT_READERS, "reseller"}),
+    Route("GET", "/v1/notices", 200, NOTICE_READERS),
+    Route("POST", "/v1/notices/links", 201, NOTICE_READERS - {"auditor"}, {"account": "acme"}),
+    Route("GET", "/v1/notices/links", 200, NOTICE_READERS, query="?account=acme"),
+    Route("DELETE", "/v1/notices/links/<notice_link>", 204, NOTICE_READERS - {"auditor"}),
+    Route("GET", "/v1/notices/feeds/<feed>/atom.xml", 200, EVERYBODY),
+    Route("GET", "/v1/notices/feeds/<feed>/calendar.ics", 200, EVERYBODY),
     Route("POST", "/v1/webhooks", 201, ADMIN, WEBHOOK),
     Route("GET", "/v1/webhooks", 200, ADMIN),
     Route("GET", "/v1/webhooks/<webhook>", 200, ADMIN),
@@ -290,6 +296,8 @@ def filled(api: Api, route: Route) -> tuple[str, dict[str, Any] | None]:
         "position": "1",
         "token": "kft_a",
         "webhook": a_webhook(api),
+        "notice_link": a_notice_link(api)["id"],
+        "feed": a_notice_link(api)["atom"].split("/")[-2],
         "filename": "docs.css",
         "name": asset_name(api),
     }.items():
@@ -305,6 +313,13 @@ def filled(api: Api, route: Route) -> tuple[str, dict[str, Any] | None]:
 def a_webhook(api: Api) -> str:
     """Return the id of a webhook of this one call."""
     return str(api.post("admin", "/v1/webhooks", WEBHOOK).body["id"])
+
+
+def a_notice_link(api: Api) -> dict[str, str]:
+    """Return a link of this one call; they are counted."""
+    whose = {"account": f"acct-{next(_numbers)}", "reseller": RESELLER}
+    made = api.post("admin", "/v1/notices/links", whose)
+    return dict(made.body)
 
 
 def asset_name(api: Api) -> str:

@@ -64,7 +64,14 @@ def show_notices(
         services().book,
         app_state().wiring.tables,
         services().catalog,
-        NoticeQuery(until, start, account, bound or reseller, kind, caller().role == PORTAL),
+        NoticeQuery(
+            until,
+            start,
+            account,
+            bound or reseller,
+            (kind,) if kind else (),
+            caller().role == PORTAL,
+        ),
         after=after,
         limit=limit,
     )

@@ -84,9 +84,9 @@ HEADERS: Final[dict[str, dict[str, Any]]] = {
         "schema": {"type": "integer", "minimum": 0},
     },
     "ETag": {
-        "description": "The account's version, for `If-Match`.",
+        "description": "The account's version, for `If-Match`; a feed's, for `If-None-Match`.",
         "required": True,
-        "schema": {"type": "string", "pattern": r'^"[0-9]+"$'},
+        "schema": {"type": "string", "pattern": r'^"[0-9a-f]+"$'},
     },
     "Content-Disposition": {
         "description": "The file to put it into.",

@@ -32,6 +32,7 @@ from ledger.refusals import (
     FieldError,
     InvalidRequest,
     KeyNotFound,
+    NoticeLinkNotFound,
     OrderNotFound,
     Refusal,
     ResellerNotFound,
@@ -147,6 +148,18 @@ PATH_PARAMETERS: Final[Mapping[str, PathParameter]] = {
         "The webhook's id.",
         "kfwh_c5nfx2ynqk7tq3bd5xw4a6bl7m",
         WebhookNotFound,
+    ),
+    "notice_link": PathParameter(
+        r"kfnl_[a-z2-7]{36}",
+        "The id of a link to notices.",
+        "kfnl_c5nfx2ynqk7tq3bd5xw4a6bl7mxk2pd7tq4c",
+        NoticeLinkNotFound,
+    ),
+    "feed": PathParameter(
+        r"[A-Za-z0-9_-]{1,400}",
+        "What is in the address that the link was made as.",
+        "9XhmY3Vyc29y",
+        NoticeLinkNotFound,
     ),
     "stripe_subscription": PathParameter(
         STRIPE_SUBSCRIPTION_ID,

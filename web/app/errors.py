@@ -94,6 +94,9 @@ REFUSED: Final[Mapping[type[Refusal], int]] = {
     refusals.NoStripeCustomer: 409,
     refusals.CustomerShared: 409,
     refusals.TokenNotFound: 404,
+    refusals.NoticeLinkNotFound: 404,
+    refusals.NoticeLinkRevokedAlready: 410,
+    refusals.TooManyNoticeLinks: 409,
     refusals.WebhookNotFound: 404,
     refusals.WebhookNotSending: 409,
 }

@@ -77,6 +77,7 @@ _ABOUT: Final[dict[str, str]] = {
     "batch": "key",
     "console_session": "access",
     "key": "key",
+    "notice_links": "access",
     "portal_access": "access",
     "portal_session": "access",
     "request": "request",

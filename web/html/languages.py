@@ -12,6 +12,7 @@ from typing import Final
 from flask import Flask, request
 from flask_babel import (  # type: ignore[import-untyped]
     Babel,
+    format_date,
     format_datetime,
     format_decimal,
     gettext,
@@ -21,7 +22,14 @@ from flask_babel import (  # type: ignore[import-untyped]
 
 from web.html.cookies import Cookie
 
-__all__ = ["format_datetime", "format_decimal", "gettext", "lazy_gettext", "ngettext"]
+__all__ = [
+    "format_date",
+    "format_datetime",
+    "format_decimal",
+    "gettext",
+    "lazy_gettext",
+    "ngettext",
+]
 
 LANGUAGES: Final = {"en": "English", "de": "Deutsch"}
 COOKIE: Final = Cookie("keyfold_language")
