@@ -212,7 +212,7 @@ def transfer_subscription(
         id, now = subscription, context.now
         left = subscriptions.leave(origin.state, id, to, _sealed(services, context, wanted), now)
         moved = origin.state.subscriptions[id]
-        taken = subscriptions.take_over(target.state, moved, account, now) if left else []
+        taken = subscriptions.take_over(moved, account, now) if left else []
         if not left:
             # It was transferred there before; what has become of it since is told there.
             subscriptions.of_key(target.state, id)

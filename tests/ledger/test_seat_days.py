@@ -4,7 +4,7 @@ Random histories over a few accounts: keys redeemed now and when what there is e
 started, extended, suspended, resumed, transferred and terminated. What each then gave, over all
 accounts and all time, is held against what it was sold for: its months and what it was extended by,
 less what was suspended or cut off on record. And what is scheduled begins, at every moment, when
-the last of what was there before it ends, one behind another.
+what it follows ends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
-from itertools import pairwise, product
+from itertools import count, pairwise
 from random import Random
 from typing import get_args
 
@@ -127,7 +127,7 @@ class History:
         left = subscriptions.leave(self.accounts[name], id, to, None, self.now)
         if left:
             moved = self.accounts[name].subscriptions[id]
-            taken = subscriptions.take_over(self.accounts[to], moved, name, self.now)
+            taken = subscriptions.take_over(moved, name, self.now)
             self.tell(name, left)
             self.tell(to, taken)
 
@@ -143,26 +143,16 @@ class History:
 
 
 def check_chains(accounts: Mapping[str, Account], now: datetime) -> None:
-    """Hold what is scheduled against what runs."""
-    for account, place in product(accounts.values(), PLACES):
-        there = [
-            one
-            for one in account.subscriptions.values()
-            if "/".join(filter(None, (one.product, one.tier))) == place
-        ]
-        waiting = [one for one in there if one.status(now) == "scheduled"]
-        waiting.sort(key=lambda one: one.started_at)
-        previous: list[datetime] = []
-        for one in waiting:
-            # What came later is not waited for, but for what was followed on another account.
-            earlier = there[: there.index(one)] + [e for e in there if e.id == one.follows]
-            running = [e for e in earlier if e.status(now) in ("active", "suspended")]
-            ends = previous + [other.expires_at for other in running]
-            if ends:
-                assert one.started_at == max(ends)
-            else:  # it came from another account, and keeps its date where nothing ran since
-                assert one.follows is None
-            previous = [one.expires_at]
+    """Hold what is scheduled against what it follows; what came from elsewhere follows nothing."""
+    for account in accounts.values():
+        there = account.subscriptions
+        for one in there.values():
+            if one.status(now) != "scheduled" or one.follows is None:
+                continue
+            ahead = there[one.follows]
+            assert ahead.status(now) in ("active", "suspended", "scheduled")
+            assert (ahead.product, ahead.tier) == (one.product, one.tier)
+            assert one.started_at == ahead.expires_at
 
 
 def check(history: History) -> None:
@@ -198,10 +188,41 @@ def test_seat_days_given_are_seat_days_sold(first: int) -> None:
 
 
 def test_while_nothing_else_happens_a_chain_has_neither_gap_nor_overlap() -> None:
-    history = History(Random(1))
-    for _ in range(5):
-        history.redeem("acme", "when_current_ends")
-        history.pass_time(history.now + timedelta(days=3))
-    of_pos = [one for one in history.accounts["acme"].subscriptions.values() if not one.tier]
-    for one, following in pairwise(of_pos):
+    account, now = ACCOUNT.initial, NOON
+    for number in range(5):
+        key = issued(str(number), "cloud_pos", 3, 1)
+        facts = subscriptions.activate(account, key, f"kfsub_{number}", "when_current_ends", now)
+        account = ACCOUNT.fold(account, [event(fact, now) for fact in facts])
+        now += timedelta(days=3)
+    for one, following in pairwise(account.subscriptions.values()):
         assert one.expires_at == following.started_at
+
+
+def seats(account: Account, at: datetime) -> int:
+    return sum(row.seats for row in account.rows(at))
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_who_renews_every_seat_never_has_fewer(seed: int) -> None:
+    """Some keys that end at whatever times, renewed by others of as many seats in all."""
+    random = Random(seed)
+    account, now, ids = ACCOUNT.initial, NOON, count()
+
+    def redeem(seats: int, months: int, start: subscriptions.Start) -> None:
+        nonlocal account
+        id = str(next(ids))
+        key = issued(id, "cloud_pos", seats, months)
+        facts = subscriptions.activate(account, key, f"kfsub_{id}", start, now)
+        account = ACCOUNT.fold(account, [event(fact, now) for fact in facts])
+
+    for _ in range(random.randint(1, 6)):
+        redeem(2, random.randint(3, 12), "now")
+        now += timedelta(days=random.choice((0, 3, 17)))
+    had = seats(account, now)
+    one_by_one = random.random() < 0.5
+    for _ in range(had if one_by_one else had // 2):
+        redeem(1 if one_by_one else 2, 12, "when_current_ends")
+    first_end = min(one.expires_at for one in account.subscriptions.values() if one.scheduled)
+    for step in [now, *account.steps()]:
+        if now <= step < first_end:
+            assert seats(account, step) == had

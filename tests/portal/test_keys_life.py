@@ -115,7 +115,7 @@ def test_what_ends_soon_is_renewed_by_a_key_that_begins_when_it_ends(
     dialog = customer.enter(timed.issue(order, seats=3), manager)
     expect(dialog).to_contain_text("ends on 28 Feb 2026, 10:00: it gives 2 seats.")
     expect(dialog.get_by_label("Now: 3 seats more, until 20 Feb 2027")).to_be_checked()
-    dialog.get_by_label("When that ends: 3 seats from 28 Feb 2026").check()
+    dialog.get_by_label("As a renewal: 3 seats from 28 Feb 2026").check()
     dialog.get_by_role("button", name="Activate").click()
     expect(customer.page.get_by_role("status")).to_contain_text("Its seats begin when")
     expect(banner).to_have_count(0)

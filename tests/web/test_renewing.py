@@ -134,23 +134,50 @@ def test_what_follows_moves_with_what_it_follows(api: Api) -> None:
     assert spans(shown["rows"]) == [("active", NOON, at("2026-04-01"))]
 
 
-def test_it_begins_when_the_last_of_what_runs_ends(api: Api) -> None:
+def test_each_renews_what_nobody_has_renewed_and_begins_when_that_ends(api: Api) -> None:
     def starts() -> list[str]:
-        return [row["started_at"] for row in pos(api)["upcoming"]]
+        return sorted(row["started_at"] for row in pos(api)["upcoming"])
 
     short, long = api.redeem(months=1), api.redeem(months=2)
     redeem_later(api, months=1)
     redeem_later(api, months=1)
-    assert starts() == [at("2026-05-01"), at("2026-06-01")]
+    assert starts() == [at("2026-04-01"), at("2026-05-01")]
     change(api, "extend", short, {"until": at("2026-09-01"), **REASON})
-    assert starts() == [at("2026-09-01"), at("2026-10-01")]
+    assert starts() == [at("2026-05-01"), at("2026-09-01")]
     change(api, "suspend", short)
-    assert starts() == [at("2026-09-01"), at("2026-10-01")]
+    assert starts() == [at("2026-05-01"), at("2026-09-01")]
     change(api, "terminate", short)
-    assert starts() == [at("2026-05-01"), at("2026-06-01")]
+    assert starts() == [at("2026-05-01")]
     change(api, "terminate", long)
-    assert spans(pos(api)["rows"]) == [("active", NOON, at("2026-04-01"))]
-    assert starts() == [at("2026-04-01")]
+    assert starts() == []
+    assert spans(pos(api)["rows"]) == [("active", NOON, at("2026-04-01"))] * 2
+
+
+def test_who_renews_two_keys_keeps_two_seats(any_api: Api) -> None:
+    api = any_api
+    for _ in range(2):
+        api.redeem(seats=1)
+    api.clock.forward(days=300)
+    for _ in range(2):
+        told = api.try_code(api.issue(seats=1)["code"], what="validate").body
+        assert told["running"] == {"seats": 1, "expires_at": at("2027-03-01")}
+        assert told["choices"][1]["starts_at"] == at("2027-03-01")
+        redeem_later(api, seats=1)
+    assert [pos(api, f"?as_of={at(day)}")["seats"] for day in ("2027-02-28", "2027-03-02")] == [
+        2,
+        2,
+    ]
+    told = api.try_code(api.issue(seats=1)["code"], what="validate").body
+    assert told["running"] == {"seats": 1, "expires_at": at("2027-03-01")}
+    assert told["choices"][1]["starts_at"] == at("2028-03-01")
+
+
+def test_what_is_suspended_is_not_followed_while_something_runs(api: Api) -> None:
+    api.redeem(months=1)
+    rests = api.redeem(months=12)
+    change(api, "suspend", rests)
+    redeem_later(api)
+    assert spans(pos(api)["upcoming"]) == [("scheduled", at("2026-04-01"), at("2027-04-01"))]
 
 
 def test_one_key_more_takes_nothing_from_what_is_to_follow(api: Api) -> None:
@@ -163,8 +190,6 @@ def test_one_key_more_takes_nothing_from_what_is_to_follow(api: Api) -> None:
     change(api, "transfer", more, {"to": "acme", **REASON}, account="beta")
     assert spans(pos(api)["upcoming"]) == [renewal]
     assert pos(api, "?as_of=2026-04-02T12:00:00Z")["seats"] == 6
-    later = api.try_code(api.issue()["code"], what="validate").body["choices"][1]
-    assert later["starts_at"] == at("2027-04-01")
     redeem_later(api, months=1)
     change(api, "extend", more, {"until": at("2027-06-01"), **REASON})
     assert [row["started_at"] for row in pos(api)["upcoming"]] == [

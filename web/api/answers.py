@@ -94,8 +94,9 @@ class ValidatedCode(Answer, frozen=True):
     running: Annotated[
         Running | None,
         doc(
-            "What ends last of what keys give of the same product and tier, now or later. Null if"
-            " there is nothing: then what the code gives can only begin now."
+            "What ends last of what keys give of the same product and tier now, and has not been"
+            " renewed if there is such. Null if there is nothing: then what the code gives can only"
+            " begin now."
         ),
     ]
     choices: Annotated[

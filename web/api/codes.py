@@ -74,8 +74,8 @@ class RedeemCode(TryCode):
     example: ClassVar = {**TryCode.example, "start": "now"}
 
     start = Text(
-        "`when_current_ends`: when the last of what keys give of the same product and tier then"
-        " ends; now if there is nothing.",
+        "`when_current_ends`: when that ends which keys give of the same product and tier, and"
+        " which has not been renewed; now if there is nothing.",
         load_default="now",
         validate=one_of(*get_args(Start)),
     )
@@ -132,10 +132,10 @@ def redeem_key(expected_version: int | None, idempotency_key: str | None, body: 
     Unknown, redeemed, revoked and lapsed codes are refused alike, so that guessing tells nothing.
     One that this very account has redeemed is told apart, and is no failed try.
 
-    What begins `when_current_ends` is `scheduled` until then. It begins when the last of what keys
-    gave of the same product and tier before it ends, whenever that changes: later when it is
-    extended, earlier when what ends last is taken away, and at once when nothing is left. What is
-    redeemed or transferred here later is not waited for. Several begin one after another.
+    What begins `when_current_ends` is `scheduled` until then. It follows what ends last of what
+    keys give of the same product and tier, and is not followed by as many seats already; if all of
+    that is, it follows what is to follow. It begins when that one ends: later when that is
+    extended, at once when that is terminated or transferred away.
     """
     redeemed = redeem(
         services(),

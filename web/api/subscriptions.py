@@ -80,8 +80,7 @@ class Transfer(Reasoned):
 def start_subscription(account: str, subscription: str, **asked: Any) -> Response:
     """Let a scheduled subscription begin now, for its whole length.
 
-    What was scheduled after it begins when the last of what was there before it ends. One that has
-    begun stays as it is.
+    What follows it begins when it ends. One that has begun stays as it is.
     """
     return _changed(change.start_subscription, account, subscription, **asked)
 
@@ -103,8 +102,8 @@ def extend_subscription(
 ) -> Response:
     """Let a subscription last longer.
 
-    What is scheduled begins later, if this one then ends last. Send an `Idempotency-Key` with
-    `days`: asked for twice without one, it is twice as many.
+    What follows it begins later. Send an `Idempotency-Key` with `days`: asked for twice without
+    one, it is twice as many.
     """
     return _changed(
         change.extend_subscription, account, subscription, days=days, until=until, **asked
@@ -122,7 +121,7 @@ def extend_subscription(
 def suspend_subscription(account: str, subscription: str, **asked: Any) -> Response:
     """Let a subscription give no seats until it is resumed.
 
-    Its time goes on: it ends when it would have ended, and what is scheduled waits until then.
+    Its time goes on: it ends when it would have ended, and what follows it waits until then.
     Nobody is thrown out, but holders without a seat are not licensed. One that is suspended stays
     as it is.
     """
@@ -154,8 +153,8 @@ def terminate_subscription(account: str, subscription: str, **asked: Any) -> Res
     """End a subscription before its time.
 
     Its seats are gone at once; nobody is thrown out, but holders without a seat are not licensed.
-    What was scheduled behind it begins earlier: when the last of the others that were there before
-    it ends, at once if there is none. One that was terminated already stays as it is.
+    What follows it begins at once; if it had not begun itself, that takes its place. One that was
+    terminated already stays as it is.
     """
     return _changed(change.terminate_subscription, account, subscription, **asked)
 
@@ -178,9 +177,9 @@ def transfer_subscription(
 ) -> Response:
     """Move what is left of a subscription to another account, in one commit.
 
-    Its holders stay behind, without its seats. One that is suspended stays so. What is scheduled
-    stays, too, and begins when the last of what it waits for ends: at once if nothing of that is
-    left on the old one; one that is transferred to where nothing runs keeps its date.
+    Its holders stay behind, without its seats. One that is suspended stays so. What follows it
+    stays behind, too, and begins at once, so transfer what follows first: what is scheduled keeps
+    its date there. If it had not begun itself, what follows it takes its place.
     `ETag` is that of the other account.
     """
     moved = change.transfer_subscription(

@@ -185,7 +185,7 @@ def _differences(account: str, wanted: _Wanted) -> dict[str, list[str]]:
             facts = rules.leave(state, id, to, None, now)
             if facts:
                 target, moved = _now(to), state.subscriptions[id]
-                taken = rules.take_over(target.account, moved, account, now)
+                taken = rules.take_over(moved, account, now)
                 there[to] = preview(target, taken, catalog)
         case "start":
             facts = rules.start(state, id, None, now)

@@ -1,16 +1,17 @@
 """What may happen next to subscriptions that keys gave: pure decisions, as in `decisions`.
 
-A redeemed key's subscription begins now, or is *scheduled*: it begins when the last of what runs of
-its product and tier ends. What runs has begun and not ended; a suspended one, too, since its time
-goes on. Several that are scheduled make one chain, in their order. Whatever moves an end, or brings
-or takes one, moves the chain along in the same commit (`_chain`).
+A redeemed key's subscription begins now, or is *scheduled*: it follows another one of its product
+and tier, and begins when that one ends. Whatever moves that end, or ends that one before its time,
+moves what follows along in the same commit (`_followers`).
 
-Each always has its whole length, so no day that was paid for is lost, and none is given twice.
+Each always has its whole length, so no day that was paid for is lost, and none is given twice. And
+each renews seats that nobody has renewed yet (`current`): who renews ten keys keeps ten.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -50,18 +51,33 @@ from ledger.streams.key import KeyIssued
 Start = Literal["now", "when_current_ends"]
 
 LATEST_YEAR: Final = 9000
-_RUNNING: Final = frozenset[SubscriptionStatus]({"active", "suspended"})
+_GIVES: Final = frozenset[SubscriptionStatus]({"active", "scheduled"})
 _Place = tuple[str, str | None]
 
 
 def current(account: Account, product: str, tier: str | None, now: datetime) -> Subscription | None:
-    """Return what a key of this product and tier would follow: what ends last of all that goes on.
-    None if nothing of it gives seats, now or later.
+    """Return what a key of this product and tier would follow; None if nothing of it gives seats.
+
+    It is what ends last of what runs and is not followed by as many seats as it gives; if all of
+    that is, what ends last of what is to follow.
     """
-    there = _there(account, (product, tier), now, GOES_ON)
-    if all(one.suspended_at for one in there):
+    there = _there(account, (product, tier), now, _GIVES)
+    followed: Counter[str | None] = Counter()
+    for one in there:
+        if one.status(now) == "scheduled":
+            followed[one.follows] += one.seats
+    if all(one.status(now) == "scheduled" for one in there):
         return None
-    return max(there, key=_by_end)
+    free = [one for one in there if followed[one.id] < one.seats]
+    return max([one for one in free if one.status(now) == "active"] or free, key=_by_end)
+
+
+def running(account: Account, product: str, tier: str | None, now: datetime) -> Subscription | None:
+    """Return what ends last of what gives seats now; what `current` names, if that does."""
+    after = current(account, product, tier, now)
+    if after is None or after.status(now) == "active":
+        return after
+    return max(_there(account, (product, tier), now, {"active"}), key=_by_end)
 
 
 def ending(account: Account, soon: datetime, now: datetime) -> list[Subscription]:
@@ -92,25 +108,25 @@ def activate(
     """Return the fact that begins a key's subscription, or schedules it.
 
     Never refused for what there is: seats only add up. One that is to follow what there is begins
-    now if there is nothing to follow, or no longer. What begins now is not waited for by what is
-    scheduled already: that keeps its seats.
+    now if there is nothing to follow, or no longer.
 
     Raises:
         InvalidRequest: something would end in a year beyond all use.
     """
     after = current(account, key.product, key.tier, now) if start == "when_current_ends" else None
     if after is None:
-        activated = SubscriptionActivated(
-            subscription=subscription,
-            key=key.key,
-            masked=key.masked,
-            product=key.product,
-            tier=key.tier,
-            seats=key.seats,
-            months=key.months,
-            expires_at=_end("/code", now, key.months),
-        )
-        return _with_chain(account, [activated], (key.product, key.tier), now, "/code")
+        return [
+            SubscriptionActivated(
+                subscription=subscription,
+                key=key.key,
+                masked=key.masked,
+                product=key.product,
+                tier=key.tier,
+                seats=key.seats,
+                months=key.months,
+                expires_at=_end("/code", now, key.months),
+            )
+        ]
     return [
         SubscriptionScheduled(
             subscription=subscription,
@@ -165,7 +181,7 @@ def terminate(
         return []
     _still_here(found, now)
     terminated = SubscriptionTerminated(subscription=subscription, reason=reason)
-    return _with_chain(account, [terminated], _place(found), now)
+    return _with_followers(account, terminated, now)
 
 
 def start(account: Account, subscription: str, reason: Sealed | None, now: datetime) -> list[Fact]:
@@ -182,9 +198,9 @@ def start(account: Account, subscription: str, reason: Sealed | None, now: datet
             return []
         case "suspended":
             raise SubscriptionIsSuspended
-    end = _whole_length(found, now)
+    end = _whole_length(found, now, "/subscription")
     started = SubscriptionStarted(subscription=subscription, expires_at=end, reason=reason)
-    return _with_chain(account, [started], _place(found), now)
+    return _with_followers(account, started, now)
 
 
 def extend(
@@ -225,7 +241,7 @@ def extend(
         expires_at=_within_use(pointer, end),
         reason=reason,
     )
-    return _with_chain(account, [extended], _place(found), now, pointer)
+    return _with_followers(account, extended, now, pointer)
 
 
 def suspend(
@@ -270,34 +286,30 @@ def leave(
         return []
     _still_here(found, now)
     transferred = SubscriptionTransferred(subscription=subscription, to_account=to, reason=reason)
-    return _with_chain(account, [transferred], _place(found), now)
+    return _with_followers(account, transferred, now)
 
 
-def take_over(
-    account: Account, moved: Subscription, from_account: str, now: datetime
-) -> list[Fact]:
+def take_over(moved: Subscription, from_account: str, now: datetime) -> list[Fact]:
     """Return the fact that what is left of another account's subscription is this one's.
 
-    A scheduled one joins the chain; it keeps its date where nothing runs.
-
-    Raises:
-        InvalidRequest: something would end in a year beyond all use.
+    A scheduled one keeps its date, and follows nothing any more.
     """
     status = moved.status(now)
-    taken_over = SubscriptionTakenOver(
-        subscription=moved.id,
-        from_account=from_account,
-        key=moved.key,
-        masked=moved.masked,
-        product=moved.product,
-        tier=moved.tier,
-        seats=moved.seats,
-        months=moved.months,
-        starts_at=moved.started_at if status == "scheduled" else None,
-        expires_at=moved.expires_at,
-        suspended=status == "suspended",
-    )
-    return _with_chain(account, [taken_over], _place(moved), now, "/to")
+    return [
+        SubscriptionTakenOver(
+            subscription=moved.id,
+            from_account=from_account,
+            key=moved.key,
+            masked=moved.masked,
+            product=moved.product,
+            tier=moved.tier,
+            seats=moved.seats,
+            months=moved.months,
+            starts_at=moved.started_at if status == "scheduled" else None,
+            expires_at=moved.expires_at,
+            suspended=status == "suspended",
+        )
+    ]
 
 
 def of_key(account: Account, subscription: str) -> Subscription:
@@ -337,62 +349,54 @@ def _begun(account: Account, subscription: str, now: datetime) -> Literal["activ
 # What is scheduled
 
 
-def _with_chain(
-    account: Account,
-    facts: list[Fact],
-    place: _Place,
-    now: datetime,
-    pointer: str = "/subscription",
+def _with_followers(
+    account: Account, fact: Fact, now: datetime, pointer: str = "/subscription"
 ) -> list[Fact]:
-    """Return facts, and with them what becomes of what is scheduled there."""
-    occurrences = [Occurrence(fact=fact, recorded_at=now, occurred_at=now) for fact in facts]
-    return [*facts, *_chain(account, fold(account, occurrences), place, now, pointer)]
+    """Return a fact, and with it what becomes of what is scheduled."""
+    after = fold(account, [Occurrence(fact=fact, recorded_at=now, occurred_at=now)])
+    return [fact, *_followers(account, after, now, pointer)]
 
 
-def _chain(
-    before: Account, after: Account, place: _Place, now: datetime, pointer: str
-) -> Iterator[Fact]:
-    """Yield what puts what is scheduled in its place, one behind another, after a change.
-
-    Each begins when the last of what was on the account before it ends: of what runs, and of what
-    is scheduled before it; and what it follows already, if both came from another account. What
-    came later is not waited for, or whoever activates one key more would lose the seats that were
-    to follow. Where nothing of that runs any more it begins now; if
-    nothing did before either, it stays where it was.
-    """
-    order = {id: number for number, id in enumerate(after.subscriptions)}
-
-    def waited_for(account: Account, one: Subscription) -> list[Subscription]:
-        running = _there(account, place, now, _RUNNING)
-        number = order[one.id]
-        return [
-            other
-            for other in running
-            if order.get(other.id, -1) < number or other.id == one.follows
-        ]
-
-    waiting = sorted(
-        _there(after, place, now, {"scheduled"}),
-        key=lambda one: (one.started_at, one.position, one.id),
-    )
-    there = [*waiting, *_there(before, place, now, {"scheduled"})]
-    first = min((one.started_at for one in there), default=now)
-    previous: list[tuple[datetime, datetime, str]] = []
-    for one in waiting:
-        ahead = previous + [_by_end(other) for other in waited_for(after, one)]
-        follows: str | None = None
-        if ahead:
-            begins_at, _, follows = max(ahead)
-        else:
-            begins_at = now if waited_for(before, one) else first
-        end = _within_use(pointer, _whole_length(one, begins_at))
-        if begins_at == now:
+def _followers(before: Account, after: Account, now: datetime, pointer: str) -> Iterator[Fact]:
+    """Yield what moves whatever follows a subscription that a change has moved or ended."""
+    ends: dict[str, datetime] = {}
+    waiting = [one for one in after.subscriptions.values() if one.status(now) == "scheduled"]
+    for one in sorted(waiting, key=lambda one: (one.started_at, one.position, one.id)):
+        starts_at, follows = _beginning(one, before, after, ends, now)
+        if (one.started_at, one.follows) == (starts_at, follows):
+            continue
+        ends[one.id] = end = _whole_length(one, starts_at, pointer)
+        if starts_at == now:
             yield SubscriptionStarted(subscription=one.id, expires_at=end)
-        elif (one.started_at, one.follows) != (begins_at, follows):
+        else:
             yield SubscriptionRescheduled(
-                subscription=one.id, follows=follows, starts_at=begins_at, expires_at=end
+                subscription=one.id, follows=follows, starts_at=starts_at, expires_at=end
             )
-        previous = [(end, begins_at, one.id)]
+
+
+def _beginning(
+    one: Subscription,
+    before: Account,
+    after: Account,
+    ends: Mapping[str, datetime],
+    now: datetime,
+) -> tuple[datetime, str | None]:
+    """Return when a scheduled subscription begins after a change, and what it follows then.
+
+    Args:
+        ends: where they are moved, of those before it.
+    """
+    starts_at, follows = one.started_at, one.follows
+    while follows is not None:
+        ahead = after.subscriptions[follows]
+        if ahead.status(now) in GOES_ON:
+            return ends.get(follows, ahead.expires_at), follows
+        was = before.subscriptions[follows]
+        if was.status(now) != "scheduled":
+            return now, None
+        # It never began: what comes after it moves up.
+        starts_at, follows = was.started_at, was.follows
+    return starts_at, None
 
 
 def _there(
@@ -401,22 +405,22 @@ def _there(
     return [
         one
         for one in account.subscriptions.values()
-        if _place(one) == place and one.status(now) in statuses
+        if (one.product, one.tier) == place and one.status(now) in statuses
     ]
-
-
-def _place(one: Subscription) -> _Place:
-    return one.product, one.tier
 
 
 def _by_end(one: Subscription) -> tuple[datetime, datetime, str]:
     return one.expires_at, one.started_at, one.id
 
 
-def _whole_length(scheduled: Subscription, starts_at: datetime) -> datetime:
+def _whole_length(scheduled: Subscription, starts_at: datetime, pointer: str) -> datetime:
     """Return when one ends that begins then: its months later, and what it was extended by."""
     sold = add_months(scheduled.started_at, scheduled.months)
-    return add_months(starts_at, scheduled.months) + (scheduled.expires_at - sold)
+    try:
+        end = add_months(starts_at, scheduled.months) + (scheduled.expires_at - sold)
+    except (OverflowError, ValueError):  # after the last year that a time can be in
+        raise _too_late(pointer) from None
+    return _within_use(pointer, end)
 
 
 def _end(pointer: str, starts_at: datetime, months: int) -> datetime:
