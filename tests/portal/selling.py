@@ -23,6 +23,7 @@ PORTAL = "https://billing.stripe.com/p/session/"
 # The product whose seats are billed: 100.00 a month with three seats, 20.00 for each further one.
 TEAM_PRICES = {"team_month": ("month", 100_00), "team_seat_month": ("month", 20_00)}
 BACK = "http://127.0.0.1:8000/docs"
+DAY_S = 24 * 3600
 
 
 @dataclass(kw_only=True)
@@ -73,13 +74,14 @@ class Seller(Vendor):
 
 
 @contextmanager
-def selling(folder: Path, *, billed: bool = False) -> Iterator[Seller]:
+def selling(folder: Path, *, billed: bool = False, since_days: int = 0) -> Iterator[Seller]:
     """Serve a program that sells by Stripe.
 
     Args:
         billed: sell a product whose seats are billed, as the third guide's.
+        since_days: so long ago is it at Stripe, where time can be let go by.
     """
-    with StripeServer(now=int(time.time())) as stripe:
+    with StripeServer(now=int(time.time()) - since_days * DAY_S) as stripe:
         product = stripe.post("/v1/products", {"name": "Seats"})["id"]
         for key, (interval, amount) in (TEAM_PRICES if billed else PRICES).items():
             stripe.post("/v1/prices", price(product, key, interval, amount))

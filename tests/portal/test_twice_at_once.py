@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 
@@ -174,3 +175,34 @@ def test_loading_again_does_not_say_again_what_was_done(vendor: Vendor, page: Pa
     customer.activate(vendor.issue())
     page.reload()
     expect(page.get_by_role("status")).to_have_count(0)
+
+
+def test_what_was_refused_is_not_sent_again_by_loading_or_coming_back(
+    vendor: Vendor, page: Page
+) -> None:
+    customer = vendor.customer(page)
+    customer.open("manage/cloud_pos")
+    customer.upload(b"no certificate")
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    customer.upload(b"no certificate")
+    expect(page.get_by_role("alert")).to_be_visible()
+    customer.go("Subscriptions")
+    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_have_text("POS Manager")
+
+
+def test_a_token_that_was_made_is_not_made_again_by_coming_back(vendor: Vendor, page: Page) -> None:
+    page.goto(f"{vendor.url}/console/sign-in")
+    made = vendor.program.json("tokens", "create", "--role", "admin")["token"]
+    page.get_by_label("Access token").fill(made)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    page.goto(f"{vendor.url}/console/tokens")
+    page.get_by_role("button", name=re.compile("Create|Make")).click()
+    before = vendor.head()
+    page.goto(f"{vendor.url}/console/audit")
+    page.go_back()
+    expect(page.get_by_role("main")).to_contain_text("Tokens")
+    assert vendor.head() == before

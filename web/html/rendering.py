@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from flask import Flask, Response, redirect, render_template, request
+from flask import Flask, Response, current_app, redirect, render_template, request
 from markupsafe import Markup
 
 from web.app.context import app_state, request_id
@@ -59,11 +59,27 @@ def page(
         language=languages.current(),
         language_chosen=languages.chosen() is not None,
         request_id=request_id(),
+        address=_address(),
         message=message,
         **context,
     )
     status = status or (message.status if message else 200)
     return with_headers(Response(body, status, headers, content_type="text/html; charset=utf-8"))
+
+
+def _address() -> str | None:
+    """Return where a page that answers a form can be asked for; None for any other.
+
+    A browser that comes back to it would have to send the form again, and shows its own error.
+    """
+    adapter = current_app.create_url_adapter(request)
+    assert adapter is not None
+    path = request.path
+    while request.method == "POST" and path.strip("/"):
+        if adapter.test(path, "GET"):
+            return request.script_root + path
+        path = path.rpartition("/")[0]
+    return None
 
 
 def redirect_to(url: str) -> Response:

@@ -23,6 +23,14 @@ from web.html.flash import FlashMessage, Tone, bad, warn
 from web.html.languages import gettext as _
 from web.html.languages import lazy_gettext as _l
 
+# Of payments that need their payer, as for 3-D Secure. Source: https://docs.stripe.com/error-codes
+_TO_BE_CONFIRMED: Final = frozenset(
+    {
+        "authentication_required",
+        "invoice_payment_intent_requires_action",
+        "subscription_payment_intent_requires_action",
+    }
+)
 ENDED: Final = frozenset({"none", "canceled", "incomplete_expired"})
 
 
@@ -116,12 +124,8 @@ def refusal_message(problem: Refusal | StripeFault | StripeNotConfigured) -> Fla
                 _("Buy a subscription first; it is managed there from then on."),
                 status=409,
             )
-        case StripeRefused(card=True):
-            return bad(
-                _("The payment did not go through, and nothing was changed."),
-                _("Open Stripe by Manage in Stripe and update the card."),
-                status=402,
-            )
+        case StripeRefused(card=True, code=code):
+            return _not_paid(code)
         case StripeUnavailable():
             return bad(
                 _("Stripe cannot be reached."),
@@ -135,3 +139,20 @@ def refusal_message(problem: Refusal | StripeFault | StripeNotConfigured) -> Fla
                 status=503,
             )
     raise problem
+
+
+def _not_paid(code: str) -> FlashMessage:
+    if code in _TO_BE_CONFIRMED:
+        return bad(
+            _("Your bank wants you to confirm this payment, and nothing was changed."),
+            _(
+                "That cannot be done here. Open Stripe by Manage in Stripe and raise the seats"
+                " there, or choose another card."
+            ),
+            status=402,
+        )
+    return bad(
+        _("The payment did not go through, and nothing was changed."),
+        _("Open Stripe by Manage in Stripe and update the card."),
+        status=402,
+    )

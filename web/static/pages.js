@@ -28,6 +28,9 @@
   window.addEventListener("pageshow", rest);
   document.addEventListener("htmx:afterRequest", rest);
 
+  // The answer to a form is loaded again, and come back to, by an address that asks for the page anew.
+  if ("address" in root.dataset) history.replaceState(null, "", root.dataset.address);
+
   // What was said about an action is not said again when the page is loaded again.
   const address = new URL(location.href);
   if (address.searchParams.has("done")) {
