@@ -12,16 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.web.api import (
-    INT,
-    OTHER_RESELLER,
-    POS,
-    RESELLER,
-    Api,
-    memory_api,
-    stored_api,
-)
+from tests.web.api import INT, OTHER_RESELLER, POS, RESELLER, Api, api_over, memory_api, stored_api
 from tests.worlds import NOON
+from web.api.notices import SETTLING_S
+from web.app.clock import system_clock
+from web.app.context import EXTENSION
 
 DAY = timedelta(days=1)
 FAR = NOON + 800 * DAY
@@ -301,3 +296,12 @@ def test_every_store_tells_the_same(tmp_path: Path, postgres_url: str) -> None:
             assert sorted((n["at"], n["kind"], n["account"] or "") for n in one) == sorted(
                 (n["at"], n["kind"], n["account"] or "") for n in other
             )
+
+
+def test_an_answer_up_to_now_waits_for_what_is_being_stored(tmp_path: Path) -> None:
+    with stored_api(f"sqlite:///{tmp_path}/ledger.db") as api:
+        wiring = api.app.extensions[EXTENSION].wiring._replace(clock=system_clock)
+        end = system_clock()
+        told = api_over(wiring, api).get("admin", f"/v1/notices?to={end.isoformat()[:-6]}Z")
+        assert told.status == 200
+        assert (system_clock() - end).total_seconds() >= SETTLING_S

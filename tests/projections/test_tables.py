@@ -243,3 +243,13 @@ def test_moments_before_1970_are_numbers_below_zero() -> None:
     assert to_number(datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)) == -1
     assert to_number(None) is None
     assert to_moment(None) is None
+
+
+def test_what_is_read_at_leisure_outlasts_a_writer_that_fell_silent(postgres_url: str) -> None:
+    tables = open_tables(postgres_url)
+    rest = "SELECT CAST(current_setting('idle_in_transaction_session_timeout') AS text)"
+    with tables.transaction() as work:
+        assert work.execute(rest, {}) == [("10s",)]
+    with tables.snapshot() as reading:
+        assert reading.execute(rest, {}) == [("1h",)]
+    tables.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
+from typing import Final
 
 from flask import Blueprint, Response
 
@@ -20,6 +22,10 @@ from web.app.context import app_state, caller, request_context, services
 from web.app.responses import reply
 
 blueprint = Blueprint("notices", __name__, url_prefix="/v1")
+
+# An event can be read this long after the time it bears, by far the most of them.
+SETTLING_S: Final = 0.3
+AHEAD_S: Final = 1.0
 
 
 class NoticesQuery(ReadQuery, PageQuery):
@@ -58,6 +64,8 @@ def show_notices(
     until = end or (datetime.fromisoformat(after[3]) if after else request_context().now)
     if start is not None and start > until:
         raise InvalidRequest(FieldError("/from", "must not be after the end"))
+    if end is not None:
+        _let_settle(end)
     if bound is not None and reseller is not None and not same(bound, reseller):
         return reply(NoticeList([], None, services().book.head()))
     page = list_notices(
@@ -80,3 +88,16 @@ def show_notices(
         place = (*page.next, until.isoformat())
         following = cursors.write(services().request_key, of, place)
     return reply(NoticeList(page.notices, following, page.position))
+
+
+def _let_settle(end: datetime) -> None:
+    """Wait for what is just being recorded, so that who goes on from this end misses nothing.
+
+    An end that lies further ahead than clocks are apart is waited for by nobody.
+    """
+    context = request_context()
+    if context.read_at is None:
+        return
+    over_s = (context.now - end).total_seconds()
+    if over_s > -AHEAD_S:
+        time.sleep(max(0.0, SETTLING_S - over_s - (time.monotonic() - context.read_at)))

@@ -40,7 +40,11 @@ _SETTINGS = {
 # A page that a crash of the server takes back is applied again by the next reader, so its commit
 # waits for no disk and no standby.
 _BEGIN: LiteralString = "BEGIN; SET LOCAL synchronous_commit = off"
-_BEGIN_SNAPSHOT: LiteralString = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+# It holds nobody up, and who reads it works on what was read in between: a replay, for minutes.
+_BEGIN_SNAPSHOT: LiteralString = (
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+    " SET LOCAL idle_in_transaction_session_timeout = '1h'"
+)
 
 
 class PostgresTables:
