@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -48,6 +48,18 @@ class BadExport(Exception):
 
 class NotProved(Exception):
     """The database does not give back what was put into it."""
+
+
+class Contradicted(Exception):
+    """The events are not those of a checkpoint.
+
+    Attributes:
+        size: of how many events the checkpoint is.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"its first {size} events are not those of the checkpoint of them")
+        self.size = size
 
 
 class ImportedLedger(NamedTuple):
@@ -83,15 +95,35 @@ def import_ledger(
         PersistenceError: a fault of the database.
     """
     numbered = iter(lines)
-    header = _header(next(numbered, b""))
+    header = header_of(next(numbered, b""))
     with filling(services.book.store) as filled:
-        count = _counting(header, on_events)
-        for rows in _pages(header, numbered):
-            _add(filled, rows)
-            count(len(rows))
-        streams = _prove(filled, header, count)
+        streams = fill(filled, header, numbered, on_events)
     same_secret = header.secret == secret_name(services.request_key) if header.secret else None
     return ImportedLedger(header.last, streams, header.root or "", same_secret)
+
+
+def fill(
+    filled: Filling,
+    header: ExportHeader,
+    lines: Iterable[bytes],
+    on_events: Callable[[int, int], object],
+    signed: Mapping[int, bytes] | None = None,
+) -> int:
+    """Add an export's events, prove that they are there, and return how many streams there are.
+
+    Args:
+        lines: of the export, without its header.
+        signed: roots of the tree over the first so many events.
+
+    Raises:
+        BadExport, NotProved: as `import_ledger` does.
+        Contradicted: the events have another root than one of `signed`.
+    """
+    count = _counting(header, on_events)
+    for rows in read_pages(header, iter(lines)):
+        _add(filled, rows)
+        count(len(rows))
+    return _prove(filled, header, count, signed or {})
 
 
 def _counting(header: ExportHeader, on_events: Callable[[int, int], object]) -> Counted:
@@ -101,7 +133,12 @@ def _counting(header: ExportHeader, on_events: Callable[[int, int], object]) -> 
 # Reading
 
 
-def _header(line: bytes) -> ExportHeader:
+def header_of(line: bytes) -> ExportHeader:
+    """Return the header of an export that can be taken in.
+
+    Raises:
+        BadExport: it is none, is cut off, or is of a part of a ledger.
+    """
     if not line:
         raise BadExport("it is empty")
     try:
@@ -126,7 +163,12 @@ def _expected_root(header: ExportHeader) -> bytes:
         return b""
 
 
-def _pages(header: ExportHeader, lines: Iterator[bytes]) -> Iterator[list[Row]]:
+def read_pages(header: ExportHeader, lines: Iterator[bytes]) -> Iterator[list[Row]]:
+    """Return the rows of an export's lines, page by page; each can be read by this release.
+
+    Raises:
+        BadExport: in the first place that does not fit.
+    """
     rows = _rows(header, lines)
     while page := list(islice(rows, PAGE_EVENTS)):
         yield page
@@ -227,7 +269,9 @@ def _between(rows: list[Row], what: str) -> BadExport:
     return BadExport(f"between positions {rows[0].position} and {rows[-1].position} {what}")
 
 
-def _prove(filled: Filling, header: ExportHeader, count: Counted) -> int:
+def _prove(
+    filled: Filling, header: ExportHeader, count: Counted, signed: Mapping[int, bytes]
+) -> int:
     """Read back what was added, by position and by stream; answer how many streams there are.
 
     Every stream begins at one position, with its version 1, and is read whole when the reading by
@@ -235,6 +279,7 @@ def _prove(filled: Filling, header: ExportHeader, count: Counted) -> int:
 
     Raises:
         BadExport: the header has another root, or a stream's versions do not follow on each other.
+        Contradicted: a checkpoint has another root.
         NotProved: the two readings differ.
     """
     tree = Frontier()
@@ -243,6 +288,8 @@ def _prove(filled: Filling, header: ExportHeader, count: Counted) -> int:
         leaves = [leaf_hash(row.stream, row.version, row.name, row.state) for row in rows]
         for leaf in leaves:
             tree.append(leaf)
+            if tree.size in signed and signed[tree.size] != tree.root():
+                raise Contradicted(tree.size)
         by_position += sum(int.from_bytes(leaf) for leaf in leaves)
         begun = [row.stream for row in rows if row.version == 1]
         streams += len(begun)

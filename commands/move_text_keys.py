@@ -86,7 +86,15 @@ def take_text_keys(services: Services, lines: Iterable[bytes]) -> TakenIn:
     """
     if not services.book.head():
         raise BadKeys("the ledger has no events yet, which tell what was erased: import them first")
-    keys = _read(services, lines)
+    return put_text_keys(services, read_text_keys(services, lines))
+
+
+def put_text_keys(services: Services, keys: Iterable[TextKey]) -> TakenIn:
+    """Put keys beside the events, but those of what was erased, and return what became of them.
+
+    Raises:
+        BadKeys: the ledger has another key for the same owner; nothing was changed.
+    """
     kept = services.book.store.text_keys
     new: list[TextKey] = []
     known = erased = 0
@@ -105,7 +113,12 @@ def take_text_keys(services: Services, lines: Iterable[bytes]) -> TakenIn:
     return TakenIn(len(new), known, erased)
 
 
-def _read(services: Services, lines: Iterable[bytes]) -> list[TextKey]:
+def read_text_keys(services: Services, lines: Iterable[bytes]) -> list[TextKey]:
+    """Return the keys of a file.
+
+    Raises:
+        BadKeys: the file is none, is cut off, or is of another secret.
+    """
     rest = iter(lines)
     try:
         header = _HEADER.decode(next(rest, b""))

@@ -138,7 +138,7 @@ def hold_to_signed(signing: Signing, stand: Callable[[], LedgerHead]) -> LedgerH
 
 
 def _hold_to_last(signing: Signing, standing: LedgerHead, last: SignedCheckpoint) -> None:
-    _hold_to_note(signing, last)
+    hold_to_note(signing, last)
     if last.size > standing.head:
         raise CannotSign(
             f"the ledger ends at position {standing.head}, but a checkpoint of {last.size} events"
@@ -150,10 +150,13 @@ def _hold_to_last(signing: Signing, standing: LedgerHead, last: SignedCheckpoint
         )
 
 
-def _hold_to_note(signing: Signing, last: SignedCheckpoint) -> None:
+def hold_to_note(signing: Signing, last: SignedCheckpoint) -> None:
     """Hold what is remembered of a checkpoint against what was signed.
 
     A key that has been given up is not known any more, and cannot be asked for.
+
+    Raises:
+        CannotSign: it was changed.
     """
     try:
         note, checkpoint = notes.parse_checkpoint(last.note.encode())

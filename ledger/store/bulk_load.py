@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, LiteralString, Protocol
 
 from ledger.store.contract import Recorder, Row, entries_of
 from ledger.store.eventsourcing_adapter import IntegrityError, StoredEvent
@@ -45,6 +45,25 @@ class Filling(Protocol):
 
     def read_streams(self, streams: Sequence[str]) -> list[Row]:
         """Return what was added to some streams, in order of position."""
+
+    def insert(
+        self, table: LiteralString, columns: Sequence[LiteralString], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        """Add rows to a table beside the ledger, in the same transaction.
+
+        Raises:
+            IntegrityError: there is a row of this key.
+        """
+
+    def count(self, table: LiteralString, condition: LiteralString) -> int:
+        """Return how many rows a table beside the ledger has.
+
+        Args:
+            condition: which ones, in SQL; empty for all.
+        """
+
+    def end_restore(self) -> None:
+        """Take back that a restore has begun: see `ledger.store.unfinished_restore`."""
 
 
 @contextmanager

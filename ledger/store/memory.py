@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from threading import Lock, RLock
-from typing import Any
+from typing import Any, LiteralString, NoReturn
 
 from ledger.store import eventsourcing_adapter
 from ledger.store.bulk_load import Filling, check_rows, hold_to_next_versions
 from ledger.store.contract import EVERYTHING, Row, StreamRow, VersionConflict, entries_of, passed
-from ledger.store.eventsourcing_adapter import StoredEvent
+from ledger.store.eventsourcing_adapter import NotSupportedError, StoredEvent
 from ledger.store.lineage import Lineage
 from ledger.store.signed_checkpoints import SignedCheckpoint
 from ledger.store.snapshots import FromSnapshot, Snapshot
@@ -222,6 +222,19 @@ class _MemoryFilling:
         """See `Filling.read_streams`."""
         wanted = set(streams)
         return [row for row in self._rows if row.stream in wanted]
+
+    def insert(
+        self, table: LiteralString, columns: Sequence[LiteralString], rows: Sequence[Sequence[Any]]
+    ) -> NoReturn:
+        """Refuse: a ledger in memory has no tables beside it."""
+        raise NotSupportedError(f"a ledger in memory has no table {table}")
+
+    def count(self, table: LiteralString, condition: LiteralString) -> int:
+        """See `Filling.count`."""
+        return 0
+
+    def end_restore(self) -> None:
+        """Do nothing: nothing of a ledger in memory is left when its process ends."""
 
 
 class MemoryFactory(eventsourcing_adapter.LedgerFactory):

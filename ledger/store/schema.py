@@ -21,7 +21,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ledger.store import Kind, kind_of
+from ledger.store import Kind, kind_of, unfinished_restore
 from ledger.store.sqlite import datastore as sqlite
 from ledger.store.sqlite.patience import patiently
 
@@ -48,6 +48,10 @@ class SchemaOutdated(SchemaUnfit):
 
 class SchemaNewer(SchemaUnfit):
     """The ledger's tables were upgraded by a later Keyfold, and this one cannot work with them."""
+
+
+class RestoreUnfinished(SchemaUnfit):
+    """A restore into this database was begun, and has not come to its end."""
 
 
 class SchemaStep(NamedTuple):
@@ -90,14 +94,17 @@ def upgrade(database_url: str) -> list[str]:
             return []
 
 
-def check(database_url: str) -> None:
+def check(database_url: str, *, restoring: bool = False) -> None:
     """Refuse a ledger whose tables this program cannot read and write.
 
     Tables that a later Keyfold has upgraded are taken when each of its steps says so.
 
+    Args:
+        restoring: whether a ledger is being restored into the database, by us.
+
     Raises:
         ValueError: the address is none that `open_environment` takes.
-        SchemaMissing, SchemaOutdated, SchemaNewer: each names the mend.
+        SchemaMissing, SchemaOutdated, SchemaNewer, RestoreUnfinished: each names the mend.
         PersistenceError: a fault of the database.
     """
     match kind_of(database_url):
@@ -105,9 +112,48 @@ def check(database_url: str) -> None:
             path = sqlite.path_of(database_url)
             if not Path(path).exists():
                 raise SchemaMissing(f"there is no ledger at {path}; {MEND}")
-            _check(steps("sqlite"), _applied_in_sqlite(path))
+            _check(steps("sqlite"), *_found_in_sqlite(path), restoring=restoring)
         case "postgres":
-            _check(steps("postgres"), _applied_in_postgres(database_url))
+            _check(steps("postgres"), *_found_in_postgres(database_url), restoring=restoring)
+        case "memory":
+            return
+
+
+def applied(database_url: str) -> int:
+    """Return the version that the ledger's tables have; 0 for none.
+
+    Raises:
+        PersistenceError: a fault of the database.
+    """
+    match kind_of(database_url):
+        case "sqlite":
+            path = sqlite.path_of(database_url)
+            return max(_found_in_sqlite(path)[0], default=0) if Path(path).exists() else 0
+        case "postgres":
+            return max(_found_in_postgres(database_url)[0], default=0)
+        case "memory":
+            return 0
+
+
+def begin_restore(database_url: str) -> None:
+    """Mark a database without events as one into which a ledger is being restored.
+
+    Raises:
+        PersistenceError: a fault of the database.
+    """
+    match kind_of(database_url):
+        case "sqlite":
+            path = sqlite.path_of(database_url)
+            try:
+                with closing(sqlite.connect(path)) as connection:
+                    patiently(connection, unfinished_restore.BEGIN)
+            except sqlite3.Error as error:
+                raise sqlite.fault_of(error, path) from error
+        case "postgres":
+            with _postgres_session(database_url) as session, session.transaction():
+                # Not while another restore is about to end: its mark would be ours.
+                session.execute("SET LOCAL lock_timeout = '5s'; SELECT keyfold_take_turn()")
+                session.execute(unfinished_restore.BEGIN)
         case "memory":
             return
 
@@ -149,13 +195,20 @@ def _missing(known: list[SchemaStep], applied: dict[int, int]) -> list[SchemaSte
     return [step for step in known if step.version not in applied]
 
 
-def _check(known: list[SchemaStep], applied: dict[int, int]) -> None:
+def _check(
+    known: list[SchemaStep], applied: dict[int, int], is_marked: bool, *, restoring: bool
+) -> None:
     if not applied:
         raise SchemaMissing(f"there is no ledger in this database; {MEND}")
     if missing := _missing(known, applied):
         raise SchemaOutdated(
             f"the ledger's tables are of version {missing[0].version - 1},"
             f" this Keyfold needs {known[-1].version}; {MEND}"
+        )
+    if is_marked and not restoring:
+        raise RestoreUnfinished(
+            "a restore into this database was begun and did not end, so that it holds no ledger;"
+            " run again: keyfold restore FILE"
         )
 
 
@@ -205,10 +258,15 @@ def _statements(sql: str) -> Iterator[str]:
     yield statement  # a comment at the end
 
 
-def _applied_in_sqlite(path: str) -> dict[int, int]:
+def _found_in_sqlite(path: str) -> tuple[dict[int, int], bool]:
+    """Return the steps that were applied, and whether a restore was begun."""
     try:
         with closing(sqlite.connect(path)) as connection:
-            return _versions_in_sqlite(connection)
+            versions = _versions_in_sqlite(connection)
+            is_marked = unfinished_restore.MADE_IN_STEP in versions and bool(
+                connection.execute(unfinished_restore.FIND).fetchone()
+            )
+            return versions, is_marked
     except sqlite3.Error as error:
         raise sqlite.fault_of(error, path) from error
 
@@ -250,9 +308,14 @@ def _apply_to_postgres(
         return True
 
 
-def _applied_in_postgres(database_url: str) -> dict[int, int]:
+def _found_in_postgres(database_url: str) -> tuple[dict[int, int], bool]:
+    """Return the steps that were applied, and whether a restore was begun."""
     with _postgres_session(database_url) as connection:
-        return _versions_in_postgres(connection)
+        versions = _versions_in_postgres(connection)
+        is_marked = unfinished_restore.MADE_IN_STEP in versions and bool(
+            connection.execute(unfinished_restore.FIND).fetchone()
+        )
+        return versions, is_marked
 
 
 def _versions_in_postgres(connection: psycopg.Connection[Any]) -> dict[int, int]:

@@ -82,7 +82,7 @@ def blocks(
     """
     yield header_line(header)
     tree = Frontier()
-    for rows in _pages(book, header.first - 1, header.last):
+    for rows in pages(book, header.first - 1, header.last):
         _grow(tree, rows)
         yield b"".join(map(line_of, rows))
         on_events(len(rows))
@@ -115,7 +115,7 @@ def blocks_after(lines: Iterator[bytes], length: int, digest: bytes) -> Iterator
 
 def _root(book: Book, size: int, on_events: Counted) -> bytes:
     tree = Frontier()
-    for rows in _pages(book, 0, size):
+    for rows in pages(book, 0, size):
         _grow(tree, rows)
         on_events(len(rows))
     return tree.root()
@@ -126,7 +126,8 @@ def _grow(tree: Frontier, rows: list[Row]) -> None:
         tree.append(leaf_hash(row.stream, row.version, row.name, row.state))
 
 
-def _pages(book: Book, after: int, upto: int) -> Iterator[list[Row]]:
+def pages(book: Book, after: int, upto: int) -> Iterator[list[Row]]:
+    """Return the events after a position, up to another, page by page."""
     while after < upto and (rows := book.store.read_from(after, PAGE_EVENTS, upto)):
         yield rows
         after = rows[-1].position

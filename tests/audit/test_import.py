@@ -290,6 +290,7 @@ class Forgetful:
     def __init__(self, filled: Filling) -> None:
         self._filled = filled
         self.add, self.read_from = filled.add, filled.read_from
+        self.insert, self.count, self.end_restore = filled.insert, filled.count, filled.end_restore
 
     def read_streams(self, streams: Sequence[str]) -> list[Row]:
         return [row for row in self._filled.read_streams(streams) if row.position != 1]

@@ -81,11 +81,12 @@ class Wiring(NamedTuple):
         self.services.book.close()
 
 
-def wire(settings: Settings, *, for_persons: bool = False) -> Wiring:
+def wire(settings: Settings, *, for_persons: bool = False, restoring: bool = False) -> Wiring:
     """Return what the settings name, opened: the ledger, its keys, its tables and Stripe.
 
     Args:
         for_persons: whether a person waits for each response (`StripeGateway`).
+        restoring: whether a ledger is being restored into the database, by us.
 
     Raises:
         SettingError: the database, its schema, the secret or the test clock will not do.
@@ -94,7 +95,7 @@ def wire(settings: Settings, *, for_persons: bool = False) -> Wiring:
     clock = test_clock(settings.test_clock) if settings.test_clock else system_clock
     now = clock()
     try:
-        schema.check(settings.database_url)
+        schema.check(settings.database_url, restoring=restoring)
         book = Book(
             settings.database_url,
             test_clock=settings.test_clock is not None,
@@ -168,6 +169,22 @@ def _secret_beside(database_url: str, text_keys: TextKeys) -> Secret:
                 "KEYFOLD_SECRET", f"is missing: the ledger was made with one; restore {file}"
             )
         _create(file)
+    return _read_secret(file)
+
+
+def existing_secret(settings: Settings) -> Secret | None:
+    """Return the secret that was given, or is beside a SQLite file; None if there is none yet.
+
+    Raises:
+        SettingError: it cannot be read.
+    """
+    if settings.secret is not None or not settings.database_url.startswith("sqlite:"):
+        return settings.secret
+    file = secret_file(settings.database_url)
+    return _read_secret(file) if file.exists() else None
+
+
+def _read_secret(file: Path) -> Secret:
     try:
         return Secret.from_base64(read_file("KEYFOLD_SECRET", file))
     except ValueError as error:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NamedTuple
 
 import click
 
@@ -14,7 +14,7 @@ from commands.services import Services
 from commands.sign_checkpoint import CannotSign, Signing
 from ledger import codes
 from ledger.proof import notes
-from ledger.proof.notes import NoteInvalid, VerifierKey
+from ledger.proof.notes import Checkpoint, NoteInvalid, VerifierKey
 from ledger.proof.verifier.build import build
 from ledger.store import Row
 from projections.audit import integrity, receipts
@@ -40,6 +40,14 @@ output_option = click.option(
     default=STANDARD,
     metavar="FILE",
     help="Where to write it; standard output if left out.",
+)
+
+key_option = click.option(
+    "--key",
+    "vkeys",
+    multiple=True,
+    metavar="VKEY",
+    help="A key that was given up since, as `audit keys` printed it; may be repeated.",
 )
 
 
@@ -93,13 +101,7 @@ def keys() -> None:
     metavar="FILE",
     help="A checkpoint that was kept outside, - for standard input; may be repeated.",
 )
-@click.option(
-    "--key",
-    "vkeys",
-    multiple=True,
-    metavar="VKEY",
-    help="A key that was given up since, as `audit keys` printed it; may be repeated.",
-)
+@key_option
 @json_option
 def verify(files: Sequence[str], vkeys: Sequence[str], as_json: bool) -> None:
     """Hash every event again, and hold it against what was hashed and signed before.
@@ -110,7 +112,7 @@ def verify(files: Sequence[str], vkeys: Sequence[str], as_json: bool) -> None:
     newest events are missing, as in a copy without its log or an older backup: only a checkpoint
     that was kept elsewhere can, up to its own position.
     """
-    others = _parsed(vkeys)
+    others = parsed_keys(vkeys)
     with open_ledger() as (wiring, _, _):
         given = [_given(wiring.signing, name, others) for name in files]
         verified = _verified(wiring, given)
@@ -146,6 +148,34 @@ def _unchanged(signing: Signing, changed: list[IntegrityFinding]) -> Iterator[Kn
 
 def _given(signing: Signing, name: str, others: Sequence[VerifierKey]) -> KnownCheckpoint:
     """Read a checkpoint that somebody kept."""
+    kept = read_checkpoint(signing, name, others)
+    return KnownCheckpoint(kept.checkpoint.size, kept.checkpoint.root, name, kept=True)
+
+
+class KeptCheckpoint(NamedTuple):
+    """A checkpoint of this ledger in a file.
+
+    Attributes:
+        text: of the file.
+        signers: those of the keys that are known which have signed it.
+    """
+
+    text: str
+    checkpoint: Checkpoint
+    signers: list[VerifierKey]
+
+
+def read_checkpoint(signing: Signing, name: str, others: Sequence[VerifierKey]) -> KeptCheckpoint:
+    """Return a checkpoint that somebody kept, from a file.
+
+    Args:
+        name: of the file; - for standard input.
+        others: keys that were given up.
+
+    Raises:
+        CommandRefused: it is none of this ledger's.
+        OSError: it cannot be read.
+    """
     raw = sys.stdin.buffer.read() if name == STANDARD else Path(name).read_bytes()
     try:
         note, checkpoint = notes.parse_checkpoint(raw)
@@ -164,10 +194,11 @@ def _given(signing: Signing, name: str, others: Sequence[VerifierKey]) -> KnownC
             "bad_checkpoint",
             f"{name} is signed by none of this ledger's keys; give one that was given up as --key",
         )
-    return KnownCheckpoint(checkpoint.size, checkpoint.root, name, kept=True)
+    return KeptCheckpoint(raw.decode(), checkpoint, signers)
 
 
-def _parsed(vkeys: Sequence[str]) -> list[VerifierKey]:
+def parsed_keys(vkeys: Sequence[str]) -> list[VerifierKey]:
+    """Return keys that were given as text."""
     try:
         return [notes.parse_vkey(vkey) for vkey in vkeys]
     except NoteInvalid as error:

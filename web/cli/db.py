@@ -12,7 +12,7 @@ from web.cli.examples import ExampledGroup
 def db() -> None:
     """Make, upgrade and check the database's tables.
 
-    Nothing else makes or changes a table, but for `keyfold demo` on SQLite.
+    Nothing else makes or changes a table, but for `keyfold restore`, and `keyfold demo` on SQLite.
     """
 
 

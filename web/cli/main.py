@@ -51,6 +51,8 @@ COMMANDS: Final = {
     "tokens": Lazy("web.cli.tokens:tokens", "Give access to the API, and take it back."),
     "secrets": Lazy("web.cli.secrets:secrets", "Rotate the keys of links and cookies."),
     "audit": Lazy("web.cli.audit:audit", "Checkpoints, receipts, export and import."),
+    "backup": Lazy("web.cli.backup:backup", "Write the ledger to one file, while it is used."),
+    "restore": Lazy("web.cli.restore:restore", "Put a backup into an empty database, proved."),
     "erase": Lazy("web.cli.erase:erase", "Make an account's free text unreadable, for ever."),
     "replay": Lazy("web.cli.replay:replay_", "Rebuild every table, and tell what differs."),
     "texts": Lazy("web.cli.text_keys:texts", "Move the keys of sealed text to another database."),

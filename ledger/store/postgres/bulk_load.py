@@ -14,6 +14,7 @@ from ledger.store.bulk_load import Filling, check_rows, hold_to_next_versions
 from ledger.store.contract import Row
 from ledger.store.eventsourcing_adapter import IntegrityError
 from ledger.store.postgres.datastore import ImpatientConnection, PostgresDatastore
+from ledger.store.unfinished_restore import END
 
 # It may wait long for the next rows, and no time limit of the database's is meant for it.
 _BEGIN: LiteralString = """
@@ -73,6 +74,28 @@ class _PostgresFilling:
     def read_streams(self, streams: Sequence[str]) -> list[Row]:
         """See `Filling.read_streams`."""
         return self._read(_READ_STREAMS, (list(streams),))
+
+    def insert(
+        self, table: LiteralString, columns: Sequence[LiteralString], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        """See `Filling.insert`."""
+        places = ", ".join(["%s"] * len(columns))
+        statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608
+        try:
+            self._cursor.executemany(statement, rows)
+        except UniqueViolation as error:
+            raise IntegrityError(str(error)) from error
+
+    def count(self, table: LiteralString, condition: LiteralString) -> int:
+        """See `Filling.count`."""
+        statement = f"SELECT count(*) FROM {table}{condition and ' WHERE '}{condition}"  # noqa: S608
+        ((found,),) = self._cursor.execute(statement).fetchall()
+        rows: int = found
+        return rows
+
+    def end_restore(self) -> None:
+        """See `Filling.end_restore`."""
+        self._cursor.execute(END)
 
     def _read(self, statement: LiteralString, params: tuple[object, ...]) -> list[Row]:
         return [Row(*row) for row in self._cursor.execute(statement, params).fetchall()]

@@ -6,11 +6,13 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, LiteralString
 
 from ledger.store.bulk_load import Filling, VersionOutOfTurn, check_rows
 from ledger.store.contract import Row
 from ledger.store.eventsourcing_adapter import IntegrityError
 from ledger.store.sqlite.datastore import SqliteDatastore
+from ledger.store.unfinished_restore import END
 
 # The streams' index is filled all over; with SQLite's own 2 MB each of its pages is written often.
 _CACHE_KIB = 64 * 1024
@@ -45,6 +47,29 @@ class _SqliteFilling:
     def read_streams(self, streams: Sequence[str]) -> list[Row]:
         """See `Filling.read_streams`."""
         return self._read(_READ_STREAMS, (json.dumps(list(streams)),))
+
+    def insert(
+        self, table: LiteralString, columns: Sequence[LiteralString], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        """See `Filling.insert`."""
+        places = ", ".join("?" * len(columns))
+        try:
+            self._cursor.executemany(
+                f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})",  # noqa: S608
+                rows,
+            )
+        except sqlite3.IntegrityError as error:
+            raise IntegrityError(str(error)) from error
+
+    def count(self, table: LiteralString, condition: LiteralString) -> int:
+        """See `Filling.count`."""
+        self._cursor.execute(f"SELECT count(*) FROM {table}{condition and ' WHERE '}{condition}")  # noqa: S608
+        found: int = self._cursor.fetchone()[0]
+        return found
+
+    def end_restore(self) -> None:
+        """See `Filling.end_restore`."""
+        self._cursor.execute(END)
 
     def _read(self, statement: str, params: tuple[object, ...]) -> list[Row]:
         self._cursor.execute(statement, params)

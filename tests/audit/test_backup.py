@@ -1,0 +1,464 @@
+"""Backups: whole under load, kept apart from text keys, and restored as what they were, or not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from commands.import_ledger import BadExport, Contradicted
+from commands.restore_ledger import CheckedBackup, check_backup
+from ledger.backup_format import SIDE_TABLES, BadBackup, read_header, unsealed
+from tests.cli.program import KEYFOLD, PATIENCE_S, Program, Ran, wait_until
+from tests.pairs import Pair
+from tests.postgres_server import Server
+from web.cli import compressed_files
+from web.cli.compressed_files import Unreadable
+
+DAMAGED = (BadBackup, BadExport, Contradicted, Unreadable)
+LABEL = "Front desk"
+SHOP = "museum-shop"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a ledger, a checkpoint of it, a webhook, and what came afterwards."""
+    program = Program(tmp_path_factory.mktemp("demo"))
+    program.done("demo")
+    program.done("audit", "checkpoint", "-o", "first.txt")
+    webhook = program.done("webhooks", "add", "https://portal.example/hooks").out.split()[0]
+    program.done("seats", "occupy", SHOP, "cloud_pos", "till-9", "--label", LABEL)
+    with closing(sqlite3.connect(program.folder / "keyfold.db")) as tables, tables:
+        tables.execute(f"INSERT INTO keyfold_projections VALUES ('webhook@1:{webhook}', 100)")
+        tables.execute(
+            "INSERT INTO keyfold_webhook_messages_1 VALUES (?, 'acme', 1, 'account.changed', 7,"
+            " NULL, 8)",
+            (webhook,),
+        )
+        tables.execute(
+            "INSERT INTO keyfold_webhook_lanes_1 VALUES (?, 'acme', 1, 1, NULL, 0, NULL)",
+            (webhook,),
+        )
+        tables.execute("INSERT INTO keyfold_token_uses VALUES ('kft_1', '2026-03-01T09:00:00Z')")
+    return program.folder
+
+
+@pytest.fixture
+def ledger(demo: Path, tmp_path: Path) -> Program:
+    """Return the program with a copy of that ledger."""
+    shutil.copytree(demo, tmp_path / "ledger")
+    return Program(tmp_path / "ledger")
+
+
+class Places:
+    """Places to restore a ledger to, under the same secret."""
+
+    def __init__(self, folder: Path, server: Server, secret: str) -> None:
+        self._folder = folder
+        self._server = server
+        self._secret = secret
+        self._databases: list[str] = []
+
+    def new(self, kind: str) -> Program:
+        folder = self._folder / f"place-{time.monotonic_ns()}"
+        folder.mkdir()
+        url = f"sqlite:///{folder}/keyfold.db"
+        if kind == "postgres":
+            self._databases.append(self._server.create_database())
+            url = self._server.url(self._databases[-1])
+        return Program(folder, {"KEYFOLD_DATABASE_URL": url, "KEYFOLD_SECRET": self._secret})
+
+    def drop(self) -> None:
+        for name in self._databases:
+            self._server.drop_database(name)
+
+
+@pytest.fixture
+def places(ledger: Program, tmp_path: Path, postgres_server: Server) -> Iterator[Places]:
+    made = Places(tmp_path, postgres_server, (ledger.folder / "keyfold.secret").read_text().strip())
+    yield made
+    made.drop()
+
+
+def beside(program: Program) -> dict[str, list[Any]]:
+    """Return all rows that are not made of the events."""
+    found = {}
+    url = program.settings.get("KEYFOLD_DATABASE_URL", f"sqlite:///{program.folder}/keyfold.db")
+    is_sqlite = url.startswith("sqlite:")
+    with closing(
+        sqlite3.connect(url.removeprefix("sqlite:///")) if is_sqlite else psycopg.connect(url)
+    ) as connection:
+        for table in SIDE_TABLES:
+            where = f" WHERE {table.condition}" if table.condition else ""
+            columns = ", ".join(table.columns)
+            rows = connection.execute(f"SELECT {columns} FROM {table.name}{where}").fetchall()
+            found[table.name] = sorted(
+                [
+                    [bytes(one) if isinstance(one, memoryview) else one for one in row]
+                    for row in rows
+                ],
+                key=repr,
+            )
+    return found
+
+
+def exported(program: Program) -> str:
+    return program.done("audit", "export", "-").out
+
+
+def refused(ran: Ran, code: str, *, exit_code: int = 1) -> str:
+    assert ran.code == exit_code, ran
+    assert ran.err.startswith(f"{code}: "), ran
+    assert len(ran.err.splitlines()) == 1, ran
+    return ran.err
+
+
+@pytest.mark.parametrize("kinds", ["sqlite postgres", "postgres sqlite"])
+def test_a_restored_ledger_is_what_it_was_in_whichever_database(
+    kinds: str, ledger: Program, places: Places
+) -> None:
+    first, second = kinds.split()
+    old = ledger
+    if first == "postgres":
+        old = places.new("postgres")
+        ledger.done("backup", str(old.folder / "moved"), "--text-keys", str(old.folder / "k"))
+        old.done("restore", "moved", "--text-keys", "k")
+    made = json.loads(
+        old.done("backup", f"{old.folder}/b", "--text-keys", f"{old.folder}/keys", "--json").out
+    )
+    new = places.new(second)
+    told = new.json(
+        "restore", f"{old.folder}/b", "--checkpoint", f"{ledger.folder}/first.txt",
+        "--text-keys", f"{old.folder}/keys",
+    )  # fmt: skip
+    assert exported(new) == exported(old)
+    assert beside(new) == beside(old)
+    assert sum(len(rows) for rows in beside(new).values()) == sum(made["rows"].values()) >= 6
+    assert (told["events"], told["root"]) == (made["events"], made["root"])
+    assert told["proved_up_to"] == made["checkpoint"]["size"] < made["events"]
+    assert told["after_checkpoint"]["events"] == made["events"] - told["proved_up_to"]
+    assert LABEL in new.done("seats", "list", SHOP).out
+    assert "portal.example" in new.done("webhooks", "list").out
+    new.done("db", "check")
+    new.done("audit", "verify", "--checkpoint", f"{ledger.folder}/first.txt")
+    new.done("replay", "--verify")
+    with new.served() as server:
+        assert server.get("/readyz")[0] == 200
+    assert new.done("audit", "checkpoint").out == old.done("audit", "checkpoint").out
+    refused(new.run("restore", f"{old.folder}/b"), "ledger_not_empty")
+
+
+def test_an_empty_ledger_can_be_backed_up_as_well(bare: Program) -> None:
+    bare.done("db", "upgrade")
+    bare.done("backup", "b")
+    (bare.folder / "keyfold.db").unlink()
+    assert bare.json("restore", "b")["events"] == 0
+    bare.done("db", "check")
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Program:
+    return Program(tmp_path)
+
+
+# While it is used
+
+
+@contextmanager
+def writers(program: Program, count: int) -> Iterator[None]:
+    """Have keys issued by several processes, for as long as the block lasts."""
+    issue = "keys issue --product cloud_pos --seats 1 --months 1 --reseller North --count 3"
+    loop = f"while true; do {' '.join(KEYFOLD)} {issue} > /dev/null || exit 1; done"
+    processes = [
+        subprocess.Popen(
+            ["/bin/sh", "-c", loop],
+            cwd=program.folder,
+            env=program.environ(),
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        for _ in range(count)
+    ]
+    try:
+        yield
+        assert [process.poll() for process in processes] == [None] * count
+    finally:
+        for process in processes:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_what_is_written_meanwhile_is_in_it_up_to_one_position(
+    kind: str, ledger: Program, places: Places
+) -> None:
+    program = places.new(kind)
+    ledger.done("backup", f"{program.folder}/begin")
+    program.done("restore", "begin")
+    made = []
+    with writers(program, 2):
+        for number in range(3):
+            made.append(program.json("backup", f"b{number}"))
+            program.done("audit", "checkpoint")
+    assert made[0]["events"] < made[-1]["events"]
+    assert all(one["checkpoint"]["size"] <= one["events"] for one in made)
+    whole = exported(program).splitlines()
+    assert program.json("restore", "b1", "--check")["root"] == made[1]["root"]
+    copy = places.new("sqlite")
+    copy.done("restore", f"{program.folder}/b2")
+    assert exported(copy).splitlines()[1:] == whole[1 : made[-1]["events"] + 1]
+
+
+def test_a_standby_will_do(ledger: Program, pair: Pair, places: Places) -> None:
+    secret = (ledger.folder / "keyfold.secret").read_text().strip()
+    ledger.done("backup", "b")
+    url = {"KEYFOLD_SECRET": secret, "KEYFOLD_DATABASE_URL": pair.url}
+    primary = Program(ledger.folder, url)
+    events = primary.json("restore", "b")["events"]
+    pair.wait_for_standby(events)
+    standby = Program(ledger.folder, {**url, "KEYFOLD_DATABASE_URL": pair.standby_url})
+    assert standby.json("backup", "from-standby")["events"] == events
+    copy = places.new("sqlite")
+    copy.done("restore", f"{ledger.folder}/from-standby")
+    assert exported(copy) == exported(primary)
+    assert beside(copy) == beside(primary)
+
+
+# What breaks
+
+
+def test_a_backup_that_is_killed_leaves_nothing_of_its_name(ledger: Program) -> None:
+    dies = (
+        "import os, sys; import projections.audit.backup as made; from web.cli.main import main;"
+        "made.seal_line = lambda _: os.kill(os.getpid(), 9); main(sys.argv[1:])"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", dies, "backup", "b"],
+        cwd=ledger.folder, env=ledger.environ(), timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
+    assert killed.returncode == -signal.SIGKILL
+    assert not (ledger.folder / "b").exists()
+    refused(ledger.run("restore", "b.part", "--check"), "bad_backup")
+    ledger.done("backup", "b")
+    ledger.done("restore", "b", "--check")
+    assert not (ledger.folder / "b.part").exists()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_restore_that_is_killed_leaves_what_says_so_and_can_be_restored_into(
+    kind: str, ledger: Program, places: Places
+) -> None:
+    ledger.done("backup", "b")
+    with compressed_files.reading(str(ledger.folder / "b")) as lines:
+        half = b"".join(list(lines)[:60])
+    new = places.new(kind)
+    process = subprocess.Popen(
+        [*KEYFOLD, "restore", "-"], cwd=new.folder, env=new.environ(), stdin=subprocess.PIPE
+    )
+    assert process.stdin
+    process.stdin.write(half)
+    process.stdin.flush()
+    wait_until(lambda: "a restore into this database was begun" in new.run("db", "check").err)
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    unfit = new.run("serve", "--port", "0")
+    assert unfit.code == 2
+    assert "keyfold restore FILE" in unfit.err
+    refused(new.run("db", "check"), "schema_unfit")
+    assert new.run("tokens", "create", "--role", "admin").code == 2
+    new.done("restore", f"{ledger.folder}/b")
+    assert exported(new) == exported(ledger)
+    new.done("db", "check")
+
+
+def test_a_restore_that_fails_on_its_way_leaves_the_same(ledger: Program, places: Places) -> None:
+    ledger.done("backup", "b.gz")
+    file = ledger.folder / "b.gz"
+    file.write_bytes(file.read_bytes()[:-40])
+    new = places.new("sqlite")
+    assert "cut off" in refused(new.run("restore", str(file)), "bad_backup")
+    refused(new.run("db", "check"), "schema_unfit")
+
+
+def test_a_full_disk_leaves_nothing(ledger: Program) -> None:
+    ledger.done(
+        "keys", "issue", "--product", "cloud_pos", "--seats", "1", "--months", "1",
+        "--reseller", "North", "--count", "1000",
+    )  # fmt: skip
+    before = sorted(file.name for file in ledger.folder.iterdir())
+    full = subprocess.run(
+        ["/bin/sh", "-c", f"ulimit -f 128; exec {' '.join(KEYFOLD)} backup b"],
+        cwd=ledger.folder, env=ledger.environ(), capture_output=True, text=True,
+        timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
+    assert (full.returncode, full.stderr.partition(":")[0]) == (1, "io_error")
+    assert sorted(file.name for file in ledger.folder.iterdir()) == before
+
+
+def check(file: Path) -> CheckedBackup:
+    with compressed_files.reading(str(file)) as lines:
+        sealed = unsealed(lines)
+        return check_backup(read_header(next(sealed, b"")), sealed, lambda _events, _total: None)
+
+
+@pytest.mark.parametrize("name", ["b", "b.gz"])
+@settings(
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+def test_a_byte_that_is_damaged_anywhere_is_never_taken_for_the_ledger(
+    name: str, demo: Path, tmp_path: Path, data: st.DataObject
+) -> None:
+    whole = demo / f"whole-{name}"
+    if not whole.exists():
+        Program(demo).done("backup", whole.name)
+    content, was = whole.read_bytes(), check(whole)
+    at = data.draw(st.integers(0, len(content) - 1))
+    what = data.draw(st.sampled_from(["flip", "cut", "insert", "add"]))
+    spoilt = {
+        "flip": content[:at] + bytes([content[at] ^ data.draw(st.integers(1, 255))]),
+        "cut": content[:at],
+        "insert": content[:at] + b"\n" + content[at:],
+        "add": content + content[:at] + b"\n",
+    }[what] + (content[at + 1 :] if what == "flip" else b"")
+    file = tmp_path / name
+    file.write_bytes(spoilt)
+    with suppress(*DAMAGED):
+        # What is in no digest is what compression says of itself, as when it was made.
+        assert (check(file), what) == (was, "flip")
+
+
+def test_a_line_that_is_changed_under_its_digest_is_found(ledger: Program) -> None:
+    ledger.done("backup", "b")
+    with compressed_files.reading(str(ledger.folder / "b")) as read:
+        lines = list(read)
+    place = next(i for i, line in enumerate(lines) if b'"id":"5"' in line)
+    plain = ledger.folder / "plain"
+    plain.write_bytes(b"".join(lines))
+    assert check(plain)
+    plain.write_bytes(
+        b"".join([*lines[:place], lines[place + 1], lines[place], *lines[place + 2 :]])
+    )
+    assert "position 6 is where position 5" in refused(
+        ledger.run("restore", "plain", "--check"), "bad_backup"
+    )
+
+
+# What stands in the way
+
+
+def test_a_file_that_is_there_is_not_written_over(ledger: Program) -> None:
+    (ledger.folder / "b").write_text("precious")
+    refused(ledger.run("backup", "b"), "file_exists")
+    refused(ledger.run("backup", "c", "--text-keys", "b"), "file_exists")
+    assert (ledger.folder / "b").read_text() == "precious"
+    assert not (ledger.folder / "c").exists()
+    ledger.done("backup", "b", "--force")
+    ledger.done("restore", "b", "--check")
+
+
+def test_the_files_are_for_their_owner_alone(ledger: Program) -> None:
+    before = os.umask(0)
+    try:
+        ledger.done("backup", "b", "--text-keys", "keys")
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE((ledger.folder / name).stat().st_mode) for name in ("b", "keys")]
+    assert modes == [0o600, 0o600]
+
+
+def test_the_secret_is_wanted_and_not_in_it(ledger: Program, tmp_path: Path) -> None:
+    secret = (ledger.folder / "keyfold.secret").read_text().strip()
+    ledger.done("backup", "b")
+    with compressed_files.reading(str(ledger.folder / "b")) as lines:
+        assert secret.encode() not in b"".join(lines)
+    folder = tmp_path / "new"
+    folder.mkdir()
+    new = Program(folder)
+    assert "keyfold.secret" in refused(new.run("restore", f"{ledger.folder}/b"), "secret_missing")
+    assert list(folder.iterdir()) == []
+    other = Program(folder, {"KEYFOLD_SECRET": "A" * 43 + "="})
+    refused(other.run("restore", f"{ledger.folder}/b"), "other_secret")
+    assert list(folder.iterdir()) == []
+
+
+def test_a_ledger_that_was_altered_makes_no_backup(ledger: Program) -> None:
+    with closing(sqlite3.connect(ledger.folder / "keyfold.db")) as database, database:
+        database.execute("DROP TRIGGER keyfold_events_refuse_update")
+        database.execute(
+            "UPDATE keyfold_events SET state = CAST(replace(state, 'a', 'b') AS blob)"
+            " WHERE rowid = 9"
+        )
+    refused(ledger.run("backup", "b"), "ledger_altered")
+    assert not (ledger.folder / "b").exists()
+    assert not (ledger.folder / "b.part").exists()
+
+
+# What was signed after it
+
+
+def test_a_later_checkpoint_stops_the_restore_or_else_all_signing(
+    ledger: Program, places: Places
+) -> None:
+    ledger.done("backup", "b")
+    ledger.done("seats", "release", SHOP, "cloud_pos", "till-9")
+    ledger.done("audit", "checkpoint", "-o", "later.txt")
+    backup, later = f"{ledger.folder}/b", f"{ledger.folder}/later.txt"
+    new = places.new("sqlite")
+    said = refused(new.run("restore", backup, "--checkpoint", later), "events_lost")
+    assert "--accept-loss" in said
+    done = new.done("restore", backup, "--checkpoint", later, "--accept-loss")
+    assert "none is signed any more" in done.err
+    for _ in range(3):
+        refused(new.run("audit", "checkpoint"), "ledger_altered")
+        new.done("tokens", "create", "--role", "auditor")
+
+
+def test_a_checkpoint_of_a_fork_is_held_against_it(ledger: Program, places: Places) -> None:
+    fork = places.new("sqlite")
+    ledger.done("backup", "b")
+    fork.done("restore", f"{ledger.folder}/b")
+    for program in (ledger, fork):
+        program.done("tokens", "create", "--role", "auditor")
+    fork.done("audit", "checkpoint", "-o", "fork.txt")
+    ledger.done("backup", "later")
+    refused(
+        places.new("sqlite").run(
+            "restore", f"{ledger.folder}/later", "--checkpoint", f"{fork.folder}/fork.txt"
+        ),
+        "ledger_altered",
+    )
+
+
+# What was erased
+
+
+def test_what_was_erased_does_not_come_back(ledger: Program, places: Places) -> None:
+    ledger.done("backup", "old", "--text-keys", "old.keys")
+    assert LABEL in ledger.done("seats", "list", SHOP).out
+    ledger.done("erase", SHOP, "--reason", "Request 4711")
+    ledger.done("texts", "export", "current.keys")
+    ledger.done("backup", "new")
+    for backup, keys in (("old", None), ("old", "current.keys"), ("new", "old.keys")):
+        copy = places.new("sqlite")
+        given_keys = ["--text-keys", f"{ledger.folder}/{keys}"] if keys else []
+        copy.done("restore", f"{ledger.folder}/{backup}", *given_keys)
+        assert LABEL not in copy.done("seats", "list", SHOP).out, (backup, keys)
+    assert LABEL.encode() not in (ledger.folder / "old.keys").read_bytes()
