@@ -20,6 +20,7 @@ from ledger.refusals import FieldError
 from ledger.reseller_names import same
 from ledger.streams import key
 from ledger.streams.key import KEY, Key, KeyTerms
+from ledger.translation import gettext as _
 
 
 class Amendment(Struct, frozen=True, kw_only=True):
@@ -88,10 +89,10 @@ def _errors(services: Services, context: RequestContext, amendment: Amendment) -
     if isinstance(amendment.redeem_by, datetime):
         at = validation.utc("/redeem_by", amendment.redeem_by)
         if at is not None and at <= context.now:
-            errors.append(FieldError("/redeem_by", "must be in the future"))
+            errors.append(FieldError("/redeem_by", _("must be in the future")))
     if amendment == Amendment(reason=amendment.reason):
         known = "seats, months, tier, redeem_by or reseller"
-        errors.append(FieldError("/", f"names nothing to amend: {known}"))
+        errors.append(FieldError("/", _("names nothing to amend: %(known)s", known=known)))
     return errors
 
 

@@ -15,6 +15,7 @@ from ledger.loaded import Loaded
 from ledger.refusals import FieldError
 from ledger.streams import reseller
 from ledger.streams.reseller import RESELLER, LimitsSet, Reseller
+from ledger.translation import gettext as _
 
 GRANT_MAX: Final = 10**9
 
@@ -36,7 +37,11 @@ def grant_seats(
     """
     errors = validation.product_and_tier(services.catalog, product, tier)
     if seats == 0 or abs(seats) > GRANT_MAX:
-        range_ = f"must be from -{GRANT_MAX} to {GRANT_MAX}, and not 0"
+        range_ = _(
+            "must be from -%(grant_max)s to %(grant_max2)s, and not 0",
+            grant_max=GRANT_MAX,
+            grant_max2=GRANT_MAX,
+        )
         errors.append(FieldError("/seats", range_))
     return _arrange(
         services,
@@ -64,7 +69,9 @@ def set_limits(
         for error in validation.within(f"/{field}", value, largest)
     ]
     if limits.approval_above is not None and not 0 <= limits.approval_above <= GRANT_MAX:
-        errors.append(FieldError("/approval_above", f"must be from 0 to {GRANT_MAX}"))
+        errors.append(
+            FieldError("/approval_above", _("must be from 0 to %(grant_max)s", grant_max=GRANT_MAX))
+        )
     return _arrange(
         services, context, name, None, lambda state, _: reseller.limit(state, limits), errors
     )

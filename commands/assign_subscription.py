@@ -20,6 +20,7 @@ from ledger.streams.account import decisions
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.stripe_object import STRIPE_OBJECT, Evidence
+from ledger.translation import gettext as _
 
 
 class Assigned(NamedTuple):
@@ -136,4 +137,4 @@ def _ask(services: Services, context: RequestContext, id: str) -> str | None:
 def _subscription(value: str) -> list[FieldError]:
     if re.fullmatch(STRIPE_SUBSCRIPTION_ID, value):
         return []
-    return [FieldError("/stripe_subscription", "must be the id of a Stripe subscription: sub_…")]
+    return [FieldError("/stripe_subscription", _("must be the id of a Stripe subscription: sub_…"))]

@@ -24,6 +24,7 @@ from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.key import KEY, Key, KeyTransferred
 from ledger.streams.request import Answered, SubscriptionChangeAnswered
+from ledger.translation import gettext as _
 
 Decision = Callable[[Account, str, Sealed | None, datetime], list[Fact]]
 
@@ -157,7 +158,7 @@ def extend_subscription(
     until = validation.utc("/until", until)
     errors = []
     if (days is None) == (until is None):
-        errors.append(FieldError("/days", "give either days or until"))
+        errors.append(FieldError("/days", _("give either days or until")))
     elif days is not None:
         errors += validation.within("/days", days, EXTENSION_DAYS_MAX)
     validation.refuse_if(errors)
@@ -194,7 +195,7 @@ def transfer_subscription(
     wanted = _Wanted(account, subscription, reason, expected_version, idempotency_key)
     errors = [FieldError("/to", one.detail) for one in validation.account(to)]
     if to == account:
-        errors.append(FieldError("/to", "must be another account"))
+        errors.append(FieldError("/to", _("must be another account")))
     errors += validation.no_code(services, "/to", to)
     _refuse_unfit(services, wanted, errors)
     asking = repeated.Asking(

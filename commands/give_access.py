@@ -15,6 +15,7 @@ from ledger.loaded import Loaded
 from ledger.refusals import FieldError
 from ledger.streams import token
 from ledger.streams.token import ROLES, TOKEN, Role, Token
+from ledger.translation import gettext as _
 
 TOKEN_BYTES = 25
 TEXTS_OWNER = "access"
@@ -99,9 +100,9 @@ def _errors(
 ) -> list[FieldError]:
     errors = []
     if role not in ROLES:
-        errors.append(FieldError("/role", f"must be one of {', '.join(ROLES)}"))
+        errors.append(FieldError("/role", _("must be one of %(roles)s", roles=", ".join(ROLES))))
     if reseller is not None:
         errors += validation.name(services, "/reseller", reseller)
     if expires_at is not None and expires_at <= context.now:
-        errors.append(FieldError("/expires_at", "must be in the future"))
+        errors.append(FieldError("/expires_at", _("must be in the future")))
     return errors

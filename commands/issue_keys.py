@@ -23,6 +23,7 @@ from ledger.refusals import FieldError
 from ledger.streams import batch, key
 from ledger.streams.batch import BATCH, Batch, KeysIssued
 from ledger.streams.key import KEY, Key, KeyIssued
+from ledger.translation import gettext as _
 
 
 class Order(Struct, frozen=True):
@@ -288,4 +289,4 @@ def lapsed(order: Order, now: datetime) -> list[FieldError]:
     """Return an error for an order whose keys could never be redeemed."""
     if order.redeem_by is None or order.redeem_by > now:
         return []
-    return [FieldError("/redeem_by", "must be in the future")]
+    return [FieldError("/redeem_by", _("must be in the future"))]

@@ -19,6 +19,7 @@ from ledger.streams.account import decisions
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.facts import StripeCustomerUnlinked
+from ledger.translation import gettext as _
 
 CUSTOMER_ID = r"cus_[A-Za-z0-9_]{1,196}"
 
@@ -147,4 +148,4 @@ def unlink_customer(
 def _customer(value: str) -> list[FieldError]:
     if re.fullmatch(CUSTOMER_ID, value):
         return []
-    return [FieldError("/customer", "must be the id of a Stripe customer: cus_…")]
+    return [FieldError("/customer", _("must be the id of a Stripe customer: cus_…"))]

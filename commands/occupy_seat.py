@@ -16,6 +16,7 @@ from ledger.streams.account import decisions
 from ledger.streams.account.state import Account, Seat
 from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS, SeatRefused
+from ledger.translation import gettext
 
 
 class Sitting(NamedTuple):
@@ -60,7 +61,7 @@ def occupy_seat(
         VersionMismatch, HolderInOtherTier, NoSeatAvailable: in this order.
     """
     errors = _errors(services, wanted)
-    if errors != [FieldError("/label", validation.HOLDS_CODE)] or not _keeps_label(
+    if errors != [FieldError("/label", gettext(validation.HOLDS_CODE))] or not _keeps_label(
         services, wanted
     ):
         validation.refuse_if(errors)

@@ -30,6 +30,7 @@ from ledger.streams import batch, order, reseller
 from ledger.streams.batch import BATCH, AllowanceCharged, KeysIssued
 from ledger.streams.order import ORDER, OrderPlaced, OrderStatus, WaitingOrder
 from ledger.streams.reseller import RESELLER, Ordered, Reseller, SeatsSpent
+from ledger.translation import gettext as _
 
 
 class PlacedOrder(NamedTuple):
@@ -161,7 +162,7 @@ def _may_be_approved(ordering: Loaded[Reseller], placed: OrderPlaced, now: datet
     unlimited = replace(ordering.state, limits=reseller.LimitsSet())
     terms = Ordered(placed.product, placed.tier, placed.seats, placed.months, placed.count)
     if placed.redeem_by is not None and placed.redeem_by <= now:
-        raise InvalidRequest(FieldError("/redeem_by", "is over: decline the order"))
+        raise InvalidRequest(FieldError("/redeem_by", _("is over: decline the order")))
     reseller.admit(unlimited, terms)
 
 

@@ -26,9 +26,11 @@ from ledger.limits import (
 from ledger.refusals import FieldError, InvalidRequest
 from ledger.streams import key
 from ledger.streams.key import KEY
+from ledger.translation import gettext as _
+from ledger.translation import noted as _n
 
-IS_CODE = "must not hold an activation code"
-HOLDS_CODE = "must not hold an activation code: name the key by its id or its masked code"
+IS_CODE = _n("must not hold an activation code")
+HOLDS_CODE = _n("must not hold an activation code: name the key by its id or its masked code")
 # As many are looked up for one text; one that may have more has been made to.
 POSSIBLE_CODES_MAX: Final = 200
 # What makes a spreadsheet take a cell for a formula; some read the full-width forms, too.
@@ -63,7 +65,7 @@ def no_code(services: Services, pointer: str, value: str) -> list[FieldError]:
     The ledger shows ids to everybody who may see the account. What is recorded under such an id
     already can be read, given back and erased.
     """
-    return [FieldError(pointer, IS_CODE)] if id_holds_code(services, value) else []
+    return [FieldError(pointer, _(IS_CODE))] if id_holds_code(services, value) else []
 
 
 def id_holds_code(services: Services, value: str) -> bool:
@@ -136,7 +138,11 @@ def within(pointer: str, value: int, largest: int) -> list[FieldError]:
     """Return what is wrong with a number that must be from 1 to the largest."""
     if 1 <= value <= largest:
         return []
-    return [FieldError(pointer, f"must be from 1 to {largest}, not {value}")]
+    return [
+        FieldError(
+            pointer, _("must be from 1 to %(largest)s, not %(value)s", largest=largest, value=value)
+        )
+    ]
 
 
 def text(
@@ -159,14 +165,20 @@ def text(
     if value is None:
         return []
     if not value.strip():
-        return [FieldError(pointer, "must not be blank")]
+        return [FieldError(pointer, _("must not be blank"))]
     if len(value) > length_max:
-        return [FieldError(pointer, f"must have at most {length_max} characters")]
+        return [
+            FieldError(
+                pointer, _("must have at most %(length_max)s characters", length_max=length_max)
+            )
+        ]
     character = unreadable(value)
     if character:
-        return [FieldError(pointer, f"must not have the character {character}")]
+        return [
+            FieldError(pointer, _("must not have the character %(character)s", character=character))
+        ]
     if text_holds_code(services, value, reseller):
-        return [FieldError(pointer, HOLDS_CODE)]
+        return [FieldError(pointer, _(HOLDS_CODE))]
     return []
 
 
@@ -184,9 +196,9 @@ def name(
     a formula.
     """
     if value != value.strip():
-        return [FieldError(pointer, "must not begin or end with a space")]
+        return [FieldError(pointer, _("must not begin or end with a space"))]
     if value.startswith(FORMULA_STARTS):
-        return [FieldError(pointer, f"must not begin with {value[0]}")]
+        return [FieldError(pointer, _("must not begin with %(value)s", value=value[0]))]
     return text(services, pointer, value, NAME_LENGTH_MAX, reseller=reseller)
 
 
@@ -199,11 +211,13 @@ def utc(pointer: str, at: datetime | None) -> datetime | None:
     if at is None:
         return None
     if at.tzinfo is None:
-        raise InvalidRequest(FieldError(pointer, "must name its zone, as 2026-03-01T09:00:00Z"))
+        raise InvalidRequest(FieldError(pointer, _("must name its zone, as 2026-03-01T09:00:00Z")))
     try:
         return at.astimezone(UTC)
     except OverflowError:
-        raise InvalidRequest(FieldError(pointer, "must be in the years 1 to 9999, UTC")) from None
+        raise InvalidRequest(
+            FieldError(pointer, _("must be in the years 1 to 9999, UTC"))
+        ) from None
 
 
 def product(catalog: Catalog, value: str, pointer: str = "/product") -> list[FieldError]:
@@ -211,17 +225,25 @@ def product(catalog: Catalog, value: str, pointer: str = "/product") -> list[Fie
     if catalog.product(value):
         return []
     known = ", ".join(product.id for product in catalog.products)
-    return [FieldError(pointer, f"must be one of {known}")]
+    return [FieldError(pointer, _("must be one of %(known)s", known=known))]
 
 
 def tier(product: Product, value: str | None) -> list[FieldError]:
     """Return what is wrong with a tier of a product; without tiers, None alone is right."""
     known = ", ".join(tier.id for tier in product.tiers)
     if value is None:
-        return [FieldError("/tier", f"is missing: one of {known}")] if product.tiers else []
+        return (
+            [FieldError("/tier", _("is missing: one of %(known)s", known=known))]
+            if product.tiers
+            else []
+        )
     if not product.tiers:
-        return [FieldError("/tier", f"must be left out: {product.id} has no tiers")]
-    return [] if product.tier(value) else [FieldError("/tier", f"must be one of {known}")]
+        return [FieldError("/tier", _("must be left out: %(id)s has no tiers", id=product.id))]
+    return (
+        []
+        if product.tier(value)
+        else [FieldError("/tier", _("must be one of %(known)s", known=known))]
+    )
 
 
 def product_and_tier(catalog: Catalog, id: str, tier_id: str | None) -> list[FieldError]:
@@ -233,7 +255,7 @@ def product_and_tier(catalog: Catalog, id: str, tier_id: str | None) -> list[Fie
 def _matches(pointer: str, value: str, pattern: str) -> list[FieldError]:
     if re.fullmatch(pattern, value):
         return []
-    return [FieldError(pointer, f"must match {pattern}")]
+    return [FieldError(pointer, _("must match %(pattern)s", pattern=pattern))]
 
 
 def permit_product(catalog: Catalog, context: RequestContext, product: str) -> None:

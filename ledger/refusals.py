@@ -43,6 +43,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar, Final, NamedTuple
 
+from ledger.translation import gettext
+
 
 class Refusal(Exception):
     """The ledger refuses this.
@@ -57,7 +59,7 @@ class Refusal(Exception):
     @property
     def title(self) -> str:
         """Return the sentence that a person reads."""
-        return (type(self).__doc__ or "").partition("\n")[0].rstrip(".")
+        return gettext((type(self).__doc__ or "").partition("\n")[0].rstrip("."))
 
 
 class FieldError(NamedTuple):

@@ -28,6 +28,7 @@ from ledger.refusals import (
     ResellerSuspended,
 )
 from ledger.reseller_names import folded
+from ledger.translation import gettext as _
 
 # Facts
 
@@ -220,7 +221,10 @@ def admit(reseller: Reseller, ordered: Ordered) -> None:
         raise ResellerSuspended
     limits = reseller.limits
     errors = [
-        FieldError(f"/{field}", f"must be at most {most}, which is what was arranged with you")
+        FieldError(
+            f"/{field}",
+            _("must be at most %(most)s, which is what was arranged with you", most=most),
+        )
         for field in ("count", "seats", "months")
         if (most := getattr(limits, field)) is not None and getattr(ordered, field) > most
     ]

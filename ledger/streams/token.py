@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from ledger.codes import digest
 from ledger.events import AnyOccurrence, Fact, Sealed, Stream
 from ledger.refusals import FieldError, InvalidRequest, TokenNotFound
+from ledger.translation import gettext as _
 
 Role = Literal["portal", "reseller", "support", "auditor", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -95,12 +96,14 @@ def create(
             another's.
     """
     if role == "reseller" and not reseller:
-        raise InvalidRequest(FieldError("/reseller", "a token of role reseller needs one"))
+        raise InvalidRequest(FieldError("/reseller", _("a token of role reseller needs one")))
     if role != "reseller" and reseller:
-        raise InvalidRequest(FieldError("/reseller", f"a token of role {role} has none"))
+        raise InvalidRequest(
+            FieldError("/reseller", _("a token of role %(role)s has none", role=role))
+        )
     if token is not None:
         if (token.role, token.reseller) != (role, reseller):
-            raise InvalidRequest(FieldError("/role", "was another when this was asked before"))
+            raise InvalidRequest(FieldError("/role", _("was another when this was asked before")))
         return []
     return [
         TokenCreated(token=id, role=role, reseller=reseller, expires_at=expires_at, reason=reason)

@@ -39,7 +39,6 @@ from ledger.streams.attempts import (
     SeatRefused,
 )
 from ledger.streams.batch import AllowanceCharged, CodesRevealed, KeysImported, KeysIssued
-from ledger.streams.console_session import ConsoleSessionEnded, ConsoleSessionOpened
 from ledger.streams.key import (
     KeyAmended,
     KeyImportedAgain,
@@ -50,37 +49,23 @@ from ledger.streams.key import (
     KeyTerms,
     KeyTransferred,
 )
-from ledger.streams.notice_links import NoticeLinkMade, NoticeLinkRevoked
 from ledger.streams.order import OrderDeclined, OrderPlaced
 from ledger.streams.portal_access import PortalSessionsEnded
-from ledger.streams.portal_session import (
-    PortalLinkMade,
-    PortalSessionEnded,
-    PortalSessionOpened,
-)
-from ledger.streams.request import (
-    KeysReissueAnswered,
-    RedemptionAnswered,
-    SubscriptionChangeAnswered,
-)
 from ledger.streams.reseller import OrderingResumed, OrderingSuspended, SeatsGranted
 from ledger.streams.session_attempts import TryAccepted, TryFailed
-from ledger.streams.sign_ins import ConsoleSignInRefused
-from ledger.streams.signing_keys import SigningKeysRotated
 from ledger.streams.stripe_object import StripeObjectOwned
 from ledger.streams.token import TokenCreated, TokenRevoked
-from ledger.streams.webhooks import (
-    WebhookAdded,
-    WebhookDisabled,
-    WebhookRemoved,
-    WebhookReplayed,
-    WebhookSecretRotated,
-    WebhookTested,
-)
 from ledger.stripe.facts import (
     StripeCustomerLinked,
     StripeCustomerUnlinked,
     StripeSubscriptionGivenUp,
+)
+from ledger.translation import gettext as _
+from ledger.translation import noted as _n
+from projections.text.access_descriptions import (
+    access_sentence,
+    notice_link_sentence,
+    webhook_sentence,
 )
 from projections.text.formatting import (
     NOT_SHOWN,
@@ -103,21 +88,26 @@ from projections.text.stripe_descriptions import stripe_sentence
 LATE: Final = timedelta(minutes=5)
 
 _FOUND: Final = {
-    "unknown": "there is no such key",
-    "redeemed": "it is redeemed already",
-    "revoked": "it was revoked",
-    "lapsed": "it was not redeemed in time",
-    "suspended": "its reseller is suspended",
+    "unknown": _n("there is no such key"),
+    "redeemed": _n("it is redeemed already"),
+    "revoked": _n("it was revoked"),
+    "lapsed": _n("it was not redeemed in time"),
+    "suspended": _n("its reseller is suspended"),
     NOT_SHOWN: "",
 }
 
 
 def sentence(event: AnyEvent, names: DisplayNames) -> str:
     """Return one sentence about an event."""
-    text = f"{_what(event, names)}, by {who(names.actors, event.actor)}"
+    who_asked = who(names.actors, event.actor)
+    text = _("%(what)s, by %(who)s", what=_what(event, names), who=who_asked)
     late = event.recorded_at - event.occurred_at
     if late >= LATE:
-        text += f"; true since {minute(event.occurred_at)}, learnt {about(late)} later"
+        since = minute(event.occurred_at)
+        text = _(
+            "%(text)s; true since %(since)s, learnt %(span)s later",
+            text=text, since=since, span=about(late),
+        )  # fmt: skip
     why = quoted(names.texts, _why(event.fact))
     return f"{text}: {why}" if why else text
 
@@ -125,15 +115,18 @@ def sentence(event: AnyEvent, names: DisplayNames) -> str:
 def refused_key(fact: RedemptionRefused) -> str:
     """Return why a code was refused, as much as the fact says of it."""
     found = _FOUND.get(fact.found or "", fact.found)
-    return f"{title(fact.refusal)} ({found})" if found else title(fact.refusal)
+    return f"{title(fact.refusal)} ({_(found)})" if found else title(fact.refusal)
 
 
 def refused_seat(fact: SeatRefused, names: DisplayNames) -> str:
     """Return why a seat was refused."""
     if fact.refusal == "holder_in_other_tier":
         sits_in = place(names.catalog, fact.product, fact.sits_in)
-        return f"{title(fact.refusal)} (it sits in {sits_in})"
-    return f"{title(fact.refusal)} ({fact.used} of {fact.seats} taken)"
+        return _("%(why)s (it sits in %(place)s)", why=title(fact.refusal), place=sits_in)
+    return _(
+        "%(why)s (%(used)s of %(seats)s taken)",
+        why=title(fact.refusal), used=fact.used, seats=fact.seats,
+    )  # fmt: skip
 
 
 def key_by_id(names: DisplayNames, id: str) -> str:
@@ -143,7 +136,7 @@ def key_by_id(names: DisplayNames, id: str) -> str:
 
 
 def _what(event: AnyEvent, names: DisplayNames) -> str:
-    kind, _, id = event.stream.partition("-")
+    kind, _dash, id = event.stream.partition("-")
     match kind:
         case "reseller":
             return reseller_sentence(event.fact, id, names.catalog)
@@ -156,13 +149,15 @@ def _what(event: AnyEvent, names: DisplayNames) -> str:
         case "account":
             return _of_account(event, names)
         case "webhooks":
-            return _of_webhooks(event.fact)
+            return webhook_sentence(event.fact)
         case "notice_links":
-            return _of_notice_links(event.fact)
+            return notice_link_sentence(event.fact)
         case "attempts" | "session":
             return _of_attempts(event.fact, names)
         case _:
-            return _of_access(event.fact, event.stream, names)
+            return access_sentence(event.fact, event.stream) or stripe_sentence(
+                event.fact, names.catalog
+            )
 
 
 def _why(fact: Fact) -> Sealed | None:
@@ -191,39 +186,72 @@ def _why(fact: Fact) -> Sealed | None:
 
 
 def _of_key(event: AnyEvent, id: str, names: DisplayNames) -> str:
-    fact, key = event.fact, f"Key {key_by_id(names, id)}"
+    fact, key = event.fact, key_by_id(names, id)
     issued = names.keys.get(id)
     match fact:
         case KeyIssued():
-            what = f"{_gives(fact, names)} for {counted(fact.months, 'month')}"
+            what = _gives_for(fact, names)
             if fact.replaces:
-                return f"{key} given in place of {key_by_id(names, fact.replaces)}: {what}"
-            until = f", to be redeemed before {minute(fact.redeem_by)}" if fact.redeem_by else ""
-            return f"{key} issued to {fact.reseller}: {what}{until}"
+                old = key_by_id(names, fact.replaces)
+                return _(
+                    "Key %(key)s given in place of %(old)s: %(what)s", key=key, old=old, what=what
+                )
+            if fact.redeem_by:
+                return _(
+                    "Key %(key)s issued to %(reseller)s: %(what)s, to be redeemed before %(time)s",
+                    key=key, reseller=fact.reseller, what=what, time=minute(fact.redeem_by),
+                )  # fmt: skip
+            return _(
+                "Key %(key)s issued to %(reseller)s: %(what)s",
+                key=key, reseller=fact.reseller, what=what,
+            )  # fmt: skip
         case KeyRedeemed():
             return _redeemed(fact, key, issued, names)
         case KeyTransferred(account=account):
-            return f"{key} is account {account}'s now, as what it gave is"
+            return _(
+                "Key %(key)s is account %(account)s's now, as what it gave is",
+                key=key, account=account,
+            )  # fmt: skip
         case KeyRevoked():
-            return f"{key} revoked"
+            return _("Key %(key)s revoked", key=key)
         case KeyAmended(before=before, after=after):
             product = issued.product if issued else None
-            return f"{key} amended: {_changes(before, after, product, names)}"
+            changes = _changes(before, after, product, names)
+            return _("Key %(key)s amended: %(changes)s", key=key, changes=changes)
         case KeyImportedAgain():
-            what = f"{_gives(fact, names)} for {counted(fact.months, 'month')}"
-            return f"{key} taken in again after it was revoked, of {fact.reseller}: {what}"
+            return _(
+                "Key %(key)s taken in again after it was revoked, of %(reseller)s: %(what)s",
+                key=key, reseller=fact.reseller, what=_gives_for(fact, names),
+            )  # fmt: skip
         case KeyReissued(replaced_by=successor):
-            return f"{key} replaced by {key_by_id(names, successor)}: the old code works no more"
+            new = key_by_id(names, successor)
+            return _(
+                "Key %(key)s replaced by %(new)s: the old code works no more", key=key, new=new
+            )
     return type(fact).__name__
 
 
 def _redeemed(fact: KeyRedeemed, key: str, issued: KeyIssued | None, names: DisplayNames) -> str:
     if fact.redeemed_at is not None:
-        return f"{key} took over the subscription of account {fact.account}"
+        return _(
+            "Key %(key)s took over the subscription of account %(account)s",
+            key=key, account=fact.account,
+        )  # fmt: skip
     if issued is None:
-        return f"{key} redeemed on account {fact.account}"
-    months = counted(issued.months, "month")
-    return f"{key} redeemed on account {fact.account}: {_gives(issued, names)} for {months}"
+        return _("Key %(key)s redeemed on account %(account)s", key=key, account=fact.account)
+    return _(
+        "Key %(key)s redeemed on account %(account)s: %(what)s",
+        key=key, account=fact.account, what=_gives_for(issued, names),
+    )  # fmt: skip
+
+
+_TERMS: Final = {
+    "seats": _n("seats"),
+    "months": _n("months"),
+    "tier": _n("tier"),
+    "redeem_by": _n("redeem by"),
+    "reseller": _n("reseller"),
+}
 
 
 def _changes(before: KeyTerms, after: KeyTerms, product: str | None, names: DisplayNames) -> str:
@@ -232,7 +260,7 @@ def _changes(before: KeyTerms, after: KeyTerms, product: str | None, names: Disp
     def shown(field: str, value: Any) -> str:
         match value:
             case None:
-                return "never" if field == "redeem_by" else "none"
+                return _("never") if field == "redeem_by" else _("none")
             case datetime():
                 return minute(value)
             case str() if field == "tier" and product is not None:
@@ -240,7 +268,7 @@ def _changes(before: KeyTerms, after: KeyTerms, product: str | None, names: Disp
         return str(value)
 
     return ", ".join(
-        f"{field.replace('_', ' ')} {shown(field, was)} → {shown(field, now)}"
+        f"{_(_TERMS[field])} {shown(field, was)} → {shown(field, now)}"
         for field in KeyTerms.__struct_fields__
         if (was := getattr(before, field)) != (now := getattr(after, field))
     )
@@ -250,20 +278,34 @@ def _gives(issued: KeyIssued | KeyImportedAgain, names: DisplayNames) -> str:
     return seats(names.catalog, issued.seats, issued.product, issued.tier)
 
 
+def _gives_for(issued: KeyIssued | KeyImportedAgain, names: DisplayNames) -> str:
+    months = counted(issued.months, "month")
+    return _("%(seats)s for %(months)s", seats=_gives(issued, names), months=months)
+
+
 def _of_batch(fact: Fact, batch: str, names: DisplayNames) -> str:
     match fact:
         case KeysIssued():
             each = seats(names.catalog, fact.seats, fact.product, fact.tier)
-            keys, months = counted(fact.count, "key"), counted(fact.months, "month")
-            return f"{keys} issued to {fact.reseller}: {each} for {months} each"
+            return _(
+                "%(keys)s issued to %(reseller)s: %(each)s for %(months)s each",
+                keys=counted(fact.count, "key"), reseller=fact.reseller, each=each,
+                months=counted(fact.months, "month"),
+            )  # fmt: skip
         case AllowanceCharged(seats=count):
-            return f"Order {batch} counted as the reseller's own: {counted(count, 'seat')} spent"
+            return _(
+                "Order %(batch)s counted as the reseller's own: %(seats)s spent",
+                batch=batch, seats=counted(count, "seat"),
+            )  # fmt: skip
         case KeysImported(count=count):
-            return f"{counted(count, 'code')} issued elsewhere taken in as batch {batch}"
+            return _(
+                "%(codes)s issued elsewhere taken in as batch %(batch)s",
+                codes=counted(count, "code"), batch=batch,
+            )  # fmt: skip
         case CodesRevealed(key=str(key)):
-            return f"Code of key {key_by_id(names, key)} shown again"
+            return _("Code of key %(key)s shown again", key=key_by_id(names, key))
         case CodesRevealed():
-            return f"Codes of batch {batch} shown again"
+            return _("Codes of batch %(batch)s shown again", batch=batch)
     return type(fact).__name__
 
 
@@ -275,26 +317,33 @@ def _of_account(event: AnyEvent, names: DisplayNames) -> str:
     match fact:
         case SeatOccupied():
             taken = a_seat(names.catalog, fact.product, fact.tier)
-            return f"{_holder(fact, names)} took {taken}"
+            return _("Holder %(holder)s took %(seat)s", holder=_holder(fact, names), seat=taken)
         case SeatPassedOn(predecessor=predecessor):
-            at = place(names.catalog, fact.product, fact.tier)
-            return f"{_holder(fact, names)} took over the {at} seat of holder {predecessor}"
+            return _(
+                "Holder %(holder)s took over the %(place)s seat of holder %(predecessor)s",
+                holder=_holder(fact, names),
+                place=place(names.catalog, fact.product, fact.tier),
+                predecessor=predecessor,
+            )
         case SeatRelabelled(label=None):
-            return f"Holder {fact.holder} has no label any more"
+            return _("Holder %(holder)s has no label any more", holder=fact.holder)
         case SeatRelabelled():
-            label = quoted(names.texts, fact.label) or "another label"
-            return f"Holder {fact.holder} is now known as {label}"
+            label = quoted(names.texts, fact.label) or _("another label")
+            return _("Holder %(holder)s is now known as %(label)s", holder=fact.holder, label=label)
         case SeatReleased():
             at = place(names.catalog, fact.product, fact.tier)
-            return f"Holder {fact.holder} gave its {at} seat back"
+            return _("Holder %(holder)s gave its %(place)s seat back", holder=fact.holder, place=at)
         case AccountErased(texts=texts):
-            return f"Free text of the account erased, for ever: {counted(texts, 'text')}"
+            return _(
+                "Free text of the account erased, for ever: %(texts)s",
+                texts=counted(texts, "text"),
+            )
     return _begun(fact, names) or _changed(fact, names) or stripe_sentence(fact, names.catalog)
 
 
 def _holder(fact: SeatOccupied | SeatPassedOn, names: DisplayNames) -> str:
     label = quoted(names.texts, fact.label)
-    return f"Holder {fact.holder} ({label.strip('()')})" if label else f"Holder {fact.holder}"
+    return f"{fact.holder} ({label.strip('()')})" if label else fact.holder
 
 
 def _begun(fact: Fact, names: DisplayNames) -> str | None:
@@ -302,22 +351,34 @@ def _begun(fact: Fact, names: DisplayNames) -> str | None:
     match fact:
         case SubscriptionActivated():
             given = seats(names.catalog, fact.seats, fact.product, fact.tier)
-            return f"Key {fact.masked} redeemed: {given} until {day(fact.expires_at)}"
+            return _(
+                "Key %(key)s redeemed: %(seats)s until %(end)s",
+                key=fact.masked, seats=given, end=day(fact.expires_at),
+            )  # fmt: skip
         case SubscriptionScheduled():
             given = seats(names.catalog, fact.seats, fact.product, fact.tier)
-            span = f"from {day(fact.starts_at)} until {day(fact.expires_at)}"
-            return f"Key {fact.masked} redeemed for later: {given} {span}"
+            return _(
+                "Key %(key)s redeemed for later: %(seats)s from %(start)s until %(end)s",
+                key=fact.masked, seats=given, start=day(fact.starts_at), end=day(fact.expires_at),
+            )  # fmt: skip
         case SubscriptionTakenOver():
-            given = seats(names.catalog, fact.seats, fact.product, fact.tier)
-            begins = f" from {day(fact.starts_at)}" if fact.starts_at else ""
-            still = ", suspended" if fact.suspended else ""
-            return (
-                f"Subscription of key {fact.masked} taken over from account {fact.from_account}:"
-                f" {given}{begins} until {day(fact.expires_at)}{still}"
-            )
+            text = _(
+                "Subscription of key %(key)s taken over from account %(account)s: %(span)s",
+                key=fact.masked, account=fact.from_account, span=_span(fact, names),
+            )  # fmt: skip
+            return _("%(text)s, suspended", text=text) if fact.suspended else text
         case SubscriptionKeyReissued(masked=masked):
-            return f"Subscription goes on under the new code {masked}"
+            return _("Subscription goes on under the new code %(key)s", key=masked)
     return None
+
+
+def _span(fact: SubscriptionTakenOver, names: DisplayNames) -> str:
+    given = seats(names.catalog, fact.seats, fact.product, fact.tier)
+    end = day(fact.expires_at)
+    if fact.starts_at:
+        start = day(fact.starts_at)
+        return _("%(seats)s from %(start)s until %(end)s", seats=given, start=start, end=end)
+    return _("%(seats)s until %(end)s", seats=given, end=end)
 
 
 def _changed(fact: Fact, names: DisplayNames) -> str | None:
@@ -325,144 +386,85 @@ def _changed(fact: Fact, names: DisplayNames) -> str | None:
     # It bears the digest of the key that first gave it.
     id = getattr(fact, "subscription", None) or ""
     key = names.keys.get(id.replace("kfsub_", "key_", 1))
-    name = f"Subscription of key {key.masked}" if key else f"Subscription {id}"
+    name = (
+        _("Subscription of key %(key)s", key=key.masked)
+        if key
+        else _("Subscription %(subscription)s", subscription=id)
+    )
+    given = _gives(key, names) if key else ""
     match fact:
         case SubscriptionTerminated():
-            ended = f": {_gives(key, names)} ended" if key else ""
-            return f"{name} terminated before its time{ended}"
+            if key:
+                return _(
+                    "%(name)s terminated before its time: %(seats)s ended", name=name, seats=given
+                )
+            return _("%(name)s terminated before its time", name=name)
         case SubscriptionStarted(expires_at=end, reason=None):
-            return f"{name} begun at once, since the one before it ended: until {day(end)}"
+            return _(
+                "%(name)s begun at once, since the one before it ended: until %(end)s",
+                name=name, end=day(end),
+            )  # fmt: skip
         case SubscriptionStarted(expires_at=end):
-            return f"{name} begun before its time: until {day(end)}"
+            return _("%(name)s begun before its time: until %(end)s", name=name, end=day(end))
         case SubscriptionRescheduled(starts_at=start, expires_at=end):
-            return f"{name} begins on {day(start)} now: until {day(end)}"
+            return _(
+                "%(name)s begins on %(start)s now: until %(end)s",
+                name=name, start=day(start), end=day(end),
+            )  # fmt: skip
         case SubscriptionExtended(previous_expires_at=before, expires_at=end):
-            return f"{name} extended from {day(before)} until {day(end)}"
+            return _(
+                "%(name)s extended from %(before)s until %(end)s",
+                name=name, before=day(before), end=day(end),
+            )  # fmt: skip
+    return _paused_or_moved(fact, name, given)
+
+
+def _paused_or_moved(fact: Fact, name: str, given: str) -> str | None:
+    match fact:
+        case SubscriptionSuspended() if given:
+            return _("%(name)s suspended: %(seats)s less for now", name=name, seats=given)
         case SubscriptionSuspended():
-            pause = f": {_gives(key, names)} less for now" if key else ""
-            return f"{name} suspended{pause}"
+            return _("%(name)s suspended", name=name)
+        case SubscriptionResumed() if given:
+            return _("%(name)s resumed: %(seats)s again", name=name, seats=given)
         case SubscriptionResumed():
-            return f"{name} resumed{f': {_gives(key, names)} again' if key else ''}"
+            return _("%(name)s resumed", name=name)
         case SubscriptionTransferred(to_account=to):
-            return f"{name} transferred to account {to}; its holders stay"
+            return _(
+                "%(name)s transferred to account %(account)s; its holders stay",
+                name=name, account=to,
+            )  # fmt: skip
     return None
 
 
 def _of_attempts(fact: Fact, names: DisplayNames) -> str:
     match fact:
         case RedemptionRefused():
-            code = f"Key {fact.masked}" if fact.masked else "A text that is no code"
-            tried = "redeemed" if fact.consuming else "tried"
-            return f"{code} could not be {tried}: {refused_key(fact)}; session {fact.session}"
+            return _refused_try(fact)
         case SeatRefused():
             wanted = a_seat(names.catalog, fact.product, fact.tier)
-            return f"Holder {fact.holder} refused {wanted}: {refused_seat(fact, names)}"
+            return _(
+                "Holder %(holder)s refused %(seat)s: %(why)s",
+                holder=fact.holder, seat=wanted, why=refused_seat(fact, names),
+            )  # fmt: skip
         case RedemptionAccepted():
-            return f"A try in session {fact.session} was right after others had failed"
+            return _(
+                "A try in session %(session)s was right after others had failed",
+                session=fact.session,
+            )
         case BlockLifted():
-            return "Tries of codes let go on: what had failed before counts no more"
+            return _("Tries of codes let go on: what had failed before counts no more")
         case TryFailed():
             tries = counted(fact.failures, "try", "tries")
-            return f"A session's failed tries counted, over all accounts: {tries}"
+            return _("A session's failed tries counted, over all accounts: %(tries)s", tries=tries)
         case TryAccepted():
-            return "A session's try was right after others had failed"
+            return _("A session's try was right after others had failed")
     return type(fact).__name__
 
 
-# Access
-
-
-def _of_access(fact: Fact, stream: str, names: DisplayNames) -> str:
-    match fact:
-        case TokenCreated():
-            bound = f" of {fact.reseller}" if fact.reseller else ""
-            until = f" until {minute(fact.expires_at)}" if fact.expires_at else ""
-            return f"Access given: token {fact.token} of role {fact.role}{bound}{until}"
-        case TokenRevoked():
-            return f"Access taken back: token {stream.replace('token-', 'kft_', 1)}"
-        case RedemptionAnswered(refusal=str() as refusal):
-            return f"A redemption that may be repeated was refused: {title(refusal)}"
-        case RedemptionAnswered(account=account):
-            return f"A redemption that may be repeated was carried out on account {account}"
-        case SubscriptionChangeAnswered(account=account):
-            return f"A change that may be repeated was carried out on account {account}"
-        case KeysReissueAnswered(finished=True):
-            return "A reissue that may be repeated was carried out"
-        case KeysReissueAnswered(keys=keys):
-            return f"{counted(len(keys), 'key')} got new codes by a reissue that may be repeated"
-    return _of_sessions(fact) or stripe_sentence(fact, names.catalog)
-
-
-def _of_sessions(fact: Fact) -> str | None:
-    match fact:
-        case PortalSessionOpened():
-            return f"Hosted pages of account {fact.account} opened until {minute(fact.expires_at)}"
-        case PortalLinkMade():
-            until = minute(fact.expires_at)
-            return f"Link to the hosted pages of account {fact.account} made, valid until {until}"
-        case PortalSessionEnded():
-            return f"Hosted pages of account {fact.account} left"
-        case PortalSessionsEnded():
-            return f"All sessions on the hosted pages of account {fact.account} ended"
-        case ConsoleSessionOpened():
-            return (
-                f"Signed in at the console with token {fact.token}, until {minute(fact.expires_at)}"
-            )
-        case ConsoleSessionEnded():
-            return f"Signed out at the console, of token {fact.token}"
-        case ConsoleSignInRefused():
-            return _refused_sign_in(fact)
-        case SigningKeysRotated():
-            old = "the last one is" if fact.keep_previous else "none before it is"
-            return f"Links and cookies are signed with a new key; {old} still taken"
-    return None
-
-
-def _of_notice_links(fact: Fact) -> str:
-    match fact:
-        case NoticeLinkMade(link=id):
-            kinds = f" of kind {', '.join(fact.kinds)}" if fact.kinds else ""
-            return f"Link {id} to notices{kinds} {_whose_notices(fact)} made"
-        case NoticeLinkRevoked(link=id):
-            return f"Link {id} to notices {_whose_notices(fact)} revoked"
-    return type(fact).__name__
-
-
-def _whose_notices(fact: NoticeLinkMade | NoticeLinkRevoked) -> str:
-    if fact.account is not None:
-        return f"of account {fact.account}"
-    return f"about keys of {fact.reseller}" if fact.reseller is not None else "about everything"
-
-
-def _of_webhooks(fact: Fact) -> str:
-    match fact:
-        case WebhookAdded():
-            kinds = ", ".join(fact.kinds)
-            whose = f" about keys of {fact.reseller}" if fact.reseller else ""
-            return f"Webhook {fact.webhook} added: {kinds}{whose} to {fact.host}"
-        case WebhookSecretRotated(webhook=id):
-            return f"Secret of webhook {id} rotated; the last one signs for another day"
-        case WebhookTested(webhook=id):
-            return f"Test of webhook {id} asked for"
-        case WebhookReplayed(webhook=id, after=after):
-            return f"Everything after position {after} sent to webhook {id} once more"
-        case WebhookDisabled(webhook=id, why="gone"):
-            return f"Webhook {id} disabled: its receiver wants no more"
-        case WebhookDisabled(webhook=id):
-            return f"Webhook {id} disabled: a message was not taken for three days"
-        case WebhookRemoved(webhook=id):
-            return f"Webhook {id} removed"
-    return type(fact).__name__
-
-
-_SIGN_IN_PROBLEMS: Final = {
-    "unknown_token": "nobody's token",
-    "revoked_token": "a revoked token",
-    "expired_token": "an expired token",
-    "portal_token": "a token of role portal",
-}
-
-
-def _refused_sign_in(fact: ConsoleSignInRefused) -> str:
-    which = f" ({fact.token})" if fact.token else ""
-    return f"Sign-in at the console refused: {_SIGN_IN_PROBLEMS[fact.problem]}{which}"
+def _refused_try(fact: RedemptionRefused) -> str:
+    code = _("Key %(key)s", key=fact.masked) if fact.masked else _("A text that is no code")
+    values = {"code": code, "why": refused_key(fact), "session": fact.session}
+    if fact.consuming:
+        return _("%(code)s could not be redeemed: %(why)s; session %(session)s", **values)
+    return _("%(code)s could not be tried: %(why)s; session %(session)s", **values)

@@ -14,6 +14,7 @@ from ledger.streams.reseller import (
     SeatsGranted,
     SeatsSpent,
 )
+from ledger.translation import gettext as _
 from projections.text.formatting import counted, seats
 
 
@@ -21,24 +22,51 @@ def reseller_sentence(fact: Fact, id: str, catalog: Catalog) -> str:
     """Return what happened to a reseller, by its folded name."""
     match fact:
         case ResellerNamed(reseller=name):
-            return f"Something arranged with reseller {name} for the first time"
+            return _(
+                "Something arranged with reseller %(reseller)s for the first time", reseller=name
+            )
         case SeatsGranted():
             given = seats(catalog, abs(fact.seats), fact.product, fact.tier)
-            done = "granted to" if fact.seats >= 0 else "taken away from what was granted to"
-            return f"{given} {done} reseller {id}"
+            if fact.seats >= 0:
+                return _("%(seats)s granted to reseller %(reseller)s", seats=given, reseller=id)
+            return _(
+                "%(seats)s taken away from what was granted to reseller %(reseller)s",
+                seats=given,
+                reseller=id,
+            )
         case SeatsSpent():
             given = seats(catalog, fact.seats, fact.product, fact.tier)
-            return f"{given} spent by reseller {id} on keys of batch {fact.batch}"
+            return _(
+                "%(seats)s spent by reseller %(reseller)s on keys of batch %(batch)s",
+                seats=given,
+                reseller=id,
+                batch=fact.batch,
+            )
         case SeatsGivenBack():
             given = seats(catalog, fact.seats, fact.product, fact.tier)
-            return f"{given} given back to reseller {id}: the keys are its own no more"
+            return _(
+                "%(seats)s given back to reseller %(reseller)s: the keys are its own no more",
+                seats=given,
+                reseller=id,
+            )
         case LimitsSet():
-            return f"Orders of reseller {id} limited: {_limits(fact)}"
-        case OrderingSuspended(keys=keys):
-            also = ", and its keys cannot be redeemed" if keys else ""
-            return f"Reseller {id} suspended: it can order nothing{also}"
+            limits = _limits(fact)
+            return _(
+                "Orders of reseller %(reseller)s limited: %(limits)s", reseller=id, limits=limits
+            )
+        case OrderingSuspended(keys=True):
+            return _(
+                "Reseller %(reseller)s suspended: it can order nothing,"
+                " and its keys cannot be redeemed",
+                reseller=id,
+            )
+        case OrderingSuspended():
+            return _("Reseller %(reseller)s suspended: it can order nothing", reseller=id)
         case OrderingResumed():
-            return f"Reseller {id} resumed: it can order again, and its keys can be redeemed"
+            return _(
+                "Reseller %(reseller)s resumed: it can order again, and its keys can be redeemed",
+                reseller=id,
+            )
     return type(fact).__name__
 
 
@@ -49,8 +77,9 @@ def _limits(fact: LimitsSet) -> str:
         if value is not None
     ]
     if fact.approval_above is not None:
-        said.append(f"to be approved above {counted(fact.approval_above, 'seat')} in all")
-    return ", ".join(said) or "not at all"
+        above = counted(fact.approval_above, "seat")
+        said.append(_("to be approved above %(seats)s in all", seats=above))
+    return ", ".join(said) or _("not at all")
 
 
 def order_sentence(fact: Fact, order: str, catalog: Catalog) -> str:
@@ -59,10 +88,19 @@ def order_sentence(fact: Fact, order: str, catalog: Catalog) -> str:
         case OrderPlaced():
             each = seats(catalog, fact.seats, fact.product, fact.tier)
             keys, months = counted(fact.count, "key"), counted(fact.months, "month")
-            what = f"{keys}, {each} for {months} each"
-            return f"Order {order} of {fact.reseller} waits to be approved: {what}"
+            return _(
+                "Order %(order)s of %(reseller)s waits to be approved: %(keys)s,"
+                " %(each)s for %(months)s each",
+                order=order,
+                reseller=fact.reseller,
+                keys=keys,
+                each=each,
+                months=months,
+            )
         case OrderApproved(batch=batch):
-            return f"Order {order} approved: its keys are batch {batch}"
+            return _(
+                "Order %(order)s approved: its keys are batch %(batch)s", order=order, batch=batch
+            )
         case OrderDeclined():
-            return f"Order {order} declined"
+            return _("Order %(order)s declined", order=order)
     return type(fact).__name__

@@ -39,9 +39,12 @@ from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.facts import StripePricesMapped, StripeSubscriptionReported
 from ledger.stripe.subscriptions import StripeSubscription, subscription_id
+from ledger.translation import gettext as _
+from ledger.translation import noted as _n
 from projections.answer import AccountId, Answer, Position, Positions, ProductId, Time, doc
 from projections.text.formatting import ERASED, NOT_SHOWN, a_seat, day, place
 from projections.text.formatting import seats as so_many
+from projections.text.words import word
 from projections.views.account_at import AccountAt, Moment
 from projections.views.seats import seats
 
@@ -387,19 +390,37 @@ def _of_row(
     product: str, tier: str | None, was: Fields | None, now: Fields | None, catalog: Catalog
 ) -> str:
     fields = now or was or {}
-    kind = "Key" if fields["source"] == "activation_key" else "Stripe subscription"
-    name = f"{kind} {fields['known_by']}"
+    name = (
+        _("Key %(key)s", key=fields["known_by"])
+        if fields["source"] == "activation_key"
+        else _("Stripe subscription %(subscription)s", subscription=fields["known_by"])
+    )
     given = so_many(catalog, fields["seats"], product, tier)
-    until = f" until {day(fields['expires_at'])}" if fields["expires_at"] else ""
     if was is None:
-        gives = "gives" if fields["gives"] else f"is {fields['status']}:"
-        return f"{name} {gives} {given}{until}"
+        return _came(name, fields, given)
     if now is None:
-        return f"{name} gives no {place(catalog, product, tier)} seats any more"
+        at = place(catalog, product, tier)
+        return _("%(name)s gives no %(place)s seats any more", name=name, place=at)
     if was["status"] != now["status"]:
-        return f"{name} is {now['status']}, was {was['status']}: {given}"
-    return (
-        f"{name}: {_changes(was, now, ('seats', 'known_by', 'started_at', 'expires_at', 'gives'))}"
+        return _(
+            "%(name)s is %(now)s, was %(was)s: %(seats)s",
+            name=name,
+            now=word(now["status"]),
+            was=word(was["status"]),
+            seats=given,
+        )
+    changes = _changes(was, now, ("seats", "known_by", "started_at", "expires_at", "gives"))
+    return f"{name}: {changes}"
+
+
+def _came(name: str, fields: Fields, given: str) -> str:
+    if fields["expires_at"]:
+        end = day(fields["expires_at"])
+        given = _("%(seats)s until %(end)s", seats=given, end=end)
+    if fields["gives"]:
+        return _("%(name)s gives %(seats)s", name=name, seats=given)
+    return _(
+        "%(name)s is %(status)s: %(seats)s", name=name, status=word(fields["status"]), seats=given
     )
 
 
@@ -409,21 +430,33 @@ def _of_holder(
     tier = (now or was or {})["tier"]
     at = place(catalog, product, tier)
     if was is None:
-        may = "" if now and now["licensed"] else ", and may not work"
-        return f"Holder {holder} has {a_seat(catalog, product, tier)}{may}"
+        seat = a_seat(catalog, product, tier)
+        if now and now["licensed"]:
+            return _("Holder %(holder)s has %(seat)s", holder=holder, seat=seat)
+        return _("Holder %(holder)s has %(seat)s, and may not work", holder=holder, seat=seat)
     if now is None:
-        return f"Holder {holder} has no {at} seat any more"
+        return _("Holder %(holder)s has no %(place)s seat any more", holder=holder, place=at)
     if was["licensed"] != now["licensed"]:
         if now["licensed"]:
-            return f"Holder {holder} may work again in {at}"
-        return f"Holder {holder} may not work any more in {at}: {UNLICENSED[now['reason']]}"
+            return _("Holder %(holder)s may work again in %(place)s", holder=holder, place=at)
+        return _(
+            "Holder %(holder)s may not work any more in %(place)s: %(why)s",
+            holder=holder,
+            place=at,
+            why=_(UNLICENSED[now["reason"]]),
+        )
     changed = _changes(was, now, ("tier", "occupied_at", "subscription", "reason"))
-    return f"Holder {holder} in {at}: {changed or 'another label'}"
+    return _(
+        "Holder %(holder)s in %(place)s: %(changes)s",
+        holder=holder,
+        place=at,
+        changes=changed or _("another label"),
+    )
 
 
 UNLICENSED = {
-    "over": "more hold seats than there are, and it came late",
-    "no_active_subscription": "nothing active provides seats",
+    "over": _n("more hold seats than there are, and it came late"),
+    "no_active_subscription": _n("nothing active provides seats"),
 }
 
 
@@ -434,7 +467,7 @@ def _of_standing(at: str, was: Fields | None, now: Fields | None) -> str:
 
 def _changes(was: Fields, now: Fields, names: tuple[str, ...]) -> str:
     return ", ".join(
-        f"{name.replace('_', ' ')} {_short(was[name])} → {_short(now[name])}"
+        f"{word(name)} {_short(was[name])} → {_short(now[name])}"
         for name in names
         if was[name] != now[name]
     )
@@ -443,4 +476,4 @@ def _changes(was: Fields, now: Fields, names: tuple[str, ...]) -> str:
 def _short(value: Any) -> str:
     if isinstance(value, datetime):
         return day(value)
-    return "none" if value is None else str(value)
+    return _("none") if value is None else str(value)

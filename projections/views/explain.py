@@ -24,8 +24,10 @@ from ledger.streams.account.facts import SeatOccupied, SeatPassedOn, SeatRelease
 from ledger.streams.account.state import Account, Seat
 from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.attempts import ATTEMPTS, SeatRefused
+from ledger.translation import ENGLISH, language, ngettext
+from ledger.translation import gettext as _
 from projections.answer import AccountAnswer, Positions, doc
-from projections.text.formatting import a_seat, counted, day, minute, place, seats, title
+from projections.text.formatting import a_seat, day, minute, place, seats, title
 from projections.views.account_at import AccountAt, Moment
 from projections.views.seat_sources import Provided, earlier, giving, next_loss
 
@@ -85,7 +87,11 @@ def explained(state: AccountAt, reason: Reason) -> Explanation:
     """Return the explanation of an account; one about the future says so."""
     answer = reason.answer
     if state.moment.at > state.moment.now:
-        answer = f"On {minute(state.moment.at)}, if nothing more happens: {answer}"
+        answer = _(
+            "On %(time)s, if nothing more happens: %(answer)s",
+            time=minute(state.moment.at),
+            answer=answer,
+        )
     return Explanation(
         *state.header,
         answer,
@@ -107,7 +113,7 @@ def read_account(book: Book, id: str, moment: Moment) -> tuple[AccountAt, list[A
 
 def read_attempts(book: Book, id: str, moment: Moment) -> list[AnyEvent]:
     """Return what an account had tried and was refused, in order."""
-    _, events = book.history(ATTEMPTS, id)
+    _head, events = book.history(ATTEMPTS, id)
     return [event for event in events if moment.covers(event)]
 
 
@@ -138,7 +144,13 @@ class _Holder:
         assert isinstance(fact, SeatRefused)
         wanted = a_seat(self._catalog, self._product, fact.tier)
         when = minute(event.occurred_at)
-        begun = f"Holder {self._holder} was refused {wanted} on {when}: {title(fact.refusal)}"
+        begun = _(
+            "Holder %(holder)s was refused %(seat)s on %(time)s: %(why)s",
+            holder=self._holder,
+            seat=wanted,
+            time=when,
+            why=title(fact.refusal),
+        )
         if seat is not None:
             return self._refused_beside(event, fact, seat, begun)
         if fact.refusal == "holder_in_other_tier":
@@ -148,40 +160,57 @@ class _Holder:
         account = ACCOUNT.fold(ACCOUNT.initial, then)
         rows = self._rows(account, fact.tier, event.occurred_at)
         holders = account.holders(self._product, fact.tier)
-        answer = f"{begun}, since {fact.used} of {fact.seats} seats were taken."
+        answer = _(
+            "%(text)s, since %(used)s of %(seats)s seats were taken.",
+            text=begun,
+            used=fact.used,
+            seats=fact.seats,
+        )
         room = self._pool(fact.tier).has_room
         if room:
-            answer += " One is free now."
+            answer += " " + _("One is free now.")
         return Reason(
             answer,
             fact.refusal,
             fact.refusal,
             [*(row.sentence for row in rows), *self._sitters(holders)],
             [event.position, *_positions(rows), *(one.position for one in holders)],
-            "Let it take a seat: one is free now." if room else self._more_seats(fact.tier, 1),
+            _("Let it take a seat: one is free now.") if room else self._more_seats(fact.tier, 1),
         )
 
     def _refused_beside(self, event: AnyEvent, fact: SeatRefused, seat: Seat, begun: str) -> Reason:
         sits = self.why_seated(seat)
         there = place(self._catalog, self._product, seat.tier)
         return Reason(
-            f"{begun}: it sits in {there}. {sits.answer}",
+            _(
+                "%(text)s: it sits in %(place)s. %(answer)s",
+                text=begun,
+                place=there,
+                answer=sits.answer,
+            ),
             fact.refusal,
             fact.refusal,
-            [f"Holder {self._holder} took its seat on {minute(seat.occupied_at)}", *sits.facts],
+            [
+                _(
+                    "Holder %(holder)s took its seat on %(time)s",
+                    holder=self._holder,
+                    time=minute(seat.occupied_at),
+                ),
+                *sits.facts,
+            ],
             [event.position, seat.position, *sits.positions],
-            f"Give its {there} seat back first; then it can take another.",
+            _("Give its %(place)s seat back first; then it can take another.", place=there),
         )
 
     def _left_since(self, event: AnyEvent, fact: SeatRefused, begun: str) -> Reason:
         there = place(self._catalog, self._product, fact.sits_in)
         return Reason(
-            f"{begun}: it sat in {there} then.",
+            _("%(text)s: it sat in %(place)s then.", text=begun, place=there),
             fact.refusal,
             fact.refusal,
-            [f"Holder {self._holder} has no seat any more"],
+            [_("Holder %(holder)s has no seat any more", holder=self._holder)],
             [event.position],
-            "Let it take a seat: it has none now.",
+            _("Let it take a seat: it has none now."),
         )
 
     # Sitting
@@ -193,13 +222,20 @@ class _Holder:
         rows = self._rows(self._account, seat.tier, self._at)
         row = filled.row_at(rank)
         at = place(self._catalog, seat.product, seat.tier)
-        came = f"it came in {_ordinal(rank + 1)} of {filled.used}"
         if row is None:
             return self._over(seat, filled, rank, rows)
         (against,) = (one for one in rows if one.subscription == row.subscription)
         loss = next_loss(self._catalog, self._account, seat.product, seat.tier, self._at)
         return Reason(
-            f"Holder {self._holder} may work in {at}: {came}, and counts against {against.name}.",
+            _(
+                "Holder %(holder)s may work in %(place)s: it came in %(rank)s of %(used)s,"
+                " and counts against %(source)s.",
+                holder=self._holder,
+                place=at,
+                rank=_ordinal(rank + 1),
+                used=filled.used,
+                source=against.name,
+            ),
             "licensed",
             None,
             [*(one.sentence for one in rows), *([loss.sentence] if loss else [])],
@@ -214,24 +250,39 @@ class _Holder:
         missing = rank + 1 - filled.seats
         if not filled.seats:
             return Reason(
-                f"Holder {self._holder} may not work: nothing active provides {at} seats.",
+                _(
+                    "Holder %(holder)s may not work: nothing active provides %(place)s seats.",
+                    holder=self._holder,
+                    place=at,
+                ),
                 "no_active_subscription",
                 "no_active_subscription",
-                facts or [f"The account has never had {at} seats"],
+                facts or [_("The account has never had %(place)s seats", place=at)],
                 positions,
                 self._more_seats(seat.tier, missing),
             )
-        came = f"it came in {_ordinal(rank + 1)}"
         return Reason(
-            f"Holder {self._holder} may not work: {filled.used} hold"
-            f" {counted(filled.seats, f'{at} seat')}, and {came}.",
+            ngettext(
+                "Holder %(holder)s may not work: %(used)s hold %(num)s %(place)s seat,"
+                " and it came in %(rank)s.",
+                "Holder %(holder)s may not work: %(used)s hold %(num)s %(place)s seats,"
+                " and it came in %(rank)s.",
+                filled.seats,
+                holder=self._holder,
+                used=filled.used,
+                place=at,
+                rank=_ordinal(rank + 1),
+            ),
             "over",
             "over",
             facts,
             positions,
-            f"It may work again once {counted(missing, 'holder')} who came before it"
-            f" {'gives' if missing == 1 else 'give'} a seat back."
-            f" {self._more_seats(seat.tier, missing)}",
+            ngettext(
+                "It may work again once %(num)s holder who came before it gives a seat back.",
+                "It may work again once %(num)s holders who came before it give a seat back.",
+                missing,
+            )
+            + f" {self._more_seats(seat.tier, missing)}",
         )
 
     # Gone
@@ -244,18 +295,22 @@ class _Holder:
             for product, tier in self._account.places()
             if product == self._product and self._pool(tier).has_room
         ]
-        mend = "Let it take a seat: one is free."
+        mend = _("Let it take a seat: one is free.")
         if not free:
             tiers = sorted(
                 (tier for product, tier in self._account.places() if product == self._product),
                 key=str,
             )
             resting = [one for tier in tiers for one in self._resting(tier, 1)[0]]
-            mend = " ".join(["There is no seat free for it.", *resting])
+            mend = " ".join([_("There is no seat free for it."), *resting])
         if not mine:
             return Reason(
-                f"Holder {self._holder} has never had a {at} seat,"
-                " and no refusal of one is on record.",
+                _(
+                    "Holder %(holder)s has never had a %(place)s seat,"
+                    " and no refusal of one is on record.",
+                    holder=self._holder,
+                    place=at,
+                ),
                 "seat_never_taken",
                 "seat_not_occupied",
                 [],
@@ -265,19 +320,42 @@ class _Holder:
         left = mine[-1]
         if isinstance(left.fact, SeatPassedOn):
             return Reason(
-                f"Holder {self._holder} was replaced by holder {left.fact.holder} on"
-                f" {minute(left.occurred_at)}, which has its {at} seat since.",
+                _(
+                    "Holder %(holder)s was replaced by holder %(successor)s on %(time)s,"
+                    " which has its %(place)s seat since.",
+                    holder=self._holder,
+                    successor=left.fact.holder,
+                    time=minute(left.occurred_at),
+                    place=at,
+                ),
                 "seat_passed_on",
                 "seat_not_occupied",
-                [f"Holder {left.fact.holder} took its seat over in request {left.request_id}"],
+                [
+                    _(
+                        "Holder %(holder)s took its seat over in request %(request)s",
+                        holder=left.fact.holder,
+                        request=left.request_id,
+                    )
+                ],
                 [left.position],
                 mend,
             )
         return Reason(
-            f"Holder {self._holder} gave its {at} seat back on {minute(left.occurred_at)}.",
+            _(
+                "Holder %(holder)s gave its %(place)s seat back on %(time)s.",
+                holder=self._holder,
+                place=at,
+                time=minute(left.occurred_at),
+            ),
             "seat_released",
             "seat_not_occupied",
-            [f"Holder {self._holder} gave its seat back in request {left.request_id}"],
+            [
+                _(
+                    "Holder %(holder)s gave its seat back in request %(request)s",
+                    holder=self._holder,
+                    request=left.request_id,
+                )
+            ],
             [left.position],
             mend,
         )
@@ -290,17 +368,29 @@ class _Holder:
         return [*giving(*query), *earlier(*query)]
 
     def _sitters(self, holders: list[Seat]) -> list[str]:
-        shown = [f"Holder {one.holder} has a seat" for one in holders[:HOLDERS_MAX]]
+        shown = [
+            _("Holder %(holder)s has a seat", holder=one.holder) for one in holders[:HOLDERS_MAX]
+        ]
         more = len(holders) - len(shown)
-        return [*shown, f"{counted(more, 'more holder')} have one"] if more else shown
+        if more:
+            shown.append(
+                ngettext("%(num)s more holder has one", "%(num)s more holders have one", more)
+            )
+        return shown
 
     def _more_seats(self, tier: str | None, missing: int) -> str:
         """Return what gives so many more seats: what the account has already goes first."""
         at = place(self._catalog, self._product, tier)
         said, left = self._resting(tier, missing)
         if left > 0:
-            more = counted(left, f"more {at} seat")
-            said.append(f"Redeem another key or buy seats: {more} would do.")
+            said.append(
+                ngettext(
+                    "Redeem another key or buy seats: %(num)s more %(place)s seat would do.",
+                    "Redeem another key or buy seats: %(num)s more %(place)s seats would do.",
+                    left,
+                    place=at,
+                )
+            )
         return " ".join(said)
 
     def _resting(self, tier: str | None, missing: int) -> tuple[list[str], int]:
@@ -320,10 +410,19 @@ class _Holder:
             missing -= one.seats
             given = seats(self._catalog, one.seats, one.product, one.tier)
             said.append(
-                f"Key {one.masked} gives {given} from {day(starts_at)} on:"
-                " start its subscription to have them now."
+                _(
+                    "Key %(key)s gives %(seats)s from %(day)s on:"
+                    " start its subscription to have them now.",
+                    key=one.masked,
+                    seats=given,
+                    day=day(starts_at),
+                )
                 if is_scheduled
-                else f"Resume the subscription of key {one.masked}: it gives {given}."
+                else _(
+                    "Resume the subscription of key %(key)s: it gives %(seats)s.",
+                    key=one.masked,
+                    seats=given,
+                )
             )
         return said, missing
 
@@ -345,6 +444,9 @@ def _positions(rows: Iterable[Provided]) -> list[int]:
 
 
 def _ordinal(number: int) -> str:
+    """Return `1st`; in other languages the number itself, to which their texts add what belongs."""
+    if language() != ENGLISH.code:
+        return str(number)
     if number % 100 in (11, 12, 13):
         return f"{number}th"
     return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"

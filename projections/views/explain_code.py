@@ -31,6 +31,8 @@ from ledger.streams.attempts import (
 from ledger.streams.key import KEY, Key
 from ledger.streams.reseller import RESELLER
 from ledger.streams.session_attempts import SESSION, SESSION_FAILURES_MAX, SessionAttempts
+from ledger.translation import gettext as _
+from ledger.translation import noted as _n
 from projections.text.event_descriptions import refused_key
 from projections.text.formatting import counted, day, minute, place, seats, title
 from projections.views.account_at import AccountAt, Moment
@@ -62,7 +64,7 @@ def explain_code(
     question: CodeQuestion,
 ) -> Explanation:
     """Return why an account is refused a code, or why what it gave has ended."""
-    account, _ = read_account(book, id, moment)
+    account, _events = read_account(book, id, moment)
     attempts = read_attempts(book, id, account.moment)
     code = codes.parse(question.text, catalog.prefixes)
     key_id = code_keys.key_id(code) if code else None
@@ -72,7 +74,9 @@ def explain_code(
     reason = reason or _by_key(book, account, catalog, key_id)
     blocked = _blocked(book, account, attempts, code_keys, question.session)
     if blocked is not None:
-        answer = f"{blocked.answer} As for the code: {reason.answer}"
+        answer = _(
+            "%(block)s As for the code: %(answer)s", block=blocked.answer, answer=reason.answer
+        )
         reason = Reason(
             answer,
             blocked.rule,
@@ -86,7 +90,7 @@ def explain_code(
 
 def _redeemed_by(book: Book, key_id: str, account: AccountAt) -> str | None:
     """Return who has redeemed a key, as of the moment asked about."""
-    _, history = book.history(KEY, keys.stream_id(key_id))
+    _head, history = book.history(KEY, keys.stream_id(key_id))
     key = KEY.fold(KEY.initial, [event for event in history if account.moment.covers(event)])
     return key.redeemed_by if key else None
 
@@ -103,12 +107,15 @@ def _blocked(
 ) -> Reason | None:
     at = account.moment.at
     state = ATTEMPTS.fold(ATTEMPTS.initial, attempts)
+    why, few = title("too_many_attempts"), SESSION_FAILURES_MAX
     failed = [event for event in attempts if _tried(event)]
     until = state.account_block(at)
     if until is not None:
         last = failed[-ACCOUNT_FAILURES_MAX:]
-        whose, rule = "The account", "account_blocked"
-        fact = f"{ACCOUNT_FAILURES_MAX} tries failed within a day, the first of them on"
+        rule = "account_blocked"
+        answer = _("The account is blocked until %(time)s: %(why)s.", time=minute(until), why=why)
+        fact = _("%(number)s tries failed within a day", number=ACCOUNT_FAILURES_MAX)
+        partly = _("%(number)s tries failed, some of them on other accounts", number=few)
     else:
         sessions = {*state.sessions, *state.recent_sessions} if session is None else {session}
         ends = {
@@ -120,24 +127,39 @@ def _blocked(
             return None
         until, name = max(found)
         last = [e for e in failed if _fact(e).session == name][-SESSION_FAILURES_MAX:]
-        whose, rule = f"Session {name}", "session_blocked"
-        fact = f"{SESSION_FAILURES_MAX} tries failed in session {name}, the first of them on"
+        rule = "session_blocked"
+        answer = _(
+            "Session %(session)s is blocked until %(time)s: %(why)s.",
+            session=name,
+            time=minute(until),
+            why=why,
+        )
+        fact = _("%(number)s tries failed in session %(session)s", number=few, session=name)
+        partly = _(
+            "%(number)s tries failed in session %(session)s, some of them on other accounts",
+            number=few,
+            session=name,
+        )
     if len(last) >= SESSION_FAILURES_MAX:
-        facts = [f"{fact} {minute(last[0].occurred_at)}"]
+        first = minute(last[0].occurred_at)
+        facts = [_("%(text)s, the first of them on %(time)s", text=fact, time=first)]
     else:
-        facts = [f"{SESSION_FAILURES_MAX} tries failed in {whose}, some of them on other accounts"]
+        facts = [partly]
     return Reason(
-        f"{whose} is blocked until {minute(until)}: {title('too_many_attempts')}.",
+        answer,
         rule,
         "too_many_attempts",
         facts,
         [event.position for event in last],
-        f"Wait until {minute(until)}; a try before that is not looked at, and does not count.",
+        _(
+            "Wait until %(time)s; a try before that is not looked at, and does not count.",
+            time=minute(until),
+        ),
     )
 
 
 def _session(book: Book, account: AccountAt, code_keys: CodeKeys, name: str) -> SessionAttempts:
-    _, history = book.history(SESSION, code_keys.session_id(name))
+    _head, history = book.history(SESSION, code_keys.session_id(name))
     covered = [event for event in history if account.moment.covers(event)]
     return SESSION.fold(SESSION.initial, covered)
 
@@ -146,9 +168,11 @@ def _with_last_try(reason: Reason, own: list[AnyEvent]) -> Reason:
     if not own:
         return reason
     last = own[-1]
-    sentence = (
-        f"The last try of it, on {minute(last.occurred_at)} in session {_fact(last).session},"
-        f" was refused: {refused_key(_fact(last))}"
+    sentence = _(
+        "The last try of it, on %(time)s in session %(session)s, was refused: %(why)s",
+        time=minute(last.occurred_at),
+        session=_fact(last).session,
+        why=refused_key(_fact(last)),
     )
     return reason._replace(
         facts=[*reason.facts, sentence], positions=[*reason.positions, last.position]
@@ -163,12 +187,12 @@ def _by_shape(
 ) -> Reason | None:
     if code is None:
         return Reason(
-            f"{title('invalid_key_format')}: this is no activation code.",
+            _("%(why)s: this is no activation code.", why=title("invalid_key_format")),
             "invalid_key_format",
             "invalid_key_format",
             _flaws(catalog, question.text),
             [],
-            "Type it as it was sent: PREFIX-XXXX-XXXX-XXXX, letters and the digits 2 to 9.",
+            _("Type it as it was sent: PREFIX-XXXX-XXXX-XXXX, letters and the digits 2 to 9."),
         )
     wanted = question.product
     if wanted is None and own and _fact(own[-1]).refusal == "wrong_product":
@@ -178,13 +202,24 @@ def _by_shape(
         return None
     here = place(catalog, wanted, None)
     return Reason(
-        f"{title('wrong_product')}: key {codes.mask(code)} is for {of.name}, and was tried for"
-        f" {here}.",
+        _(
+            "%(why)s: key %(key)s is for %(product)s, and was tried for %(other)s.",
+            why=title("wrong_product"),
+            key=codes.mask(code),
+            product=of.name,
+            other=here,
+        ),
         "wrong_product",
         "wrong_product",
-        [f"Codes that begin with {of.prefix} are for {of.name}"],
+        [
+            _(
+                "Codes that begin with %(prefix)s are for %(product)s",
+                prefix=of.prefix,
+                product=of.name,
+            )
+        ],
         [],
-        f"Activate it where {of.name} keys are activated.",
+        _("Activate it where %(product)s keys are activated.", product=of.name),
     )
 
 
@@ -193,14 +228,19 @@ def _flaws(catalog: Catalog, text: str) -> list[str]:
     tidy = codes.tidy(text)
     found = []
     if {"0", "1"} & set(tidy):
-        found.append("It has a 0 or a 1, which no code has")
+        found.append(_("It has a 0 or a 1, which no code has"))
     parts = [part for part in re.split("[- ]+", tidy) if part]
     if len(parts) not in (1, PARTS):  # without dashes and spaces it is one
-        found.append("It does not have four parts with dashes between them")
+        found.append(_("It does not have four parts with dashes between them"))
     prefix = parts[0] if parts else ""
     if prefix.isalpha() and prefix not in catalog.prefixes:
-        found.append(f"No product's codes begin like that: they begin with {_known(catalog)}")
-    return found or ["Its parts have other lengths or characters than a code's"]
+        found.append(
+            _(
+                "No product's codes begin like that: they begin with %(prefixes)s",
+                prefixes=_known(catalog),
+            )
+        )
+    return found or [_("Its parts have other lengths or characters than a code's")]
 
 
 def _known(catalog: Catalog) -> str:
@@ -212,22 +252,27 @@ def _known(catalog: Catalog) -> str:
 
 def _by_key(book: Book, account: AccountAt, catalog: Catalog, key_id: str | None) -> Reason:
     assert key_id is not None, "a text that is no code has been told so"
-    _, history = book.history(KEY, keys.stream_id(key_id))
+    _head, history = book.history(KEY, keys.stream_id(key_id))
     events = [event for event in history if account.moment.covers(event)]
     key = KEY.fold(KEY.initial, events)
     positions = [event.position for event in events]
     if key is None:
         return Reason(
-            "There is no such key: nobody issued this code.",
+            _("There is no such key: nobody issued this code."),
             "key_unknown",
             AVAILABLE,
             [],
             positions,
-            "Hold it against what the reseller sent, letter by letter.",
+            _("Hold it against what the reseller sent, letter by letter."),
         )
-    name, at = f"Key {key.issued.masked}", account.moment.at
+    name, at = key.issued.masked, account.moment.at
     gives = seats(catalog, key.issued.seats, key.issued.product, key.issued.tier)
-    given = f"It was issued to {key.issued.reseller} on {day(key.issued_at)}: {gives}"
+    given = _(
+        "It was issued to %(reseller)s on %(day)s: %(seats)s",
+        reseller=key.issued.reseller,
+        day=day(key.issued_at),
+        seats=gives,
+    )
     match key.status(at):
         case "revoked":
             reason = _revoked(book, key, name)
@@ -236,27 +281,40 @@ def _by_key(book: Book, account: AccountAt, catalog: Catalog, key_id: str | None
         case "lapsed":
             assert key.issued.redeem_by
             reason = Reason(
-                f"{name} was not redeemed before {minute(key.issued.redeem_by)}, and has lapsed.",
+                _(
+                    "Key %(key)s was not redeemed before %(time)s, and has lapsed.",
+                    key=name,
+                    time=minute(key.issued.redeem_by),
+                ),
                 "key_lapsed",
                 AVAILABLE,
                 [],
                 [],
-                "Ask the reseller for another key.",
+                _("Ask the reseller for another key."),
             )
         case "issued" if _suspended(book, account, key):
             reason = Reason(
-                f"{name} cannot be redeemed for now: its reseller {key.issued.reseller} is"
-                " suspended.",
+                _(
+                    "Key %(key)s cannot be redeemed for now: its reseller %(reseller)s is"
+                    " suspended.",
+                    key=name,
+                    reseller=key.issued.reseller,
+                ),
                 "reseller_suspended",
                 AVAILABLE,
                 [],
                 [],
-                "Resume the reseller, if its customers are to redeem its keys.",
+                _("Resume the reseller, if its customers are to redeem its keys."),
             )
         case "issued":
             months = counted(key.issued.months, "month")
             reason = Reason(
-                f"{name} can be redeemed: it gives {gives} for {months}.",
+                _(
+                    "Key %(key)s can be redeemed: it gives %(seats)s for %(months)s.",
+                    key=name,
+                    seats=gives,
+                    months=months,
+                ),
                 "key_available",
                 None,
                 [],
@@ -270,7 +328,7 @@ def _by_key(book: Book, account: AccountAt, catalog: Catalog, key_id: str | None
 
 def _suspended(book: Book, account: AccountAt, key: Key) -> bool:
     """Return whether a key's reseller was suspended together with its keys."""
-    _, history = book.history(RESELLER, resellers.stream_id(key.issued.reseller))
+    _head, history = book.history(RESELLER, resellers.stream_id(key.issued.reseller))
     covered = [event for event in history if account.moment.covers(event)]
     return RESELLER.fold(RESELLER.initial, covered).keys_suspended
 
@@ -280,22 +338,27 @@ def _revoked(book: Book, key: Key, name: str) -> Reason:
     when = minute(key.revoked_at)
     if key.replaced_by is None:
         return Reason(
-            f"{name} was revoked on {when}.",
+            _("Key %(key)s was revoked on %(time)s.", key=name, time=when),
             "key_revoked",
             AVAILABLE,
             [],
             [],
-            "Ask the reseller for another key: a revoked one works no more.",
+            _("Ask the reseller for another key: a revoked one works no more."),
         )
     new = book.load(KEY, keys.stream_id(key.replaced_by)).state
     masked = new.issued.masked if new else key.replaced_by
     return Reason(
-        f"{name} was replaced by {masked} on {when}: the old code works no more.",
+        _(
+            "Key %(key)s was replaced by %(new)s on %(time)s: the old code works no more.",
+            key=name,
+            new=masked,
+            time=when,
+        ),
         "key_replaced",
         AVAILABLE,
         [],
         [],
-        f"Use the new code, {masked}; who has it can have it shown again.",
+        _("Use the new code, %(new)s; who has it can have it shown again.", new=masked),
     )
 
 
@@ -305,46 +368,79 @@ def _redeemed(account: AccountAt, key: Key, name: str) -> Reason:
     if key.redeemed_by != account.id:
         here = account.account.subscriptions.get(key.subscription or "")
         moved = here is not None and here.transferred_to is not None
-        since = f", and what it gives is now account {key.redeemed_by}'s" if moved else ""
-        whose = "this account" if moved else f"account {key.redeemed_by}"
+        elsewhere = (
+            _(
+                "Key %(key)s was redeemed on this account on %(time)s, and works once,"
+                " and what it gives is now account %(account)s's.",
+                key=name,
+                time=when,
+                account=key.redeemed_by,
+            )
+            if moved
+            else _(
+                "Key %(key)s was redeemed on account %(account)s on %(time)s, and works once.",
+                key=name,
+                account=key.redeemed_by,
+                time=when,
+            )
+        )
         return Reason(
-            f"{name} was redeemed on {whose} on {when}, and works once{since}.",
+            elsewhere,
             "key_redeemed",
             AVAILABLE,
             [],
             [],
-            "If that was a mistake, terminate the subscription there and issue another key.",
+            _("If that was a mistake, terminate the subscription there and issue another key."),
         )
     found = account.account.subscriptions.get(key.subscription or "")
     status = found.status(account.moment.at) if found else "active"
     if found is None or status in GOES_ON:
         return Reason(
-            f"{name} was redeemed on this very account on {when}, and works once"
-            f"{_lasts(found, account.moment.at)}.",
+            _(
+                "Key %(key)s was redeemed on this very account on %(time)s, and works once"
+                "%(lasts)s.",
+                key=name,
+                time=when,
+                lasts=_lasts(found, account.moment.at),
+            ),
             "key_redeemed",
             AVAILABLE,
             [],
             [found.position] if found else [],
-            _MENDS.get(
-                status, "Nothing needs to be done for its seats; for more, redeem another key."
-            ),
+            _(_MENDS.get(status, _NO_MEND)),
         )
-    ended = "expired" if status == "expired" else f"was {status}"
     return Reason(
-        f"{name} was redeemed on this account on {when}; what it gave {ended} on"
-        f" {day(found.ended_at)}.",
+        _(
+            _ENDED[status],
+            key=name,
+            time=when,
+            day=day(found.ended_at),
+        ),
         f"subscription_{status}",
         AVAILABLE,
         [],
         [found.position],
-        "Redeem another key.",
+        _("Redeem another key."),
     )
 
 
-_NO_MEND: Final = "Nothing needs to be done for its seats; for more, redeem another key."
+_NO_MEND: Final = _n("Nothing needs to be done for its seats; for more, redeem another key.")
 _MENDS: Final = {
-    "scheduled": "Nothing needs to be done; for its seats to begin now, let it start.",
-    "suspended": "For its seats, resume the subscription.",
+    "scheduled": _n("Nothing needs to be done; for its seats to begin now, let it start."),
+    "suspended": _n("For its seats, resume the subscription."),
+}
+_ENDED: Final = {
+    "expired": _n(
+        "Key %(key)s was redeemed on this account on %(time)s; what it gave expired on %(day)s."
+    ),
+    "terminated": _n(
+        "Key %(key)s was redeemed on this account on %(time)s;"
+        " what it gave was terminated on %(day)s."
+    ),
+    "transferred": _n(
+        "Key %(key)s was redeemed on this account on %(time)s;"
+        " what it gave was transferred on %(day)s."
+    ),
 }
 
 
@@ -353,10 +449,10 @@ def _lasts(found: Subscription | None, at: datetime) -> str:
         return ""
     match found.status(at):
         case "scheduled":
-            return f": its seats begin on {day(found.started_at)}"
+            return _(": its seats begin on %(day)s", day=day(found.started_at))
         case "suspended":
-            return ": its seats are suspended"
-    return f": its seats last until {day(found.expires_at)}"
+            return _(": its seats are suspended")
+    return _(": its seats last until %(day)s", day=day(found.expires_at))
 
 
 def _tried(event: AnyEvent) -> bool:

@@ -12,7 +12,10 @@ from ledger.streams.account.facts import SubscriptionChange
 from ledger.streams.account.state import GOES_ON, Account, Subscription
 from ledger.stripe.facts import StripeSubscriptionReported
 from ledger.stripe.subscriptions import StripeRow, StripeSubscription, with_report
-from projections.text.formatting import counted, day, minute, place, seats
+from ledger.translation import gettext as _
+from ledger.translation import ngettext
+from projections.text.formatting import day, minute, place, seats
+from projections.text.words import word
 
 # An account of many years has many that ended; the last few tell why there are none.
 EARLIER_MAX: Final = 5
@@ -83,15 +86,25 @@ def next_loss(
     for step in sorted(step for step in account.steps() if step > at):
         after = account.pool(product, tier, step)
         if after.over > now.over:
-            stayed = {row.subscription for row, _ in after.rows}
-            gone = [row.subscription for row, _ in before.rows if row.subscription not in stayed]
+            stayed = {row.subscription for row, _seats in after.rows}
+            gone = [
+                row.subscription for row, _seats in before.rows if row.subscription not in stayed
+            ]
             rows = _all(catalog, account, (), product, tier, at)
             lost = [one for one in rows if one.subscription in gone]
-            names = " and ".join(one.name for one in lost)
-            holders = counted(after.over, f"{place(catalog, product, tier)} holder")
+            names = _(" and ").join(one.name for one in lost)
             return Loss(
                 step,
-                f"On {minute(step)} {holders} will be over, because {names} ends then",
+                ngettext(
+                    "On %(time)s %(num)s %(place)s holder will be over,"
+                    " because %(names)s ends then",
+                    "On %(time)s %(num)s %(place)s holders will be over,"
+                    " because %(names)s ends then",
+                    after.over,
+                    time=minute(step),
+                    place=place(catalog, product, tier),
+                    names=names,
+                ),
                 tuple(position for one in lost for position in one.positions),
             )
         before = after
@@ -121,24 +134,40 @@ def _of_key(
     catalog: Catalog, one: Subscription, told: Sequence[AnyEvent], at: datetime
 ) -> Provided:
     given = seats(catalog, one.seats, one.product, one.tier)
-    name, status = f"key {one.masked}", one.status(at)
-    begun = f"Key {one.masked}"
+    name, status = _("key %(key)s", key=one.masked), one.status(at)
+    of = {"key": one.masked, "seats": given}
     match status:
         case "active":
-            text = f"{begun} gives {given} until {day(one.expires_at)}"
+            text = _("Key %(key)s gives %(seats)s until %(day)s", **of, day=day(one.expires_at))
         case "scheduled":
-            text = f"{begun} gives {given} from {day(one.started_at)} on"
+            text = _("Key %(key)s gives %(seats)s from %(day)s on", **of, day=day(one.started_at))
         case "suspended":
             assert one.suspended_at
-            since = day(one.suspended_at)
-            text = f"{begun} gives none of its {given}: it was suspended on {since}"
+            text = _(
+                "Key %(key)s gives none of its %(seats)s: it was suspended on %(day)s",
+                **of,
+                day=day(one.suspended_at),
+            )
         case "expired":
-            text = f"{begun} gave {given} until it expired on {day(one.expires_at)}"
+            text = _(
+                "Key %(key)s gave %(seats)s until it expired on %(day)s",
+                **of,
+                day=day(one.expires_at),
+            )
         case "terminated":
-            text = f"{begun} gave {given} until it was terminated on {day(one.ended_at)}"
+            text = _(
+                "Key %(key)s gave %(seats)s until it was terminated on %(day)s",
+                **of,
+                day=day(one.ended_at),
+            )
         case "transferred":
-            left = f"it was transferred to account {one.transferred_to} on {day(one.ended_at)}"
-            text = f"{begun} gave {given} until {left}"
+            text = _(
+                "Key %(key)s gave %(seats)s until it was transferred to account %(account)s"
+                " on %(day)s",
+                **of,
+                account=one.transferred_to,
+                day=day(one.ended_at),
+            )
     positions = [
         event.position
         for event in told
@@ -171,22 +200,34 @@ def _with_change(
     if changed is None:
         return found
     event, before = changed
-    since = f"; it had {before} until {day(event.occurred_at)}"
-    return found._replace(
-        sentence=found.sentence + since, positions=(*found.positions, event.position)
+    sentence = _(
+        "%(text)s; it had %(number)s until %(day)s",
+        text=found.sentence,
+        number=before,
+        day=day(event.occurred_at),
     )
+    return found._replace(sentence=sentence, positions=(*found.positions, event.position))
 
 
 def _of_stripe(catalog: Catalog, one: StripeSubscription, row: StripeRow, at: datetime) -> Provided:
     given = seats(catalog, row.seats, row.product, row.tier)
-    name, status = f"Stripe subscription {one.id}", one.status(at, row)
+    name = _("Stripe subscription %(subscription)s", subscription=one.id)
+    status = one.status(at, row)
     gone = one.ends_at if one.ends_at is not None and at >= one.ends_at else None
-    text = f"{name} is {status}: {given}"
+    text = _("%(name)s is %(status)s: %(seats)s", name=name, status=word(status), seats=given)
     if gone is not None:
-        text = f"{name} gave {given} until it ended on {day(gone)}"
+        text = _(
+            "%(name)s gave %(seats)s until it ended on %(day)s",
+            name=name,
+            seats=given,
+            day=day(gone),
+        )
     elif status == "unconfirmed" and row.period_end is not None:
-        text = (
-            f"{name} gives none of its {given}: its period ended on {day(row.period_end)},"
-            " and Stripe has not said what came of it"
+        text = _(
+            "%(name)s gives none of its %(seats)s: its period ended on %(day)s,"
+            " and Stripe has not said what came of it",
+            name=name,
+            seats=given,
+            day=day(row.period_end),
         )
     return Provided(one.subscription, name, text, gone, (one.position,))

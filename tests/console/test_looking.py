@@ -276,7 +276,7 @@ def test_the_timeline_has_both_times_who_and_what_it_names(api: Api, desk: Desk)
 
 FORMS = (
     "explain", "link", "release", "unlink", "assign", "end-sessions", "clear-attempts", "search",
-    "sign-out", "diff", "preview",
+    "sign-out", "diff", "preview", "language",
 )  # fmt: skip
 
 

@@ -16,19 +16,19 @@ from babel.messages.pofile import read_po
 
 from web.html.languages import LANGUAGES
 
-WEB = Path(__file__).parents[2] / "web"
-FOLDER = WEB / "translations"
+CHECKOUT = Path(__file__).parents[2]
+FOLDER = CHECKOUT / "web" / "translations"
 OTHERS = [code for code in LANGUAGES if code != "en"]
 
 others = pytest.mark.parametrize("code", OTHERS)
 
 
 def texts() -> set[str | tuple[str, ...]]:
-    """Return every text of the pages, as it stands there."""
+    """Return every text for people, as it stands where it is made."""
     with (FOLDER / "babel.cfg").open() as file:
         methods, options = parse_mapping_cfg(file)
-    keywords = {**DEFAULT_KEYWORDS, "_l": None}
-    found = extract_from_dir(str(WEB), methods, options, keywords)
+    keywords = {**DEFAULT_KEYWORDS, "_l": None, "_n": None}
+    found = extract_from_dir(str(CHECKOUT), methods, options, keywords)
     return {message for _, _, message, _, _ in found}
 
 

@@ -13,6 +13,7 @@ from commands.clear_attempts import clear_attempts as clear
 from ledger.refusals import FieldError, InvalidRequest, VersionMismatch
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
+from ledger.translation import gettext as _
 from projections.views import entitlements as entitled
 from projections.views import seat_history as history
 from projections.views import subscriptions as subscribed
@@ -90,9 +91,9 @@ def get_seat_history(
     if product is not None:
         check_pools(found.account, product, tier)
     elif tier is not None:
-        raise InvalidRequest(FieldError("/tier", "needs a product"))
+        raise InvalidRequest(FieldError("/tier", _("needs a product")))
     if start is not None and start > (end or found.moment.at):
-        raise InvalidRequest(FieldError("/from", "must not be after the end"))
+        raise InvalidRequest(FieldError("/from", _("must not be after the end")))
     view = history.seat_history(
         services().book, account, found.moment, product=product, tier=tier, start=start, end=end
     )
@@ -137,9 +138,11 @@ def check_pools(account: Account, product: str, tier: str | None) -> None:
         InvalidRequest: neither has them.
     """
     known = pools(account, services().catalog)
-    products = list(dict.fromkeys(id for id, _ in known))
+    products = list(dict.fromkeys(id for id, _tier in known))
     if product not in products:
-        raise InvalidRequest(FieldError("/product", f"must be one of {', '.join(products)}"))
+        raise InvalidRequest(
+            FieldError("/product", _("must be one of %(products)s", products=", ".join(products)))
+        )
     tiers = [id for of, id in known if of == product and id is not None]
     if tier is not None and tier not in tiers:
         one_of = f"must be one of {', '.join(tiers)}" if tiers else "must be left out"

@@ -14,6 +14,7 @@ import msgspec
 
 from ledger.codes import digest
 from ledger.refusals import FieldError, InvalidRequest
+from ledger.translation import gettext as _
 
 _SIGNATURE_LENGTH = 26
 
@@ -45,7 +46,7 @@ def read(key: bytes, of: tuple[Any, ...], cursor: str | None) -> Any:
         signed = b""
     signature, place = signed[:_SIGNATURE_LENGTH], signed[_SIGNATURE_LENGTH:]
     if not hmac.compare_digest(signature, _sign(key, of, place).encode()):
-        raise InvalidRequest(FieldError("/cursor", "must be `next` of a page of this very list"))
+        raise InvalidRequest(FieldError("/cursor", _("must be `next` of a page of this very list")))
     return msgspec.json.decode(place)
 
 

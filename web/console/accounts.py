@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from flask import Response, request, url_for
 
 from ledger.streams.account.stream import ACCOUNT
+from ledger.translation import gettext as _
 from projections.lists.names import fold, list_accounts
 from projections.text.formatting import ERASED, NOT_SHOWN
 from projections.views import seats as seated
@@ -29,6 +30,7 @@ from web.console.session import STAFF, roles_required
 from web.console.time_travel import TimeTravel
 from web.console.timeline import KINDS, listing
 from web.html.flash import FlashMessage, flashed, good, warn
+from web.html.languages import lazy_gettext as _l
 from web.html.rendering import page
 
 LISTED_MAX: Final = 50
@@ -36,22 +38,26 @@ LISTED_MAX: Final = 50
 SITTING_MAX: Final = 200
 
 MESSAGES: Final = {
-    "released": good("The seat was given back.", "It is free from now on."),
-    "gone": warn("The seat had been given back already."),
-    "started": good("The subscription has started.", "It gives its seats now."),
-    "extended": good("The subscription lasts longer."),
-    "suspended": good("The subscription is suspended.", "It gives no seats until it is resumed."),
-    "resumed": good("The subscription gives its seats again."),
-    "transferred": good("The subscription is the other account's now.", "Its holders stayed here."),
-    "terminated": good("The subscription is terminated.", "It gives no seats now."),
-    "linked": good("The Stripe customer is linked."),
-    "unlinked": good("The Stripe customer is this account's no more."),
-    "assigned": good("The Stripe subscription is this account's."),
-    "ended": good(
-        "All portal sessions have ended.",
-        "Links that were not opened are void, too; the portal can make new ones.",
+    "released": good(_l("The seat was given back."), _l("It is free from now on.")),
+    "gone": warn(_l("The seat had been given back already.")),
+    "started": good(_l("The subscription has started."), _l("It gives its seats now.")),
+    "extended": good(_l("The subscription lasts longer.")),
+    "suspended": good(
+        _l("The subscription is suspended."), _l("It gives no seats until it is resumed.")
     ),
-    "cleared": good("The account and its sessions may try codes again."),
+    "resumed": good(_l("The subscription gives its seats again.")),
+    "transferred": good(
+        _l("The subscription is the other account's now."), _l("Its holders stayed here.")
+    ),
+    "terminated": good(_l("The subscription is terminated."), _l("It gives no seats now.")),
+    "linked": good(_l("The Stripe customer is linked.")),
+    "unlinked": good(_l("The Stripe customer is this account's no more.")),
+    "assigned": good(_l("The Stripe subscription is this account's.")),
+    "ended": good(
+        _l("All portal sessions have ended."),
+        _l("Links that were not opened are void, too; the portal can make new ones."),
+    ),
+    "cleared": good(_l("The account and its sessions may try codes again.")),
 }
 
 
@@ -154,7 +160,7 @@ def _state(found: AccountAt, travel: TimeTravel) -> AccountState:
 
 def products(found: AccountAt) -> Iterator[tuple[str, str]]:
     """Return the products that an account may have seats of, by id and name."""
-    for id in dict.fromkeys(id for id, _ in seated.pools(found.account, services().catalog)):
+    for id in dict.fromkeys(id for id, _tier in seated.pools(found.account, services().catalog)):
         known = services().catalog.product(id)
         yield id, known.name if known else id
 
@@ -178,5 +184,5 @@ def _labelled(seats: list[SeatView]) -> Iterator[LabelledSeat]:
     for seat, text in zip(seats, opened, strict=True):
         shown = None
         if seat.label is not None:
-            shown = NOT_SHOWN if texts is None else text or ERASED
+            shown = _(NOT_SHOWN) if texts is None else text or _(ERASED)
         yield LabelledSeat(seat, shown)

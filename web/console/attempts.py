@@ -12,6 +12,7 @@ from ledger.limits import ACCOUNT_ID
 from ledger.refusals import FieldError, InvalidRequest
 from ledger.streams.attempts import ATTEMPTS
 from ledger.streams.session_attempts import SESSION
+from ledger.translation import gettext as _
 from projections.lists.timeline import TimelineQuery
 from web.app.context import request_context, services
 from web.console import parameters
@@ -38,9 +39,11 @@ def show_attempts() -> Response:
     what = parameters.query("what") or "codes"
     account = parameters.query("account")
     if what not in EVENTS:
-        raise InvalidRequest(FieldError("/what", f"must be one of {', '.join(EVENTS)}"))
+        raise InvalidRequest(
+            FieldError("/what", _("must be one of %(events)s", events=", ".join(EVENTS)))
+        )
     if account is not None and not re.fullmatch(ACCOUNT_ID, account):
-        raise InvalidRequest(FieldError("/account", "must be an account"))
+        raise InvalidRequest(FieldError("/account", _("must be an account")))
     query = TimelineQuery(account=account, event=EVENTS[what])
     return page(
         "console/attempts.html",

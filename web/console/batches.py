@@ -37,14 +37,18 @@ from web.console.session import roles_required
 from web.console.timeline import recent
 from web.html import csrf
 from web.html.flash import FlashMessage, bad, good, warn
+from web.html.languages import gettext as _
+from web.html.languages import lazy_gettext as _l
 from web.html.rendering import page, redirect_to, with_headers
 
 _CSV: Final = "csv"
 PAGE_SIZE: Final = 50
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _ORDER_MESSAGES: Final = {
-    "waiting": warn("The order waits for the vendor", "Send it again to see its keys afterwards."),
-    "declined": bad("The order was declined", "Ask the vendor, or order something else."),
+    "waiting": warn(
+        _l("The order waits for the vendor"), _l("Send it again to see its keys afterwards.")
+    ),
+    "declined": bad(_l("The order was declined"), _l("Ask the vendor, or order something else.")),
 }
 _FIELDS: Final = ("product", "seats", "months", "count", "reseller", "redeem_by", "reason")
 
@@ -143,7 +147,8 @@ def _revoked_message() -> FlashMessage | None:
     revoked = parameters.query("revoked") or ""
     if not _NUMBER.fullmatch(revoked):
         return None
-    return good(f"Revoked: {counted(int(revoked), 'key')}.", "Those that were redeemed stay so.")
+    keys = counted(int(revoked), "key")
+    return good(_("Revoked: %(keys)s.", keys=keys), _("Those that were redeemed stay so."))
 
 
 @bp.post("/batches/<batch>/revoke")

@@ -23,31 +23,33 @@ from web.console import session
 from web.console.session import RoleNotPermitted
 from web.html import csrf
 from web.html.error_pages import ErrorMessage, ErrorPages
+from web.html.languages import gettext as _
+from web.html.languages import lazy_gettext as _l
 
 bp = Blueprint("console", __name__, url_prefix="/console")
 bp.before_request(session.authenticate)
 
 _MENU: Final = {
-    "Accounts": "console.show_accounts",
-    "Timeline": "console.show_timeline",
-    "Keys": "console.show_keys",
-    "Batches": "console.show_batches",
-    "Issue keys": "console.show_order",
-    "Resellers": "console.show_resellers",
-    "Refused tries": "console.show_attempts",
-    "Overview": "console.show_overview",
-    "Audit": "console.show_audit",
-    "Tokens": "console.show_tokens",
-    "Design": "console.show_design",
+    "console.show_accounts": _l("Accounts"),
+    "console.show_timeline": _l("Timeline"),
+    "console.show_keys": _l("Keys"),
+    "console.show_batches": _l("Batches"),
+    "console.show_order": _l("Issue keys"),
+    "console.show_resellers": _l("Resellers"),
+    "console.show_attempts": _l("Refused tries"),
+    "console.show_overview": _l("Overview"),
+    "console.show_audit": _l("Audit"),
+    "console.show_tokens": _l("Tokens"),
+    "console.show_design": _l("Design"),
 }
 _ADVICE: Final = {
-    400: "Nothing was changed. Go back and try again.",
-    404: "Look for it by any reference of it, or choose a page from the menu.",
-    413: "Nothing was kept. Send less.",
-    422: "Nothing was changed. Go back, and look at what you entered.",
-    500: "Try again. If it stays so, look for the reference below in the log.",
-    502: "Nothing was changed.",
-    503: "Nothing was changed. Try again in a moment.",
+    400: _l("Nothing was changed. Go back and try again."),
+    404: _l("Look for it by any reference of it, or choose a page from the menu."),
+    413: _l("Nothing was kept. Send less."),
+    422: _l("Nothing was changed. Go back, and look at what you entered."),
+    500: _l("Try again. If it stays so, look for the reference below in the log."),
+    502: _l("Nothing was changed."),
+    503: _l("Nothing was changed. Try again in a moment."),
 }
 
 
@@ -63,43 +65,43 @@ def layout() -> dict[str, Any]:
         "csrf_field": csrf.field(found.cookie.secret),
         "menu": {
             title: url_for(endpoint)
-            for title, endpoint in _MENU.items()
+            for endpoint, title in _MENU.items()
             if caller().role in session.roles_of(endpoint)
         },
     }
 
 
-def _message(status: int, title: str, advice: str) -> ErrorMessage:
-    home = url_for("console.show_home"), "To the search box"
+def _message(status: int, title: str, advice: object) -> ErrorMessage:
+    home = url_for("console.show_home"), _("To the search box")
     return ErrorMessage(status, title, advice, home, reference=True)
 
 
 def _of_kind(kind: ProblemType) -> ErrorMessage:
-    title = "There is no such page" if kind.status == errors.NOT_FOUND.status else kind.title
+    title = _("There is no such page") if kind.status == errors.NOT_FOUND.status else _(kind.title)
     return _message(kind.status, title, _ADVICE.get(kind.status, _ADVICE[400]))
 
 
 def _of_role(_error: RoleNotPermitted) -> ErrorMessage:
-    advice = f"This is not for tokens of role {caller().role}. Nothing was changed."
-    return _message(403, "Your token does not permit this", advice)
+    advice = _("This is not for tokens of role %(role)s. Nothing was changed.", role=caller().role)
+    return _message(403, _("Your token does not permit this"), advice)
 
 
 def _of_key(refusal: Refusal) -> ErrorMessage:
-    advice = "Look for it by its code, or choose it from the list."
+    advice = _("Look for it by its code, or choose it from the list.")
     return _message(REFUSED[type(refusal)], refusal.title, advice)
 
 
 def _of_batch(refusal: Refusal) -> ErrorMessage:
-    return _message(REFUSED[type(refusal)], refusal.title, "Look for one of its keys.")
+    return _message(REFUSED[type(refusal)], refusal.title, _("Look for one of its keys."))
 
 
 def _of_reseller(refusal: Refusal) -> ErrorMessage:
-    return _message(REFUSED[type(refusal)], refusal.title, "Choose it from the list.")
+    return _message(REFUSED[type(refusal)], refusal.title, _("Choose it from the list."))
 
 
 def _of_receipt(refusal: Refusal) -> ErrorMessage:
     return _message(
-        REFUSED[type(refusal)], refusal.title, "There is one when the key was redeemed."
+        REFUSED[type(refusal)], refusal.title, _("There is one when the key was redeemed.")
     )
 
 
@@ -107,8 +109,8 @@ def of_form() -> ErrorMessage:
     """Return what is said of a form that was not shown in this session."""
     return _message(
         403,
-        "This form cannot be taken",
-        "It was not shown since you signed in, and nothing was changed. Open the page again.",
+        _("This form cannot be taken"),
+        _("It was not shown since you signed in, and nothing was changed. Open the page again."),
     )
 
 

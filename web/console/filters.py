@@ -15,12 +15,15 @@ from markupsafe import Markup, escape
 
 from ledger.events import AnyEvent
 from ledger.streams.attempts import SeatRefused
+from ledger.translation import gettext as _
 from projections.lists.timeline import DescribedEvent
-from projections.text import formatting
+from projections.text import formatting, words
 from projections.text.formatting import counted, title
+from projections.text.words import event_kind
 from web.app.context import services
 from web.app.times import iso
 from web.console.blueprint import bp
+from web.html.languages import format_date, get_locale
 
 
 @bp.app_template_filter()
@@ -46,7 +49,8 @@ def utc_time(at: datetime) -> Markup:
 @bp.app_template_filter()
 def day_name(day: date) -> str:
     """Return a day as people name it: `Tuesday, 3 March 2026`."""
-    return f"{day:%A}, {day.day} {day:%B %Y}"
+    shown: str = format_date(day, "full" if str(get_locale()) != "en" else "EEEE, d MMMM y")
+    return shown
 
 
 @bp.app_template_filter()
@@ -108,8 +112,7 @@ def about(event: AnyEvent) -> str:
 @bp.app_template_filter()
 def kind(name: str) -> str:
     """Return an event's name for people: `account: seat occupied`."""
-    stream, _, happened = name.partition("@")[0].partition(".")
-    return f"{stream}: {happened}".replace("_", " ")
+    return _(event_kind(name))
 
 
 @bp.app_template_filter()
@@ -121,7 +124,7 @@ def with_kind(name: str) -> tuple[str, str]:
 @bp.app_template_filter()
 def word(name: str) -> str:
     """Return a word of ours, as a status or the name of a field is, for people."""
-    return name.replace("_", " ")
+    return words.word(name)
 
 
 @bp.app_template_filter()
@@ -165,13 +168,14 @@ def gives(one: Any) -> str:
     of = place(one.product, one.tier)
     months = counted(one.months, "month") if one.months else None
     what = f"{one.seats} × {of}" if one.seats else of
-    return f"{what} for {months}" if months else what
+    return _("%(seats)s for %(months)s", seats=what, months=months) if months else what
 
 
 @bp.app_template_filter()
 def month_name(start: datetime) -> str:
     """Return a month as people name it: `March 2026`."""
-    return f"{start:%B %Y}"
+    shown: str = format_date(start, "LLLL y")
+    return shown
 
 
 bp.app_template_filter("refusal_title")(title)

@@ -13,6 +13,7 @@ from commands.revoke_key import revoke_key
 from ledger.refusals import FieldError, InvalidRequest, Refusal
 from ledger.streams import key as keys
 from ledger.streams.key import KEY, Status
+from ledger.translation import gettext as _
 from projections.lists import keys as key_list
 from projections.lists.keys import KeyQuery, KeyView, key_view
 from projections.lists.replaced_keys import as_seen
@@ -28,11 +29,12 @@ from web.console.refusal_messages import refusal_message
 from web.console.session import roles_required
 from web.console.timeline import recent
 from web.html.flash import FlashMessage, flashed, good
+from web.html.languages import lazy_gettext as _l
 from web.html.rendering import page, redirect_to, with_headers
 
 PAGE_SIZE: Final = 50
 _STATUSES: Final[tuple[str, ...]] = get_args(Status)
-_MESSAGES: Final = {"revoked": good("The key is revoked.")}
+_MESSAGES: Final = {"revoked": good(_l("The key is revoked."))}
 _FILTERS: Final = ("status", "product", "reseller", "batch", "redeemed_by")
 
 
@@ -118,7 +120,7 @@ def reissue(key: str) -> Response:
         found = reissue_key(services(), request_context(), key, reason, reseller=reseller)
     except Refusal as refusal:
         return show_key(key, refusal_message(refusal))
-    return show_key(found.id, good("The old code works no more."), found)
+    return show_key(found.id, good(_l("The old code works no more.")), found)
 
 
 @bp.get("/keys/<key>/receipt")
@@ -141,7 +143,7 @@ def _query() -> KeyQuery:
     if wanted.pop("status"):
         status = next((one for one in get_args(Status) if one == request.args["status"]), None)
         if status is None:
-            one_of = f"must be one of {', '.join(_STATUSES)}"
+            one_of = _("must be one of %(statuses)s", statuses=", ".join(_STATUSES))
             raise InvalidRequest(FieldError("/status", one_of))
     query = KeyQuery(status=status, **wanted)
     # Whatever a reseller asks for, it is of its own.

@@ -15,6 +15,7 @@ from flask import abort, request
 from commands.validation import text_holds_code
 from ledger.limits import ACCOUNT_ID, unreadable
 from ledger.refusals import FieldError, InvalidRequest
+from ledger.translation import gettext as _
 from web.app.context import app_state, caller, services
 from web.app.times import NotATime, parse_time
 
@@ -53,7 +54,7 @@ def text(name: str) -> str:
     """Return free text, which must not hold a code or a token: it would be kept."""
     found = form(name) or ""
     if holds_secret(found):
-        raise InvalidRequest(FieldError(f"/{name}", "must not have a code or a token in it"))
+        raise InvalidRequest(FieldError(f"/{name}", _("must not have a code or a token in it")))
     return found
 
 
@@ -61,7 +62,7 @@ def reason() -> str:
     """Return why something is done; at the console nothing is done without a reason."""
     found = text("reason")
     if not found:
-        raise InvalidRequest(FieldError("/reason", "is missing"))
+        raise InvalidRequest(FieldError("/reason", _("is missing")))
     return found
 
 
@@ -69,7 +70,7 @@ def number(name: str) -> int:
     """Return a whole number."""
     found = form(name) or ""
     if not _NUMBER.fullmatch(found):
-        raise InvalidRequest(FieldError(f"/{name}", "must be a whole number"))
+        raise InvalidRequest(FieldError(f"/{name}", _("must be a whole number")))
     return int(found)
 
 
@@ -94,9 +95,13 @@ def time(name: str, value: str | None) -> datetime | None:
 
 def _fits(name: str, value: str, length_max: int = REF_LENGTH_MAX) -> str | None:
     if len(value) > length_max:
-        detail = f"must have at most {length_max} characters"
+        detail = _("must have at most %(length_max)s characters", length_max=length_max)
         raise InvalidRequest(FieldError(f"/{name}", detail))
     character = unreadable(value)
     if character:
-        raise InvalidRequest(FieldError(f"/{name}", f"must not have the character {character}"))
+        raise InvalidRequest(
+            FieldError(
+                f"/{name}", _("must not have the character %(character)s", character=character)
+            )
+        )
     return value or None

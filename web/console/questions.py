@@ -7,6 +7,7 @@ from typing import Final
 from flask import Response, request
 
 from ledger.refusals import FieldError, InvalidRequest, Refusal
+from ledger.translation import gettext as _
 from projections.lists.timeline import DescribedEvent
 from projections.views.account_at import Moment, account_at
 from projections.views.diff import Diff, diff, diff_view
@@ -35,7 +36,7 @@ def show_diff(account: str) -> Response:
     end = parameters.time("to", parameters.query("to"))
     known_at = parameters.time("known_at", parameters.query("known_at"))
     if start is None:
-        raise InvalidRequest(FieldError("/from", "is missing"))
+        raise InvalidRequest(FieldError("/from", _("is missing")))
     if end is not None and start > end:
         start, end = end, start
     found = diff(
@@ -99,7 +100,7 @@ def _explained(account: str) -> Explanation:
         wanted = CodeQuestion(code, None, None)
         return explain_code(book, account, moment, catalog, services().codes, wanted)
     if holder is None or product is None:
-        raise InvalidRequest(FieldError("/holder", "is missing: enter a holder or a code"))
+        raise InvalidRequest(FieldError("/holder", _("is missing: enter a holder or a code")))
     check_pools(account_at(book, account, moment).account, product, None)
     return explain_holder(book, account, moment, catalog, product, holder)
 

@@ -13,6 +13,7 @@ from commands import arrange_reseller
 from commands.order_keys import approve_order, decline_order
 from ledger.refusals import FieldError, InvalidRequest, Refusal, ResellerNotFound
 from ledger.streams.reseller import LimitsSet
+from ledger.translation import gettext as _
 from projections.lists.batches import list_batches
 from projections.lists.orders import list_orders
 from projections.lists.resellers import ResellerView, list_resellers, one_reseller
@@ -28,6 +29,7 @@ from web.console.filters import places
 from web.console.refusal_messages import refusal_message
 from web.console.session import STAFF, roles_required
 from web.html.flash import FlashMessage, flashed, good
+from web.html.languages import lazy_gettext as _l
 from web.html.rendering import page, redirect_to, with_headers
 
 PAGE_SIZE: Final = 50
@@ -35,13 +37,13 @@ LATEST: Final = 10
 _OF: Final = ("console resellers",)
 _LIMITS: Final = ("count", "seats", "months", "approval_above")
 _MESSAGES: Final = {
-    "granted": good("The seats are granted."),
-    "limited": good("The limits are set."),
-    "suspended": good("The reseller is suspended."),
-    "resumed": good("The reseller may order again."),
-    "revoked": good("All keys that nobody has redeemed are revoked."),
-    "approved": good("The order is approved: its keys are issued."),
-    "declined": good("The order is declined."),
+    "granted": good(_l("The seats are granted.")),
+    "limited": good(_l("The limits are set.")),
+    "suspended": good(_l("The reseller is suspended.")),
+    "resumed": good(_l("The reseller may order again.")),
+    "revoked": good(_l("All keys that nobody has redeemed are revoked.")),
+    "approved": good(_l("The order is approved: its keys are issued.")),
+    "declined": good(_l("The order is declined.")),
 }
 
 
@@ -90,7 +92,7 @@ def _found(name: str) -> ResellerView:
     return view
 
 
-@bp.get("/resellers/<path:reseller>")
+@bp.get("/resellers/<reseller>")
 @roles_required(*STAFF)
 def show_reseller(reseller: str, message: FlashMessage | None = None) -> Response:
     """Show a reseller.
@@ -130,7 +132,7 @@ def download_statement() -> Response:
     name = session.reseller() or parameters.query("reseller") or ""
     month = parameters.query("month") or ""
     if not re.fullmatch(MONTH, month):
-        raise InvalidRequest(FieldError("/month", "must be YYYY-MM"))
+        raise InvalidRequest(FieldError("/month", _("must be YYYY-MM")))
     view = _found(name)
     book, tables = services().book, app_state().wiring.tables
     found = statement(book, tables, view.reseller, month, request_context().now)
@@ -216,7 +218,7 @@ def _carry_out(what: str) -> Callable[[str], Response]:
 
 for _what in _ACTIONS:
     bp.add_url_rule(
-        f"/resellers/<path:reseller>/{_what}",
+        f"/resellers/<reseller>/{_what}",
         f"reseller_{_what.replace('-', '_')}",
         roles_required(ADMIN)(_carry_out(_what)),
         methods=["POST"],

@@ -39,6 +39,7 @@ from web.console.resellers import partner
 from web.console.session import roles_required
 from web.console.timeline import listed
 from web.html.flash import FlashMessage, bad, warn
+from web.html.languages import lazy_gettext as _l
 from web.html.rendering import page, redirect_to
 
 _LATEST: Final = 10
@@ -51,14 +52,14 @@ _NOTES_READ_MAX: Final = 200
 # with all of it.
 _TYPED_MIN: Final = 3
 
-_WHAT: Final = (
+_WHAT: Final = _l(
     "An account, a key or its code, a batch, a holder, an id of Stripe's, or the id of a request."
 )
-_UNREADABLE: Final = bad("This is no reference", _WHAT, status=422)
-_EMPTY: Final = warn("Enter what you look for", _WHAT, status=422)
+_UNREADABLE: Final = bad(_l("This is no reference"), _WHAT, status=422)
+_EMPTY: Final = warn(_l("Enter what you look for"), _WHAT, status=422)
 _HOLDS_SECRET: Final = bad(
-    "This has a code or a token in it",
-    "Look for a code alone, with nothing around it; a token is found by its id, kft_….",
+    _l("This has a code or a token in it"),
+    _l("Look for a code alone, with nothing around it; a token is found by its id, kft_…."),
     status=422,
 )
 

@@ -20,10 +20,11 @@ from web.app.context import request_context, services
 from web.console import session
 from web.console.blueprint import ERROR_PAGES, bp, of_form
 from web.console.session import ConsoleCookie, NotSignedIn, roles_required
-from web.html import csrf
+from web.html import csrf, languages
 from web.html.cookies import Cookie
 from web.html.csrf import FormRefused
 from web.html.flash import FlashMessage, bad
+from web.html.languages import lazy_gettext as _l
 from web.html.rendering import page, redirect_to
 from web.html.session import public
 
@@ -31,12 +32,12 @@ TOKEN_LENGTH_MAX: Final = 200
 _PRE_SESSION: Final = Cookie("keyfold_console_door", "Strict")
 # An address of ours: no other host's, and nothing but what an address is made of.
 _INSIDE: Final = re.compile(r"/console/[A-Za-z0-9._~:/?&=%+@-]{0,1500}")
-_REFUSED: Final = bad("This token lets nobody in", "It is unknown, revoked or expired.")
-_OF_PORTAL: Final = bad("There is no console for tokens of role portal")
+_REFUSED: Final = bad(_l("This token lets nobody in"), _l("It is unknown, revoked or expired."))
+_OF_PORTAL: Final = bad(_l("There is no console for tokens of role portal"))
 _NO_COOKIES: Final = bad(
-    "Your browser keeps no cookies", "Allow them for this site, then try again."
+    _l("Your browser keeps no cookies"), _l("Allow them for this site, then try again.")
 )
-_FORM_REFUSED: Final = bad("This form cannot be taken", "It was not shown to you just now.")
+_FORM_REFUSED: Final = bad(_l("This form cannot be taken"), _l("It was not shown to you just now."))
 
 
 @bp.get("/sign-in")
@@ -82,6 +83,14 @@ def sign_out() -> Response:
     response = redirect_to(url_for("console.show_sign_in"))
     session.SESSIONS.cookie.delete(response)
     return response
+
+
+@bp.post("/language")
+@roles_required(*session.ALL)
+def choose_language() -> Response:
+    """Remember the language that the reader has chosen, and go back to the page."""
+    response = redirect_to(_onward(request.form.get("back", "")))
+    return languages.remember(response, request.form.get("language", ""))
 
 
 @bp.errorhandler(NotSignedIn)

@@ -15,6 +15,8 @@ from ledger.limits import EXTENSION_DAYS_MAX
 from ledger.refusals import FieldError, InvalidRequest, Refusal
 from ledger.streams.account import subscriptions as rules
 from ledger.streams.token import Role
+from ledger.translation import gettext as _
+from ledger.translation import noted as _n
 from projections.views.account_at import AccountAt, Moment, account_at
 from projections.views.preview import preview
 from web.app.auth import ADMIN, SUPPORT
@@ -51,42 +53,42 @@ class _Change(NamedTuple):
 
 def _words(question: str, verb: str) -> Callable[[str], _Words]:
     """Return what says how a change of a key's subscription is called, to the reader."""
-    return lambda masked: _Words(question % {"key": masked}, verb)
+    return lambda masked: _Words(_(question, key=masked), _(verb))
 
 
 _CHANGES: Final = {
     "start": _Change(
         commands.start_subscription,
         "started",
-        _words("Start the subscription of key %(key)s?", "Start"),
+        _words(_n("Start the subscription of key %(key)s?"), _n("Start")),
         (ADMIN, SUPPORT),
     ),
     "extend": _Change(
         commands.extend_subscription,
         "extended",
-        _words("Extend the subscription of key %(key)s?", "Extend"),
+        _words(_n("Extend the subscription of key %(key)s?"), _n("Extend")),
     ),
     "suspend": _Change(
         commands.suspend_subscription,
         "suspended",
-        _words("Suspend the subscription of key %(key)s?", "Suspend"),
+        _words(_n("Suspend the subscription of key %(key)s?"), _n("Suspend")),
     ),
     "resume": _Change(
         commands.resume_subscription,
         "resumed",
-        _words("Resume the subscription of key %(key)s?", "Resume"),
+        _words(_n("Resume the subscription of key %(key)s?"), _n("Resume")),
         (ADMIN, SUPPORT),
     ),
     "transfer": _Change(
         commands.transfer_subscription,
         "transferred",
-        _words("Transfer the subscription of key %(key)s?", "Transfer"),
+        _words(_n("Transfer the subscription of key %(key)s?"), _n("Transfer")),
         (ADMIN, SUPPORT),
     ),
     "terminate": _Change(
         commands.terminate_subscription,
         "terminated",
-        _words("Terminate the subscription of key %(key)s?", "Terminate"),
+        _words(_n("Terminate the subscription of key %(key)s?"), _n("Terminate")),
     ),
 }
 
@@ -150,7 +152,9 @@ def change(account: str) -> Response:
 def _wanted(account: str) -> _Wanted:
     name = parameters.form("change") or ""
     if name not in _CHANGES:
-        raise InvalidRequest(FieldError("/change", f"must be one of {', '.join(_CHANGES)}"))
+        raise InvalidRequest(
+            FieldError("/change", _("must be one of %(changes)s", changes=", ".join(_CHANGES)))
+        )
     if caller().role not in _CHANGES[name].roles:
         raise HttpProblem(FORBIDDEN, f"this is not for tokens of role {caller().role}")
     subscription, reason = parameters.form("subscription") or "", parameters.reason()
@@ -162,7 +166,7 @@ def _wanted(account: str) -> _Wanted:
         options["to"] = to = parameters.text("to")
         validation.refuse_if(FieldError("/to", one.detail) for one in validation.account(to))
         if to == account:
-            raise InvalidRequest(FieldError("/to", "must be another account"))
+            raise InvalidRequest(FieldError("/to", _("must be another account")))
     return _Wanted(name, subscription, reason, options)
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from ledger.events import AnyEvent
+from ledger.translation import gettext as _
 from projections.lists.timeline import DescribedEvent
 from projections.views.account_at import Moment
 from web.app.context import request_context
@@ -105,7 +106,7 @@ def choices(events: Iterable[AnyEvent], at: datetime | None) -> Choices:
 
 
 def _label(at: datetime, told: DescribedEvent, *, known_late: bool) -> str:
-    summary = ("learnt: " if known_late else "") + told.summary
+    summary = _("learnt: %(what)s", what=told.summary) if known_late else told.summary
     if len(summary) > _LABEL_LENGTH_MAX:
         summary = summary[: _LABEL_LENGTH_MAX - 1] + "…"
     return f"{at:%Y-%m-%d %H:%M:%S}Z · {summary}"

@@ -16,6 +16,7 @@ from commands import give_access
 from commands.give_access import TOKEN_BYTES, Given, create_token
 from ledger.refusals import FieldError, InvalidRequest, Refusal
 from ledger.streams.token import ROLES
+from ledger.translation import gettext as _
 from projections.lists.reseller_names import unheard
 from projections.lists.tokens import list_tokens
 from web.app.auth import ADMIN
@@ -26,12 +27,13 @@ from web.console.refusal_messages import refusal_message
 from web.console.session import roles_required
 from web.html import csrf
 from web.html.flash import FlashMessage, flashed, good
+from web.html.languages import lazy_gettext as _l
 from web.html.rendering import page, redirect_to
 
 PAGE_SIZE: Final = 50
 DAYS_MAX: Final = 3650
 _OF: Final = ("console tokens",)
-_MESSAGES: Final = {"revoked": good("The token lets nobody in any more.")}
+_MESSAGES: Final = {"revoked": good(_l("The token lets nobody in any more."))}
 
 
 @bp.get("/tokens")
@@ -109,5 +111,7 @@ def _expires_at() -> datetime | None:
         return None
     days = parameters.number("days")
     if not 1 <= days <= DAYS_MAX:
-        raise InvalidRequest(FieldError("/days", f"must be from 1 to {DAYS_MAX}"))
+        raise InvalidRequest(
+            FieldError("/days", _("must be from 1 to %(days_max)s", days_max=DAYS_MAX))
+        )
     return request_context().now + timedelta(days=days)

@@ -12,7 +12,6 @@ from web.html.rendering import redirect_to
 from web.portal.blueprint import bp
 from web.portal.session import session_required
 
-_KEPT_S: Final = 365 * 24 * 3600
 _PATH: Final = re.compile(r"/portal/[a-z_/]{0,100}")
 
 
@@ -21,7 +20,5 @@ _PATH: Final = re.compile(r"/portal/[a-z_/]{0,100}")
 def choose_language() -> Response:
     """Remember the language that the reader has chosen, and go back to the page."""
     code, back = request.form.get("language", ""), request.form.get("back", "")
-    response = redirect_to(back if _PATH.fullmatch(back) else url_for("portal.show_first"))
-    if code in languages.LANGUAGES:
-        languages.COOKIE.set(response, code, _KEPT_S)
-    return response
+    onward = back if _PATH.fullmatch(back) else url_for("portal.show_first")
+    return languages.remember(redirect_to(onward), code)

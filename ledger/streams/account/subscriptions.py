@@ -47,6 +47,7 @@ from ledger.streams.account.facts import (
 from ledger.streams.account.state import GOES_ON, Account, Subscription, SubscriptionStatus
 from ledger.streams.account.stream import fold
 from ledger.streams.key import KeyIssued
+from ledger.translation import gettext as _
 
 Start = Literal["now", "when_current_ends"]
 
@@ -230,10 +231,13 @@ def extend(
     if end == found.expires_at:
         return []
     if end < found.expires_at:
-        before = f"must not be before its end, {found.expires_at:%Y-%m-%dT%H:%M:%SZ}"
+        before = _("must not be before its end, %(expires_at)s", expires_at=found.expires_at)
         raise InvalidRequest(FieldError(pointer, before))
     if end - found.expires_at > timedelta(days=EXTENSION_DAYS_MAX):
-        longest = f"must be at most {EXTENSION_DAYS_MAX} days after its end"
+        longest = _(
+            "must be at most %(extension_days_max)s days after its end",
+            extension_days_max=EXTENSION_DAYS_MAX,
+        )
         raise InvalidRequest(FieldError(pointer, longest))
     extended = SubscriptionExtended(
         subscription=subscription,
@@ -440,5 +444,8 @@ def _within_use(pointer: str, end: datetime) -> datetime:
 
 def _too_late(pointer: str) -> InvalidRequest:
     return InvalidRequest(
-        FieldError(pointer, f"must make nothing end after the year {LATEST_YEAR}")
+        FieldError(
+            pointer,
+            _("must make nothing end after the year %(latest_year)s", latest_year=LATEST_YEAR),
+        )
     )
