@@ -21,6 +21,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
+from msgspec import UNSET
 
 from ledger import codec
 from ledger.cache import StateCache
@@ -492,6 +493,7 @@ def _events(context: RequestContext, change: Change) -> Iterator[AnyEvent]:
             request_id=context.request_id,
             causation=dated.causation or change.causation,
             test_clock=context.test_clock,
+            clock=UNSET if is_right else now,
             stream=change.loaded.name,
             version=version,
             name=codec.name_of(dated.fact),

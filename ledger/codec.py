@@ -130,6 +130,7 @@ def encode_event(event: AnyEvent) -> bytes:
             request_id=event.request_id,
             causation=event.causation,
             test_clock=event.test_clock,
+            clock=event.clock,
         )
     )
 

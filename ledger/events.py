@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from ledger.permissions import NotPermitted, Permission, permits
 
@@ -48,6 +48,8 @@ class Envelope(Struct, Generic[FactT], kw_only=True):
         request_id: the request that it was written for.
         causation: the event it follows from, as `<stream>/<version>`, if another stream's.
         test_clock: true when the times come from a test clock.
+        clock: what the writer's clock said, where `recorded_at` is later: the stream was ahead of
+            it. Left out otherwise.
     """
 
     fact: FactT
@@ -57,6 +59,7 @@ class Envelope(Struct, Generic[FactT], kw_only=True):
     request_id: str
     causation: str | None = None
     test_clock: bool = False
+    clock: datetime | UnsetType = UNSET
 
 
 class Occurrence(Struct, Generic[FactT], kw_only=True, gc=False):
@@ -81,7 +84,7 @@ class Event(Occurrence[FactT], Generic[FactT], kw_only=True, gc=False):
     """A fact as the ledger holds it, with all that is known about it.
 
     Attributes:
-        actor, request_id, causation, test_clock: as in `Envelope`.
+        actor, request_id, causation, test_clock, clock: as in `Envelope`.
         stream: `<kind>-<id>`.
         name: stored name and schema version, e.g. `account.seat_occupied@1`.
     """
@@ -90,8 +93,19 @@ class Event(Occurrence[FactT], Generic[FactT], kw_only=True, gc=False):
     request_id: str
     causation: str | None = None
     test_clock: bool = False
+    clock: datetime | UnsetType = UNSET
     stream: str = ""
     name: str = ""
+
+    @property
+    def is_behind(self) -> bool:
+        """Return whether its stream was ahead of the clock that wrote it."""
+        return self.clock is not UNSET
+
+    @property
+    def written_at(self) -> datetime:
+        """Return when it was recorded, by the clock of who wrote it."""
+        return self.recorded_at if self.clock is UNSET else self.clock
 
 
 AnyOccurrence = Occurrence[Fact]

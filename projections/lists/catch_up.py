@@ -153,11 +153,12 @@ def _held(found: RowsAtPosition) -> RowsAtPosition:
     return found
 
 
-def begin_anew(tables: Tables, name: str, table: str, ahead: int) -> bool:
+def begin_anew(tables: Tables, name: str, table: str, ahead: int, of: Params | None = None) -> bool:
     """Empty a table that holds events which the ledger has not: the ledger went back.
 
     Args:
         ahead: the position that its bookmark says.
+        of: which of its rows are kept under this name, by their columns; all of them if not given.
 
     Return whether it had to be, or no longer is; false where the ledger beside it has the event.
     """
@@ -165,7 +166,9 @@ def begin_anew(tables: Tables, name: str, table: str, ahead: int) -> bool:
         if stored(tables, work, ahead) is not None:
             return False
         if work.execute(_CLAIM, {"projection": name, "old": ahead, "new": 0}):
-            work.execute(f"DELETE FROM {table}", {})  # noqa: S608 - the name is this program's own
+            where = " AND ".join(["1 = 1", *(f"{column} = :{column}" for column in of or {})])
+            # The names are this program's own.
+            work.execute(f"DELETE FROM {table} WHERE {where}", of or {})  # noqa: S608
             _log.error(
                 "%s held events up to %s, which the ledger has not: it is filled anew", name, ahead
             )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
-from ledger.book import Book
+from ledger.book import CLOCKS_APART_S, Book
 from ledger.catalog import Catalog
 from ledger.min_position import hold_to_min_position
 from ledger.notice_kinds import NoticeKind
@@ -48,6 +48,13 @@ class NoticeList(Answer, frozen=True):
     items: list[NoticeView]
     next: Next
     position: Position
+    complete_until: Annotated[
+        Time,
+        doc(
+            "Nothing is added up to here any more, unless by a clock that is wrong: whoever asks"
+            " `from` here the next time misses nothing, and knows by its id what was there before."
+        ),
+    ]
 
 
 class NoticeQuery(NamedTuple):
@@ -73,6 +80,14 @@ class NoticePage(NamedTuple):
     notices: list[NoticeView]
     next: Sequence[Any] | None
     position: int
+
+
+def complete_until(end: datetime, now: datetime) -> datetime:
+    """Return up to when a list that ends at a moment has all that there will ever be.
+
+    What was written by then by other clocks, each right to the minute, has been recorded by now.
+    """
+    return min(end, now - timedelta(seconds=CLOCKS_APART_S))
 
 
 _COLUMNS = "at, position, id, kind, subject, account, reseller, facts, known_at"

@@ -48,7 +48,7 @@ from projections.lists.stores.tables import (
     WriteTransaction,
     to_number,
 )
-from projections.views.account_notices import Changes, Coming, changes, warnings
+from projections.views.account_notices import Coming, changes, warnings
 
 NAME: Final = "notices@1"
 TABLE: Final = "keyfold_notices_1"
@@ -139,7 +139,7 @@ def fill(book: Book, tables: Tables, days: Sequence[int], upto: int | None = Non
     name = _name(days)
     ahead = catch_up.reached(tables, name)
     if ahead > head:
-        catch_up.begin_anew(tables, name, TABLE, ahead)
+        catch_up.begin_anew(tables, name, TABLE, ahead, {"days": setting(days)})
     accounts = _states.of(book)
 
     def prepare(_names: Sequence[str], old: int, new: int) -> catch_up.Apply:
@@ -164,7 +164,7 @@ _SETTINGS: Final = """
 """
 _DROP: Final = f"""
     DELETE FROM {TABLE} WHERE days = :days AND subject = :subject AND kind = :kind AND at > :after
-    AND COALESCE(account, '') = :account
+    AND at > known_at AND COALESCE(account, '') = :account
 """  # noqa: S608 - the name is this program's own
 _ADD: Final = f"""
     INSERT INTO {TABLE}
@@ -202,19 +202,20 @@ class _Page:
             match event.fact:
                 case WebhookDisabled(webhook=id, why=why, message=message):
                     facts = {"why": why, "message": message}
-                    told = Coming("webhook.failing", id, event.recorded_at, facts)
+                    told = Coming("webhook.failing", id, event.written_at, facts)
                     self._add(event, _Owner(None, None), [told])
 
     def _of_account(self, event: AnyEvent) -> None:
         id = event.stream.removeprefix(f"{ACCOUNT.kind}-")
         before = self._accounts.at(id, event.position - 1)
         after = self._accounts.at(id, event.position)
-        found: Changes = changes(before, after, event.recorded_at, self._days)
+        found = changes(before, after, event.written_at, self._days, anew=event.is_behind)
         for kind, subject in found.dropped:
             self._drop(event, _Owner(id, None), subject, kind)
+        of_keys = {one.subject for one in found.added if one.facts.get("key")}
+        gave = {subject: self._reseller_of(subject, event) for subject in of_keys}
         for one in found.added:
-            gave = self._reseller_of(one.subject, event) if one.facts.get("key") else None
-            self._add(event, _Owner(id, gave), [one])
+            self._add(event, _Owner(id, gave.get(one.subject)), [one])
 
     def _reseller_of(self, subscription: str, event: AnyEvent) -> str | None:
         key = self._key(subscription.removeprefix("kfsub_"), event)
@@ -230,18 +231,20 @@ class _Page:
     def _of_key(self, event: AnyEvent) -> None:
         subject = event.stream.replace("key-", "key_", 1)
         terms: KeyIssued | KeyImportedAgain | KeyTerms | None = None
+        told_before = False
         match event.fact:
             case KeyIssued() | KeyImportedAgain() as issued:
                 terms = issued
-            case KeyAmended(after=amended):
+            case KeyAmended(before=before, after=amended):
                 terms = amended
+                told_before = before.redeem_by == amended.redeem_by
             case KeyRedeemed() | KeyRevoked() | KeyReissued():
                 pass
             case _:
                 return
         self._drop(event, _Owner(None, None), subject, "key.lapsing")
         self._drop(event, _Owner(None, None), subject, "key.lapsed")
-        if terms is None or terms.redeem_by is None or terms.redeem_by <= event.recorded_at:
+        if terms is None or terms.redeem_by is None or terms.redeem_by <= event.written_at:
             return
         masked, product, began_at = self._named(event)
         facts = {
@@ -251,7 +254,7 @@ class _Page:
             "seats": terms.seats,
             "redeem_by": terms.redeem_by,
         }
-        lasts = began_at, terms.redeem_by, event.recorded_at
+        lasts = event.written_at if told_before else began_at, terms.redeem_by, event.written_at
         told = [*warnings("key.lapsing", subject, *lasts, self._days, facts)]
         told.append(Coming("key.lapsed", subject, terms.redeem_by, facts))
         self._add(event, _Owner(None, terms.reseller), told)
@@ -260,10 +263,10 @@ class _Page:
         """Return a key's masked code and product, which stay, and when it was issued."""
         fact = event.fact
         if isinstance(fact, KeyIssued):
-            return fact.masked, fact.product, event.recorded_at
+            return fact.masked, fact.product, event.written_at
         key = self._key(event.stream.removeprefix("key-"), event)
         assert key is not None
-        began_at = event.recorded_at if isinstance(fact, KeyImportedAgain) else key.issued_at
+        began_at = event.written_at if isinstance(fact, KeyImportedAgain) else key.issued_at
         return key.issued.masked, key.issued.product, began_at
 
     def _of_token(self, event: AnyEvent) -> None:
@@ -271,7 +274,7 @@ class _Page:
         match event.fact:
             case TokenCreated(expires_at=datetime() as expires_at, role=role, reseller=reseller):
                 facts = {"role": role, "expires_at": expires_at}
-                lasts = event.recorded_at, expires_at, event.recorded_at
+                lasts = event.written_at, expires_at, event.written_at
                 told = warnings("token.expiring", subject, *lasts, self._days, facts)
                 self._add(event, _Owner(None, reseller), told)
             case TokenRevoked():
@@ -297,7 +300,7 @@ class _Page:
             "granted": left.granted,
             "left": left.left,
         }
-        told = Coming("allowance.low", subject, event.recorded_at, facts)
+        told = Coming("allowance.low", subject, event.written_at, facts)
         self._add(event, _Owner(None, name), [told])
 
     def _by_version(self, id: str) -> dict[int, tuple[Reseller, Reseller]]:
@@ -311,10 +314,10 @@ class _Page:
         return states
 
     def _drop(self, event: AnyEvent, owner: _Owner, subject: str, kind: NoticeKind) -> None:
-        place, after = (owner.account, subject, kind), to_number(event.recorded_at)
+        place, after = (owner.account, subject, kind), to_number(event.written_at)
         self._dropped[place] = min(after, self._dropped.get(place, after))
         added = self._added.get(place, {})
-        for at in [one for one in added if one > after]:
+        for at in [at for at, row in added.items() if max(after, row.known_at) < at]:
             del added[at]
 
     def _add(self, event: AnyEvent, owner: _Owner, told: Iterable[Coming]) -> None:
@@ -329,7 +332,7 @@ class _Page:
                 folded(owner.reseller) if owner.reseller else None,
                 at,
                 event.position,
-                to_number(event.recorded_at),
+                to_number(event.written_at),
                 msgspec.json.encode(one.facts).decode(),
             )
             self._added.setdefault(place, {}).setdefault(at, row)

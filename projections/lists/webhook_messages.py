@@ -46,7 +46,7 @@ class WebhookMessage(Answer, frozen=True):
 
     id: str
     type: Annotated[str, doc(None, "account.changed")]
-    at: Annotated[Time, doc("When it was recorded.")]
+    at: Annotated[Time, doc("When it was recorded, by the clock of who did; `state` is of then.")]
     position: Annotated[int, Meta(ge=1)]
     account: AccountId | None
     sequence: Annotated[int, Meta(ge=1), doc("Counts the account's messages, without gaps.")]
@@ -101,7 +101,7 @@ def _data(
     }
     if queued.kind == KEY_CHANGED:
         key = key_at(book, event)
-        views = [key_view(key, event.recorded_at)] if key else []
+        views = [key_view(key, event.written_at)] if key else []
         data["key"] = next(iter(as_seen(book, views, webhook.reseller)), None)
         if webhook.reseller is not None:
             del data["data"]  # what was amended may say whose it was before

@@ -202,7 +202,7 @@ def _begin(book: Book, tables: Tables, name: str, webhook: Webhook) -> None:
     begins_at = webhook.created_at
     if webhook.begins_after != webhook.added_at:
         found = book.events_at([webhook.begins_after]) if webhook.begins_after else []
-        begins_at = found[0].recorded_at if found else _BEGINNING
+        begins_at = found[0].written_at if found else _BEGINNING
     with tables.transaction() as work:
         for projection, position in (
             (name, webhook.begins_after),
@@ -310,7 +310,7 @@ def _note_asked(page: _Page, webhook: Webhook, event: AnyEvent) -> None:
 
 
 def _addressed(lane: str, kind: str, event: AnyEvent) -> _Addressed:
-    return _Addressed(lane, kind, event.position, to_number(event.recorded_at))
+    return _Addressed(lane, kind, event.position, to_number(event.written_at))
 
 
 def _gave(book: Book, event: AnyEvent) -> str | None:

@@ -10,14 +10,16 @@ stays told, and what is recorded after it changes only what is told after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from ledger.notice_kinds import NoticeKind
 from ledger.streams.account.state import Account, Subscription
+from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.account.subscriptions import renewed_ids
-from ledger.stripe.subscriptions import StripeSubscription
+from ledger.stripe.subscriptions import subscription_id
 
 _STARTED: Final[NoticeKind] = "subscription.started"
 _ENDING: Final[NoticeKind] = "subscription.ending"
@@ -25,6 +27,10 @@ _ENDED: Final[NoticeKind] = "subscription.ended"
 _UNCONFIRMED: Final[NoticeKind] = "subscription.unconfirmed"
 # What Stripe's subscription is while nothing of it was paid yet.
 _NOT_BEGUN: Final = frozenset({"incomplete", "incomplete_expired"})
+
+_NOTHING: Final = ACCOUNT.initial
+
+Place = tuple[str, str | None]
 
 
 class Coming(NamedTuple):
@@ -102,19 +108,34 @@ def warnings(
         yield Coming(kind, subject, now, {**facts, "days": passed})
 
 
-def changes(before: Account, after: Account, now: datetime, days: Iterable[int]) -> Changes:
+def changes(
+    before: Account, after: Account, now: datetime, days: Iterable[int], *, anew: bool = False
+) -> Changes:
     """Return what an event changes of the notices of an account.
 
     Args:
         before, after: the account just before and just after it.
-        now: when it was recorded.
+        now: when it was written.
+        anew: what is to come is worked out by what the account is now, and not by what is
+            different. For an event whose clock says that another was ahead: what that one took for
+            past, and told nothing of, is to come.
     """
+    found = _differences(before, after, now, days)
+    if anew:
+        whole = _differences(_NOTHING, after, now, days)
+        found.dropped.extend(whole.dropped)
+        found.added.extend(one for one in whole.added if one.at > now)
+    return found
+
+
+def _differences(before: Account, after: Account, now: datetime, days: Iterable[int]) -> Changes:
     found = Changes([], [])
-    places = before.places() | after.places()
     if before.subscriptions is after.subscriptions and before.stripe is after.stripe:
         # Somebody took a seat or gave one back, as in most events; that is all that is different.
+        places = before.used.keys() | after.used.keys()
         places = {one for one in places if before.used.get(one) != after.used.get(one)}
     else:
+        places = before.places() | after.places()
         _of_spans(found, before, after, now, days)
     for place in places:
         _of_pool(found, place, before, after, now)
@@ -127,29 +148,44 @@ def changes(before: Account, after: Account, now: datetime, days: Iterable[int])
 def _of_spans(
     found: Changes, before: Account, after: Account, now: datetime, days: Iterable[int]
 ) -> None:
-    old, new = _spans(before, now), _spans(after, now)
-    for subject, span in new.items():
-        known = old.get(subject)
-        if known != span:
-            _of_span(found, subject, known, span, now, days)
-    for subject in old.keys() - new.keys():  # it never began, or is another account's
+    renewed = renewed_ids(before), renewed_ids(after)
+    of_keys = before.subscriptions, after.subscriptions
+    for id in _different(*of_keys) | (renewed[0] ^ renewed[1]):
+        known, span = (
+            _of_key(one, is_renewed=id in its) if (one := all_of_them.get(id)) else None
+            for all_of_them, its in zip(of_keys, renewed, strict=True)
+        )
+        _of_subscription(found, id, known, span, now, days)
+    if before.stripe is not after.stripe:
+        for id in before.stripe.subscriptions.keys() | after.stripe.subscriptions.keys():
+            known, span = (_of_stripe(one, id, now) for one in (before, after))
+            _of_subscription(found, subscription_id(id), known, span, now, days)
+
+
+def _different(before: Mapping[str, object], after: Mapping[str, object]) -> set[str]:
+    """Return the ids of what is in one of them alone, or not the same in both."""
+    return {id for id, one in after.items() if before.get(id) is not one} | (
+        before.keys() - after.keys()
+    )
+
+
+def _of_subscription(
+    found: Changes,
+    subject: str,
+    known: _Span | None,
+    span: _Span | None,
+    now: datetime,
+    days: Iterable[int],
+) -> None:
+    if span is not None and known != span:
+        _of_span(found, subject, known, span, now, days)
+    elif span is None and known is not None:  # it never began, or is another account's
         found.dropped.extend((kind, subject) for kind in (_STARTED, _ENDING, _ENDED, _UNCONFIRMED))
 
 
-def _spans(account: Account, now: datetime) -> dict[str, _Span]:
-    renewed = renewed_ids(account)
-    found = {
-        one.id: _of_key(one, is_renewed=one.id in renewed)
-        for one in account.subscriptions.values()
-        if one.ended_at >= one.started_at  # else it never began
-    }
-    for reported in account.stripe.subscriptions.values():
-        if reported.latest.status not in _NOT_BEGUN:
-            found[reported.subscription] = _of_stripe(account, reported, now)
-    return found
-
-
-def _of_key(one: Subscription, *, is_renewed: bool) -> _Span:
+def _of_key(one: Subscription, *, is_renewed: bool) -> _Span | None:
+    if one.scheduled and one.ended_at < one.started_at:
+        return None  # it never began
     facts = {
         "product": one.product,
         "tier": one.tier,
@@ -162,7 +198,10 @@ def _of_key(one: Subscription, *, is_renewed: bool) -> _Span:
     return _Span(one.started_at, one.ended_at, is_renewed, None, facts)
 
 
-def _of_stripe(account: Account, reported: StripeSubscription, now: datetime) -> _Span:
+def _of_stripe(account: Account, id: str, now: datetime) -> _Span | None:
+    reported = account.stripe.subscriptions.get(id)
+    if reported is None or reported.latest.status in _NOT_BEGUN:
+        return None
     rows = reported.rows(account.stripe.mapped)
     steps = sorted(step for step in reported.steps() if step > now)
     unconfirmed = [step for step in steps if reported.status(step) == "unconfirmed"]
@@ -232,58 +271,76 @@ def _of_end(
 # Pools
 
 
-class _Filling(NamedTuple):
-    """How a pool is filled; nobody is refused a seat of one that is open."""
+class Supply(NamedTuple):
+    """How many seats a pool has from a moment on; nobody is refused a seat of one that is open."""
 
     seats: int
-    used: int
+    is_open: bool
 
-    @property
-    def is_over(self) -> bool:
+    def is_over(self, used: int) -> bool:
         """Return whether there are more holders than seats."""
-        return self.used > self.seats
+        return not self.is_open and used > self.seats
 
-    @property
-    def is_full(self) -> bool:
+    def is_full(self, used: int) -> bool:
         """Return whether no seat is left of those there are."""
-        return self.used >= self.seats > 0
+        return not self.is_open and used >= self.seats > 0
 
 
-def _filling(account: Account, place: tuple[str, str | None], at: datetime) -> _Filling:
-    filled = account.pool(*place, at)
-    is_open = any(row.open for row, _ in filled.rows)
-    return _Filling(filled.seats, 0 if is_open else filled.used)
+Steps = list[tuple[datetime, Supply]]
 
 
-def _of_pool(
-    found: Changes,
-    place: tuple[str, str | None],
-    before: Account,
-    after: Account,
-    now: datetime,
-) -> None:
+def _of_pool(found: Changes, place: Place, before: Account, after: Account, now: datetime) -> None:
     """Add when a pool becomes full or has too few seats, now and at each later step."""
-    subject = place[0] if place[1] is None else f"{place[0]}/{place[1]}"
-    old, new = _steps_of(before, place, now), _steps_of(after, place, now)
-    if old == new:
+    new = steps_of(after, place, now)
+    same = before.subscriptions is after.subscriptions and before.stripe is after.stripe
+    old = new if same else steps_of(before, place, now)
+    had, used = before.used.get(place, 0), after.used.get(place, 0)
+    if (old, had) == (new, used):
         return
+    subject = place[0] if place[1] is None else f"{place[0]}/{place[1]}"
     found.dropped.extend([("seats.over", subject), ("seats.full", subject)])
-    known = old[0][1]
-    for at, filling in new:
-        facts = {
-            "product": place[0], "tier": place[1], "seats": filling.seats, "used": filling.used,
-        }  # fmt: skip
-        if filling.is_over and not known.is_over:
+    was_over, was_full = old[0][1].is_over(had), old[0][1].is_full(had)
+    for at, supply in new if used else new[:1]:
+        is_over, is_full = supply.is_over(used), supply.is_full(used)
+        facts = {"product": place[0], "tier": place[1], "seats": supply.seats, "used": used}
+        if is_over and not was_over:
             found.added.append(Coming("seats.over", subject, at, facts))
-        elif filling.is_full and not filling.is_over and not known.is_full:
+        elif is_full and not is_over and not was_full:
             found.added.append(Coming("seats.full", subject, at, facts))
-        known = filling
+        was_over, was_full = is_over, is_full
 
 
-def _steps_of(
-    account: Account, place: tuple[str, str | None], now: datetime
-) -> list[tuple[datetime, _Filling]]:
-    later = (
-        sorted(step for step in account.steps() if step > now) if account.used.get(place) else []
-    )
-    return [(at, _filling(account, place, at)) for at in [now, *later]]
+def steps_of(account: Account, place: Place, now: datetime) -> Steps:
+    """Return what a pool has now, and from each later moment on at which that changes."""
+    seats: defaultdict[datetime, int] = defaultdict(int)
+    is_open: defaultdict[datetime, int] = defaultdict(int)
+    for one in account.subscriptions.values():
+        if (one.product, one.tier) != place or one.suspended_at or one.terminated_at:
+            continue
+        # What was not to begin later has begun, whatever time was written to it.
+        begins_at = max(one.started_at, now) if one.scheduled else now
+        if begins_at < one.expires_at:
+            seats[begins_at] += one.seats
+            seats[one.expires_at] -= one.seats
+    for reported in account.stripe.subscriptions.values():
+        given = given_open = 0
+        for at in [now, *sorted(step for step in reported.steps() if step > now)]:
+            its = [
+                row
+                for row in reported.provides(account.stripe.mapped, at)
+                if (row.product, row.tier) == place
+            ]
+            gives, gives_open = sum(row.seats for row in its), sum(row.open for row in its)
+            seats[at] += gives - given
+            is_open[at] += gives_open - given_open
+            given, given_open = gives, gives_open
+    steps = [(now, Supply(0, is_open=False))]
+    has = has_open = 0
+    for at in sorted(seats):
+        has, has_open = has + seats[at], has_open + is_open[at]
+        supply = Supply(has, has_open > 0)
+        if at == now:
+            steps[0] = now, supply
+        elif supply != steps[-1][1]:
+            steps.append((at, supply))
+    return steps

@@ -23,7 +23,7 @@ from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.key import KEY, KeyRedeemed, KeyRevoked
 from ledger.streams.token import TOKEN, TokenRevoked
 from tests.ledger.test_key_rules import ISSUED
-from tests.worlds import DAY, NOON, another_book, context, watched
+from tests.worlds import DAY, MINUTE, NOON, SECOND, another_book, context, watched
 
 
 def sits(holder: str) -> SeatOccupied:
@@ -282,6 +282,19 @@ def test_what_is_decided_after_a_clock_was_ahead_becomes_true_now(book: Book) ->
     book.append(context(NOON + DAY), Change(book.load(ACCOUNT, "acme"), [sits("till-1")]))
     book.append(context(NOON), Change(book.load(ACCOUNT, "acme"), [sits("till-2")]))
     assert [event.occurred_at for event in book.follow(0)] == [NOON + DAY, NOON]
+
+
+def test_what_is_told_late_is_written_by_the_clock_of_who_wrote_it(book: Book) -> None:
+    long_ago = Dated(sits("till-0"), NOON - 30 * DAY)
+    for at in (NOON, NOON + DAY, NOON + MINUTE, NOON + DAY - SECOND):
+        book.append(context(at), Change(book.load(ACCOUNT, "acme"), [long_ago]))
+    rows, events = everything(book), list(book.follow(0))
+    assert [event.written_at for event in events] == [
+        NOON, NOON + DAY, NOON + MINUTE, NOON + DAY,
+    ]  # fmt: skip
+    assert [event.is_behind for event in events] == [False, False, True, False]
+    assert [b'"clock":' in row.state for row in rows] == [False, False, True, False]
+    assert {event.occurred_at for event in events} == {NOON - 30 * DAY}
 
 
 def test_events_of_a_test_clock_are_marked(book: Book) -> None:

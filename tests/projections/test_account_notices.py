@@ -11,9 +11,9 @@ from ledger.events import Event
 from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.facts import Meaning, StripeItem, StripeSubscriptionReported
 from ledger.stripe.subscriptions import SILENCE_MAX, subscription_id
-from projections.views.account_notices import Coming, changes
+from projections.views.account_notices import Coming, changes, steps_of
 from tests.ledger.facts import any_history
-from tests.worlds import NOON, event
+from tests.worlds import NOON, SECOND, event
 
 DAY = timedelta(days=1)
 DAYS = (30, 7, 1)
@@ -47,6 +47,21 @@ def test_whatever_happened_nothing_is_told_of_the_past_and_no_time_is_too_far(
         now = events[size].recorded_at
         told = [one for one in coming(*events[: size + 1]) if one.at <= now]
         assert told == [one for one in whole if one.at <= now]
+
+
+@settings(max_examples=200)
+@given(any_history(ACCOUNT))
+def test_a_pool_has_what_the_account_says_that_it_has(events: list[Event[Any]]) -> None:
+    account = ACCOUNT.fold(ACCOUNT.initial, events)
+    now = NOON + len(events) * SECOND
+    for place in account.places():
+        steps = steps_of(account, place, now)
+        moments = {now, *(at for at in account.steps() if at > now)}
+        assert {at for at, _ in steps} <= moments
+        for moment in moments:
+            pool = account.pool(*place, moment)
+            supply = [supply for at, supply in steps if at <= moment][-1]
+            assert supply == (pool.seats, any(row.open for row, _ in pool.rows))
 
 
 def report(number: int, period_end: Any, **fields: Any) -> StripeSubscriptionReported:

@@ -12,7 +12,7 @@ from ledger.limits import ACCOUNT_ID, NAME_LENGTH_MAX
 from ledger.notice_kinds import NOTICE_KINDS
 from ledger.refusals import FieldError, InvalidRequest
 from ledger.reseller_names import same
-from projections.lists.notices import NoticeList, NoticeQuery, list_notices
+from projections.lists.notices import NoticeList, NoticeQuery, complete_until, list_notices
 from web.api.operations import Returns, operation
 from web.api.request_fields import Text, Time, long_at_most, matching, one_of
 from web.api.requests import PageQuery, ReadQuery
@@ -55,19 +55,22 @@ def show_notices(
 
     A notice is given when it is true and known: what was recorded late is told when it was
     recorded. So a stretch of time that is over has the same notices for ever, however it is cut;
-    one that lies ahead has those that come if nothing more happens. Ids never change. A reseller
-    sees what is about its keys and about what they gave; the portal, what is about accounts.
+    one that lies ahead has those that come if nothing more happens. Ids never change. Whoever asks
+    again and again asks `from` the `complete_until` of before. A reseller sees what is about its
+    keys and about what they gave; the portal, what is about accounts.
     """
     bound = caller().reseller
     of = ("notices", caller().role, bound, start, end, account, reseller, kind)
     after = cursors.read(services().request_key, of, cursor)
-    until = end or (datetime.fromisoformat(after[3]) if after else request_context().now)
+    now = request_context().now
+    until = end or (datetime.fromisoformat(after[3]) if after else now)
+    complete = complete_until(until, now)
     if start is not None and start > until:
         raise InvalidRequest(FieldError("/from", "must not be after the end"))
     if end is not None:
         _let_settle(end)
     if bound is not None and reseller is not None and not same(bound, reseller):
-        return reply(NoticeList([], None, services().book.head()))
+        return reply(NoticeList([], None, services().book.head(), complete))
     page = list_notices(
         services().book,
         app_state().wiring.tables,
@@ -87,7 +90,7 @@ def show_notices(
     if page.next is not None:
         place = (*page.next, until.isoformat())
         following = cursors.write(services().request_key, of, place)
-    return reply(NoticeList(page.notices, following, page.position))
+    return reply(NoticeList(page.notices, following, page.position, complete))
 
 
 def _let_settle(end: datetime) -> None:

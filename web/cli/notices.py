@@ -9,7 +9,13 @@ import click
 
 from commands.notice_links import LANGUAGES, WantedNoticeLink, make_notice_link, revoke_notice_link
 from ledger.notice_kinds import NOTICE_KINDS
-from projections.lists.notices import NoticeList, NoticeQuery, NoticeView, list_notices
+from projections.lists.notices import (
+    NoticeList,
+    NoticeQuery,
+    NoticeView,
+    complete_until,
+    list_notices,
+)
 from web.api.answers import NoticeLinkList, NoticeLinkView
 from web.cli.context import CliContext, open_ledger
 from web.cli.examples import Exampled, ExampledGroup
@@ -161,7 +167,7 @@ def unlink(link_id: str) -> None:
 
 
 def _all(opened: CliContext, query: NoticeQuery) -> NoticeList:
-    wiring, services, _ = opened
+    wiring, services, request_context = opened
     found: list[NoticeView] = []
     after = None
     while True:
@@ -175,5 +181,6 @@ def _all(opened: CliContext, query: NoticeQuery) -> NoticeList:
         )
         found += page.notices
         if page.next is None:
-            return NoticeList(found, None, page.position)
+            complete = complete_until(query.end, request_context.now)
+            return NoticeList(found, None, page.position, complete)
         after = page.next
