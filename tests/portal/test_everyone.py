@@ -257,7 +257,7 @@ def test_leaving_leads_back_to_where_the_portal_said(
     vendor: Vendor, page: Page, other_site: str
 ) -> None:
     customer = vendor.customer(page, return_url=f"{other_site}/")
-    page.get_by_role("button", name="Back to where you came from").click()
+    page.get_by_role("button", name="Leave and go back").click()
     page.wait_for_url(f"{other_site}/")
     customer.open("subscriptions")
     expect(page.get_by_role("alert")).to_contain_text("Please come in by a link")

@@ -303,7 +303,7 @@ def test_a_session_that_ends_before_the_click_pays_nothing(seller: Seller, page:
         (
             "subscription_payment_intent_requires_action",
             "Your bank wants you to confirm this payment",
-            "raise the seats there",
+            "add the seats there",
         ),
         ("authentication_required", "Your bank wants you to confirm", "another card"),
     ],

@@ -115,15 +115,15 @@ def test_without_a_subscription_no_certificate_is_taken(vendor: Vendor, page: Pa
 UPLOADS = {
     "empty": (b"", "The file is empty."),
     "blank": (b" \n", "The file is empty."),
-    "chain": (certificates.chain(), "The file holds more than one certificate."),
-    "bundle": (certificates.bundle(Encoding.DER), "The file holds more than one certificate."),
+    "chain": (certificates.chain(), "The file contains more than one certificate."),
+    "bundle": (certificates.bundle(Encoding.DER), "The file contains more than one certificate."),
     "private key": (
         certificates.private_keys()["PEM"],
-        "This file holds a private key. Never send one to anybody.",
+        "This file contains a private key. Never send one to anybody.",
     ),
     "key store": (
         certificates.private_keys()["PKCS#12"],
-        "This file holds a private key. Never send one to anybody.",
+        "This file contains a private key. Never send one to anybody.",
     ),
     "no certificate": (certificates.strangers()["text"], "The file is not a certificate."),
     "100 KiB": (bytes(100 * 1024), "The file is too large for a certificate."),
@@ -160,7 +160,7 @@ def test_the_same_certificate_twice_counts_once(vendor: Vendor, page: Page) -> N
     customer = at_the_manager(vendor, page)
     customer.upload(certificates.pem())
     customer.upload(certificates.der(), "again.der")
-    expect(page.get_by_role("alert")).to_contain_text("This certificate has a seat already.")
+    expect(page.get_by_role("alert")).to_contain_text("This certificate already has a seat.")
     expect(customer.panel("Certificates")).to_contain_text("Used 1 / 2")
 
 

@@ -236,7 +236,7 @@ def test_a_link_is_not_opened_by_a_form_on_another_site(
     )
     page.goto(site_with(other_site, f"{form}<script>document.forms[0].submit()</script>"))
     page.wait_for_url("**/portal/open")
-    assert "Your browser keeps no cookies" in told(page)
+    assert "Your browser does not accept cookies" in told(page)
     assert vendor.head() == before
 
 

@@ -49,7 +49,7 @@ def one_sits_and_the_other_is_told(vendor: Vendor, new_page: NewPage) -> None:
     told = second.page.get_by_role("alert")
     expect(told).to_contain_text("No seat is free: 1 of 1 are taken.")
     expect(told).to_contain_text("Remove a certificate before adding a new one.")
-    expect(told).to_contain_text("buy some, or activate a key of your reseller")
+    expect(told).to_contain_text("buy some, or activate a key from your reseller")
     assert len(vendor.seats(first.account)) == 1
 
 
@@ -167,7 +167,7 @@ def test_removing_what_another_has_removed_says_so(vendor: Vendor, new_page: New
     for page in pages:
         page.get_by_role("button", name="Remove Door").click()
     expect(pages[0].get_by_role("status")).to_contain_text("Removed.")
-    expect(pages[1].get_by_role("alert")).to_contain_text("It had been removed already.")
+    expect(pages[1].get_by_role("alert")).to_contain_text("It had already been removed.")
 
 
 def test_loading_again_does_not_say_again_what_was_done(vendor: Vendor, page: Page) -> None:

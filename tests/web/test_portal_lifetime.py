@@ -236,7 +236,7 @@ def test_two_links_in_two_tabs_of_a_browser_are_both_opened(api: Api) -> None:
     [
         (lambda _api, text: text + "x", 403, "This link is not valid"),
         (lambda api, text: api.clock.forward(days=1) or text, 410, "This link has expired"),
-        (lambda _api, text: text, 403, "Your browser keeps no cookies"),
+        (lambda _api, text: text, 403, "Your browser does not accept cookies"),
     ],
 )
 def test_a_browser_without_cookies_is_told_what_is_so_of_its_link(
@@ -435,7 +435,7 @@ def test_after_twenty_useless_files_no_further_one_is_read_for_ten_minutes(api: 
     refused = upload(browser, files.pem())
     assert refused.status_code == 429
     assert refused.headers["Retry-After"] == "580"
-    assert "Too many files that took no seat" in refused.text
+    assert "Too many rejected files" in refused.text
     assert "You can try again in 10 minutes." in refused.text
     assert (seats(api), api.services.book.head()) == (0, head)
     # What the session may do otherwise, and other sessions, are as they were.

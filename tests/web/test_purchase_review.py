@@ -241,7 +241,7 @@ def test_what_the_customers_balance_covers_is_not_paid_again(it: Shop) -> None:
     browser = visitor(it.api)
     review = reviewed(browser)
     assert "Pay €35.00 now" in review.text
-    assert "The invoice is over €45.00." in review.text
+    assert "The invoice total is €45.00." in review.text
     assert paid(browser, review).status_code == 303
     assert last_invoice(it, subscription["id"])[1] == 3500
 

@@ -79,6 +79,49 @@ def test_a_renewed_certificate_may_take_the_seat_of_the_one_before_also_at_the_l
     assert names(api) == ["At the door", "Till 2"]
 
 
+def status(browser: Browser) -> list[str]:
+    found = re.findall(r'data-label="Status">(.*?)</td>', browser.get(MANAGER).text, re.DOTALL)
+    return [" ".join(re.sub(r"<[^>]+>", " ", one).split()) for one in found]
+
+
+def test_one_that_expires_keeps_its_seat_and_gives_way_when_none_is_free(api: Api) -> None:
+    api.redeem(seats=2)
+    browser = visitor(api)
+    upload(browser, files.pem("Till 1", ends_days=40), files.pem("Till 2", ends_days=20))
+    assert status(browser) == ["Active", "Active Expires soon"]
+    assert "keeps its seat until" not in browser.get(MANAGER).text
+    before = seats(api)
+    api.clock.forward(days=25)
+    browser = visitor(api)
+    assert status(browser) == ["Active Expires soon", "Expired certificate"]
+    assert "keeps its seat until it is replaced or removed" in browser.get(MANAGER).text
+    assert seats(api) == before
+    asked = upload(browser, files.pem("Till 3"), files.pem("Till 4"))
+    assert "No seat is free, but this certificate has expired." in asked.text
+    assert asked.text.count("Replace Till 2?") == 1
+    assert "No seat is free: 2 of 2 are taken." in asked.text
+    assert renewed(browser, asked).location == f"/portal/{MANAGER}?done=replaced"
+    assert names(api) == ["Till 1", "Till 3"]
+    assert seats(api)[1]["occupied_at"] == before[1]["occupied_at"]
+    assert status(browser) == ["Active Expires soon", "Active"]
+
+
+def test_one_that_is_not_valid_yet_says_from_when_on_it_is(api: Api) -> None:
+    api.redeem(seats=2)
+    browser = visitor(api)
+    upload(browser, files.pem("Till 1", ends_days=35))
+    early = files.certificate("Till 1", starts_days=9, ends_days=400)
+    asked = upload(browser, files.as_pem(early))
+    assert "The new certificate is valid only from" in asked.text
+    assert renewed(browser, asked, beside="yes").location == f"/portal/{MANAGER}?done=added"
+    assert status(browser) == ["Active", "Not yet valid"]
+    assert f'valid from <time datetime="{early.not_valid_before_utc:%Y-%m-%dT%H:%M}' in (
+        browser.get(MANAGER).text
+    )
+    api.clock.forward(days=10)
+    assert status(visitor(api)) == ["Active Expires soon", "Active"]
+
+
 def test_it_may_be_another_till_as_well(api: Api) -> None:
     api.redeem(seats=2)
     browser = visitor(api)
@@ -97,7 +140,7 @@ def test_a_renewal_of_another_session_or_made_up_is_none(api: Api) -> None:
     assert browser.post(f"{MANAGER}/replace", renewal="AAAA").status_code == 400
     browser.post(f"{MANAGER}/remove", holder=seats(api)[0]["holder"])
     gone = renewed(browser, asked)
-    assert (gone.status_code, "has been removed meanwhile" in gone.text) == (409, True)
+    assert (gone.status_code, "has been removed in the meantime" in gone.text) == (409, True)
 
 
 def test_several_files_are_taken_at_once_and_each_that_is_not_says_why(api: Api) -> None:
@@ -163,7 +206,7 @@ def test_of_three_hundred_tills_a_page_is_shown_and_each_is_found(api: Api) -> N
     assert shown("page=x") == shown("")
     assert shown("q=KASSE+27") == [f"Kasse {n}" for n in range(270, 280)]
     assert shown("q=till-300") == ["Kasse 300"]
-    assert "Nothing is called like that." in browser.get(f"{MANAGER}?q=zzz").text
+    assert "Nothing matches your search." in browser.get(f"{MANAGER}?q=zzz").text
     assert "Page 2 of 6" in browser.get(f"{MANAGER}?page=2").text
 
 

@@ -35,7 +35,7 @@ _INSIDE: Final = re.compile(r"/console/[A-Za-z0-9._~:/?&=%+@-]{0,1500}")
 _REFUSED: Final = bad(_l("This token lets nobody in"), _l("It is unknown, revoked or expired."))
 _OF_PORTAL: Final = bad(_l("There is no console for tokens of role portal"))
 _NO_COOKIES: Final = bad(
-    _l("Your browser keeps no cookies"), _l("Allow them for this site, then try again.")
+    _l("Your browser does not accept cookies"), _l("Allow them for this site, then try again.")
 )
 _FORM_REFUSED: Final = bad(_l("This form cannot be taken"), _l("It was not shown to you just now."))
 

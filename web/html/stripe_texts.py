@@ -87,8 +87,11 @@ def refusal_message(problem: Refusal | StripeFault | StripeNotConfigured) -> Fla
     match problem:
         case InvalidRequest():
             return bad(
-                _("This cannot be bought like that."),
-                _("Choose how many seats, and how often to pay; not everything is for sale."),
+                _("This combination is not for sale."),
+                _(
+                    "Choose how many seats you want and how often to pay. Not every combination is"
+                    " for sale."
+                ),
                 status=422,
             )
         case SubscriptionNotChangeable(state=state) if state == UNKNOWN_PRICE:
@@ -103,7 +106,7 @@ def refusal_message(problem: Refusal | StripeFault | StripeNotConfigured) -> Fla
         case SubscriptionNotChangeable():
             return bad(
                 _("Your subscription cannot be changed now."),
-                _("Open Stripe by Manage in Stripe and settle what is open there first."),
+                _("Choose Manage in Stripe and settle what is open there first."),
                 status=409,
             )
         case SeatsFollowHolders():
@@ -115,7 +118,7 @@ def refusal_message(problem: Refusal | StripeFault | StripeNotConfigured) -> Fla
         case CustomerShared():
             return warn(
                 _("Your subscriptions are paid for by a customer that is not yours alone."),
-                _("Ask us: we can say who manages them in Stripe."),
+                _("Contact us: we can tell you who manages them in Stripe."),
                 status=409,
             )
         case NoStripeCustomer():
@@ -135,7 +138,7 @@ def refusal_message(problem: Refusal | StripeFault | StripeNotConfigured) -> Fla
         case StripeFault() | StripeNotConfigured():
             return bad(
                 _("Buying is not possible here at the moment."),
-                _("Nothing was changed. Ask us, or activate a key of your reseller."),
+                _("Nothing was changed. Contact us, or activate a key from your reseller."),
                 status=503,
             )
     raise problem
@@ -146,13 +149,13 @@ def _not_paid(code: str) -> FlashMessage:
         return bad(
             _("Your bank wants you to confirm this payment, and nothing was changed."),
             _(
-                "That cannot be done here. Open Stripe by Manage in Stripe and raise the seats"
-                " there, or choose another card."
+                "That cannot be done here. Choose Manage in Stripe to add the seats there, or to"
+                " use another card."
             ),
             status=402,
         )
     return bad(
         _("The payment did not go through, and nothing was changed."),
-        _("Open Stripe by Manage in Stripe and update the card."),
+        _("Choose Manage in Stripe and update the card."),
         status=402,
     )

@@ -39,17 +39,17 @@ _SEATS: Final = re.compile(r"[0-9]{1,6}")
 _MESSAGES: Final = {
     "bought": good(
         _("Thank you."),
-        _("Your seats are here as soon as Stripe has told us, usually within seconds."),
+        _("Your seats appear as soon as Stripe confirms the payment, usually within seconds."),
     ),
     "changed": good(
         _("Your subscription was raised, and the rest of the period was charged."),
-        _("The new seats are here as soon as Stripe has told us, usually at once."),
+        _("The new seats appear as soon as Stripe confirms them, usually at once."),
     ),
     "canceled": warn(_("Nothing was bought.")),
 }
 _CHANGED: Final = warn(
     _("Nothing was bought yet: what it costs has changed since you saw it."),
-    _("Look at the amounts below, and pay if they suit you."),
+    _("Check the amounts below before you pay."),
     status=409,
 )
 QUOTE: Final = "purchase quote"

@@ -16,7 +16,7 @@ import base64
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final, Literal, NamedTuple
 
@@ -66,6 +66,10 @@ _VALIDITY: Final = re.compile(
 )
 
 
+# A certificate that ends within this time is to be renewed.
+SOON: Final = timedelta(days=30)
+
+Validity = Literal["expired", "not_yet_valid", "ends_soon"]
 Fault = Literal[
     "empty", "too_large", "private_key", "other_content", "chain", "authority", "no_certificate"
 ]
@@ -100,13 +104,15 @@ class HolderLabel(NamedTuple):
     ends_at: datetime | None = None
     series: str | None = None
 
-    def validity(self, at: datetime) -> Literal["expired", "not_yet_valid"] | None:
+    def validity(self, at: datetime) -> Validity | None:
         """Return what is the matter with a certificate at a time, if anything is."""
         if self.starts_at is None or self.ends_at is None:
             return None
         if at > self.ends_at:
             return "expired"
-        return "not_yet_valid" if at < self.starts_at else None
+        if at < self.starts_at:
+            return "not_yet_valid"
+        return "ends_soon" if self.ends_at - at < SOON else None
 
     @property
     def text(self) -> str:

@@ -13,8 +13,10 @@ from web.html.error_pages import ErrorMessage
 from web.html.languages import lazy_gettext as _
 from web.portal.session import NoCookies, NoSession, SessionOver
 
-_ASK_FOR_A_LINK: Final = _("Go back to where you came from and open these pages again from there.")
-_BACK: Final = _("Back to where you came from")
+_ASK_FOR_A_LINK: Final = _(
+    "Go back to the portal that brought you here, and open these pages again from there."
+)
+_BACK: Final = _("Go back")
 
 _TYPED: Final = {
     "code": _("What you typed as an activation key"),
@@ -24,11 +26,11 @@ _TYPED: Final = {
 _OUR_FAULT: Final = 500
 _OF_STATUS: Final[Mapping[int, tuple[object, object]]] = {
     404: (_("There is no such page"), _("Choose a page from the menu.")),
-    413: (_("What you sent is too large"), _("Nothing was kept. Send a smaller file.")),
+    413: (_("What you sent is too large"), _("It was not kept. Send a smaller file.")),
     503: (_("We cannot reach our records"), _("Nothing was changed. Try again in a moment.")),
     500: (
         _("Something went wrong on our side"),
-        _("Try again. If it stays so, tell us the reference below."),
+        _("Try again. If it keeps happening, tell us the reference below."),
     ),
 }
 _OTHERWISE: Final = _("That did not work"), _("Nothing was changed. Go back and try again.")
@@ -69,12 +71,12 @@ OF_EXCEPTIONS: Final[Mapping[type[Exception], Callable[[Any], ErrorMessage]]] = 
     LinkUsed: _always(410, _("This link was opened already"), _ASK_FOR_A_LINK),
     NoCookies: _always(
         403,
-        _("Your browser keeps no cookies"),
+        _("Your browser does not accept cookies"),
         _("Allow cookies for this site, then open the link again. It was not used up."),
     ),
     FormRefused: _always(
         403,
         _("This form cannot be taken"),
-        _("It was not shown in your present visit, and nothing was changed. Open the page again."),
+        _("It belongs to another session, and nothing was changed. Open the page again."),
     ),
 }

@@ -34,12 +34,12 @@ QUERY_LENGTH_MAX: Final = 100
 RENAMES_TRIED: Final = 5
 _PAGE: Final = re.compile(r"[1-9][0-9]{0,5}")
 _NOTHING_TO_REPLACE: Final = warn(
-    _l("The certificate that it was to replace has been removed meanwhile."),
+    _l("The certificate it was to replace has been removed in the meantime."),
     _l("Upload the new one again: it takes a seat if one is free."),
     status=409,
 )
 _CHANGED: Final = warn(
-    _l("The account has changed meanwhile, and nothing was renamed. Try again."), status=409
+    _l("The account changed in the meantime, and nothing was renamed. Try again."), status=409
 )
 
 _MESSAGES: Final = {
@@ -48,7 +48,7 @@ _MESSAGES: Final = {
     "replaced": good(_l("Replaced. It has the seat and the place in the queue of the one before.")),
     "renamed": good(_l("Renamed.")),
     "removed": good(_l("Removed. Its seat is free from now on.")),
-    "gone": warn(_l("It had been removed already.")),
+    "gone": warn(_l("It had already been removed.")),
     "activated": good(
         _l("Your subscription has started."), _l("Its seats are available right away.")
     ),

@@ -38,7 +38,7 @@ RENEWAL: Final = "certificate renewal"
 FILE_NAME_SHOWN_MAX: Final = 60
 
 _THERE_ALREADY: Final = warn(
-    _l("This certificate has a seat already."),
+    _l("This certificate already has a seat."),
     _l("The same certificate counts once; nothing was added."),
     status=409,
 )
@@ -46,19 +46,19 @@ _UNUSABLE: Final[Mapping[Fault, tuple[object, object]]] = {
     "empty": (_l("The file is empty."), _l("Choose a certificate in PEM or DER.")),
     "too_large": (
         _l("The file is too large for a certificate."),
-        _l("A certificate in PEM or DER has a few kilobytes, and at most 64."),
+        _l("A certificate in PEM or DER is a few kilobytes, 64 at most."),
     ),
     "private_key": (
-        _l("This file holds a private key. Never send one to anybody."),
-        _l("Upload the certificate alone. If others may have this file, replace the key."),
+        _l("This file contains a private key. Never send one to anybody."),
+        _l("Upload only the certificate. If others may have this file, replace the key."),
     ),
     "other_content": (
-        _l("The file holds something beside the certificate."),
-        _l("Export the certificate alone, and look whether a private key was in the file."),
+        _l("The file contains something besides the certificate."),
+        _l("Export only the certificate, and check whether a private key was in the file."),
     ),
     "chain": (
-        _l("The file holds more than one certificate."),
-        _l("Of a chain, the till's is taken. Put those of several tills into a file each."),
+        _l("The file contains more than one certificate."),
+        _l("From a chain, the till's own certificate is used. Upload a file for each till."),
     ),
     "authority": (
         _l("This is the certificate of an authority, not of a till."),
@@ -87,10 +87,17 @@ class SignedRenewal(Struct, frozen=True):
 
 
 class Renewal(NamedTuple):
-    """What is asked about a certificate that may take another's place."""
+    """What is asked about a certificate that may take another's place.
+
+    Attributes:
+        replaces: the holder whose seat it would take.
+        gives_way: that one is of another till, has expired, and no seat is free.
+    """
 
     new: HolderLabel
     old: HolderLabel
+    replaces: str
+    gives_way: bool
     signed: str
 
 
@@ -149,10 +156,12 @@ def add(found: AccountAt, product: Product) -> Outcome:
         except _TookNoSeat as problem:
             messages.append((name, problem.message))
         else:
-            added, renewals = (
-                added + (renewal is None),
-                [*renewals, *([renewal] if renewal else [])],
-            )
+            if renewal is None:
+                added += 1
+            else:
+                renewals.append(renewal)
+                # Nobody is asked about one seat for two.
+                del known[renewal.replaces]
     return Outcome(added, messages, renewals)
 
 
@@ -171,7 +180,7 @@ class _TookNoSeat(Exception):
 
 
 def _add(
-    product: Product, known: Mapping[str, HolderLabel], file: FileStorage | None
+    product: Product, known: Mapping[str, KnownCertificate], file: FileStorage | None
 ) -> Renewal | None:
     """Let a certificate take a seat; or return what is to be asked first."""
     app_state().upload_tries.take(session.id(), request_context().now)
@@ -185,14 +194,20 @@ def _add(
         raise _TookNoSeat(_expired(new.known_by))
     if new.holder not in known:
         for holder, old in known.items():
-            if certificates.is_renewal(new.known_by, old):
+            if certificates.is_renewal(new.known_by, old.label):
                 app_state().upload_tries.give_back(session.id())
-                return _renewal(product, new, holder, old)
+                # It goes by the name that the one before was given.
+                known_by = new.known_by._replace(name=old.label.name)
+                return _renewal(product, new._replace(known_by=known_by), holder, old.label)
     wanted = Sitting(session.account(), product.id, _tier(), new.holder, new.label)
     try:
         taken = occupy_seat(services(), request_context(), wanted)
     except Refusal as refusal:
-        raise _TookNoSeat(refusal_message(product, refusal)) from None
+        way = _gives_way(known) if isinstance(refusal, NoSeatAvailable) and refusal.seats else None
+        if way is None:
+            raise _TookNoSeat(refusal_message(product, refusal)) from None
+        app_state().upload_tries.give_back(session.id())
+        return _renewal(product, new, way, known[way].label, gives_way=True)
     if not taken.created:
         raise _TookNoSeat(_THERE_ALREADY)
     app_state().upload_tries.give_back(session.id())
@@ -203,22 +218,41 @@ def _tier() -> str | None:
     return request.form.get("tier") or None
 
 
-def _known(found: AccountAt, product: Product) -> dict[str, HolderLabel]:
+class KnownCertificate(NamedTuple):
+    """A certificate that holds a seat, in which tier, and what it is known by."""
+
+    tier: str | None
+    label: HolderLabel
+
+
+def _known(found: AccountAt, product: Product) -> dict[str, KnownCertificate]:
     """Return what is known of the certificates that hold seats, by their holder."""
     seats = [one for one in found.account.seats.values() if one.product == product.id]
     labels = services().texts.open_all(one.label for one in seats)
     return {
-        seat.holder: read_label(label)
+        seat.holder: KnownCertificate(seat.tier, read_label(label))
         for seat, label in zip(seats, labels, strict=True)
         if label is not None
     }
 
 
-def _renewal(product: Product, new: Certificate, holder: str, old: HolderLabel) -> Renewal:
-    # It goes by the name that the one before was given.
-    known_by = new.known_by._replace(name=old.name)
-    renewal = SignedRenewal(session.id(), product.id, _tier(), new.holder, known_by.text, holder)
-    return Renewal(new.known_by, old, signing.sign(_key(), RENEWAL, renewal))
+def _gives_way(known: Mapping[str, KnownCertificate]) -> str | None:
+    """Return the holder whose certificate expired first, if any has."""
+    now = request_context().now
+    expired = [
+        (one.label.ends_at, holder)
+        for holder, one in known.items()
+        if one.tier == _tier() and one.label.ends_at and one.label.validity(now) == "expired"
+    ]
+    return min(expired)[1] if expired else None
+
+
+def _renewal(
+    product: Product, new: Certificate, holder: str, old: HolderLabel, *, gives_way: bool = False
+) -> Renewal:
+    renewal = SignedRenewal(session.id(), product.id, _tier(), new.holder, new.label, holder)
+    signed = signing.sign(_key(), RENEWAL, renewal)
+    return Renewal(new.known_by, old, holder, gives_way, signed)
 
 
 def _key() -> bytes:
@@ -252,12 +286,14 @@ def refusal_message(product: Product, refusal: Refusal) -> FlashMessage:
 
 
 def _more_seats() -> list[str]:
-    return [_("For more seats use Upgrade Plan: buy some, or activate a key of your reseller.")]
+    return [
+        _("For more seats, choose Upgrade Plan: buy some, or activate a key from your reseller.")
+    ]
 
 
 def _unusable(fault: Fault) -> FlashMessage:
     title, advice = _UNUSABLE[fault]
-    return bad(title, advice, _l("Nothing of the file was kept."), status=422)
+    return bad(title, advice, _l("The file was not kept."), status=422)
 
 
 def _expired(known_by: HolderLabel) -> FlashMessage:
@@ -266,8 +302,8 @@ def _expired(known_by: HolderLabel) -> FlashMessage:
             "This certificate expired on %(date)s.",
             date=format_datetime(known_by.ends_at, "d MMM yyyy"),
         ),
-        _("Upload the one that the till has now."),
-        _("Nothing of the file was kept."),
+        _("Upload the certificate that the till uses now."),
+        _("The file was not kept."),
         status=422,
     )
 
@@ -275,13 +311,13 @@ def _expired(known_by: HolderLabel) -> FlashMessage:
 def _too_many(seconds: int) -> FlashMessage:
     minutes = -(-seconds // 60)
     return bad(
-        _("Too many files that took no seat"),
-        _("After %(num)s of them in ten minutes no further file is read.", num=TRIES_MAX),
+        _("Too many rejected files"),
+        _("After %(num)s of them in ten minutes, no more files are read.", num=TRIES_MAX),
         ngettext(
             "You can try again in %(num)s minute.",
             "You can try again in %(num)s minutes.",
             minutes,
         ),
-        _("Nothing of the file was kept."),
+        _("The file was not kept."),
         status=429,
     )
