@@ -40,6 +40,14 @@ LIBPQ_NUMBERS = (
     "tcp_user_timeout",
 )  # fmt: skip
 
+# All that there are; docs/settings.md describes each.
+VARIABLES = (
+    "KEYFOLD_DATABASE_URL", "KEYFOLD_SECRET", "KEYFOLD_CATALOG", "STRIPE_API_KEY",
+    "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE", "KEYFOLD_PUBLIC_URL", "KEYFOLD_RETURN_URLS",
+    "KEYFOLD_PORTAL_PERMISSIONS", "KEYFOLD_SEAT_SYNC_QUIET_S", "KEYFOLD_WEBHOOK_HOSTS",
+    "KEYFOLD_TEST_CLOCK", "KEYFOLD_CHECKPOINT_SECRETS", "KEYFOLD_MEMO_STREAMS", "KEYFOLD_ENV_FILE",
+)  # fmt: skip
+
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -113,7 +121,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     Raises:
         SettingError: for the first one that is wrong.
     """
-    values = {**_env_file(environ), **environ}
+    values = all_values(environ)
     secret = values.get("KEYFOLD_SECRET")
     test_clock = values.get("KEYFOLD_TEST_CLOCK")
     return Settings(
@@ -135,6 +143,15 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         portal_permissions=_portal_permissions(values.get("KEYFOLD_PORTAL_PERMISSIONS")),
         webhook_hosts=_webhook_hosts(values.get("KEYFOLD_WEBHOOK_HOSTS")),
     )
+
+
+def all_values(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return what is set in the environment, and in the file that KEYFOLD_ENV_FILE names.
+
+    Raises:
+        SettingError: the file cannot be read.
+    """
+    return {**_env_file(environ), **environ}
 
 
 def read_file(variable: str, file: Path) -> str:

@@ -56,6 +56,7 @@ COMMANDS: Final = {
     "erase": Lazy("web.cli.erase:erase", "Make an account's free text unreadable, for ever."),
     "replay": Lazy("web.cli.replay:replay_", "Rebuild every table, and tell what differs."),
     "texts": Lazy("web.cli.text_keys:texts", "Move the keys of sealed text to another database."),
+    "doctor": Lazy("web.cli.doctor:doctor", "Tell what is wrong, and how to mend it."),
     "db": Lazy("web.cli.db:db", "Make, upgrade and check the database's tables."),
 }
 
