@@ -46,6 +46,12 @@ def test_what_is_to_be_explained_must_be_named(filled: Program, what: list[str])
     assert filled.run("explain", "tea-house", *what).code == 2
 
 
+def test_a_product_without_a_holder_asks_for_one(filled: Program) -> None:
+    ran = filled.run("explain", "tea-house", "cloud_pos")
+    assert (ran.code, ran.out) == (2, "")
+    assert "name a holder, too: keyfold explain tea-house cloud_pos HOLDER" in ran.err
+
+
 def test_a_product_that_nobody_has_is_refused(filled: Program) -> None:
     ran = filled.run("explain", "tea-house", "cloud_cash", "till-1")
     assert ran.err.startswith("invalid_request: ")

@@ -150,6 +150,33 @@ def _taken_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
+def test_links_lead_to_the_port_that_serves_unless_a_setting_says_where(keyfold: Program) -> None:
+    portal = keyfold.json("tokens", "create", "--role", "portal")["token"]
+
+    def link(server: Server) -> str:
+        status, body = server.post("/v1/accounts/acme/portal-session", {}, portal)
+        assert status == 201, body
+        return str(json.loads(body)["url"])
+
+    with keyfold.served("--workers", "2") as server:
+        assert link(server).startswith(f"http://{server.address}/portal/open?link=")
+    (keyfold.folder / "env").write_text("KEYFOLD_PUBLIC_URL=https://keys.example\n")
+    keyfold.settings["KEYFOLD_ENV_FILE"] = str(keyfold.folder / "env")
+    with keyfold.served() as server:
+        assert link(server).startswith("https://keys.example/portal/open?link=")
+
+
+def test_a_server_for_other_machines_says_where_its_links_lead(keyfold: Program) -> None:
+    keyfold.settings["KEYFOLD_DATABSE_URL"] = "x"
+    with keyfold.served("--host", "0.0.0.0") as server:  # noqa: S104
+        lines = [json.loads(line)["message"] for line in server.log.read_text().splitlines()]
+    assert (
+        "KEYFOLD_DATABSE_URL is no setting of Keyfold's, and is not read: did you mean" in lines[0]
+    )
+    said = f"links lead to http://127.0.0.1:{server.port}, which only this machine can open"
+    assert lines[1].endswith(said)
+
+
 def test_a_port_in_use_is_told_in_one_line(keyfold: Program) -> None:
     with _taken_port() as port:
         ran = keyfold.run("serve", "--port", str(port))

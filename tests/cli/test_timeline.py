@@ -6,6 +6,8 @@ import csv
 import io
 import re
 
+import pytest
+
 from tests.cli.program import Program
 from tests.cli.test_terminal import COLOUR, at_terminal
 
@@ -42,6 +44,24 @@ def test_a_code_is_read_from_standard_input(filled: Program) -> None:
     assert issued["code"] not in ran.out
     dotted = issued["masked"].replace("•", "*")
     assert filled.done("timeline", dotted).out == ran.out
+
+
+@pytest.mark.parametrize("ref", ["nobody", "sub_none", "key_none", "POS-ABCD-EFGH-JKMN"])
+@pytest.mark.parametrize("form", [[], ["--json"], ["--csv"]])
+def test_what_the_ledger_has_never_heard_of_is_said_to_be_unknown(
+    filled: Program, ref: str, form: list[str]
+) -> None:
+    ran = filled.run("timeline", ref, *form)
+    assert ran.code == 1
+    assert ran.err.splitlines()[-1] == "not_found: Nothing is recorded of what was named"
+    assert ref not in ran.err
+    if form == ["--json"]:
+        assert ran.json["items"] == []
+
+
+def test_what_is_known_and_does_not_fit_is_no_error(filled: Program) -> None:
+    ran = filled.run("timeline", "tea-house", "--to", "2020-01-01T00:00:00Z")
+    assert (ran.code, ran.out, ran.err) == (0, "", "nothing that fits is recorded\n")
 
 
 def test_a_limit_cuts_it_and_says_so(filled: Program) -> None:

@@ -391,7 +391,7 @@ def test_each_permission_lets_do_its_own(
 
 
 @pytest.mark.parametrize(
-    "url", ["https://licences.example", "HTTPS://licences.example", "HttpS://Licences.Example/a/"]
+    "url", ["https://licences.example", "HTTPS://licences.example", "HttpS://Licences.Example/"]
 )
 def test_cookies_are_secure_however_https_is_spelled(api: Api, url: str) -> None:
     found = api.app.extensions[EXTENSION]

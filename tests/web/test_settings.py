@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from web.app import settings
 from web.app.clock import test_clock as clock_of
+from web.app.setting_names import NAMES
 from web.app.settings import FILE_BYTES_MAX, SettingError, read_file, read_settings
 
 WITH_FILES = ("KEYFOLD_CATALOG", "KEYFOLD_ENV_FILE")
@@ -79,6 +81,46 @@ def test_a_sqlite_database_is_a_regular_file_or_none_yet(tmp_path: Path, name: s
     assert "regular file" in refused({"KEYFOLD_DATABASE_URL": f"sqlite:///{tmp_path / name}"})
     for there in ("none", "huge"):
         read_settings({"KEYFOLD_DATABASE_URL": f"sqlite:///{tmp_path / there}"})
+
+
+def test_a_sqlite_database_in_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    said = refused({"KEYFOLD_DATABASE_URL": f"sqlite:///{tmp_path}/nowhere/below/keyfold.db"})
+    assert f"names a folder that does not exist: {tmp_path}/nowhere/below: make it" in said
+
+
+@pytest.mark.parametrize("path", ["/keys", "/keys/", "/a/b"])
+def test_a_public_url_with_a_path_is_refused(path: str) -> None:
+    said = refused({"KEYFOLD_PUBLIC_URL": f"https://example.com{path}"})
+    assert "must have no path: give Keyfold a host name of its own" in said
+    assert read_settings({"KEYFOLD_PUBLIC_URL": "https://keys.example.com/"}).public_url == (
+        "https://keys.example.com"
+    )
+
+
+def test_names_that_are_no_settings_are_warned_of(tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    file.write_text("KEYFOLD_RETURN_URL=https://portal.example\nPATH_OF_OTHERS=x\n")
+    given = {
+        "KEYFOLD_DATABSE_URL": "sqlite:///secret-name.db",
+        "KEYFOLD_ENV_FILE": str(file),
+        "KEYFOLD_COLOUR": "red",
+        "KEYFOLD_TEST_DATABASE_URL": "ours, of the tests",
+    }
+    none = "is no setting of Keyfold's, and is not read"
+    assert settings.warnings(given) == [
+        f"KEYFOLD_COLOUR {none}",
+        f"KEYFOLD_DATABSE_URL {none}: did you mean KEYFOLD_DATABASE_URL?",
+        f"KEYFOLD_RETURN_URL {none}: did you mean KEYFOLD_RETURN_URLS?",
+    ]
+
+
+def test_every_setting_is_in_the_documentation_and_every_documented_one_is_read() -> None:
+    page = (Path(__file__).parents[2] / "docs/settings.md").read_text()
+    documented = set(re.findall(r"(?m)^\| .*", page))
+    names = set(
+        re.findall(r"`(KEYFOLD_[A-Z_]+)`", " ".join(row.split("|")[1] for row in documented))
+    )
+    assert names == NAMES
 
 
 def test_a_sqlite_path_without_sense_is_refused() -> None:

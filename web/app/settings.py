@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -24,6 +24,7 @@ from ledger.store.sqlite.datastore import path_of
 from ledger.streams.account.seat_sync import QUIET_DEFAULT_S
 from web.app.brand import BrandError, Logo, check_accent, read_logo
 from web.app.return_urls import origin
+from web.app.setting_names import unknown_settings
 
 DATABASE_URL_DEFAULT = "sqlite:///keyfold.db"
 PUBLIC_URL_DEFAULT = "http://127.0.0.1:8000"
@@ -154,6 +155,27 @@ def all_values(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     return {**_env_file(environ), **environ}
 
 
+def warnings(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return a line for each name that is meant for a setting, and is none.
+
+    Raises:
+        SettingError: KEYFOLD_ENV_FILE cannot be read.
+    """
+    return unknown_settings(all_values(environ))
+
+
+def let_links_lead_to(url: str, environ: MutableMapping[str, str] = os.environ) -> bool:
+    """Let the links that are handed out lead to an address, unless a setting says where.
+
+    It is set in the environment, where processes that are started find it, too. Return whether it
+    was set.
+    """
+    if all_values(environ).get("KEYFOLD_PUBLIC_URL"):
+        return False
+    environ["KEYFOLD_PUBLIC_URL"] = url
+    return True
+
+
 def read_file(variable: str, file: Path) -> str:
     """Return the text of a file that a setting names, or that stands for one.
 
@@ -216,14 +238,30 @@ def _check_file(file: Path) -> None:
     """Hold what stands where a SQLite database is to be, if anything does, to being a file."""
     try:
         mode = file.stat().st_mode
+    except FileNotFoundError:
+        _check_folder(file.parent)  # none yet
+        return
     except OSError:
-        return  # none yet, or one that cannot be reached: who opens it says so
+        return  # one that cannot be reached: who opens it says so
     except ValueError:
         raise SettingError("KEYFOLD_DATABASE_URL", "must name a file; no path has a NUL") from None
     if not stat.S_ISREG(mode):
         raise SettingError(
             "KEYFOLD_DATABASE_URL", f"must name a regular file; this is none: {file}"
         )
+
+
+def _check_folder(folder: Path) -> None:
+    """Hold the folder of a database that is yet to be made to being there."""
+    try:
+        folder.stat()
+    except FileNotFoundError:
+        raise SettingError(
+            "KEYFOLD_DATABASE_URL",
+            f"names a folder that does not exist: {folder}: make it (mkdir -p), or name another",
+        ) from None
+    except OSError:
+        return
 
 
 def _check_with_libpq(url: str) -> None:
@@ -343,7 +381,14 @@ def _public_url(url: str) -> str:
     found = origin(url)
     if found is None or (parts := urlsplit(url)).query or parts.fragment:
         raise SettingError("KEYFOLD_PUBLIC_URL", "must be an address like https://licences.example")
-    return found + parts.path.rstrip("/")
+    if parts.path.strip("/"):
+        # Pages and redirects name their own places from the root.
+        raise SettingError(
+            "KEYFOLD_PUBLIC_URL",
+            f"must have no path: give Keyfold a host name of its own, like https://licences.example,"
+            f" and not {_shown(parts.path)} of another's",
+        )
+    return found
 
 
 def _return_origins(text: str | None) -> tuple[str, ...]:

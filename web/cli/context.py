@@ -15,7 +15,7 @@ from ledger.refusals import FieldError
 from projections.views import seats as projected
 from projections.views.account_at import AccountAt
 from web.app.services import Wiring, wire
-from web.app.settings import read_settings
+from web.cli.settings import settings_of_command
 
 OPERATOR: Final = "operator"
 REQUEST_ID_CHARACTERS: Final = 26
@@ -44,7 +44,7 @@ def open_ledger() -> Iterator[CliContext]:
     Raises:
         SettingError: a setting, the schema or the secret will not do.
     """
-    wiring = wire(read_settings())
+    wiring = wire(settings_of_command())
     try:
         yield CliContext(
             wiring, wiring.services, wiring.request_context(OPERATOR, new_request_id())

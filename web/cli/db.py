@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from web.app.settings import read_settings
 from web.cli.examples import ExampledGroup
+from web.cli.settings import settings_of_command
 
 
 @click.group(cls=ExampledGroup)
@@ -26,7 +26,7 @@ def upgrade() -> None:
     from ledger.store import schema
     from web.app.private_files import restrict_to_owner
 
-    url = read_settings().database_url
+    url = settings_of_command().database_url
     for step in schema.upgrade(url):
         click.echo(f"applied {step}")
     for file in restrict_to_owner(url):
@@ -42,7 +42,7 @@ def check() -> None:
     """
     from ledger.store import schema
 
-    schema.check(read_settings().database_url)
+    schema.check(settings_of_command().database_url)
     click.echo("the schema is as it should be")
     click.echo(
         "not checked: the events. A copy that lacks the newest events looks whole; a checkpoint"

@@ -8,10 +8,10 @@ import click
 
 from examples.demonstration.fill import DemoLedgerNotEmpty, NoDemoProducts
 from web.app.services import Wiring, wire
-from web.app.settings import read_settings
 from web.cli.context import OPERATOR, new_request_id
 from web.cli.errors import CommandRefused
 from web.cli.serve import address_options, say_listening, worker_options
+from web.cli.settings import settings_of_command
 from web.server import demo as demonstration
 from web.server.demo import NotTheDemo, Tour
 
@@ -31,7 +31,7 @@ def demo(serving: bool, host: str, port: int, workers: int, threads: int) -> Non
     and a link that opens the pages as a customer. The token is kept in keyfold.demo-token beside
     the SQLite file. The other options are those of `keyfold serve`.
     """
-    settings = read_settings()
+    settings = settings_of_command()
     demonstration.prepare(settings)
     with contextlib.closing(wire(settings)) as wiring:
         if not serving:

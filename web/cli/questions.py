@@ -8,11 +8,13 @@ from datetime import datetime
 import click
 
 from commands import validation
+from commands.services import Services
 from ledger.refusals import FieldError, InvalidRequest
 from projections.views.account_at import Moment, account_at
 from projections.views.diff import DifferenceView, diff, diff_view
 from projections.views.explain import Explanation, explain_holder
 from projections.views.explain_code import CodeQuestion, explain_code
+from projections.views.seats import pools
 from web.cli.context import check_pools, open_ledger
 from web.cli.examples import Exampled
 from web.cli.options import TIME, csv_option, json_option, moment_options
@@ -107,6 +109,11 @@ def explain(
         raise click.UsageError("name a product and a holder, or a code")
     with open_ledger() as (_, services, request_context):
         moment = Moment(request_context.now, as_of, known_at)
+        if len(what) == CODE and what[0] in _products(services, account, moment):
+            raise click.UsageError(
+                f"{what[0]} is a product: name a holder, too:"
+                f" keyfold explain {account} {what[0]} HOLDER"
+            )
         if len(what) == HOLDER:
             validation.refuse_if(validation.holder(what[1]))
             check_pools(services, account_at(services.book, account, moment), what[0])
@@ -121,6 +128,12 @@ def explain(
         print_json(found)
     else:
         _print_explanation(found)
+
+
+def _products(services: Services, account: str, moment: Moment) -> set[str]:
+    """Return the products of the catalog, and those that the account has of another one."""
+    state = account_at(services.book, account, moment).account
+    return {product for product, _ in pools(state, services.catalog)}
 
 
 def _print_explanation(found: Explanation) -> None:

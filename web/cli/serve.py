@@ -12,7 +12,7 @@ import click
 from ledger.store.eventsourcing_adapter import PersistenceError
 from web.app.logs import log_to_stderr
 from web.app.services import wire
-from web.app.settings import read_settings
+from web.app.settings import read_settings, warnings
 from web.cli.examples import Exampled
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -90,6 +90,8 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
     with contextlib.suppress(PersistenceError):
         wire(settings).close()
     log_to_stderr()
+    for warning in warnings():
+        _log.warning("%s", warning)
     for file, mode in files_open_to_others(settings.database_url):
         _log.warning(
             "%s is open to others than its owner (mode %04o): `keyfold db upgrade` mends that",

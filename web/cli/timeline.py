@@ -23,6 +23,7 @@ from web.app.references import known_ref
 from web.app.services import Wiring
 from web.app.times import iso
 from web.cli.context import open_ledger
+from web.cli.errors import CommandRefused
 from web.cli.examples import Exampled
 from web.cli.options import TIME, csv_option, json_option
 from web.cli.output import is_terminal, print_json, progress, text_of
@@ -101,13 +102,22 @@ def timeline_(
         query = TimelineQuery(
             ref=ref, account=account, event=event, actor=actor, start=start, end=end
         )
+        is_unknown = not _page(wiring, TimelineQuery(ref=ref), 1).entries
         if as_csv:
             _print_csv(wiring, query)
-            return
-        page = _page(wiring, query, limit)
+        else:
+            _print_page(_page(wiring, query, limit), limit, as_json=as_json)
+    if is_unknown and ref is not None:
+        # Not which one: it may be a code.
+        raise CommandRefused("not_found", "Nothing is recorded of what was named")
+
+
+def _print_page(page: TimelinePage, limit: int, *, as_json: bool) -> None:
     if as_json:
         print_json(TimelineView(page.items, None, page.position))
         return
+    if not page.entries:
+        click.echo("nothing that fits is recorded", err=True)
     for entry in page.entries:
         click.echo(_line(entry))
     if page.next is not None:

@@ -30,6 +30,7 @@ from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Final
 
 from web.app.logs import log_to_stderr
+from web.app.settings import let_links_lead_to
 from web.server.process_limits import BACKLOG, INTERRUPTS, STOP_S
 from web.server.worker_board import Board
 
@@ -75,6 +76,7 @@ def serve(
     log_to_stderr()
     with _listening(host, port) as listener, _stop_signals() as stop_signal:
         address, held_port = listener.getsockname()[:2]
+        _lead_links(address, held_port)
         _in_background(lambda: _announce(host, address, held_port, on_ready))
         # Here and not in a worker, so that there is one however many workers there are.
         with seat_sync_loop.running(), webhook_sender.running():
@@ -237,6 +239,17 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
                 f"cannot listen on {host} port {port}: {error.strerror}{remedy}"
             ) from None
         yield listener
+
+
+def _lead_links(address: str, port: int) -> None:
+    """Let links lead here, unless a setting says where; workers find that in the environment."""
+    reachable = _reachable(address)
+    if not let_links_lead_to(url_of(reachable, port)) or reachable == address:
+        return
+    _log.warning(
+        "KEYFOLD_PUBLIC_URL is not set: links lead to %s, which only this machine can open",
+        url_of(reachable, port),
+    )
 
 
 def _announce(host: str, address: str, port: int, on_ready: Callable[[str], object]) -> None:
