@@ -101,7 +101,7 @@ def build_app_state(wiring: Wiring, position_wait_s: float, attention_age_s: flo
     return AppState(
         wiring,
         Redactor(wiring.services.catalog.prefixes, partial(validation.any_known, wiring.services)),
-        Metrics(),
+        Metrics(lambda: wiring.services.book.conflicts),
         UploadTries(),
         position_wait_s,
         head=LastKnown(wiring.services.book.head),
@@ -109,4 +109,5 @@ def build_app_state(wiring: Wiring, position_wait_s: float, attention_age_s: flo
         webhooks=LastKnown(
             lambda: health.webhook_backlogs(wiring), min(attention_age_s, LAG_AGE_S)
         ),
+        clock_ahead=LastKnown(lambda: health.clock_ahead_s(wiring), LAG_AGE_S),
     )

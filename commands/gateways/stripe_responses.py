@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 
 PAYMENT_REQUIRED: Final = 402
+OUTCOMES: Final = ("answered", "refused", "key_refused", "unavailable")
 
 
 class StripeFault(Exception):
@@ -83,6 +85,10 @@ def _is_whole(answer: Any) -> bool:
     return answer["object"] == "invoice" or isinstance(getattr(answer, "id", None), str)
 
 
+# What came of this process's calls: a figure to watch, which nothing is decided on.
+CALLS: Final[Counter[str]] = Counter(dict.fromkeys(OUTCOMES, 0))
+
+
 def call_stripe(call: Callable[..., Any], *args: Any) -> Retrieved:
     """Make a call of Stripe's library, and return what came back.
 
@@ -95,12 +101,17 @@ def call_stripe(call: Callable[..., Any], *args: Any) -> Retrieved:
     import stripe
 
     try:
-        return _retrieved(call(*args))
+        answer = call(*args)
+        CALLS["answered"] += 1
+        return _retrieved(answer)
     except (stripe.AuthenticationError, stripe.PermissionError):
+        CALLS["key_refused"] += 1
         raise StripeKeyRefused("Stripe refuses the key in STRIPE_API_KEY") from None
     except (stripe.APIConnectionError, stripe.RateLimitError, stripe.APIError) as error:
+        CALLS["unavailable"] += 1
         raise StripeUnavailable(f"Stripe does not answer ({type(error).__name__})") from None
     except stripe.StripeError as error:
+        CALLS["refused"] += 1
         raise StripeRefused(
             error.code or type(error).__name__,
             getattr(error, "param", None),

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -146,6 +147,13 @@ def test_a_database_that_is_down_leaves_figures_answered(running: Running) -> No
     wait_until(lambda: running.server.workers() - {worker} != set())
     # A worker that cannot begin tells what those before it had counted.
     assert metric(running, "keyfold_ledger_up") == "0.0"
+    wait_until(lambda: "cannot serve yet" in running.server.log.read_text())
+    lines = [json.loads(line) for line in running.server.log.read_text().splitlines()]
+    causes = [one["message"] for one in lines if one["message"].startswith("cannot serve yet")]
+    assert f"port {running.database.port} failed" in causes[0]
+    password = urlsplit(running.database.admin_url).password
+    assert password
+    assert password not in running.server.log.read_text()
     assert "keyfold_http_requests_total" in running.server.get("/metrics")[1]
     running.database.start()
     wait_until(lambda: running.server.get("/readyz")[0] == 200)

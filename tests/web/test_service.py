@@ -8,8 +8,13 @@ import pytest
 from eventsourcing.persistence import OperationalError, ProgrammingError
 from prometheus_client.parser import text_string_to_metric_families
 
+from ledger.book import Change
+from ledger.store.contract import VersionConflict
+from ledger.streams.account.facts import SeatOccupied
+from ledger.streams.account.stream import ACCOUNT
 from tests.web.api import Api, stored_api
 from tests.web.faults import failing
+from tests.worlds import context
 
 
 def figures(api: Api) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -88,6 +93,28 @@ def test_figures_are_told_while_the_database_is_away(api: Api, error: Exception)
         assert figure(api, "keyfold_http_requests_total", method="GET", route="/metrics",
                       status="200") > 0  # fmt: skip
     assert figure(api, "keyfold_ledger_up") == 1
+
+
+def test_whether_the_database_answers_is_told_to_whoever_asks(api: Api) -> None:
+    proxied = {"X-Forwarded-For": "203.0.113.9"}
+    assert api.get(None, "/metrics", headers=proxied).status == 401
+    with failing(api, "read_stream", OperationalError("gone")):
+        told = api.get("admin", "/metrics", headers=proxied)
+    assert told.status == 200
+    lines = told.raw.decode().splitlines()
+    assert [line for line in lines if not line.startswith("#")] == ["keyfold_ledger_up 0.0"]
+
+
+def test_writers_that_met_are_counted(api: Api) -> None:
+    before = figure(api, "keyfold_ledger_conflicts_total")
+    api.redeem()
+    book = api.services.book
+    late = book.load(ACCOUNT, "acme")
+    assert api.sit("till-1").status == 201
+    facts = [SeatOccupied(product="cloud_pos", tier=None, holder="till-2")]
+    with pytest.raises(VersionConflict):
+        book.append(context(api.clock.now), Change(late, facts))
+    assert figure(api, "keyfold_ledger_conflicts_total") == before + 1
 
 
 def test_a_position_that_was_never_known_is_left_out(api: Api) -> None:

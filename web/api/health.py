@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
-from ledger.book import CLOCK_TOLERANCE_S
+from ledger.book import CLOCK_TOLERANCE_S, LedgerUnavailable
 from ledger.store import schema
 from ledger.store.eventsourcing_adapter import PersistenceError
 from ledger.streams import webhooks
@@ -19,7 +19,7 @@ from web.app import checkpoints, metrics
 from web.app.auth import ADMIN, AUDITOR, EVERYBODY, Access, from_loopback
 from web.app.clock import system_clock
 from web.app.context import app_state, services
-from web.app.errors import ALTERED, unavailable
+from web.app.errors import ALTERED, ledger_unavailable, unavailable
 from web.app.responses import reply
 from web.app.services import Wiring
 
@@ -73,14 +73,17 @@ def get_readiness() -> Response:
 
 def clock_fault(wiring: Wiring) -> str | None:
     """Return what is wrong with this machine's clock, by the database's own; None if nothing."""
-    theirs = wiring.services.book.store.clock() if wiring.clock is system_clock else None
-    if theirs is None:
-        return None
-    ahead = round(wiring.clock().timestamp() - theirs)
-    if abs(ahead) <= CLOCK_TOLERANCE_S:
+    found = clock_ahead_s(wiring)
+    if found is None or abs(ahead := round(found)) <= CLOCK_TOLERANCE_S:
         return None
     how = "ahead of" if ahead > 0 else "behind"
     return f"this machine's clock is {abs(ahead)} s {how} the database's: nothing is recorded"
+
+
+def clock_ahead_s(wiring: Wiring) -> float | None:
+    """Return by how much our clock is ahead of the database's; None where it has none."""
+    theirs = wiring.services.book.store.clock() if wiring.clock is system_clock else None
+    return None if theirs is None else wiring.clock().timestamp() - theirs
 
 
 @blueprint.get("/metrics")
@@ -92,20 +95,34 @@ def get_metrics() -> Response:
     """Show figures for Prometheus.
 
     From this machine itself no token is needed, unless a proxy passed the request on. While the
-    database does not answer, `keyfold_ledger_up` is 0, and of the ledger is told what was known.
+    database does not answer, `keyfold_ledger_up` is 0, and of the ledger is told what was known;
+    from elsewhere that is all, since no token can be looked at.
     """
     known = app_state()
     up = known.head.is_fresh(FIGURES_S)
     known.attention.is_fresh(FIGURES_S if up else 0)
     known.webhooks.is_fresh(FIGURES_S if up else 0)
+    known.clock_ahead.is_fresh(FIGURES_S if up else 0)
     page = known.metrics.render(
         known.head.known,
         known.attention.known,
         known.webhooks.known or [],
         now=known.wiring.clock(),
         ledger_up=up,
+        clock_ahead_s=known.clock_ahead.known if up else None,
     )
     return Response(page, content_type=metrics.CONTENT_TYPE)
+
+
+def _tell_that_it_is_down(error: Exception) -> Response:
+    """Return the one figure that needs no token, since no token can be looked at now."""
+    if request.endpoint != f"{blueprint.name}.{get_metrics.__name__}":
+        return ledger_unavailable(error)
+    return Response(metrics.DOWN, content_type=metrics.CONTENT_TYPE)
+
+
+for _fault in (PersistenceError, LedgerUnavailable):
+    blueprint.register_error_handler(_fault, _tell_that_it_is_down)
 
 
 def attention_now(wiring: Wiring) -> Attention:

@@ -29,8 +29,9 @@ class AppState(NamedTuple):
     Attributes:
         upload_tries: of the customers' sessions, in this process.
         position_wait_s: how long a read with `min_position` waits for the ledger to get there.
-        head, attention, webhooks: where the ledger is, what needs looking at and what waits to be
-            sent, for figures, which must not wait for the database.
+        head, attention, webhooks, clock_ahead: where the ledger is, what needs looking at, what
+            waits to be sent and by how many seconds our clock is ahead of the database's, for
+            figures, which must not wait for the database.
     """
 
     wiring: Wiring
@@ -41,6 +42,7 @@ class AppState(NamedTuple):
     head: LastKnown[int]
     attention: LastKnown[Attention]
     webhooks: LastKnown[list[Backlog]]
+    clock_ahead: LastKnown[float | None]
 
 
 class Caller(NamedTuple):

@@ -38,6 +38,7 @@ from ledger.refusals import FieldError, InvalidRequest, Refusal
 from ledger.store.eventsourcing_adapter import InterfaceError, OperationalError
 from projections.answer import Answer, Time, doc
 from projections.audit.tree import TreeDamaged
+from web.app.causes import cause_of
 from web.app.context import app_state, request_id
 from web.app.json_encoding import encode
 
@@ -226,7 +227,7 @@ def register(app: Flask) -> None:
     for contradiction in (CannotSign, TreeDamaged):
         app.register_error_handler(contradiction, altered)
     for fault in (LedgerUnavailable, OperationalError, InterfaceError):
-        app.register_error_handler(fault, _unavailable)
+        app.register_error_handler(fault, ledger_unavailable)
     app.register_error_handler(PositionNotReached, _not_reached)
     app.register_error_handler(StripeNotConfigured, _stripe_not_configured)
     app.register_error_handler(StripeKeyRefused, _stripe_key_refused)
@@ -296,8 +297,14 @@ def _not_reached(error: PositionNotReached) -> Response:
     return _respond(POSITION_NOT_REACHED, str(error), {"Retry-After": str(RETRY_AFTER_S)})
 
 
-def _unavailable(error: Exception) -> Response:
-    _log.warning("ledger unavailable: %s", _outline(error), extra={"request_id": request_id()})
+def ledger_unavailable(error: Exception) -> Response:
+    """Return the response that the database does not answer, and log why."""
+    _log.warning(
+        "ledger unavailable: %s: %s",
+        cause_of(error),
+        _outline(error),
+        extra={"request_id": request_id()},
+    )
     return unavailable("the database does not answer: try again")
 
 

@@ -19,10 +19,11 @@ from prometheus_client import (
     generate_latest,
     values,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
+from commands.gateways.stripe_responses import CALLS
 from projections.lists.overview import Attention
 from projections.lists.webhook_deliveries import Backlog
 
@@ -31,6 +32,11 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 # Never files that are mapped into memory, whatever the environment says: on a full disk they kill.
 values.ValueClass = values.MutexValue
 
+# All that is told to whoever asks while no token can be looked at.
+DOWN = (
+    b"# HELP keyfold_ledger_up Whether the database answers.\n"
+    b"# TYPE keyfold_ledger_up gauge\nkeyfold_ledger_up 0.0\n"
+)
 _CREATED = "_created"
 _METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"})
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -39,8 +45,14 @@ _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
 class Metrics:
     """Counts requests and refusals of one application."""
 
-    def __init__(self) -> None:
+    def __init__(self, conflicts: Callable[[], int] = lambda: 0) -> None:
+        """Begin to count.
+
+        Args:
+            conflicts: returns how many appends were too late, in this process.
+        """
         self._registry = CollectorRegistry()
+        self._registry.register(_CountedElsewhere(conflicts))
         self._requests = Counter(
             "keyfold_http_requests",
             "Requests answered.",
@@ -108,6 +120,7 @@ class Metrics:
         *,
         now: datetime | None = None,
         ledger_up: bool = True,
+        clock_ahead_s: float | None = None,
     ) -> bytes:
         """Return all figures in Prometheus' text format.
 
@@ -117,9 +130,10 @@ class Metrics:
             attention: what needs looking at; None where that is not known.
             webhooks: what waits to be sent, by webhook.
             now: by the ledger's clock.
+            clock_ahead_s: of the database's clock; None where it has none of its own.
         """
         head = CollectorRegistry()
-        head.register(_Head(position, ledger_up=ledger_up))
+        head.register(_Head(position, clock_ahead_s, ledger_up=ledger_up))
         if attention is not None:
             head.register(_AtStripe(attention))
         if webhooks and now is not None:
@@ -172,11 +186,35 @@ def _order(labels: Mapping[str, str]) -> list[tuple[str, str]]:
     return sorted(one for one in labels.items() if one[0] != "le")
 
 
+class _CountedElsewhere(Collector):
+    """What the ledger and the gateway to Stripe count themselves."""
+
+    def __init__(self, conflicts: Callable[[], int]) -> None:
+        self._conflicts = conflicts
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield how often writers met, and what came of calls to Stripe."""
+        yield CounterMetricFamily(
+            "keyfold_ledger_conflicts",
+            "Appends that came after another's and were decided anew.",
+            value=self._conflicts(),
+        )
+        calls = CounterMetricFamily(
+            "keyfold_stripe_calls", "Calls to Stripe, by what came of them.", labels=("outcome",)
+        )
+        for outcome, count in CALLS.items():
+            calls.add_metric((outcome,), count)
+        yield calls
+
+
 class _Head(Collector):
     """The ledger's head: known to whoever is asked, and no process's own."""
 
-    def __init__(self, position: int | None, *, ledger_up: bool) -> None:
+    def __init__(
+        self, position: int | None, clock_ahead_s: float | None, *, ledger_up: bool
+    ) -> None:
         self._position = position
+        self._clock_ahead_s = clock_ahead_s
         self._ledger_up = ledger_up
 
     def collect(self) -> Iterator[Metric]:
@@ -184,11 +222,16 @@ class _Head(Collector):
         yield GaugeMetricFamily(
             "keyfold_ledger_up", "Whether the database answers.", value=float(self._ledger_up)
         )
-        if self._position is None:
-            return
-        yield GaugeMetricFamily(
-            "keyfold_ledger_position", "Last position of the ledger.", value=self._position
-        )
+        if self._position is not None:
+            yield GaugeMetricFamily(
+                "keyfold_ledger_position", "Last position of the ledger.", value=self._position
+            )
+        if self._clock_ahead_s is not None:
+            yield GaugeMetricFamily(
+                "keyfold_clock_ahead_seconds",
+                "By how much this machine's clock is ahead of the database's.",
+                value=self._clock_ahead_s,
+            )
 
 
 class _AtStripe(Collector):

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from ledger.store.eventsourcing_adapter import PersistenceError
-from web.app.logs import log_to_stderr
+from web.app.logs import log_all_to_stderr
 from web.app.services import wire
 from web.app.settings import read_settings, warnings
 from web.cli.examples import Exampled
@@ -89,7 +89,7 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
     settings = read_settings()
     with contextlib.suppress(PersistenceError):
         wire(settings).close()
-    log_to_stderr()
+    log_all_to_stderr()
     for warning in warnings():
         _log.warning("%s", warning)
     for file, mode in files_open_to_others(settings.database_url):

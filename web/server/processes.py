@@ -29,7 +29,7 @@ from multiprocessing import connection, resource_tracker
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Final
 
-from web.app.logs import log_to_stderr
+from web.app.logs import log_all_to_stderr
 from web.app.settings import let_links_lead_to
 from web.server.process_limits import BACKLOG, INTERRUPTS, STOP_S
 from web.server.worker_board import Board
@@ -73,7 +73,7 @@ def serve(
     """
     from web.server import seat_sync_loop, webhook_sender
 
-    log_to_stderr()
+    log_all_to_stderr()
     with _listening(host, port) as listener, _stop_signals() as stop_signal:
         address, held_port = listener.getsockname()[:2]
         _lead_links(address, held_port)
@@ -87,7 +87,7 @@ def serve_application(
     make: Callable[[], WSGIApplication], host: str, port: int, *, workers: int, threads: int
 ) -> None:
     """Serve another WSGI application in the same way; `make` is called in each worker."""
-    log_to_stderr()
+    log_all_to_stderr()
     with _listening(host, port) as listener, _stop_signals() as stop_signal:
         _supervise(listener, workers, threads, make, stop_signal)
 

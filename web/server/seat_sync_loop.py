@@ -20,6 +20,7 @@ from typing import Final
 
 from commands.sync_billed_seats import sync_seats
 from projections.lists.stripe_subscriptions import list_stripe
+from web.app.causes import cause_of
 from web.app.logs import log_to_stderr
 from web.app.request_hooks import new_request_id
 from web.app.services import Wiring, wire
@@ -105,5 +106,5 @@ def _sync(wiring: Wiring, account: str) -> None:
 
 
 def _complain(error: Exception) -> None:
-    """Log that seats wait, and for what kind of thing; what errors say is for no log."""
-    _log.warning("seats could not be synced: %s", type(error).__name__)
+    """Log that seats wait, and what for."""
+    _log.warning("seats could not be synced: %s", cause_of(error))

@@ -42,6 +42,7 @@ from projections.lists.webhook_queue import (
     queue_messages,
     wait_no_longer,
 )
+from web.app.causes import cause_of
 from web.app.clock import system_clock
 from web.app.json_encoding import encode
 from web.app.logs import log_to_stderr
@@ -96,7 +97,7 @@ def _run(settings: Settings, stop: threading.Event) -> None:
             failed = 0
         except Exception as error:  # whatever it is: nobody else sends these messages
             if not failed:
-                _log.warning("messages to webhooks wait: %s", type(error).__name__)
+                _log.warning("messages to webhooks wait: %s", cause_of(error))
             failed += 1
             pause_s = min(ROUND_S * (1 << min(failed, _GROWTHS_MAX)), BACK_OFF_S_MAX)
     if sender is not None:
@@ -246,7 +247,7 @@ class _Receiver:
                         return
                     self._send(sender, webhook, one)
         except Exception as error:  # what is due stays due
-            _log.warning("messages to a webhook wait: %s", type(error).__name__)
+            _log.warning("messages to a webhook wait: %s", cause_of(error))
             self._rests_until = time.monotonic() + ROUND_S
 
     def _webhook(self) -> Webhook | None:

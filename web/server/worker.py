@@ -12,14 +12,14 @@ import multiprocessing
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from web.app import waiting
-from web.app.logs import log_to_stderr
+from web.app.causes import cause_of
+from web.app.logs import crash_line, log_all_to_stderr
 from web.app.thread_shares import half_of
 from web.server.http_server import Server
 from web.server.process_limits import INTERRUPTS, STOP_S
@@ -57,8 +57,16 @@ class Duty(NamedTuple):
 
 def work(duty: Duty) -> None:
     """Serve until SIGTERM, or until the first process is gone; then finish what is under way."""
-    log_to_stderr()
-    sys.excepthook = _log_crash
+    log_all_to_stderr()
+    try:
+        _work(duty)
+    except Exception as error:
+        # multiprocessing would print a traceback.
+        _log.error("a worker fails: %s", crash_line(error))
+        os._exit(1)
+
+
+def _work(duty: Duty) -> None:
     slot = duty.board.slots[duty.number]
     waiting.allow(half_of(duty.threads))
     application = _Application(duty)
@@ -108,7 +116,8 @@ class _Application:
             return self._made(environ, start_response)
         if environ["PATH_INFO"] == "/healthz":
             return _respond(start_response, "200 OK", "application/json", {"status": "ok"})
-        if environ["PATH_INFO"] == "/metrics" and (page := self._figures(environ)):
+        if environ["PATH_INFO"] == "/metrics":
+            page = self._figures(environ)
             start_response("200 OK", page.headers)
             return [page.body]
         problem = {
@@ -122,21 +131,19 @@ class _Application:
             start_response, "503 Service Unavailable", "application/problem+json", problem
         )
 
-    def _figures(self, environ: WSGIEnvironment) -> _Page | None:
-        """Return what is known without the ledger, to whom that is told without a token."""
+    def _figures(self, environ: WSGIEnvironment) -> _Page:
+        """Return what is known without the ledger; without a token that is little elsewhere."""
         # Not by the first process, which only imports this module.
         from flask import Request
 
         from web.app.auth import from_loopback
-        from web.app.metrics import CONTENT_TYPE, Metrics
+        from web.app.metrics import DOWN, Metrics
 
         if not from_loopback(Request(environ)):
-            return None
+            return _page_of(DOWN)
         metrics = Metrics()
         metrics.share(lambda: self._duty.board.of_others(self._duty.number))
-        body = metrics.render(None, ledger_up=False)
-        headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))]
-        return _Page([*headers, ("Cache-Control", "no-store")], body)
+        return _page_of(metrics.render(None, ledger_up=False))
 
     def try_to_make(self) -> None:
         """Make it, if that can be done now."""
@@ -173,6 +180,13 @@ class _Application:
         self._publish()
 
 
+def _page_of(figures: bytes) -> _Page:
+    from web.app.metrics import CONTENT_TYPE
+
+    headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(figures)))]
+    return _Page([*headers, ("Cache-Control", "no-store")], figures)
+
+
 def _respond(
     start_response: StartResponse, status: str, type_: str, content: object
 ) -> Iterable[bytes]:
@@ -189,16 +203,7 @@ def _why(error: Exception) -> str:
     from web.app.settings import SettingError
 
     # What other errors say may hold an address with a password.
-    return str(error) if isinstance(error, SettingError) else type(error).__name__
-
-
-def _log_crash(kind: type[BaseException], error: BaseException, _traceback: object) -> None:
-    """Log what ends the process as one line."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
-    _log.error("a worker fails: %s at %s", kind.__name__, place)
+    return str(error) if isinstance(error, SettingError) else cause_of(error)
 
 
 def _follow_parent() -> None:

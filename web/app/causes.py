@@ -1,0 +1,59 @@
+"""Why something failed, in one line that may be logged: no password, nothing that was sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+# What PostgreSQL says of connections, rights, resources and its own state: no data is in that.
+_TOLD_CLASSES: Final = frozenset({"08", "25", "28", "3D", "53", "55", "57", "58"})
+_LENGTH_MAX: Final = 300
+_CREDENTIALS: Final = re.compile(
+    r"://[^@\s]*@|\b(password|passfile|sslpassword)\s*=\s*\S+", re.IGNORECASE
+)
+
+
+def cause_of(error: BaseException) -> str:
+    """Return the type of an error, and what its database's driver says where that may be told.
+
+    Returns:
+        E.g. `OperationalError: connection to server at "10.0.0.5", port 5432 failed: Connection
+        refused`.
+    """
+    for one in _chain(error):
+        told = _told(one)
+        if told:
+            return f"{type(one).__name__}: {told}"
+    return type(error).__name__
+
+
+def without_credentials(text: str) -> str:
+    """Return a text on one line, without what looks like a password."""
+    return " ".join(_CREDENTIALS.sub("…", text).split())
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def _told(error: BaseException) -> str:
+    driver = type(error).__module__.partition(".")[0]
+    text = str(error)
+    if driver in ("psycopg", "psycopg_pool"):
+        state = _sqlstate(error)
+        if state is not None and state[:2] not in _TOLD_CLASSES:
+            return f"SQLSTATE {state}"
+        text = text.split("\nDETAIL:", 1)[0]
+    elif driver != "sqlite3" and not isinstance(error, OSError):
+        return ""
+    line = without_credentials(text)
+    return line if len(line) <= _LENGTH_MAX else f"{line[:_LENGTH_MAX]}…"
+
+
+def _sqlstate(error: Any) -> str | None:
+    state: str | None = getattr(error, "sqlstate", None)
+    return state
