@@ -44,7 +44,7 @@ from web.app.services import Wiring, wire
 from web.app.settings import read_settings
 from web.app.upload_limit import UploadTries
 from web.console.routes import bp as console
-from web.html import rendering
+from web.html import rendering, start_page
 from web.portal.routes import bp as portal
 
 POSITION_WAIT_S: Final = 2.0
@@ -88,6 +88,7 @@ def create_app(
     spec = document(app, wiring.services.catalog, wiring.settings.public_url)
     docs_page.register(app, spec, test_clock=wiring.settings.test_clock is not None)
     rendering.register(app)
+    app.register_blueprint(start_page.bp)
     app.register_blueprint(console)
     app.register_blueprint(portal)
     return app

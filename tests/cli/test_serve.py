@@ -40,6 +40,7 @@ def test_it_says_where_it_listens_once_it_answers_and_stops_when_told(
     keyfold: Program, by: signal.Signals
 ) -> None:
     with keyfold.served() as server:
+        assert server.log.read_text() == ""  # what it says first is where it listens
         assert server.get("/healthz")[0] == 200
         workers = server.workers()
         assert len(workers) == 1

@@ -166,6 +166,7 @@ ROUTES = [
     Route("GET", "/metrics", 200, EVERYBODY),
     Route("GET", "/openapi.json", 200, EVERYBODY),
     Route("GET", "/docs", 200, EVERYBODY),
+    Route("GET", "/", 200, EVERYBODY),
     Route("GET", "/static/<filename>", 200, EVERYBODY),
     Route("POST", "/webhooks/stripe", 503, EVERYBODY),
     Route("POST", f"{ACCOUNT}/portal-session", 201, {"portal", "admin"}, {}),

@@ -21,7 +21,7 @@ from tests.worlds import services
 from web.app.errors import PROBLEM_TYPES
 
 METHODS = ("get", "post", "put", "patch", "delete")
-DOCUMENTED = [route for route in ROUTES if route.rule not in {"/openapi.json", "/docs"}]
+DOCUMENTED = [route for route in ROUTES if route.rule not in {"/", "/openapi.json", "/docs"}]
 
 
 DOCUMENT = memory_api().document

@@ -8,6 +8,7 @@ import random
 import re
 import string
 import time
+from http import HTTPStatus
 from typing import Final
 
 from flask import Flask, Request, Response, current_app, g, request
@@ -48,6 +49,7 @@ _WHY = {
 }
 _IN_A_BODY = "send it in a body; this one may be in a log by now"
 _UNMATCHED = "(none)"
+_HEALTH = "/healthz"
 # Who asks for pages is no program of the vendor's: its requests are not named by the caller, who
 # could have them found under any name.
 _PAGES: Final = {"portal", "console"}
@@ -162,7 +164,8 @@ def _record(sent: Request, status: int) -> None:
     seconds = time.perf_counter() - g.started
     route = sent.url_rule.rule if sent.url_rule else _UNMATCHED
     app_state().metrics.count_request(sent.method, route, status, seconds)
-    if not _log.isEnabledFor(logging.INFO):
+    # That the process is well is asked every few seconds, first of all by the server itself.
+    if (route == _HEALTH and status == HTTPStatus.OK) or not _log.isEnabledFor(logging.INFO):
         return
     request_context: RequestContext | None = g.get("request_context")
     fields = {

@@ -93,5 +93,11 @@ def _show(url: str, tour: Tour) -> None:
         click.echo(f"{redeem}\n")
         click.echo("May its newest till work right now?")
         click.echo(f"{seat}\n")
-        click.echo("Or look at it as its customer, in a browser; the link opens once.")
-        click.echo(demonstration.portal_link(url, tour))
+        click.echo(
+            "Or look at it as a customer (harbour-hotel), in a browser; the link opens once."
+        )
+        click.echo(f"{demonstration.portal_link(url, tour)}\n")
+        if not tour.can_buy:
+            click.echo("Buying there needs Stripe: set STRIPE_API_KEY to a test key (sk_test_…).\n")
+        click.echo("Or as staff: sign in to the console with the token.")
+        click.echo(f"{url}/console/")

@@ -14,7 +14,7 @@ import msgspec
 from commands.give_access import create_token
 from commands.open_portal_session import MINUTES_MAX, Granted, make_link
 from examples.demonstration.fill import fill_demo, is_demo, spare_key
-from examples.demonstration.story import BAKERY, POS
+from examples.demonstration.story import BAKERY, HOTEL, POS
 from ledger.events import RequestContext
 from ledger.permissions import PERMISSIONS
 from ledger.store import schema
@@ -36,11 +36,13 @@ class Tour(NamedTuple):
     Attributes:
         code: of a key that nobody has redeemed.
         link: opens the hosted pages as an account's customer, once.
+        can_buy: whether Stripe is there to buy from.
     """
 
     token: str
     code: str
     link: str
+    can_buy: bool
 
 
 def prepare(settings: Settings) -> None:
@@ -64,11 +66,12 @@ def start_tour(wiring: Wiring, request_context: RequestContext) -> Tour:
         fill(wiring, request_context)
     if not is_demo(wiring.services):
         raise NotTheDemo
-    granted = Granted(BAKERY, PERMISSIONS, minutes=MINUTES_MAX)
+    granted = Granted(HOTEL, PERMISSIONS, minutes=MINUTES_MAX)
     return Tour(
         _token(wiring, request_context),
         spare_key(wiring.services, request_context).code,
         make_link(wiring.services, wiring.link_key, request_context, granted).text,
+        can_buy=wiring.services.stripe is not None,
     )
 
 
