@@ -145,7 +145,7 @@ def test_an_installed_keyfold_has_every_file_of_its_packages() -> None:
     shipped = {
         file
         for owner, patterns in _settings()["tool"]["setuptools"]["package-data"].items()
-        for package in (PACKAGES if owner == "*" else [owner])
+        for package in (PACKAGES if owner == "*" else [owner.rpartition(".")[2]])
         for pattern in patterns
         for file in (CHECKOUT / package).glob(pattern)
     }

@@ -40,10 +40,15 @@ class Ran(NamedTuple):
 
 @dataclass
 class Program:
-    """The program with its settings."""
+    """The program with its settings.
+
+    Attributes:
+        command: what starts it: from this checkout, if left out.
+    """
 
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
+    command: tuple[str, ...] = KEYFOLD
 
     def environ(self, **settings: str) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -52,7 +57,7 @@ class Program:
     def run(self, *arguments: str, stdin: str = "", **settings: str) -> Ran:
         """Run one command to its end."""
         done = subprocess.run(
-            [*KEYFOLD, *arguments],
+            [*self.command, *arguments],
             cwd=self.folder,
             env=self.environ(**settings),
             input=stdin,
@@ -77,7 +82,7 @@ class Program:
         """Start a server on a free port, wait until it says that it answers, and stop it."""
         with (self.folder / "stderr.log").open("w") as log:
             process = subprocess.Popen(
-                [*KEYFOLD, command, "--port", "0", *arguments],
+                [*self.command, command, "--port", "0", *arguments],
                 cwd=self.folder,
                 env=self.environ(),
                 stdout=subprocess.PIPE,
