@@ -1,4 +1,4 @@
-"""Puts Keyfold's packages into the folder keyfold/_packages of a wheel: docs/adr/0028."""
+"""Puts Keyfold's packages into the folder keyfold/_packages of a wheel: docs/adr/0029."""
 
 from setuptools import find_packages, setup
 
