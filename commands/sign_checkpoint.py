@@ -30,6 +30,13 @@ from ledger.store.signed_checkpoints import SignedCheckpoint, SignedCheckpoints
 ORIGIN_CHARACTERS: Final = 16
 
 
+# What to do about a ledger that contradicts what was signed or hashed of it.
+NEXT_STEP: Final = (
+    "stop writing to it; if an older copy was restored, restore the newest one instead (keyfold"
+    " restore); else keep everything as it is, and compare it with an export"
+)
+
+
 class CannotSign(Exception):
     """The ledger contradicts a checkpoint that was signed; the message says how."""
 

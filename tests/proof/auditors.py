@@ -33,6 +33,11 @@ class Said(NamedTuple):
         return [line.removeprefix("WRONG  ") for line in self.lines if line.startswith("WRONG")]
 
     @property
+    def unchecked(self) -> list[str]:
+        mark = "COULD NOT CHECK  "
+        return [line.removeprefix(mark) for line in self.lines if line.startswith(mark)]
+
+    @property
     def good(self) -> list[str]:
         return [line.removeprefix("good   ") for line in self.lines if line.startswith("good")]
 

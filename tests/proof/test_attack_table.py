@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from commands.sign_checkpoint import NEXT_STEP
 from tests.cli.program import Program, Ran
 from tests.postgres_server import Server
 from tests.proof.attacks import FORGED, Attacker, attacker
@@ -93,6 +94,9 @@ def postgres_scene(
     yield Prepared(folder, *sizes, database, kept[0])
     for name in (database, *kept):
         postgres_server.drop_database(name)
+
+
+ALTERED = f"ledger_altered: The ledger is not what it was: {NEXT_STEP}"
 
 
 def program(folder: Path, url: str) -> Program:
@@ -236,13 +240,19 @@ def test_an_auditor_finds_it_and_is_told_what_and_where(scene: Scene, case: Atta
     with attacker(scene.url) as evil:
         case.does(evil, scene.march)
     ran = scene.live()
-    assert (ran.code, ran.err) == (1, "ledger_altered: The ledger is not what it was\n")
+    assert (ran.code, ran.err) == (
+        1,
+        f"ledger_altered: The ledger is not what it was: {NEXT_STEP}\n",
+    )
     assert ran.out.startswith(told(case.live, scene)), ran.out
 
     rid_of_what_it_knew(scene.url)
     among = f"1 to {scene.march}"
     ran = scene.live()
-    assert (ran.code, ran.err) == (1, "ledger_altered: The ledger is not what it was\n")
+    assert (ran.code, ran.err) == (
+        1,
+        f"ledger_altered: The ledger is not what it was: {NEXT_STEP}\n",
+    )
     said = scene.offline(*MARCH, "--key", "key.txt")
     assert said.code == 1
     if case.cut:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from commands.sign_checkpoint import NEXT_STEP
 from ledger.proof import notes
 from tests.cli.program import Program, Ran
 from tests.proof.attacks import attacker
@@ -129,7 +130,7 @@ def test_a_ledger_that_was_changed_does_not_verify_and_says_where(keyfold: Progr
         evil.change_name(2)
         evil.cut_after(2)
     ran = keyfold.run("audit", "verify", "--checkpoint", "kept.txt")
-    assert refusal(ran) == "ledger_altered: The ledger is not what it was"
+    assert refusal(ran) == f"ledger_altered: The ledger is not what it was: {NEXT_STEP}"
     assert ran.out.splitlines()[:2] == ["position 2 was changed", "position 3 was cut off"]
     ran = keyfold.run("audit", "verify", "--json")
     assert ran.code == 1

@@ -447,11 +447,6 @@ BAD = [
         "bad is damaged: CRC check failed",
     ),
     Bad(
-        "zstd",
-        lambda _: b"\x28\xb5\x2f\xfd....",
-        "bad is zstd: unpack it first, with `zstd -d bad`",
-    ),
-    Bad(
         "a line twice",
         line(5, lambda one: one * 2),
         "bad: position 4 is there twice",
@@ -523,7 +518,6 @@ OTHER_KEY = "keyfold/x+00000000+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
             f"forged.txt is not signed by {OUR_KEY}: under it stands {OUR_KEY}",
         ),
         ("--checkpoint ledger.jsonl", "ledger.jsonl is no checkpoint"),
-        ("--checkpoint nowhere.txt", "nowhere.txt: No such file or directory"),
         ("--key nonsense", "'nonsense' is no key: copy it again, it is written name+id+key"),
         (f"--key {OTHER_KEY}", f"'{OTHER_KEY}' is no key: copy it again"),
         ("--account acme --as-of 2026-03-01", "'2026-03-01' has no zone"),
@@ -550,6 +544,34 @@ def test_what_cannot_be_used_is_told_in_one_sentence(
     said = auditor.verifies("ledger.jsonl", *arguments.split())
     assert said.code == 1
     assert said.wrong[0].startswith(sentence)
+
+
+def test_what_could_not_be_looked_at_is_no_forged_ledger(
+    auditor: Auditor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = opened("memory:")
+    ledger.add(10)
+    auditor.keeps("key.txt", KEY.verifier.vkey)
+    auditor.keeps("good.txt", ledger.checkpoint())
+    auditor.keeps("ledger.jsonl", export(ledger.book))
+    auditor.keeps("packed.zst", b"\x28\xb5\x2f\xfd....")
+    auditor.keeps("bad.jsonl", export(ledger.book)[:-40])
+    signed = ("ledger.jsonl", "--checkpoint", "good.txt", "--key", "key.txt")
+    assert auditor.verifies(*signed).code == 0
+    for arguments, why in (
+        (("ledger.jsonl", "--checkpoint", "nowhere.txt"), "nowhere.txt: No such file"),
+        (("nowhere.jsonl",), "nowhere.jsonl: No such file or directory"),
+        (("packed.zst",), "packed.zst is zstd: unpack it first, with `zstd -d packed.zst`"),
+    ):
+        said = auditor.verifies(*arguments)
+        assert (said.code, said.wrong) == (2, []), arguments
+        assert said.unchecked[0].startswith(why)
+    for name in [one for one in sys.modules if one.partition(".")[0] == "cryptography"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    said = auditor.verifies(*signed)
+    assert (said.code, said.wrong) == (2, [])
+    assert said.unchecked == ["signatures need the package `cryptography`: pip install it"]
+    assert auditor.verifies("bad.jsonl").code == 1
 
 
 # The Subscriptions view

@@ -30,7 +30,7 @@ from commands.gateways.stripe_responses import (
 )
 from commands.many_keys import PartlyDone
 from commands.retry import LedgerBusy
-from commands.sign_checkpoint import CannotSign
+from commands.sign_checkpoint import NEXT_STEP, CannotSign
 from ledger import refusals
 from ledger.book import LedgerUnavailable
 from ledger.min_position import PositionNotReached
@@ -316,7 +316,7 @@ def unavailable(detail: str) -> Response:
 def altered(error: Exception) -> Response:
     """Return the response that the ledger contradicts what was hashed or signed of it."""
     _log.error("ledger altered: %s", error, extra={"request_id": request_id()})
-    return _respond(ALTERED, str(error), {"Retry-After": str(ALTERED_RETRY_AFTER_S)})
+    return _respond(ALTERED, f"{error}: {NEXT_STEP}", {"Retry-After": str(ALTERED_RETRY_AFTER_S)})
 
 
 def _stripe_not_configured(_error: StripeNotConfigured) -> Response:

@@ -11,7 +11,7 @@ from typing import IO, Any, Final, NamedTuple
 import click
 
 from commands.services import Services
-from commands.sign_checkpoint import CannotSign, Signing
+from commands.sign_checkpoint import NEXT_STEP, CannotSign, Signing
 from ledger import codes
 from ledger.proof import notes
 from ledger.proof.notes import Checkpoint, NoteInvalid, VerifierKey
@@ -122,7 +122,7 @@ def verify(files: Sequence[str], vkeys: Sequence[str], as_json: bool) -> None:
     else:
         _print_verified(verified)
     if verified.findings:
-        raise CommandRefused("ledger_altered", "The ledger is not what it was")
+        raise CommandRefused("ledger_altered", f"The ledger is not what it was: {NEXT_STEP}")
     if not (as_json or given):
         _print_unknown()
 
@@ -308,4 +308,4 @@ def _refusing() -> Iterator[None]:
         yield
     except (CannotSign, TreeDamaged) as error:
         sentence = f"Nothing was signed: {error}; keyfold audit verify tells more"
-        raise CommandRefused("ledger_altered", sentence) from None
+        raise CommandRefused("ledger_altered", f"{sentence}: {NEXT_STEP}") from None

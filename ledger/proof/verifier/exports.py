@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from ledger.proof.verifier.formats import NUMBER, Wrong
+from ledger.proof.verifier.formats import NUMBER, Unchecked, Wrong
 from ledger.proof.verifier.signed_notes import from_base64
 from ledger.proof.verifier.tree import hash_leaf
 
@@ -101,7 +101,7 @@ def open_lines(name: str) -> Iterator[Iterator[bytes]]:
     with Path(name).open("rb") as file:
         start = file.peek(4)[:4]
         if start == ZSTD:
-            raise Wrong(f"{name} is zstd: unpack it first, with `zstd -d {name}`")
+            raise Unchecked(f"{name} is zstd: unpack it first, with `zstd -d {name}`")
         if start[:2] == GZIP:
             most = LINE_BYTES_MAX + EXPANSION_MAX * os.fstat(file.fileno()).st_size
             yield lines_of(name, gzip.GzipFile(fileobj=file), most)

@@ -14,6 +14,10 @@ class Wrong(Exception):
     """Something cannot be read; the message is the sentence that is shown."""
 
 
+class Unchecked(Exception):
+    """Something cannot be looked at here, which says nothing of the ledger."""
+
+
 def parse_time(text: str) -> datetime:
     """Return an ISO 8601 time with its zone in UTC."""
     try:

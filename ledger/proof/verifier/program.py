@@ -13,7 +13,8 @@ It needs Python 3.11 and, for signatures, the package `cryptography`; no network
 written to be read. The formats are those of docs/proof-format.md: RFC 9162 for the tree, C2SP
 signed-note, tlog-checkpoint and tlog-proof for checkpoints and receipts, CloudEvents for exports.
 
-Exit code: 0 when all is well, 1 when it is not, 2 when it was called wrongly.
+Exit code: 0 when all is well, 1 when it is not, 2 when that could not be found out: a file or the
+package is missing, or it was called wrongly.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from typing import Any
 
 from ledger.proof.verifier.comparison import compare, shown
 from ledger.proof.verifier.exports import Export, ExportedEvent
-from ledger.proof.verifier.formats import LINES_MAX, Wrong, parse_time
+from ledger.proof.verifier.formats import LINES_MAX, Unchecked, Wrong, parse_time
 from ledger.proof.verifier.history import Held, check, positions
 from ledger.proof.verifier.receipt import check_receipt
 from ledger.proof.verifier.signed_notes import (
@@ -58,22 +59,33 @@ CATALOG: list[dict[str, Any]] = [
 ]
 
 
+RIGHT, WRONG, UNCHECKED = 0, 1, 2
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code, 1 when something is wrong."""
+    """Run the command line; return the exit code.
+
+    0 when all is right, 1 when something is wrong, 2 when that could not be found out.
+    """
     args = parser().parse_args(argv)
-    wrong = 0
+    wrong, unchecked = 0, ""
     try:
         for line in run(args):
             wrong += 1
             if wrong <= LINES_MAX:
                 print_line(f"WRONG  {line}")
-    except (Wrong, OSError) as error:
+    except Wrong as error:
         wrong += 1
-        why = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
-        print_line(f"WRONG  {why}")
+        print_line(f"WRONG  {error}")
+    except Unchecked as error:
+        unchecked = str(error)
+    except OSError as error:
+        unchecked = f"{error.filename}: {error.strerror}"
     if wrong > LINES_MAX:
         print_line(f"WRONG  … {wrong} in all")
-    return 1 if wrong else 0
+    if unchecked:
+        print_line(f"COULD NOT CHECK  {unchecked}")
+    return WRONG if wrong else UNCHECKED if unchecked else RIGHT
 
 
 def run(args: argparse.Namespace) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from ledger.proof.verifier.formats import HASH_BYTES, ID_BYTES, NUMBER, Wrong
+from ledger.proof.verifier.formats import HASH_BYTES, ID_BYTES, NUMBER, Unchecked, Wrong
 
 
 class PublicKey(NamedTuple):
@@ -85,7 +85,7 @@ def is_signed(checkpoint: CheckpointNote, keys: Sequence[PublicKey]) -> bool:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     except ImportError:
-        raise Wrong("signatures need the package `cryptography`: pip install it") from None
+        raise Unchecked("signatures need the package `cryptography`: pip install it") from None
     signed = False
     for name, id, signature in checkpoint.signatures:
         for key in keys:
