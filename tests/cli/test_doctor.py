@@ -18,7 +18,7 @@ from tests.cli.program import ROOT, Program
 from tests.pairs import Pair
 from tests.postgres_server import OwnServer
 from tests.stripe_server import StripeServer
-from web.app.settings import VARIABLES
+from web.app.setting_names import VARIABLES
 
 KEY = "rk_test_of_the_doctors_test"
 SIGNING = "whsec_of_the_doctors_test"

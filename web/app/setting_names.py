@@ -7,36 +7,25 @@ from collections.abc import Iterable
 from typing import Final
 
 PREFIX: Final = "KEYFOLD_"
-NAMES: Final = frozenset(
-    {
-        "KEYFOLD_CATALOG",
-        "KEYFOLD_CHECKPOINT_SECRETS",
-        "KEYFOLD_DATABASE_URL",
-        "KEYFOLD_ENV_FILE",
-        "KEYFOLD_MEMO_STREAMS",
-        "KEYFOLD_PORTAL_PERMISSIONS",
-        "KEYFOLD_PUBLIC_URL",
-        "KEYFOLD_RETURN_URLS",
-        "KEYFOLD_SEAT_SYNC_QUIET_S",
-        "KEYFOLD_SECRET",
-        "KEYFOLD_TEST_CLOCK",
-        "KEYFOLD_WEBHOOK_HOSTS",
-    }
-)
+VARIABLES: Final = (
+    "KEYFOLD_DATABASE_URL", "KEYFOLD_SECRET", "KEYFOLD_CATALOG", "STRIPE_API_KEY",
+    "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE", "KEYFOLD_PUBLIC_URL", "KEYFOLD_RETURN_URLS",
+    "KEYFOLD_PORTAL_PERMISSIONS", "KEYFOLD_SEAT_SYNC_QUIET_S", "KEYFOLD_WEBHOOK_HOSTS",
+    "KEYFOLD_TEST_CLOCK", "KEYFOLD_CHECKPOINT_SECRETS", "KEYFOLD_MEMO_STREAMS", "KEYFOLD_ENV_FILE",
+)  # fmt: skip
 # Read by the tests, the benchmark and CI, whose environment a program may be started in.
 _OF_THE_CHECKOUT: Final = ("KEYFOLD_TEST_", "KEYFOLD_BENCH_", "KEYFOLD_CI_")
 
 
-def unknown_settings(given: Iterable[str]) -> list[str]:
-    """Return a line for each name that looks like a setting and is none, in order of the names."""
+def unknown_settings(given: Iterable[str]) -> list[tuple[str, str | None]]:
+    """Return each name that looks like a setting and is none, with the one it is near to."""
     unknown = sorted(
         name
-        for name in set(given) - NAMES
+        for name in set(given).difference(VARIABLES)
         if name.startswith(PREFIX) and not name.startswith(_OF_THE_CHECKOUT)
     )
-    return [f"{name} is no setting of Keyfold's, and is not read{_meant(name)}" for name in unknown]
+    return [(name, _near(name)) for name in unknown]
 
 
-def _meant(name: str) -> str:
-    near = difflib.get_close_matches(name, sorted(NAMES), n=1, cutoff=0.8)
-    return f": did you mean {near[0]}?" if near else ""
+def _near(name: str) -> str | None:
+    return next(iter(difflib.get_close_matches(name, VARIABLES, n=1, cutoff=0.8)), None)

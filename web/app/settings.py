@@ -42,13 +42,6 @@ LIBPQ_NUMBERS = (
 )  # fmt: skip
 
 # All that there are; docs/settings.md describes each.
-VARIABLES = (
-    "KEYFOLD_DATABASE_URL", "KEYFOLD_SECRET", "KEYFOLD_CATALOG", "STRIPE_API_KEY",
-    "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE", "KEYFOLD_PUBLIC_URL", "KEYFOLD_RETURN_URLS",
-    "KEYFOLD_PORTAL_PERMISSIONS", "KEYFOLD_SEAT_SYNC_QUIET_S", "KEYFOLD_WEBHOOK_HOSTS",
-    "KEYFOLD_TEST_CLOCK", "KEYFOLD_CHECKPOINT_SECRETS", "KEYFOLD_MEMO_STREAMS", "KEYFOLD_ENV_FILE",
-)  # fmt: skip
-
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -161,7 +154,11 @@ def warnings(environ: Mapping[str, str] = os.environ) -> list[str]:
     Raises:
         SettingError: KEYFOLD_ENV_FILE cannot be read.
     """
-    return unknown_settings(all_values(environ))
+    return [
+        f"{name} is no setting of Keyfold's, and is not read"
+        + (f": did you mean {near}?" if near else "")
+        for name, near in unknown_settings(all_values(environ))
+    ]
 
 
 def let_links_lead_to(url: str, environ: MutableMapping[str, str] = os.environ) -> bool:

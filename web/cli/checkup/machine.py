@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import shutil
 import stat
@@ -12,7 +11,8 @@ from typing import Final, NamedTuple
 
 from ledger.store.sqlite.datastore import path_of
 from web.app.private_files import files_open_to_others
-from web.app.settings import VARIABLES, SettingError, Settings, all_values, read_settings
+from web.app.setting_names import VARIABLES, unknown_settings
+from web.app.settings import SettingError, Settings, all_values, read_settings
 from web.cli.checkup.result import CheckResult, fail, ok, skipped, warn
 
 ENV_FILE: Final = "KEYFOLD_ENV_FILE"
@@ -65,11 +65,9 @@ def check_settings(environ: Mapping[str, str]) -> tuple[ReadSettings, list[Check
 
 
 def _unknown(values: Mapping[str, str]) -> Iterator[CheckResult]:
-    for name in sorted(values):
-        if name.startswith("KEYFOLD_") and name not in VARIABLES:
-            near = difflib.get_close_matches(name, VARIABLES, 1)
-            mend = f"did you mean {near[0]}?" if near else "unset it: nothing reads it"
-            yield warn("settings", f"{name} is no setting of Keyfold", mend)
+    for name, near in unknown_settings(values):
+        mend = f"did you mean {near}?" if near else "unset it: nothing reads it"
+        yield warn("settings", f"{name} is no setting of Keyfold", mend)
 
 
 def check_files(settings: Settings, environ: Mapping[str, str]) -> list[CheckResult]:
