@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from commands.services import Services
 from ledger.book import Change
@@ -19,6 +20,9 @@ StateT = TypeVar("StateT")
 
 TRIES_MAX = 100
 PAUSE_MAX_S = 0.02
+
+# Of this process: a figure to watch, which nothing is decided on.
+ROUNDS: Final[Counter[str]] = Counter(lost=0)
 
 
 class LedgerBusy(Exception):
@@ -43,6 +47,7 @@ def retry_on_conflict(
             with turn:
                 return attempt()
         except VersionConflict:
+            ROUNDS["lost"] += 1
             # The first loss is answered at once; after that, waiting a little spreads the writers.
             time.sleep(random.uniform(0, min(tried * 0.001, PAUSE_MAX_S)))  # noqa: S311
     raise LedgerBusy

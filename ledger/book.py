@@ -147,7 +147,6 @@ class Book(Application[str]):
         self._marked: bool | None = None
         self._clock_is_wrong = self._told_ahead = False
         self._locks = StreamLocks()
-        self.conflicts = 0  # appends that came too late, and were decided anew
         if test_clock and self._first_is_marked() is False:
             raise MixedClocks("the ledger holds events of the real clock: unset KEYFOLD_TEST_CLOCK")
 
@@ -314,7 +313,6 @@ class Book(Application[str]):
         try:
             positions = self._insert(stored, context, changes)
         except VersionConflict as conflict:
-            self.conflicts += 1
             for change in changes:
                 self._cache.invalidate(change.loaded)
                 if change.loaded.name == conflict.stream:

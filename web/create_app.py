@@ -102,7 +102,7 @@ def build_app_state(wiring: Wiring, position_wait_s: float, attention_age_s: flo
     return AppState(
         wiring,
         Redactor(wiring.services.catalog.prefixes, partial(validation.any_known, wiring.services)),
-        Metrics(lambda: wiring.services.book.conflicts),
+        Metrics(),
         UploadTries(),
         position_wait_s,
         head=LastKnown(wiring.services.book.head),

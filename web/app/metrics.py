@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from commands.gateways.stripe_responses import CALLS
+from commands.retry import ROUNDS
 from projections.lists.overview import Attention
 from projections.lists.webhook_deliveries import Backlog
 
@@ -45,14 +46,9 @@ _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
 class Metrics:
     """Counts requests and refusals of one application."""
 
-    def __init__(self, conflicts: Callable[[], int] = lambda: 0) -> None:
-        """Begin to count.
-
-        Args:
-            conflicts: returns how many appends were too late, in this process.
-        """
+    def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_CountedElsewhere(conflicts))
+        self._registry.register(_CountedElsewhere())
         self._requests = Counter(
             "keyfold_http_requests",
             "Requests answered.",
@@ -187,17 +183,14 @@ def _order(labels: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 class _CountedElsewhere(Collector):
-    """What the ledger and the gateway to Stripe count themselves."""
-
-    def __init__(self, conflicts: Callable[[], int]) -> None:
-        self._conflicts = conflicts
+    """What the commands and their gateway to Stripe count themselves."""
 
     def collect(self) -> Iterator[Metric]:
         """Yield how often writers met, and what came of calls to Stripe."""
         yield CounterMetricFamily(
             "keyfold_ledger_conflicts",
-            "Appends that came after another's and were decided anew.",
-            value=self._conflicts(),
+            "Rounds of deciding that were lost to another writer, and begun anew.",
+            value=ROUNDS["lost"],
         )
         calls = CounterMetricFamily(
             "keyfold_stripe_calls", "Calls to Stripe, by what came of them.", labels=("outcome",)
