@@ -2,7 +2,7 @@
 
 Stream:    `reseller-<folded name>` (`ledger.reseller_names`)
 Facts:     ResellerNamed, SeatsGranted, SeatsSpent, SeatsGivenBack, LimitsSet, OrderingSuspended,
-           OrderingResumed
+           OrderingResumed, StatementMade
 Invariant: of no product and tier is more spent than was granted; one spelling of the name is kept.
 
 What is spent are the seats of keys that the reseller ordered itself, from the commit that issued
@@ -19,6 +19,7 @@ from typing import NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ledger import months
 from ledger.events import AnyOccurrence, Fact, Sealed, Stream
 from ledger.refusals import (
     AllowanceExceeded,
@@ -96,6 +97,40 @@ class OrderingResumed(Fact, frozen=True):
     reason: Sealed | None = None
 
 
+class KeysOfMonth(Struct, frozen=True, gc=False):
+    """What happened in a month to keys that give the same.
+
+    Attributes:
+        issued, seats: keys, and the seats of all of them; below zero where more was amended away
+            than was issued.
+    """
+
+    product: str
+    tier: str | None
+    months: int
+    issued: int
+    seats: int
+    redeemed: int
+    revoked: int
+    lapsed: int
+
+
+class StatementMade(Fact, frozen=True):
+    """A month that was over was told for the first time: that is what it says for ever.
+
+    Attributes:
+        month: as `months.name_of` has it.
+        upto: the position up to which the ledger had been read. What comes after it, by whatever
+            clock, is told in a later month.
+        position: of the last event that was told by then, in this month or one before.
+    """
+
+    month: str
+    upto: int
+    position: int
+    lines: tuple[KeysOfMonth, ...] = ()
+
+
 # State
 
 
@@ -125,6 +160,7 @@ class Reseller(Struct, frozen=True):
         name: in the spelling that is kept; None while nothing was arranged with it.
         suspended: since when it is; None while it is not.
         keys_suspended: nor can its keys be redeemed.
+        statements: that were made, by month.
     """
 
     name: str | None = None
@@ -132,6 +168,18 @@ class Reseller(Struct, frozen=True):
     limits: LimitsSet = LimitsSet()
     suspended: datetime | None = None
     keys_suspended: bool = False
+    statements: dict[str, StatementMade] = {}
+
+    def told_in(self, at: datetime, position: int) -> str:
+        """Return the month in which is told what happened at a moment, and is at a position.
+
+        That is the moment's own, whatever other clocks said; or the first after it of which no
+        statement had been made before.
+        """
+        month = months.name_of(at)
+        while (made := self.statements.get(month)) is not None and made.upto < position:
+            month = months.after(month)
+        return month
 
     def allowance(self, product: str, tier: str | None) -> Allowance:
         """Return what it may order of a product and tier."""
@@ -158,7 +206,9 @@ class Ordered(Struct, frozen=True):
 
 def fold(reseller: Reseller, events: Iterable[AnyOccurrence]) -> Reseller:
     """Return the reseller after these events."""
-    allowances = dict(reseller.allowances)
+    allowances, events = dict(reseller.allowances), list(events)
+    facts = [event.fact for event in events]
+    made = {fact.month: fact for fact in facts if isinstance(fact, StatementMade)}
 
     def add(fact: SeatsGranted | SeatsSpent | SeatsGivenBack, granted: int, spent: int) -> None:
         place = Place(fact.product, fact.tier)
@@ -181,7 +231,7 @@ def fold(reseller: Reseller, events: Iterable[AnyOccurrence]) -> Reseller:
                 reseller = replace(reseller, suspended=event.occurred_at, keys_suspended=keys)
             case OrderingResumed():
                 reseller = replace(reseller, suspended=None, keys_suspended=False)
-    return replace(reseller, allowances=allowances)
+    return replace(reseller, allowances=allowances, statements=reseller.statements | made)
 
 
 # Decisions
@@ -262,6 +312,11 @@ def resume(reseller: Reseller, reason: Sealed | None) -> list[Fact]:
     return [] if reseller.suspended is None else [OrderingResumed(reason=reason)]
 
 
+def make_statement(reseller: Reseller, statement: StatementMade) -> list[Fact]:
+    """Return the fact that keeps what a month says; none if it was told before."""
+    return [] if statement.month in reseller.statements else [statement]
+
+
 RESELLER: Stream[Reseller] = Stream(
     kind="reseller",
     facts={
@@ -272,6 +327,7 @@ RESELLER: Stream[Reseller] = Stream(
         "reseller.limits_set@1": LimitsSet,
         "reseller.suspended@1": OrderingSuspended,
         "reseller.resumed@1": OrderingResumed,
+        "reseller.statement_made@1": StatementMade,
     },
     initial=Reseller(),
     fold=fold,

@@ -3,43 +3,53 @@
     2026-03   cloud_pos        12 months   issued 40 (120 seats)  redeemed 22  revoked 1  lapsed 0
               integrations growth 12 months issued 5 (10 seats)   redeemed 0   revoked 0  lapsed 2
 
-What a key's event belongs to is the month of the latest time that was recorded up to it, among the
-reseller's own: so nothing that is recorded later, by whatever clock, changes a month that is over.
-Its own are those of keys that it has just before or just after them, so that a key which it is
-given later brings nothing from before with it.
-A key counts for the reseller that has it at that moment, with the terms it has then. A new code in
-place of another is neither issued nor revoked; lapsed are those whose time was over in the month,
-and that had not been redeemed, revoked or amended by its end.
+What happened to a key is told in the month in which it was decided. Once a month that was over has
+been told, that is on record (`StatementMade`) and what it says for ever: an event that comes later,
+and was decided in it by whatever clock, is told in the first month after it that nobody had been
+told. So each is told once, and a clock that is wrong takes no other's along.
+
+A key counts for the reseller that has it at that moment, with the terms it has then. An amendment
+takes back what was issued and issues what the key is since, in its own month; to another reseller,
+if the key becomes that one's: so `issued` and `seats` of all months together are what the keys are.
+A new code in place of another is neither issued nor revoked. Lapsed are those whose time was over
+in the month, and that had been neither redeemed, revoked nor given more time by its end.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import Annotated, Final, NamedTuple
 
-from ledger import codec
+from msgspec.structs import astuple
+
+from ledger import codec, months
 from ledger.book import Book, LedgerUnavailable
 from ledger.events import AnyEvent
 from ledger.reseller_names import folded
 from ledger.streams.key import (
     KEY,
     Key,
+    KeyAmended,
     KeyImportedAgain,
     KeyIssued,
     KeyRedeemed,
     KeyRevoked,
     stream_id,
 )
+from ledger.streams.reseller import KeysOfMonth, Reseller, StatementMade
 from projections.answer import Answer, Count, Position, ProductId, doc
 from projections.lists.catch_up import read
 from projections.lists.keys import KEY_LIST
 from projections.lists.stores.tables import Tables
 
 MONTH: Final = r"[2-9][0-9]{3}-(0[1-9]|1[0-2])"
-_KEYS_AT_ONCE: Final = 2_000
+_KEYS_AT_ONCE: Final = 1_000
 _EVER_ITS_OWN: Final = "SELECT DISTINCT id FROM keyfold_key_list_2 WHERE reseller_id = :reseller_id"
+_BELOW_ZERO: Final = "Below zero where more was amended away than was issued."
 
 
 class StatementLine(Answer, frozen=True):
@@ -48,8 +58,8 @@ class StatementLine(Answer, frozen=True):
     product: ProductId
     tier: Annotated[str | None, doc(None, "growth")]
     months: Annotated[Count, doc(None, 12)]
-    issued: Annotated[Count, doc("Keys.", 40)]
-    seats: Annotated[Count, doc("Of all keys issued.", 120)]
+    issued: Annotated[int, doc(f"Keys. {_BELOW_ZERO}", 40)]
+    seats: Annotated[int, doc("Of all keys issued, as amended in the month.", 120)]
     redeemed: Annotated[Count, doc(None, 22)]
     revoked: Annotated[Count, doc(None, 1)]
     lapsed: Annotated[Count, doc(None, 0)]
@@ -58,8 +68,8 @@ class StatementLine(Answer, frozen=True):
 class StatementTotals(Answer, frozen=True):
     """The sums of the lines."""
 
-    issued: Annotated[Count, doc(None, 40)]
-    seats: Annotated[Count, doc(None, 120)]
+    issued: Annotated[int, doc(_BELOW_ZERO, 40)]
+    seats: Annotated[int, doc(_BELOW_ZERO, 120)]
     redeemed: Annotated[Count, doc(None, 22)]
     revoked: Annotated[Count, doc(None, 1)]
     lapsed: Annotated[Count, doc(None, 0)]
@@ -75,82 +85,135 @@ class ResellerStatement(Answer, frozen=True):
     totals: StatementTotals
 
 
+def statement_view(name: str, made: StatementMade) -> ResellerStatement:
+    """Return a statement as it is shown.
+
+    Args:
+        name: as it is to be shown.
+    """
+    lines = [StatementLine(*astuple(line)) for line in made.lines]
+    fields = StatementTotals.__struct_fields__
+    totals = StatementTotals(*(sum(getattr(line, what) for line in lines) for what in fields))
+    return ResellerStatement(name, made.month, made.position, lines, totals)
+
+
+def draw_up(
+    book: Book, tables: Tables, reseller: Reseller, name: str, month: str, now: datetime
+) -> StatementMade:
+    """Return what happened to a reseller's keys in a month; so far, if it is not over.
+
+    Args:
+        reseller: with the statements that were made before.
+        month: as `MONTH` has it.
+
+    Raises:
+        LedgerUnavailable: the server that was asked has not come to where the list of keys ends:
+            which are the reseller's own by a later event, nobody can tell yet.
+    """
+    params = {"reseller_id": folded(name)}
+    listed = read(book, tables, KEY_LIST, _EVER_ITS_OWN, params)
+    drawn = _Statement(reseller, name, month, now)
+    for part in _parts(sorted(row[0] for row in listed.rows)):
+        for events in _histories(book, part, listed.position):
+            drawn.add(events)
+    return StatementMade(
+        month=month, upto=listed.position, position=drawn.position, lines=drawn.lines()
+    )
+
+
 class _Place(NamedTuple):
     product: str
     tier: str | None
     months: int
 
 
-def statement(
-    book: Book, tables: Tables, name: str, month: str, now: datetime
-) -> ResellerStatement:
-    """Return what happened to a reseller's keys in a month; so far, if it is not over.
+class _Statement:
+    """What a month says, as key after key is added.
 
-    Args:
-        name: as it is to be shown.
-        month: as `MONTH` has it.
+    Attributes:
+        position: of the last event that was told by the month's end.
     """
-    start, end = _bounds(month)
-    counts: Counter[tuple[_Place, str]] = Counter()
-    keys: dict[str, Key] = {}
-    reached, position = start.min.replace(tzinfo=UTC), 0
-    for event in _events(book, tables, folded(name)):
-        before = keys.get(event.stream)
-        after = KEY.fold(before, [event])
-        assert after is not None
-        if any(one is not None and one.belongs_to(name) for one in (before, after)):
-            reached = max(reached, event.recorded_at)
-            if reached >= end:
-                break
-        keys[event.stream] = after
-        owned = before if before is not None and not _begins(event) else after
-        if not owned.belongs_to(name):
-            continue
-        position = event.position
-        what = _what(event)
-        if what is not None and reached >= start:
-            counts[_place(owned), what] += 1
-            if what == "issued":
-                counts[_place(owned), "seats"] += owned.issued.seats
-    for key in keys.values():
+
+    def __init__(self, reseller: Reseller, name: str, month: str, now: datetime) -> None:
+        self.position = 0
+        self._reseller, self._name, self._month, self._now = reseller, name, month, now
+        self._counts: Counter[tuple[_Place, str]] = Counter()
+
+    def add(self, events: Sequence[AnyEvent]) -> None:
+        """Add all that happened to a key, in order."""
+        before: Key | None = None
+        known: Key | None = None  # by what was told up to the month's end
+        lapses = ""
+        for event in events:
+            after = KEY.fold(before, [event])
+            told = self._reseller.told_in(event.occurred_at, event.position)
+            if told <= self._month:
+                old, known = known, KEY.fold(known, [event])
+                if known is not None and (old is None or _terms_anew(event, old, known)):
+                    lapses = self._lapses(known, event, told)
+                if self._owns(before) or self._owns(after):
+                    self.position = max(self.position, event.position)
+            if told == self._month and after is not None:
+                self._count(event, before, after)
+            before = after
+        if known is not None and lapses == self._month and self._has_lapsed(known):
+            self._counts[_place(known), "lapsed"] += 1
+
+    def _owns(self, key: Key | None) -> bool:
+        return key is not None and key.belongs_to(self._name)
+
+    def _count(self, event: AnyEvent, before: Key | None, after: Key) -> None:
+        match event.fact:
+            case KeyIssued(replaces=None) | KeyImportedAgain():
+                self._issued(after, 1)
+            case KeyAmended():
+                self._issued(before, -1)
+                self._issued(after, 1)
+            case KeyRedeemed(redeemed_at=None) if self._owns(after):
+                self._counts[_place(after), "redeemed"] += 1
+            case KeyRevoked() if self._owns(after):
+                self._counts[_place(after), "revoked"] += 1
+
+    def _issued(self, key: Key | None, count: int) -> None:
+        if key is not None and self._owns(key):
+            self._counts[_place(key), "issued"] += count
+            self._counts[_place(key), "seats"] += count * key.issued.seats
+
+    def _lapses(self, key: Key, event: AnyEvent, told: str) -> str:
+        """Return the month in which it is told that the key's time is over; "" for none."""
         redeem_by = key.issued.redeem_by
-        is_over = redeem_by is not None and start <= redeem_by < end and redeem_by <= now
-        if is_over and key.status(end) == "lapsed" and key.belongs_to(name):
-            counts[_place(key), "lapsed"] += 1
-    return _statement(name, month, position, counts)
+        if redeem_by is None:
+            return ""
+        return max(told, self._reseller.told_in(redeem_by, event.position))
+
+    def _has_lapsed(self, key: Key) -> bool:
+        redeem_by = key.issued.redeem_by
+        is_over = redeem_by is not None and redeem_by <= self._now
+        return is_over and self._owns(key) and key.status(months.end_of(self._month)) == "lapsed"
+
+    def lines(self) -> tuple[KeysOfMonth, ...]:
+        """Return a line for each kind of key of which there is something to tell."""
+        places = {place for (place, _), count in self._counts.items() if count}
+        return tuple(
+            KeysOfMonth(*place, *(self._counts[place, what] for what in _COUNTED))
+            for place in sorted(places, key=lambda one: (one[0], one[1] or "", one[2]))
+        )
 
 
-def _statement(
-    name: str, month: str, position: int, counts: Counter[tuple[_Place, str]]
-) -> ResellerStatement:
-    fields = StatementTotals.__struct_fields__
-    places = sorted({place for place, _ in counts}, key=lambda one: (one[0], one[1] or "", one[2]))
-    lines = [StatementLine(*place, *(counts[place, what] for what in fields)) for place in places]
-    totals = StatementTotals(*(sum(getattr(line, what) for line in lines) for what in fields))
-    return ResellerStatement(name, month, position, lines, totals)
+_COUNTED: Final = StatementTotals.__struct_fields__
 
 
-def _bounds(month: str) -> tuple[datetime, datetime]:
-    year, number = map(int, month.split("-"))
-    start = datetime(year, number, 1, tzinfo=UTC)
-    if (year, number) == (9999, 12):
-        return start, datetime.max.replace(tzinfo=UTC)
-    return start, datetime(year + number // 12, number % 12 + 1, 1, tzinfo=UTC)
+def _terms_anew(event: AnyEvent, old: Key, new: Key) -> bool:
+    """Return whether the key has another time from now on, or its time began anew."""
+    return isinstance(event.fact, KeyImportedAgain) or old.issued.redeem_by != new.issued.redeem_by
 
 
-def _events(book: Book, tables: Tables, reseller_id: str) -> list[AnyEvent]:
-    """Return the events of all keys that were ever the reseller's, in order of position.
+def _place(key: Key) -> _Place:
+    issued = key.issued
+    return _Place(issued.product, issued.tier, issued.months)
 
-    They end where the list of keys ends: which are its own by a later event, nobody can tell yet.
 
-    Raises:
-        LedgerUnavailable: the server that was asked has not come to that position.
-    """
-    params = {"reseller_id": reseller_id}
-    listed = read(book, tables, KEY_LIST, _EVER_ITS_OWN, params)
-    ids = sorted(row[0] for row in listed.rows)
-    found = [event for part in _parts(ids) for event in _histories(book, part, listed.position)]
-    return sorted(found, key=lambda event: event.position)
+# Reading
 
 
 def _parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -158,28 +221,11 @@ def _parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
         yield ids[start : start + _KEYS_AT_ONCE]
 
 
-def _histories(book: Book, ids: Sequence[str], upto: int) -> Iterator[AnyEvent]:
+def _histories(book: Book, ids: Sequence[str], upto: int) -> Iterator[list[AnyEvent]]:
+    """Yield the events of each key up to a position, in order."""
     head, rows = book.store.read_streams({KEY.name(stream_id(id)): 0 for id in ids})
     if head < upto:
         raise LedgerUnavailable(f"this server lacks events up to {upto}")
-    return (codec.decode(row) for row in rows if row.position <= upto)
-
-
-def _begins(event: AnyEvent) -> bool:
-    return isinstance(event.fact, KeyIssued | KeyImportedAgain)
-
-
-def _what(event: AnyEvent) -> str | None:
-    match event.fact:
-        case KeyIssued(replaces=None) | KeyImportedAgain():
-            return "issued"
-        case KeyRedeemed(redeemed_at=None):
-            return "redeemed"
-        case KeyRevoked():
-            return "revoked"
-    return None
-
-
-def _place(key: Key) -> _Place:
-    issued = key.issued
-    return _Place(issued.product, issued.tier, issued.months)
+    ordered = sorted(rows, key=attrgetter("stream", "version"))
+    for _, history in groupby(ordered, key=attrgetter("stream")):
+        yield [codec.decode(row) for row in history if row.position <= upto]

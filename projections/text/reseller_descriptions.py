@@ -13,6 +13,7 @@ from ledger.streams.reseller import (
     SeatsGivenBack,
     SeatsGranted,
     SeatsSpent,
+    StatementMade,
 )
 from ledger.translation import gettext as _
 from projections.text.formatting import counted, seats
@@ -65,6 +66,12 @@ def reseller_sentence(fact: Fact, id: str, catalog: Catalog) -> str:
         case OrderingResumed():
             return _(
                 "Reseller %(reseller)s resumed: it can order again, and its keys can be redeemed",
+                reseller=id,
+            )
+        case StatementMade(month=month):
+            return _(
+                "Statement of %(month)s made for reseller %(reseller)s: what it says is kept",
+                month=month,
                 reseller=id,
             )
     return type(fact).__name__

@@ -268,8 +268,10 @@ def test_a_month_that_is_over_is_told_in_the_same_bytes_for_ever(any_api: Api) -
     april = api.get("reseller", f"{PARTNER}/statement?month=2026-04").body["totals"]
     assert april == {"issued": 3, "seats": 3, "redeemed": 1, "revoked": 2, "lapsed": 0}
     got = api.get("reseller", path, headers={"Accept": "text/csv"})
-    (row,) = csv.DictReader(io.StringIO(got.raw.decode("utf-8-sig")))
+    row, total = csv.DictReader(io.StringIO(got.raw.decode("utf-8-sig")))
     assert (row["month"], row["issued"], row["lapsed"]) == ("2026-03", "6", "3")
+    assert row["position"] == str(march.body["position"])
+    assert total == {**row, "product": "TOTAL", "months": ""}
     assert api.get("reseller", f"{PARTNER}/statement?month=2026-3").pointers == ["/month"]
     assert api.get("other", path).status == 404
 

@@ -7,14 +7,12 @@ from typing import Any, ClassVar
 
 import marshmallow as ma
 from flask import Blueprint, Response, request
-from msgspec.structs import astuple
 
 from commands import arrange_reseller
 from ledger.limits import COUNT_MAX, MONTHS_MAX, SEATS_MAX
 from ledger.refusals import AllowanceSpent, ResellerNotFound
-from ledger.reseller_names import folded, same
+from ledger.reseller_names import same
 from ledger.streams.reseller import LimitsSet
-from projections.lists.reseller_names import first_spelling
 from projections.lists.resellers import (
     ResellerList,
     ResellerPage,
@@ -22,7 +20,7 @@ from projections.lists.resellers import (
     list_resellers,
     one_reseller,
 )
-from projections.lists.statements import MONTH, ResellerStatement, StatementLine, statement
+from projections.lists.statements import MONTH, ResellerStatement
 from web.api.batches import KeptKeyView, RevokedKeysView
 from web.api.operations import Returns, operation
 from web.api.request_fields import (
@@ -51,6 +49,7 @@ from web.app.errors import PARTLY_DONE
 from web.app.many_keys import revoke_reseller as revoke_all
 from web.app.reseller_tables import RESELLER_COLUMNS, reseller_row
 from web.app.responses import reply
+from web.app.statements import STATEMENT_COLUMNS, statement_of, statement_rows
 
 blueprint = Blueprint("resellers", __name__, url_prefix="/v1/resellers")
 
@@ -278,16 +277,12 @@ def revoke_reseller(reseller: str, reason: str) -> Response:
 def get_statement(reseller: str, month: str) -> Response:
     """Tell what happened to a reseller's keys in a month of UTC; so far, if it is not over.
 
-    What it says of a month that is over never changes.
+    What it says of a month that is over never changes: it is put on record when it is asked for
+    first. What is recorded later, and was decided in it, is told in the next month. An amendment
+    takes back what was issued, and issues what the key is since, in its own month.
     """
     _own(reseller)
-    wiring, now = app_state().wiring, request_context().now
-    name = first_spelling(services().book, wiring.tables, folded(reseller))
-    if name is None:
-        raise ResellerNotFound
-    found = statement(services().book, wiring.tables, name, month, now)
+    found = statement_of(app_state().wiring, request_context(), reseller, month)
     if csv_is_wanted():
-        rows = [[found.reseller, found.month, *astuple(line)] for line in found.lines]
-        columns = ("reseller", "month", *StatementLine.__struct_fields__)
-        return csv_reply(columns, [rows], f"statement-{month}")
+        return csv_reply(STATEMENT_COLUMNS, [statement_rows(found)], f"statement-{month}")
     return reply(found)

@@ -6,23 +6,21 @@ import re
 from typing import Final
 
 import click
-from msgspec.structs import astuple
 
 from commands import arrange_reseller
 from ledger.refusals import FieldError, InvalidRequest, ResellerNotFound
-from ledger.reseller_names import folded
 from ledger.streams.reseller import LimitsSet
-from projections.lists.reseller_names import first_spelling
 from projections.lists.resellers import (
     ResellerList,
     ResellerView,
     list_resellers,
     one_reseller,
 )
-from projections.lists.statements import MONTH, StatementLine, statement
+from projections.lists.statements import MONTH, StatementLine
 from web.api.batches import KeptKeyView, RevokedKeysView
 from web.app.many_keys import revoke_reseller
 from web.app.reseller_tables import RESELLER_COLUMNS, reseller_row
+from web.app.statements import STATEMENT_COLUMNS, statement_of, statement_rows
 from web.cli.batches import print_revoked
 from web.cli.context import CliContext, open_ledger
 from web.cli.examples import Exampled, ExampledGroup
@@ -215,18 +213,13 @@ def statement_(name: str, month: str, as_csv: bool, as_json: bool) -> None:
     """Tell what happened to NAME's keys in a month; of one that is over it never changes."""
     if not re.fullmatch(MONTH, month):
         raise InvalidRequest(FieldError("/month", "must be YYYY-MM"))
-    with open_ledger() as (wiring, services, request_context):
-        kept = first_spelling(services.book, wiring.tables, folded(name))
-        if kept is None:
-            raise ResellerNotFound
-        found = statement(services.book, wiring.tables, kept, month, request_context.now)
-    columns = StatementLine.__struct_fields__
+    with open_ledger() as (wiring, _, request_context):
+        found = statement_of(wiring, request_context, name, month)
     if as_json:
         print_json(found)
     elif as_csv:
-        rows = [[found.reseller, found.month, *astuple(line)] for line in found.lines]
-        print_csv(("reseller", "month", *columns), rows)
+        print_csv(STATEMENT_COLUMNS, statement_rows(found))
     else:
-        print_fields(found.lines, *columns)
+        print_fields(found.lines, *StatementLine.__struct_fields__)
         totals = {name: getattr(found.totals, name) for name in found.totals.__struct_fields__}
         click.echo(f"\n{found.reseller}, {found.month}: {text_of(totals)}")

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from flask import Response, request, url_for
-from msgspec.structs import astuple
 
 from commands import arrange_reseller
 from commands.order_keys import approve_order, decline_order
@@ -17,12 +16,13 @@ from ledger.translation import gettext as _
 from projections.lists.batches import list_batches
 from projections.lists.orders import list_orders
 from projections.lists.resellers import ResellerView, list_resellers, one_reseller
-from projections.lists.statements import MONTH, StatementLine, statement
+from projections.lists.statements import MONTH
 from web.app.auth import ADMIN, RESELLER, SUPPORT
 from web.app.context import app_state, caller, request_context, services
 from web.app.csv_responses import csv_reply
 from web.app.many_keys import revoke_reseller
 from web.app.reseller_tables import RESELLER_COLUMNS, reseller_row
+from web.app.statements import STATEMENT_COLUMNS, statement_of, statement_rows
 from web.console import paging, parameters, session
 from web.console.blueprint import bp
 from web.console.filters import places
@@ -134,11 +134,9 @@ def download_statement() -> Response:
     if not re.fullmatch(MONTH, month):
         raise InvalidRequest(FieldError("/month", _("must be YYYY-MM")))
     view = _found(name)
-    book, tables = services().book, app_state().wiring.tables
-    found = statement(book, tables, view.reseller, month, request_context().now)
-    rows = [[found.reseller, found.month, *astuple(line)] for line in found.lines]
-    columns = ("reseller", "month", *StatementLine.__struct_fields__)
-    return with_headers(csv_reply(columns, [rows], f"statement-{month}"))
+    found = statement_of(app_state().wiring, request_context(), view.reseller, month)
+    table = csv_reply(STATEMENT_COLUMNS, [statement_rows(found)], f"statement-{month}")
+    return with_headers(table)
 
 
 # Arranging
