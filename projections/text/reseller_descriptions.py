@@ -26,30 +26,8 @@ def reseller_sentence(fact: Fact, id: str, catalog: Catalog) -> str:
             return _(
                 "Something arranged with reseller %(reseller)s for the first time", reseller=name
             )
-        case SeatsGranted():
-            given = seats(catalog, abs(fact.seats), fact.product, fact.tier)
-            if fact.seats >= 0:
-                return _("%(seats)s granted to reseller %(reseller)s", seats=given, reseller=id)
-            return _(
-                "%(seats)s taken away from what was granted to reseller %(reseller)s",
-                seats=given,
-                reseller=id,
-            )
-        case SeatsSpent():
-            given = seats(catalog, fact.seats, fact.product, fact.tier)
-            return _(
-                "%(seats)s spent by reseller %(reseller)s on keys of batch %(batch)s",
-                seats=given,
-                reseller=id,
-                batch=fact.batch,
-            )
-        case SeatsGivenBack():
-            given = seats(catalog, fact.seats, fact.product, fact.tier)
-            return _(
-                "%(seats)s given back to reseller %(reseller)s: the keys are its own no more",
-                seats=given,
-                reseller=id,
-            )
+        case SeatsGranted() | SeatsSpent() | SeatsGivenBack():
+            return _of_allowance(fact, id, catalog)
         case LimitsSet():
             limits = _limits(fact)
             return _(
@@ -75,6 +53,36 @@ def reseller_sentence(fact: Fact, id: str, catalog: Catalog) -> str:
                 reseller=id,
             )
     return type(fact).__name__
+
+
+def _of_allowance(
+    fact: SeatsGranted | SeatsSpent | SeatsGivenBack, id: str, catalog: Catalog
+) -> str:
+    match fact:
+        case SeatsGranted():
+            given = seats(catalog, abs(fact.seats), fact.product, fact.tier)
+            if fact.seats >= 0:
+                return _("%(seats)s granted to reseller %(reseller)s", seats=given, reseller=id)
+            return _(
+                "%(seats)s taken away from what was granted to reseller %(reseller)s",
+                seats=given,
+                reseller=id,
+            )
+        case SeatsSpent():
+            given = seats(catalog, fact.seats, fact.product, fact.tier)
+            return _(
+                "%(seats)s spent by reseller %(reseller)s on keys of batch %(batch)s",
+                seats=given,
+                reseller=id,
+                batch=fact.batch,
+            )
+        case SeatsGivenBack():
+            given = seats(catalog, fact.seats, fact.product, fact.tier)
+            return _(
+                "%(seats)s given back to reseller %(reseller)s: the keys are its own no more",
+                seats=given,
+                reseller=id,
+            )
 
 
 def _limits(fact: LimitsSet) -> str:
