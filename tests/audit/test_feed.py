@@ -37,6 +37,25 @@ def ids(got: Got) -> list[int]:
 # What is answered
 
 
+def test_a_portal_follows_what_concerns_accounts_and_misses_nothing(api: Api) -> None:
+    api.issue()
+    api.redeem("acme")
+    api.issue()
+    api.redeem("beta")
+    api.issue()
+    whole = api.get("auditor", "/v1/events?after=0&limit=500").body["items"]
+    told, after = [], 0
+    while True:
+        page = ask(api, after, role="portal", limit=2).body
+        told += page["items"]
+        if page["next"] is None:
+            break
+        after = int(page["next"])
+    assert told == [one for one in whole if one["subject"].startswith("account-")]
+    assert {one["subject"] for one in told} == {"account-acme", "account-beta"}
+    assert after == api.head
+
+
 def test_an_event_is_a_cloud_event_with_its_state_as_json(api: Api) -> None:
     api.redeem("acme")
     api.sit("till-1", label="Front desk")
