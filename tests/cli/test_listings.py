@@ -20,7 +20,7 @@ NO_LISTINGS = {
     *("subscription terminate", "explain", "overview", "erase", "replay", "audit verify"),
     *(f"stripe {name}" for name in ("sync", "assign", "import", "reconcile", "remap")),
     *(f"webhooks {name}" for name in ("add", "test", "replay", "rotate")),
-    *("tokens create", "secrets rotate", "notices link"),
+    *("tokens create", "secrets rotate", "notices link", "backup", "restore", "doctor"),
 }
 
 

@@ -19,7 +19,7 @@ THEIRS = "For the fair in autumn"
 LABEL = "Front desk of the fair"
 ROLES = ("admin", "support", "auditor", "reseller")
 # Forms that are about their reader alone.
-OF_THE_READER = {"/sign-in", "/sign-out", "/search", "/issue", "/language"}
+OF_THE_READER = {"/sign-in", "/sign-out", "/search", "/issue", "/language", "/notices/links"}
 
 
 @pytest.fixture(scope="module")

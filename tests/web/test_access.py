@@ -203,6 +203,9 @@ ROUTES = [
             ("POST", "buy/<product>/pay"),
             ("POST", "stripe"),
             ("GET", "billing"),
+            ("GET", "notices"),
+            ("POST", "notices/links"),
+            ("POST", "notices/links/<notice_link>/revoke"),
         ]
     ),
     Route("GET", "/console/sign-in", 200, EVERYBODY),
@@ -252,12 +255,17 @@ ROUTES = [
             ("GET", "batches/<batch>"),
             ("POST", "batches/<batch>/reveal"),
             ("GET", "attempts"),
+            ("GET", "notices"),
+            ("POST", "notices/links"),
+            ("POST", "notices/links/<notice_link>/revoke"),
             ("GET", "overview"),
             ("GET", "audit"),
             ("GET", "audit/checkpoint"),
             ("GET", "tokens"),
             ("POST", "tokens"),
             ("POST", "tokens/<token>/revoke"),
+            ("GET", "design"),
+            ("POST", "language"),
         ]
     ),
 ]

@@ -345,25 +345,3 @@ class NoticeLinkShown(Answer, frozen=True):
     ics: Annotated[
         str, doc("For a calendar.", "http://127.0.0.1:8000/v1/notices/feeds/…/calendar.ics")
     ]
-
-
-class NoticeLinkView(Answer, frozen=True):
-    """A link to notices; its addresses are kept nowhere."""
-
-    id: NoticeLinkId
-    account: AccountId | None
-    reseller: Annotated[str | None, doc("Null, like `account`, for everything.", "Northwind")]
-    kinds: Annotated[list[str], doc("Empty for all.", ["subscription.ending"])]
-    language: Annotated[str, doc(None, "en")]
-    made_at: Time
-    status: Annotated[
-        Literal["active", "revoked"],
-        doc("`revoked` also if the token was that it was made with; `revoked_at` is null then."),
-    ]
-    revoked_at: Time | None
-
-
-class NoticeLinkList(Answer, frozen=True):
-    """Links to notices, the newest first."""
-
-    items: list[NoticeLinkView]

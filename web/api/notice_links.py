@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any, ClassVar, Final
 
 import marshmallow as ma
@@ -12,7 +11,6 @@ from flask_babel import force_locale  # type: ignore[import-untyped]
 
 from commands.notice_links import (
     LANGUAGES,
-    MadeNoticeLink,
     WantedNoticeLink,
     make_notice_link,
     open_notice_link,
@@ -28,29 +26,26 @@ from ledger.refusals import (
     TooManyNoticeLinks,
 )
 from ledger.reseller_names import same
-from ledger.streams import notice_links, token
+from ledger.streams import notice_links
 from ledger.streams.notice_links import NOTICE_LINKS, NoticeLink
-from ledger.streams.token import TOKEN
-from projections.lists.notices import NoticeQuery, NoticeView, latest_notices, list_notices
-from web.api.answers import NoticeLinkList, NoticeLinkShown, NoticeLinkView
+from projections.lists.notice_links import NoticeLinkList, list_notice_links
+from projections.lists.notices import NoticeView
+from web.api.answers import NoticeLinkShown
 from web.api.operations import Returns, operation
 from web.api.request_fields import Identifier, Shape, Text, long_at_most, matching, one_of
 from web.api.requests import NAME, NoQuery
 from web.app.auth import ADMIN, AUDITOR, EVERYBODY, PORTAL, RESELLER, SUPPORT, only
 from web.app.context import app_state, caller, request_context, services
+from web.app.notice_lists import to_come, told_lately
+from web.app.notice_urls import feed_urls
 from web.app.responses import nothing, reply
-from web.app.services import Wiring
 from web.html.notice_feeds import ATOM_TYPE, CALENDAR_TYPE, Feed, atom, calendar
 
 blueprint = Blueprint("notice_links", __name__, url_prefix="/v1")
 
-PAST: Final = timedelta(days=90)
-AHEAD: Final = timedelta(days=366)
 # Of each: what was told, and what is to come.
 ENTRIES_MAX: Final = 500
 _MAKERS: Final = only(ADMIN, PORTAL, SUPPORT, RESELLER)
-# What is to come if Stripe says nothing more; but it does.
-_COMING_KINDS: Final = tuple(kind for kind in NOTICE_KINDS if kind != "subscription.unconfirmed")
 
 
 class MakeNoticeLink(Shape):
@@ -106,7 +101,8 @@ def make_link(body: WantedNoticeLink) -> Response:
     wanted = body._replace(account=account, reseller=reseller)
     wiring = app_state().wiring
     made = make_notice_link(services(), wiring.link_key, request_context(), wanted)
-    return reply(made_view(wiring, made), 201, position=made.position)
+    view = NoticeLinkShown(made.link.id, *feed_urls(wiring.settings.public_url, made.text))
+    return reply(view, 201, position=made.position)
 
 
 @blueprint.get("/notices/links")
@@ -120,7 +116,7 @@ def list_links(account: str | None = None, reseller: str | None = None) -> Respo
 
     No more than twenty of each are in use. Those that were revoked are listed, too.
     """
-    return reply(NoticeLinkList(link_views(app_state().wiring, *_owner(account, reseller))))
+    return reply(NoticeLinkList(list_notice_links(services().book, *_owner(account, reseller))))
 
 
 @blueprint.delete("/notices/links/<notice_link>")
@@ -131,7 +127,8 @@ def list_links(account: str | None = None, reseller: str | None = None) -> Respo
 )
 def revoke_link(notice_link: str) -> Response:
     """Revoke a link: from now on it shows nothing, in every process."""
-    link = _links(app_state().wiring, notice_links.owner_of(notice_link)).get(notice_link)
+    owner = notice_links.owner_of(notice_link)
+    link = services().book.load(NOTICE_LINKS, owner).state.get(notice_link)
     if link is None or not _may_touch(link):
         raise NoticeLinkNotFound
     return nothing(position=revoke_notice_link(services(), request_context(), notice_link))
@@ -151,7 +148,7 @@ def show_atom_feed(feed: str) -> Response:
 
     It needs no token: who has the address may read it.
     """
-    return _show(feed, "atom.xml", atom, ATOM_TYPE, _told)
+    return _show(feed, atom, ATOM_TYPE, _told)
 
 
 @blueprint.get("/notices/feeds/<feed>/calendar.ics")
@@ -168,38 +165,7 @@ def show_calendar(feed: str) -> Response:
 
     It needs no token: who has the address may read it.
     """
-    return _show(feed, "calendar.ics", calendar, CALENDAR_TYPE, _told_and_coming)
-
-
-def made_view(wiring: Wiring, made: MadeNoticeLink) -> NoticeLinkShown:
-    """Return a new link with its addresses."""
-    base = f"{wiring.settings.public_url}/v1/notices/feeds/{made.text}"
-    return NoticeLinkShown(made.link.id, f"{base}/atom.xml", f"{base}/calendar.ics")
-
-
-def link_views(wiring: Wiring, account: str | None, reseller: str | None) -> list[NoticeLinkView]:
-    """Return an owner's links, the newest first."""
-    links = _links(wiring, notice_links.owner_id(account, reseller)).values()
-    granters = sorted({token.stream_id(link.granted_by) for link in links})
-    loaded = wiring.services.book.load_all(*((TOKEN, id) for id in granters)) if granters else []
-    tokens = dict(zip(granters, (one.state for one in loaded), strict=True))
-    return [
-        NoticeLinkView(
-            link.id,
-            link.account,
-            link.reseller,
-            list(link.kinds),
-            link.language,
-            link.made_at,
-            "active" if link.stands(tokens[token.stream_id(link.granted_by)]) else "revoked",
-            link.revoked_at,
-        )
-        for link in sorted(links, key=lambda one: (one.made_at, one.id), reverse=True)
-    ]
-
-
-def _links(wiring: Wiring, owner: str) -> notice_links.NoticeLinks:
-    return wiring.services.book.load(NOTICE_LINKS, owner).state
+    return _show(feed, calendar, CALENDAR_TYPE, _told_and_coming)
 
 
 def _owner(account: str | None, reseller: str | None) -> tuple[str | None, str | None]:
@@ -230,14 +196,14 @@ def _may_touch(link: NoticeLink) -> bool:
 
 def _show(
     text: str,
-    name: str,
     write: Callable[[Feed], bytes],
     content_type: str,
     find: Callable[[NoticeLink], list[NoticeView]],
 ) -> Response:
     wiring = app_state().wiring
     link = open_notice_link(services(), wiring.link_key, text)
-    url = f"{wiring.settings.public_url}/v1/notices/feeds/{text}/{name}"
+    urls = feed_urls(wiring.settings.public_url, text)
+    url = urls.atom if write is atom else urls.ics
     catalog = services().catalog.in_language(link.language)
     with force_locale(link.language):
         content = write(Feed(link, url, catalog, find(link)))
@@ -249,20 +215,10 @@ def _show(
 
 
 def _told(link: NoticeLink) -> list[NoticeView]:
-    """Return what was told lately, the newest first."""
-    now = request_context().now
-    query = NoticeQuery(now, now - PAST, link.account, link.reseller, link.kinds)
-    tables, catalog = app_state().wiring.tables, services().catalog
-    return latest_notices(services().book, tables, catalog, query, limit=ENTRIES_MAX)
+    return told_lately(link.account, link.reseller, link.kinds, limit=ENTRIES_MAX)
 
 
 def _told_and_coming(link: NoticeLink) -> list[NoticeView]:
     """Return what was told lately and what is to come, the oldest first."""
-    now = request_context().now
-    kinds = tuple(kind for kind in _COMING_KINDS if not link.kinds or kind in link.kinds)
-    if not kinds:
-        return _told(link)[::-1]
-    query = NoticeQuery(now + AHEAD, now, link.account, link.reseller, kinds)
-    tables, catalog = app_state().wiring.tables, services().catalog
-    coming = list_notices(services().book, tables, catalog, query, limit=ENTRIES_MAX)
-    return [*reversed(_told(link)), *coming.notices]
+    coming = to_come(link.account, link.reseller, link.kinds, limit=ENTRIES_MAX)
+    return [*reversed(_told(link)), *coming]

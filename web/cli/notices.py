@@ -9,6 +9,7 @@ import click
 
 from commands.notice_links import LANGUAGES, WantedNoticeLink, make_notice_link, revoke_notice_link
 from ledger.notice_kinds import NOTICE_KINDS
+from projections.lists.notice_links import NoticeLinkList, NoticeLinkView, list_notice_links
 from projections.lists.notices import (
     NoticeList,
     NoticeQuery,
@@ -16,7 +17,8 @@ from projections.lists.notices import (
     complete_until,
     list_notices,
 )
-from web.api.answers import NoticeLinkList, NoticeLinkView
+from web.api.answers import NoticeLinkShown
+from web.app.notice_urls import feed_urls
 from web.cli.context import CliContext, open_ledger
 from web.cli.examples import Exampled, ExampledGroup
 from web.cli.options import TIME, csv_option, json_option
@@ -122,12 +124,10 @@ def link(
     Its two addresses are printed, of an Atom feed and of a calendar, now and never again. Whoever
     has one of them reads the notices, until `keyfold notices unlink`.
     """
-    from web.api.notice_links import made_view
-
     wanted = WantedNoticeLink(account, reseller, kinds, language)
     with open_ledger() as (wiring, services, request_context):
         made = make_notice_link(services, wiring.link_key, request_context, wanted)
-        view = made_view(wiring, made)
+        view = NoticeLinkShown(made.link.id, *feed_urls(wiring.settings.public_url, made.text))
     if as_json:
         print_json(view)
         return
@@ -142,10 +142,8 @@ def link(
 @json_option
 def links(account: str | None, reseller: str | None, as_csv: bool, as_json: bool) -> None:
     """List the links to an account's notices, or a reseller's; else those to all notices."""
-    from web.api.notice_links import link_views
-
-    with open_ledger() as (wiring, *_):
-        view = NoticeLinkList(link_views(wiring, account, reseller))
+    with open_ledger() as (_, services, _):
+        view = NoticeLinkList(list_notice_links(services.book, account, reseller))
     if as_json:
         print_json(view)
     elif as_csv:

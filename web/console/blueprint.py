@@ -36,6 +36,7 @@ _MENU: Final = {
     "console.show_batches": _l("Batches"),
     "console.show_order": _l("Issue keys"),
     "console.show_resellers": _l("Resellers"),
+    "console.show_notices": _l("Notices"),
     "console.show_attempts": _l("Refused tries"),
     "console.show_overview": _l("Overview"),
     "console.show_audit": _l("Audit"),

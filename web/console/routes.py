@@ -10,6 +10,7 @@ from web.console import (
     design,
     filters,
     keys,
+    notices,
     overview,
     questions,
     resellers,
@@ -23,7 +24,7 @@ from web.console import (
 from web.console.blueprint import bp
 
 __all__ = [
-    "accounts", "actions", "attempts", "batches", "bp", "design", "filters", "keys", "overview",
-    "questions", "resellers", "search", "seat_history", "sign_in", "subscription_changes",
-    "timeline", "tokens",
+    "accounts", "actions", "attempts", "batches", "bp", "design", "filters", "keys", "notices",
+    "overview", "questions", "resellers", "search", "seat_history", "sign_in",
+    "subscription_changes", "timeline", "tokens",
 ]  # fmt: skip

@@ -15,6 +15,7 @@ from web.html import languages, static_files
 from web.html.flash import FlashMessage
 from web.html.formatting import money
 from web.html.languages import format_datetime, format_decimal
+from web.html.notice_texts import notice_title
 from web.html.stripe_texts import badge
 
 # Where Stripe's own pages are; a form of ours may end there.
@@ -33,7 +34,8 @@ def register(app: Flask) -> None:
     app.register_blueprint(static_files.bp)
     languages.register(app)
     app.jinja_env.filters |= {
-        "time": time, "number": format_decimal, "money": money, "badge": badge, "iso": iso
+        "time": time, "number": format_decimal, "money": money, "badge": badge, "iso": iso,
+        "notice_title": notice_title,
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from web.portal import (
     billing,
     buy,
     magic_link,
+    notices,
     preferences,
     seats,
     subscriptions,
@@ -14,5 +15,6 @@ from web.portal import (
 from web.portal.blueprint import bp
 
 __all__ = [
-    "billing", "bp", "buy", "magic_link", "preferences", "seats", "subscriptions", "upgrade",
+    "billing", "bp", "buy", "magic_link", "notices", "preferences", "seats", "subscriptions",
+    "upgrade",
 ]  # fmt: skip

@@ -108,7 +108,10 @@ def _words_of_seat(seat: str) -> tuple[str, str, str, str]:
 
 def menu(catalog: Catalog, permissions: Collection[str]) -> list[tuple[str, list[MenuLink]]]:
     """Return the sections of the menu, each with its pages, for these permissions."""
-    billing = [(_("Subscriptions"), _page("show_subscriptions"))]
+    billing = [
+        (_("Subscriptions"), _page("show_subscriptions")),
+        (_("Notices"), _page("show_notices")),
+    ]
     settings: list[MenuLink] = []
     managing: list[tuple[str, list[MenuLink]]] = []
     for product in catalog.products:

@@ -50,6 +50,7 @@
   // What came in: times, a dialog that opens, the message or field that is to be read first.
   const arrive = (within) => {
     showTimes(within);
+    offerCopies(within);
     const dialog = within.closest("dialog");
     if (dialog && !dialog.open && within.childElementCount) dialog.showModal();
     const first = within.querySelector("[data-focus]");
@@ -81,6 +82,15 @@
     hint.textContent = other ? field.dataset.other : fits ? field.dataset.fits : field.dataset.misfits;
     if (typed) field.setAttribute("aria-invalid", String(other || !fits));
     else field.removeAttribute("aria-invalid");
+  });
+
+  // What is to be put elsewhere is copied, where the browser may.
+  const offerCopies = (within) => {
+    for (const button of within.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
+  };
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (button) navigator.clipboard.writeText(document.getElementById(button.dataset.copy).value);
   });
 
   // A file that cannot be a certificate is not sent.
