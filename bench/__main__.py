@@ -19,6 +19,7 @@ from typing import Final
 from bench import (
     appends,
     growth,
+    messages,
     pages,
     proofs,
     reads,
@@ -44,6 +45,7 @@ ROOMS: Final[dict[str, Callable[[Bench, Effort], Iterator[Measure]]]] = {
     "serving": serving.measures,
     "starting": starting.measures,
     "webhooks": webhooks.measures,
+    "messages": messages.measures,
 }
 # What is measured on the largest of the ledgers that growth is measured on, before that.
 LARGE: Final[dict[str, Callable[[Bench, Effort], Iterator[Measure]]]] = {

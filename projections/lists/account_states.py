@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -11,10 +14,14 @@ from msgspec import Struct
 from ledger import codec
 from ledger.book import Book, LedgerUnavailable
 from ledger.events import AnyOccurrence
+from ledger.store.contract import StreamRow
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
 
 ACCOUNTS_MAX: Final = 1_000
+READ_AHEAD_MAX: Final = 1_000  # events of each account
+
+_STREAM: Final = attrgetter("stream")
 
 
 class _Folded(Struct):
@@ -24,6 +31,12 @@ class _Folded(Struct):
     position: int = 0
     version_read: int = 0
     ahead: deque[AnyOccurrence] = msgspec.field(default_factory=deque)
+
+    def add(self, rows: Sequence[StreamRow]) -> None:
+        """Take in what follows the last that was read, in order."""
+        self.ahead.extend(codec.occurrences(rows))
+        if rows:
+            self.version_read = rows[-1][1]
 
 
 class AccountsAtPositions:
@@ -37,6 +50,16 @@ class AccountsAtPositions:
         self._book = book
         self._most = most
         self._known: OrderedDict[str, _Folded] = OrderedDict()
+        self._generation = book.store.lineage.generation
+
+    def read_ahead(self, ids: Iterable[str]) -> None:
+        """Read what was recorded of some accounts, all of it at once, before each is asked for."""
+        self._forget_lost()
+        folded = {ACCOUNT.name(id): self._of(id) for id in ids}
+        after = {name: one.version_read for name, one in folded.items()}
+        _, rows = self._book.store.read_streams(after, READ_AHEAD_MAX)
+        for name, of_one in groupby(sorted(rows, key=_STREAM), key=_STREAM):
+            folded[name].add([(row.position, *row[2:]) for row in of_one])
 
     def at(self, id: str, position: int) -> Account:
         """Return an account as it was just after a position.
@@ -44,22 +67,38 @@ class AccountsAtPositions:
         Raises:
             LedgerUnavailable: the server that was asked has not come to that position.
         """
-        folded = self._known.pop(id, None)
-        if folded is None or folded.position > position:
-            folded = _Folded()
+        while True:
+            self._forget_lost()
+            folded = self._folded(id, position)
+            if self._generation == self._book.store.lineage.generation:
+                return folded.account
+
+    def _forget_lost(self) -> None:
+        """Begin anew if the ledger went back: what was folded may be there no more."""
+        generation = self._book.store.lineage.generation
+        if self._generation != generation:
+            self._known.clear()
+            self._generation = generation
+
+    def _folded(self, id: str, position: int) -> _Folded:
+        folded = self._of(id)
+        if folded.position > position:
+            folded = self._known[id] = _Folded()
         if not folded.ahead or folded.ahead[-1].position < position:
             head, rows = self._book.store.read_stream(ACCOUNT.name(id), after=folded.version_read)
             if head < position:
                 raise LedgerUnavailable(f"this server lacks events up to {position}")
-            folded.ahead.extend(codec.occurrences(rows))
-            if rows:
-                folded.version_read = rows[-1][1]
+            folded.add(rows)
         due = []
         while folded.ahead and folded.ahead[0].position <= position:
             due.append(folded.ahead.popleft())
         folded.account = ACCOUNT.fold(folded.account, due)
         folded.position = position
+        return folded
+
+    def _of(self, id: str) -> _Folded:
+        folded = self._known.pop(id, None) or _Folded()
         self._known[id] = folded
         if len(self._known) > self._most:
             self._known.popitem(last=False)
-        return folded.account
+        return folded

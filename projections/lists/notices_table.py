@@ -104,14 +104,13 @@ class _States(threading.local):
     """Accounts as a thread has folded them last, so that what is new is folded on from there."""
 
     def __init__(self) -> None:
-        self._known: tuple[Book, int, AccountsAtPositions] | None = None
+        self._known: tuple[Book, AccountsAtPositions] | None = None
 
     def of(self, book: Book) -> AccountsAtPositions:
         """Return those of this thread."""
-        generation = book.store.lineage.generation
-        if self._known is None or self._known[:2] != (book, generation):
-            self._known = book, generation, AccountsAtPositions(book, ACCOUNTS_MAX)
-        return self._known[2]
+        if self._known is None or self._known[0] != book:
+            self._known = book, AccountsAtPositions(book, ACCOUNTS_MAX)
+        return self._known[1]
 
 
 _states = _States()

@@ -14,17 +14,10 @@ from ledger.book import Book
 from ledger.streams.webhooks import Webhook, Webhooks
 from projections.answer import AccountId, Answer, Next, Time, doc
 from projections.lists import catch_up
-from projections.lists.stores.tables import (
-    Params,
-    Row,
-    Tables,
-    WriteTransaction,
-    to_moment,
-    to_number,
-)
+from projections.lists.stores.tables import Params, Row, Tables, to_moment, to_number
 from projections.lists.webhook_queue import QueuedMessage, bookmark
 
-# So many tries of each webhook are kept.
+# So many tries of each webhook are kept, and a few more until those are dropped.
 KEPT: Final = 10_000
 
 
@@ -89,68 +82,66 @@ _TAKEN: Final = """
     UPDATE keyfold_webhook_lanes_1 SET sent = :sequence, attempts = 0, failing_since = NULL,
         due_at = CASE WHEN queued > :sequence THEN :now ELSE NULL END
     WHERE webhook = :webhook AND lane = :lane AND sent = :sequence - 1
+    RETURNING sent
 """
 _NOT_TAKEN: Final = """
     UPDATE keyfold_webhook_lanes_1 SET attempts = attempts + 1,
         failing_since = COALESCE(failing_since, :at), due_at = :retry_at
     WHERE webhook = :webhook AND lane = :lane AND sent = :sequence - 1
+    RETURNING sent
 """
-_TABLE: Final = "keyfold_webhook_deliveries_1"
-_COLUMNS: Final = (
-    "webhook", "number", "message", "kind", "account", "sequence", "position", "attempt", "at",
-    "took_ms", "status", "problem", "next_at",
-)  # fmt: skip
-_LAST: Final = """
-    SELECT number FROM keyfold_webhook_deliveries_1 WHERE webhook = :webhook
-    ORDER BY number DESC LIMIT 1
+_ADD: Final = """
+    INSERT INTO keyfold_webhook_deliveries_1 (webhook, number, message, kind, account, sequence,
+        position, attempt, at, took_ms, status, problem, next_at)
+    VALUES (
+        :webhook, COALESCE((
+            SELECT MAX(number) FROM keyfold_webhook_deliveries_1 WHERE webhook = :webhook
+        ), 0) + 1,
+        :message, :kind, :account, :sequence, :position, :attempt, :at, :took_ms, :status, :problem,
+        :retry_at
+    )
 """
 _DROP: Final = """
-    DELETE FROM keyfold_webhook_deliveries_1 WHERE webhook = :webhook AND number <= :dropped
+    DELETE FROM keyfold_webhook_deliveries_1 WHERE webhook = :webhook AND number <= (
+        SELECT MAX(number) - :kept FROM keyfold_webhook_deliveries_1 WHERE webhook = :webhook
+    )
 """
 
 
-def record_attempt(tables: Tables, tried: Attempt, now: datetime) -> None:
-    """Keep what came of a try; unless a replay came between, the lane goes on by it.
+def record_attempt(tables: Tables, tried: Attempt, now: datetime) -> bool:
+    """Keep what came of a try, and return whether its lane goes on by it.
+
+    It does not when a replay came between, or another that sends.
 
     Args:
         now: by this machine's clock.
     """
     message = tried.message
-    place: dict[str, str | int] = {
+    params: Params = {
         "webhook": message.webhook,
         "lane": message.lane,
+        "message": tried.message_id,
+        "kind": message.kind,
+        "account": message.account,
         "sequence": message.sequence,
+        "position": message.position,
+        "attempt": tried.attempt,
+        "at": to_number(tried.at),
+        "took_ms": tried.took_ms,
+        "status": tried.status,
+        "problem": tried.problem,
+        "retry_at": to_number(tried.retry_at),
+        "now": to_number(now),
     }
-    with tables.transaction() as work:
-        if tried.problem is None:
-            work.execute(_TAKEN, {**place, "now": to_number(now)})
-        else:
-            at, retry_at = to_number(tried.at), to_number(tried.retry_at)
-            work.execute(_NOT_TAKEN, {**place, "at": at, "retry_at": retry_at})
-        _add(work, tried)
-
-
-def _add(work: WriteTransaction, tried: Attempt) -> None:
-    message = tried.message
-    last = work.execute(_LAST, {"webhook": message.webhook})
-    number: int = last[0][0] + 1 if last else 1
-    row = (
-        message.webhook,
-        number,
-        tried.message_id,
-        message.kind,
-        message.account,
-        message.sequence,
-        message.position,
-        tried.attempt,
-        to_number(tried.at),
-        tried.took_ms,
-        tried.status,
-        tried.problem,
-        to_number(tried.retry_at),
+    goes_on, _ = tables.write_at_once(
+        [(_TAKEN if tried.problem is None else _NOT_TAKEN, params), (_ADD, params)]
     )
-    work.insert(_TABLE, _COLUMNS, [row])
-    work.execute(_DROP, {"webhook": message.webhook, "dropped": number - KEPT})
+    return bool(goes_on)
+
+
+def drop_old_attempts(tables: Tables, webhook: str) -> None:
+    """Keep the last tries of a webhook, and no others."""
+    tables.write_at_once([(_DROP, {"webhook": webhook, "kept": KEPT})])
 
 
 _SELECT: Final = """

@@ -10,7 +10,7 @@ own keys, and of accounts only the rows that these gave.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -19,7 +19,6 @@ from msgspec.structs import replace
 
 from ledger.book import Book
 from ledger.catalog import Catalog
-from ledger.events import AnyEvent
 from ledger.streams.webhooks import KEY_CHANGED, TEST, Webhook, message_id
 from projections.answer import AccountId, Answer, Time, doc
 from projections.lists.account_states import AccountsAtPositions
@@ -28,7 +27,7 @@ from projections.lists.notices import summary
 from projections.lists.references import FIELDS
 from projections.lists.replaced_keys import as_seen
 from projections.lists.stores.tables import to_moment
-from projections.lists.timeline import TimelinePage, Visibility, entries
+from projections.lists.timeline import DescribedEvent, TimelinePage, Visibility, entries
 from projections.lists.webhook_queue import QueuedMessage, key_at, reseller_of
 from projections.views.account_at import AccountAt, Moment
 from projections.views.subscriptions import (
@@ -54,32 +53,42 @@ class WebhookMessage(Answer, frozen=True):
     state: SubscriptionsView | None
 
 
-def message_of(
+def messages_of(
     book: Book,
     catalog: Catalog,
     accounts: AccountsAtPositions,
     webhook: Webhook,
-    queued: QueuedMessage,
-) -> WebhookMessage:
-    """Return what a message says."""
-    if queued.notice is None:
-        (event,) = book.events_at([queued.position])
-        id = message_id(webhook.id, queued.position)
-        data = _data(book, catalog, webhook, queued, event)
-    else:
-        notice = msgspec.json.decode(queued.notice)
-        id = message_id(webhook.id, notice["id"].removeprefix("kfn_"))
-        data = {**notice, "summary": _summary(queued, notice, catalog)}
-    at, state = to_moment(queued.at), None
-    if queued.account is not None:
-        account = accounts.at(queued.account, queued.position)
-        shown = AccountAt(queued.account, account, Moment(at), queued.position, 0, None)
-        state = subscriptions(shown, catalog)
-        if webhook.reseller is not None:
-            state = _of_reseller(book, state, webhook)
-    return WebhookMessage(
-        id, queued.kind, at, queued.position, queued.account, queued.sequence, data, state
-    )
+    queued: Sequence[QueuedMessage],
+) -> Iterator[WebhookMessage]:
+    """Yield what some messages say, in their order; what they need is read together."""
+    described = _described(book, catalog, queued)
+    accounts.read_ahead({one.account for one in queued if one.account is not None})
+    for one in queued:
+        if one.notice is None:
+            id = message_id(webhook.id, one.position)
+            data = _data(book, webhook, one, described.get(one.position))
+        else:
+            notice = msgspec.json.decode(one.notice)
+            id = message_id(webhook.id, notice["id"].removeprefix("kfn_"))
+            data = {**notice, "summary": _summary(one, notice, catalog)}
+        at, state = to_moment(one.at), None
+        if one.account is not None:
+            account = accounts.at(one.account, one.position)
+            shown = AccountAt(one.account, account, Moment(at), one.position, 0, None)
+            state = subscriptions(shown, catalog)
+            if webhook.reseller is not None:
+                state = _of_reseller(book, state, webhook)
+        yield WebhookMessage(id, one.kind, at, one.position, one.account, one.sequence, data, state)
+
+
+def _described(
+    book: Book, catalog: Catalog, queued: Iterable[QueuedMessage]
+) -> dict[int, DescribedEvent]:
+    """Return the events that messages tell, as the timeline shows them, by their positions."""
+    positions = {one.position for one in queued if one.notice is None and one.kind != TEST}
+    events = book.events_at(sorted(positions)) if positions else []
+    found = entries(book, catalog, events, Visibility(texts=None))
+    return {one.event.position: one for one in found}
 
 
 def _summary(queued: QueuedMessage, notice: dict[str, Any], catalog: Catalog) -> str:
@@ -88,12 +97,13 @@ def _summary(queued: QueuedMessage, notice: dict[str, Any], catalog: Catalog) ->
 
 
 def _data(
-    book: Book, catalog: Catalog, webhook: Webhook, queued: QueuedMessage, event: AnyEvent
+    book: Book, webhook: Webhook, queued: QueuedMessage, described: DescribedEvent | None
 ) -> dict[str, Any]:
     if queued.kind == TEST:
         return {"webhook": webhook.id}
-    described = entries(book, catalog, [event], Visibility(texts=None))
-    (view,) = TimelinePage(described, None, event.position).items
+    assert described is not None, "what was recorded stays"
+    event = described.event
+    (view,) = TimelinePage([described], None, event.position).items
     data = {
         name: getattr(view, name)
         for name in view.__struct_fields__

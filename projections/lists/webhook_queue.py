@@ -93,7 +93,7 @@ class QueuedMessage(NamedTuple):
 
 
 class DueMessage(NamedTuple):
-    """The next message of a lane, and what became of it so far.
+    """A message of a lane that is due, and what became of it so far.
 
     Attributes:
         attempts: how often it was tried.
@@ -426,25 +426,35 @@ def _forget_lost(tables: Tables, name: str, webhook: str, head: int) -> None:
 
 _DUE: Final = """
     SELECT m.webhook, m.lane, m.sequence, m.kind, m.position, m.notice, m.at,
-        due.attempts, due.failing_since
+        due.sent, due.attempts, due.failing_since
     FROM (
         SELECT lane, sent, due_at, attempts, failing_since FROM keyfold_webhook_lanes_1
-        WHERE webhook = :webhook AND due_at <= :now ORDER BY due_at LIMIT :limit
+        WHERE webhook = :webhook AND due_at <= :now ORDER BY due_at LIMIT :lanes
     ) AS due
     JOIN keyfold_webhook_messages_1 AS m
-    ON m.webhook = :webhook AND m.lane = due.lane AND m.sequence = due.sent + 1
-    ORDER BY due.due_at
+    ON m.webhook = :webhook AND m.lane = due.lane
+        AND m.sequence > due.sent AND m.sequence <= due.sent + :each
+    ORDER BY due.due_at, m.lane, m.sequence
 """
 
 
-def due_messages(tables: Tables, webhook: str, now: datetime, limit: int) -> list[DueMessage]:
-    """Return what can be tried now: of each lane the next message, those first that waited longest.
+def due_messages(
+    tables: Tables, webhook: str, now: datetime, lanes: int, each: int = 1
+) -> list[DueMessage]:
+    """Return what can be tried now, of the lanes that waited longest the next messages in order.
 
     Args:
         now: by this machine's clock.
+        each: how many of a lane at most. The later ones can be tried once the first is taken.
     """
-    rows = tables.read(_DUE, {"webhook": webhook, "now": to_number(now), "limit": limit})
-    return [DueMessage(QueuedMessage(*row[:7]), row[7], to_moment(row[8])) for row in rows]
+    params: Params = {"webhook": webhook, "now": to_number(now), "lanes": lanes, "each": each}
+    due = []
+    for *message, sent, attempts, failing_since in tables.read(_DUE, params):
+        queued = QueuedMessage(*message)
+        is_first = queued.sequence == sent + 1
+        tried = (attempts, to_moment(failing_since)) if is_first else (0, None)
+        due.append(DueMessage(queued, *tried))
+    return due
 
 
 def wait_no_longer(tables: Tables, webhook: str, now: datetime, longest: timedelta) -> None:

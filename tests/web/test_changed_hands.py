@@ -13,7 +13,7 @@ from commands.import_keys import import_keys
 from commands.revoke_keys import revoke_keys
 from ledger.streams.webhooks import Webhook
 from projections.lists.account_states import AccountsAtPositions
-from projections.lists.webhook_messages import message_of
+from projections.lists.webhook_messages import messages_of
 from projections.lists.webhook_queue import QueuedMessage
 from tests.commands.import_files import CODE, HEADER, LINE
 from tests.console.desk import signed_in
@@ -108,7 +108,7 @@ def test_a_webhook_names_no_subscription_of_anothers_key(api: Api) -> None:
         )
         queued = QueuedMessage(hook.id, "acme", 1, "account.changed", event.position, None, 0)
         book, catalog = api.services.book, api.services.catalog
-        message = message_of(book, catalog, AccountsAtPositions(book), hook, queued)
+        (message,) = messages_of(book, catalog, AccountsAtPositions(book), hook, [queued])
         assert message.data["data"]["follows"] == follows
         assert (others in msgspec.json.encode(message).decode()) is (reseller is None)
 

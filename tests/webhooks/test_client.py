@@ -76,7 +76,7 @@ def say_nothing(connection: socket.socket) -> None:
 def test_the_whole_of_it_is_bounded_however_slowly_bytes_come() -> None:
     for serve in (say_nothing, drip, drip_without_end):
         with serving(serve) as target:
-            found = Client(whole_s=0.5).post(target, {}, b"{}")
+            found = Client(whole_s=0.5).post(lambda: target, {}, b"{}")
             assert found.status is None
             assert found.problem in {IN_TIME.problem, "the response is not HTTP"}, serve
 
@@ -89,7 +89,7 @@ def test_a_body_without_end_is_not_read() -> None:
             connection.sendall(b"x" * 65536)
 
     with serving(pour) as target:
-        assert Client().post(target, {}, b"{}") == Response(200, None)
+        assert Client().post(lambda: target, {}, b"{}") == Response(200, None)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_what_is_no_good_response_is_a_problem(answer: bytes, problem: str | Non
         connection.sendall(answer)
 
     with serving(respond) as target:
-        assert Client().post(target, {}, b"{}").problem == problem
+        assert Client().post(lambda: target, {}, b"{}").problem == problem
 
 
 def test_a_receiver_may_ask_to_be_left_alone() -> None:
@@ -121,7 +121,7 @@ def test_a_receiver_may_ask_to_be_left_alone() -> None:
         connection.sendall(b"HTTP/1.1 429 Slow\r\nRetry-After: 120\r\n\r\n")
 
     with serving(respond) as target:
-        assert Client().post(target, {}, b"{}") == Response(429, "status 429", 120)
+        assert Client().post(lambda: target, {}, b"{}") == Response(429, "status 429", 120)
 
 
 def test_no_name_is_looked_up_and_no_proxy_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +135,7 @@ def test_no_name_is_looked_up_and_no_proxy_asked(monkeypatch: pytest.MonkeyPatch
             monkeypatch.setenv(name, "http://127.0.0.1:1")
         monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
         target = Target("http", "hooks.example", receiver.port, "/a?b=c", ("127.0.0.1",))
-        assert Client().post(target, {"X-One": "1"}, b"{}") == Response(200, None)
+        assert Client().post(lambda: target, {"X-One": "1"}, b"{}") == Response(200, None)
         (received,) = receiver.received
         assert received.headers["host"] == f"hooks.example:{receiver.port}"
         assert (received.headers["x-one"], received.body) == ("1", b"{}")
@@ -144,9 +144,9 @@ def test_no_name_is_looked_up_and_no_proxy_asked(monkeypatch: pytest.MonkeyPatch
 def test_the_next_address_is_tried_when_one_cannot_be_reached() -> None:
     with Receiver() as receiver:
         target = Target("http", "h.example", receiver.port, "/", ("127.0.0.2", "127.0.0.1"))
-        assert Client().post(target, {}, b"{}").status == 200
+        assert Client().post(lambda: target, {}, b"{}").status == 200
     nowhere = Target("http", "h.example", receiver.port, "/", ("127.0.0.1",))
-    assert Client().post(nowhere, {}, b"{}").problem == "the connection was refused"
+    assert Client().post(lambda: nowhere, {}, b"{}").problem == "the connection was refused"
 
 
 @pytest.fixture
@@ -195,11 +195,11 @@ def test_a_certificate_is_held_to_the_host(
 
     with serving(respond) as target:
         bad = "the certificate is not good for this host"
-        assert Client().post(target._replace(scheme="https"), {}, b"{}").problem == bad
+        assert Client().post(lambda: target._replace(scheme="https"), {}, b"{}").problem == bad
         monkeypatch.setenv("SSL_CERT_FILE", str(authority))
-        assert Client().post(target._replace(scheme="https"), {}, b"{}").status == 200
+        assert Client().post(lambda: target._replace(scheme="https"), {}, b"{}").status == 200
         other = target._replace(scheme="https", host="others.example")
-        assert Client().post(other, {}, b"{}").problem == bad
+        assert Client().post(lambda: other, {}, b"{}").problem == bad
     with serving(say_nothing) as target:
         silent = target._replace(scheme="https")
-        assert Client(whole_s=0.5).post(silent, {}, b"{}") == IN_TIME
+        assert Client(whole_s=0.5).post(lambda: silent, {}, b"{}") == IN_TIME

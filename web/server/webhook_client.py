@@ -1,22 +1,23 @@
-"""One message, sent to a webhook: one connection, one request, within a bounded time.
+"""Messages, sent to one webhook: each a request that is answered within a bounded time.
 
-The connection is made to an address that was looked at (`commands.gateways.webhook_addresses`); the
-certificate is held to the host's name. Redirects are answers like others, no proxy of the
-environment is used, and of the response's body no more is read than is polite.
+A connection is made to an address that was looked at (`commands.gateways.webhook_addresses`); the
+certificate is held to the host's name. It is kept for the next messages, if its receiver keeps it,
+for as long as they come one after the other, and for a minute at most: then its address is looked
+up and looked at again. Redirects are answers like others, no proxy of the environment is used, and
+of the response's body no more is read than is polite.
 """
 
 from __future__ import annotations
 
-import contextlib
 import http.client
-import os
+import io
 import re
+import select
 import socket
 import ssl
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 
 from commands.gateways.webhook_addresses import Target
 
@@ -25,6 +26,10 @@ CONNECT_S: Final = 5.0
 WHOLE_S: Final = 15.0
 BODY_BYTES_MAX: Final = 16 * 1024
 RETRY_AFTER_S_MAX: Final = 3_600
+# Receivers close what they have not heard of for a while, and one that does so while a message is
+# on its way has not taken it.
+IDLE_S_MAX: Final = 1.0
+AGE_S_MAX: Final = 60.0
 
 _SECONDS = re.compile(r"[0-9]{1,6}")
 
@@ -45,58 +50,171 @@ class Response(NamedTuple):
 
 
 class Client:
-    """Sends messages; threads may share one."""
+    """Sends messages to one webhook, one at a time.
 
-    def __init__(self, whole_s: float = WHOLE_S) -> None:
+    Args:
+        whole_s: how long a message may take.
+        tls: how servers are held to their certificates; None for as this machine does.
+    """
+
+    def __init__(self, whole_s: float = WHOLE_S, tls: ssl.SSLContext | None = None) -> None:
         self._whole_s = whole_s
-        self._tls = ssl.create_default_context()
+        self._tls = tls or ssl.create_default_context()
+        self._kept: _Connection | None = None
 
-    def post(self, target: Target, headers: Mapping[str, str], body: bytes) -> Response:
-        """Send a message, and return what came of it."""
+    def post(self, find: Callable[[], Target], headers: Mapping[str, str], body: bytes) -> Response:
+        """Send a message, and return what came of it.
+
+        Args:
+            find: returns where to, for a new connection. What it raises is raised.
+        """
         until = time.monotonic() + self._whole_s
+        if self._kept is not None and not self._kept.can_be_used:
+            self.close()
+        connection, self._kept = self._kept or _Connection(find(), self._tls), None
+        found = connection.post(headers, body, until)
+        if connection.is_kept:
+            self._kept = connection
+        else:
+            connection.close()
+        return found
+
+    def close(self) -> None:
+        """Close the connection that is kept."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+
+class _Connection:
+    """A connection to a webhook's receiver, made with the first message.
+
+    Attributes:
+        is_kept: whether it can take another message after the last.
+    """
+
+    def __init__(self, target: Target, tls: ssl.SSLContext) -> None:
+        self._target = target
+        self._tls = tls
+        self._http = http.client.HTTPConnection(target.host, target.port)
+        self._http.auto_open = 0
+        self._socket: _BoundedSocket | None = None
+        self._made_at = self._used_at = time.monotonic()
+        self.is_kept = False
+
+    @property
+    def can_be_used(self) -> bool:
+        """Return whether it may be sent the next message."""
+        now = time.monotonic()
+        return (
+            now < self._used_at + IDLE_S_MAX
+            and now < self._made_at + AGE_S_MAX
+            and self._socket is not None
+            and self._socket.is_silent
+        )
+
+    def post(self, headers: Mapping[str, str], body: bytes, until: float) -> Response:
+        self.is_kept = False
         try:
-            with self._connected(target, until) as connection:
-                connection.putrequest(
-                    "POST", target.path, skip_host=True, skip_accept_encoding=True
-                )
-                connection.putheader("Host", target.authority)
-                for name, value in headers.items():
-                    connection.putheader(name, value)
-                connection.putheader("Content-Length", str(len(body)))
-                connection.putheader("Connection", "close")
-                connection.endheaders(body)
-                response = connection.getresponse()
-                if time.monotonic() >= until:
-                    # What was cut off looks like its end.
-                    return Response(None, "no response in time")
-                with contextlib.suppress(OSError, http.client.HTTPException):
-                    response.read(BODY_BYTES_MAX)
-                return _read(response)
+            if self._socket is None:
+                self._connect(until)
+            response = self._respond(headers, body, until)
+            self._finish(response)
+            return _read(response)
         except (OSError, http.client.HTTPException, ValueError) as error:
             if time.monotonic() >= until:
                 return Response(None, "no response in time")
             return Response(None, _why(error))
 
-    @contextlib.contextmanager
-    def _connected(self, target: Target, until: float) -> Iterator[http.client.HTTPConnection]:
-        raw = _connect(target, until)
-        # Another handle of the same connection, since TLS takes the first one over.
-        handle = socket.socket(fileno=os.dup(raw.fileno()))
-        watch = threading.Timer(max(0.0, until - time.monotonic()), _shut_down, (handle,))
-        watch.daemon = True
-        watch.start()
-        connection = http.client.HTTPConnection(target.host, target.port)
-        connection.auto_open = 0
-        connection.sock = raw
+    def _connect(self, until: float) -> None:
+        raw = _connect(self._target, until)
+        self._http.sock = self._socket = _BoundedSocket(raw, until)
+        if self._target.scheme == "https":
+            self._socket.secure(self._tls, self._target.host)
+
+    def _respond(
+        self, headers: Mapping[str, str], body: bytes, until: float
+    ) -> http.client.HTTPResponse:
+        assert self._socket is not None
+        self._socket.until = until
+        self._http.putrequest("POST", self._target.path, skip_host=True, skip_accept_encoding=True)
+        self._http.putheader("Host", self._target.authority)
+        for name, value in headers.items():
+            self._http.putheader(name, value)
+        self._http.putheader("Content-Length", str(len(body)))
+        self._http.endheaders(body)
+        return self._http.getresponse()
+
+    def _finish(self, response: http.client.HTTPResponse) -> None:
+        """Read what else was sent; the message was taken or not, whatever comes of that."""
         try:
-            if target.scheme == "https":
-                connection.sock = self._tls.wrap_socket(raw, server_hostname=target.host)
-            yield connection
-        finally:
-            watch.cancel()
-            connection.close()
-            raw.close()
-            handle.close()
+            response.read(BODY_BYTES_MAX)
+            self.is_kept = response.isclosed() and self._http.sock is not None
+        except (OSError, http.client.HTTPException):
+            self.is_kept = False
+        self._used_at = time.monotonic()
+
+    def close(self) -> None:
+        self._http.close()
+        if self._socket is not None:
+            self._socket.end()
+
+
+class _BoundedSocket:
+    """A connected socket as `http.client` uses one, which raises TimeoutError after a moment."""
+
+    def __init__(self, connected: socket.socket, until: float) -> None:
+        self._socket = connected
+        self.until = until
+
+    @property
+    def is_silent(self) -> bool:
+        """Return whether nothing has come since: neither the end, nor what nobody asked for."""
+        poll = select.poll()
+        poll.register(self._socket.fileno(), select.POLLIN)
+        return not poll.poll(0)
+
+    def secure(self, tls: ssl.SSLContext, host: str) -> None:
+        """Go on with TLS."""
+        self._wait_at_most()
+        self._socket = tls.wrap_socket(self._socket, server_hostname=host)
+
+    def sendall(self, content: bytes) -> None:
+        self._wait_at_most()
+        self._socket.sendall(content)
+
+    def receive(self, buffer: Any) -> int:
+        self._wait_at_most()
+        return self._socket.recv_into(buffer)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Received(self))
+
+    def close(self) -> None:
+        """Do nothing: `http.client` does without it, and what still comes is to be read."""
+
+    def end(self) -> None:
+        self._socket.close()
+
+    def _wait_at_most(self) -> None:
+        left_s = self.until - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        self._socket.settimeout(left_s)
+
+
+class _Received(io.RawIOBase):
+    """What comes from a socket, as a file; the socket stays open when it is closed."""
+
+    def __init__(self, connected: _BoundedSocket) -> None:
+        super().__init__()
+        self._socket = connected
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._socket.receive(buffer)
 
 
 def _connect(target: Target, until: float) -> socket.socket:
@@ -110,14 +228,9 @@ def _connect(target: Target, until: float) -> socket.socket:
         except OSError as error:
             failed = error
             continue
-        connected.settimeout(max(0.1, until - time.monotonic()))
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connected
     raise failed
-
-
-def _shut_down(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _read(response: http.client.HTTPResponse) -> Response:

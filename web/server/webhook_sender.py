@@ -6,7 +6,8 @@
 One thread of each server looks after it, and of all servers that share a ledger one at a time sends
 (`ledger.store.exclusive_lock`). It remembers nothing that counts: what there is to send, and how
 far that was sent, is on record. Of each webhook one message is under way at a time, and it is on
-record before the next is sent; so one that is killed sends at most that one again.
+record before the next is sent; so one that is killed sends at most that one again. What messages
+say is read for many of them at once, and a connection is kept for as long as there are more.
 
 Of an account messages are sent in order: one that is not taken keeps those after it waiting, and no
 other account's. It is tried again after growing pauses, for three days.
@@ -16,24 +17,34 @@ from __future__ import annotations
 
 import logging
 import random
+import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 from standardwebhooks.webhooks import Webhook as Signer
 
 from commands.add_webhook import secret_of, url_of
 from commands.change_webhook import disable_webhook
-from commands.gateways.webhook_addresses import AddressRefused, AddressUnknown, find_target
+from commands.gateways.webhook_addresses import (
+    AddressRefused,
+    AddressUnknown,
+    Target,
+    find_target,
+)
 from ledger.store.exclusive_lock import open_exclusive_lock
 from ledger.streams.webhooks import ID, WEBHOOKS, Webhook, WhyDisabled
 from projections.lists.account_states import AccountsAtPositions
-from projections.lists.webhook_deliveries import Attempt, record_attempt
-from projections.lists.webhook_messages import WebhookMessage, message_of
+from projections.lists.webhook_deliveries import (
+    Attempt,
+    drop_old_attempts,
+    record_attempt,
+)
+from projections.lists.webhook_messages import WebhookMessage, messages_of
 from projections.lists.webhook_queue import (
     Clocks,
     DueMessage,
@@ -66,7 +77,12 @@ IDLE_S: Final = 2.0
 BACK_OFF_S_MAX: Final = 60.0
 CLOCK_CHECK_S: Final = 60.0
 WEBHOOKS_AT_ONCE: Final = 8
-BATCH: Final = 20
+# So much is read at once: of so many accounts so many messages in a row.
+LANES: Final = 25
+MESSAGES_EACH: Final = 10
+# How long what may change while messages are sent is taken for true: the webhook, and who sends.
+FRESH_S: Final = 0.05
+DROP_AFTER: Final = 100
 STOP_S_MAX: Final = 5.0
 
 _log = logging.getLogger("keyfold.webhooks")
@@ -111,10 +127,10 @@ class Sender:
         stop: set when nothing more is to be begun.
     """
 
-    def __init__(self, wiring: Wiring, stop: threading.Event, client: Client | None = None) -> None:
+    def __init__(self, wiring: Wiring, stop: threading.Event) -> None:
         self._wiring = wiring
         self._stop = stop
-        self._client = client or Client()
+        self._tls = ssl.create_default_context()
         self._lock = open_exclusive_lock(wiring.settings.database_url, LOCK)
         self._lock_use = threading.Lock()
         self._receivers: dict[str, _Receiver] = {}
@@ -173,29 +189,21 @@ class Sender:
         with self._lock_use:
             return self._lock.is_held()
 
-    def message_of(
-        self, webhook: Webhook, due: DueMessage, accounts: AccountsAtPositions
-    ) -> WebhookMessage:
-        """Return what a message says."""
+    def messages_of(
+        self, webhook: Webhook, due: Sequence[DueMessage], accounts: AccountsAtPositions
+    ) -> Iterator[WebhookMessage]:
+        """Yield what messages say."""
         services = self._wiring.services
-        return message_of(services.book, services.catalog, accounts, webhook, due.message)
+        queued = [one.message for one in due]
+        return messages_of(services.book, services.catalog, accounts, webhook, queued)
 
-    def post(self, webhook: Webhook, message: WebhookMessage) -> Response:
-        """Send a message, and return what came of it."""
-        services = self._wiring.services
-        url = url_of(services, webhook)
-        if url is None:
-            return Response(None, "its address cannot be read: the key it was sealed with is gone")
-        try:
-            target = find_target(url, self._wiring.settings.webhook_hosts)
-        except AddressRefused as refused:
-            return Response(None, f"the address {refused}")
-        except AddressUnknown:
-            return Response(None, "the host's name leads nowhere")
-        body = encode(message)
-        salts = webhook.salts(self._wiring.clock())
-        secrets = [secret_of(services.webhook_key, salt) for salt in salts]
-        return self._client.post(target, _headers(secrets, message.id, body), body)
+    def find(self, url: str) -> Target:
+        """Return where an address leads now."""
+        return find_target(url, self._wiring.settings.webhook_hosts)
+
+    def client(self) -> Client:
+        """Return what sends to one webhook."""
+        return Client(tls=self._tls)
 
     def close(self) -> None:
         """Wait a little for what is under way, and let another server send."""
@@ -207,6 +215,20 @@ class Sender:
         self._wiring.close()
 
 
+class _Checked(NamedTuple):
+    """A webhook as it was when it was looked at, by this process's clock.
+
+    Attributes:
+        url: None when it cannot be read: the key it was sealed with is gone.
+        secrets: what signs, the newest first.
+    """
+
+    webhook: Webhook
+    url: str | None
+    secrets: tuple[str, ...]
+    at: float
+
+
 class _Receiver:
     """One webhook's messages: sent one after the other, by a thread that ends when none is due."""
 
@@ -215,6 +237,8 @@ class _Receiver:
         self._id = id
         self._accounts = AccountsAtPositions(wiring.services.book)
         self._thread: threading.Thread | None = None
+        self._checked: _Checked | None = None
+        self._recorded = 0
         self._failed = 0
         self._rests_until = 0.0
 
@@ -239,30 +263,62 @@ class _Receiver:
             self._thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self, sender: Sender) -> None:
+        client = sender.client()
         try:
-            while due := due_messages(self._wiring.tables, self._id, system_clock(), BATCH):
-                for one in due:
-                    webhook = self._webhook()
-                    if webhook is None or not sender.may_send() or self._is_resting():
-                        return
-                    self._send(sender, webhook, one)
+            while self._send_some(sender, client):
+                pass
         except Exception as error:  # what is due stays due
             _log.warning("messages to a webhook wait: %s", cause_of(error))
             self._rests_until = time.monotonic() + ROUND_S
+        finally:
+            client.close()
 
-    def _webhook(self) -> Webhook | None:
-        """Return the webhook as it is now, if it is to be sent to."""
-        found = self._wiring.services.book.load(WEBHOOKS, ID).state.get(self._id)
-        return found if found is not None and not found.disabled else None
+    def _send_some(self, sender: Sender, client: Client) -> bool:
+        """Send what is due, if it is not too much; return whether there may be more."""
+        tables = self._wiring.tables
+        due = due_messages(tables, self._id, system_clock(), LANES, MESSAGES_EACH)
+        self._checked = None
+        checked = self._check(sender)
+        if not due or checked is None:
+            return False
+        held_up: set[str] = set()
+        messages = sender.messages_of(checked.webhook, due, self._accounts)
+        for one, message in zip(due, messages, strict=True):
+            if one.message.lane in held_up:
+                continue
+            checked = self._check(sender)
+            if checked is None or time.monotonic() < self._rests_until:
+                return False
+            if not self._send(sender, client, checked, one, message):
+                held_up.add(one.message.lane)
+        return True
 
-    def _is_resting(self) -> bool:
-        return time.monotonic() < self._rests_until
+    def _check(self, sender: Sender) -> _Checked | None:
+        """Return the webhook as it is, if messages are to be sent to it by this server."""
+        now = time.monotonic()
+        if self._checked is not None and now < self._checked.at + FRESH_S:
+            return self._checked
+        services = self._wiring.services
+        webhook = services.book.load(WEBHOOKS, ID).state.get(self._id)
+        if webhook is None or webhook.disabled or not sender.may_send():
+            return None
+        salts = webhook.salts(self._wiring.clock())
+        secrets = tuple(secret_of(services.webhook_key, salt) for salt in salts)
+        self._checked = _Checked(webhook, url_of(services, webhook), secrets, now)
+        return self._checked
 
-    def _send(self, sender: Sender, webhook: Webhook, due: DueMessage) -> None:
+    def _send(
+        self,
+        sender: Sender,
+        client: Client,
+        checked: _Checked,
+        due: DueMessage,
+        message: WebhookMessage,
+    ) -> bool:
+        """Send a message and keep what came of it; return whether the next of its lane is due."""
         began = time.monotonic()
         at = self._wiring.clock()
-        message = sender.message_of(webhook, due, self._accounts)
-        response = sender.post(webhook, message)
+        response = _post(sender, client, checked, message)
         now = system_clock()
         retry_at = None
         if response.problem is not None:
@@ -278,12 +334,16 @@ class _Receiver:
             response.problem,
             retry_at,
         )
-        record_attempt(self._wiring.tables, tried, now)
+        goes_on = record_attempt(self._wiring.tables, tried, now)
+        self._recorded += 1
+        if self._recorded % DROP_AFTER == 0:
+            drop_old_attempts(self._wiring.tables, self._id)
         self._note(response)
         if why := _give_up(response, due.failing_since or at, self._wiring.clock()):
-            self._disable(webhook, why, tried.message_id)
+            self._disable(checked.webhook, why, tried.message_id)
         elif response.problem is not None and not due.attempts:
-            _log.warning("a message to %s was not taken: %s", webhook.id, response.problem)
+            _log.warning("a message to %s was not taken: %s", self._id, response.problem)
+        return goes_on and response.problem is None
 
     def _note(self, response: Response) -> None:
         """Leave the receiver alone for a while after several failures in a row."""
@@ -302,7 +362,22 @@ class _Receiver:
         _log.error("webhook %s is disabled (%s): nothing is sent until a replay", webhook.id, why)
 
 
-def _headers(secrets: list[str], id: str, body: bytes) -> Mapping[str, str]:
+def _post(sender: Sender, client: Client, checked: _Checked, message: WebhookMessage) -> Response:
+    """Send a message, and return what came of it."""
+    url = checked.url
+    if url is None:
+        return Response(None, "its address cannot be read: the key it was sealed with is gone")
+    body = encode(message)
+    headers = _headers(checked.secrets, message.id, body)
+    try:
+        return client.post(lambda: sender.find(url), headers, body)
+    except AddressRefused as refused:
+        return Response(None, f"the address {refused}")
+    except AddressUnknown:
+        return Response(None, "the host's name leads nowhere")
+
+
+def _headers(secrets: Sequence[str], id: str, body: bytes) -> Mapping[str, str]:
     """Return the headers of Standard Webhooks: a signature by each secret, the newest first."""
     at = system_clock()
     signatures = [Signer(secret).sign(id, at, body.decode()) for secret in secrets]

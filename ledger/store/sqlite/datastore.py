@@ -109,9 +109,11 @@ def fault_of(error: sqlite3.Error, path: str) -> library.PersistenceError:
     return fault
 
 
-def _connect_side(path: str) -> sqlite3.Connection:
+def _connect_side(path: str, *, waits_for_disk: bool) -> sqlite3.Connection:
     """Open a connection for side tables, with rows that are read by name."""
     connection = connect(path)
+    if not waits_for_disk:
+        connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
     connection.row_factory = sqlite3.Row
     return connection
@@ -253,10 +255,16 @@ Look = tuple[Files, bytes]
 
 
 class SqliteDatastore:
-    """A file that is there, with a few connections to it in each process."""
+    """A file that is there, with a few connections to it in each process.
 
-    def __init__(self, path: str) -> None:
+    Args:
+        side_waits_for_disk: whether what is committed to side tables is on the disk then. If not, a
+            crash of the machine may take it back, and nothing that was committed before it.
+    """
+
+    def __init__(self, path: str, *, side_waits_for_disk: bool = True) -> None:
         self.path = path
+        self._side_waits_for_disk = side_waits_for_disk
         self.lineage = Lineage()
         self._replacing = RLock()
         self._sessions = PerProcess(self._make_sessions)
@@ -268,11 +276,14 @@ class SqliteDatastore:
         def reader() -> sqlite3.Connection:
             return _connect_reader(self.path)
 
+        def side() -> sqlite3.Connection:
+            return _connect_side(self.path, waits_for_disk=self._side_waits_for_disk)
+
         return SqliteConnections(
             Files(self.path),
             SqliteWriter(self.path),
             Connections(reader, idle, CONNECTIONS_MAX, PATIENCE_S),
-            Connections(lambda: _connect_side(self.path), idle, CONNECTIONS_MAX, PATIENCE_S),
+            Connections(side, idle, CONNECTIONS_MAX, PATIENCE_S),
         )
 
     def _current(self) -> SqliteConnections:

@@ -40,6 +40,7 @@ _SETTINGS = {
 # A page that a crash of the server takes back is applied again by the next reader, so its commit
 # waits for no disk and no standby.
 _BEGIN: LiteralString = "BEGIN; SET LOCAL synchronous_commit = off"
+_WAIT_FOR_NO_DISK: LiteralString = "SELECT set_config('synchronous_commit', 'off', true)"
 # It holds nobody up, and who reads it works on what was read in between: a replay, for minutes.
 _BEGIN_SNAPSHOT: LiteralString = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
@@ -74,6 +75,17 @@ class PostgresTables:
         """Return a context as `Tables.snapshot` does."""
         with self._begun(_BEGIN_SNAPSHOT) as reading:
             yield reading
+
+    def write_at_once(self, statements: Sequence[tuple[str, Params]]) -> list[list[Row]]:
+        """Return rows as `Tables.write_at_once` does; all of it is one round trip."""
+        with self._lent() as connection:
+            # What is sent before the pipeline ends is one transaction, committed by its end.
+            with connection.pipeline():
+                connection.execute(_WAIT_FOR_NO_DISK)
+                sent = [_Transaction(connection) for _ in statements]
+                for one, (sql, params) in zip(sent, statements, strict=True):
+                    one.send(sql, params)
+            return [one.rows() for one in sent]
 
     @contextmanager
     def bulk_writes(self) -> Iterator[PostgresTables]:
@@ -126,8 +138,14 @@ class _Transaction:
 
     def execute(self, sql: str, params: Params) -> list[Row]:
         """Return the statement's rows, none if it makes none."""
+        self.send(sql, params)
+        return self.rows()
+
+    def send(self, sql: str, params: Params) -> None:
         prepared = statement(sql, "%s")
         self._cursor.execute(prepared.sql, prepared.values(params))
+
+    def rows(self) -> list[Row]:
         return self._cursor.fetchall() if self._cursor.description else []
 
     def execute_many(self, sql: str, params: Sequence[Params]) -> None:

@@ -61,6 +61,11 @@ class ScratchTables:
         """See `WriteTransaction.insert`."""
         self._connection.executemany(insertion(table, tuple(columns), "?"), rows)
 
+    def write_at_once(self, statements: Sequence[tuple[str, Params]]) -> list[list[Row]]:
+        """Return rows as `Tables.write_at_once` does."""
+        with self.transaction() as work:
+            return [work.execute(sql, params) for sql, params in statements]
+
     @contextmanager
     def bulk_writes(self) -> Iterator[ScratchTables]:
         """Return a context as `Tables.bulk_writes` does."""

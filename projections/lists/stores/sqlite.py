@@ -25,7 +25,8 @@ class SqliteTables:
     position_column = "rowid"
 
     def __init__(self, database_url: str) -> None:
-        self._datastore = SqliteDatastore(path_of(database_url))
+        # A page that a crash of the machine takes back is applied again by the next reader.
+        self._datastore = SqliteDatastore(path_of(database_url), side_waits_for_disk=False)
 
     @contextmanager
     def transaction(self) -> Iterator[_Transaction]:
@@ -46,6 +47,11 @@ class SqliteTables:
         """Return rows as `Tables.read` does."""
         prepared = statement(sql, "?")
         return self._datastore.read(prepared.sql, prepared.values(params))
+
+    def write_at_once(self, statements: Sequence[tuple[str, Params]]) -> list[list[Row]]:
+        """Return rows as `Tables.write_at_once` does."""
+        with self.transaction() as work:
+            return [work.execute(sql, params) for sql, params in statements]
 
     @contextmanager
     def bulk_writes(self) -> Iterator[_BulkWriter]:

@@ -71,6 +71,9 @@ class Tables(Protocol):
     def read(self, sql: str, params: Params) -> list[Row]:
         """Return the rows of one reading statement by itself."""
 
+    def write_at_once(self, statements: Sequence[tuple[str, Params]]) -> list[list[Row]]:
+        """Run a few statements in one transaction, sent together; return the rows of each."""
+
     def bulk_writes(self) -> AbstractContextManager[BulkTables]:
         """Return a context for many transactions that write a lot, one after the other."""
 
