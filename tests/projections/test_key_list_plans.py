@@ -6,7 +6,7 @@ without looking at the rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
@@ -98,6 +98,9 @@ class Explaining:
     def transaction(self) -> Iterator[WriteTransaction]:
         with self.tables.transaction() as work:
             yield work
+
+    def write_at_once(self, statements: Sequence[tuple[str, Params]]) -> list[list[Row]]:
+        return self.tables.write_at_once(statements)
 
     @contextmanager
     def bulk_writes(self) -> Iterator[BulkTables]:

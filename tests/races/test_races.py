@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -16,12 +14,9 @@ from string import ascii_uppercase
 from threading import Barrier
 from typing import Any
 
-import pytest
-
 from commands.issue_keys import Order, issue_keys
 from commands.redeem_key import Try, redeem_key
 from ledger.refusals import Refusal
-from ledger.store import schema
 from ledger.streams.account.facts import (
     SeatOccupied,
     SubscriptionActivated,
@@ -38,28 +33,6 @@ from web.app.settings import read_settings
 
 PROCESSES = 8
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def environ(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    """The settings of an empty ledger that several processes can open."""
-    url = (
-        f"sqlite:///{tmp_path}/race.db"
-        if request.param == "sqlite"
-        else request.getfixturevalue("postgres_url")
-    )
-    schema.upgrade(url)
-    return {
-        "KEYFOLD_DATABASE_URL": url,
-        "KEYFOLD_SECRET": base64.b64encode(b"r" * 32).decode(),
-    }
-
-
-@pytest.fixture
-def wiring(environ: dict[str, str]) -> Iterator[Wiring]:
-    wired = wire(read_settings(environ))
-    yield wired
-    wired.close()
 
 
 class Race:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 
 from commands.change_subscription import transfer_subscription
-from commands.issue_keys import Order, issue_keys
+from commands.issue_keys import Issued, IssuedKey, Order, issue_keys
 from commands.occupy_seat import Sitting, occupy_seat
+from commands.order_keys import order_keys
 from commands.redeem_key import Try, redeem_key
+from commands.revoke_key import revoke_key
 from ledger.refusals import Refusal
 from web.app.services import Wiring, wire
 from web.app.settings import read_settings
@@ -94,7 +97,50 @@ def transfer(wiring: Wiring, index: int, subscription: str) -> Iterator[dict[str
             yield {"refused": refusal.code}
 
 
+def spend(wiring: Wiring, index: int, argument: str) -> Iterator[dict[str, Any]]:
+    """Order out of one allowance; revoke or redeem some of what that gave.
+
+    What is done in each step depends on its number alone, so that who was killed does the rest as
+    it would have. What an earlier order gave it learns by placing it again, with the same key.
+    """
+    asked = json.loads(argument)
+
+    def place(step: int) -> list[IssuedKey]:
+        random = Random(f"{asked['seed']}-{index}-{step}")
+        seats, count = random.randint(1, 5), random.randint(1, 3)
+        context = wiring.request_context(f"kft_race{index}", f"race-{index}-{step}")
+        wanted = Order("cloud_pos", None, seats, 12, count, asked["reseller"])
+        issued = order_keys(
+            wiring.services, context, wanted, wanted.reseller, idempotency_key=f"{index}-{step}"
+        )
+        assert isinstance(issued, Issued)
+        return issued.keys
+
+    def use(key: IssuedKey, step: int, *, revokes: bool) -> dict[str, Any]:
+        # A code that was used is not shown again: it was done, and nobody heard of it.
+        if key.code != key.masked:
+            context = wiring.request_context("operator", f"race-{index}-{step}-{key.id}")
+            if revokes:
+                revoke_key(wiring.services, context, key.id, "Not needed")
+            else:
+                wanted = Try(f"account-{index}", f"s-{index}-{step}", key.code)
+                redeem_key(wiring.services, context, wanted)
+        return {"revoked" if revokes else "redeemed": key.id}
+
+    for step in range(asked["begin_at"], asked["steps"]):
+        done: dict[str, Any] = {"step": step}
+        try:
+            keys = place(step)
+            done["keys"] = [key.id for key in keys]
+            if step % 3:
+                done |= use(keys[0], step, revokes=step % 3 == 1)
+        except Refusal as refusal:
+            done["refused"] = refusal.code
+        yield done
+
+
 SCENARIOS = {
+    "spend": spend,
     "renew": renew,
     "transfer": transfer,
     "guess": guess,

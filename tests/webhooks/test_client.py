@@ -7,7 +7,7 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from commands.gateways.webhook_addresses import Target
 from tests.webhooks.receiver import Receiver
-from web.server.webhook_client import Client, Response
+from web.server.webhook_client import IDLE_S_MAX, WHOLE_S, Client, Response
 
 IN_TIME = Response(None, "no response in time")
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -44,6 +44,14 @@ def serving(serve: Callable[[socket.socket], object]) -> Iterator[Target]:
         port: int = listener.getsockname()[1]
         yield Target("http", "hooks.example", port, "/hook", ("127.0.0.1",))
         listener.shutdown(socket.SHUT_RDWR)
+
+
+def post(
+    target: Target, headers: Mapping[str, str] | None = None, whole_s: float = WHOLE_S
+) -> Response:
+    """Send one message, on a connection of its own."""
+    with contextlib.closing(Client(whole_s)) as client:
+        return client.post(lambda: target, headers or {}, b"{}")
 
 
 def read(connection: socket.socket) -> None:
@@ -76,7 +84,7 @@ def say_nothing(connection: socket.socket) -> None:
 def test_the_whole_of_it_is_bounded_however_slowly_bytes_come() -> None:
     for serve in (say_nothing, drip, drip_without_end):
         with serving(serve) as target:
-            found = Client(whole_s=0.5).post(lambda: target, {}, b"{}")
+            found = post(target, whole_s=0.5)
             assert found.status is None
             assert found.problem in {IN_TIME.problem, "the response is not HTTP"}, serve
 
@@ -89,7 +97,7 @@ def test_a_body_without_end_is_not_read() -> None:
             connection.sendall(b"x" * 65536)
 
     with serving(pour) as target:
-        assert Client().post(lambda: target, {}, b"{}") == Response(200, None)
+        assert post(target) == Response(200, None)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +120,7 @@ def test_what_is_no_good_response_is_a_problem(answer: bytes, problem: str | Non
         connection.sendall(answer)
 
     with serving(respond) as target:
-        assert Client().post(lambda: target, {}, b"{}").problem == problem
+        assert post(target).problem == problem
 
 
 def test_a_receiver_may_ask_to_be_left_alone() -> None:
@@ -121,7 +129,7 @@ def test_a_receiver_may_ask_to_be_left_alone() -> None:
         connection.sendall(b"HTTP/1.1 429 Slow\r\nRetry-After: 120\r\n\r\n")
 
     with serving(respond) as target:
-        assert Client().post(lambda: target, {}, b"{}") == Response(429, "status 429", 120)
+        assert post(target) == Response(429, "status 429", 120)
 
 
 def test_no_name_is_looked_up_and_no_proxy_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +143,7 @@ def test_no_name_is_looked_up_and_no_proxy_asked(monkeypatch: pytest.MonkeyPatch
             monkeypatch.setenv(name, "http://127.0.0.1:1")
         monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
         target = Target("http", "hooks.example", receiver.port, "/a?b=c", ("127.0.0.1",))
-        assert Client().post(lambda: target, {"X-One": "1"}, b"{}") == Response(200, None)
+        assert post(target, {"X-One": "1"}) == Response(200, None)
         (received,) = receiver.received
         assert received.headers["host"] == f"hooks.example:{receiver.port}"
         assert (received.headers["x-one"], received.body) == ("1", b"{}")
@@ -144,9 +152,60 @@ def test_no_name_is_looked_up_and_no_proxy_asked(monkeypatch: pytest.MonkeyPatch
 def test_the_next_address_is_tried_when_one_cannot_be_reached() -> None:
     with Receiver() as receiver:
         target = Target("http", "h.example", receiver.port, "/", ("127.0.0.2", "127.0.0.1"))
-        assert Client().post(lambda: target, {}, b"{}").status == 200
+        assert post(target).status == 200
     nowhere = Target("http", "h.example", receiver.port, "/", ("127.0.0.1",))
-    assert Client().post(lambda: nowhere, {}, b"{}").problem == "the connection was refused"
+    assert post(nowhere).problem == "the connection was refused"
+
+
+def test_a_connection_is_kept_while_messages_follow_and_its_receiver_keeps_it() -> None:
+    def keep(connection: socket.socket) -> None:
+        connections.append(connection)
+        for _ in range(2):
+            read(connection)
+            connection.sendall(OK)
+        read(connection)
+        connection.sendall(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+
+    connections: list[socket.socket] = []
+    with serving(keep) as target, contextlib.closing(Client()) as client:
+        for made in (1, 1, 1, 2, 2):
+            assert client.post(lambda: target, {}, b"{}").status == 200
+            assert len(connections) == made
+        threading.Event().wait(IDLE_S_MAX)
+        assert client.post(lambda: target, {}, b"{}").status == 200
+        assert len(connections) == 3
+
+
+@pytest.mark.parametrize(
+    "unasked", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 408 Slow"]
+)
+def test_what_was_said_or_closed_unasked_answers_no_later_message(unasked: bytes) -> None:
+    def respond(connection: socket.socket) -> None:
+        read(connection)
+        connection.sendall(OK)
+        asked.wait(5)
+        connection.sendall(unasked)
+        said.set()
+
+    asked, said = threading.Event(), threading.Event()
+    with serving(respond) as target, contextlib.closing(Client()) as client:
+        assert client.post(lambda: target, {}, b"{}").status == 200
+        asked.set()
+        assert said.wait(5)
+        threading.Event().wait(0.1)
+        found = client.post(lambda: target._replace(path="/new"), {}, b"{}")
+        assert found == Response(200, None)
+
+
+def test_a_body_that_does_not_end_is_not_waited_for_by_the_next_message() -> None:
+    def respond(connection: socket.socket) -> None:
+        read(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 20_000)
+        threading.Event().wait(2)
+
+    with serving(respond) as target, contextlib.closing(Client()) as client:
+        for _ in range(2):
+            assert client.post(lambda: target, {}, b"{}") == Response(200, None)
 
 
 @pytest.fixture
@@ -195,11 +254,11 @@ def test_a_certificate_is_held_to_the_host(
 
     with serving(respond) as target:
         bad = "the certificate is not good for this host"
-        assert Client().post(lambda: target._replace(scheme="https"), {}, b"{}").problem == bad
+        assert post(target._replace(scheme="https")).problem == bad
         monkeypatch.setenv("SSL_CERT_FILE", str(authority))
-        assert Client().post(lambda: target._replace(scheme="https"), {}, b"{}").status == 200
+        assert post(target._replace(scheme="https")).status == 200
         other = target._replace(scheme="https", host="others.example")
-        assert Client().post(lambda: other, {}, b"{}").problem == bad
+        assert post(other).problem == bad
     with serving(say_nothing) as target:
         silent = target._replace(scheme="https")
-        assert Client(whole_s=0.5).post(lambda: silent, {}, b"{}") == IN_TIME
+        assert post(silent, whole_s=0.5) == IN_TIME
