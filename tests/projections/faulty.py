@@ -41,6 +41,10 @@ class Faulty:
         with self.tables.snapshot() as reading:
             yield reading
 
+    def write_at_once(self, statements: Sequence[tuple[str, Params]]) -> list[list[Row]]:
+        with self.transaction() as work:
+            return [work.execute(sql, params) for sql, params in statements]
+
     @contextmanager
     def bulk_writes(self) -> Iterator[BulkTables]:
         yield self
