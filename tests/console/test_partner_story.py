@@ -72,7 +72,7 @@ def notices(vendor: Vendor, since: str, until: str) -> list[tuple[str, str]]:
 def renew(customer: Customer, code: str) -> None:
     """Activate a key to begin when what there is ends."""
     dialog = customer.enter(code)
-    dialog.get_by_label(re.compile("When that ends")).check()
+    dialog.get_by_label(re.compile("As a renewal")).check()
     dialog.get_by_role("button", name="Activate").click()
 
 
