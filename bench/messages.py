@@ -55,6 +55,8 @@ LAG_S_GOAL: Final = 1.0
 LAGS: Final = 20
 PATIENCE_S: Final = 60.0
 PART_GOAL: Final = 0.9
+ROUND_PART: Final = 4  # what is appended is queued twice a second
+READY_S: Final = 1.0
 APPEND_CHUNK: Final = 1_000
 HOST: Final = "127.0.0.1"
 ALLOWED: Final = AllowedHosts.parse(HOST)
@@ -157,7 +159,9 @@ def _appends(bench: Bench, sender: _Sender, effort: Effort) -> Iterator[Measure]
         with crew(partial(_appending, bench.url), 1, clients) as append:
             beside = partial(_while_sending, sender, append)
             contestants = [Contestant("beside", beside), Contestant("alone", append)]
-            found = interleaved(contestants, rounds=effort.rounds, seconds=effort.seconds * 2)
+            found = interleaved(
+                contestants, rounds=effort.rounds, seconds=effort.seconds * ROUND_PART
+            )
         what = "1 thread" if clients == 1 else f"{clients} threads"
         yield rates(
             f"append one event, {what}, while messages of them are sent",
@@ -170,6 +174,7 @@ def _appends(bench: Bench, sender: _Sender, effort: Effort) -> Iterator[Measure]
 
 def _while_sending(sender: _Sender, run: Run, seconds: float) -> Took:
     with sender.sending():
+        time.sleep(READY_S)
         return run(seconds)
 
 

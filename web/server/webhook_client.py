@@ -114,6 +114,7 @@ class _Connection:
         )
 
     def post(self, headers: Mapping[str, str], body: bytes, until: float) -> Response:
+        """Send a message, and return what came of it."""
         self.is_kept = False
         try:
             if self._socket is None:
@@ -184,10 +185,12 @@ class _BoundedSocket:
         self._socket.sendall(content)
 
     def receive(self, buffer: Any) -> int:
+        """Put what comes into a buffer, and return how many bytes; none at the end."""
         self._wait_at_most()
         return self._socket.recv_into(buffer)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
+        """Return what comes, as a file."""
         return io.BufferedReader(_Received(self))
 
     def close(self) -> None:
@@ -211,9 +214,11 @@ class _Received(io.RawIOBase):
         self._socket = connected
 
     def readable(self) -> bool:
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Return as `receive` does."""
         return self._socket.receive(buffer)
 
 

@@ -146,6 +146,7 @@ class _Transaction:
         self._cursor.execute(prepared.sql, prepared.values(params))
 
     def rows(self) -> list[Row]:
+        """Return the rows of what was sent last, none if it makes none."""
         return self._cursor.fetchall() if self._cursor.description else []
 
     def execute_many(self, sql: str, params: Sequence[Params]) -> None:
