@@ -210,7 +210,7 @@ def _session(request: PurchaseRequest, customer: str | None) -> dict[str, Any]:
     params: dict[str, Any] = {
         "mode": "subscription",
         "client_reference_id": purchase.account,
-        "line_items": _line_items(request),
+        "line_items": line_items(request),
         "subscription_data": {"metadata": named, "billing_mode": {"type": "flexible"}},
         "metadata": named,
         "allow_promotion_codes": True,
@@ -220,7 +220,12 @@ def _session(request: PurchaseRequest, customer: str | None) -> dict[str, Any]:
     return params if customer is None else {"customer": customer, **params}
 
 
-def _line_items(request: PurchaseRequest) -> list[dict[str, Any]]:
+def line_items(request: PurchaseRequest) -> list[dict[str, Any]]:
+    """Return what a Checkout sells.
+
+    Raises:
+        InvalidRequest: it is not for sale, or not in this number.
+    """
     product, seats = request.product, request.purchase.seats
     items = []
     if any(price.base for price in product.prices):

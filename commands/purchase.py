@@ -83,9 +83,16 @@ class Quote(Struct, frozen=True):
 
 
 class Review(NamedTuple):
-    """That nothing may be paid at once but what somebody has agreed to; None for nothing yet."""
+    """That nothing may be paid at once but what somebody has agreed to.
+
+    Attributes:
+        quote: what was agreed to; None for nothing yet.
+        preview: nothing is to be sold at all, nor an open Checkout closed; it is only asked what
+            would be.
+    """
 
     quote: Quote | None = None
+    preview: bool = False
 
 
 class PurchaseRequest(NamedTuple):

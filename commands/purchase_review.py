@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -40,6 +40,18 @@ class ReviewNeeded(Exception):
         super().__init__(asked.stripe_subscription)
         self.asked = asked
         self.subscription = subscription
+
+
+class CheckoutNeeded(Exception):
+    """It would be paid at a Checkout, and only a preview was asked for; nothing was begun.
+
+    Attributes:
+        items: what the Checkout would sell, as Stripe is asked for it.
+    """
+
+    def __init__(self, items: list[dict[str, Any]]) -> None:
+        super().__init__()
+        self.items = items
 
 
 class PurchaseReview(NamedTuple):

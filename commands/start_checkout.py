@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from commands import change_purchased_seats, validation
-from commands.checkout_session import begin_session, close_open
+from commands.checkout_session import begin_session, close_open, line_items
 from commands.gateways.stripe_responses import StripeKeyRefused, StripeNotConfigured, StripeRefused
 from commands.purchase import (
     INTERVALS,
@@ -27,7 +27,7 @@ from commands.purchase import (
     priced,
     success_url,
 )
-from commands.purchase_review import hold_to_review
+from commands.purchase_review import CheckoutNeeded, hold_to_review
 from commands.record_stripe_event import read_retrieved
 from commands.retry import retry_on_conflict
 from commands.services import Services
@@ -76,6 +76,7 @@ def start_checkout(
         IdempotencyKeyReused, VersionMismatch: in this order.
         StripeNotConfigured: there is no key for Stripe.
         ReviewNeeded: something would be paid at once that nobody has agreed to.
+        CheckoutNeeded: only a preview is asked for, and it would be paid at Checkout.
         SubscriptionNotChangeable, SeatsFollowHolders: in this order.
         StripeUnavailable: whether Stripe did it is not known; the same request finds out.
         StripeRefused, StripeKeyRefused: nothing was changed.
@@ -167,7 +168,7 @@ def _attempt(request: PurchaseRequest) -> Started:
         if again is not None:
             return again
         target = _target(request, account.state.stripe, already.fetched)
-        if target is not None and close_open(request, account, already.over):
+        if target is not None and _close_open(request, account, already):
             continue  # nothing may be paid for there as well
         if (target is None or target.item is None) and _fetch_beside(request, account, already):
             continue
@@ -176,6 +177,8 @@ def _attempt(request: PurchaseRequest) -> Started:
         elif target is not None:
             id = target.subscription.id
         else:
+            if already.all_fetched and _is_preview(request):
+                raise CheckoutNeeded(line_items(request))
             began = begin_session(request, account, already.over) if already.all_fetched else None
             if began is not None:
                 return began
@@ -266,9 +269,17 @@ def _fetch_beside(request: PurchaseRequest, account: Loaded[Account], already: _
         purchases.refuse_beside_lost(its, side.mapped, request.wanted, now)
         _refuse_beside_bought(request, side, already.checkouts)
     except SubscriptionNotChangeable:
-        close_open(request, account, already.over)
+        _close_open(request, account, already)
         raise
     return False
+
+
+def _is_preview(request: PurchaseRequest) -> bool:
+    return request.review is not None and request.review.preview
+
+
+def _close_open(request: PurchaseRequest, account: Loaded[Account], already: _Asked) -> bool:
+    return not _is_preview(request) and close_open(request, account, already.over)
 
 
 def _fetch_unlisted(request: PurchaseRequest, side: StripeState, fetched: set[str]) -> bool:

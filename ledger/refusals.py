@@ -32,7 +32,8 @@ than one would apply, the first in this order is given:
     a Stripe customer, linked   VersionMismatch, CustomerLinkedElsewhere
     a Stripe customer, unlinked VersionMismatch, CustomerNotLinked
     a Stripe subscription, assigned  StripeSubscriptionElsewhere, StripeSubscriptionNotFound
-    seats, bought at Stripe     IdempotencyKeyReused, SubscriptionNotChangeable, SeatsFollowHolders
+    seats, bought at Stripe     IdempotencyKeyReused, SubscriptionNotChangeable,
+                                SeatsFollowHolders, PurchasePriceChanged
     Stripe's pages, opened      NoStripeCustomer, CustomerShared
     a webhook, changed          WebhookNotFound, WebhookNotSending
     a link to notices, opened   NoticeLinkNotFound, NoticeLinkRevokedAlready
@@ -382,6 +383,12 @@ class SeatsFollowHolders(Refusal):
     """The seats of this product are billed by its holders, and cannot be bought beforehand."""
 
     code = "seats_follow_holders"
+
+
+class PurchasePriceChanged(Refusal):
+    """What is bought costs something else by now than was previewed."""
+
+    code = "purchase_price_changed"
 
 
 class NoStripeCustomer(Refusal):

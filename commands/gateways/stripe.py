@@ -390,6 +390,15 @@ class StripeGateway:
         }
         return self._ask(self.interactive.v1.invoices.create_preview, params).object
 
+    def preview_items(self, items: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return what a whole period of a new subscription would cost, as an invoice.
+
+        Raises:
+            StripeRefused, StripeUnavailable, StripeKeyRefused: as `preview_change`.
+        """
+        params: Any = {"subscription_details": {"items": items}, "preview_mode": "recurring"}
+        return self._ask(self.interactive.v1.invoices.create_preview, params).object
+
     # Changing
 
     def start_checkout(self, params: dict[str, Any], idempotency_key: str) -> dict[str, Any]:

@@ -82,6 +82,12 @@ def bought_where_seats_follow_holders(it: Shop) -> Got:
     return it.buy(seats=1)
 
 
+def bought_for_an_amount_that_nobody_previewed(it: Shop) -> Got:
+    subscription = it.subscribe()
+    it.stripe.fail_payments(subscription["customer"])
+    return it.buy(quote="AAAA")
+
+
 def bought_with_a_card_that_is_refused(it: Shop) -> Got:
     bought = it.subscribe()
     it.stripe.advance(days=1)
@@ -132,6 +138,10 @@ ROWS = [
     Row(
         "billed, and the card refused", 409, "seats_follow_holders",
         bought_where_seats_follow_holders, billed=True,
+    ),
+    Row(
+        "another amount, and the card refused", 409, "purchase_price_changed",
+        bought_for_an_amount_that_nobody_previewed,
     ),
     Row("the card refused", 402, "payment_failed", bought_with_a_card_that_is_refused),
     Row("another currency", 502, "stripe_refused", bought_in_another_currency),

@@ -56,6 +56,7 @@ PURCHASE = {
     "success_url": DONE,
     "cancel_url": DONE,
 }
+PREVIEW = {"product": "cloud_pos", "seats": 1, "interval": "month"}
 HOLDER = {"product": "cloud_pos", "holder": "till-1"}
 
 # An address of the internet, which nothing is sent to here.
@@ -175,6 +176,7 @@ ROUTES = [
         "POST", f"{ACCOUNT}/portal-sessions/end", 204, {"support", "admin"}, {"reason": "stolen"}
     ),
     Route("POST", f"{ACCOUNT}/checkout", 503, {"portal", "admin"}, PURCHASE),
+    Route("POST", f"{ACCOUNT}/checkout/preview", 503, {"portal", "admin"}, PREVIEW),
     Route("POST", f"{ACCOUNT}/stripe-portal", 503, {"portal", "admin"}, {"return_url": DONE}),
     Route("GET", f"{ACCOUNT}/billing", 200, ACCOUNT_READERS),
     Route("GET", "/assets/<name>", 200, EVERYBODY),

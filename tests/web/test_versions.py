@@ -124,7 +124,7 @@ WRITES: dict[str, dict[str, object]] = {
     "terminate_subscription": REASON,
     "unlink_stripe_customer": {"customer": "cus_1", **REASON},
 }
-READS = {"explain", "validate_key"}
+READS = {"explain", "preview_checkout", "validate_key"}
 PLACES = {
     "account": "acme",
     "holder": "till-1",

@@ -186,6 +186,41 @@ class StartedPurchase(Answer, frozen=True):
     seats: Annotated[int, doc("Of the product and tier on the subscription after this, in all.", 5)]
 
 
+class PreviewedPurchase(Answer, frozen=True):
+    """What a purchase would be, and cost; amounts in minor units."""
+
+    changed: Annotated[
+        Literal["quantity", "item"] | None,
+        doc("What would be changed, and paid, at once; null where the customer pays at Checkout."),
+    ]
+    stripe_subscription: Annotated[
+        str | None, doc("That would be changed; null where there is none yet.")
+    ]
+    seats_before: Annotated[int, doc("Of the product and tier on the subscription now.", 2)]
+    seats: Annotated[int, doc("And after this, in all.", 5)]
+    currency: Annotated[str, doc(None, "eur")]
+    due: Annotated[
+        int,
+        doc("To be paid at once; at Checkout before taxes and promotion codes.", 4500),
+    ]
+    invoiced: Annotated[
+        int, doc("What the invoice is over; the customer's balance may pay a part of it.", 4500)
+    ]
+    each_period: Annotated[
+        int | None,
+        doc("What the subscription costs from then on; null where it has several intervals.", 7500),
+    ]
+    interval: Annotated[str, doc("How often.", "month")]
+    next_at: Annotated[Time | None, doc("When it is paid next; null where it is still to begin.")]
+    quote: Annotated[
+        str | None,
+        doc(
+            "Sent along with the purchase, holds it to `due` for a quarter of an hour; null where"
+            " Checkout shows the amount."
+        ),
+    ]
+
+
 class StripePortalLink(Answer, frozen=True):
     """Where the customer looks after what it pays."""
 

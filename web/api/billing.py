@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from flask import Blueprint, Response
 
 from commands.open_stripe_portal import open_stripe_portal as open_portal
-from commands.purchase import INTERVALS, Purchase
+from commands.preview_purchase import preview_purchase
+from commands.purchase import INTERVALS, Purchase, Quote, Review
+from commands.purchase_review import ReviewNeeded
 from commands.start_checkout import start_checkout as start
+from ledger import signing
 from ledger.limits import SEATS_MAX
 from ledger.refusals import (
     CustomerShared,
     IdempotencyKeyReused,
     NoStripeCustomer,
+    PurchasePriceChanged,
     SeatsFollowHolders,
     SubscriptionNotChangeable,
     VersionMismatch,
 )
 from projections.views.billing import BillingView
 from web.api.accounts import READERS, read_account
-from web.api.answers import StartedPurchase, StripePortalLink
+from web.api.answers import PreviewedPurchase, StartedPurchase, StripePortalLink
 from web.api.operations import Returns, operation
 from web.api.request_fields import (
     Identifier,
@@ -52,6 +56,8 @@ blueprint = Blueprint("billing", __name__, url_prefix="/v1")
 
 _FAULTS = (STRIPE_NOT_CONFIGURED, STRIPE_UNAVAILABLE, STRIPE_REFUSED)
 
+QUOTE: Final = "API purchase quote"
+QUOTE_LENGTH_MAX: Final = 2000
 DONE = "http://127.0.0.1:8000/docs"
 
 
@@ -63,16 +69,10 @@ def _return_url(description: str) -> Text:
     )
 
 
-class BuySeats(Shape):
-    """Seats to buy."""
+class PreviewSeats(Shape):
+    """Seats that somebody may buy."""
 
-    example: ClassVar = {
-        "product": "cloud_pos",
-        "seats": 3,
-        "interval": "month",
-        "success_url": f"{DONE}?session_id={{CHECKOUT_SESSION_ID}}",
-        "cancel_url": DONE,
-    }
+    example: ClassVar = {"product": "cloud_pos", "seats": 3, "interval": "month"}
     together: ClassVar = TIER_OF_PRODUCT
 
     product = Identifier(required=True, document={OF_CATALOG: "products"})
@@ -83,8 +83,24 @@ class BuySeats(Shape):
         validate=within(1, SEATS_MAX),
     )
     interval = Text("How often they are paid.", required=True, validate=one_of(*INTERVALS))
+
+
+class BuySeats(PreviewSeats):
+    """Seats to buy."""
+
+    example: ClassVar = {
+        **PreviewSeats.example,
+        "success_url": f"{DONE}?session_id={{CHECKOUT_SESSION_ID}}",
+        "cancel_url": DONE,
+    }
+
     success_url = _return_url("Where the customer is led to after paying")
     cancel_url = _return_url("Where the customer is led to without paying")
+    quote = Text(
+        "As previewed: a subscription is added to only for the amount that was previewed.",
+        load_default=None,
+        validate=long_at_most(QUOTE_LENGTH_MAX),
+    )
 
 
 class OpenPortal(Shape):
@@ -107,11 +123,21 @@ class OpenPortal(Shape):
             ("Keyfold-Position", "Idempotency-Replayed"),
         )
     },
-    refusals=(IdempotencyKeyReused, VersionMismatch, SubscriptionNotChangeable, SeatsFollowHolders),
+    refusals=(
+        IdempotencyKeyReused,
+        VersionMismatch,
+        SubscriptionNotChangeable,
+        SeatsFollowHolders,
+        PurchasePriceChanged,
+    ),
     problems=(*_FAULTS, PAYMENT_FAILED),
 )
 def start_checkout(
-    account: str, expected_version: int | None, idempotency_key: str | None, **bought: Any
+    account: str,
+    expected_version: int | None,
+    idempotency_key: str | None,
+    quote: str | None,
+    **bought: Any,
 ) -> Response:
     """Buy seats: at Stripe Checkout, or on the subscription that there is.
 
@@ -134,24 +160,60 @@ def start_checkout(
     With `If-Match`, nothing is bought unless the account is as it was read, but for what Stripe
     itself answers on the way. A request that is repeated with its `Idempotency-Key` is answered as
     before, whatever its `If-Match`.
+
+    With the `quote` of a preview, a subscription is added to for the amount that was previewed, or
+    not at all: 409 `purchase_price_changed` when it costs something else by now, or a quarter of an
+    hour has gone by. Without one it is added to at once, whatever it costs.
     """
     settings = app_state().wiring.settings
     purchase = Purchase(account, **bought)
     return_urls.check(settings.allowed_origins, "/success_url", purchase.success_url)
     return_urls.check(settings.allowed_origins, "/cancel_url", purchase.cancel_url)
-    started = start(
-        services(),
-        request_context(),
-        purchase,
-        idempotency_key,
-        expected_version=expected_version,
-    )
+    try:
+        started = start(
+            services(),
+            request_context(),
+            purchase,
+            idempotency_key,
+            expected_version=expected_version,
+            review=None if quote is None else Review(_read_quote(quote)),
+        )
+    except ReviewNeeded:
+        raise PurchasePriceChanged from None
     return reply(
         StartedPurchase(started.url, started.changed, started.stripe_subscription, started.seats),
         201,
         position=started.position,
         replayed=started.replayed,
     )
+
+
+@blueprint.post("/accounts/<account>/checkout/preview")
+@operation(
+    access=only(PORTAL, ADMIN),
+    body=PreviewSeats,
+    responses={200: Returns(PreviewedPurchase, "What it would be, and cost.")},
+    refusals=(SubscriptionNotChangeable, SeatsFollowHolders),
+    problems=_FAULTS,
+)
+def preview_checkout(account: str, **bought: Any) -> Response:
+    """Say what buying seats would cost, and buy nothing.
+
+    Stripe is asked, as it is before a purchase: what would be paid at once, and each period from
+    then on. Show it, then send the same with its `quote` to `/checkout`.
+    """
+    purchase = Purchase(account, **bought, success_url="", cancel_url="")
+    found = preview_purchase(services(), request_context(), purchase)
+    quote = found.quote and signing.sign(_quote_key(), QUOTE, found.quote)
+    return reply(PreviewedPurchase(**{**found._asdict(), "quote": quote}), 200)
+
+
+def _read_quote(signed: str) -> Quote | None:
+    return signing.read([_quote_key()], QUOTE, signed, Quote)
+
+
+def _quote_key() -> bytes:
+    return app_state().wiring.cookie_key
 
 
 @blueprint.post("/accounts/<account>/stripe-portal")

@@ -92,6 +92,7 @@ REFUSED: Final[Mapping[type[Refusal], int]] = {
     refusals.StripeSubscriptionNotFound: 404,
     refusals.SubscriptionNotChangeable: 409,
     refusals.SeatsFollowHolders: 409,
+    refusals.PurchasePriceChanged: 409,
     refusals.NoStripeCustomer: 409,
     refusals.CustomerShared: 409,
     refusals.TokenNotFound: 404,
