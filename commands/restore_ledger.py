@@ -101,8 +101,8 @@ def restore_ledger(
         EventsLost, Contradicted, NotProved: as they say; nothing was changed.
         PersistenceError: a fault of the database.
     """
-    remembered = list(signing.signed.all())
-    kept = [*remembered, *given]
+    remembered = list(services.book.store.signed_checkpoints.all())
+    kept = [*signing.signed.all(), *given]
     beyond = max((one for one in kept if one.size > header.events), default=None)
     if beyond is not None and not accept_loss:
         raise EventsLost(beyond.size, header.events)
@@ -119,7 +119,7 @@ def restore_ledger(
             _hold_to_its_signature(signing, one, export.last)
         held = [one for one in [*kept, *signed] if one.size <= export.last]
         streams = fill(filled, export, lines, on_events, _roots(held))
-        _remember(filled, given, [*remembered, *signed])
+        _remember(filled, kept, [*remembered, *signed])
         filled.end_restore()
     proved = max((one.size for one in held), default=0)
     agreeing = len({(one.size, one.signers) for one in held})
@@ -237,11 +237,11 @@ def _insert(insert: Insert, table: SideTable, rows: Sequence[tuple[Value, ...]])
 
 
 def _remember(
-    filled: Filling, given: Sequence[SignedCheckpoint], there: Sequence[SignedCheckpoint]
+    filled: Filling, kept: Sequence[SignedCheckpoint], there: Sequence[SignedCheckpoint]
 ) -> None:
-    """Keep checkpoints that were given, as far as none of their size and keys is there."""
+    """Keep checkpoints that were kept elsewhere, as far as none of their size and keys is there."""
     known = {(one.size, one.signers) for one in there}
-    new = {(one.size, one.signers): one for one in given}
+    new = {(one.size, one.signers): one for one in kept}
     rows: list[tuple[Value, ...]] = [
         tuple(one) for place, one in sorted(new.items()) if place not in known
     ]

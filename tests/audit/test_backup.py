@@ -23,10 +23,21 @@ from hypothesis import strategies as st
 
 from commands.import_ledger import BadExport, Contradicted
 from commands.restore_ledger import CheckedBackup, check_backup
-from ledger.backup_format import SIDE_TABLES, BadBackup, read_header, unsealed
+from commands.services import Services
+from ledger.backup_format import (
+    SIDE_TABLES,
+    BadBackup,
+    is_row,
+    read_header,
+    read_row,
+    unsealed,
+)
+from projections.audit.backup import write_backup
+from projections.lists.stores import Tables
 from tests.cli.program import KEYFOLD, PATIENCE_S, Program, Ran, wait_until
 from tests.pairs import Pair
 from tests.postgres_server import Server
+from tests.worlds import context
 from web.cli import compressed_files
 from web.cli.compressed_files import Unreadable
 
@@ -169,6 +180,24 @@ def test_an_empty_ledger_can_be_backed_up_as_well(bare: Program) -> None:
     (bare.folder / "keyfold.db").unlink()
     assert bare.json("restore", "b")["events"] == 0
     bare.done("db", "check")
+
+
+def test_pages_of_what_stands_beside_follow_on_each_other(
+    stored: Services, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projections.audit.backup.PAGE_ROWS", 2)
+    uses = [(f"kft_{number}", "2026-03-01T09:00:00Z") for number in range(5)]
+    lanes = [(hook, lane, 0, 0, None, 0, None) for hook in ("a", "b") for lane in ("", "x", "y")]
+    by_name = {table.name: table.columns for table in SIDE_TABLES}
+    with tables.transaction() as work:
+        for name, rows in (("keyfold_token_uses", uses), ("keyfold_webhook_lanes_1", lanes)):
+            work.insert(name, by_name[name], rows)
+    written: list[bytes] = []
+    done = write_backup(stored.book, tables, written.append, context(), secret="kfs_1", version="1")
+    read = [read_row(line) for line in b"".join(written).splitlines() if is_row(line)]
+    assert [row for table, row in read if table.name == "keyfold_token_uses"] == uses
+    assert [row for table, row in read if table.name == "keyfold_webhook_lanes_1"] == lanes
+    assert sum(done.rows.values()) == len(read) == 11
 
 
 @pytest.fixture
@@ -376,12 +405,27 @@ def test_a_file_that_is_there_is_not_written_over(ledger: Program) -> None:
 
 def test_the_files_are_for_their_owner_alone(ledger: Program) -> None:
     before = os.umask(0)
+    (ledger.folder / "b.part").touch(0o644)  # what was killed left it, or somebody put it there
     try:
         ledger.done("backup", "b", "--text-keys", "keys")
     finally:
         os.umask(before)
     modes = [stat.S_IMODE((ledger.folder / name).stat().st_mode) for name in ("b", "keys")]
     assert modes == [0o600, 0o600]
+
+
+def test_one_machine_hands_it_to_another(ledger: Program, places: Places) -> None:
+    new = places.new("sqlite")
+    program = " ".join(KEYFOLD)
+    line = f"{program} backup - | (cd {new.folder} && {program} restore -)"
+    secret = new.settings["KEYFOLD_SECRET"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", line],
+        cwd=ledger.folder, env=ledger.environ(KEYFOLD_SECRET=secret), timeout=PATIENCE_S,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.startswith("restored ")
+    assert exported(new) == exported(ledger)
 
 
 def test_the_secret_is_wanted_and_not_in_it(ledger: Program, tmp_path: Path) -> None:
@@ -445,6 +489,31 @@ def test_a_checkpoint_of_a_fork_is_held_against_it(ledger: Program, places: Plac
         ),
         "ledger_altered",
     )
+
+
+def test_what_was_signed_is_remembered_outside_when_the_database_is_lost(
+    ledger: Program, tmp_path: Path
+) -> None:
+    log = tmp_path / "signed.log"
+    ledger.settings["KEYFOLD_CHECKPOINT_LOG"] = str(log)
+    ledger.done("backup", "b")
+    ledger.done("tokens", "create", "--role", "auditor")
+    signed = ledger.done("audit", "checkpoint").out
+    assert ledger.done("audit", "checkpoint").out == signed
+    assert len(log.read_text().splitlines()) == 1
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    for file in ledger.folder.glob("keyfold.db*"):
+        file.unlink()
+    refused(ledger.run("restore", "b"), "events_lost")
+    ledger.done("restore", "b", "--accept-loss")
+    ledger.done("tokens", "create", "--role", "auditor")
+    refused(ledger.run("audit", "checkpoint"), "ledger_altered")
+    with log.open("a") as cut_off:
+        cut_off.write('{"size":')  # by a loss of power
+    refused(ledger.run("audit", "checkpoint"), "ledger_altered")
+    log.unlink()
+    refused(ledger.run("audit", "checkpoint"), "ledger_altered")
+    assert len(beside(ledger)["keyfold_signed_checkpoints"]) == 2
 
 
 # What was erased

@@ -23,6 +23,8 @@ from ledger.events import RequestContext
 from ledger.sealing import Texts, WrongSecret, knows_secret
 from ledger.secret import LENGTH_MIN_BYTES, Secret
 from ledger.store import schema
+from ledger.store.checkpoint_log import LoggedCheckpoints
+from ledger.store.signed_checkpoints import SignedCheckpoints
 from ledger.store.text_keys import TextKeys
 from ledger.store.token_uses import NotedUses
 from projections.lists.reseller_names import first_spelling
@@ -128,7 +130,10 @@ def wire(settings: Settings, *, for_persons: bool = False, restoring: bool = Fal
         stripe_holders=partial(stripe_holders, book, tables),
         first_spelling=partial(first_spelling, book, tables),
     )
-    signing = signing_of(secret, settings.checkpoint_secrets, book.store.signed_checkpoints)
+    signed: SignedCheckpoints = book.store.signed_checkpoints
+    if settings.checkpoint_log:
+        signed = LoggedCheckpoints(signed, settings.checkpoint_log)
+    signing = signing_of(secret, settings.checkpoint_secrets, signed)
     return Wiring(
         settings,
         clock,

@@ -41,7 +41,6 @@ LIBPQ_NUMBERS = (
     "tcp_user_timeout",
 )  # fmt: skip
 
-# All that there are; docs/settings.md describes each.
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -76,6 +75,7 @@ class Settings(NamedTuple):
         test_clock: the file that holds the time, or None for the real clock.
         memo_streams: how many streams' states a process remembers.
         checkpoint_secrets: what the keys are derived from that sign checkpoints; none for `secret`.
+        checkpoint_log: the file in which what was signed is kept as well; None for no such file.
         return_origins: where customers may be sent, beside the public URL's own origin.
         logo: the vendor's, which the catalog names.
         portal_permissions: of links to the hosted pages that are asked for without any.
@@ -90,6 +90,7 @@ class Settings(NamedTuple):
     test_clock: Path | None
     memo_streams: int
     checkpoint_secrets: tuple[Secret, ...] = ()
+    checkpoint_log: Path | None = None
     stripe: StripeSettings = StripeSettings()
     return_origins: tuple[str, ...] = ()
     seat_sync_quiet_s: int = QUIET_DEFAULT_S
@@ -127,6 +128,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         test_clock=Path(test_clock) if test_clock else None,
         memo_streams=_memo_streams(values.get("KEYFOLD_MEMO_STREAMS")),
         checkpoint_secrets=_checkpoint_secrets(values.get("KEYFOLD_CHECKPOINT_SECRETS")),
+        checkpoint_log=_checkpoint_log(values.get("KEYFOLD_CHECKPOINT_LOG")),
         stripe=StripeSettings(
             api_key=_stripe_key(values.get("STRIPE_API_KEY")),
             webhook_secrets=_webhook_secrets(values.get("STRIPE_WEBHOOK_SECRET")),
@@ -354,6 +356,18 @@ def _checkpoint_secrets(texts: str | None) -> tuple[Secret, ...]:
             f"{error}: give 32 random bytes or more, in base64; for a rotation the new ones and the"
             " old ones, split by a comma",
         ) from None
+
+
+def _checkpoint_log(name: str | None) -> Path | None:
+    if not name:
+        return None
+    file = Path(name)
+    if "\0" in name or (file.exists() and not file.is_file()) or not file.parent.is_dir():
+        raise SettingError(
+            "KEYFOLD_CHECKPOINT_LOG",
+            "must name a file, which need not be there, in a folder that is",
+        )
+    return file
 
 
 def _catalog(name: str | None) -> Catalog:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ from projections.audit.export import LedgerChanged
 from web.app.services import Wiring
 from web.app.version import version
 from web.cli import compressed_files
-from web.cli.compressed_files import COMPRESSIONS, Busy
+from web.cli.compressed_files import COMPRESSIONS, STANDARD, Busy
 from web.cli.context import CliContext, open_ledger
 from web.cli.errors import CommandRefused
 from web.cli.examples import Exampled
@@ -36,10 +37,13 @@ BLOCK_BYTES: Final = 256 * 1024
     examples=(
         "keyfold backup 2026-03-01.kfb",
         "keyfold backup 2026-03-01.kfb --text-keys 2026-03-01.keys",
+        "keyfold backup - | ssh elsewhere 'cat > 2026-03-01.kfb'",
         "keyfold restore 2026-03-01.kfb --check      can it be restored?",
     ),
 )
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument(
+    "file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True)
+)
 @click.option(
     "--text-keys",
     "keys_file",
@@ -50,8 +54,8 @@ BLOCK_BYTES: Final = 256 * 1024
 @click.option("--force", is_flag=True, help="Write over files that are there.")
 @json_option
 def backup(file: Path, keys_file: Path | None, force: bool, as_json: bool) -> None:
-    """Write all that cannot be made anew to FILE: the events, the checkpoints that were signed, how
-    far webhooks were sent, and when tokens were last used.
+    """Write all that cannot be made anew to FILE, or to standard output for `-`: the events, the
+    checkpoints that were signed, how far webhooks were sent, and when tokens were last used.
 
     It is of one moment, whoever writes meanwhile; a standby will do, too. FILE is for its owner
     alone, compressed (.gz as gzip, anything else as zstd), and ends with its digest. It gets its
@@ -61,13 +65,16 @@ def backup(file: Path, keys_file: Path | None, force: bool, as_json: bool) -> No
     the keys of labels, notes and reasons: so what is erased later cannot be read from it. They go
     to KEYS, which is to be kept only as long as erased text may linger: docs/operations.md.
     """
-    wanted = [file, *([keys_file] if keys_file else [])]
+    to_file = str(file) != STANDARD
+    if as_json and not to_file:
+        raise click.UsageError("--json: standard output is the backup's; name a FILE")
+    wanted = [*([file] if to_file else []), *([keys_file] if keys_file else [])]
     if len({one.absolute() for one in wanted}) < len(wanted):
         raise click.UsageError("--text-keys: name another file than FILE")
     if not force:
         _refuse_what_is_there(wanted)
     with open_ledger() as opened, _refusing():
-        with _written(file) as write:
+        with _written(file) if to_file else _to_standard_output() as write:
             done = _write(opened, file, write)
         keys = _write_keys(opened.services, keys_file) if keys_file else None
         secret = secret_name(opened.services.request_key)
@@ -85,7 +92,7 @@ def backup(file: Path, keys_file: Path | None, force: bool, as_json: bool) -> No
             }
         )
         return
-    click.echo(_described(done, file))
+    click.echo(_described(done, file), err=not to_file)
     if keys_file is None:
         click.echo(
             "note: the keys of labels, notes and reasons are not in it: --text-keys KEYS", err=True
@@ -114,6 +121,12 @@ def _written(file: Path) -> Iterator[Any]:
         with suppress(OSError):
             compressed_files.part_of(file).unlink()
         raise
+
+
+@contextmanager
+def _to_standard_output() -> Iterator[Any]:
+    yield sys.stdout.buffer.write
+    sys.stdout.buffer.flush()
 
 
 def _write(opened: CliContext, file: Path, write: Any) -> BackedUp:

@@ -206,6 +206,7 @@ def writing(file: Path, *, carry_on_at: int = 0) -> Iterator[Callable[[bytes], o
             fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Busy(f"{part} is being written by somebody else") from None
+        os.fchmod(out.fileno(), 0o600)  # one that was there may be open to others
         out.truncate(carry_on_at)
         out.seek(carry_on_at)
         yield out.write
