@@ -1,4 +1,4 @@
-"""Every page that there is, in a Chromium: none scrolls sideways, whatever is on it.
+"""Every page that there is, in a Chromium: none scrolls sideways, and all are for everybody.
 
 The pages are those of the application's own map of addresses, so a new one is looked at by itself.
 
@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 import pytest
-from playwright.sync_api import FloatRect, Page, expect
+from playwright.sync_api import FloatRect, Page, ViewportSize, expect
 
 from tests.portal.conftest import NewPage, new_page, other_site, seller
 from tests.portal.selling import Seller
+from tests.portal.test_accessibility import axe_on
 from tests.portal.vendor import INT, POS
 from tests.web.api import memory_api
 
@@ -131,19 +132,21 @@ def test_no_page_of_a_customer_scrolls_sideways(
     assert "\n".join(found) == ""
 
 
-@pytest.mark.parametrize("size", [0, 1, 30, 300])
+@pytest.mark.parametrize(
+    ("size", "locale"), [(0, "en-GB"), (1, "de-DE"), (30, "en-GB"), (300, "de-DE")]
+)
 def test_no_page_of_the_console_scrolls_sideways(
-    new_page: NewPage, seller: Seller, size: int
+    new_page: NewPage, seller: Seller, size: int, locale: str
 ) -> None:
     made = world(seller, size)
-    page = new_page()
+    page = new_page(locale=locale)
     page.goto(f"{seller.url}/console/sign-in")
     found = too_wide(page, "/console/sign-in", size)
-    page.get_by_label("Access token").fill(
+    page.get_by_label(re.compile("Access token|Zugangstoken")).fill(
         seller.program.json("tokens", "create", "--role", "admin")["token"]
     )
     page.keyboard.press("Enter")
-    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile("Sign out|Abmelden"))).to_be_visible()
     for path in paths("console", made.places):
         answer = page.goto(seller.url + path)
         assert answer is not None
@@ -155,3 +158,120 @@ def test_no_page_of_the_console_scrolls_sideways(
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         found += too_wide(page, f"/console/search/{typed}", size)
     assert "\n".join(found) == ""
+
+
+# What WCAG 2.2 asks of every page: what has the focus is seen; nothing moves where it must not.
+ZOOMED: Final[ViewportSize] = {"width": 320, "height": 256}  # 1280 × 1024 at 400 %
+_FOCUSED: Final = """() => {
+    const one = document.activeElement;
+    if (!one || one === document.body) return null;
+    const box = one.getBoundingClientRect();
+    const [x, y] = [box.left + box.width / 2, box.top + Math.min(box.height / 2, 8)];
+    const at = document.elementFromPoint(x, y);
+    const seen = box.bottom > 0 && box.top < innerHeight && box.width > 0;
+    const style = getComputedStyle(one);
+    const ring = style.outlineStyle !== "none" || style.boxShadow !== "none" || one.id === "main";
+    const free = !at || one.contains(at) || at.contains(one) || !!at.closest("label");
+    const name = (one.getAttribute("aria-label") || one.textContent || one.name || "").trim();
+    return [`${one.tagName} ${name.slice(0, 40)}`, seen && free, ring];
+}"""
+
+
+def unseen_focus(page: Page, path: str, limit: int = 40) -> list[str]:
+    """Return what has the focus and is not seen, or has no ring, when a page is gone through."""
+    found = []
+    page.set_viewport_size(ZOOMED)
+    for _ in range(limit):
+        page.keyboard.press("Tab")
+        focused = page.evaluate(_FOCUSED)
+        if focused is None:
+            break
+        name, seen, ring = focused
+        if not seen or not ring:
+            found.append(f"{path}: {name} {'has no ring' if seen else 'is covered or outside'}")
+    return found
+
+
+def not_for_everybody(page: Page, path: str) -> list[str]:
+    """Return what on a page not everybody can see, reach or read."""
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    found = unseen_focus(page, path)
+    page.emulate_media(forced_colors="active")
+    lost = page.evaluate(
+        "[...document.querySelectorAll('.chip, .said, .bar rect, button')].filter(one => {"
+        " const style = getComputedStyle(one);"
+        " return one.getClientRects().length && one.tagName !== 'rect'"
+        "   && style.borderTopStyle === 'none' }).map(one => one.className)"
+    )
+    found += [f"{path}: {one} has no edge with forced colours" for one in set(lost)]
+    page.emulate_media(forced_colors="none", reduced_motion="reduce")
+    moving = page.evaluate("document.getAnimations().length")
+    found += [f"{path}: {moving} things move"] if moving else []
+    page.set_viewport_size({"width": 1280, "height": HEIGHT})
+    axe = axe_on(page)
+    found += [f"{path}: {one['id']}: {one['nodes'][0]['html'][:200]}" for one in axe]
+    return found
+
+
+def test_every_page_of_a_customer_is_for_everybody(new_page: NewPage, seller: Seller) -> None:
+    made = world(seller, 1)
+    page = new_page(locale="de-DE")
+    seller.customer(page, made.account, permissions=["manage_users"])
+    found = []
+    for path in paths("portal", made.places):
+        page.goto(seller.url + path)
+        found += not_for_everybody(page, path)
+    assert "\n".join(found) == ""
+
+
+# Every third page in each, so that none takes long.
+@pytest.mark.parametrize("third", [0, 1, 2])
+def test_every_page_of_the_console_is_for_everybody(
+    new_page: NewPage, seller: Seller, third: int
+) -> None:
+    made = world(seller, 1)
+    page = new_page(locale="de-DE")
+    page.goto(f"{seller.url}/console/sign-in")
+    found = not_for_everybody(page, "/console/sign-in")
+    page.get_by_label("Zugangstoken").fill(
+        seller.program.json("tokens", "create", "--role", "admin")["token"]
+    )
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Abmelden")).to_be_visible()
+    for path in list(paths("console", made.places))[third::3]:
+        page.goto(seller.url + path)
+        found += not_for_everybody(page, path)
+    assert "\n".join(found) == ""
+
+
+def test_menu_and_dialog_are_opened_left_and_closed_by_keyboard(
+    new_page: NewPage, seller: Seller
+) -> None:
+    page = new_page(viewport={"width": 320, "height": 568})
+    page.goto(f"{seller.url}/console/design")
+    page.get_by_label("Access token").fill(
+        seller.program.json("tokens", "create", "--role", "admin")["token"]
+    )
+    page.keyboard.press("Enter")
+    menu = page.get_by_role("button", name="Menu", exact=True)
+    menu.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#menu")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.locator("#menu a").first).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("#menu")).to_be_hidden()
+    expect(menu).to_be_focused()
+    opener = page.get_by_role("button", name="Open the dialog")
+    opener.focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        # Past its last field the browser's own window has the focus, and no part of the page.
+        inside = "document.activeElement.matches('body, dialog *')"
+        assert page.evaluate(inside)
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(opener).to_be_focused()

@@ -29,6 +29,7 @@ from projections.lists import catch_up, notices_table
 from projections.lists.batches import BATCH_LIST
 from projections.lists.catch_up import Projection
 from projections.lists.keys import KEY_LIST
+from projections.lists.month_ends_table import GIVEN_SPANS, TAKEN_SPANS
 from projections.lists.names import NAMES as NAME_LIST
 from projections.lists.orders import ORDER_LIST
 from projections.lists.overview_tables import (
@@ -48,7 +49,8 @@ from projections.lists.tokens import TOKEN_LIST
 
 PROJECTIONS: Final = (
     KEY_LIST, TOKEN_LIST, STRIPE_LIST, TIMELINE, SUBSCRIPTION_LIST, SEAT_LIST, REFUSALS,
-    STRIPE_CLAIMS, STRIPE_HELD, RESELLER_NAMES, BATCH_LIST, ORDER_LIST, NAME_LIST,
+    GIVEN_SPANS, TAKEN_SPANS, STRIPE_CLAIMS, STRIPE_HELD, RESELLER_NAMES, BATCH_LIST, ORDER_LIST,
+    NAME_LIST,
 )  # fmt: skip
 NAMES: Final = (*(projection.name for projection in PROJECTIONS), notices_table.NAME, tree.TREE)
 EVENTS: Final = "keyfold_events"

@@ -1,4 +1,4 @@
-"""What happened month by month, over all accounts: keys of the last year, endings of the next.
+"""Month by month, over all accounts: keys and seats of the last year, endings of the next.
 
 Months are those of the calendar in UTC. Each question reads a table once, and is grouped by day.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from string import ascii_lowercase
 from typing import Final, NamedTuple
 
 from ledger.book import Book
@@ -15,6 +16,7 @@ from ledger.months import add_months
 from ledger.reseller_names import folded
 from projections.lists.catch_up import Projection, read
 from projections.lists.keys import KEY_LIST
+from projections.lists.month_ends_table import GIVEN_SPANS, TAKEN_SPANS
 from projections.lists.overview_tables import SUBSCRIPTION_LIST
 from projections.lists.stores.tables import Params, Tables, to_moment, to_number
 
@@ -62,6 +64,59 @@ def endings_by_month(book: Book, tables: Tables, now: datetime) -> list[EndingMo
     ending = _by_month(book, tables, SUBSCRIPTION_LIST, _ENDING, params)
     seats = _by_month(book, tables, SUBSCRIPTION_LIST, _ENDING_SEATS, params)
     return [EndingMonth(start, ending[start], seats[start]) for start in starts]
+
+
+class MonthEnd(NamedTuple):
+    """How a product and tier stood at the end of a month; of this month, now."""
+
+    start: datetime
+    seats: int
+    holders: int
+
+
+class ProductYear(NamedTuple):
+    """The last twelve months of a product and tier: seats of keys, and holders of any."""
+
+    product: str
+    tier: str | None
+    months: list[MonthEnd]
+
+
+def seats_by_month(book: Book, tables: Tables, now: datetime) -> list[ProductYear]:
+    """Return seats of keys and holders at each month's end, by what had happened by then."""
+    starts = _months(now, -(MONTHS - 1))
+    ends = [min(to_number(add_months(start, 1)) - 1, to_number(now)) for start in starts]
+    params: Params = {f"at_{ascii_lowercase[n]}": end for n, end in enumerate(ends)}
+    given = _at_each(book, tables, GIVEN_SPANS, _GIVEN, params)
+    taken = _at_each(book, tables, TAKEN_SPANS, _TAKEN, params)
+    none = [0] * MONTHS
+    found = []
+    for product, tier in sorted({*given, *taken}, key=lambda place: (place[0], place[1] or "")):
+        seats, holders = given.get((product, tier), none), taken.get((product, tier), none)
+        if any(seats) or any(holders):
+            ends_of = zip(starts, seats, holders, strict=True)
+            found.append(ProductYear(product, tier, [MonthEnd(*one) for one in ends_of]))
+    return found
+
+
+# At one moment: begun, neither closed nor over.
+_GIVEN: Final = """
+    CAST(SUM(CASE WHEN starts_at <= :{at} AND ends_at > :{at}
+        AND (closed_at IS NULL OR closed_at > :{at}) THEN seats ELSE 0 END) AS bigint)
+"""
+_TAKEN: Final = """
+    SUM(CASE WHEN starts_at <= :{at} AND (closed_at IS NULL OR closed_at > :{at})
+        THEN 1 ELSE 0 END)
+"""
+
+
+def _at_each(
+    book: Book, tables: Tables, projection: Projection, column: str, params: Params
+) -> dict[tuple[str, str | None], list[int]]:
+    columns = ", ".join(column.format(at=name) for name in params)
+    select = f"SELECT product, tier, {columns} FROM {projection.table} GROUP BY product, tier"  # noqa: S608
+    rows = read(book, tables, projection, select, params).rows
+    return {(product, tier): list(counts) for product, tier, *counts in rows}
 
 
 _ISSUED: Final = """

@@ -9,7 +9,12 @@ from random import Random
 import pytest
 from msgspec.structs import astuple
 
-from commands.change_subscription import terminate_subscription
+from commands.change_subscription import (
+    extend_subscription,
+    resume_subscription,
+    suspend_subscription,
+    terminate_subscription,
+)
 from commands.redeem_key import Try, redeem_key
 from commands.services import Services
 from examples.demonstration.story import tell
@@ -18,6 +23,8 @@ from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.key import KeyIssued
 from projections.audit.table_differences import differences
+from projections.lists.by_month import seats_by_month
+from projections.lists.month_ends_table import GIVEN_SPANS, TAKEN_SPANS
 from projections.lists.overview import overview
 from projections.lists.overview_tables import REFUSALS, SEAT_LIST, SUBSCRIPTION_LIST
 from projections.lists.stores import Tables
@@ -110,3 +117,54 @@ def test_it_counts_what_the_accounts_have(world: Services, tables: Tables, seed:
         assert {astuple(one) for one in found.over_used} == over
         for projection in (SUBSCRIPTION_LIST, SEAT_LIST, REFUSALS):
             assert list(differences(world.book, tables, projection)) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_months_end_has_what_the_accounts_had_by_then(
+    world: Services, tables: Tables, seed: int
+) -> None:
+    for part in range(3):
+        happens(world, Random(seed * 5 + part), things=25)
+    events = list(world.book.follow(0))
+    last = max(event.occurred_at for event in events)
+    found = seats_by_month(world.book, tables, last + 70 * DAY)
+    assert found
+    streams = {event.stream for event in events if event.stream.startswith("account-")}
+    for number, start in enumerate(one.start for one in found[0].months[:-1]):
+        end = found[0].months[number + 1].start - timedelta(microseconds=1)
+        seats: Counter[tuple[str, str | None]] = Counter()
+        holders: Counter[tuple[str, str | None]] = Counter()
+        for stream in streams:
+            then = [one for one in events if one.stream == stream and one.occurred_at <= end]
+            account = ACCOUNT.fold(ACCOUNT.initial, then)
+            holders.update(account.used)
+            for one in account.subscriptions.values():
+                if one.status(end) == "active":
+                    seats[one.product, one.tier] += one.seats
+        told = {(one.product, one.tier): one.months[number] for one in found}
+        assert {at: one.seats for at, one in told.items() if one.seats} == +seats, start
+        assert {at: one.holders for at, one in told.items() if one.holders} == +holders, start
+    for projection in (GIVEN_SPANS, TAKEN_SPANS):
+        assert list(differences(world.book, tables, projection)) == []
+
+
+def test_a_suspension_a_resumption_and_an_extension_move_what_a_months_end_has(
+    world: Services, tables: Tables
+) -> None:
+    id = redeem_key(world, context(NOON), Try("acme", "s", issue(world).code)).subscription
+    pause, back = NOON + 40 * DAY, NOON + 75 * DAY
+    suspend_subscription(world, context(pause), "acme", id, "unpaid")
+    extend_subscription(world, context(pause + DAY), "acme", id, "kindness", days=30)
+    resume_subscription(world, context(back), "acme", id, "paid")
+    (year,) = seats_by_month(world.book, tables, NOON + 340 * DAY)
+    had = {f"{one.start:%Y-%m}": one.seats for one in year.months}
+    whole = POS_ORDER.seats
+    expected = {}
+    for month in had:
+        year_, number = map(int, month.split("-"))
+        end = NOON.replace(
+            year=year_ + number // 12, month=number % 12 + 1, day=1, hour=0, minute=0
+        )
+        given = end > NOON and not pause < end <= back
+        expected[month] = whole if given else 0
+    assert had == expected

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response
 
-from projections.lists.by_month import endings_by_month, keys_by_month
+from projections.lists.by_month import endings_by_month, keys_by_month, seats_by_month
 from projections.lists.overview import overview
 from web.app import checkpoints, responses
 from web.app.context import app_state, request_context, services
@@ -26,6 +26,7 @@ def show_overview() -> Response:
         found=found,
         resellers=[(one.reseller, one.reseller) for one in found.keys],
         reseller=reseller,
+        seat_years=seats_by_month(book, tables, now),
         key_months=keys_by_month(book, tables, now, reseller),
         ending_months=endings_by_month(book, tables, now),
     )
