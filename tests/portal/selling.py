@@ -22,7 +22,8 @@ CHECKOUT = "https://checkout.stripe.com/c/pay/"
 PORTAL = "https://billing.stripe.com/p/session/"
 # The product whose seats are billed: 100.00 a month with three seats, 20.00 for each further one.
 TEAM_PRICES = {"team_month": ("month", 100_00), "team_seat_month": ("month", 20_00)}
-BACK = "http://127.0.0.1:8000/docs"
+PUBLIC_URL = "http://127.0.0.1:8000"
+BACK = f"{PUBLIC_URL}/docs"
 DAY_S = 24 * 3600
 
 
@@ -69,7 +70,7 @@ class Seller(Vendor):
     def sent_back(self, url: str) -> str:
         """Return the address of this server that Stripe leads back to."""
         parts = urlsplit(url)
-        assert f"{parts.scheme}://{parts.netloc}" == "http://127.0.0.1:8000"
+        assert f"{parts.scheme}://{parts.netloc}" == PUBLIC_URL
         return self.url + parts.path + (f"?{parts.query}" if parts.query else "")
 
 
@@ -89,6 +90,8 @@ def selling(folder: Path, *, billed: bool = False, since_days: int = 0) -> Itera
             "STRIPE_API_KEY": stripe.api_key,
             "STRIPE_API_BASE": stripe.url,
             "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+            # As behind a proxy: Stripe leads back there, and not to the port that serves.
+            "KEYFOLD_PUBLIC_URL": PUBLIC_URL,
         }
         if billed:
             (folder / "catalog.toml").write_text(CATALOG)

@@ -217,7 +217,9 @@ ROUTES = [
         for method, rule in [
             ("POST", "sign-in"),
             ("POST", "sign-out"),
+            ("POST", "language"),
             ("GET", ""),
+            ("GET", "design"),
             ("POST", "search"),
             ("GET", "timeline"),
             ("GET", "events/<int:position>"),
