@@ -83,6 +83,9 @@ SIDE_TABLES: Final = (
         2,
     ),
     SideTable(
+        "keyfold_webhook_notices_1", ("webhook", "at", "position", "notice", "ahead_until"), 1
+    ),
+    SideTable(
         "keyfold_webhook_deliveries_1",
         (
             "webhook", "number", "message", "kind", "account", "sequence", "position", "attempt",

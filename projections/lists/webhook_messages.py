@@ -11,6 +11,7 @@ own keys, and of accounts only the rows that these gave.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -28,7 +29,8 @@ from projections.lists.references import FIELDS
 from projections.lists.replaced_keys import as_seen
 from projections.lists.stores.tables import to_moment
 from projections.lists.timeline import DescribedEvent, TimelinePage, Visibility, entries
-from projections.lists.webhook_queue import QueuedMessage, key_at, reseller_of
+from projections.lists.webhook_audience import key_around, reseller_of
+from projections.lists.webhook_queue import QueuedMessage
 from projections.views.account_at import AccountAt, Moment
 from projections.views.subscriptions import (
     ProductView,
@@ -64,17 +66,20 @@ def messages_of(
     described = _described(book, catalog, queued)
     accounts.read_ahead({one.account for one in queued if one.account is not None})
     for one in queued:
+        at = state_at = to_moment(one.at)
         if one.notice is None:
             id = message_id(webhook.id, one.position)
             data = _data(book, webhook, one, described.get(one.position))
         else:
             notice = msgspec.json.decode(one.notice)
+            if (given := notice.pop("state_at", None)) is not None:
+                state_at = datetime.fromisoformat(given)
             id = message_id(webhook.id, notice["id"].removeprefix("kfn_"))
             data = {**notice, "summary": _summary(one, notice, catalog)}
-        at, state = to_moment(one.at), None
+        state = None
         if one.account is not None:
             account = accounts.at(one.account, one.position)
-            shown = AccountAt(one.account, account, Moment(at), one.position, 0, None)
+            shown = AccountAt(one.account, account, Moment(state_at), one.position, 0, None)
             state = subscriptions(shown, catalog)
             if webhook.reseller is not None:
                 state = _of_reseller(book, state, webhook)
@@ -110,8 +115,12 @@ def _data(
         if webhook.reseller is None or name in _FOR_RESELLERS
     }
     if queued.kind == KEY_CHANGED:
-        key = key_at(book, event)
-        views = [key_view(key, event.written_at)] if key else []
+        key, after = key_around(book, event)
+        if after is None or webhook.is_about(after.issued.reseller):
+            key = after
+        else:
+            data["given_away"] = True  # and what it is since then is for another to see
+        views = [key_view(key, to_moment(queued.at))] if key else []
         data["key"] = next(iter(as_seen(book, views, webhook.reseller)), None)
         if webhook.reseller is not None:
             del data["data"]  # what was amended may say whose it was before

@@ -19,24 +19,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from ledger import codec
-from ledger.book import Book
+from ledger.book import CLOCKS_APART_S, Book, LedgerUnavailable
 from ledger.events import AnyEvent
 from ledger.store.contract import Row as StoredRow
-from ledger.streams.account.facts import (
-    SubscriptionActivated,
-    SubscriptionChange,
-    SubscriptionKeyReissued,
-    SubscriptionScheduled,
-    SubscriptionTakenOver,
-)
 from ledger.streams.account.stream import ACCOUNT
-from ledger.streams.key import KEY, Key, KeyIssued, KeyRedeemed
-from ledger.streams.key import stream_id as key_stream_id
+from ledger.streams.key import KEY
 from ledger.streams.webhooks import (
     ACCOUNT_CHANGED,
     KEY_CHANGED,
@@ -49,7 +41,8 @@ from ledger.streams.webhooks import (
     WebhookTested,
 )
 from projections.lists import catch_up
-from projections.lists.notices_table import fill, setting
+from projections.lists import webhook_notices as notices
+from projections.lists.notices_table import fill
 from projections.lists.stores.tables import (
     Params,
     Row,
@@ -58,13 +51,12 @@ from projections.lists.stores.tables import (
     to_moment,
     to_number,
 )
+from projections.lists.webhook_audience import gave, whose
 
 # Lanes of messages that are no account's: an account's id is never so.
 NO_ACCOUNT: Final = ""
 TESTS: Final = "*"
 PAGE_MAX: Final = 2_000
-# How far the clock of notices goes on before that is kept, when there is none.
-_CLOCK_STEP: Final = 60_000_000
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MESSAGES: Final = "keyfold_webhook_messages_1"
 COLUMNS: Final = ("webhook", "lane", "sequence", "kind", "position", "notice", "at")
@@ -127,15 +119,6 @@ def bookmark(webhook: str) -> str:
     return f"webhook@1:{webhook}"
 
 
-_OF_KEYS: Final = (
-    SubscriptionActivated
-    | SubscriptionScheduled
-    | SubscriptionTakenOver
-    | SubscriptionKeyReissued
-    | SubscriptionChange
-)
-
-
 # Queueing
 
 
@@ -154,22 +137,50 @@ def queue_messages(
     Args:
         days: before an end, that notices tell of it.
     """
-    known = {bookmark(one.id): one for one in sorted(webhooks, key=lambda one: one.id)}
-    if not known:
-        return
-    head = _begin_all(book, tables, days, known)
+    known = sorted(webhooks, key=lambda one: one.id)
+    # Nobody who wants no notices waits until it is known which there are.
+    for wants in (False, True):
+        there = {bookmark(one.id): one for one in known if one.wants_notices is wants}
+        if there:
+            head = fill(book, tables, days) if wants else book.head()
+            _queue_all(book, tables, days, there, head, now)
+
+
+def _queue_all(
+    book: Book,
+    tables: Tables,
+    days: Sequence[int],
+    known: Mapping[str, Webhook],
+    head: int,
+    now: Clocks,
+) -> None:
+    for name, webhook in known.items():
+        _begin(book, tables, name, webhook)
+        if catch_up.reached(tables, name) > head:
+            _forget_lost(tables, name, webhook.id, head)
+        _set_clock_back(tables, webhook, now)
 
     def prepare(names: Sequence[str], old: int, new: int) -> catch_up.Apply:
         rows = catch_up.events_between(book, old, new)
-        pages = {name: _page(book, known[name], rows) for name in names}
-        for name, page in pages.items():
-            if known[name].wants_notices:
-                page.added.extend(_given_at_once(tables, days, known[name], old, new))
-                page.added.sort(key=_in_order)
+        pages = {name: _page(book, known[name], rows, now.ledger) for name in names}
+        telling = [name for name in names if known[name].wants_notices]
+        cursors = {name: notices.read_cursor(tables, known[name].id) for name in telling}
+        for name, cursor in cursors.items():
+            told = notices.given_at_once(tables, days, cursor, old, new)
+            its = [
+                _of_notice(one, one.position, now.ledger)
+                for one in told
+                if _is_for(known[name], one)
+            ]
+            pages[name].added.extend(its)
+            pages[name].added.sort(key=_in_order)
 
         def apply(work: WriteTransaction, name: str) -> None:
             catch_up.hold_to(tables, work, rows[-1])
-            _apply(work, known[name].id, pages[name], to_number(now.machine))
+            id, cursor = known[name].id, cursors.get(name)
+            if cursor is not None and not notices.move(work, id, cursor, cursor):
+                raise LedgerUnavailable("another server has queued notices: ask again")
+            _apply(work, id, pages[name], to_number(now.machine))
 
         return apply
 
@@ -179,173 +190,136 @@ def queue_messages(
             _queue_timed(tables, days, webhook, now)
 
 
-def _begin_all(
-    book: Book, tables: Tables, days: Sequence[int], known: Mapping[str, Webhook]
-) -> int:
-    """Make what is needed to queue messages, and return where the ledger is."""
-    wants_notices = any(one.wants_notices for one in known.values())
-    head = fill(book, tables, days) if wants_notices else book.head()
-    for name, webhook in known.items():
-        _begin(book, tables, name, webhook)
-        if catch_up.reached(tables, name) > head:
-            _forget_lost(tables, name, webhook.id, head)
-    return head
-
-
 def _in_order(one: _Addressed) -> tuple[int, bool]:
     return one.position, one.notice is not None
 
 
 def _begin(book: Book, tables: Tables, name: str, webhook: Webhook) -> None:
-    if tables.read(catch_up.BOOKMARK, {"projection": name}):
+    begun = tables.read(catch_up.BOOKMARK, {"projection": name})
+    if begun and notices.has_cursor(tables, webhook.id):
         return
     begins_at = webhook.created_at
     if webhook.begins_after != webhook.added_at:
         found = book.events_at([webhook.begins_after]) if webhook.begins_after else []
         begins_at = found[0].written_at if found else _BEGINNING
     with tables.transaction() as work:
-        for projection, position in (
-            (name, webhook.begins_after),
-            (_clock(webhook.id), to_number(begins_at)),
-        ):
-            work.execute(
-                "INSERT INTO keyfold_projections (projection, position)"
-                " VALUES (:projection, :position) ON CONFLICT DO NOTHING",
-                {"projection": projection, "position": position},
-            )
+        work.execute(
+            "INSERT INTO keyfold_projections (projection, position)"
+            " VALUES (:projection, :position) ON CONFLICT DO NOTHING",
+            {"projection": name, "position": webhook.begins_after},
+        )
+        notices.begin(work, webhook.id, begins_at)
 
 
-def _clock(webhook: str) -> str:
-    """Return the name under which it is kept up to when a webhook's notices are queued."""
-    return f"webhook_notices@1:{webhook}"
-
-
-# Notices. Those that were true when they became known come with the event that told; the others
-# when their time has come, and their position is where the queue is then.
-
-_NOTICE: Final = "SELECT id, kind, subject, account, reseller, at, position, facts"
-_AT_ONCE: Final = f"""
-    {_NOTICE} FROM keyfold_notices_1
-    WHERE days = :days AND position > :old AND position <= :new
-    AND (at <= known_at OR at <= :told_until) ORDER BY position, at, id
-"""
-_TIMED: Final = f"""
-    {_NOTICE} FROM keyfold_notices_1
-    WHERE days = :days AND at > :told_until AND at <= :now AND at > known_at
-    AND position <= :queued_until ORDER BY at, position, id
-"""
-
-
-def _given_at_once(
-    tables: Tables, days: Sequence[int], webhook: Webhook, old: int, new: int
-) -> list[_Addressed]:
-    told_until = catch_up.reached(tables, _clock(webhook.id))
-    params: Params = {"days": setting(days), "old": old, "new": new, "told_until": told_until}
-    rows = tables.read(_AT_ONCE, params)
-    return [_of_notice(row, row[6]) for row in rows if _is_for(webhook, row)]
+# Notices. Those that are timed have for their position where the queue is when their time has come.
 
 
 def _queue_timed(tables: Tables, days: Sequence[int], webhook: Webhook, now: Clocks) -> None:
-    name = _clock(webhook.id)
-    told_until = catch_up.reached(tables, name)
-    until = to_number(now.ledger)
-    if until <= told_until:
-        return
-    queued_until = catch_up.reached(tables, bookmark(webhook.id))
-    params: Params = {
-        "days": setting(days),
-        "told_until": told_until,
-        "now": until,
-        "queued_until": queued_until,
-    }
-    rows = tables.read(_TIMED, params)
-    due = [_of_notice(row, queued_until) for row in rows if _is_for(webhook, row)]
-    if not due and until - told_until < _CLOCK_STEP:
-        return
-    with tables.transaction() as work:
-        if catch_up.claim(work, name, told_until, until):
+    """Queue the notices whose time has come, each page in one transaction with the cursor."""
+    name = bookmark(webhook.id)
+    while True:
+        cursor = notices.read_cursor(tables, webhook.id)
+        queued_until = catch_up.reached(tables, name)
+        rows, new = notices.next_timed(tables, days, cursor, now.ledger, queued_until)
+        if new == cursor:
+            return
+        wanted = [row for row in rows if _is_for(webhook, row)]
+        if cursor.at < cursor.ahead_until:
+            wanted = [row for row in wanted if not _is_queued(tables, webhook, row)]
+        due = [_of_notice(row, queued_until, now.ledger) for row in wanted]
+        with tables.transaction() as work:
+            # In this order, as for events. Who has moved either has queued what follows from it.
+            ours = catch_up.claim(work, name, queued_until, queued_until)
+            if not ours or not notices.move(work, webhook.id, cursor, new):
+                return
             _apply(work, webhook.id, _Page(due, []), to_number(now.machine))
 
 
-def _is_for(webhook: Webhook, row: Row) -> bool:
-    kind, reseller = row[1], row[4]
-    return webhook.wants(f"{NOTICE}{kind}") and webhook.is_about(reseller)
+def _set_clock_back(tables: Tables, webhook: Webhook, now: Clocks) -> None:
+    """Go back to now with a clock that was wrong, and had gone on beyond."""
+    cursor = notices.read_cursor(tables, webhook.id)
+    if notices.is_ahead(cursor, now.ledger):
+        with tables.transaction() as work:
+            notices.set_back(work, webhook.id, cursor, to_number(now.ledger))
 
 
-def _of_notice(row: Row, position: int) -> _Addressed:
-    id, kind, subject, account, reseller, at, _, facts = row
-    told = {"id": id, "kind": kind, "subject": subject, "reseller": reseller}
-    notice = msgspec.json.encode({**told, "facts": msgspec.Raw(facts.encode())}).decode()
-    return _Addressed(account or NO_ACCOUNT, f"{NOTICE}{kind}", position, at, notice)
+def _is_for(webhook: Webhook, row: notices.TimelyNotice) -> bool:
+    return webhook.wants(f"{NOTICE}{row.kind}") and webhook.is_about(row.reseller)
+
+
+def _of_notice(row: notices.TimelyNotice, position: int, now: datetime) -> _Addressed:
+    told: dict[str, Any] = {
+        "id": row.id, "kind": row.kind, "subject": row.subject, "reseller": row.reseller,
+        "facts": msgspec.Raw(row.facts.encode()),
+    }  # fmt: skip
+    if (state_at := _by_right_clock(to_moment(row.at), now)) != to_moment(row.at):
+        told["state_at"] = state_at
+    notice = msgspec.json.encode(told).decode()
+    lane, kind = row.account or NO_ACCOUNT, f"{NOTICE}{row.kind}"
+    return _Addressed(lane, kind, position, row.at, notice)
+
+
+_QUEUED: Final = f"""
+    SELECT 1 FROM {MESSAGES} WHERE webhook = :webhook AND lane = :lane AND kind = :kind AND at = :at
+    AND substr(notice, 1, :length) = :begins LIMIT 1
+"""  # noqa: S608
+
+
+def _is_queued(tables: Tables, webhook: Webhook, row: notices.TimelyNotice) -> bool:
+    begins = f'{{"id":"{row.id}"'
+    return bool(
+        tables.read(
+            _QUEUED,
+            {
+                "webhook": webhook.id,
+                "lane": row.account or NO_ACCOUNT,
+                "kind": f"{NOTICE}{row.kind}",
+                "at": row.at,
+                "begins": begins,
+                "length": len(begins),
+            },
+        )
+    )
 
 
 # Events
 
 
-def _page(book: Book, webhook: Webhook, rows: Iterable[StoredRow]) -> _Page:
+def _by_right_clock(at: datetime, now: datetime) -> datetime:
+    """Return a moment, or now for one that is yet to come: a clock was ahead."""
+    return now if at - now > timedelta(seconds=CLOCKS_APART_S) else at
+
+
+def _page(book: Book, webhook: Webhook, rows: Iterable[StoredRow], now: datetime) -> _Page:
     page = _Page([], [])
     for row in rows:
         stream = row.stream.partition("-")[0]
         if stream == WEBHOOKS.kind:
-            _note_asked(page, webhook, codec.decode(row))
+            _note_asked(page, webhook, codec.decode(row), now)
         elif stream == ACCOUNT.kind and webhook.wants(ACCOUNT_CHANGED):
             event = codec.decode(row)
-            if webhook.is_about(_gave(book, event)):
+            if webhook.is_about(gave(book, event)):
                 account = row.stream.removeprefix(f"{ACCOUNT.kind}-")
-                page.added.append(_addressed(account, ACCOUNT_CHANGED, event))
+                page.added.append(_addressed(account, ACCOUNT_CHANGED, event, now))
         elif stream == KEY.kind and webhook.wants(KEY_CHANGED):
             event = codec.decode(row)
-            redeemed_by, reseller = _whose(book, event, webhook.reseller is not None)
-            if webhook.is_about(reseller):
-                page.added.append(_addressed(redeemed_by or NO_ACCOUNT, KEY_CHANGED, event))
+            redeemed_by, resellers = whose(book, event, webhook.reseller is not None)
+            if any(webhook.is_about(reseller) for reseller in resellers):
+                page.added.append(_addressed(redeemed_by or NO_ACCOUNT, KEY_CHANGED, event, now))
     return page
 
 
-def _note_asked(page: _Page, webhook: Webhook, event: AnyEvent) -> None:
+def _note_asked(page: _Page, webhook: Webhook, event: AnyEvent, now: datetime) -> None:
     match event.fact:
         case WebhookTested(webhook=webhook.id):
-            page.added.append(_addressed(TESTS, TEST, event))
+            page.added.append(_addressed(TESTS, TEST, event, now))
         case WebhookReplayed(webhook=webhook.id, after=after):
             page.replays.append(after)
 
 
-def _addressed(lane: str, kind: str, event: AnyEvent) -> _Addressed:
-    return _Addressed(lane, kind, event.position, to_number(event.written_at))
-
-
-def _gave(book: Book, event: AnyEvent) -> str | None:
-    """Return whose key gave the subscription that an event of an account is about."""
-    fact = event.fact
-    return reseller_of(book, fact.subscription) if isinstance(fact, _OF_KEYS) else None
-
-
-def reseller_of(book: Book, subscription: str) -> str | None:
-    """Return whose key first gave a subscription; None for one that no key did."""
-    # It bears the digest of that key.
-    key = book.load(KEY, subscription.removeprefix("kfsub_")).state
-    return key.issued.reseller if key is not None else None
-
-
-def _whose(book: Book, event: AnyEvent, named: bool) -> tuple[str | None, str | None]:
-    """Return the account that a key was redeemed on when an event happened to it, and its reseller.
-
-    Args:
-        named: whether the reseller is asked for.
-    """
-    match event.fact:
-        case KeyIssued(reseller=reseller):
-            return None, reseller
-        case KeyRedeemed(account=account) if not named:
-            return account, None
-    key = key_at(book, event)
-    return (key.redeemed_by, key.issued.reseller) if key is not None else (None, None)
-
-
-def key_at(book: Book, event: AnyEvent) -> Key | None:
-    """Return a key as it was just after something happened to it."""
-    id = key_stream_id(event.stream.replace("key-", "key_", 1))
-    _, events = book.occurrences(KEY, id)
-    return KEY.fold(KEY.initial, (one for one in events if one.version <= event.version))
+def _addressed(lane: str, kind: str, event: AnyEvent, now: datetime) -> _Addressed:
+    at = _by_right_clock(event.written_at, now)
+    return _Addressed(lane, kind, event.position, to_number(at))
 
 
 _LANE: Final = """
@@ -405,6 +379,15 @@ def _forget_lost(tables: Tables, name: str, webhook: str, head: int) -> None:
             "UPDATE keyfold_projections SET position = :head WHERE projection = :name",
             {"name": name, "head": head},
         )
+        # Timed ones have a later position than the event that they follow from, which may be there.
+        first = work.execute(
+            f"SELECT MIN(at) FROM {MESSAGES} WHERE webhook = :webhook AND position > :head"  # noqa: S608
+            " AND notice IS NOT NULL",
+            of,
+        )[0][0]
+        cursor = notices.read_cursor(tables, webhook)
+        if first is not None and first <= cursor.at:
+            notices.set_back(work, webhook, cursor, first - 1)
         work.execute(
             f"DELETE FROM {MESSAGES} WHERE webhook = :webhook AND position > :head",  # noqa: S608
             of,
@@ -477,12 +460,11 @@ def forget_removed(tables: Tables, webhooks: Webhooks) -> None:
         if id in webhooks:
             continue
         with tables.transaction() as work:
-            for table in ("messages", "lanes", "deliveries"):
+            for table in ("messages", "lanes", "deliveries", "notices"):
                 work.execute(
                     f"DELETE FROM keyfold_webhook_{table}_1 WHERE webhook = :webhook",  # noqa: S608
                     {"webhook": id},
                 )
-            for name in (bookmark(id), _clock(id)):
-                work.execute(
-                    "DELETE FROM keyfold_projections WHERE projection = :name", {"name": name}
-                )
+            work.execute(
+                "DELETE FROM keyfold_projections WHERE projection = :name", {"name": bookmark(id)}
+            )

@@ -1,0 +1,17 @@
+-- oldest program: 8
+-- Up to which row of the notices each webhook was told (projections/lists/webhook_notices.py). Until now a bookmark
+-- said up to when.
+
+CREATE TABLE keyfold_webhook_notices_1 (
+    webhook text COLLATE "C" PRIMARY KEY,
+    at bigint NOT NULL,
+    position bigint NOT NULL,
+    notice text COLLATE "C" NOT NULL,  -- its id; empty if everything of the moment was told
+    ahead_until bigint NOT NULL  -- how far it was when the clock was set back; 0 if it was not
+);
+
+INSERT INTO keyfold_webhook_notices_1 (webhook, at, position, notice, ahead_until)
+SELECT substr(projection, 19), position, 4611686018427387904, '', 0
+FROM keyfold_projections WHERE projection LIKE 'webhook_notices@1:%';
+
+DELETE FROM keyfold_projections WHERE projection LIKE 'webhook_notices@1:%';

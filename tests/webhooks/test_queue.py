@@ -1,0 +1,205 @@
+"""What is queued for webhooks: all of it, once, whoever had a key and however much is due."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commands.add_webhook import WantedWebhook, add_webhook
+from commands.amend_key import Amendment, amend_key
+from commands.gateways.webhook_addresses import AllowedHosts
+from commands.redeem_key import Try, redeem_key
+from commands.services import Services
+from ledger.book import Book
+from ledger.store import schema
+from ledger.streams.webhooks import ID, WEBHOOKS, Webhook
+from projections.lists.account_states import AccountsAtPositions
+from projections.lists.notices_table import fill
+from projections.lists.stores import open_tables
+from projections.lists.stores.tables import Tables, to_number
+from projections.lists.webhook_messages import WebhookMessage, messages_of
+from projections.lists.webhook_notices import PAGE_NOTICES
+from projections.lists.webhook_queue import Clocks, QueuedMessage, queue_messages
+from tests.worlds import DAY, NOON, context, issue, services
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    schema.upgrade(f"sqlite:///{tmp_path}/keyfold.db")
+    return tmp_path / "keyfold.db"
+
+
+@pytest.fixture
+def world(file: Path) -> Iterator[Services]:
+    with closing(Book(f"sqlite:///{file}")) as book:
+        yield services(book)
+
+
+@pytest.fixture
+def tables(file: Path) -> Iterator[Tables]:
+    with closing(open_tables(f"sqlite:///{file}")) as tables:
+        yield tables
+
+
+def add(world: Services, *kinds: str, reseller: str | None = None) -> Webhook:
+    wanted = WantedWebhook("http://127.0.0.1:9/hook", list(kinds), reseller)
+    added = add_webhook(world, context(NOON), wanted, AllowedHosts.parse("127.0.0.1"))
+    return webhooks(world)[added.webhook.id]
+
+
+def webhooks(world: Services) -> dict[str, Webhook]:
+    return dict(world.book.load(WEBHOOKS, ID).state)
+
+
+def queue(world: Services, tables: Tables, at: datetime) -> None:
+    every = webhooks(world).values()
+    queue_messages(world.book, tables, world.catalog.notices, every, Clocks(at, at))
+
+
+def queued(world: Services, tables: Tables, webhook: Webhook) -> list[WebhookMessage]:
+    """Return what is sent to a webhook, in the order of its lanes."""
+    select = """
+        SELECT webhook, lane, sequence, kind, position, notice, at
+        FROM keyfold_webhook_messages_1 WHERE webhook = :webhook ORDER BY lane, sequence
+    """
+    accounts = AccountsAtPositions(world.book)
+    rows = [QueuedMessage(*row) for row in tables.read(select, {"webhook": webhook.id})]
+    return list(messages_of(world.book, world.catalog, accounts, webhook, rows))
+
+
+def told(messages: Sequence[WebhookMessage]) -> list[tuple[str, str]]:
+    """Return the notices among them: kind and day."""
+    return [
+        (one.type.removeprefix("notice."), f"{one.at:%Y-%m-%d}")
+        for one in messages
+        if one.type.startswith("notice.")
+    ]
+
+
+def test_who_had_a_key_hears_that_it_was_given_away_and_nothing_after(
+    world: Services, tables: Tables
+) -> None:
+    before, after, every = (
+        add(world, "key.changed", reseller=name) for name in ("Northwind", "Beta", None)
+    )
+    key = issue(world)
+    amend_key(world, context(NOON + DAY), key.id, Amendment(seats=7, reseller="Beta", reason="X"))
+    redeem_key(world, context(NOON + 2 * DAY), Try("acme", "s-1", key.code))
+    queue(world, tables, NOON + 3 * DAY)
+
+    def heard(webhook: Webhook) -> list[tuple[Any, ...]]:
+        found = sorted(queued(world, tables, webhook), key=lambda one: one.position)
+        return [
+            (
+                one.data["event"].partition("@")[0].partition(".")[2],
+                one.data["key"].reseller,
+                one.data["key"].seats,
+                one.data.get("given_away"),
+            )
+            for one in found
+        ]
+
+    assert heard(before) == [("issued", "Northwind", 3, None), ("amended", "Northwind", 3, True)]
+    assert heard(after) == [("amended", "Beta", 7, None), ("redeemed", "Beta", 7, None)]
+    assert heard(every) == [
+        ("issued", "Northwind", 3, None),
+        ("amended", "Beta", 7, None),
+        ("redeemed", "Beta", 7, None),
+    ]
+
+
+def test_however_many_notices_are_due_at_one_moment_each_is_queued_once(
+    world: Services, tables: Tables, file: Path
+) -> None:
+    webhook = add(world, "notice.*")
+    issue(world)
+    fill(world.book, tables, world.catalog.notices)
+    count, known, at = 2 * PAGE_NOTICES + 1, to_number(NOON), to_number(NOON) + 1
+    facts = {"product": "cloud_pos", "tier": None, "seats": 1}
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO keyfold_notices_1 VALUES"
+            " ('30,7,1', ?, 'subscription.ended', ?, ?, 'N', 'n', ?, 1, ?, ?)",
+            (
+                (f"kfn_{n}", f"kfsub_{n}", f"acme-{n % 700}", at, known, json.dumps(facts))
+                for n in range(count)
+            ),
+        )
+    for _ in range(3):
+        queue(world, tables, NOON + DAY)
+    messages = queued(world, tables, webhook)
+    assert len({one.id for one in messages}) == len(messages) == count
+    assert {one.sequence for one in messages if one.account == "acme-1"} == {1, 2}
+
+
+def test_a_clock_ahead_changes_no_state_and_brings_no_notice_forward(
+    world: Services, tables: Tables
+) -> None:
+    webhook = add(world, "account.changed", "notice.*")
+    years = NOON + 800 * DAY
+
+    def redeem(at: datetime) -> None:
+        redeem_key(world, context(at), Try("acme", "s-1", issue(world, at=at).code))
+
+    redeem(NOON)
+    redeem(years)
+    redeem(NOON + 2 * DAY)
+    queue(world, tables, NOON + 2 * DAY)
+    messages = queued(world, tables, webhook)
+    seats = [one.state.products[0].seats for one in messages if one.state]
+    assert seats == [3, 3, 6, 6, 9, 9]
+    assert told(messages) == [
+        ("subscription.started", day) for day in ("2026-03-01", "2028-05-09", "2026-03-03")
+    ]
+
+
+def test_a_clock_of_the_sender_that_was_ahead_goes_back_and_tells_nothing_twice(
+    world: Services, tables: Tables
+) -> None:
+    webhook = add(world, "notice.*")
+    redeem_key(world, context(NOON), Try("acme", "s-1", issue(world).code))
+    queue(world, tables, NOON + 800 * DAY)
+    early = told(queued(world, tables, webhook))
+    assert early[-1] == ("subscription.ended", "2027-03-01")
+    later = NOON + 2 * DAY
+    for at in (later, later, NOON + 366 * DAY, NOON + 367 * DAY, NOON + 801 * DAY):
+        if at == later:
+            redeem_key(world, context(at), Try("blue", "s-1", issue(world, at=at).code))
+        queue(world, tables, at)
+        found = queued(world, tables, webhook)
+        assert told([one for one in found if one.account == "acme"]) == early
+        of_blue = told([one for one in found if one.account == "blue"])
+        started = [day for kind, day in of_blue if kind == "subscription.started"]
+        ended = [day for kind, day in of_blue if kind == "subscription.ended"]
+        assert set(started) == {"2026-03-03"}
+        assert set(ended) == ({"2027-03-03"} if at >= NOON + 367 * DAY else set())
+    assert len(of_blue) == 10
+
+
+def test_a_timed_notice_outlives_the_events_that_it_was_queued_after(
+    world: Services, tables: Tables, file: Path
+) -> None:
+    webhook = add(world, "notice.*")
+    redeem_key(world, context(NOON), Try("acme", "s-1", issue(world).code))
+    head = world.book.head()
+    issue(world, at=NOON + DAY)
+    queue(world, tables, NOON + 340 * DAY)
+    assert len(told(queued(world, tables, webhook))) == 2
+    with closing(sqlite3.connect(file)) as connection, connection:
+        for (trigger,) in connection.execute("SELECT name FROM sqlite_master WHERE type='trigger'"):
+            connection.execute(f"DROP TRIGGER {trigger}")
+        connection.execute("DELETE FROM keyfold_events WHERE rowid > ?", (head,))
+    with closing(Book(f"sqlite:///{file}")) as book:
+        for _ in range(2):
+            queue(services(book), tables, NOON + 340 * DAY)
+        assert told(queued(services(book), tables, webhook)) == [
+            ("subscription.started", "2026-03-01"),
+            ("subscription.ending", "2027-01-30"),
+        ]
