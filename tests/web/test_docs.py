@@ -88,8 +88,27 @@ def test_every_parameter_says_what_it_takes(shared: Api) -> None:
                 assert limits or free, (path, parameter)
 
 
+def test_every_property_is_described(shared: Api) -> None:
+    schemas = shared.document["components"]["schemas"]
+    assert [
+        f"{name}.{field}"
+        for name, schema in schemas.items()
+        for field, one in schema.get("properties", {}).items()
+        if not one.get("description")
+    ] == []
+
+
+def test_a_problems_code_is_one_of_those_there_are(shared: Api) -> None:
+    code = shared.document["components"]["schemas"]["ProblemDetails"]["properties"]["code"]
+    assert set(code["enum"]) == set(PROBLEM_TYPES)
+
+
 def test_every_kind_of_problem_has_an_example(shared: Api) -> None:
-    assert set(shared.document["components"]["examples"]) == set(PROBLEM_TYPES)
+    # Of those that an operation has: the others are answers to what is no operation.
+    assert set(PROBLEM_TYPES) - set(shared.document["components"]["examples"]) == {
+        "method_not_allowed",
+        "token_not_found",
+    }
 
 
 def test_the_document_is_of_openapi_3_1_with_nothing_left_to_fill_in(shared: Api) -> None:

@@ -17,6 +17,7 @@ from werkzeug.routing import Rule
 
 from ledger.catalog import Catalog, Product
 from ledger.refusals import InvalidRequest
+from web.api.field_descriptions import describe
 from web.api.operations import PATH_PARAMETERS, Operation, Returns
 from web.api.requests import OF_CATALOG
 from web.app.auth import Access, never
@@ -125,7 +126,11 @@ def document(app: Flask, catalog: Catalog, public_url: str) -> dict[str, Any]:
         version=version(),
         openapi_version="3.1.0",
         plugins=[MarshmallowPlugin()],
-        info={"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
+        info={
+            "description": DESCRIPTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
+            "contact": {"name": "The Keyfold authors"},
+        },
         servers=[{"url": public_url}],
         tags=[_tag(app, name) for name in dict.fromkeys(_blueprint(rule) for rule, _ in endpoints)],
     )
@@ -140,7 +145,26 @@ def document(app: Flask, catalog: Catalog, public_url: str) -> dict[str, Any]:
     for body in (operation.body for _, operation in endpoints if operation.body):
         found["components"]["schemas"][body.__name__].update(body.together)
     _fill_in(found, catalog)
+    schemas = found["components"]["schemas"]
+    schemas["ProblemDetails"]["properties"]["code"]["enum"] = sorted(PROBLEM_TYPES)
+    describe(schemas)
+    _leave_out_unused(found)
     return found
+
+
+def _leave_out_unused(found: dict[str, Any]) -> None:
+    """Leave out examples of problems that no operation has."""
+    used = {
+        kind
+        for path in found["paths"].values()
+        for operation in path.values()
+        for answer in operation["responses"].values()
+        for content in answer.get("content", {}).values()
+        for kind in content.get("examples", ())
+    }
+    examples = found["components"]["examples"]
+    for kind in examples.keys() - used:
+        del examples[kind]
 
 
 def _blueprint(rule: Rule) -> str:
@@ -186,8 +210,7 @@ def _described(rule: Rule, method: str, view: Any, operation: Operation) -> dict
         },
         **_security(operation.access),
     }
-    if description:
-        described["description"] = description.strip()
+    described["description"] = description.strip() or summary
     if operation.body is not None:
         content = {"schema": operation.body, "example": operation.body.example}
         described["requestBody"] = {
