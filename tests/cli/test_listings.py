@@ -17,7 +17,7 @@ NO_LISTINGS = {
     *(f"resellers {name}" for name in ("show", "grant", "limits", "suspend", "resume", "revoke")),
     *("orders decline", "seats occupy", "seats replace", "link", "unlink", "billing"),
     *(f"subscription {name}" for name in ("start", "extend", "suspend", "resume", "transfer")),
-    *("subscription terminate", "explain", "overview", "erase", "replay", "audit verify"),
+    *("subscription terminate", "explain", "erase", "replay", "audit verify"),
     *(f"stripe {name}" for name in ("sync", "assign", "import", "reconcile", "remap")),
     *(f"webhooks {name}" for name in ("add", "test", "replay", "rotate")),
     *("tokens create", "secrets rotate", "notices link", "backup", "restore", "doctor"),

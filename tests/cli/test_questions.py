@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections import Counter
+
 import pytest
 
 from tests.cli.program import Program
@@ -73,6 +77,18 @@ def test_the_overview_has_a_section_for_each_thing(filled: Program) -> None:
     assert "Stripe prices" not in shown
     assert told["over_used"][0]["account"] == "corner-bakery"
     assert f"position {told['position']}" in shown
+
+
+def test_the_overview_as_a_table_has_every_row_of_every_list(filled: Program) -> None:
+    told = filled.json("overview")
+    rows = list(csv.DictReader(io.StringIO(filled.done("overview", "--csv").out.lstrip("\ufeff"))))
+    assert Counter(row["list"] for row in rows) == {
+        name: len(items) for name, items in told.items() if isinstance(items, list) and items
+    }
+    keys = [row for row in rows if row["list"] == "keys"]
+    assert [(row["reseller"], row["issued"]) for row in keys] == [
+        (one["reseller"], str(one["issued"])) for one in told["keys"]
+    ]
 
 
 def test_what_if_prints_who_would_have_been_affected(filled: Program) -> None:

@@ -5,25 +5,42 @@ from __future__ import annotations
 from typing import Final
 
 import click
+from msgspec.structs import asdict
 
 from projections.lists.overview import Overview, overview
 from web.cli.context import open_ledger
-from web.cli.options import json_option
-from web.cli.output import print_fields, print_json, text_of
+from web.cli.options import csv_option, json_option
+from web.cli.output import print_csv, print_fields, print_json, text_of
 
 _STRIPE: Final = "Stripe subscription=stripe_subscription"
 
 
 @click.command("overview", short_help="How things stand over all accounts.")
+@csv_option
 @json_option
-def overview_(as_json: bool) -> None:
+def overview_(as_csv: bool, as_json: bool) -> None:
     """Show seats, keys and refusals in numbers, and what somebody should look at."""
     with open_ledger() as (wiring, services, request_context):
         found = overview(services.book, wiring.tables, request_context.now, services.catalog)
     if as_json:
         print_json(found)
+    elif as_csv:
+        _print_as_one_table(found)
     else:
         _print(found)
+
+
+def _print_as_one_table(found: Overview) -> None:
+    """Print the rows of all lists: whose each is, and what it has of all columns."""
+    lists = [
+        (name, asdict(row))
+        for name, rows in asdict(found).items()
+        if isinstance(rows, list)
+        for row in rows
+    ]
+    columns = list(dict.fromkeys(column for _, row in lists for column in row))
+    rows = ([name, *(row.get(column) for column in columns)] for name, row in lists)
+    print_csv(["list", *columns], rows)
 
 
 def _print(found: Overview) -> None:
