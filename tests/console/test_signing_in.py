@@ -200,7 +200,7 @@ def test_signing_in_by_a_form_of_another_site_does_nothing(api: Api) -> None:
         assert desk.client.post("/console/sign-in", data=sent).status_code == 403
     without_cookies = api.app.test_client(use_cookies=False)
     answer = without_cookies.post("/console/sign-in", data={"token": api.tokens["admin"]})
-    assert (answer.status_code, "keeps no cookies" in answer.text) == (403, True)
+    assert (answer.status_code, "does not accept cookies" in answer.text) == (403, True)
 
 
 def test_who_is_signed_in_is_the_actor_of_what_is_done(api: Api) -> None:
