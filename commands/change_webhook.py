@@ -12,7 +12,7 @@ from commands.services import Services
 from ledger.events import RequestContext
 from ledger.refusals import FieldError
 from ledger.streams import webhooks
-from ledger.streams.webhooks import ID, WEBHOOKS, Webhook, WhyDisabled
+from ledger.streams.webhooks import ID, WEBHOOKS, Webhook
 
 
 class AskedFor(NamedTuple):
@@ -84,7 +84,6 @@ def disable_webhook(
     services: Services,
     context: RequestContext,
     webhook: Webhook,
-    why: WhyDisabled,
     message: str,
 ) -> None:
     """Send nothing to a webhook any more, unless it was removed or begun anew meanwhile."""
@@ -93,9 +92,7 @@ def disable_webhook(
         context,
         WEBHOOKS,
         ID,
-        lambda loaded: webhooks.disable(
-            loaded.state, webhook.id, why, message, webhook.sends_since
-        ),
+        lambda loaded: webhooks.disable(loaded.state, webhook.id, message, webhook.sends_since),
     )
 
 

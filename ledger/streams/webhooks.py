@@ -40,7 +40,7 @@ NOTICE: Final = "notice."
 ALL: Final = (ACCOUNT_CHANGED, KEY_CHANGED, f"{NOTICE}*")
 KINDS: Final = (*ALL, *(f"{NOTICE}{kind}" for kind in NOTICE_KINDS))
 
-WhyDisabled = Literal["failing", "gone"]
+WhyDisabled = Literal["failing"]
 
 
 # Facts
@@ -91,7 +91,7 @@ class WebhookDisabled(Fact, frozen=True):
     """Nothing is sent any more, until a replay is asked for.
 
     Attributes:
-        why: `failing`, a message was not taken for days; `gone`, its receiver wants no more.
+        why: `failing`, a message was not taken for days.
         message: the one that was not taken.
     """
 
@@ -267,7 +267,7 @@ def replay(webhooks: Webhooks, id: str, after: int) -> list[Fact]:
     return [WebhookReplayed(webhook=known(webhooks, id).id, after=after)]
 
 
-def disable(webhooks: Webhooks, id: str, why: WhyDisabled, message: str, since: int) -> list[Fact]:
+def disable(webhooks: Webhooks, id: str, message: str, since: int) -> list[Fact]:
     """Return the fact that stops sending; none if it is stopped, gone, or was begun anew.
 
     Args:
@@ -276,7 +276,7 @@ def disable(webhooks: Webhooks, id: str, why: WhyDisabled, message: str, since: 
     found = webhooks.get(id)
     if found is None or found.disabled or found.sends_since != since:
         return []
-    return [WebhookDisabled(webhook=id, why=why, message=message)]
+    return [WebhookDisabled(webhook=id, why="failing", message=message)]
 
 
 def remove(webhooks: Webhooks, id: str) -> list[Fact]:

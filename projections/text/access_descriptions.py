@@ -148,8 +148,6 @@ def webhook_sentence(fact: Fact) -> str:
                 "Everything after position %(position)s sent to webhook %(webhook)s once more",
                 position=after, webhook=id,
             )  # fmt: skip
-        case WebhookDisabled(webhook=id, why="gone"):
-            return _("Webhook %(webhook)s disabled: its receiver wants no more", webhook=id)
         case WebhookDisabled(webhook=id):
             return _(
                 "Webhook %(webhook)s disabled: a message was not taken for three days", webhook=id

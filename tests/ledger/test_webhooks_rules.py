@@ -58,13 +58,13 @@ def test_a_replay_sends_again_and_what_failed_before_it_disables_nothing() -> No
     with pytest.raises(WebhookNotSending):
         webhooks.ask_for_test(state, "kfwh_a")
     before = state["kfwh_a"].sends_since
-    assert webhooks.disable(state, "kfwh_a", "gone", "msg_a_1", before) == []
+    assert webhooks.disable(state, "kfwh_a", "msg_a_1", before) == []
     replayed = WebhookReplayed(webhook="kfwh_a", after=0)
     state = folded(WEBHOOKS, (NOON, ADDED), (NOON, disabled), (NOON, replayed))
     assert state["kfwh_a"].disabled is None
-    assert webhooks.disable(state, "kfwh_a", "failing", "msg_a_1", before) == []
+    assert webhooks.disable(state, "kfwh_a", "msg_a_1", before) == []
     now = state["kfwh_a"].sends_since
-    assert webhooks.disable(state, "kfwh_a", "failing", "msg_a_1", now) == [disabled]
+    assert webhooks.disable(state, "kfwh_a", "msg_a_1", now) == [disabled]
 
 
 def test_a_removed_webhook_is_none() -> None:
@@ -72,7 +72,7 @@ def test_a_removed_webhook_is_none() -> None:
     for ask in (webhooks.ask_for_test, webhooks.remove):
         with pytest.raises(WebhookNotFound):
             ask(state, "kfwh_a")
-    assert webhooks.disable(state, "kfwh_a", "gone", "msg_a_1", 10) == []
+    assert webhooks.disable(state, "kfwh_a", "msg_a_1", 10) == []
 
 
 @pytest.mark.parametrize(

@@ -350,8 +350,7 @@ class WebhookView(Answer, frozen=True):
     created_at: Time
     status: Literal["active", "disabled"]
     disabled_because: Annotated[
-        Literal["failing", "gone"] | None,
-        doc("`failing`: a message was not taken for three days. `gone`: it was answered 410."),
+        Literal["failing"] | None, doc("`failing`: a message was not taken for three days.")
     ]
     disabled_at: Time | None
     previous_secret_until: Time | None

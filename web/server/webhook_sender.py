@@ -9,6 +9,9 @@ far that was sent, is on record. Of each webhook one message is under way at a t
 record before the next is sent; so one that is killed sends at most that one again. What messages
 say is read for many of them at once, and a connection is kept for as long as there are more.
 
+Eight webhooks are sent to at once. While others wait, each has a turn of some messages, or of two
+seconds, and those that have waited longest are next.
+
 Of an account messages are sent in order: one that is not taken keeps those after it waiting, and no
 other account's. It is tried again after growing pauses, for three days.
 """
@@ -22,7 +25,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -37,7 +40,7 @@ from commands.gateways.webhook_addresses import (
     find_target,
 )
 from ledger.store.exclusive_lock import open_exclusive_lock
-from ledger.streams.webhooks import ID, WEBHOOKS, Webhook, WhyDisabled
+from ledger.streams.webhooks import ID, WEBHOOKS, Webhook
 from projections.lists.account_states import AccountsAtPositions
 from projections.lists.webhook_deliveries import (
     Attempt,
@@ -80,6 +83,9 @@ WEBHOOKS_AT_ONCE: Final = 8
 # So much is read at once: of so many accounts so many messages in a row.
 LANES: Final = 25
 MESSAGES_EACH: Final = 10
+# What a receiver is sent in a turn, and for how long, while another one waits for its own.
+TURN_MESSAGES: Final = 100
+TURN_S: Final = 2.0
 # How long what may change while messages are sent is taken for true: the webhook, and who sends.
 FRESH_S: Final = 0.05
 DROP_AFTER: Final = 100
@@ -134,6 +140,7 @@ class Sender:
         self._lock = open_exclusive_lock(wiring.settings.database_url, LOCK)
         self._lock_use = threading.Lock()
         self._receivers: dict[str, _Receiver] = {}
+        self.others_wait = False
         self._version = 0
         self._clock_checked_at = 0.0
 
@@ -167,12 +174,19 @@ class Sender:
         self._receivers = {
             one.id: self._receivers.get(one.id) or _Receiver(wiring, one.id) for one in active
         }
-        busy = sum(one.is_busy for one in self._receivers.values())
-        for receiver in self._receivers.values():
-            if busy < WEBHOOKS_AT_ONCE and receiver.wants_to_send:
-                receiver.start(self)
-                busy += 1
+        self._begin_turns()
         return bool(loaded.state)
+
+    def _begin_turns(self) -> None:
+        """Begin to send to as many as may be at once, those first that have waited longest."""
+        every = self._receivers.values()
+        free = WEBHOOKS_AT_ONCE - sum(one.is_busy for one in every)
+        waiting = sorted(
+            (one for one in every if one.wants_to_send), key=lambda one: one.last_turn_at
+        )
+        for receiver in waiting[:free]:
+            receiver.start(self)
+        self.others_wait = len(waiting) > free
 
     def _check_clock(self, active: list[Webhook]) -> None:
         if time.monotonic() < self._clock_checked_at + CLOCK_CHECK_S and self._clock_checked_at:
@@ -240,7 +254,10 @@ class _Receiver:
         self._checked: _Checked | None = None
         self._recorded = 0
         self._failed = 0
+        self._errors = 0
         self._rests_until = 0.0
+        self.last_turn_at = 0.0
+        self._sent = 0
 
     @property
     def is_busy(self) -> bool:
@@ -255,6 +272,8 @@ class _Receiver:
         return bool(due_messages(self._wiring.tables, self._id, system_clock(), 1))
 
     def start(self, sender: Sender) -> None:
+        self.last_turn_at = time.monotonic()
+        self._sent = 0
         self._thread = threading.Thread(target=self._run, args=(sender,), daemon=True)
         self._thread.start()
 
@@ -268,8 +287,11 @@ class _Receiver:
             while self._send_some(sender, client):
                 pass
         except Exception as error:  # what is due stays due
+            # It may have been taken and is not on record: each try may send it once more.
             _log.warning("messages to a webhook wait: %s", cause_of(error))
-            self._rests_until = time.monotonic() + ROUND_S
+            self._errors += 1
+            rest_s = min(ROUND_S * (1 << min(self._errors, _GROWTHS_MAX)), BACK_OFF_S_MAX)
+            self._rests_until = time.monotonic() + rest_s
         finally:
             client.close()
 
@@ -287,11 +309,17 @@ class _Receiver:
             if one.message.lane in held_up:
                 continue
             checked = self._check(sender)
-            if checked is None or time.monotonic() < self._rests_until:
+            if checked is None or self._is_over(sender):
                 return False
             if not self._send(sender, client, checked, one, message):
                 held_up.add(one.message.lane)
         return True
+
+    def _is_over(self, sender: Sender) -> bool:
+        """Return whether to stop for now: the receiver rests, or it is another one's turn."""
+        now = time.monotonic()
+        has_had_its_turn = self._sent >= TURN_MESSAGES or now >= self.last_turn_at + TURN_S
+        return now < self._rests_until or (sender.others_wait and has_had_its_turn)
 
     def _check(self, sender: Sender) -> _Checked | None:
         """Return the webhook as it is, if messages are to be sent to it by this server."""
@@ -335,12 +363,15 @@ class _Receiver:
             retry_at,
         )
         goes_on = record_attempt(self._wiring.tables, tried, now)
+        self._errors = 0
+        self._sent += 1
         self._recorded += 1
         if self._recorded % DROP_AFTER == 0:
             drop_old_attempts(self._wiring.tables, self._id)
         self._note(response)
-        if why := _give_up(response, due.failing_since or at, self._wiring.clock()):
-            self._disable(checked.webhook, why, tried.message_id)
+        failing_since = due.failing_since or at
+        if response.problem and self._wiring.clock() - failing_since >= GIVE_UP_AFTER:
+            self._disable(checked.webhook, tried.message_id)
         elif response.problem is not None and not due.attempts:
             _log.warning("a message to %s was not taken: %s", self._id, response.problem)
         return goes_on and response.problem is None
@@ -356,10 +387,10 @@ class _Receiver:
                 rest_s = min(PAUSE_S_MIN * (1 << doublings), REST_S_MAX)
                 self._rests_until = time.monotonic() + rest_s
 
-    def _disable(self, webhook: Webhook, why: WhyDisabled, message: str) -> None:
+    def _disable(self, webhook: Webhook, message: str) -> None:
         context = self._wiring.request_context(ACTOR, new_request_id())
-        disable_webhook(self._wiring.services, context, webhook, why, message)
-        _log.error("webhook %s is disabled (%s): nothing is sent until a replay", webhook.id, why)
+        disable_webhook(self._wiring.services, context, webhook, message)
+        _log.error("webhook %s is disabled: nothing is sent until a replay", webhook.id)
 
 
 def _post(sender: Sender, client: Client, checked: _Checked, message: WebhookMessage) -> Response:
@@ -394,11 +425,3 @@ def _pause_s(attempts: int) -> float:
     """Return how long to wait after so many earlier tries and one more."""
     pause_s: float = min(PAUSE_S_MIN * PAUSE_GROWTH ** min(attempts, _GROWTHS_MAX), PAUSE_S_MAX)
     return pause_s * random.uniform(0.8, 1.2)  # noqa: S311
-
-
-def _give_up(response: Response, failing_since: datetime, now: datetime) -> WhyDisabled | None:
-    if response.problem is None:
-        return None
-    if response.status == HTTPStatus.GONE:
-        return "gone"
-    return "failing" if now - failing_since >= GIVE_UP_AFTER else None
