@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
-from commands import validation
+from commands import repeated, validation
 from commands.allowances import amended
 from commands.reseller_spelling import kept_spelling
 from commands.retry import Decided, retry_on_conflict
@@ -39,21 +40,38 @@ class Amendment(Struct, frozen=True, kw_only=True):
 
 
 def amend_key(
-    services: Services, context: RequestContext, key_id: str, amendment: Amendment
+    services: Services,
+    context: RequestContext,
+    key_id: str,
+    amendment: Amendment,
+    *,
+    idempotency_key: str | None = None,
 ) -> Decided[Key | None]:
     """Amend a key that nobody has redeemed, and return it just after.
 
     Whoever redeems it gets what is true in the commit of the redemption.
 
+    Args:
+        idempotency_key: a request that is repeated with it undoes no later amendment: the key is
+            returned as it was just after the first.
+
     Raises:
         InvalidRequest: fields that do not fit, or nothing to amend.
+        IdempotencyKeyReused: the key was used with another request.
         KeyNotFound, KeyAlreadyRevoked, KeyAlreadyRedeemed, AllowanceExceeded: in this order; the
             last, if its reseller ordered it and has not so many seats left.
     """
-    validation.refuse_if(_errors(services, context, amendment))
+    asked_for = msgspec.json.encode(amendment).decode()
+    asking = repeated.Asking(services, "amendment", idempotency_key, key_id, asked_for)
+    stream = (KEY, key.stream_id(key_id))
 
     def attempt() -> Decided[Key | None]:
-        loaded = services.book.load(KEY, key.stream_id(key_id))
+        loaded, *asked = services.book.load_all(stream, *asking.streams)
+        before = asking.changed(services, asked, loaded)
+        if before is not None:
+            return before
+        # Only now: what was a moment in the future may be over.
+        validation.refuse_if(_errors(services, context, amendment))
         old = key.owned(loaded.state, None)
         terms = _terms(services, old, amendment)
         sealed = seal_reason(services, loaded, amendment.reason, context)
@@ -61,7 +79,8 @@ def amend_key(
         # Only now: of a key that cannot be amended at all, the tier says nothing.
         validation.refuse_if(_tier_errors(services, old, amendment))
         spent = amended(services, old, terms, causation=loaded.next_event)
-        appended = services.book.append(context, Change(loaded, facts), *spent)
+        change = Change(loaded, facts, required=bool(asked))
+        appended = services.book.append(context, change, *spent, *asking.answer(asked, change))
         return Decided(appended.loaded[0], appended.position)
 
     return retry_on_conflict(attempt)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-from commands import validation
+from msgspec.structs import astuple
+
+from commands import repeated, validation
 from commands.reseller_spelling import kept_spelling
-from commands.retry import Decided, decide
+from commands.retry import Decided, retry_on_conflict
 from commands.services import Services
+from ledger.book import Change
 from ledger.events import Fact, RequestContext, Sealed
 from ledger.limits import COUNT_MAX, MONTHS_MAX, SEATS_MAX
-from ledger.loaded import Loaded
-from ledger.refusals import FieldError
+from ledger.refusals import FieldError, ResellerNotFound
 from ledger.streams import reseller
 from ledger.streams.reseller import RESELLER, LimitsSet, Reseller
 from ledger.translation import gettext as _
@@ -28,11 +30,17 @@ def grant_seats(
     tier: str | None,
     seats: int,
     reason: str,
+    *,
+    idempotency_key: str | None = None,
 ) -> Decided[Reseller]:
     """Let a reseller order more seats of a product and tier, or fewer; return it just after.
 
+    Args:
+        idempotency_key: a request that is repeated with it grants nothing twice.
+
     Raises:
         InvalidRequest: fields that do not fit.
+        IdempotencyKeyReused: the key was used with another request.
         AllowanceSpent: fewer than it has spent.
     """
     errors = validation.product_and_tier(services.catalog, product, tier)
@@ -43,23 +51,31 @@ def grant_seats(
             grant_max2=GRANT_MAX,
         )
         errors.append(FieldError("/seats", range_))
+    wanted = _Wanted(name, ("grant", product, tier or "", str(seats)), reason, idempotency_key)
     return _arrange(
         services,
         context,
-        name,
-        reason,
+        wanted,
         lambda state, sealed: reseller.grant(state, product, tier, seats, sealed),
         errors,
+        may_be_new=True,
     )
 
 
 def set_limits(
-    services: Services, context: RequestContext, name: str, limits: LimitsSet
+    services: Services,
+    context: RequestContext,
+    name: str,
+    limits: LimitsSet,
+    *,
+    idempotency_key: str | None = None,
 ) -> Decided[Reseller]:
     """Set what an order of the reseller's may have at most; return the reseller just after.
 
     Raises:
         InvalidRequest: fields that do not fit.
+        ResellerNotFound: nobody was ever named so.
+        IdempotencyKeyReused: as `grant_seats`.
     """
     most = {"count": COUNT_MAX, "seats": SEATS_MAX, "months": MONTHS_MAX}
     errors = [
@@ -72,13 +88,21 @@ def set_limits(
         errors.append(
             FieldError("/approval_above", _("must be from 0 to %(grant_max)s", grant_max=GRANT_MAX))
         )
+    asked = ("limits", *map(str, astuple(limits)))
+    wanted = _Wanted(name, asked, None, idempotency_key)
     return _arrange(
-        services, context, name, None, lambda state, _: reseller.limit(state, limits), errors
+        services, context, wanted, lambda state, _: reseller.limit(state, limits), errors
     )
 
 
 def suspend_reseller(
-    services: Services, context: RequestContext, name: str, reason: str, *, keys: bool = False
+    services: Services,
+    context: RequestContext,
+    name: str,
+    reason: str,
+    *,
+    keys: bool = False,
+    idempotency_key: str | None = None,
 ) -> Decided[Reseller]:
     """Let a reseller order nothing until it is resumed; return it just after.
 
@@ -87,35 +111,55 @@ def suspend_reseller(
 
     Raises:
         InvalidRequest: no reason, or one that does not fit.
+        ResellerNotFound, IdempotencyKeyReused: as `set_limits`.
     """
+    wanted = _Wanted(name, ("suspend", str(keys)), reason, idempotency_key)
     return _arrange(
-        services,
-        context,
-        name,
-        reason,
-        lambda state, sealed: reseller.suspend(state, sealed, keys=keys),
+        services, context, wanted, lambda state, sealed: reseller.suspend(state, sealed, keys=keys)
     )
 
 
 def resume_reseller(
-    services: Services, context: RequestContext, name: str, reason: str
+    services: Services,
+    context: RequestContext,
+    name: str,
+    reason: str,
+    *,
+    idempotency_key: str | None = None,
 ) -> Decided[Reseller]:
     """Let a reseller order again, and its keys be redeemed; return it just after.
 
     Raises:
         InvalidRequest: no reason, or one that does not fit.
+        ResellerNotFound, IdempotencyKeyReused: as `set_limits`.
     """
-    return _arrange(services, context, name, reason, reseller.resume)
+    wanted = _Wanted(name, ("resume",), reason, idempotency_key)
+    return _arrange(services, context, wanted, reseller.resume)
+
+
+class _Wanted(NamedTuple):
+    """What is to be arranged with whom, and why.
+
+    Attributes:
+        asked: all that makes it another request.
+    """
+
+    name: str
+    asked: tuple[str, ...]
+    reason: str | None
+    idempotency_key: str | None
 
 
 def _arrange(
     services: Services,
     context: RequestContext,
-    name: str,
-    reason: str | None,
+    wanted: _Wanted,
     decision: Callable[[Reseller, Sealed | None], Sequence[Fact]],
     errors: Sequence[FieldError] = (),
+    *,
+    may_be_new: bool = False,
 ) -> Decided[Reseller]:
+    name, reason = wanted.name, wanted.reason
     validation.refuse_if(
         [
             *validation.name(services, "/reseller", name),
@@ -123,11 +167,24 @@ def _arrange(
             *(validation.reason(services, reason) if reason is not None else ()),
         ]
     )
+    id = reseller.stream_id(name)
     kept = kept_spelling(services, name)
+    asking = repeated.Asking(
+        services, "reseller", wanted.idempotency_key, id, *wanted.asked, reason or ""
+    )
 
-    def arranged(loaded: Loaded[Reseller]) -> list[Fact]:
+    def attempt() -> Decided[Reseller]:
+        loaded, *asked = services.book.load_all((RESELLER, id), *asking.streams)
+        before = asking.changed(services, asked, loaded)
+        if before is not None:
+            return before
+        if not may_be_new and loaded.state.name is None and services.first_spelling(id) is None:
+            raise ResellerNotFound
         sealed = services.texts.seal(f"reseller-{kept}", reason, context.now)
         facts = decision(loaded.state, sealed)
-        return [*reseller.name(loaded.state, kept), *facts] if facts else []
+        named = reseller.name(loaded.state, kept) if facts else []
+        change = Change(loaded, [*named, *facts], required=True)
+        appended = services.book.append(context, change, *asking.answer(asked, change))
+        return Decided(appended.loaded[0], appended.position)
 
-    return decide(services, context, RESELLER, reseller.stream_id(name), arranged)
+    return retry_on_conflict(attempt)

@@ -5,14 +5,22 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from commands.retry import Decided
 from commands.services import Services
 from ledger import codes
+from ledger.book import Change
 from ledger.events import Stream
 from ledger.loaded import Loaded, empty_stream
 from ledger.streams import request
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
-from ledger.streams.request import REQUEST, Answered, Kept, KeysReissueAnswered
+from ledger.streams.request import (
+    REQUEST,
+    Answered,
+    ChangeAnswered,
+    Kept,
+    KeysReissueAnswered,
+)
 
 Asked = Loaded[Kept | None]
 
@@ -52,6 +60,34 @@ class Asking:
             IdempotencyKeyReused: as `answered`.
         """
         return request.repeated_reissue(asked[0].state, self.fingerprint) if asked else None
+
+    def changed(
+        self, services: Services, asked: list[Asked], loaded: Loaded[Any]
+    ) -> Decided[Any] | None:
+        """Return a stream as the same request left it before, or None when it is new.
+
+        Args:
+            loaded: the stream as it is now.
+
+        Raises:
+            IdempotencyKeyReused: as `answered`.
+        """
+        done = request.repeated_change(asked[0].state, self.fingerprint) if asked else None
+        if done is None:
+            return None
+        head, events = services.book.history(loaded.stream, loaded.id)
+        then = empty_stream(loaded.stream, loaded.id).after(events[: done.version])
+        return Decided(then, head, replayed=True)
+
+    def answer(self, asked: list[Asked], changed: Change) -> list[Change]:
+        """Return what keeps the answer to a request, for the one that repeats it."""
+        loaded = changed.loaded
+        answered = ChangeAnswered(
+            fingerprint=self.fingerprint,
+            stream=loaded.name,
+            version=loaded.version + len(changed.facts),
+        )
+        return [Change(one, [answered], causation=loaded.next_event) for one in asked]
 
 
 def account_then(

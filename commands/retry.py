@@ -54,10 +54,15 @@ def retry_on_conflict(
 
 
 class Decided(NamedTuple, Generic[StateT]):
-    """A stream just after a decision about it, and the ledger's position then."""
+    """A stream just after a decision about it, and the ledger's position then.
+
+    Attributes:
+        replayed: the same request had been carried out before.
+    """
 
     loaded: Loaded[StateT]
     position: int
+    replayed: bool = False
 
 
 def decide(

@@ -1,12 +1,12 @@
 """One request that carried an idempotency key, and what became of it.
 
 Stream:    `request-<digest>`: an HMAC of what was asked for and the caller's key
-Facts:     RedemptionAnswered, SubscriptionChangeAnswered, KeysReissueAnswered
+Facts:     RedemptionAnswered, SubscriptionChangeAnswered, KeysReissueAnswered, ChangeAnswered
 Invariant: a request that is repeated is answered, not carried out, again.
 
-Answers that count are kept: a redemption, a change of a subscription, new codes for a batch, and a
-refusal that was counted as a failed try. A blocked try is not, since it was not looked at; nor is a
-request with fields that do not fit.
+Answers that count are kept: a redemption, a change of a subscription, new codes for a batch, an
+amendment of a key, what is arranged with a reseller, and a refusal that was counted as a failed
+try. A blocked try is not, since it was not looked at; nor is a request with fields that do not fit.
 """
 
 from __future__ import annotations
@@ -66,8 +66,22 @@ class KeysReissueAnswered(Fact, frozen=True):
     finished: bool = False
 
 
+class ChangeAnswered(Fact, frozen=True):
+    """A stream was changed; a refusal is not kept, and is decided anew.
+
+    Attributes:
+        fingerprint: as in `RedemptionAnswered`.
+        stream: its name.
+        version: that it had after the change.
+    """
+
+    fingerprint: str
+    stream: str
+    version: int
+
+
 Answered = RedemptionAnswered | SubscriptionChangeAnswered
-Kept = Answered | KeysReissueAnswered
+Kept = Answered | KeysReissueAnswered | ChangeAnswered
 
 
 # Fold: the answer is the state
@@ -80,7 +94,7 @@ def fold(answered: Kept | None, events: Iterable[AnyOccurrence]) -> Kept | None:
     """
     for event in events:
         match event.fact:
-            case RedemptionAnswered() | SubscriptionChangeAnswered() as answered:
+            case RedemptionAnswered() | SubscriptionChangeAnswered() | ChangeAnswered() as answered:
                 pass
             case KeysReissueAnswered() as more:
                 before = answered.keys if isinstance(answered, KeysReissueAnswered) else ()
@@ -98,7 +112,18 @@ def repeated(answered: Kept | None, fingerprint: str) -> Answered | None:
         IdempotencyKeyReused: the key was used with another request.
     """
     _refuse_another(answered, fingerprint)
-    assert not isinstance(answered, KeysReissueAnswered), "a reissue has streams of its own"
+    assert not isinstance(answered, KeysReissueAnswered | ChangeAnswered), "of another kind"
+    return answered
+
+
+def repeated_change(answered: Kept | None, fingerprint: str) -> ChangeAnswered | None:
+    """Return what was changed by the request before, or None when it is new.
+
+    Raises:
+        IdempotencyKeyReused: as `repeated`.
+    """
+    _refuse_another(answered, fingerprint)
+    assert answered is None or isinstance(answered, ChangeAnswered)
     return answered
 
 
@@ -124,6 +149,7 @@ REQUEST: Stream[Kept | None] = Stream(
         "request.redemption_answered@1": RedemptionAnswered,
         "request.subscription_change_answered@1": SubscriptionChangeAnswered,
         "request.keys_reissue_answered@1": KeysReissueAnswered,
+        "request.change_answered@1": ChangeAnswered,
     },
     initial=None,
     fold=fold,

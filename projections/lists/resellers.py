@@ -6,9 +6,9 @@ A reseller is whoever was named as one: by keys, for a token, or by what was arr
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from ledger.book import Book
 from ledger.catalog import Catalog
@@ -32,13 +32,15 @@ from projections.lists.catch_up import read
 from projections.lists.keys import KEY_COUNTS, KEY_LIST
 from projections.lists.overview_tables import SUBSCRIPTION_LIST
 from projections.lists.reseller_names import names
-from projections.lists.stores.tables import Params, Row, Tables, to_moment, to_number
+from projections.lists.stores.tables import Params, Tables, to_moment, to_number
 from projections.views.account_at import Moment, account_at
 from projections.views.subscriptions import subscriptions
 
 ENDING: Final = timedelta(days=90)
-# So many of one question are listed, those that end first first.
+# So many of one reseller are told, those that end first first: of each in a list, and of one alone.
+ENDING_IN_LIST: Final = 50
 ENDING_MAX: Final = 500
+_LETTERS: Final = str.maketrans("0123456789", "abcdefghij")
 
 
 class AllowanceView(Answer, frozen=True):
@@ -97,7 +99,15 @@ class ResellerView(Answer, frozen=True):
         int | None, doc("An order of more seats in all waits for the vendor.", 200)
     ]
     keys: KeyCounts
-    ending: list[EndingKey]
+    ending_count: Annotated[Count, doc("Subscriptions of its keys that end within 90 days.", 2)]
+    ending: Annotated[
+        list[EndingKey],
+        doc(
+            f"Those that end first: at most {ENDING_IN_LIST} of each reseller in a list, and"
+            f" {ENDING_MAX} of one alone. All are in `GET /v1/notices?reseller=` with"
+            " `kind=subscription.ending`, but for those that have been renewed."
+        ),
+    ]
 
 
 class ResellerList(Answer, frozen=True):
@@ -135,7 +145,7 @@ def list_resellers(
     known = names(book, tables)
     left = sorted(id for id in known if after is None or id > after)
     shown = left[:limit]
-    views = _views(book, tables, catalog, now, {id: known[id] for id in shown}, None)
+    views = _views(book, tables, catalog, now, {id: known[id] for id in shown}, ENDING_IN_LIST)
     return ResellerPage(views, shown[-1] if len(left) > limit else None)
 
 
@@ -147,7 +157,7 @@ def one_reseller(
     known = names(book, tables).get(id)
     if known is None:
         return None
-    (view,) = _views(book, tables, catalog, now, {id: known}, id)
+    (view,) = _views(book, tables, catalog, now, {id: known}, ENDING_MAX)
     return view
 
 
@@ -157,29 +167,40 @@ def _views(
     catalog: Catalog,
     now: datetime,
     shown: dict[str, str],
-    only: str | None,
+    limit: int,
 ) -> list[ResellerView]:
     if not shown:
         return []
+    # Names of parameters have no digits.
+    places = {"id_" + str(number).translate(_LETTERS): id for number, id in enumerate(shown)}
     params: Params = {
         "now": to_number(now),
         "soon": to_number(now + ENDING),
-        "limit": ENDING_MAX,
-        "reseller_id": only,
+        "limit": limit,
+        **places,
     }
-    which = "" if only is None else "AND reseller_id = :reseller_id"
+    which = f"AND reseller_id IN ({', '.join(f':{place}' for place in places)})"
     counted = read(book, tables, KEY_LIST, KEY_COUNTS.format(which=which), params).rows
     counts = {id: KeyCounts(*found) for id, *found in counted}
     ends = read(book, tables, SUBSCRIPTION_LIST, _ENDING.format(which=which), params).rows
-    ending = _ending(book, catalog, now, (row for row in ends if row[0] in shown))
+    ending_counts = {id: count for id, count, *_ in ends}
+    ending = _ending(book, catalog, now, ([id, *row] for id, _, *row in ends))
     arranged = book.load_many(RESELLER, list(shown))
     return [
-        _view(name, arranged[id].state, counts.get(id, KeyCounts()), ending[id])
+        _view(
+            name,
+            arranged[id].state,
+            counts.get(id, KeyCounts()),
+            ending_counts.get(id, 0),
+            ending[id],
+        )
         for id, name in shown.items()
     ]
 
 
-def _view(name: str, state: Reseller, counts: KeyCounts, ending: list[EndingKey]) -> ResellerView:
+def _view(
+    name: str, state: Reseller, counts: KeyCounts, ending_count: int, ending: list[EndingKey]
+) -> ResellerView:
     allowances = sorted(
         state.allowances.items(), key=lambda one: (one[0].product, one[0].tier or "")
     )
@@ -194,6 +215,7 @@ def _view(name: str, state: Reseller, counts: KeyCounts, ending: list[EndingKey]
         order_max=OrderMax(limits.count, limits.seats, limits.months),
         approval_above=limits.approval_above,
         keys=counts,
+        ending_count=ending_count,
         ending=ending,
     )
 
@@ -202,13 +224,15 @@ def _view(name: str, state: Reseller, counts: KeyCounts, ending: list[EndingKey]
 
 # A subscription is the newest key's that gave it.
 _ENDING: Final = f"""
-    SELECT key.reseller_id, key.id, key.masked, gave.id, gave.account, gave.product, gave.tier,
-        gave.seats, gave.ends_at
+    SELECT * FROM (SELECT key.reseller_id, COUNT(*) OVER (PARTITION BY key.reseller_id) AS ending,
+        key.id AS key_id, key.masked, gave.id AS subscription, gave.account, gave.product,
+        gave.tier, gave.seats, gave.ends_at,
+        ROW_NUMBER() OVER (PARTITION BY key.reseller_id ORDER BY gave.ends_at, gave.id) AS place
     FROM {SUBSCRIPTION_LIST.table} AS gave
     JOIN keyfold_key_list_2 AS key ON key.subscription = gave.id
         AND key.ended_at IS NULL AND key.replaced_by IS NULL {{which}}
-    WHERE gave.ends_at > :now AND gave.ends_at <= :soon
-    ORDER BY gave.ends_at, gave.id LIMIT :limit
+    WHERE gave.ends_at > :now AND gave.ends_at <= :soon) AS numbered
+    WHERE place <= :limit ORDER BY reseller_id, place
 """  # noqa: S608 - all are ours
 
 
@@ -234,11 +258,11 @@ def _account(book: Book, catalog: Catalog, now: datetime, id: str) -> _Account:
 
 
 def _ending(
-    book: Book, catalog: Catalog, now: datetime, ends: Iterable[Row]
+    book: Book, catalog: Catalog, now: datetime, ends: Iterable[Sequence[Any]]
 ) -> defaultdict[str, list[EndingKey]]:
     found: defaultdict[str, list[EndingKey]] = defaultdict(list)
     accounts: dict[str, _Account] = {}
-    for reseller, key, masked, id, account, product, tier, seats, ends_at in ends:
+    for reseller, key, masked, id, account, product, tier, seats, ends_at, _ in ends:
         if account not in accounts:
             accounts[account] = _account(book, catalog, now, account)
         known = accounts[account]

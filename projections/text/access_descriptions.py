@@ -14,6 +14,7 @@ from ledger.streams.portal_session import (
     PortalSessionOpened,
 )
 from ledger.streams.request import (
+    ChangeAnswered,
     KeysReissueAnswered,
     RedemptionAnswered,
     SubscriptionChangeAnswered,
@@ -54,6 +55,8 @@ def access_sentence(fact: Fact, stream: str) -> str | None:
                 "A change that may be repeated was carried out on account %(account)s",
                 account=account,
             )
+        case ChangeAnswered(stream=stream):
+            return _("A change of %(stream)s that may be repeated was carried out", stream=stream)
         case KeysReissueAnswered(finished=True):
             return _("A reissue that may be repeated was carried out")
         case KeysReissueAnswered(keys=keys):

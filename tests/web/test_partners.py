@@ -237,6 +237,37 @@ def test_a_reseller_sees_itself_and_who_is_to_renew(any_api: Api) -> None:
     got = api.get("admin", "/v1/resellers", headers={"Accept": "text/csv"})
     row = next(csv.DictReader(io.StringIO(got.raw.decode("utf-8-sig"))))
     assert (row["reseller"], row["left"], row["not_renewed"]) == (RESELLER, "490", "1")
+    assert (row["product"], row["ending"], view["ending_count"]) == ("cloud_pos", "2", 2)
+
+
+def test_each_allowance_has_a_row_of_its_own(api: Api) -> None:
+    grant(api, 500)
+    body = {"product": "integrations", "tier": "growth", "seats": 7, **BECAUSE}
+    api.post("admin", f"{PARTNER}/grants", body)
+    got = api.get("admin", "/v1/resellers", headers={"Accept": "text/csv"})
+    rows = list(csv.DictReader(io.StringIO(got.raw.decode("utf-8-sig"))))
+    told = [(row["product"], row["tier"], row["left"], row["issued"]) for row in rows[:2]]
+    assert told == [("cloud_pos", "", "500", "0"), ("integrations", "growth", "7", "")]
+
+
+def test_what_ends_is_cut_off_reseller_by_reseller_and_counted(
+    any_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = any_api
+    monkeypatch.setattr("projections.lists.resellers.ENDING_IN_LIST", 2)
+    monkeypatch.setattr("projections.lists.resellers.ENDING_MAX", 3)
+    for number in range(4):
+        api.redeem(f"a{number}", months=1)
+    api.clock.forward(hours=1)
+    api.redeem("b", months=1, reseller=OTHER_RESELLER)
+    items = api.get("admin", "/v1/resellers").body["items"]
+    told = {one["reseller"]: (len(one["ending"]), one["ending_count"]) for one in items}
+    assert told == {RESELLER: (2, 4), OTHER_RESELLER: (1, 1)}
+    alone = api.get("admin", PARTNER).body
+    assert (len(alone["ending"]), alone["ending_count"]) == (3, 4)
+    got = api.get("admin", "/v1/resellers", headers={"Accept": "text/csv"})
+    rows = list(csv.DictReader(io.StringIO(got.raw.decode("utf-8-sig"))))
+    assert [(row["ending"], row["not_renewed"]) for row in rows] == [("4", ""), ("1", "1")]
 
 
 def test_a_month_that_is_over_is_told_in_the_same_bytes_for_ever(any_api: Api) -> None:

@@ -114,8 +114,7 @@ class IssueKeys(Shape):
     count = WholeNumber("How many keys.", load_default=1, validate=within(1, COUNT_MAX))
     reseller = Identifier(
         "Whose keys they are, in whatever case: the first spelling on record is kept. A reseller's"
-        " token may leave it out, and may name no other.",
-        required=True,
+        " token may leave it out, and may name no other; any other token names it.",
         validate=long_at_most(NAME_LENGTH_MAX),
         document=NAME,
     )
@@ -125,6 +124,11 @@ class IssueKeys(Shape):
     @ma.post_load
     def _order(self, data: dict[str, Any], **_: Any) -> Order:
         return Order(**data)
+
+    @ma.validates_schema(pass_original=True, skip_on_field_errors=False)
+    def _names_a_reseller(self, data: dict[str, Any], sent: Any, **_: Any) -> None:
+        if "reseller" not in data and "reseller" not in sent:
+            raise ma.ValidationError(self.fields["reseller"].error_messages["required"], "reseller")
 
     @ma.pre_load
     def _fill_in_own_name(self, data: Any, **_: Any) -> Any:
@@ -292,27 +296,39 @@ def get_key(key: str) -> Response:
     return reply(_key(loaded))
 
 
-def _key(loaded: Loaded[Key | None]) -> KeyView:
+def _key(loaded: Loaded[Key | None], at: datetime | None = None) -> KeyView:
     assert loaded.state
-    view = key_view(loaded.state, request_context().now)
+    view = key_view(loaded.state, at or request_context().now)
     return as_seen(services().book, [view], caller().reseller)[0]
 
 
 @blueprint.patch("/keys/<id:key>")
 @operation(
     access=only(ADMIN),
+    headers=Repeatable,
     body=AmendKey,
-    responses={200: Returns(KeyView, "The key.", ("Keyfold-Position",))},
-    refusals=(KeyNotFound, KeyAlreadyRevoked, KeyAlreadyRedeemed, AllowanceExceeded),
+    responses={
+        200: Returns(KeyView, "The key.", ("Keyfold-Position", "Idempotency-Replayed")),
+    },
+    refusals=(
+        IdempotencyKeyReused,
+        KeyNotFound,
+        KeyAlreadyRevoked,
+        KeyAlreadyRedeemed,
+        AllowanceExceeded,
+    ),
 )
-def amend_key(key: str, body: Amendment) -> Response:
+def amend_key(key: str, idempotency_key: str | None, body: Amendment) -> Response:
     """Put something about a key right before anybody redeems it.
 
     Whoever redeems it gets what is true at that moment. A key that has lapsed goes on when it gets
     a later `redeem_by`. To be another reseller's it needs no new code.
+    Repeated with its Idempotency-Key it is answered with the key as it was after the first time,
+    and undoes no amendment since.
     """
-    amended = amend(services(), request_context(), key, body)
-    return reply(_key(amended.loaded), position=amended.position)
+    amended = amend(services(), request_context(), key, body, idempotency_key=idempotency_key)
+    then = amended.loaded.recorded_at if amended.replayed else None
+    return reply(_key(amended.loaded, then), position=amended.position, replayed=amended.replayed)
 
 
 @blueprint.post("/keys/<id:key>/revoke")

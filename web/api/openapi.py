@@ -65,8 +65,9 @@ a formula has an apostrophe before it.
 
 **Writes** answer with `Keyfold-Position`; a read with that `min_position` never answers from before
 it. Those on an account take `If-Match` with the `ETag` of a read: it is the version of the account,
-not of the answer, which also changes with time. Issuing, redeeming, buying, changing a subscription
-and giving a batch new codes take `Idempotency-Key`.
+not of the answer, which also changes with time. Issuing, redeeming, buying, changing a
+subscription, amending a key, giving a batch new codes, and arranging something with a reseller take
+`Idempotency-Key`.
 
 **Problems** are RFC 9457, with a stable `code`; unknown fields and parameters are refused. Answers
 may gain fields at any time: pass over what you do not know. An activation code is never sent in a

@@ -9,10 +9,11 @@ import marshmallow as ma
 from flask import Blueprint, Response, request
 
 from commands import arrange_reseller
+from commands.retry import Decided
 from ledger.limits import COUNT_MAX, MONTHS_MAX, SEATS_MAX
-from ledger.refusals import AllowanceSpent, ResellerNotFound
+from ledger.refusals import AllowanceSpent, IdempotencyKeyReused, ResellerNotFound
 from ledger.reseller_names import same
-from ledger.streams.reseller import LimitsSet
+from ledger.streams.reseller import LimitsSet, Reseller
 from projections.lists.resellers import (
     ResellerList,
     ResellerPage,
@@ -39,6 +40,7 @@ from web.api.requests import (
     PageQuery,
     ReadQuery,
     Reasoned,
+    Repeatable,
     tier_field,
 )
 from web.app import cursors
@@ -47,7 +49,7 @@ from web.app.context import app_state, caller, request_context, services
 from web.app.csv_responses import csv_is_wanted, csv_reply
 from web.app.errors import PARTLY_DONE
 from web.app.many_keys import revoke_reseller as revoke_all
-from web.app.reseller_tables import RESELLER_COLUMNS, reseller_row
+from web.app.reseller_tables import RESELLER_COLUMNS, reseller_rows
 from web.app.responses import reply
 from web.app.statements import STATEMENT_COLUMNS, statement_of, statement_rows
 
@@ -55,6 +57,7 @@ blueprint = Blueprint("resellers", __name__, url_prefix="/v1/resellers")
 
 _STAFF = only(ADMIN, SUPPORT, AUDITOR)
 _READERS = only(ADMIN, SUPPORT, AUDITOR, RESELLER)
+_ARRANGED = ("Keyfold-Position", "Idempotency-Replayed")
 
 
 class Grant(Reasoned):
@@ -122,7 +125,8 @@ def list_all_resellers(limit: int, cursor: str | None = None) -> Response:
     """List resellers.
 
     Whoever was named as one: by keys, for a token, or by what was arranged with it. As CSV all of
-    them come at once, unless `limit` is sent, with the sums of their allowances.
+    them come at once, unless `limit` is sent, with a row for each product and tier that a reseller
+    may order; what is so of the reseller as a whole is in the first of its rows.
     """
     of = ("resellers",)
     after = cursors.read(services().request_key, of, cursor)
@@ -130,7 +134,8 @@ def list_all_resellers(limit: int, cursor: str | None = None) -> Response:
     found = _page(after, PAGE_MAX if all_wanted else limit)
     if csv_is_wanted():
         pages = _following(found) if all_wanted else [found.resellers]
-        return csv_reply(RESELLER_COLUMNS, (map(reseller_row, page) for page in pages), "resellers")
+        rows = ([row for one in page for row in reseller_rows(one)] for page in pages)
+        return csv_reply(RESELLER_COLUMNS, rows, "resellers")
     following = None
     if found.next is not None:
         following = cursors.write(services().request_key, of, found.next)
@@ -191,60 +196,95 @@ def _own(name: str) -> None:
         raise ResellerNotFound
 
 
+def _arranged(done: Decided[Reseller], name: str, status: int = 200) -> Response:
+    return reply(_shown(name), status, position=done.position, replayed=done.replayed)
+
+
 @blueprint.post("/<path:reseller>/grants")
 @operation(
     access=only(ADMIN),
+    headers=Repeatable,
     body=Grant,
-    responses={201: Returns(ResellerView, "The reseller.", ("Keyfold-Position",))},
-    refusals=(AllowanceSpent,),
+    responses={201: Returns(ResellerView, "The reseller.", _ARRANGED)},
+    refusals=(IdempotencyKeyReused, AllowanceSpent),
 )
-def grant_seats(reseller: str, product: str, tier: str | None, seats: int, reason: str) -> Response:
-    """Let a reseller order more seats of a product and tier, or fewer."""
+def grant_seats(
+    reseller: str,
+    idempotency_key: str | None,
+    product: str,
+    tier: str | None,
+    seats: int,
+    reason: str,
+) -> Response:
+    """Let a reseller order more seats of a product and tier, or fewer.
+
+    A grant that is repeated with its Idempotency-Key grants nothing twice. This answer, as those to
+    the other calls that arrange something with a reseller, shows it as it is now.
+    """
     done = arrange_reseller.grant_seats(
-        services(), request_context(), reseller, product, tier, seats, reason
+        services(),
+        request_context(),
+        reseller,
+        product,
+        tier,
+        seats,
+        reason,
+        idempotency_key=idempotency_key,
     )
-    return reply(_shown(reseller), 201, position=done.position)
+    return _arranged(done, reseller, 201)
 
 
 @blueprint.put("/<path:reseller>/limits")
 @operation(
     access=only(ADMIN),
+    headers=Repeatable,
     body=OrderLimits,
-    responses={200: Returns(ResellerView, "The reseller.", ("Keyfold-Position",))},
+    responses={200: Returns(ResellerView, "The reseller.", _ARRANGED)},
+    refusals=(ResellerNotFound, IdempotencyKeyReused),
 )
-def set_limits(reseller: str, body: LimitsSet) -> Response:
+def set_limits(reseller: str, idempotency_key: str | None, body: LimitsSet) -> Response:
     """Set what one order of a reseller's may have at most, and when it waits for the vendor."""
-    done = arrange_reseller.set_limits(services(), request_context(), reseller, body)
-    return reply(_shown(reseller), position=done.position)
+    done = arrange_reseller.set_limits(
+        services(), request_context(), reseller, body, idempotency_key=idempotency_key
+    )
+    return _arranged(done, reseller)
 
 
 @blueprint.post("/<path:reseller>/suspend")
 @operation(
     access=only(ADMIN),
+    headers=Repeatable,
     body=Suspend,
-    responses={200: Returns(ResellerView, "The reseller.", ("Keyfold-Position",))},
+    responses={200: Returns(ResellerView, "The reseller.", _ARRANGED)},
+    refusals=(ResellerNotFound, IdempotencyKeyReused),
 )
-def suspend_reseller(reseller: str, reason: str, keys: bool) -> Response:
+def suspend_reseller(
+    reseller: str, idempotency_key: str | None, reason: str, keys: bool
+) -> Response:
     """Let a reseller order nothing until it is resumed.
 
     With `keys`, its keys cannot be redeemed, either. What was redeemed stays as it is.
     """
     done = arrange_reseller.suspend_reseller(
-        services(), request_context(), reseller, reason, keys=keys
+        services(), request_context(), reseller, reason, keys=keys, idempotency_key=idempotency_key
     )
-    return reply(_shown(reseller), position=done.position)
+    return _arranged(done, reseller)
 
 
 @blueprint.post("/<path:reseller>/resume")
 @operation(
     access=only(ADMIN),
+    headers=Repeatable,
     body=Reasoned,
-    responses={200: Returns(ResellerView, "The reseller.", ("Keyfold-Position",))},
+    responses={200: Returns(ResellerView, "The reseller.", _ARRANGED)},
+    refusals=(ResellerNotFound, IdempotencyKeyReused),
 )
-def resume_reseller(reseller: str, reason: str) -> Response:
+def resume_reseller(reseller: str, idempotency_key: str | None, reason: str) -> Response:
     """Let a reseller order again, and its keys be redeemed."""
-    done = arrange_reseller.resume_reseller(services(), request_context(), reseller, reason)
-    return reply(_shown(reseller), position=done.position)
+    done = arrange_reseller.resume_reseller(
+        services(), request_context(), reseller, reason, idempotency_key=idempotency_key
+    )
+    return _arranged(done, reseller)
 
 
 @blueprint.post("/<path:reseller>/revoke")

@@ -243,15 +243,16 @@ def show(id_or_code: str, as_json: bool) -> None:
     Other users of this machine can see a program's arguments: with `-` the code is read from
     standard input instead, and stays between you and Keyfold.
     """
-    given = sys.stdin.readline() if id_or_code == "-" else id_or_code
     with open_ledger() as (_, services, request_context):
-        key_id = _key_id(services, given.strip())
+        key_id = _key_id(services, id_or_code)
         loaded = services.book.load(KEY, key.stream_id(key_id))
         state = key.owned(loaded.state, None)
     _print_key(key_view(state, request_context.now), as_json)
 
 
-def _key_id(services: Services, given: str) -> str:
+def _key_id(services: Services, id_or_code: str) -> str:
+    """Return a key's id, given that or its code; `-` for what is read from standard input."""
+    given = (sys.stdin.readline() if id_or_code == "-" else id_or_code).strip()
     if given.startswith("key_"):
         return given
     code = codes.parse(given, services.catalog.prefixes)
@@ -276,7 +277,7 @@ def _print_key(view: KeyView, as_json: bool) -> None:
     short_help="Put something about a key right before anybody redeems it.",
     examples=("keyfold keys amend key_c5nfx2ynqk7tq3bd5xw4a6bl7m --seats 5 --reason 'Not 50'",),
 )
-@click.argument("key_id", metavar="ID")
+@click.argument("id_or_code", metavar="ID_OR_CODE")
 @click.option("--seats", type=int, metavar="N", help="Seats that it gives.")
 @click.option("--months", type=int, metavar="M", help="For how many months.")
 @click.option("--tier", help="Of its product.")
@@ -285,8 +286,11 @@ def _print_key(view: KeyView, as_json: bool) -> None:
 @click.option("--reseller", metavar="NAME", help="Whose key it is.")
 @reason_option
 @json_option
-def amend(key_id: str, no_redeem_by: bool, reason: str, as_json: bool, **given: Any) -> None:
-    """Amend the key ID (key_…), which nobody has redeemed; what is left out stays as it is."""
+def amend(id_or_code: str, no_redeem_by: bool, reason: str, as_json: bool, **given: Any) -> None:
+    """Amend a key that nobody has redeemed, by its id or its code, as `keys show` takes them.
+
+    What is left out stays as it is.
+    """
     if no_redeem_by and given["redeem_by"] is not None:
         raise click.UsageError("--redeem-by and --no-redeem-by: choose one of them")
     changed = {name: UNSET if value is None else value for name, value in given.items()}
@@ -294,34 +298,34 @@ def amend(key_id: str, no_redeem_by: bool, reason: str, as_json: bool, **given: 
         changed["redeem_by"] = None
     amendment = Amendment(reason=reason, **changed)
     with open_ledger() as (_, services, request_context):
-        amended = amend_key(services, request_context, key_id, amendment)
+        amended = amend_key(services, request_context, _key_id(services, id_or_code), amendment)
     assert amended.loaded.state
     _print_key(key_view(amended.loaded.state, request_context.now), as_json)
 
 
 @keys.command(short_help="Take back a key that nobody has redeemed.")
-@click.argument("key_id", metavar="ID")
+@click.argument("id_or_code", metavar="ID_OR_CODE")
 @reason_option
 @json_option
-def revoke(key_id: str, reason: str, as_json: bool) -> None:
-    """Take back the key ID (key_…), which nobody has redeemed: its code works no more."""
+def revoke(id_or_code: str, reason: str, as_json: bool) -> None:
+    """Take back a key that nobody has redeemed, by its id or its code: it works no more."""
     with open_ledger() as (_, services, request_context):
-        revoked = revoke_key(services, request_context, key_id, reason)
+        revoked = revoke_key(services, request_context, _key_id(services, id_or_code), reason)
     assert revoked.loaded.state
     _print_key(key_view(revoked.loaded.state, request_context.now), as_json)
 
 
 @keys.command(short_help="Give a key's holder a new code.")
-@click.argument("key_id", metavar="ID")
+@click.argument("id_or_code", metavar="ID_OR_CODE")
 @reason_option
 @json_option
-def reissue(key_id: str, reason: str, as_json: bool) -> None:
-    """Give the holder of the key ID (key_…) a new code; the old one stops working at once.
+def reissue(id_or_code: str, reason: str, as_json: bool) -> None:
+    """Give the holder of a key, by its id or its code, a new code; the old one stops working.
 
     If the key was redeemed, its subscription stays as it is, and is known by the new code.
     """
     with open_ledger() as (_, services, request_context):
-        reissued = reissue_key(services, request_context, key_id, reason)
+        reissued = reissue_key(services, request_context, _key_id(services, id_or_code), reason)
     if as_json:
         print_json(KeyWithCode(*reissued[:3]))
         return

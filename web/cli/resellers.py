@@ -19,7 +19,7 @@ from projections.lists.resellers import (
 from projections.lists.statements import MONTH, StatementLine
 from web.api.batches import KeptKeyView, RevokedKeysView
 from web.app.many_keys import revoke_reseller
-from web.app.reseller_tables import RESELLER_COLUMNS, reseller_row
+from web.app.reseller_tables import RESELLER_COLUMNS, reseller_rows
 from web.app.statements import STATEMENT_COLUMNS, statement_of, statement_rows
 from web.cli.batches import print_revoked
 from web.cli.context import CliContext, open_ledger
@@ -42,7 +42,7 @@ def resellers() -> None:
 @csv_option
 @json_option
 def list_(as_csv: bool, as_json: bool) -> None:
-    """List resellers, by name, with the sums of what they may order and of their keys."""
+    """List resellers, by name, with what they may order, and the sums of their keys."""
     found: list[ResellerView] = []
     with open_ledger() as (wiring, services, request_context):
         after, more = None, True
@@ -60,10 +60,12 @@ def list_(as_csv: bool, as_json: bool) -> None:
     if as_json:
         print_json(ResellerList(found, None))
     elif as_csv:
-        print_csv(RESELLER_COLUMNS, map(reseller_row, found))
+        print_csv(RESELLER_COLUMNS, (row for one in found for row in reseller_rows(one)))
     else:
-        columns = ["reseller", "status", "granted", "spent", "left", *_COUNTS, "ending"]
-        rows = (dict(zip(RESELLER_COLUMNS, reseller_row(one), strict=True)) for one in found)
+        of = ("product", "tier", "granted", "spent", "left")
+        columns = ["reseller", "status", *of, *_COUNTS, "ending"]
+        told = (row for one in found for row in reseller_rows(one))
+        rows = (dict(zip(RESELLER_COLUMNS, row, strict=True)) for row in told)
         print_table(columns, [[row[name] for name in columns] for row in rows])
 
 
@@ -106,7 +108,7 @@ def _print(view: ResellerView, as_json: bool) -> None:
         click.echo()
         print_fields(view.allowances, "product", "tier", "granted", "spent", "left")
     if view.ending:
-        click.echo("\nending in 90 days")
+        click.echo(f"\nending in 90 days: {len(view.ending)} of {view.ending_count}")
         print_fields(
             view.ending,
             *("masked", "product", "tier", "seats", "used", "expires=expires_at", "renewed"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from flask import Response, request, url_for
@@ -17,11 +17,12 @@ from projections.lists.batches import list_batches
 from projections.lists.orders import list_orders
 from projections.lists.resellers import ResellerView, list_resellers, one_reseller
 from projections.lists.statements import MONTH
+from web.api.requests import PAGE_MAX
 from web.app.auth import ADMIN, RESELLER, SUPPORT
 from web.app.context import app_state, caller, request_context, services
 from web.app.csv_responses import csv_reply
 from web.app.many_keys import revoke_reseller
-from web.app.reseller_tables import RESELLER_COLUMNS, reseller_row
+from web.app.reseller_tables import RESELLER_COLUMNS, reseller_rows
 from web.app.statements import STATEMENT_COLUMNS, statement_of, statement_rows
 from web.console import paging, parameters, session
 from web.console.blueprint import bp
@@ -68,11 +69,18 @@ def show_resellers() -> Response:
     after = paging.after(_OF)
     found = list_resellers(*_asked(), after=after, limit=PAGE_SIZE)
     if request.args.get("as") == "csv":
-        everyone = list_resellers(*_asked(), limit=100_000).resellers
-        rows = [map(reseller_row, everyone)]
-        return with_headers(csv_reply(RESELLER_COLUMNS, rows, "resellers"))
+        pages = ([row for one in some for row in reseller_rows(one)] for some in _everyone())
+        return with_headers(csv_reply(RESELLER_COLUMNS, pages, "resellers"))
     older = paging.older(_OF, found.next, "console.show_resellers")
     return page("console/resellers.html", resellers=found.resellers, older=older)
+
+
+def _everyone() -> Iterator[list[ResellerView]]:
+    found = list_resellers(*_asked(), limit=PAGE_MAX)
+    yield found.resellers
+    while found.next is not None:
+        found = list_resellers(*_asked(), after=found.next, limit=PAGE_MAX)
+        yield found.resellers
 
 
 def _asked() -> tuple[Any, ...]:
