@@ -241,7 +241,8 @@ def test_an_import_may_be_tried_first_and_come_as_excel_saves_it(keyfold: Progra
     keyfold.done("keys", "import", "codes.csv")
     key = keyfold.json("keys", "list")["items"][0]
     assert (key["reseller"], key["seats"]) == ("North", 5)
-    amended = keyfold.json("keys", "amend", "POS-2345-ABCD-WXYZ", "--seats", "2", "--reason", "slip")
+    code = "POS-2345-ABCD-WXYZ"
+    amended = keyfold.json("keys", "amend", code, "--seats", "2", "--reason", "slip")
     assert amended == {**key, "seats": 2}
 
 

@@ -108,7 +108,7 @@ REPEATABLE: Final = {
     "approve_order", "decline_order", "reissue_key",
     # Nothing but who asked for it is recorded, or nothing at all.
     "reveal_codes", "reveal_key", "validate_key", "explain", "search_timeline",
-    "open_stripe_portal", "test_webhook", "replay_messages",
+    "open_stripe_portal", "preview_checkout", "test_webhook", "replay_messages",
     # Another one of what is made can be taken back, and gives nobody more than the first.
     "make_portal_session", "add_webhook", "make_link", "rotate_webhook",
     # By the event's own id.
