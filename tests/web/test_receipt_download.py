@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from commands.sign_checkpoint import NEXT_STEP
 from tests.proof.attacks import attacker
 from tests.proof.auditors import Auditor
 from tests.web.api import RESELLER, Api, stored_api
@@ -93,7 +94,7 @@ def test_none_is_written_of_an_event_that_was_changed(database_url: str) -> None
         got = api.get("auditor", f"/v1/keys/{key}/receipt")
         assert (got.status, got.code) == (503, "ledger_altered")
         assert got.body["detail"] == (
-            f"The event at position {position} is not the one that was hashed."
+            f"The event at position {position} is not the one that was hashed: {NEXT_STEP}."
         )
 
 
