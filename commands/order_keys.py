@@ -20,10 +20,10 @@ from commands.issue_keys import (
     key_changes,
     lapsed,
 )
-from commands.retry import Decided, decide, retry_on_conflict
+from commands.retry import Decided, retry_on_conflict
 from commands.services import Services
 from ledger.book import Change
-from ledger.events import Fact, RequestContext
+from ledger.events import RequestContext
 from ledger.loaded import Loaded
 from ledger.refusals import FieldError, IdempotencyKeyReused, InvalidRequest
 from ledger.streams import batch, order, reseller
@@ -86,9 +86,12 @@ def order_keys(
         reseller.admit(ordering.state, terms)
         if reseller.waits(ordering.state, terms):
             # Else the same order, sent twice at once, could be carried out and wait.
-            unmoved = (Change(one, (), required=True) for one in (loaded, ordering))
+            unmoved = Change(loaded, (), required=True)
             fact = _placed(intent, order_id, context.actor)
-            appended = services.book.append(context, Change(placed, [fact]), *unmoved)
+            named = reseller.name(ordering.state, intent.reseller)
+            waits = [*named, *reseller.let_wait(ordering.state, order_id, terms)]
+            waiting = Change(ordering, waits, causation=placed.next_event)
+            appended = services.book.append(context, Change(placed, [fact]), unmoved, waiting)
             return PlacedOrder(order_id, "waiting", appended.position, replayed=False)
         unplaced = Change(placed, (), required=True)
         return _issue(services, context, intent, Change(loaded, facts), ordering, unplaced)
@@ -141,13 +144,22 @@ def decline_order(
     """
     validation.refuse_if(validation.reason(services, reason))
 
-    def decision(loaded: Loaded[WaitingOrder | None]) -> list[Fact]:
+    def attempt() -> Decided[WaitingOrder | None]:
+        loaded = services.book.load(ORDER, order.stream_id(order_id))
         found = order.found(loaded.state)
+        ordering = services.book.load(RESELLER, reseller.stream_id(found.placed.reseller))
         owner = f"reseller-{found.placed.reseller}"
         sealed = services.texts.seal(owner, reason, context.now)
-        return order.decline(found, context.actor, sealed)
+        declined = order.decline(found, context.actor, sealed)
+        settled = reseller.settle(ordering.state, order_id) if declined else []
+        appended = services.book.append(
+            context,
+            Change(loaded, declined),
+            Change(ordering, settled, causation=loaded.next_event),
+        )
+        return Decided(appended.loaded[0], appended.position)
 
-    return decide(services, context, ORDER, order.stream_id(order_id), decision)
+    return retry_on_conflict(attempt)
 
 
 def _placed_again(placed: Loaded[WaitingOrder | None], fingerprint: str) -> PlacedOrder:
@@ -178,12 +190,13 @@ def _issue(
     loaded, in_all = issued.loaded, intent.seats * intent.count
     spent = SeatsSpent(product=intent.product, tier=intent.tier, seats=in_all, batch=intent.batch)
     named = reseller.name(ordering.state, intent.reseller)
+    settled = reseller.settle(ordering.state, order.order_of(intent.batch))
     keys = codes_of(services, intent)
     appended = services.book.append(
         context,
         of_order,
         issued._replace(facts=[*issued.facts, AllowanceCharged(seats=in_all)]),
-        Change(ordering, [*named, spent], causation=loaded.next_event),
+        Change(ordering, [*named, spent, *settled], causation=loaded.next_event),
         *key_changes(intent, keys, causation=loaded.next_event),
     )
     return Issued(intent.batch, keys, appended.position, replayed=False)

@@ -2,8 +2,9 @@
 
 Stream:    `reseller-<folded name>` (`ledger.reseller_names`)
 Facts:     ResellerNamed, SeatsGranted, SeatsSpent, SeatsGivenBack, LimitsSet, OrderingSuspended,
-           OrderingResumed, StatementMade
-Invariant: of no product and tier is more spent than was granted; one spelling of the name is kept.
+           OrderingResumed, StatementMade, OrderWaits, OrderSettled
+Invariant: of no product and tier is more spent than was granted; one spelling of the name is kept;
+           what waits fits into what was left when it was ordered.
 
 What is spent are the seats of keys that the reseller ordered itself, from the commit that issued
 them on, whoever redeems them. Revoking a key that nobody redeemed gives its seats back; that it
@@ -97,6 +98,21 @@ class OrderingResumed(Fact, frozen=True):
     reason: Sealed | None = None
 
 
+class OrderWaits(Fact, frozen=True):
+    """An order of so many seats in all waits for the vendor (`ledger.streams.order`)."""
+
+    order: str
+    product: str
+    tier: str | None
+    seats: int
+
+
+class OrderSettled(Fact, frozen=True):
+    """An order that waited was approved or declined."""
+
+    order: str
+
+
 class KeysOfMonth(Struct, frozen=True, gc=False):
     """What happened in a month to keys that give the same.
 
@@ -161,6 +177,7 @@ class Reseller(Struct, frozen=True):
         suspended: since when it is; None while it is not.
         keys_suspended: nor can its keys be redeemed.
         statements: that were made, by month.
+        waiting: orders that wait for the vendor, by their ids.
     """
 
     name: str | None = None
@@ -169,6 +186,7 @@ class Reseller(Struct, frozen=True):
     suspended: datetime | None = None
     keys_suspended: bool = False
     statements: dict[str, StatementMade] = {}
+    waiting: dict[str, OrderWaits] = {}
 
     def told_in(self, at: datetime, position: int) -> str:
         """Return the month in which is told what happened at a moment, and is at a position.
@@ -231,7 +249,19 @@ def fold(reseller: Reseller, events: Iterable[AnyOccurrence]) -> Reseller:
                 reseller = replace(reseller, suspended=event.occurred_at, keys_suspended=keys)
             case OrderingResumed():
                 reseller = replace(reseller, suspended=None, keys_suspended=False)
-    return replace(reseller, allowances=allowances, statements=reseller.statements | made)
+    waiting = _still_waiting(reseller.waiting, facts)
+    statements = reseller.statements | made
+    return replace(reseller, allowances=allowances, statements=statements, waiting=waiting)
+
+
+def _still_waiting(waiting: dict[str, OrderWaits], facts: Iterable[Fact]) -> dict[str, OrderWaits]:
+    waiting = dict(waiting)
+    for fact in facts:
+        if isinstance(fact, OrderWaits):
+            waiting[fact.order] = fact
+        elif isinstance(fact, OrderSettled):
+            waiting.pop(fact.order, None)
+    return waiting
 
 
 # Decisions
@@ -300,6 +330,28 @@ def waits(reseller: Reseller, ordered: Ordered) -> bool:
     return above is not None and ordered.in_all > above
 
 
+def let_wait(reseller: Reseller, order: str, ordered: Ordered) -> list[Fact]:
+    """Return the fact that lets an order wait, which reserves nothing.
+
+    Raises:
+        AllowanceExceeded: more than is left beside what waits already, so that nobody can have
+            more wait than could ever be approved.
+    """
+    product, tier = ordered.product, ordered.tier
+    others = sum(
+        one.seats for one in reseller.waiting.values() if (one.product, one.tier) == (product, tier)
+    )
+    left = reseller.allowance(product, tier).left - others
+    if ordered.in_all > left:
+        raise AllowanceExceeded(max(left, 0))
+    return [OrderWaits(order=order, product=product, tier=tier, seats=ordered.in_all)]
+
+
+def settle(reseller: Reseller, order: str) -> list[Fact]:
+    """Return the fact that an order waits no more; none if it is not known to wait."""
+    return [OrderSettled(order=order)] if order in reseller.waiting else []
+
+
 def suspend(reseller: Reseller, reason: Sealed | None, *, keys: bool) -> list[Fact]:
     """Return the fact that lets the reseller order nothing; none if it is suspended like that."""
     if reseller.suspended is not None and reseller.keys_suspended == keys:
@@ -328,6 +380,8 @@ RESELLER: Stream[Reseller] = Stream(
         "reseller.suspended@1": OrderingSuspended,
         "reseller.resumed@1": OrderingResumed,
         "reseller.statement_made@1": StatementMade,
+        "reseller.order_waits@1": OrderWaits,
+        "reseller.order_settled@1": OrderSettled,
     },
     initial=Reseller(),
     fold=fold,

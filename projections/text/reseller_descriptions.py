@@ -9,6 +9,8 @@ from ledger.streams.reseller import (
     LimitsSet,
     OrderingResumed,
     OrderingSuspended,
+    OrderSettled,
+    OrderWaits,
     ResellerNamed,
     SeatsGivenBack,
     SeatsGranted,
@@ -26,6 +28,8 @@ def reseller_sentence(fact: Fact, id: str, catalog: Catalog) -> str:
             return _(
                 "Something arranged with reseller %(reseller)s for the first time", reseller=name
             )
+        case OrderWaits() | OrderSettled():
+            return _of_waiting(fact, id, catalog)
         case SeatsGranted() | SeatsSpent() | SeatsGivenBack():
             return _of_allowance(fact, id, catalog)
         case LimitsSet():
@@ -83,6 +87,19 @@ def _of_allowance(
                 seats=given,
                 reseller=id,
             )
+
+
+def _of_waiting(fact: OrderWaits | OrderSettled, id: str, catalog: Catalog) -> str:
+    if isinstance(fact, OrderSettled):
+        return _(
+            "Order %(order)s of reseller %(reseller)s waits no more", order=fact.order, reseller=id
+        )
+    return _(
+        "Order %(order)s of reseller %(reseller)s waits, for %(seats)s",
+        order=fact.order,
+        reseller=id,
+        seats=seats(catalog, fact.seats, fact.product, fact.tier),
+    )
 
 
 def _limits(fact: LimitsSet) -> str:

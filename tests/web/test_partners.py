@@ -160,10 +160,11 @@ def test_a_large_order_waits_and_is_approved(any_api: Api) -> None:
 def test_an_order_that_waits_can_be_declined_and_must_still_fit_when_it_is_approved(
     api: Api,
 ) -> None:
-    grant(api, 20)
+    grant(api, 30)
     api.put("admin", f"{PARTNER}/limits", {"approval_above": 0})
     one, two = (order(api, key=f"o-{n}", seats=15) for n in range(2))
     assert (one.status, two.status) == (202, 202)
+    grant(api, -10)
     assert api.post("admin", f"/v1/orders/{one.body['order']}/approve").status == 201
     refused = api.post("admin", f"/v1/orders/{two.body['order']}/approve")
     assert (refused.code, refused.body["left"]) == ("allowance_exceeded", 5)
@@ -238,6 +239,22 @@ def test_a_reseller_sees_itself_and_who_is_to_renew(any_api: Api) -> None:
     row = next(csv.DictReader(io.StringIO(got.raw.decode("utf-8-sig"))))
     assert (row["reseller"], row["left"], row["not_renewed"]) == (RESELLER, "490", "1")
     assert (row["product"], row["ending"], view["ending_count"]) == ("cloud_pos", "2", 2)
+
+
+def test_what_waits_fits_into_what_is_left(any_api: Api) -> None:
+    api = any_api
+    grant(api, 10)
+    api.put("admin", f"{PARTNER}/limits", {"approval_above": 0})
+    first, second = (order(api, count=2, seats=2).body["order"] for _ in range(2))
+    refused = order(api, count=3, seats=1)
+    assert (refused.status, refused.code, refused.body["left"]) == (409, "allowance_exceeded", 2)
+    assert api.post("admin", f"/v1/orders/{first}/decline", BECAUSE).status == 200
+    assert order(api, count=6, seats=1).status == 202
+    assert order(api, count=1, seats=1).body["left"] == 0
+    assert api.post("admin", f"/v1/orders/{second}/approve").status == 201
+    assert order(api, count=1, seats=1).body["left"] == 0  # six wait, and six are left
+    grant(api, 1)
+    assert order(api, count=1, seats=1).status == 202
 
 
 def test_each_allowance_has_a_row_of_its_own(api: Api) -> None:
