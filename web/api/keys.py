@@ -127,7 +127,7 @@ class IssueKeys(Shape):
 
     @ma.validates_schema(pass_original=True, skip_on_field_errors=False)
     def _names_a_reseller(self, data: dict[str, Any], sent: Any, **_: Any) -> None:
-        if "reseller" not in data and "reseller" not in sent:
+        if isinstance(sent, dict) and "reseller" not in {*data, *sent}:
             raise ma.ValidationError(self.fields["reseller"].error_messages["required"], "reseller")
 
     @ma.pre_load
