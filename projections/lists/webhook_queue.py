@@ -453,6 +453,16 @@ def wait_no_longer(tables: Tables, webhook: str, now: datetime, longest: timedel
             )
 
 
+def wait_less(tables: Tables, webhook: str, now: datetime, by: timedelta) -> None:
+    """Have tried so much earlier what waits."""
+    with tables.transaction() as work:
+        work.execute(
+            "UPDATE keyfold_webhook_lanes_1 SET due_at = due_at - :by"
+            " WHERE webhook = :webhook AND due_at > :now",
+            {"webhook": webhook, "now": to_number(now), "by": by // timedelta(microseconds=1)},
+        )
+
+
 def forget_removed(tables: Tables, webhooks: Webhooks) -> None:
     """Delete what is kept of webhooks that were removed."""
     found = tables.read("SELECT DISTINCT webhook FROM keyfold_webhook_lanes_1", {})

@@ -7,13 +7,14 @@ and without gaps, each with the account as it was at its position.
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -234,6 +235,11 @@ def test_a_receiver_that_is_down_for_an_hour_gets_all_of_it(tmp_path: Path) -> N
     with closing(world.wiring), world.sender():
         world.fill(accounts=3, seats=3)
         wait_until(lambda: world.waiting() == world.told)
+        with closing(sqlite3.connect(tmp_path / "drill.db")) as connection, connection:
+            connection.execute(
+                "UPDATE keyfold_webhook_lanes_1 SET due_at = due_at + :pause",
+                {"pause": timedelta(minutes=50) // timedelta(microseconds=1)},
+            )
         clock.write_text(AN_HOUR_LATER)
         with Receiver(port) as second:
             world.receiver = second

@@ -25,7 +25,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -54,6 +54,7 @@ from projections.lists.webhook_queue import (
     due_messages,
     forget_removed,
     queue_messages,
+    wait_less,
     wait_no_longer,
 )
 from web.app.causes import cause_of
@@ -143,6 +144,7 @@ class Sender:
         self.others_wait = False
         self._version = 0
         self._clock_checked_at = 0.0
+        self._test_clock_said: datetime | None = None
 
     def start_due(self) -> bool:
         """Queue what is new and begin sending what is due; return whether there is anything to do.
@@ -171,6 +173,7 @@ class Sender:
             Clocks(wiring.clock(), system_clock()),
         )
         self._check_clock(active)
+        self._follow_test_clock(active)
         self._receivers = {
             one.id: self._receivers.get(one.id) or _Receiver(wiring, one.id) for one in active
         }
@@ -195,6 +198,19 @@ class Sender:
         longest = timedelta(seconds=2 * PAUSE_S_MAX)
         for webhook in active:
             wait_no_longer(self._wiring.tables, webhook.id, system_clock(), longest)
+
+    def _follow_test_clock(self, active: list[Webhook]) -> None:
+        """Let as much of what is waited for pass as a test clock was put forward by."""
+        if self._wiring.settings.test_clock is None:
+            return
+        now, before = self._wiring.clock(), self._test_clock_said
+        self._test_clock_said = now
+        if before is None or now <= before:
+            return
+        for webhook in active:
+            wait_less(self._wiring.tables, webhook.id, system_clock(), now - before)
+        for receiver in self._receivers.values():
+            receiver.rest_no_longer()
 
     def may_send(self) -> bool:
         """Return whether this server still is the one that sends."""
@@ -270,6 +286,9 @@ class _Receiver:
         if self.is_busy or time.monotonic() < self._rests_until:
             return False
         return bool(due_messages(self._wiring.tables, self._id, system_clock(), 1))
+
+    def rest_no_longer(self) -> None:
+        self._rests_until = 0.0
 
     def start(self, sender: Sender) -> None:
         self.last_turn_at = time.monotonic()
