@@ -26,7 +26,7 @@ def test_every_page_is_shown_over_every_store(any_api: Api) -> None:
                 "<account>": "acme",
                 "<key>": key["id"],
                 "<batch>": key["batch"],
-                "<path:reseller>": RESELLER,
+                "<reseller>": RESELLER,
                 "<int:position>": str(api.head),
             }.items():
                 rule = rule.replace(name, value)

@@ -24,6 +24,7 @@ NOT_IN_THE_SCHEMA = {"wrong_product", "idempotency_key_reused", "code_in_url"}
 NOT_IN_THE_FIELD = {
     "/cursor", "/tier", "/redeem_by", "/from", "/to", "/size", "/position", "/product", "/holder",
     "/session", "/return_url", "/success_url", "/cancel_url", "/url", "/after",
+    "/reseller",
 }  # fmt: skip
 # Because of what is set up, or of what the ledger has not come to; no fault.
 UNAVAILABLE = {"position_not_reached", "stripe_not_configured"}
