@@ -9,7 +9,7 @@ from typing import Any, Final
 from ledger.catalog import Catalog
 from ledger.notice_kinds import NoticeKind
 from projections.lists.notices import NoticeView
-from web.html.languages import format_date, ngettext
+from web.html.languages import format_date, get_locale, ngettext
 from web.html.languages import gettext as _
 from web.html.languages import lazy_gettext as _l
 
@@ -48,7 +48,9 @@ def notice_title(notice: NoticeView, catalog: Catalog) -> str:
         values["seats"] = _seats(facts, catalog)
     for name in _DATES:
         if facts.get(name) is not None:
-            values["date"] = format_date(datetime.fromisoformat(facts[name]), "long")
+            # English as it is written outside America, as everywhere on the pages.
+            written = "long" if str(get_locale()) != "en" else "d MMM y"
+            values["date"] = format_date(datetime.fromisoformat(facts[name]), written)
     return on_one_line(str(title) % values)
 
 
