@@ -239,11 +239,29 @@ def happen(api: Api, subscriptions: list[str], step: str, days: int, number: int
             api.post("admin", path, {**CHANGES.get(step, {}), "reason": "Asked for"})
 
 
+CUTS = st.lists(st.integers(0, 500), max_size=4)
+
+
 @settings(max_examples=25)
-@given(STEPS, st.lists(st.integers(0, 500), max_size=4))
+@given(STEPS, CUTS)
 def test_any_cut_of_time_gives_the_same_list_and_what_was_told_stays_told(
     steps: list[tuple[str, int]], cuts: list[int]
 ) -> None:
+    hold_to_any_cut(steps, cuts)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@settings(max_examples=1_000, deadline=None)
+@given(STEPS, CUTS)
+def test_any_cut_of_a_thousand_histories_gives_the_same_list(
+    steps: list[tuple[str, int]], cuts: list[int]
+) -> None:
+    hold_to_any_cut(steps, cuts)
+
+
+def hold_to_any_cut(steps: list[tuple[str, int]], cuts: list[int]) -> None:
+    """Live a history, and ask for its notices as it goes on, as a whole, and in parts."""
     api = memory_api()
     subscriptions: list[str] = []
     seen: list[dict[str, Any]] = []
