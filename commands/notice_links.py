@@ -119,7 +119,7 @@ def open_notice_link(services: Services, key: bytes, text: str) -> NoticeLink:
 
     Raises:
         NoticeLinkNotFound: it is of none.
-        NoticeLinkRevokedAlready: it was revoked, or the token was that it was made with.
+        NoticeLinkIsRevoked: it was revoked, or the token was that it was made with.
     """
     padded = text + "=" * (-len(text) % 4)
     signed = signing.read([key], PURPOSE, padded, _Signed)

@@ -36,7 +36,8 @@ than one would apply, the first in this order is given:
                                 SeatsFollowHolders, PurchasePriceChanged
     Stripe's pages, opened      NoStripeCustomer, CustomerShared
     a webhook, changed          WebhookNotFound, WebhookNotSending
-    a link to notices, opened   NoticeLinkNotFound, NoticeLinkRevokedAlready
+    a link to notices, made     TooManyNoticeLinks
+    a link to notices, opened   NoticeLinkNotFound, NoticeLinkIsRevoked
 """
 
 from __future__ import annotations
@@ -418,10 +419,10 @@ class NoticeLinkNotFound(Refusal):
     code = "notice_link_not_found"
 
 
-class NoticeLinkRevokedAlready(Refusal):
+class NoticeLinkIsRevoked(Refusal):
     """This link to notices shows nothing any more."""
 
-    code = "notice_link_revoked"
+    code = "notice_link_is_revoked"
 
     def __init__(self) -> None:
         super().__init__("ask whoever gave it to you for another")

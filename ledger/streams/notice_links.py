@@ -24,7 +24,7 @@ from msgspec.structs import replace
 
 from ledger.codes import letters
 from ledger.events import AnyOccurrence, Fact, Stream
-from ledger.refusals import NoticeLinkNotFound, NoticeLinkRevokedAlready, TooManyNoticeLinks
+from ledger.refusals import NoticeLinkIsRevoked, NoticeLinkNotFound, TooManyNoticeLinks
 from ledger.reseller_names import folded
 from ledger.streams.token import Token
 
@@ -160,12 +160,12 @@ def opened(link: NoticeLink | None, granter: Token | None, digest: str) -> Notic
 
     Raises:
         NoticeLinkNotFound: never made, or this is not its secret.
-        NoticeLinkRevokedAlready: it was revoked, or the token was that it was made with.
+        NoticeLinkIsRevoked: it was revoked, or the token was that it was made with.
     """
     if link is None or not hmac.compare_digest(link.digest, digest):
         raise NoticeLinkNotFound
     if not link.stands(granter):
-        raise NoticeLinkRevokedAlready
+        raise NoticeLinkIsRevoked
     return link
 
 

@@ -110,7 +110,8 @@ def test_a_partner_orders_its_customer_renews_and_an_auditor_checks(
     with partner.expect_download() as download:
         partner.get_by_role("link", name="Download this month's statement").click()
     text = download.value.path().read_text(encoding="utf-8-sig")
-    (row,) = csv.DictReader(io.StringIO(text))
+    row, total = csv.DictReader(io.StringIO(text))
+    assert total["product"] == "TOTAL"
     assert (view["seats"], second["started_at"]) == (3, first["expires_at"])
     clock.write_text(AFTERWARDS)
     told = notices(vendor, NEARLY_OVER, AFTERWARDS)

@@ -21,6 +21,7 @@ from ledger.refusals import (
     SubscriptionElsewhere,
     SubscriptionNotChangeable,
     TooManyAttempts,
+    TooManyNoticeLinks,
     VersionMismatch,
 )
 
@@ -80,6 +81,7 @@ EXAMPLES: dict[str, Refusal] = {
     "allowance_spent": AllowanceSpent(4),
     "order_decided": OrderDecided("declined"),
     "subscription_not_changeable": SubscriptionNotChangeable("sub_1", "past_due"),
+    "too_many_notice_links": TooManyNoticeLinks(20),
 }
 
 
@@ -104,6 +106,7 @@ def test_a_refusal_says_what_it_was_decided_on() -> None:
         "allowance_spent": "4 seats can be taken away at most: the others are spent",
         "order_decided": "it was declined",
         "subscription_not_changeable": "sub_1 is past_due: see Stripe's own pages first",
+        "too_many_notice_links": "20 may be in use: revoke one that nobody needs any more",
     }
 
 

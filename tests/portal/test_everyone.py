@@ -160,6 +160,7 @@ def test_every_page_is_read_without_a_script(plain: Customer) -> None:
     titles = links.all_inner_texts()
     assert titles == [
         "Subscriptions",
+        "Notices",
         "Buy POS License",
         "Buy Integration License",
         "POS Manager",

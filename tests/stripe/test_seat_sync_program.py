@@ -176,7 +176,9 @@ def test_a_server_outlasts_stripe_being_down(tmp_path: Path, server: StripeServe
     team.take(INCLUDED + 1)
     server.fail("down")
     with keyfold.served() as running:
-        wait_until(lambda: any("StripeUnavailable" in line for line in _log(running.log)))
+        said = "StripeUnavailable: Connection refused"
+        wait_until(lambda: any(said in line for line in _log(running.log)))
+        assert "/v1/" not in running.log.read_text()
         assert running.get("/healthz")[0] == 200
         server.mend()
         wait_until(lambda: team.quantity == 1)

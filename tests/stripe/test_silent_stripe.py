@@ -206,6 +206,7 @@ def test_whoever_asks_whether_a_till_may_work_is_answered_meanwhile(
     keyfold = Program(tmp_path)
     keyfold.done("db", "upgrade")
     keyfold.settings |= {"STRIPE_API_KEY": "sk_test_x", "STRIPE_API_BASE": silent.url}
+    keyfold.settings["KEYFOLD_PUBLIC_URL"] = "http://127.0.0.1:8000"
     token = str(keyfold.json("tokens", "create", "--role", "admin")["token"])
     order = ["--product", "cloud_pos", "--seats", "10", "--months", "1", "--reseller", "N"]
     code = str(keyfold.json("keys", "issue", *order)["keys"][0]["code"])

@@ -359,7 +359,7 @@ def test_a_seat_may_be_taken_without_a_body(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/", "/v1/keys/", "/v1//keys", "/v2/keys", "/static/../app.py"]
+    "path", ["/v1", "/v1/", "/v1/keys/", "/v1//keys", "/v2/keys", "/static/../app.py"]
 )
 def test_a_page_that_is_not_there_is_told_and_not_redirected(shared: Api, path: str) -> None:
     got = shared.get("admin", path)

@@ -114,7 +114,7 @@ def test_a_revoked_link_shows_nothing_from_then_on(api: Api) -> None:
     assert api.delete("admin", f"/v1/notices/links/{link['id']}").status == 204
     for url in (link["atom"], link["ics"]):
         got = api.get(None, path(url))
-        assert (got.status, got.code) == (410, "notice_link_revoked")
+        assert (got.status, got.code) == (410, "notice_link_is_revoked")
     before = api.head
     assert api.delete("admin", f"/v1/notices/links/{link['id']}").status == 204
     assert api.head == before
@@ -129,7 +129,7 @@ def test_it_ends_with_the_token_that_it_was_made_with_if_that_is_revoked(api: Ap
     api.clock.now = NOON + 2 * DAY
     assert api.get(None, path(link["atom"])).status == 200
     revoke_token(api.services, context(), given.token.id)
-    assert api.get(None, path(link["atom"])).code == "notice_link_revoked"
+    assert api.get(None, path(link["atom"])).code == "notice_link_is_revoked"
     (listed,) = api.get("admin", "/v1/notices/links?account=acme").body["items"]
     assert (listed["status"], listed["revoked_at"]) == ("revoked", None)
 

@@ -448,7 +448,7 @@ def test_every_code_is_reached() -> None:
     assert reached == set(PROBLEM_TYPES) - {
         *("token_not_found", "overloaded", "own_order", "partly_done"),
         *("webhook_not_found", "webhook_not_sending"),
-        *("notice_link_not_found", "notice_link_revoked", "too_many_notice_links"),
+        *("notice_link_not_found", "notice_link_is_revoked", "too_many_notice_links"),
     }
 
 

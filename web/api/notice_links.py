@@ -21,8 +21,8 @@ from ledger.notice_kinds import NOTICE_KINDS
 from ledger.refusals import (
     FieldError,
     InvalidRequest,
+    NoticeLinkIsRevoked,
     NoticeLinkNotFound,
-    NoticeLinkRevokedAlready,
     TooManyNoticeLinks,
 )
 from ledger.reseller_names import same
@@ -141,7 +141,7 @@ def revoke_link(notice_link: str) -> Response:
         200: Returns(None, "An Atom feed.", ("ETag",)),
         304: Returns(None, "It is as it was.", ("ETag",)),
     },
-    refusals=(NoticeLinkRevokedAlready,),
+    refusals=(NoticeLinkIsRevoked,),
 )
 def show_atom_feed(feed: str) -> Response:
     """Show what a link leads to as an Atom feed (RFC 4287): what was told in the last 90 days.
@@ -158,7 +158,7 @@ def show_atom_feed(feed: str) -> Response:
         200: Returns(None, "A calendar.", ("ETag",)),
         304: Returns(None, "It is as it was.", ("ETag",)),
     },
-    refusals=(NoticeLinkRevokedAlready,),
+    refusals=(NoticeLinkIsRevoked,),
 )
 def show_calendar(feed: str) -> Response:
     """Show what a link leads to as a calendar (RFC 5545): the last 90 days, and the year ahead.

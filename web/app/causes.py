@@ -24,7 +24,9 @@ def cause_of(error: BaseException) -> str:
     for one in _chain(error):
         told = _told(one)
         if told:
-            return f"{type(one).__name__}: {told}"
+            # The machine's own "Connection refused" says nothing of what was refused.
+            named = error if isinstance(one, OSError) else one
+            return f"{type(named).__name__}: {told}"
     return type(error).__name__
 
 
@@ -48,7 +50,9 @@ def _told(error: BaseException) -> str:
         if state is not None and state[:2] not in _TOLD_CLASSES:
             return f"SQLSTATE {state}"
         text = text.split("\nDETAIL:", 1)[0]
-    elif driver != "sqlite3" and not isinstance(error, OSError):
+    elif driver == "builtins" and isinstance(error, OSError):
+        text = error.strerror or ""  # without the file, and not as libraries put it: with addresses
+    elif driver != "sqlite3":
         return ""
     line = without_credentials(text)
     return line if len(line) <= _LENGTH_MAX else f"{line[:_LENGTH_MAX]}…"

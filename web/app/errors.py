@@ -97,7 +97,7 @@ REFUSED: Final[Mapping[type[Refusal], int]] = {
     refusals.CustomerShared: 409,
     refusals.TokenNotFound: 404,
     refusals.NoticeLinkNotFound: 404,
-    refusals.NoticeLinkRevokedAlready: 410,
+    refusals.NoticeLinkIsRevoked: 410,
     refusals.TooManyNoticeLinks: 409,
     refusals.WebhookNotFound: 404,
     refusals.WebhookNotSending: 409,

@@ -229,7 +229,14 @@ def _codes(batch: str, keys: list[IssuedKey], issued: Issued | None) -> Response
     if request.form.get("as") == _CSV:
         return _file(batch, keys)
     again = {name: request.form.get(name, "") for name in (*_FIELDS, "once")}
-    return page("console/codes.html", batch=batch, keys=keys, issued=issued, again=again)
+    return page(
+        "console/codes.html",
+        sent_again=issued is not None,
+        batch=batch,
+        keys=keys,
+        issued=issued,
+        again=again,
+    )
 
 
 def _file(batch: str, keys: Sequence[IssuedKey]) -> Response:

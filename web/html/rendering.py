@@ -45,6 +45,7 @@ def page(
     headers: Mapping[str, str] | None = None,
     *,
     message: FlashMessage | None = None,
+    sent_again: bool = False,
     **context: Any,
 ) -> Response:
     """Return a page made of a template.
@@ -52,6 +53,8 @@ def page(
     Args:
         status: the message's, or 200, if left out.
         message: shown at the page's top.
+        sent_again: it answers a form that may be sent again for the same answer, and is to be
+            loaded again so.
     """
     settings = app_state().wiring.settings
     body = render_template(
@@ -61,7 +64,7 @@ def page(
         language=languages.current(),
         language_chosen=languages.chosen() is not None,
         request_id=request_id(),
-        address=_address(),
+        address=None if sent_again else _address(),
         message=message,
         **context,
     )
