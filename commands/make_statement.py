@@ -39,9 +39,7 @@ def make_statement(
         if made is not None:
             return made
         statement = draw_up(loaded.state)
-        # There is no end to the months before the ledger's own time that somebody may ask for.
-        end, first = months.end_of(month), services.book.events_at([1])
-        if context.now >= end and first and first[0].recorded_at < end:
+        if context.now >= months.end_of(month):
             facts = reseller.make_statement(loaded.state, statement)
             services.book.append(context, Change(loaded, facts))
         return statement
