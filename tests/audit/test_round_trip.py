@@ -27,7 +27,7 @@ from tests.worlds import services
 
 LEDGERS = 1_000
 CHUNK = 25
-IN_EVERY_RUN = 100
+IN_EVERY_RUN = 50
 THINGS = 30
 
 TRIGGERS = """
@@ -74,7 +74,7 @@ def nobody_looks(_events: int, _total: int) -> None:
 
 @pytest.mark.parametrize(
     "first",
-    # The first hundred in every run; all thousand with `./dev test -m long`.
+    # The first fifty in every run; all thousand with `./dev test -m long`.
     [
         pytest.param(first, marks=[pytest.mark.long] if first >= IN_EVERY_RUN else [])
         for first in range(0, LEDGERS, CHUNK)

@@ -211,8 +211,15 @@ def test_who_is_not_permitted_is_told_so(vendor: Vendor, page: Page, world: Worl
         assert answer.status == 404
 
 
+# The other two in the long run: tests/test_every_page.py holds each page to axe, too.
 @pytest.mark.parametrize(
-    ("scheme", "width"), [("light", 360), ("light", 1280), ("dark", 360), ("dark", 1280)]
+    ("scheme", "width"),
+    [
+        ("dark", 360),
+        ("light", 1280),
+        pytest.param("light", 360, marks=pytest.mark.long),
+        pytest.param("dark", 1280, marks=pytest.mark.long),
+    ],
 )
 def test_axe_finds_nothing_on_any_page(
     vendor: Vendor, new_page: NewPage, world: World, scheme: Scheme, width: int
