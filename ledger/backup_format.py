@@ -9,7 +9,7 @@
 
 The lines in the middle are an export, byte for byte (`ledger.proof.cloud_events`). The last one is
 the digest of all bytes before it, so that a file that is cut short or damaged is never taken for a
-whole one. The keys of what customers and resellers are called are not in it: docs/adr/0028.
+whole one. The keys of text about people are not in it: docs/adr/0028.
 """
 
 from __future__ import annotations

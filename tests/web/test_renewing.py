@@ -489,3 +489,9 @@ def test_days_of_grace_are_none_for_what_rested_when_it_ended(api: Api) -> None:
     policy = Policy(grace_days=14)
     found = what_if(api.services.book, policy, api.clock.now)
     assert (found.let_in, found.holders) == ([], [])
+
+
+def test_an_end_before_its_own_is_told_as_times_are_written(api: Api) -> None:
+    refused = change(api, "extend", api.redeem(), {"until": at("2027-02-28"), **REASON})
+    (error,) = refused.body["errors"]
+    assert error["detail"] == "must not be before its end, 2027-03-01T12:00:00Z"

@@ -231,7 +231,8 @@ def extend(
     if end == found.expires_at:
         return []
     if end < found.expires_at:
-        before = _("must not be before its end, %(expires_at)s", expires_at=found.expires_at)
+        its_own = f"{found.expires_at:%Y-%m-%dT%H:%M:%SZ}"
+        before = _("must not be before its end, %(expires_at)s", expires_at=its_own)
         raise InvalidRequest(FieldError(pointer, before))
     if end - found.expires_at > timedelta(days=EXTENSION_DAYS_MAX):
         longest = _(
