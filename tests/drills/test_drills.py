@@ -1,0 +1,16 @@
+"""Each drill briefly: what it is about holds, and it finds the faults that are planted."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.drills.__main__ import DRILLS, SEED
+
+
+@pytest.mark.parametrize("name", [name for name, drill in DRILLS.items() if drill.in_tests])
+def test_it_holds_and_what_is_planted_is_found(name: str) -> None:
+    report = DRILLS[name].run(quick=True, seed=SEED, planted=True)
+    print(report.figures)
+    assert not report.faults
+    assert report.planted
+    assert report.not_found == []
