@@ -8,6 +8,7 @@ from typing import Final
 from flask import Flask
 
 from commands import validation
+from projections.audit.past_check import PastCheck
 from web.api import (
     accounts,
     batches,
@@ -50,6 +51,7 @@ from web.portal.routes import bp as portal
 POSITION_WAIT_S: Final = 2.0
 ATTENTION_AGE_S: Final = 60.0
 LAG_AGE_S: Final = 5.0
+PAST_AGE_S: Final = 1.0
 
 
 def create_app(
@@ -111,4 +113,5 @@ def build_app_state(wiring: Wiring, position_wait_s: float, attention_age_s: flo
             lambda: health.webhook_backlogs(wiring), min(attention_age_s, LAG_AGE_S)
         ),
         clock_ahead=LastKnown(lambda: health.clock_ahead_s(wiring), LAG_AGE_S),
+        past=LastKnown(PastCheck(wiring.services.book, wiring.tables).check_share, PAST_AGE_S),
     )

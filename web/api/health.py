@@ -11,6 +11,7 @@ from ledger.store import schema
 from ledger.store.eventsourcing_adapter import PersistenceError
 from ledger.streams import webhooks
 from ledger.streams.webhooks import WEBHOOKS
+from projections.audit.tree import TreeDamaged
 from projections.lists.overview import Attention, attention
 from projections.lists.webhook_deliveries import Backlog, backlogs
 from web.api.answers import Health, Readiness
@@ -20,6 +21,7 @@ from web.app.auth import ADMIN, AUDITOR, EVERYBODY, Access, from_loopback
 from web.app.clock import system_clock
 from web.app.context import app_state, services
 from web.app.errors import ALTERED, ledger_unavailable, unavailable
+from web.app.last_known import LastKnown
 from web.app.responses import reply
 from web.app.services import Wiring
 
@@ -52,13 +54,16 @@ def get_readiness() -> Response:
 
     It can when the database answers, its tables are those of this version, its clock and this
     machine's are less than a minute apart, and the ledger does not contradict a checkpoint that it
-    once signed. `notices` tell what does not keep it from being used, and wants to be looked at.
+    once signed, nor what was hashed of it: all of it is hashed again within an hour, a share
+    whenever this is asked. `notices` tell what does not keep it from being used, and wants to be
+    looked at.
     """
     wiring, book = app_state().wiring, services().book
     try:
         schema.check(wiring.settings.database_url)
         position = book.head()
         checkpoints.hold_to_signed(wiring)
+        hold_to_hashed(app_state().past)
         if wrong := clock_fault(wiring):
             return unavailable(wrong)
         notices = [book.store.lineage.notice, book.ahead_of(wiring.clock())]
@@ -69,6 +74,17 @@ def get_readiness() -> Response:
     except PersistenceError:
         notice = book.store.lineage.notice
         return unavailable("the database does not answer" + (f"; {notice}" if notice else ""))
+
+
+def hold_to_hashed(past: LastKnown[str | None]) -> None:
+    """Have more of the past hashed again, meanwhile, and hold to what was found by now.
+
+    Raises:
+        TreeDamaged: something is not what was hashed of it.
+    """
+    past.is_fresh(timeout_s=0)
+    if past.known:
+        raise TreeDamaged(past.known)
 
 
 def clock_fault(wiring: Wiring) -> str | None:

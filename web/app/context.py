@@ -32,6 +32,7 @@ class AppState(NamedTuple):
         head, attention, webhooks, clock_ahead: where the ledger is, what needs looking at, what
             waits to be sent and by how many seconds our clock is ahead of the database's, for
             figures, which must not wait for the database.
+        past: what of the ledger's past is not as it was, of what was hashed again by now.
     """
 
     wiring: Wiring
@@ -43,6 +44,7 @@ class AppState(NamedTuple):
     attention: LastKnown[Attention]
     webhooks: LastKnown[list[Backlog]]
     clock_ahead: LastKnown[float | None]
+    past: LastKnown[str | None]
 
 
 class Caller(NamedTuple):
