@@ -1,0 +1,176 @@
+"""The Python client, built, installed, and used over a network that loses answers."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from standardwebhooks.webhooks import Webhook
+
+from tests.clients.conftest import Built
+from tests.clients.losing_proxy import BUSY, LOST, LosingProxy
+
+SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+
+
+class Client:
+    """The installed package."""
+
+    def __init__(self) -> None:
+        self.package: Any = importlib.import_module("keyfold_client")
+        self.models: Any = importlib.import_module("keyfold_client.generated.models")
+
+    def operation(self, name: str) -> Any:
+        return importlib.import_module(f"keyfold_client.generated.api.{name}")
+
+
+@pytest.fixture(scope="module")
+def client(built: Built) -> Iterator[Client]:
+    target = built.folder / "installed"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    options = [
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-compile",
+        "--no-index",
+        "--target",
+        str(target),
+    ]
+    subprocess.run([*install, *options, str(built.folder / "python")], check=True)
+    sys.path.insert(0, str(target))
+    try:
+        yield Client()
+    finally:
+        sys.path.remove(str(target))
+        for name in [name for name in sys.modules if name.startswith("keyfold_client")]:
+            del sys.modules[name]
+
+
+@pytest.fixture
+def keyfold(built: Built, proxy: LosingProxy, client: Client) -> Iterator[Any]:
+    with client.package.connect(proxy.url, built.token) as connected:
+        yield connected
+
+
+def order(client: Client, count: int = 1, seats: int = 2) -> Any:
+    return client.models.IssueKeys(
+        product="cloud_pos", seats=seats, months=12, reseller="Alpine Tills", count=count
+    )
+
+
+def redemption(client: Client, account: str, code: str) -> Any:
+    return client.models.RedeemCode(account=account, session="visit", code=code)
+
+
+def test_the_main_job(client: Client, keyfold: Any) -> None:
+    place = ("acme", "cloud_pos", "till:1")
+    issued = client.operation("keys.issue_keys").sync(client=keyfold, body=order(client))
+    body = redemption(client, "acme", issued.keys[0].code)
+    redeemed = client.operation("codes.redeem_key").sync(client=keyfold, body=body)
+    assert redeemed.subscription.seats == 2
+    assert client.operation("seats.occupy_seat").sync(*place, client=keyfold).licensed
+    found = client.operation("seats.get_seat").sync(*place, client=keyfold)
+    assert (found.holder, found.licensed) == ("till:1", True)
+    assert found.occupied_at < datetime.now(UTC)
+    released = client.operation("seats.release_seat").sync_detailed(*place, client=keyfold)
+    assert released.status_code == 204
+
+
+def test_a_list_is_read_to_its_end(client: Client, keyfold: Any) -> None:
+    issued = client.operation("keys.issue_keys").sync(client=keyfold, body=order(client, count=5))
+    listing = client.operation("keys.list_keys").sync
+    listed = client.package.items(listing, client=keyfold, batch=issued.batch, limit=2)
+    assert {key.id for key in listed} == {key.id for key in issued.keys}
+
+
+@pytest.mark.parametrize("mishaps", [[LOST], [BUSY], [BUSY, LOST]], ids=" and ".join)
+def test_what_takes_a_key_is_tried_again_and_done_once(
+    client: Client, keyfold: Any, proxy: LosingProxy, mishaps: list[str]
+) -> None:
+    proxy.mishaps["POST /v1/keys"] = list(mishaps)
+    issue = client.operation("keys.issue_keys").sync_detailed
+    issued = issue(client=keyfold, body=order(client))
+    assert proxy.passed_on["POST /v1/keys"] == 1 + mishaps.count(LOST)
+    assert ("Idempotency-Replayed" in issued.headers) == (LOST in mishaps)
+    another = issue(client=keyfold, body=order(client))
+    assert another.parsed.batch != issued.parsed.batch, "each call has a key of its own"
+
+
+def test_reads_and_seats_are_tried_again(client: Client, keyfold: Any, proxy: LosingProxy) -> None:
+    issued = client.operation("keys.issue_keys").sync(client=keyfold, body=order(client))
+    body = redemption(client, "bolt", issued.keys[0].code)
+    client.operation("codes.redeem_key").sync(client=keyfold, body=body)
+    place = ("bolt", "cloud_pos", "till-1")
+    path = "/v1/accounts/bolt/seats/cloud_pos/till-1"
+    proxy.mishaps = {f"PUT {path}": [LOST], f"GET {path}": [LOST, BUSY]}
+    client.operation("seats.occupy_seat").sync(*place, client=keyfold)
+    assert client.operation("seats.get_seat").sync(*place, client=keyfold).licensed
+    assert (proxy.passed_on[f"PUT {path}"], proxy.passed_on[f"GET {path}"]) == (2, 2)
+
+
+def test_what_takes_no_key_is_sent_once(client: Client, keyfold: Any, proxy: LosingProxy) -> None:
+    issued = client.operation("keys.issue_keys").sync(client=keyfold, body=order(client))
+    path = f"POST /v1/keys/{issued.keys[0].id}/revoke"
+    proxy.mishaps[path] = [LOST]
+    revoke = client.operation("keys.revoke_key").sync
+    with pytest.raises(httpx.RemoteProtocolError):
+        revoke(issued.keys[0].id, client=keyfold, body=client.models.Reasoned(reason="Too many"))
+    assert proxy.passed_on[path] == 1
+
+
+def test_it_gives_up_in_the_end(client: Client, built: Built, proxy: LosingProxy) -> None:
+    proxy.mishaps["GET /v1/keys"] = [BUSY] * 2
+    connected = client.package.connect(proxy.url, built.token, retries=1)
+    with connected as keyfold, pytest.raises(httpx.HTTPStatusError, match="503"):
+        client.operation("keys.list_keys").sync(client=keyfold)
+    assert proxy.passed_on["GET /v1/keys"] == 0
+
+
+def test_a_no_is_raised_with_its_code(client: Client, keyfold: Any) -> None:
+    issue, problem = client.operation("keys.issue_keys").sync, client.package.Problem
+    with pytest.raises(problem) as wrong:
+        issue(client=keyfold, body=order(client, seats=0))
+    assert (wrong.value.status, wrong.value.code) == (422, "invalid_request")
+    assert [one["pointer"] for one in wrong.value.errors] == ["/seats"]
+    assert wrong.value.request_id.startswith("req_")
+    redeem = client.operation("codes.redeem_key").sync
+    with pytest.raises(problem) as mistyped:
+        redeem(client=keyfold, body=redemption(client, "acme", "POS-0000-0000"))
+    assert mistyped.value.code == "invalid_key_format"
+
+
+@pytest.mark.parametrize("holder", [".", ".."])
+def test_an_id_that_would_lead_elsewhere_is_not_sent(
+    client: Client, keyfold: Any, proxy: LosingProxy, holder: str
+) -> None:
+    release = client.operation("seats.release_seat").sync_detailed
+    with pytest.raises(ValueError, match="no id is"):
+        release("acme", "cloud_pos", holder, client=keyfold)
+    assert not proxy.passed_on
+
+
+def test_messages_are_verified(client: Client) -> None:
+    body, now = '{"type": "test"}', datetime.now(UTC)
+    signed = Webhook(SECRET).sign("msg_1", now, body)
+    headers = {
+        "Webhook-Id": "msg_1",
+        "Webhook-Timestamp": str(int(now.timestamp())),
+        "Webhook-Signature": signed,
+    }
+    verify, refused = client.package.verify, client.package.WebhookVerificationError
+    assert verify(SECRET, body.encode(), headers) == {"type": "test"}
+    for wrong in (
+        {**headers, "Webhook-Timestamp": "1700000000"},
+        {**headers, "Webhook-Id": "msg_2"},
+        {},
+    ):
+        with pytest.raises(refused):
+            verify(SECRET, body.encode(), wrong)
+    with pytest.raises(refused):
+        verify(SECRET, b'{"type": "other"}', headers)
