@@ -156,6 +156,22 @@ def postgres_url(postgres_server: Server) -> Iterator[str]:
     postgres_server.drop_database(name)
 
 
+@pytest.fixture(scope="session")
+def _ledger_database(postgres_server: Server) -> Iterator[str]:
+    name = postgres_server.create_database()
+    schema.upgrade(postgres_server.url(name))
+    yield name
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def postgres_ledger_url(postgres_server: Server, _ledger_database: str) -> Iterator[str]:
+    """Return the URL of a database with the tables of an empty ledger, dropped after the test."""
+    name = postgres_server.create_database(_ledger_database)
+    yield postgres_server.url(name)
+    postgres_server.drop_database(name)
+
+
 @pytest.fixture
 def durable_postgres_server(session_folder: Path) -> Iterator[OwnServer]:
     """Return a PostgreSQL of this test's own, which syncs every commit and may be killed."""

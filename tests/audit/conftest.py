@@ -14,7 +14,7 @@ from ledger.book import Book
 from ledger.store import schema
 from projections.lists.stores import Tables, open_tables
 from tests.audit.ledgers import exported, happens
-from tests.cli.program import Program
+from tests.cli.conftest import _empty_ledger, _filled_ledger, bare, filled, keyfold
 from tests.web.api import Api, memory_api
 from tests.worlds import services
 
@@ -32,11 +32,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def _upgraded(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    url: str = (
-        f"sqlite:///{tmp_path}/ledger.db"
-        if request.param == "sqlite"
-        else request.getfixturevalue("postgres_url")
-    )
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_ledger_url"))
+    url = f"sqlite:///{tmp_path}/ledger.db"
     schema.upgrade(url)
     return url
 
@@ -76,17 +74,4 @@ def api() -> Api:
     return memory_api()
 
 
-@pytest.fixture
-def keyfold(tmp_path: Path) -> Program:
-    """Return the program with an empty ledger on SQLite."""
-    program = Program(tmp_path)
-    program.done("db", "upgrade")
-    return program
-
-
-@pytest.fixture
-def filled(tmp_path: Path) -> Program:
-    """Return the program with the demonstration's ledger on SQLite."""
-    program = Program(tmp_path)
-    program.done("demo")
-    return program
+__all__ = ["_empty_ledger", "_filled_ledger", "bare", "filled", "keyfold"]

@@ -18,7 +18,6 @@ import pytest
 from commands.import_ledger import import_ledger
 from commands.services import Services
 from ledger.book import Book
-from ledger.store import schema
 from projections.audit.export import plan
 from projections.lists.stores import Tables, open_tables
 from tests.audit.ledgers import SqliteLedgers, answers, exported, happens, moments
@@ -81,13 +80,12 @@ def nobody_looks(_events: int, _total: int) -> None:
     ],
 )
 def test_a_ledger_is_the_same_in_the_other_database(
-    first: int, postgres_url: str, tmp_path: Path
+    first: int, postgres_ledger_url: str, tmp_path: Path
 ) -> None:
     sqlite = SqliteLedgers(tmp_path)
-    schema.upgrade(postgres_url)
     for seed in range(first, first + CHUNK):
         random = Random(seed)
-        databases = [sqlite.url(), empty(postgres_url)]
+        databases = [sqlite.url(), empty(postgres_ledger_url)]
         one, other = databases if seed % 2 else reversed(databases)
         with opened(one) as (world, tables):
             StripeStory(world, random).go_on(THINGS)

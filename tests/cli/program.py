@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from tests.cli.forks import forks
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 30
 KEYFOLD = (sys.executable, "-W", "error", "-m", "web.cli")
@@ -56,6 +58,10 @@ class Program:
 
     def run(self, *arguments: str, stdin: str = "", **settings: str) -> Ran:
         """Run one command to its end."""
+        if self.command == KEYFOLD:
+            started = forks(tuple(Program(self.folder).environ().items()))
+            environ = self.environ(**settings)
+            return Ran(*started.run(arguments, self.folder, environ, stdin, PATIENCE_S))
         done = subprocess.run(
             [*self.command, *arguments],
             cwd=self.folder,

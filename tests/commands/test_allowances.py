@@ -158,7 +158,7 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         return
     url: Any = f"sqlite:///{tmp_path}/keyfold.db"
     if request.param == "postgres":
-        url = request.getfixturevalue("postgres_url")
+        url = request.getfixturevalue("postgres_ledger_url")
     schema.upgrade(url)
     yield url
 

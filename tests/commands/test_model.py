@@ -360,7 +360,7 @@ def workers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Se
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path}/ledger.db"
     else:
-        url = request.getfixturevalue("postgres_url")
+        url = request.getfixturevalue("postgres_ledger_url")
     schema.upgrade(url)
     books = Book(url), Book(url)
     yield services(books[0], seed=1), services(books[1], seed=2)

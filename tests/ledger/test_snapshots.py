@@ -97,7 +97,7 @@ def test_whatever_happens_to_an_account_it_comes_back_as_it_was(seed: int) -> No
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def book(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Book]:
     url = {"memory": "memory:", "sqlite": f"sqlite:///{tmp_path}/ledger.db"}.get(request.param)
-    url = url or request.getfixturevalue("postgres_url")
+    url = url or request.getfixturevalue("postgres_ledger_url")
     schema.upgrade(url)
     with closing(Book(url)) as book:
         yield book

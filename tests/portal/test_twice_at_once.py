@@ -57,9 +57,13 @@ def test_of_two_browsers_on_the_last_seat_one_gets_it(vendor: Vendor, new_page: 
     one_sits_and_the_other_is_told(vendor, new_page)
 
 
-def test_it_is_the_same_on_postgres(new_page: NewPage, tmp_path: Path, postgres_url: str) -> None:
+def test_it_is_the_same_on_postgres(
+    new_page: NewPage, tmp_path: Path, postgres_ledger_url: str
+) -> None:
     secret = "c2VjcmV0" * 6
-    program = Program(tmp_path, {"KEYFOLD_DATABASE_URL": postgres_url, "KEYFOLD_SECRET": secret})
+    program = Program(
+        tmp_path, {"KEYFOLD_DATABASE_URL": postgres_ledger_url, "KEYFOLD_SECRET": secret}
+    )
     program.done("db", "upgrade")
     with program.served("--workers", "2") as server:
         vendor = Vendor(program, server)

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import pytest
 
 from ledger.book import Book
-from ledger.store import schema
 from projections.lists.keys import KeyQuery, list_keys
 from projections.lists.stores import (
     BulkTables,
@@ -140,9 +139,13 @@ def _index_in_sqlite(step: str) -> str:
 
 
 @pytest.mark.parametrize("analysed", [True, False])
-def test_on_postgres_each_question_goes_by_an_index(analysed: bool, postgres_url: str) -> None:
-    schema.upgrade(postgres_url)
-    with closing(Book(postgres_url)) as book, closing(open_tables(postgres_url)) as tables:
+def test_on_postgres_each_question_goes_by_an_index(
+    analysed: bool, postgres_ledger_url: str
+) -> None:
+    with (
+        closing(Book(postgres_ledger_url)) as book,
+        closing(open_tables(postgres_ledger_url)) as tables,
+    ):
         fill(tables)
         if analysed:
             with tables.transaction() as work:

@@ -304,10 +304,10 @@ def lived_in(api: Api) -> list[list[dict[str, Any]]]:
     ]
 
 
-def test_every_store_tells_the_same(tmp_path: Path, postgres_url: str) -> None:
+def test_every_store_tells_the_same(tmp_path: Path, postgres_ledger_url: str) -> None:
     expected = lived_in(memory_api())
     assert all(expected)
-    for url in (f"sqlite:///{tmp_path}/keyfold.db", postgres_url):
+    for url in (f"sqlite:///{tmp_path}/keyfold.db", postgres_ledger_url):
         with stored_api(url) as api:
             found = lived_in(api)
         for one, other in zip(found, expected, strict=True):

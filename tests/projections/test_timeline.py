@@ -23,7 +23,6 @@ from commands.services import Services
 from examples.demonstration.story import tell
 from ledger.book import Book
 from ledger.refusals import KeyNotAvailable
-from ledger.store import schema
 from projections.audit.table_differences import RowDifference, differences
 from projections.lists import catch_up
 from projections.lists.references import references
@@ -452,8 +451,7 @@ def test_a_page_is_read_by_the_primary_key_alone(shared_url: str, query: Timelin
     )
 
 
-def test_what_others_did_since_is_not_passed_over(postgres_url: str) -> None:
-    schema.upgrade(postgres_url)
+def test_what_others_did_since_is_not_passed_over(postgres_ledger_url: str) -> None:
     portal, others = "kft_portal", 5_000
 
     def row(ref: str, position: int, actor: str) -> Row:
@@ -461,7 +459,10 @@ def test_what_others_did_since_is_not_passed_over(postgres_url: str) -> None:
 
     rows = [row(ref, n, portal) for ref in ("all:*", f"token:{portal}") for n in range(60)]
     rows += [row("all:*", n, "operator") for n in range(60, 60 + others)]
-    with closing(Book(postgres_url)) as book, closing(open_tables(postgres_url)) as tables:
+    with (
+        closing(Book(postgres_ledger_url)) as book,
+        closing(open_tables(postgres_ledger_url)) as tables,
+    ):
         with tables.transaction() as work:
             work.insert(TIMELINE.table, TIMELINE.columns, rows)
             work.execute(

@@ -28,10 +28,8 @@ def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
 
 
 def _upgraded(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    url: str = (
-        f"sqlite:///{tmp_path}/ledger.db"
-        if request.param == "sqlite"
-        else request.getfixturevalue("postgres_url")
-    )
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_ledger_url"))
+    url = f"sqlite:///{tmp_path}/ledger.db"
     schema.upgrade(url)
     return url

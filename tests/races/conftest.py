@@ -19,7 +19,7 @@ def environ(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     url = (
         f"sqlite:///{tmp_path}/race.db"
         if request.param == "sqlite"
-        else request.getfixturevalue("postgres_url")
+        else request.getfixturevalue("postgres_ledger_url")
     )
     schema.upgrade(url)
     return {

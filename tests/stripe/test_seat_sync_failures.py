@@ -346,7 +346,7 @@ def test_of_servers_that_sync_at_once_one_bills(
 ) -> None:
     url = f"sqlite:///{tmp_path / 'keyfold.db'}"
     if database == "postgresql":
-        url = request.getfixturevalue("postgres_url")
+        url = request.getfixturevalue("postgres_ledger_url")
     schema.upgrade(url)
     with StripeServer() as server:
         worlds = [

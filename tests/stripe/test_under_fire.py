@@ -26,7 +26,7 @@ TRIES = 20
 def keyfold(request: pytest.FixtureRequest, tmp_path: Path) -> Program:
     settings = {"STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET}
     if request.param == "postgresql":
-        settings["KEYFOLD_DATABASE_URL"] = request.getfixturevalue("postgres_url")
+        settings["KEYFOLD_DATABASE_URL"] = request.getfixturevalue("postgres_ledger_url")
         settings["KEYFOLD_SECRET"] = base64.b64encode(secrets.token_bytes(32)).decode()
     program = Program(tmp_path, settings)
     program.done("db", "upgrade")

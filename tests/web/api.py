@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -106,15 +106,12 @@ class Api:
     services: Services = field(repr=False)
     clock: TestClock
     tokens: dict[str, str] = field(repr=False)
+    validator: Callable[[str], Any] = field(repr=False)
     numbers: Iterator[int] = field(default_factory=count, repr=False)
 
     @cached_property
     def client(self) -> FlaskClient:
         return self.app.test_client()
-
-    @cached_property
-    def closed_components(self) -> Any:
-        return closed(self.document["components"])
 
     @property
     def head(self) -> int:
@@ -227,8 +224,7 @@ class Api:
         return operation
 
     def _hold_to(self, body: Any, schema: Mapping[str, Any]) -> None:
-        whole = {**schema, "components": self.closed_components}
-        jsonschema_rs.validator_for(whole, validate_formats=True).validate(body)
+        self.validator(json.dumps(schema, sort_keys=True)).validate(body)
 
     def _hold_to_fields(self, body: Any, schema: Mapping[str, Any]) -> None:
         """Hold an answer to have no field that is not documented."""
@@ -241,6 +237,18 @@ class Api:
             assert set(body) == set(schema["properties"])
             for name, inner in body.items():
                 self._hold_to_fields(inner, schema["properties"][name])
+
+
+def _validators_of(document: Mapping[str, Any]) -> Callable[[str], Any]:
+    """Return what makes a validator of a schema of the document's, once for each."""
+    components = closed(document["components"])
+
+    @cache
+    def made(schema: str) -> Any:
+        whole = {**json.loads(schema), "components": components}
+        return jsonschema_rs.validator_for(whole, validate_formats=True)
+
+    return made
 
 
 def closed(document: Any) -> Any:
@@ -309,21 +317,24 @@ def stored_api(database_url: str, stripe: StripeSettings = NO_STRIPE) -> Iterato
 
 
 def _api(wiring: Wiring, clock: TestClock, position_wait_s: float) -> Api:
-    app, document = app_over(wiring, position_wait_s)
-    return Api(app, document, wiring.services, clock, tokens_of_all_roles(wiring.services))
+    app, document, validator = app_over(wiring, position_wait_s)
+    tokens = tokens_of_all_roles(wiring.services)
+    return Api(app, document, wiring.services, clock, tokens, validator)
 
 
 def api_over(wiring: Wiring, other: Api) -> Api:
     """Return the API over other connections to a ledger, whose tokens `other` knows."""
-    app, document = app_over(wiring, position_wait_s=0.05)
-    return Api(app, document, wiring.services, other.clock, other.tokens)
+    app, document, validator = app_over(wiring, position_wait_s=0.05)
+    return Api(app, document, wiring.services, other.clock, other.tokens, validator)
 
 
-_apps: dict[bytes, tuple[Flask, dict[str, Any]]] = {}
+_apps: dict[bytes, tuple[Flask, dict[str, Any], Callable[[str], Any]]] = {}
 
 
-def app_over(wiring: Wiring, position_wait_s: float) -> tuple[Flask, dict[str, Any]]:
-    """Return an application with parts of its own, and its /openapi.json.
+def app_over(
+    wiring: Wiring, position_wait_s: float
+) -> tuple[Flask, dict[str, Any], Callable[[str], Any]]:
+    """Return an application with parts of its own, its /openapi.json, and validators of that.
 
     To register all routes takes longer than most tests, and makes the same for each: so they are
     registered once, and each application is a copy with other parts.
@@ -333,13 +344,14 @@ def app_over(wiring: Wiring, position_wait_s: float) -> tuple[Flask, dict[str, A
     alike = msgspec.json.encode((wiring.services.catalog, settings.public_url, is_test))
     if alike not in _apps:
         made = create_app(wiring)
-        _apps[alike] = made, json.loads(made.test_client().get("/openapi.json").data)
-    made, document = _apps[alike]
+        document = json.loads(made.test_client().get("/openapi.json").data)
+        _apps[alike] = made, document, _validators_of(document)
+    made, document, validator = _apps[alike]
     app = copy(made)
     app.view_functions = dict(made.view_functions)
     app_state = build_app_state(wiring, position_wait_s, attention_age_s=0)
     app.extensions = {**made.extensions, EXTENSION: app_state}
-    return app, document
+    return app, document, validator
 
 
 def tokens_of_all_roles(world: Services) -> dict[str, str]:

@@ -32,7 +32,7 @@ def any_api(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Api]:
             with stored_api(f"sqlite:///{tmp_path}/keyfold.db") as stored:
                 yield stored
         case "postgres":
-            with stored_api(request.getfixturevalue("postgres_url")) as stored:
+            with stored_api(request.getfixturevalue("postgres_ledger_url")) as stored:
                 yield stored
 
 
@@ -41,5 +41,5 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the address of each kind of database; `stored_api` makes its tables."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/keyfold.db"
-    url: str = request.getfixturevalue("postgres_url")
+    url: str = request.getfixturevalue("postgres_ledger_url")
     return url

@@ -149,7 +149,7 @@ def receiver() -> Iterator[Receiver]:
 def world(request: pytest.FixtureRequest, tmp_path: Path, receiver: Receiver) -> Iterator[World]:
     url = f"sqlite:///{tmp_path}/drill.db"
     if request.param == "postgres":
-        url = request.getfixturevalue("postgres_url")
+        url = request.getfixturevalue("postgres_ledger_url")
     schema.upgrade(url)
     world = World(url, receiver)
     with closing(world.wiring):

@@ -30,7 +30,7 @@ def receiver() -> Iterator[Receiver]:
 def program(request: pytest.FixtureRequest, tmp_path: Path) -> Program:
     program = Program(tmp_path, {"KEYFOLD_WEBHOOK_HOSTS": "127.0.0.1"})
     if request.param == "postgres":
-        program.settings["KEYFOLD_DATABASE_URL"] = request.getfixturevalue("postgres_url")
+        program.settings["KEYFOLD_DATABASE_URL"] = request.getfixturevalue("postgres_ledger_url")
         program.settings["KEYFOLD_SECRET"] = "c2VjcmV0IG9mIHRoaXMgdGVzdCwgMzIgYnl0ZXMgbG9uZw=="
     program.done("db", "upgrade")
     return program
