@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 
 import pytest
@@ -13,7 +14,7 @@ from tests.cli.test_terminal import COLOUR, at_terminal
 
 COLUMNS = [
     "position", "event", "recorded_at", "occurred_at", "actor", "actor_role", "request_id",
-    "summary", "refs",
+    "causation", "summary", "refs", "data",
 ]  # fmt: skip
 
 
@@ -78,13 +79,15 @@ def test_all_of_it_as_csv(filled: Program) -> None:
     head = int(rows[1][0])
     assert [int(row[0]) for row in rows[1:]] == list(range(head, 0, -1))
     assert not re.search(r"(POS|INT)(-[A-Z2-9]{4}){3}", ran.out)
+    newest = dict(zip(COLUMNS, rows[1], strict=True))
+    assert json.loads(newest["data"]) == filled.json("timeline", "--limit", "1")["items"][0]["data"]
 
 
 def test_no_cell_is_a_formula(filled: Program) -> None:
     # Nobody is let in there; and that is told, first of all by the account's id.
     assert filled.run("seats", "occupy", "--", "-1-1", "cloud_pos", "till-1").code == 1
     (_, row) = csv.reader(io.StringIO(filled.done("timeline", "--csv", "--", "-1-1").out))
-    assert row[-1].startswith("'-1-1 ")
+    assert json.loads(row[COLUMNS.index("refs")])[0] == "-1-1"
     assert not [cell for cell in row if cell.startswith(("=", "+", "-", "@"))]
 
 

@@ -12,6 +12,7 @@ from icalendar import Calendar
 
 from commands.give_access import create_token, revoke_token
 from ledger.streams.notice_links import LINKS_MAX
+from tests.stripe.shop import shop
 from tests.web.api import OTHER_RESELLER, POS, RESELLER, Api
 from tests.worlds import DAY, NOON, context
 from web.api.notice_links import ENTRIES_MAX
@@ -212,6 +213,21 @@ def test_kinds_and_resellers_are_told_apart(api: Api) -> None:
     assert titles(account="b", kinds=["seats.full", "seats.over"]) == [full]
     assert titles(account="b", kinds=["subscription.unconfirmed"]) == []
     assert events(api, make(api, kinds=["subscription.unconfirmed"])) == []
+
+
+def test_nothing_is_to_come_of_stripes_silence_alone() -> None:
+    with shop() as it:
+        it.subscribe("acme", seats=2)
+        it.api.sit("till-1", "acme")
+        it.api.sit("till-2", "acme")
+        asked = it.api.get("admin", "/v1/notices?account=acme&to=2026-12-01T00:00:00Z").body
+        kinds = {one["kind"] for one in asked["items"]}
+        assert kinds >= {"subscription.unconfirmed", "seats.over"}
+        for chosen in ([], ["seats.over", "seats.full"]):
+            link = make(it.api, account="acme", kinds=chosen)
+            titles = {str(one["SUMMARY"]) for one in events(it.api, link)}
+            began = set() if chosen else {"Start: Cloud POS, 2 seats"}
+            assert titles == began | {"Cloud POS: all 2 seats are taken"}
 
 
 def test_lines_are_as_calendars_want_them(api: Api) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from ledger.notice_kinds import NOTICE_KINDS
+from ledger.notice_kinds import NoticeKind
 from projections.lists.notices import NoticeQuery, NoticeView, latest_notices, list_notices
 from web.app.context import app_state, request_context, services
 
 PAST: Final = timedelta(days=90)
 AHEAD: Final = timedelta(days=366)
-# Not what is to come if Stripe says nothing more: it does.
-_COMING_KINDS: Final = tuple(kind for kind in NOTICE_KINDS if kind != "subscription.unconfirmed")
+_AT_ONCE: Final = 500
+_UNCONFIRMED: Final[NoticeKind] = "subscription.unconfirmed"
 
 
 def told_lately(
@@ -31,9 +31,18 @@ def to_come(
 ) -> list[NoticeView]:
     """Return what will be told within a year if nothing more happens, what comes first first."""
     now = request_context().now
-    wanted = tuple(kind for kind in _COMING_KINDS if not kinds or kind in kinds)
-    if not wanted:
-        return []
-    query = NoticeQuery(now + AHEAD, now, account, reseller, wanted)
+    # Asked for in any case: what only Stripe's silence would bring is not to come, since it does
+    # say more.
+    asked = (*kinds, _UNCONFIRMED) if kinds else ()
+    query = NoticeQuery(now + AHEAD, now, account, reseller, asked)
     tables, catalog = app_state().wiring.tables, services().catalog
-    return list_notices(services().book, tables, catalog, query, limit=limit).notices
+    found: list[NoticeView] = []
+    after = None
+    while True:
+        page = list_notices(services().book, tables, catalog, query, after=after, limit=_AT_ONCE)
+        found += page.notices
+        silent = {(one.account, one.at) for one in found if one.kind == _UNCONFIRMED}
+        coming = [one for one in found if (one.account, one.at) not in silent]
+        after = page.next
+        if after is None or len(coming) > limit:
+            return coming[:limit]

@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
 import click
+from msgspec.structs import astuple
 
 from projections.lists.timeline import (
     DescribedEvent,
+    EventView,
     TimelinePage,
     TimelineQuery,
     TimelineView,
     Visibility,
     timeline,
 )
-from web.app.csv_encoding import safe_cell
 from web.app.references import known_ref
 from web.app.services import Wiring
-from web.app.times import iso
 from web.cli.context import open_ledger
 from web.cli.errors import CommandRefused
 from web.cli.examples import Exampled
 from web.cli.options import TIME, csv_option, json_option
-from web.cli.output import is_terminal, print_json, progress, text_of
+from web.cli.output import is_terminal, print_csv, print_json, progress, text_of
 
 PAGE_ENTRIES: Final = 500
 LIMIT_DEFAULT: Final = 50
 
-_COLUMNS: Final = (
-    "position", "event", "recorded_at", "occurred_at", "actor", "actor_role", "request_id",
-    "summary", "refs",
-)  # fmt: skip
 # Read at a glance: what came to be, what went, what was refused.
 _COLOURS: Final = {
     "refused": "red",
@@ -162,26 +157,9 @@ def _line(entry: DescribedEvent) -> str:
 
 
 def _print_csv(wiring: Wiring, query: TimelineQuery) -> None:
-    out = csv.writer(sys.stdout, lineterminator="\n")
-    out.writerow(_COLUMNS)
+    columns = EventView.__struct_encode_fields__
     with progress("Reading", None) as on_page:
         for page in _pages(wiring, query, PAGE_ENTRIES):
-            out.writerows(_row(entry) for entry in page.entries)
+            print_csv(columns, map(astuple, page.items))
+            columns = ()
             on_page()
-
-
-def _row(entry: DescribedEvent) -> list[str]:
-    event = entry.event
-    cells = [
-        str(event.position),
-        event.name,
-        iso(event.recorded_at),
-        iso(event.occurred_at),
-        event.actor,
-        entry.actor_role or "",
-        event.request_id,
-        entry.summary,
-        " ".join(entry.refs),
-    ]
-    # Ids are not ours to choose.
-    return [safe_cell(cell) for cell in cells]

@@ -19,7 +19,7 @@ _TITLES: Final[dict[NoticeKind, Any]] = {
     "subscription.ended": _l("End: %(seats)s"),
     "subscription.unconfirmed": _l("Not confirmed by Stripe: %(seats)s"),
     "seats.full": _l("%(product)s: all %(number)s seats are taken"),
-    "seats.over": _l("%(product)s: %(used)s users for %(number)s seats"),
+    "seats.over": _l("%(product)s: %(used)s in use, but %(number)s seats"),
     "key.lapsing": _l("Key %(key)s lapses on %(date)s"),
     "key.lapsed": _l("Key %(key)s has lapsed"),
     "token.expiring": _l("Access token %(subject)s expires on %(date)s"),
