@@ -15,7 +15,7 @@ PATIENCE_S = 60
 
 # Forked from a process that was started for that and has never opened a ledger.
 CLEAN = multiprocessing.get_context("forkserver")
-CLEAN.set_forkserver_preload(["tests.store.test_processes"])
+CLEAN.set_forkserver_preload(["tests.store.test_processes", "tests.webhooks.sender"])
 
 
 def start(function: Callable[..., Any], *args: Any) -> ForkProcess:

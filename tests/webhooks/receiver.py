@@ -95,7 +95,10 @@ class Receiver:
         self._server.server_close()
 
     def _take(self, request: BaseHTTPRequestHandler) -> None:
-        body = request.rfile.read(int(request.headers["Content-Length"]))
+        length = int(request.headers["Content-Length"])
+        body = request.rfile.read(length)
+        if len(body) < length:
+            return  # its sender was killed in the middle of it
         headers = {name.lower(): value for name, value in request.headers.items()}
         with self._lock:
             status = next(self._responses)

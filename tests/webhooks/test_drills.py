@@ -6,15 +6,13 @@ and without gaps, each with the account as it was at its position.
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from datetime import datetime, timedelta
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -32,9 +30,10 @@ from ledger.streams.webhooks import ACCOUNT_CHANGED, WEBHOOKS
 from projections.lists.webhook_deliveries import backlog
 from projections.views.account_at import Moment, account_at
 from projections.views.subscriptions import subscriptions
-from tests.cli.program import ROOT, wait_until
+from tests.cli.program import wait_until
 from tests.pairs import Pair
 from tests.webhooks.receiver import HANG_UP, Received, Receiver
+from tests.webhooks.sender import sender
 from web.app.json_encoding import encode
 from web.app.services import Wiring, wire
 from web.app.settings import read_settings
@@ -80,24 +79,9 @@ class World:
                 occupy_seat(services, self._context(), sitting)
         self.told += accounts * (1 + seats)
 
-    @contextmanager
-    def sender(self) -> Iterator[subprocess.Popen[str]]:
+    def sender(self) -> AbstractContextManager[BaseProcess]:
         """Start a process that sends, and kill it in the end."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.webhooks.sender"],
-            cwd=ROOT,
-            env={**os.environ, **self.environ, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        with process:
-            try:
-                assert process.stdout is not None
-                assert process.stdout.readline() == "sending\n"
-                yield process
-            finally:
-                process.kill()
+        return sender(self.environ)
 
     def came(self) -> bool:
         """Return whether every message came."""
@@ -170,11 +154,11 @@ def test_a_sender_that_is_killed_sends_at_most_the_last_message_again(
     world.fill(accounts=8, seats=8 * kills // 2)
     ends: list[int] = []
     while len(ends) < kills and not world.came():
-        with world.sender() as sender:
+        with world.sender() as process:
             before = len(receiver.received)
             wait_until(lambda before=before: len(receiver.received) > before)  # type: ignore[misc]
             time.sleep(random.uniform(0, 0.02))
-            sender.kill()
+            process.kill()
         time.sleep(0.1)  # what is under way comes to its end
         ends.append(len(receiver.received))
     with world.sender():
@@ -182,7 +166,8 @@ def test_a_sender_that_is_killed_sends_at_most_the_last_message_again(
         wait_until(lambda: world.waiting() == 0)
     world.hold_to_it()
     ids = [one.id for one in receiver.received]
-    again = [place for place, id in enumerate(ids) if id in ids[:place]]
+    first = {id: place for place, id in reversed(list(enumerate(ids)))}
+    again = [place for place, id in enumerate(ids) if first[id] < place]
     print(f"seed {seed}: killed {len(ends)} times, {world.told} messages, {len(again)} came twice")
     last = Counter(ids[end - 1] for end in ends)
     assert Counter(ids[place] for place in again) <= last, "only the last before a kill came again"
