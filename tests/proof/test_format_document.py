@@ -119,7 +119,18 @@ def test_the_verifier_takes_the_receipt_of_the_document(
         assert (said.code, said.wrong) == (0, [])
 
 
-OPTIONS = ["checkpoint", "key", "old", "account", "as-of", "known-at", "all", "catalog", "answer"]
+OPTIONS = [
+    "checkpoint",
+    "key",
+    "old",
+    "account",
+    "as-of",
+    "known-at",
+    "all",
+    "catalog",
+    "answer",
+    "statement",
+]
 
 
 def test_every_option_of_the_verifier_is_in_the_document() -> None:

@@ -11,7 +11,7 @@ FILE_NAME: Final = "keyfold_verify.py"
 # In this order: each uses only what stands before it.
 MODULES: Final = (
     "formats", "tree", "signed_notes", "exports", "history", "comparison", "receipt", "lines",
-    "stripe_reports", "subscriptions_view", "program",
+    "stripe_reports", "subscriptions_view", "statements", "program",
 )  # fmt: skip
 
 

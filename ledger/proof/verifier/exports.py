@@ -1,15 +1,17 @@
-"""Exports: a header, then a CloudEvent a line."""
+"""Exports: a header, then a CloudEvent a line; and backups, which have one in their middle."""
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ledger.proof.verifier.formats import NUMBER, Unchecked, Wrong
 from ledger.proof.verifier.signed_notes import from_base64
@@ -17,6 +19,7 @@ from ledger.proof.verifier.tree import hash_leaf
 
 FORMAT = 1
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+BACKUP, BESIDE = b'{"keyfold_backup":', b'{"table":'  # its first line, and rows beside the events
 LINE_BYTES_MAX = 64 * 1024 * 1024  # as `keyfold audit import` has it
 # An event holds digests, which do not shrink: an export is 5 to 20 times its gzip, never this much.
 EXPANSION_MAX = 100
@@ -53,9 +56,10 @@ class Export:
         expected = 1
         for name in self.names:
             with open_lines(name) as lines:
-                first, last = self._header(name, lines, expected)
+                numbered = lines_of_export(name, enumerate(lines, start=1))
+                first, last = self._header(name, next(numbered, (1, b""))[1], expected)
                 seen = first - 1
-                for number, line in enumerate(lines, start=2):
+                for number, line in numbered:
                     event = read_event(f"{name}, line {number}", line)
                     self._hold_to_place(name, event.position, seen + 1)
                     seen = event.position
@@ -64,9 +68,9 @@ class Export:
                 self.problems.append(f"{name} ends after position {seen}; its header says {last}")
             expected = last + 1
 
-    def _header(self, name: str, lines: Iterator[bytes], expected: int) -> tuple[int, int]:
+    def _header(self, name: str, line: bytes, expected: int) -> tuple[int, int]:
         try:
-            header = json.loads(next(lines, b""))
+            header = json.loads(line)
             version, first, last = header["keyfold_export"], header["first"], header["last"]
             root = header.get("root")
         except (ValueError, TypeError, KeyError):
@@ -97,19 +101,31 @@ class Export:
 
 @contextmanager
 def open_lines(name: str) -> Iterator[Iterator[bytes]]:
-    """Return a context with the lines of a plain or gzipped file."""
+    """Return a context with the lines of a file, plain or packed as gzip or zstd."""
     with Path(name).open("rb") as file:
         start = file.peek(4)[:4]
+        most = LINE_BYTES_MAX + EXPANSION_MAX * os.fstat(file.fileno()).st_size
         if start == ZSTD:
-            raise Unchecked(f"{name} is zstd: unpack it first, with `zstd -d {name}`")
-        if start[:2] == GZIP:
-            most = LINE_BYTES_MAX + EXPANSION_MAX * os.fstat(file.fileno()).st_size
-            yield lines_of(name, gzip.GzipFile(fileobj=file), most)
+            zstd = find_zstd(name)
+            yield lines_of(name, zstd.ZstdFile(file), most, zstd.ZstdError)
+        elif start[:2] == GZIP:
+            yield lines_of(name, gzip.GzipFile(fileobj=file), most, zlib.error)
         else:
-            yield lines_of(name, file, None)
+            yield lines_of(name, file, None, zlib.error)
 
 
-def lines_of(name: str, file: IO[bytes] | gzip.GzipFile, most: int | None) -> Iterator[bytes]:
+def find_zstd(name: str) -> Any:
+    """Return Python's module for zstd, of 3.14 or of a package, to unpack a file."""
+    for module in ("compression.zstd", "backports.zstd"):
+        with suppress(ImportError):
+            return import_module(module)
+    raise Unchecked(
+        f"{name} is zstd: unpack it first, with `zstd -d {name}`, or install the package"
+        " `backports.zstd`"
+    )
+
+
+def lines_of(name: str, file: Any, most: int | None, damaged: type[Exception]) -> Iterator[bytes]:
     """Return the lines of a file; of one that is unpacked no more than so many bytes."""
     total = 0
     try:
@@ -123,9 +139,33 @@ def lines_of(name: str, file: IO[bytes] | gzip.GzipFile, most: int | None) -> It
                 raise Wrong(f"{name} is cut off in the middle of a line")
             yield line
     except EOFError:
-        raise Wrong(f"{name} is cut off: its gzip does not come to an end") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
+        raise Wrong(f"{name} is cut off: its compression does not come to an end") from None
+    except (gzip.BadGzipFile, damaged) as error:
         raise Wrong(f"{name} is damaged: {error}") from None
+
+
+def lines_of_export(
+    name: str, numbered: Iterator[tuple[int, bytes]]
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of an export; of a backup those of the one in it, with their numbers.
+
+    A backup is held to the digest of all of it that its last line has, when it has been read.
+    """
+    number, held = next(numbered, (1, b""))
+    if not held.startswith(BACKUP):
+        yield number, held
+        yield from numbered
+        return
+    digest = hashlib.sha256(held)
+    held = b""
+    for number, line in numbered:
+        if held:
+            digest.update(held)
+            if not held.startswith(BESIDE):
+                yield number - 1, held
+        held = line
+    if held != b'{"sha256":"%s"}\n' % digest.hexdigest().encode():
+        raise Wrong(f"{name} is cut off or damaged: its last line is not the digest of the others")
 
 
 def read_event(place: str, line: bytes) -> ExportedEvent:

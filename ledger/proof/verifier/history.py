@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from ledger.proof.verifier.exports import Export, ExportedEvent
@@ -37,9 +37,12 @@ class Held:
 
 
 def check(
-    export: Export, held: Held, kept: list[ExportedEvent], stream: str | None
+    export: Export,
+    held: Held,
+    kept: list[ExportedEvent],
+    is_wanted: Callable[[ExportedEvent], bool],
 ) -> Iterator[str]:
-    """Yield what is wrong with an export, held against checkpoints; keep the events of one stream.
+    """Yield what is wrong with an export, held against checkpoints; keep the events wanted.
 
     Where exactly something was changed cannot be seen from a root: only that it is after the last
     checkpoint that agrees, and before the first that does not. What the events tell by themselves
@@ -47,7 +50,7 @@ def check(
     """
     for event in export:
         held.add(event.leaf())
-        if event.stream == stream:
+        if is_wanted(event):
             kept.append(event)
     yield from export.problems
     for name, last, root in export.roots:

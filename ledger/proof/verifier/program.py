@@ -8,6 +8,10 @@
       Is that event in the ledger?
   python3 keyfold_verify.py EXPORT… --account ACCOUNT --as-of TIME --known-at TIME [--answer FILE]
       What did the Subscriptions page have to show? And is that what it showed?
+  python3 keyfold_verify.py EXPORT… --statement FILE --checkpoint FILE… --key VKEY
+      Does a reseller's statement of a month follow from what happened to its keys?
+
+An EXPORT may be a backup as well.
 
 It needs Python 3.11 and, for signatures, the package `cryptography`; no network, no database. It is
 written to be read. The formats are those of docs/proof-format.md: RFC 9162 for the tree, C2SP
@@ -41,6 +45,7 @@ from ledger.proof.verifier.signed_notes import (
     read_key,
     signature_problems,
 )
+from ledger.proof.verifier.statements import hold_statement, read_statement
 from ledger.proof.verifier.subscriptions_view import Question, unlike, view
 
 RECEIPT = b"c2sp.org/tlog-proof@v1\n"
@@ -124,7 +129,13 @@ def run_export(
 ) -> Iterator[str]:
     """Check an export against checkpoints and print what agrees; yield what is wrong."""
     held, kept = Held(checkpoints), list[ExportedEvent]()
-    found = list(check(export, held, kept, f"account-{args.account}"))
+    wanted = (f"account-{args.account}",) if args.account else ()
+    of = ("key-", "reseller-") if args.statement else ()
+
+    def is_wanted(event: ExportedEvent) -> bool:
+        return event.stream in wanted or event.stream.startswith(of)
+
+    found = list(check(export, held, kept, is_wanted))
     size = held.tree.size
     print_line(f"read   {size} events, root {base64.b64encode(held.tree.root()).decode()}")
     for source in held.agreeing:
@@ -136,8 +147,10 @@ def run_export(
     yield from found
     if args.old:
         yield from run_comparison(Export(args.old), export)
+    for name in args.statement:
+        yield from run_statement(name, kept, held, args)
     if args.account:
-        yield from run_view(kept, size, args)
+        yield from run_view([one for one in kept if one.stream in wanted], size, args)
 
 
 def run_comparison(old: Export, new: Export) -> Iterator[str]:
@@ -146,6 +159,24 @@ def run_comparison(old: Export, new: Export) -> Iterator[str]:
     yield from [*old.problems, *found]
     if not found:
         print_line("good   every event of the older export is still there, unchanged")
+
+
+def run_statement(
+    name: str, kept: list[ExportedEvent], held: Held, args: argparse.Namespace
+) -> Iterator[str]:
+    """Hold a statement against what happened to keys; yield how it differs."""
+    saved, asked_at = read_statement(name), parse_time(args.as_of) if args.as_of else None
+    found = hold_statement(name, saved, kept, held.tree.size, asked_at)
+    yield from found.problems
+    for note in found.notes:
+        print_line(f"note   {note}")
+    if not found.problems:
+        print_line(
+            f"good   {name} is what follows from these events:"
+            f" {saved.reseller}, {saved.month}, up to position {saved.position}"
+        )
+        if found.upto > held.agreed:
+            print_line(f"note   no checkpoint was given that covers position {found.upto}")
 
 
 def run_view(kept: list[ExportedEvent], head: int, args: argparse.Namespace) -> Iterator[str]:
@@ -240,7 +271,7 @@ def parser() -> argparse.ArgumentParser:
         "files",
         nargs="+",
         metavar="FILE",
-        help="exports (plain or .gz), those of one ledger in order; or receipts",
+        help="exports (plain, .gz or .zst), those of one ledger in order; a backup; or receipts",
     )
     add("--checkpoint", action="append", default=[], metavar="FILE", help="may be repeated")
     add("--key", action="append", default=[], metavar="VKEY", help="name+id+key, or a file of them")
@@ -251,6 +282,13 @@ def parser() -> argparse.ArgumentParser:
     add("--all", action="store_true", help="also rows that have ended")
     add("--catalog", metavar="FILE", help="a catalog.toml, if the ledger has its own")
     add("--answer", metavar="FILE", help="a saved answer to hold against what is derived")
+    add(
+        "--statement",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a reseller's saved statement, JSON or CSV, to be counted again; may be repeated",
+    )
     return found
 
 
