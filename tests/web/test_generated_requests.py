@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import jsonschema_rs
+import pytest
 import schemathesis
 from hypothesis import settings
 from schemathesis import Case, HookContext
@@ -94,20 +95,22 @@ def fits_its_schema(case: Case) -> bool:
     )
 
 
-def _test(operation: str) -> Any:
+def _test(operation: str, examples: int) -> Any:
     """Return the test of one operation, under a name of its own."""
 
     def test(case: Case) -> None:
         case.call_and_validate(headers={"Authorization": f"Bearer {API.tokens['admin']}"})
 
-    test.__name__ = test.__qualname__ = f"test_{operation}"
+    test.__name__ = test.__qualname__ = f"test_{operation}_{examples}_times"
     wanted = schema.include(operation_id=operation)
-    return wanted.parametrize()(settings(max_examples=25, derandomize=True)(test))
+    return wanted.parametrize()(settings(max_examples=examples, derandomize=True)(test))
 
 
 # Not all in one: schemathesis 4 gives each operation the test's own name, pytest 9.2 does not tell
 # such tests apart, and then pytest-xdist runs one of them.
 for _operation in schema.get_all_operations():
     assert isinstance(_operation, Ok), _operation
-    _made = _test(_operation.ok().definition.raw["operationId"])
-    globals()[_made.__name__] = _made
+    for _examples, _mark in ((5, []), (25, [pytest.mark.long])):
+        _made = _test(_operation.ok().definition.raw["operationId"], _examples)
+        _made.pytestmark = [*getattr(_made, "pytestmark", []), *_mark]
+        globals()[_made.__name__] = _made
