@@ -106,6 +106,12 @@ def _forget_settings() -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one worker more than there are cores: tests of servers wait as much as they compute."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: object) -> None:
     """Tell a worker of pytest-xdist the folder that all of them share."""
     node.workerinput["session_folder"] = str(node.config.stash[SESSION_FOLDER])  # type: ignore[attr-defined]
