@@ -107,7 +107,7 @@ def _forget_settings() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return one worker more than there are cores: tests of servers wait as much as they compute."""
+    """Return one worker more than there are cores: tests of servers wait for most of the time."""
     return (os.cpu_count() or 1) + 1
 
 
