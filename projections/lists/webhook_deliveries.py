@@ -82,13 +82,11 @@ _TAKEN: Final = """
     UPDATE keyfold_webhook_lanes_1 SET sent = :sequence, attempts = 0, failing_since = NULL,
         due_at = CASE WHEN queued > :sequence THEN :now ELSE NULL END
     WHERE webhook = :webhook AND lane = :lane AND sent = :sequence - 1
-    RETURNING sent
 """
 _NOT_TAKEN: Final = """
     UPDATE keyfold_webhook_lanes_1 SET attempts = attempts + 1,
         failing_since = COALESCE(failing_since, :at), due_at = :retry_at
     WHERE webhook = :webhook AND lane = :lane AND sent = :sequence - 1
-    RETURNING sent
 """
 _ADD: Final = """
     INSERT INTO keyfold_webhook_deliveries_1 (webhook, number, message, kind, account, sequence,
@@ -133,15 +131,13 @@ def record_attempt(tables: Tables, tried: Attempt, now: datetime) -> bool:
         "retry_at": to_number(tried.retry_at),
         "now": to_number(now),
     }
-    goes_on, _ = tables.write_at_once(
-        [(_TAKEN if tried.problem is None else _NOT_TAKEN, params), (_ADD, params)]
-    )
+    goes_on, _ = tables.change([_TAKEN if tried.problem is None else _NOT_TAKEN, _ADD], params)
     return bool(goes_on)
 
 
 def drop_old_attempts(tables: Tables, webhook: str) -> None:
     """Keep the last tries of a webhook, and no others."""
-    tables.write_at_once([(_DROP, {"webhook": webhook, "kept": KEPT})])
+    tables.change([_DROP], {"webhook": webhook, "kept": KEPT})
 
 
 _SELECT: Final = """

@@ -41,9 +41,9 @@ class Faulty:
         with self.tables.snapshot() as reading:
             yield reading
 
-    def write_at_once(self, statements: Sequence[tuple[str, Params]]) -> list[list[Row]]:
+    def change(self, statements: Sequence[str], params: Params) -> list[int]:
         with self.transaction() as work:
-            return [work.execute(sql, params) for sql, params in statements]
+            return [len(work.execute(f"{sql} RETURNING 1", params)) for sql in statements]
 
     @contextmanager
     def bulk_writes(self) -> Iterator[BulkTables]:

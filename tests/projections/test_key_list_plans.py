@@ -98,8 +98,8 @@ class Explaining:
         with self.tables.transaction() as work:
             yield work
 
-    def write_at_once(self, statements: Sequence[tuple[str, Params]]) -> list[list[Row]]:
-        return self.tables.write_at_once(statements)
+    def change(self, statements: Sequence[str], params: Params) -> list[int]:
+        return self.tables.change(statements, params)
 
     @contextmanager
     def bulk_writes(self) -> Iterator[BulkTables]:

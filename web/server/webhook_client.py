@@ -62,17 +62,24 @@ class Client:
         self._tls = tls or ssl.create_default_context()
         self._kept: _Connection | None = None
 
-    def post(self, find: Callable[[], Target], headers: Mapping[str, str], body: bytes) -> Response:
+    def post(
+        self,
+        find: Callable[[], Target],
+        headers: Mapping[str, str],
+        body: bytes,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> Response:
         """Send a message, and return what came of it.
 
         Args:
             find: returns where to, for a new connection. What it raises is raised.
+            meanwhile: what is done while the receiver is at work. It raises nothing.
         """
         until = time.monotonic() + self._whole_s
         if self._kept is not None and not self._kept.can_be_used:
             self.close()
         connection, self._kept = self._kept or _Connection(find(), self._tls), None
-        found = connection.post(headers, body, until)
+        found = connection.post(headers, body, until, meanwhile)
         if connection.is_kept:
             self._kept = connection
         else:
@@ -96,8 +103,6 @@ class _Connection:
     def __init__(self, target: Target, tls: ssl.SSLContext) -> None:
         self._target = target
         self._tls = tls
-        self._http = http.client.HTTPConnection(target.host, target.port)
-        self._http.auto_open = 0
         self._socket: _BoundedSocket | None = None
         self._made_at = self._used_at = time.monotonic()
         self.is_kept = False
@@ -113,13 +118,24 @@ class _Connection:
             and self._socket.is_silent
         )
 
-    def post(self, headers: Mapping[str, str], body: bytes, until: float) -> Response:
+    def post(
+        self,
+        headers: Mapping[str, str],
+        body: bytes,
+        until: float,
+        meanwhile: Callable[[], object],
+    ) -> Response:
         """Send a message, and return what came of it."""
         self.is_kept = False
         try:
-            if self._socket is None:
-                self._connect(until)
-            response = self._respond(headers, body, until)
+            connected = self._socket or self._connect(until)
+            connected.until = until
+            connected.sendall(_request(self._target, headers, body))
+            sent_at = time.monotonic()
+            meanwhile()
+            until = connected.until = until + time.monotonic() - sent_at
+            response = http.client.HTTPResponse(connected, method="POST")  # type: ignore[arg-type]
+            response.begin()
             self._finish(response)
             return _read(response)
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -127,38 +143,38 @@ class _Connection:
                 return Response(None, "no response in time")
             return Response(None, _why(error))
 
-    def _connect(self, until: float) -> None:
-        raw = _connect(self._target, until)
-        self._http.sock = self._socket = _BoundedSocket(raw, until)
+    def _connect(self, until: float) -> _BoundedSocket:
+        connected = self._socket = _BoundedSocket(_connect(self._target, until), until)
         if self._target.scheme == "https":
-            self._socket.secure(self._tls, self._target.host)
-
-    def _respond(
-        self, headers: Mapping[str, str], body: bytes, until: float
-    ) -> http.client.HTTPResponse:
-        assert self._socket is not None
-        self._socket.until = until
-        self._http.putrequest("POST", self._target.path, skip_host=True, skip_accept_encoding=True)
-        self._http.putheader("Host", self._target.authority)
-        for name, value in headers.items():
-            self._http.putheader(name, value)
-        self._http.putheader("Content-Length", str(len(body)))
-        self._http.endheaders(body)
-        return self._http.getresponse()
+            connected.secure(self._tls, self._target.host)
+        return connected
 
     def _finish(self, response: http.client.HTTPResponse) -> None:
         """Read what else was sent; the message was taken or not, whatever comes of that."""
         try:
             response.read(BODY_BYTES_MAX)
-            self.is_kept = response.isclosed() and self._http.sock is not None
+            self.is_kept = response.isclosed() and not response.will_close
         except (OSError, http.client.HTTPException):
             self.is_kept = False
         self._used_at = time.monotonic()
 
     def close(self) -> None:
-        self._http.close()
         if self._socket is not None:
             self._socket.end()
+
+
+def _request(target: Target, headers: Mapping[str, str], body: bytes) -> bytes:
+    """Return a request's bytes, to be sent at once.
+
+    Nothing in it is foreign text: the address was held to visible ASCII, the headers are ours.
+    """
+    lines = [
+        f"POST {target.path} HTTP/1.1",
+        f"Host: {target.authority}",
+        *(f"{name}: {value}" for name, value in headers.items()),
+        f"Content-Length: {len(body)}\r\n\r\n",
+    ]
+    return "\r\n".join(lines).encode("ascii") + body
 
 
 class _BoundedSocket:
@@ -192,9 +208,6 @@ class _BoundedSocket:
     def makefile(self, _mode: str) -> io.BufferedReader:
         """Return what comes, as a file."""
         return io.BufferedReader(_Received(self))
-
-    def close(self) -> None:
-        """Do nothing: `http.client` does without it, and what still comes is to be read."""
 
     def end(self) -> None:
         self._socket.close()

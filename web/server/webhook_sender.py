@@ -23,11 +23,11 @@ import random
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from standardwebhooks.webhooks import Webhook as Signer
 
@@ -250,13 +250,44 @@ class _Checked(NamedTuple):
 
     Attributes:
         url: None when it cannot be read: the key it was sealed with is gone.
-        secrets: what signs, the newest first.
+        signers: by each secret, the newest first.
     """
 
     webhook: Webhook
     url: str | None
-    secrets: tuple[str, ...]
+    signers: tuple[Signer, ...]
     at: float
+
+
+class _Encoded(NamedTuple):
+    """A message as it is sent."""
+
+    id: str
+    body: bytes
+
+
+class _Ahead:
+    """Messages, of which the next can be made before it is asked for."""
+
+    def __init__(self, messages: Iterator[WebhookMessage]) -> None:
+        self._encoded = (_Encoded(one.id, encode(one)) for one in messages)
+        self._made: _Encoded | Exception | None = None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> _Encoded:
+        made, self._made = self._made, None
+        if isinstance(made, Exception):
+            raise made
+        return made or next(self._encoded)
+
+    def prepare(self) -> None:
+        """Make the next message; what that raises is raised when it is asked for."""
+        try:
+            self._made = next(self._encoded)
+        except Exception as error:  # a StopIteration, too
+            self._made = error
 
 
 class _Receiver:
@@ -323,14 +354,14 @@ class _Receiver:
         if not due or checked is None:
             return False
         held_up: set[str] = set()
-        messages = sender.messages_of(checked.webhook, due, self._accounts)
+        messages = _Ahead(sender.messages_of(checked.webhook, due, self._accounts))
         for one, message in zip(due, messages, strict=True):
             if one.message.lane in held_up:
                 continue
             checked = self._check(sender)
             if checked is None or self._is_over(sender):
                 return False
-            if not self._send(sender, client, checked, one, message):
+            if not self._send(sender, client, checked, one, message, messages.prepare):
                 held_up.add(one.message.lane)
         return True
 
@@ -350,8 +381,8 @@ class _Receiver:
         if webhook is None or webhook.disabled or not sender.may_send():
             return None
         salts = webhook.salts(self._wiring.clock())
-        secrets = tuple(secret_of(services.webhook_key, salt) for salt in salts)
-        self._checked = _Checked(webhook, url_of(services, webhook), secrets, now)
+        signers = tuple(Signer(secret_of(services.webhook_key, salt)) for salt in salts)
+        self._checked = _Checked(webhook, url_of(services, webhook), signers, now)
         return self._checked
 
     def _send(
@@ -360,12 +391,13 @@ class _Receiver:
         client: Client,
         checked: _Checked,
         due: DueMessage,
-        message: WebhookMessage,
+        message: _Encoded,
+        meanwhile: Callable[[], None],
     ) -> bool:
         """Send a message and keep what came of it; return whether the next of its lane is due."""
         began = time.monotonic()
         at = self._wiring.clock()
-        response = _post(sender, client, checked, message)
+        response = _post(sender, client, checked, message, meanwhile)
         now = system_clock()
         retry_at = None
         if response.problem is not None:
@@ -412,25 +444,30 @@ class _Receiver:
         _log.error("webhook %s is disabled: nothing is sent until a replay", webhook.id)
 
 
-def _post(sender: Sender, client: Client, checked: _Checked, message: WebhookMessage) -> Response:
+def _post(
+    sender: Sender,
+    client: Client,
+    checked: _Checked,
+    message: _Encoded,
+    meanwhile: Callable[[], None],
+) -> Response:
     """Send a message, and return what came of it."""
     url = checked.url
     if url is None:
         return Response(None, "its address cannot be read: the key it was sealed with is gone")
-    body = encode(message)
-    headers = _headers(checked.secrets, message.id, body)
+    headers = _headers(checked.signers, message.id, message.body)
     try:
-        return client.post(lambda: sender.find(url), headers, body)
+        return client.post(lambda: sender.find(url), headers, message.body, meanwhile)
     except AddressRefused as refused:
         return Response(None, f"the address {refused}")
     except AddressUnknown:
         return Response(None, "the host's name leads nowhere")
 
 
-def _headers(secrets: Sequence[str], id: str, body: bytes) -> Mapping[str, str]:
+def _headers(signers: Sequence[Signer], id: str, body: bytes) -> Mapping[str, str]:
     """Return the headers of Standard Webhooks: a signature by each secret, the newest first."""
     at = system_clock()
-    signatures = [Signer(secret).sign(id, at, body.decode()) for secret in secrets]
+    signatures = [signer.sign(id, at, body.decode()) for signer in signers]
     return {
         "Content-Type": "application/json",
         "User-Agent": "Keyfold",

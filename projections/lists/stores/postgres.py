@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import LiteralString
 
 import psycopg
@@ -40,7 +41,7 @@ _SETTINGS = {
 # A page that a crash of the server takes back is applied again by the next reader, so its commit
 # waits for no disk and no standby.
 _BEGIN: LiteralString = "BEGIN; SET LOCAL synchronous_commit = off"
-_WAIT_FOR_NO_DISK: LiteralString = "SELECT set_config('synchronous_commit', 'off', true)"
+_WAIT_FOR_NO_DISK: LiteralString = "set_config('synchronous_commit', 'off', true)"
 # It holds nobody up, and who reads it works on what was read in between: a replay, for minutes.
 _BEGIN_SNAPSHOT: LiteralString = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
@@ -76,16 +77,11 @@ class PostgresTables:
         with self._begun(_BEGIN_SNAPSHOT) as reading:
             yield reading
 
-    def write_at_once(self, statements: Sequence[tuple[str, Params]]) -> list[list[Row]]:
-        """Return rows as `Tables.write_at_once` does; all of it is one round trip."""
+    def change(self, statements: Sequence[str], params: Params) -> list[int]:
+        """Return numbers as `Tables.change` does, by one statement: a round trip, a transaction."""
         with self._lent() as connection:
-            # What is sent before the pipeline ends is one transaction, committed by its end.
-            with connection.pipeline():
-                connection.execute(_WAIT_FOR_NO_DISK)
-                sent = [_Transaction(connection) for _ in statements]
-                for one, (sql, params) in zip(sent, statements, strict=True):
-                    one.send(sql, params)
-            return [one.rows() for one in sent]
+            ((_, *counts),) = _Transaction(connection).execute(_at_once(tuple(statements)), params)
+            return counts
 
     @contextmanager
     def bulk_writes(self) -> Iterator[PostgresTables]:
@@ -164,3 +160,13 @@ class _Transaction:
         with self._cursor.copy(into) as copy:
             for row in rows:
                 copy.write_row(row)
+
+
+@lru_cache(maxsize=16)
+def _at_once(statements: tuple[str, ...]) -> str:
+    """Return changes as one statement, which returns how many rows each changed."""
+    parts, counts = [], [_WAIT_FOR_NO_DISK]
+    for number, sql in enumerate(statements):
+        parts.append(f"change_{number} AS ({sql} RETURNING 1)")
+        counts.append(f"(SELECT count(*) FROM change_{number})")  # noqa: S608 - all of it is ours
+    return f"WITH {', '.join(parts)} SELECT {', '.join(counts)}"

@@ -61,10 +61,10 @@ class ScratchTables:
         """See `WriteTransaction.insert`."""
         self._connection.executemany(insertion(table, tuple(columns), "?"), rows)
 
-    def write_at_once(self, statements: Sequence[tuple[str, Params]]) -> list[list[Row]]:
-        """Return rows as `Tables.write_at_once` does."""
+    def change(self, statements: Sequence[str], params: Params) -> list[int]:
+        """Return numbers as `Tables.change` does."""
         with self.transaction() as work:
-            return [work.execute(sql, params) for sql, params in statements]
+            return [len(work.execute(f"{sql} RETURNING 1", params)) for sql in statements]
 
     @contextmanager
     def bulk_writes(self) -> Iterator[ScratchTables]:

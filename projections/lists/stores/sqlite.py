@@ -48,10 +48,10 @@ class SqliteTables:
         prepared = statement(sql, "?")
         return self._datastore.read(prepared.sql, prepared.values(params))
 
-    def write_at_once(self, statements: Sequence[tuple[str, Params]]) -> list[list[Row]]:
-        """Return rows as `Tables.write_at_once` does."""
+    def change(self, statements: Sequence[str], params: Params) -> list[int]:
+        """Return numbers as `Tables.change` does."""
         with self.transaction() as work:
-            return [work.execute(sql, params) for sql, params in statements]
+            return [len(work.execute(f"{sql} RETURNING 1", params)) for sql in statements]
 
     @contextmanager
     def bulk_writes(self) -> Iterator[_BulkWriter]:

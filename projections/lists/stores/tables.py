@@ -71,8 +71,12 @@ class Tables(Protocol):
     def read(self, sql: str, params: Params) -> list[Row]:
         """Return the rows of one reading statement by itself."""
 
-    def write_at_once(self, statements: Sequence[tuple[str, Params]]) -> list[list[Row]]:
-        """Run a few statements in one transaction, sent together; return the rows of each."""
+    def change(self, statements: Sequence[str], params: Params) -> list[int]:
+        """Make a few changes in one transaction; return how many rows each of them changed.
+
+        Args:
+            statements: none depends on what another changes.
+        """
 
     def bulk_writes(self) -> AbstractContextManager[BulkTables]:
         """Return a context for many transactions that write a lot, one after the other."""
