@@ -25,8 +25,8 @@ from tests.proof.stripe_stories import StripeStory
 from tests.worlds import services
 
 LEDGERS = 1_000
-CHUNK = 25
-IN_EVERY_RUN = 50
+CHUNK = 10
+IN_EVERY_RUN = 10
 THINGS = 30
 
 TRIGGERS = """
@@ -73,7 +73,7 @@ def nobody_looks(_events: int, _total: int) -> None:
 
 @pytest.mark.parametrize(
     "first",
-    # The first fifty in every run; all thousand with `./dev test -m long`.
+    # The first ten in every run; all thousand with `./dev test -m long`.
     [
         pytest.param(first, marks=[pytest.mark.long] if first >= IN_EVERY_RUN else [])
         for first in range(0, LEDGERS, CHUNK)

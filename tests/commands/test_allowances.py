@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commands.amend_key import Amendment, amend_key
@@ -32,6 +31,7 @@ from ledger.store import schema
 from ledger.streams import key as keys
 from ledger.streams.key import KEY
 from ledger.streams.reseller import RESELLER, Allowance, LimitsSet, Reseller
+from tests.drawn import holds_for
 from tests.worlds import NOON, context, services
 
 NORTH = "Northwind"
@@ -134,8 +134,7 @@ class World:
         return sum(one.issued.seats for one in states if one and one.revoked_at is None)
 
 
-@settings(max_examples=40)
-@given(DEEDS)
+@holds_for(15, 40, DEEDS)
 def test_what_is_spent_are_the_seats_of_the_keys_that_stand(deeds: list[Deed]) -> None:
     world = World()
     for deed in deeds:

@@ -346,12 +346,13 @@ def drive(open_world: Callable[[], tuple[Services, Services]], examples: int, st
     )
 
 
-def test_the_ledger_in_memory_does_what_the_model_does() -> None:
+@pytest.mark.parametrize("examples", [30, pytest.param(150, marks=pytest.mark.long)])
+def test_the_ledger_in_memory_does_what_the_model_does(examples: int) -> None:
     def open_world() -> tuple[Services, Services]:
         book = Book("memory:")
         return services(book, seed=1), services(another_book(book), seed=2)
 
-    drive(open_world, examples=150, steps=50)
+    drive(open_world, examples, steps=50)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

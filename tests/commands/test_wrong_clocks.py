@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commands.change_subscription import terminate_subscription
@@ -29,6 +28,7 @@ from projections.views.explain import read_account
 from projections.views.seat_history import seat_history
 from projections.views.seats import seats
 from projections.views.subscriptions import subscriptions
+from tests.drawn import holds_for
 from tests.worlds import NOON, another_worker, context, services
 
 YEARS_AHEAD = timedelta(days=800)
@@ -110,8 +110,7 @@ class World:
         )
 
 
-@given(st.lists(SEATING.filter(lambda s: abs(s.off) < timedelta(days=1))), st.data())
-@settings(deadline=None, max_examples=60)
+@holds_for(20, 60, st.lists(SEATING.filter(lambda s: abs(s.off) < timedelta(days=1))), st.data())
 def test_clocks_that_are_hours_apart_change_no_answer(
     steps: list[Step], data: st.DataObject
 ) -> None:
@@ -123,8 +122,7 @@ def test_clocks_that_are_hours_apart_change_no_answer(
         assert wrong.licensed(now, reader) == right.licensed(now, reader)
 
 
-@given(STEPS)
-@settings(deadline=None, max_examples=60)
+@holds_for(20, 60, STEPS)
 def test_a_clock_that_was_wrong_changes_nothing_of_what_the_right_one_may_do(
     steps: list[Step],
 ) -> None:

@@ -9,7 +9,6 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.codec import STREAMS
@@ -17,6 +16,7 @@ from ledger.events import Fact, Stream
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe import facts, requests
+from tests.drawn import holds_for
 from tests.ledger.facts import any_history
 
 # What Stripe reports is recorded in whichever stream it belongs to, as soon as that is known.
@@ -78,8 +78,7 @@ def test_stored_names_begin_with_the_streams_kind(stream: Stream[Any]) -> None:
 
 
 @each_stream
-@settings(max_examples=60)
-@given(st.data())
+@holds_for(15, 60, st.data())
 def test_a_fold_never_refuses_and_never_changes_what_it_was_given(
     stream: Stream[Any], data: st.DataObject
 ) -> None:
@@ -93,8 +92,7 @@ def test_a_fold_never_refuses_and_never_changes_what_it_was_given(
     assert stream.initial == stream.fold(stream.initial, [])
 
 
-@settings(max_examples=150)
-@given(any_history(ACCOUNT, size_max=30))
+@holds_for(30, 150, any_history(ACCOUNT, size_max=30))
 def test_seats_used_are_the_seats_that_are_taken(events: list[Any]) -> None:
     account: Account = ACCOUNT.fold(ACCOUNT.initial, events)
     taken = Counter((seat.product, seat.tier) for seat in account.seats.values())

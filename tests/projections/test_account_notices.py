@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import given, settings
-
 from ledger.events import Event
 from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.facts import Meaning, StripeItem, StripeSubscriptionReported
 from ledger.stripe.subscriptions import SILENCE_MAX, subscription_id
 from projections.views.account_notices import Coming, changes, steps_of
+from tests.drawn import holds_for
 from tests.ledger.facts import any_history
 from tests.worlds import NOON, SECOND, event
 
@@ -37,8 +36,7 @@ def coming(*events: Any) -> list[Coming]:
     return sorted((one for rows in found.values() for one in rows.values()), key=lambda one: one.at)
 
 
-@settings(max_examples=200)
-@given(any_history(ACCOUNT))
+@holds_for(40, 200, any_history(ACCOUNT))
 def test_whatever_happened_nothing_is_told_of_the_past_and_no_time_is_too_far(
     events: list[Event[Any]],
 ) -> None:
@@ -49,8 +47,7 @@ def test_whatever_happened_nothing_is_told_of_the_past_and_no_time_is_too_far(
         assert told == [one for one in whole if one.at <= now]
 
 
-@settings(max_examples=200)
-@given(any_history(ACCOUNT))
+@holds_for(40, 200, any_history(ACCOUNT))
 def test_a_pool_has_what_the_account_says_that_it_has(events: list[Event[Any]]) -> None:
     account = ACCOUNT.fold(ACCOUNT.initial, events)
     now = NOON + len(events) * SECOND

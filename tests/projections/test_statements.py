@@ -12,7 +12,6 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import NamedTuple
 
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commands.amend_key import Amendment, amend_key
@@ -28,6 +27,7 @@ from ledger.streams.key import KEY, stream_id
 from ledger.streams.reseller import Reseller, StatementMade
 from projections.lists.statements import ResellerStatement, draw_up, statement_view
 from projections.lists.stores import Tables, open_tables
+from tests.drawn import holds_for
 from tests.worlds import DAY, NOON, context, services
 
 ALPHA, BETA = "Alpha", "Beta"
@@ -203,8 +203,7 @@ def do(world: World, step: Step) -> None:
             world.reissue(key, step.off)
 
 
-@settings(max_examples=60, deadline=None)
-@given(STEPS)
+@holds_for(20, 60, STEPS)
 def test_over_any_story_a_past_month_stays_and_all_together_say_what_the_keys_are(
     steps: list[Step],
 ) -> None:

@@ -29,7 +29,7 @@ from tests.worlds import services
 
 Json = dict[str, Any]
 
-IN_A_RUN = 80
+IN_A_RUN = 20
 # In parts, so that they share the processors.
 PARTS, IN_A_PART = 8, 1_250
 UNHURRIED = [HealthCheck.too_slow, HealthCheck.data_too_large]

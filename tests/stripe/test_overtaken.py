@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commands.assign_subscription import assign_subscription
@@ -28,6 +27,7 @@ from ledger.stripe.objects import read_event, read_report
 from projections.audit.rebuild import replay
 from projections.lists.overview import held_elsewhere
 from projections.views.account_at import Moment, account_at
+from tests.drawn import holds_for
 from tests.stripe.payloads import Json, changed, event, invoice, item, subscription
 from tests.stripe_server import StripeServer
 from tests.web.api import Api
@@ -144,8 +144,9 @@ def test_of_any_two_commands_at_once_one_account_has_the_subscription() -> None:
             check(overtaken([STEPS[first]], late, early))
 
 
-@settings(max_examples=150, deadline=None)
-@given(
+@holds_for(
+    50,
+    150,
     st.lists(st.sampled_from(sorted(STEPS)), min_size=2, max_size=6),
     st.sampled_from(sorted(STEPS)),
     st.sampled_from(sorted(STEPS)),

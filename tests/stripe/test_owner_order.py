@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commands.link_customer import link_customer, unlink_customer
@@ -20,6 +19,7 @@ from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.stripe_customer import STRIPE_CUSTOMER
 from ledger.streams.stripe_object import STRIPE_OBJECT
 from ledger.stripe.objects import read_event
+from tests.drawn import holds_for
 from tests.stripe.payloads import Json, changed, event, invoice, item, subscription
 from tests.worlds import DAY, MINUTE, NOON, context, services
 
@@ -134,8 +134,9 @@ PAYLOADS = {
 }  # fmt: skip
 
 
-@settings(max_examples=250, deadline=None)
-@given(
+@holds_for(
+    50,
+    250,
     st.lists(st.sampled_from(sorted(PAYLOADS)), min_size=2, max_size=6, unique=True),
     st.randoms(use_true_random=False),
 )

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commands.link_customer import link_customer
@@ -27,6 +26,7 @@ from ledger.streams.stripe_object import STRIPE_OBJECT
 from ledger.stripe.facts import StripeSubscriptionReported
 from ledger.stripe.objects import read_event, read_report
 from ledger.stripe.requests import StripeCheckoutStarted
+from tests.drawn import holds_for
 from tests.stripe.payloads import Json, changed, event, invoice, item, subscription
 from tests.worlds import DAY, MINUTE, NOON, context, services
 
@@ -194,8 +194,7 @@ OURS: list[tuple[str, Step]] = [
 ]
 
 
-@settings(max_examples=120, deadline=None)
-@given(st.permutations(OURS), st.sets(st.sampled_from(["link", "updated", "invoice"])))
+@holds_for(40, 120, st.permutations(OURS), st.sets(st.sampled_from(["link", "updated", "invoice"])))
 def test_a_sale_of_our_own_is_the_accounts_in_any_order(
     steps: list[tuple[str, Step]], left_out: set[str]
 ) -> None:
@@ -208,8 +207,9 @@ def test_a_sale_of_our_own_is_the_accounts_in_any_order(
     assert world.book.load(STRIPE_CUSTOMER, "cus_1").state.waiting == ()
 
 
-@settings(max_examples=120, deadline=None)
-@given(
+@holds_for(
+    40,
+    120,
     st.permutations(["session", "created", "updated", "invoice", "link", "begun"]),
     st.sets(st.sampled_from(["session", "created", "updated", "invoice"]), min_size=1),
     st.sampled_from(["acme", "beta"]),

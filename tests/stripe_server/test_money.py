@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.drawn import holds_for
 from tests.stripe_server import Settings, StripeServer
 from tests.stripe_server.money import discount_amounts, price_amount, split
 from tests.stripe_server.shop import Shop, bills, open_shop, price, subscribe
@@ -269,8 +270,9 @@ CHANGES = st.lists(
 )
 
 
-@settings(max_examples=60)
-@given(
+@holds_for(
+    20,
+    60,
     CHANGES,
     st.sampled_from([None, {"percent_off": 33.3}, {"amount_off": 777, "currency": "usd"}]),
     st.sampled_from([None, True, False]),
