@@ -111,8 +111,19 @@ def too_wide(page: Page, path: str, size: int) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("size", [0, 1, 30, 300])
-@pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
+@pytest.mark.parametrize(
+    ("size", "locale"),
+    [
+        (0, "de-DE"),
+        (1, "en-GB"),
+        (30, "de-DE"),
+        (300, "en-GB"),
+        pytest.param(0, "en-GB", marks=pytest.mark.long),
+        pytest.param(1, "de-DE", marks=pytest.mark.long),
+        pytest.param(30, "en-GB", marks=pytest.mark.long),
+        pytest.param(300, "de-DE", marks=pytest.mark.long),
+    ],
+)
 def test_no_page_of_a_customer_scrolls_sideways(
     new_page: NewPage, seller: Seller, size: int, locale: str
 ) -> None:

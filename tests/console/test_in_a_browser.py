@@ -211,12 +211,12 @@ def test_who_is_not_permitted_is_told_so(vendor: Vendor, page: Page, world: Worl
         assert answer.status == 404
 
 
-# The other two in the long run: tests/test_every_page.py holds each page to axe, too.
+# The others in the long run: tests/test_every_page.py holds each page to axe in light and wide, too.
 @pytest.mark.parametrize(
     ("scheme", "width"),
     [
         ("dark", 360),
-        ("light", 1280),
+        pytest.param("light", 1280, marks=pytest.mark.long),
         pytest.param("light", 360, marks=pytest.mark.long),
         pytest.param("dark", 1280, marks=pytest.mark.long),
     ],

@@ -19,8 +19,17 @@ from tests.portal.vendor import INT, NEVER_ISSUED, Customer, Vendor
 
 Scheme = Literal["light", "dark"]
 
-SEEN = pytest.mark.parametrize("scheme", ["light", "dark"])
-WIDTHS = pytest.mark.parametrize("width", [360, 1280])
+LONG = pytest.mark.long
+# The others in the long run: tests/test_every_page.py holds each page to axe in light and wide, too.
+SEEN = pytest.mark.parametrize(
+    ("scheme", "width"),
+    [
+        ("dark", 360),
+        pytest.param("light", 1280, marks=LONG),
+        pytest.param("light", 360, marks=LONG),
+        pytest.param("dark", 1280, marks=LONG),
+    ],
+)
 
 
 # What may be pressed is large enough to be hit (WCAG 2.2, 2.5.8); axe looks for it if asked only.
@@ -154,7 +163,6 @@ def account(vendor: Vendor) -> str:
 
 
 @SEEN
-@WIDTHS
 @pytest.mark.parametrize("state", STATES)
 def test_axe_finds_nothing(
     vendor: Vendor,
@@ -171,7 +179,6 @@ def test_axe_finds_nothing(
 
 
 @SEEN
-@WIDTHS
 def test_axe_finds_nothing_where_there_is_nothing_yet(
     vendor: Vendor, new_page: NewPage, scheme: Scheme, width: int
 ) -> None:
@@ -182,7 +189,7 @@ def test_axe_finds_nothing_where_there_is_nothing_yet(
         hold_to_axe(page)
 
 
-@SEEN
+@pytest.mark.parametrize("scheme", [pytest.param("light", marks=LONG), "dark"])
 def test_a_page_in_german_is_marked_as_such(
     vendor: Vendor, new_page: NewPage, scheme: Scheme
 ) -> None:
@@ -193,7 +200,6 @@ def test_a_page_in_german_is_marked_as_such(
 
 
 @SEEN
-@WIDTHS
 def test_axe_finds_nothing_on_what_is_bought_at_stripe(
     seller: Seller, new_page: NewPage, scheme: Scheme, width: int
 ) -> None:
@@ -208,7 +214,6 @@ def test_axe_finds_nothing_on_what_is_bought_at_stripe(
 
 
 @SEEN
-@WIDTHS
 def test_axe_finds_nothing_on_billing(
     team_seller: Seller, new_page: NewPage, scheme: Scheme, width: int
 ) -> None:

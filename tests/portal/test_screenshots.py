@@ -30,7 +30,7 @@ def take(page: Page, folder: Path, name: str) -> None:
     assert file.stat().st_size > PICTURE_BYTES_MIN
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_pictures_are_taken(tmp_path: Path, new_page: NewPage, scheme: str) -> None:
     folder = Path(os.environ.get(FOLDER, tmp_path))
     folder.mkdir(parents=True, exist_ok=True)

@@ -582,7 +582,10 @@ def test_what_could_not_be_looked_at_is_no_forged_ledger(
 # The Subscriptions view
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize(
+    "seed",
+    [pytest.param(seed, marks=[pytest.mark.long] if seed >= 20 else []) for seed in range(60)],
+)
 def test_the_view_that_it_derives_is_what_the_api_answered(seed: int, auditor: Auditor) -> None:
     random = Random(seed)
     world = services(Book("memory:"))
