@@ -211,7 +211,7 @@ def test_who_is_not_permitted_is_told_so(vendor: Vendor, page: Page, world: Worl
         assert answer.status == 404
 
 
-# The others in the long run: tests/test_every_page.py holds each page to axe in light and wide, too.
+# The others in the long run: tests/test_every_page.py holds light and wide pages to axe.
 @pytest.mark.parametrize(
     ("scheme", "width"),
     [

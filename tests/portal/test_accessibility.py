@@ -20,7 +20,7 @@ from tests.portal.vendor import INT, NEVER_ISSUED, Customer, Vendor
 Scheme = Literal["light", "dark"]
 
 LONG = pytest.mark.long
-# The others in the long run: tests/test_every_page.py holds each page to axe in light and wide, too.
+# The others in the long run: tests/test_every_page.py holds light and wide pages to axe.
 SEEN = pytest.mark.parametrize(
     ("scheme", "width"),
     [
