@@ -70,7 +70,7 @@ class Validated(NamedTuple):
     """What redeeming the key would give; nothing was consumed.
 
     Attributes:
-        running: what ends last of what gives seats; None if there is nothing to follow.
+        running: what it would follow, if that gives seats now; else what ends last of what does.
         choices: when it may begin.
     """
 
@@ -185,7 +185,7 @@ def validate_key(services: Services, context: RequestContext, wanted: Try) -> Va
         # Nothing is appended that could require it: look whether others have failed since.
         _Counts(*services.book.load_all(*counts)).admit(wanted, examined.now)
         issued, now = examined.issued, examined.now
-        running = subscriptions.running(account.state, issued.product, issued.tier, now)
+        running = subscriptions.running(account.state, issued, now)
         choices = [Beginning(*one) for one in subscriptions.choices(account.state, issued, now)]
         return Validated(issued, running, choices, examined.key.head)
 

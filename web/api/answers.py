@@ -67,7 +67,7 @@ def with_codes(keys: Iterable[IssuedKey]) -> list[KeyWithCode]:
 
 
 class Running(Answer, frozen=True):
-    """What keys give already: of what a key could follow, the subscription that ends last."""
+    """What keys give already: the subscription that a key would follow, if that has begun."""
 
     seats: Seats
     expires_at: Time
@@ -94,9 +94,9 @@ class ValidatedCode(Answer, frozen=True):
     running: Annotated[
         Running | None,
         doc(
-            "What ends last of what keys give of the same product and tier now, and has not been"
-            " renewed if there is such. Null if there is nothing: then what the code gives can only"
-            " begin now."
+            "What the key would follow, if that gives seats now; else what ends last of what keys"
+            " give of the same product and tier now. Null if there is nothing: then what the code"
+            " gives can only begin now."
         ),
     ]
     choices: Annotated[

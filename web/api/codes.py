@@ -132,10 +132,10 @@ def redeem_key(expected_version: int | None, idempotency_key: str | None, body: 
     Unknown, redeemed, revoked and lapsed codes are refused alike, so that guessing tells nothing.
     One that this very account has redeemed is told apart, and is no failed try.
 
-    What begins `when_current_ends` is `scheduled` until then. It follows what ends last of what
-    keys give of the same product and tier, and is not followed by as many seats already; if all of
-    that is, it follows what is to follow. It begins when that one ends: later when that is
-    extended, at once when that is terminated or transferred away.
+    What begins `when_current_ends` is `scheduled` until then. Of what keys give of the same product
+    and tier it follows what ends last of what has as many seats that nothing follows yet; if
+    nothing that runs has as many, what ends first and has any. It begins when that one ends: later
+    when that is extended, at once when that is terminated or transferred away.
     """
     redeemed = redeem(
         services(),

@@ -10,8 +10,7 @@ each renews seats that nobody has renewed yet (`current`): who renews ten keys k
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -56,29 +55,48 @@ _GIVES: Final = frozenset[SubscriptionStatus]({"active", "scheduled"})
 _Place = tuple[str, str | None]
 
 
-def current(account: Account, product: str, tier: str | None, now: datetime) -> Subscription | None:
-    """Return what a key of this product and tier would follow; None if nothing of it gives seats.
+def current(account: Account, key: KeyIssued, now: datetime) -> Subscription | None:
+    """Return what a key would follow; None if nothing of its product and tier gives seats.
 
-    It is what ends last of what runs and is not followed by as many seats as it gives; if all of
-    that is, what ends last of what is to follow.
+    It has seats that nothing follows yet. It is what ends last of what runs and has as many of them
+    as the key gives; if nothing has, what ends first of all, what is scheduled included.
     """
-    there = _there(account, (product, tier), now, _GIVES)
-    followed: Counter[str | None] = Counter()
-    for one in there:
-        if one.status(now) == "scheduled":
-            followed[one.follows] += one.seats
-    if all(one.status(now) == "scheduled" for one in there):
+    there = _there(account, (key.product, key.tier), now, _GIVES)
+    runs = {one.id for one in there if one.status(now) == "active"}
+    if not runs:
         return None
-    free = [one for one in there if followed[one.id] < one.seats]
-    return max([one for one in free if one.status(now) == "active"] or free, key=_by_end)
+    left = _not_followed(there, runs)
+    free = [one for one in there if left[one.id]]
+    enough = [one for one in free if one.id in runs and left[one.id] >= key.seats]
+    return max(enough, key=_by_end) if enough else min(free, key=_by_end)
 
 
-def running(account: Account, product: str, tier: str | None, now: datetime) -> Subscription | None:
-    """Return what ends last of what gives seats now; what `current` names, if that does."""
-    after = current(account, product, tier, now)
+def _not_followed(there: Iterable[Subscription], runs: AbstractSet[str]) -> Mapping[str, int]:
+    """Return how many seats of each nothing follows.
+
+    What gives more than is left of what it follows goes on from others that end meanwhile, too.
+    """
+    by_end = sorted(there, key=_by_end)
+    left = {one.id: one.seats for one in by_end}
+    waiting = [one for one in by_end if one.id not in runs and one.follows in left]
+    for later in sorted(waiting, key=lambda one: (one.started_at, one.position)):
+        assert later.follows is not None
+        more = later.seats - left[later.follows]
+        left[later.follows] = max(0, -more)
+        for one in by_end if more > 0 else ():
+            if later.started_at <= one.expires_at < later.expires_at:
+                taken = min(more, left[one.id])
+                left[one.id] -= taken
+                more -= taken
+    return left
+
+
+def running(account: Account, key: KeyIssued, now: datetime) -> Subscription | None:
+    """Return what `current` names if that gives seats now, else what ends last of what does."""
+    after = current(account, key, now)
     if after is None or after.status(now) == "active":
         return after
-    return max(_there(account, (product, tier), now, {"active"}), key=_by_end)
+    return max(_there(account, (key.product, key.tier), now, {"active"}), key=_by_end)
 
 
 def ending(account: Account, soon: datetime, now: datetime) -> list[Subscription]:
@@ -114,7 +132,7 @@ def activate(
     Raises:
         InvalidRequest: something would end in a year beyond all use.
     """
-    after = current(account, key.product, key.tier, now) if start == "when_current_ends" else None
+    after = current(account, key, now) if start == "when_current_ends" else None
     if after is None:
         return [
             SubscriptionActivated(
