@@ -7,6 +7,8 @@ both renewed by a single seat.
 A later key that gives hardly anything after that end gave more seats, and renewed none: ten keys
 that are redeemed in one week end in one week, and all ten are news.
 
+A later key that is suspended gives no seats, and renews none until it is resumed.
+
 Time alone changes nothing of this: what has ended keeps what renewed it.
 
     >>> from datetime import datetime, UTC
@@ -39,6 +41,7 @@ class SubscriptionSpan(NamedTuple):
     """A subscription that was not ended before its time, by a key.
 
     Attributes:
+        suspended: it renews nothing, and may have been renewed.
         place: what it gives seats of: those of other places renew nothing of it.
         position: of the event that put it on the account.
     """
@@ -49,6 +52,7 @@ class SubscriptionSpan(NamedTuple):
     seats: int
     starts_at: datetime
     ends_at: datetime
+    suspended: bool = False
 
     @property
     def renews_until(self) -> datetime:
@@ -71,7 +75,9 @@ def _renewed(there: Sequence[SubscriptionSpan]) -> Iterator[str]:
     ends only comes first in, and by position. Each question takes about log n steps.
     """
     ones = sorted(there, key=lambda one: (one.ends_at, one.position))
-    heirs = sorted((one.renews_until, one.position, one) for one in ones if one.seats > 0)
+    heirs = sorted(
+        (one.renews_until, one.position, one) for one in ones if one.seats > 0 and not one.suspended
+    )
     heirs = heirs[bisect_left(heirs, ones[0].ends_at, key=_UNTIL) :]
     starting = sorted((one.starts_at, number) for number, (_, _, one) in enumerate(heirs))
     open_to = _Open([position for _, position, _ in heirs])

@@ -311,8 +311,11 @@ def _pools(
 def _ending(rows: list[Row], now: datetime, soon: datetime) -> list[Ending]:
     """Return what ends soon and has not been renewed, what ends first first."""
     spans = [
-        SubscriptionSpan(id, tuple(place), position, seats, to_moment(starts), to_moment(ends))
-        for *place, id, position, seats, starts, ends in rows
+        SubscriptionSpan(
+            *(id, tuple(place), position, seats),
+            *(to_moment(starts), to_moment(ends), bool(suspended)),
+        )
+        for *place, id, position, seats, starts, ends, suspended in rows
     ]
     followed = renewed(spans)
     found = [
@@ -439,7 +442,7 @@ _GIVEN: Final = """
 """
 # What ends soon, and what there is or was beside it: that may be its renewal, or need the same.
 _ENDING: Final = """
-    SELECT account, product, tier, id, position, seats, starts_at, ends_at
+    SELECT account, product, tier, id, position, seats, starts_at, ends_at, suspended
     FROM keyfold_subscription_list_3 AS one
     WHERE EXISTS (
         SELECT 1 FROM keyfold_subscription_list_3 AS soon

@@ -21,7 +21,7 @@ def by_definition(spans: Sequence[SubscriptionSpan]) -> set[str]:
     for one in sorted(spans, key=lambda one: (one.ends_at, one.position)):
         taken: dict[str, int] = {}
         for later in sorted(spans, key=lambda one: (one.renews_until, one.position)):
-            goes_on = later.starts_at <= one.ends_at < later.ends_at
+            goes_on = later.starts_at <= one.ends_at < later.ends_at and not later.suspended
             if goes_on and later.position > one.position and later.renews_until >= one.ends_at:
                 taken[later.id] = min(left[later.id], one.seats - sum(taken.values()))
         if sum(taken.values()) == one.seats:
@@ -31,15 +31,23 @@ def by_definition(spans: Sequence[SubscriptionSpan]) -> set[str]:
     return found
 
 
-SPANS = st.lists(st.tuples(st.integers(0, 30), st.integers(-1, 25), st.integers(0, 4)), max_size=12)
+SPANS = st.lists(
+    st.tuples(st.integers(0, 30), st.integers(-1, 25), st.integers(0, 4), st.booleans()),
+    max_size=12,
+)
 
 
 @settings(max_examples=500)
 @given(SPANS, st.randoms(use_true_random=False))
-def test_it_is_what_the_definition_says(given: list[tuple[int, int, int]], chance: object) -> None:
+def test_it_is_what_the_definition_says(
+    given: list[tuple[int, int, int, bool]], chance: object
+) -> None:
     spans = [
-        SubscriptionSpan(str(n), 1, n + 1, seats, NOON + start * DAY, NOON + (start + length) * DAY)
-        for n, (start, length, seats) in enumerate(given)
+        SubscriptionSpan(
+            *(str(n), 1, n + 1, seats),
+            *(NOON + start * DAY, NOON + (start + length) * DAY, suspended),
+        )
+        for n, (start, length, seats, suspended) in enumerate(given)
     ]
     chance.shuffle(spans)  # type: ignore[attr-defined]
     assert renewed(spans) == by_definition(spans)

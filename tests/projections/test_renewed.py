@@ -149,6 +149,26 @@ def test_a_renewal_that_was_taken_away_renews_nothing(api: Api, start: str, what
     assert told[0]["at"] == api.clock.now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def test_a_renewal_renews_nothing_while_it_is_suspended(api: Api) -> None:
+    later = renew(api)
+    api.clock.now = ENDS - 5 * DAY
+    change(api, later, "suspend")
+    assert is_ending(api, first(api))
+    # Of what had passed unsaid, the last is told when it is known.
+    assert days_told(api, first(api)) == ALL_DAYS
+    api.clock.now = ENDS - 4 * DAY
+    change(api, later, "resume")
+    assert not is_ending(api, first(api))
+    assert days_told(api, first(api)) == [30, 7]  # what was told before stays told
+
+
+def test_what_is_suspended_may_have_been_renewed(api: Api) -> None:
+    change(api, first(api), "suspend")
+    assert is_ending(api, first(api))
+    renew(api)
+    assert not is_ending(api, first(api))
+
+
 def test_what_is_redeemed_after_the_end_renews_nothing(api: Api) -> None:
     before = ask(api, end=ENDS + DAY, account="acme")
     api.clock.now = ENDS + DAY

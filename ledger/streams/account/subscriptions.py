@@ -114,7 +114,7 @@ def renewed_ids(account: Account) -> set[str]:
     return renewed(
         SubscriptionSpan(
             *(one.id, (one.product, one.tier), one.position, one.seats),
-            *(one.started_at, one.expires_at),
+            *(one.started_at, one.expires_at, one.suspended_at is not None),
         )
         for one in account.subscriptions.values()
         if one.terminated_at is None
