@@ -1,4 +1,4 @@
-"""Accounts as they were just after positions of the ledger."""
+"""Accounts, and what else has a state, as they were just after positions of the ledger."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from ledger import codec
 from ledger.book import Book, LedgerUnavailable
-from ledger.events import AnyOccurrence
+from ledger.events import AnyOccurrence, Stream
 from ledger.store.contract import StreamRow
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
@@ -24,10 +24,13 @@ READ_AHEAD_MAX: Final = 1_000  # events of each account
 _STREAM: Final = attrgetter("stream")
 
 
-class _Folded(Struct):
-    """An account up to an event, and what was read of it beyond."""
+StateT = TypeVar("StateT")
 
-    account: Account = ACCOUNT.initial
+
+class _Folded(Struct):
+    """A state up to an event, and what was read of its stream beyond."""
+
+    state: Any
     position: int = 0
     version_read: int = 0
     ahead: deque[AnyOccurrence] = msgspec.field(default_factory=deque)
@@ -39,30 +42,31 @@ class _Folded(Struct):
             self.version_read = rows[-1][1]
 
 
-class AccountsAtPositions:
-    """Accounts as they were at positions; each event is folded once while positions grow.
+class StatesAtPositions(Generic[StateT]):
+    """States as they were at positions; each event is folded once while positions grow.
 
     Args:
-        most: how many accounts are remembered, the least used dropped first.
+        most: how many are remembered, the least used dropped first.
     """
 
-    def __init__(self, book: Book, most: int = ACCOUNTS_MAX) -> None:
+    def __init__(self, book: Book, stream: Stream[StateT], most: int) -> None:
         self._book = book
+        self._stream = stream
         self._most = most
         self._known: OrderedDict[str, _Folded] = OrderedDict()
         self._generation = book.store.lineage.generation
 
     def read_ahead(self, ids: Iterable[str]) -> None:
-        """Read what was recorded of some accounts, all of it at once, before each is asked for."""
+        """Read what was recorded of some of them, all at once, before each is asked for."""
         self._forget_lost()
-        folded = {ACCOUNT.name(id): self._of(id) for id in ids}
+        folded = {self._stream.name(id): self._of(id) for id in ids}
         after = {name: one.version_read for name, one in folded.items()}
         _, rows = self._book.store.read_streams(after, READ_AHEAD_MAX)
         for name, of_one in groupby(sorted(rows, key=_STREAM), key=_STREAM):
             folded[name].add([(row.position, *row[2:]) for row in of_one])
 
-    def at(self, id: str, position: int) -> Account:
-        """Return an account as it was just after a position.
+    def at(self, id: str, position: int) -> StateT:
+        """Return a state as it was just after a position.
 
         Raises:
             LedgerUnavailable: the server that was asked has not come to that position.
@@ -71,7 +75,8 @@ class AccountsAtPositions:
             self._forget_lost()
             folded = self._folded(id, position)
             if self._generation == self._book.store.lineage.generation:
-                return folded.account
+                state: StateT = folded.state
+                return state
 
     def _forget_lost(self) -> None:
         """Begin anew if the ledger went back: what was folded may be there no more."""
@@ -83,22 +88,30 @@ class AccountsAtPositions:
     def _folded(self, id: str, position: int) -> _Folded:
         folded = self._of(id)
         if folded.position > position:
-            folded = self._known[id] = _Folded()
+            folded = self._known[id] = _Folded(self._stream.initial)
         if not folded.ahead or folded.ahead[-1].position < position:
-            head, rows = self._book.store.read_stream(ACCOUNT.name(id), after=folded.version_read)
+            name = self._stream.name(id)
+            head, rows = self._book.store.read_stream(name, after=folded.version_read)
             if head < position:
                 raise LedgerUnavailable(f"this server lacks events up to {position}")
             folded.add(rows)
         due = []
         while folded.ahead and folded.ahead[0].position <= position:
             due.append(folded.ahead.popleft())
-        folded.account = ACCOUNT.fold(folded.account, due)
+        folded.state = self._stream.fold(folded.state, due)
         folded.position = position
         return folded
 
     def _of(self, id: str) -> _Folded:
-        folded = self._known.pop(id, None) or _Folded()
+        folded = self._known.pop(id, None) or _Folded(self._stream.initial)
         self._known[id] = folded
         if len(self._known) > self._most:
             self._known.popitem(last=False)
         return folded
+
+
+class AccountsAtPositions(StatesAtPositions[Account]):
+    """Accounts as they were at positions."""
+
+    def __init__(self, book: Book, most: int = ACCOUNTS_MAX) -> None:
+        super().__init__(book, ACCOUNT, most)

@@ -36,11 +36,11 @@ from ledger.streams.key import (
     KeyRevoked,
     KeyTerms,
 )
-from ledger.streams.reseller import RESELLER, Allowance, Reseller, SeatsGranted, SeatsSpent
+from ledger.streams.reseller import RESELLER, Allowance, SeatsGranted, SeatsSpent
 from ledger.streams.token import TOKEN, TokenCreated, TokenRevoked
 from ledger.streams.webhooks import WEBHOOKS, WebhookDisabled
 from projections.lists import catch_up
-from projections.lists.account_states import AccountsAtPositions
+from projections.lists.account_states import AccountsAtPositions, StatesAtPositions
 from projections.lists.stores.tables import (
     Params,
     ReadTransaction,
@@ -54,6 +54,7 @@ NAME: Final = "notices@1"
 TABLE: Final = "keyfold_notices_1"
 PAGE_MAX: Final = 4_000
 ACCOUNTS_MAX: Final = 5_000
+RESELLERS_MAX: Final = 1_000
 # An allowance is low when no more than one in so many of its seats is left.
 LOW: Final = 10
 # Events of an account that change what is coming; no others are looked at.
@@ -100,20 +101,27 @@ def notice_id(kind: NoticeKind, subject: str, account: str | None, at: datetime)
     return f"kfn_{letters(hashlib.sha256(named.encode()).digest())}"
 
 
-class _States(threading.local):
-    """Accounts as a thread has folded them last, so that what is new is folded on from there."""
+class _States:
+    """Accounts and resellers as they were folded last, so that what is new is folded on."""
 
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self.accounts = AccountsAtPositions(book, ACCOUNTS_MAX)
+        self.resellers = StatesAtPositions(book, RESELLER, RESELLERS_MAX)
+
+
+class _StatesOfThread(threading.local):
     def __init__(self) -> None:
-        self._known: tuple[Book, AccountsAtPositions] | None = None
+        self._known: _States | None = None
 
-    def of(self, book: Book) -> AccountsAtPositions:
+    def of(self, book: Book) -> _States:
         """Return those of this thread."""
-        if self._known is None or self._known[0] != book:
-            self._known = book, AccountsAtPositions(book, ACCOUNTS_MAX)
-        return self._known[1]
+        if self._known is None or self._known.book != book:
+            self._known = _States(book)
+        return self._known
 
 
-_states = _States()
+_states = _StatesOfThread()
 
 
 def _name(days: Iterable[int]) -> str:
@@ -139,11 +147,11 @@ def fill(book: Book, tables: Tables, days: Sequence[int], upto: int | None = Non
     ahead = catch_up.reached(tables, name)
     if ahead > head:
         catch_up.begin_anew(tables, name, TABLE, ahead, {"days": setting(days)})
-    accounts = _states.of(book)
+    states = _states.of(book)
 
     def prepare(_names: Sequence[str], old: int, new: int) -> catch_up.Apply:
         rows = catch_up.events_between(book, old, new)
-        page = _Page(book, accounts, days)
+        page = _Page(book, states, days)
         for row in rows:
             page.take(row)
 
@@ -177,13 +185,12 @@ _ADD: Final = f"""
 class _Page:
     """What some events do to the table: first what is dropped, then what is added."""
 
-    def __init__(self, book: Book, accounts: AccountsAtPositions, days: Sequence[int]) -> None:
+    def __init__(self, book: Book, states: _States, days: Sequence[int]) -> None:
         self._book = book
-        self._accounts = accounts
+        self._states = states
         self._days = days
         self._dropped: dict[_Place, int] = {}
         self._added: dict[_Place, dict[int, NoticeRow]] = {}
-        self._resellers: dict[str, dict[int, tuple[Reseller, Reseller]]] = {}
 
     def take(self, row: StoredRow) -> None:
         """Note what an event does."""
@@ -206,8 +213,8 @@ class _Page:
 
     def _of_account(self, event: AnyEvent) -> None:
         id = event.stream.removeprefix(f"{ACCOUNT.kind}-")
-        before = self._accounts.at(id, event.position - 1)
-        after = self._accounts.at(id, event.position)
+        before = self._states.accounts.at(id, event.position - 1)
+        after = self._states.accounts.at(id, event.position)
         found = changes(before, after, event.written_at, self._days, anew=event.is_behind)
         for kind, subject in found.dropped:
             self._drop(event, _Owner(id, None), subject, kind)
@@ -285,9 +292,8 @@ class _Page:
         if not isinstance(fact, SeatsGranted | SeatsSpent):
             return
         id = event.stream.removeprefix(f"{RESELLER.kind}-")
-        if event.version not in self._resellers.get(id, {}):
-            self._resellers[id] = self._by_version(id)
-        before, after = self._resellers[id][event.version]
+        before = self._states.resellers.at(id, event.position - 1)
+        after = self._states.resellers.at(id, event.position)
         left = after.allowance(fact.product, fact.tier)
         if not _is_low(left) or _is_low(before.allowance(fact.product, fact.tier)):
             return
@@ -301,16 +307,6 @@ class _Page:
         }
         told = Coming("allowance.low", subject, event.written_at, facts)
         self._add(event, _Owner(None, name), [told])
-
-    def _by_version(self, id: str) -> dict[int, tuple[Reseller, Reseller]]:
-        """Return a reseller before and after each of its events, which are folded once a page."""
-        states = {}
-        before = RESELLER.initial
-        for event in self._book.occurrences(RESELLER, id)[1]:
-            after = RESELLER.fold(before, [event])
-            states[event.version] = before, after
-            before = after
-        return states
 
     def _drop(self, event: AnyEvent, owner: _Owner, subject: str, kind: NoticeKind) -> None:
         place, after = (owner.account, subject, kind), to_number(event.written_at)

@@ -12,6 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ledger.streams.reseller import RESELLER as RESELLER_STREAM
+from ledger.streams.reseller import stream_id
+from projections.lists.notices_table import fill
 from tests.web.api import INT, OTHER_RESELLER, POS, RESELLER, Api, api_over, memory_api, stored_api
 from tests.worlds import NOON
 from web.api.notices import SETTLING_S
@@ -199,6 +202,35 @@ def test_a_reseller_is_told_when_little_is_left_to_order(api: Api) -> None:
     assert low["summary"] == "10 of 100 Cloud POS seats are left to order"
     assert api.post("admin", path, grant).status == 201
     assert len(ask(api, kind="allowance.low")) == 1
+
+
+def test_what_is_left_is_told_alike_whenever_it_is_looked_for(api: Api) -> None:
+    """Each event of a reseller is read once, and folded on from what is known."""
+    grants = f"/v1/resellers/{RESELLER}/grants"
+    grant = {"product": "cloud_pos", "seats": 100, "reason": "Spring"}
+    assert api.post("admin", grants, grant).status == 201
+    wiring = api.app.extensions[EXTENSION].wiring
+    book = api.services.book
+    read: list[int] = []
+    plain = book.store.read_stream
+
+    def counted(stream: str, *limits: Any, **others: Any) -> Any:
+        head, rows = plain(stream, *limits, **others)
+        if stream.startswith("reseller-"):
+            read.append(len(rows))
+        return head, rows
+
+    book.store.read_stream = counted  # type: ignore[method-assign]
+    folded = 0
+    for seats in (85, 1, 1, 1, 1, 1):
+        assert api.post("reseller", "/v1/keys", {**POS, "seats": seats}).status == 201
+        read.clear()
+        fill(book, wiring.tables, wiring.services.catalog.notices)
+        folded += sum(read)
+    head = book.load(RESELLER_STREAM, stream_id(RESELLER)).version
+    assert folded == head
+    (low,) = ask(api, "reseller", kind="allowance.low")
+    assert low["facts"]["left"] == 10
 
 
 def test_a_stretch_that_ends_before_it_begins_is_refused(api: Api) -> None:
