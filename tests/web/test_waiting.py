@@ -8,9 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.cli.program import wait_until
-from tests.web.api import Api, memory_api
+from tests.web.api import Api, api_over, memory_api
+from web.api import notices
 from web.api.operations import AHEAD_MAX
 from web.app import waiting
+from web.app.clock import system_clock
+from web.app.context import EXTENSION
 from web.app.thread_shares import WAITING_MAX
 
 PATH = "/v1/accounts/acme/subscriptions?min_position="
@@ -51,3 +54,16 @@ def test_who_finds_all_places_taken_is_refused_at_once(api: Api, one_place: None
         assert not first.done()
         api.issue()
         assert first.result().status == 200
+
+
+def test_who_finds_all_places_taken_is_told_of_notices_at_once(
+    api: Api, one_place: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices, "SETTLING_S", FOR_EVER_S)
+    wiring = api.app.extensions[EXTENSION].wiring._replace(clock=system_clock)
+    served = api_over(wiring, api)
+    end = system_clock()
+    with waiting.slot():
+        got = served.get("admin", f"/v1/notices?to={end.isoformat()[:-6]}Z")
+    assert got.status == 200
+    assert got.body["complete_until"] < end.isoformat()

@@ -16,7 +16,7 @@ from projections.lists.notices import NoticeList, NoticeQuery, complete_until, l
 from web.api.operations import Returns, operation
 from web.api.request_fields import Text, Time, long_at_most, matching, one_of
 from web.api.requests import PageQuery, ReadQuery
-from web.app import cursors
+from web.app import cursors, waiting
 from web.app.auth import ADMIN, AUDITOR, PORTAL, RESELLER, SUPPORT, only
 from web.app.context import app_state, caller, request_context, services
 from web.app.responses import reply
@@ -96,11 +96,16 @@ def show_notices(
 def _let_settle(end: datetime) -> None:
     """Wait for what is just being recorded, so that who goes on from this end misses nothing.
 
-    An end that lies further ahead than clocks are apart is waited for by nobody.
+    An end that lies further ahead than clocks are apart is waited for by nobody, and none is when
+    too many wait already: `complete_until` says then, too, how far nothing can be missed.
     """
     context = request_context()
-    if context.read_at is None:
-        return
     over_s = (context.now - end).total_seconds()
-    if over_s > -AHEAD_S:
-        time.sleep(max(0.0, SETTLING_S - over_s - (time.monotonic() - context.read_at)))
+    if context.read_at is None or over_s <= -AHEAD_S:
+        return
+    left_s = SETTLING_S - over_s - (time.monotonic() - context.read_at)
+    if left_s <= 0:
+        return
+    with waiting.slot() as may_wait:
+        if may_wait:
+            time.sleep(left_s)

@@ -13,8 +13,8 @@ from urllib.parse import unquote_plus
 
 # health: whether the process responds. metrics: figures.
 # seat: may this one work right now? read: other reads that call nobody.
-# wait: reads that wait for events. page: reads that may ask Stripe. change: all else.
-# refusal: what is refused without being looked at.
+# wait: reads that wait for events or a moment. page: reads that may ask Stripe.
+# change: all else. refusal: what is refused without being looked at.
 Share = Literal["health", "metrics", "seat", "read", "wait", "page", "change", "refusal"]
 
 WAITING_MAX: Final = 4
@@ -23,6 +23,9 @@ _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _SEAT: Final = re.compile(r"/v1/accounts/[^/]+/seats/[^/]+/[^/]+")
 _ASKS_STRIPE: Final = re.compile(r"/v1/accounts/[^/]+/billing")
 _WAITS: Final = re.compile(r"(?:^|&)(?:wait|min_position)=")
+# Its end may be just ahead.
+_NOTICES: Final = re.compile(r"/v1/notices")
+_HAS_END: Final = re.compile(r"(?:^|&)to=")
 
 
 def share_of(method: str, path: str, query: str) -> Share:
@@ -42,7 +45,8 @@ def share_of(method: str, path: str, query: str) -> Share:
         return "read"
     if not path.startswith("/v1/") or _ASKS_STRIPE.fullmatch(path):
         return "page"
-    if _WAITS.search(unquote_plus(query)):
+    asked = unquote_plus(query)
+    if _WAITS.search(asked) or (_NOTICES.fullmatch(path) and _HAS_END.search(asked)):
         return "wait"
     return "seat" if _SEAT.fullmatch(path) else "read"
 
