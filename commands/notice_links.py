@@ -20,11 +20,12 @@ from commands.reseller_spelling import kept_spelling
 from commands.retry import decide
 from commands.services import Services
 from ledger import signing
-from ledger.events import RequestContext
+from ledger.events import Fact, RequestContext
+from ledger.loaded import Loaded
 from ledger.notice_kinds import NOTICE_KINDS
 from ledger.refusals import FieldError, NoticeLinkNotFound
 from ledger.streams import notice_links, token
-from ledger.streams.notice_links import NOTICE_LINKS, NoticeLink, NoticeLinkMade
+from ledger.streams.notice_links import NOTICE_LINKS, NoticeLink, NoticeLinkMade, NoticeLinks
 from ledger.streams.token import TOKEN
 
 SECRET_BYTES: Final = 32
@@ -92,9 +93,14 @@ def make_notice_link(
         reseller=reseller,
         kinds=tuple(sorted(set(wanted.kinds))),
     )
-    decided = decide(
-        services, context, NOTICE_LINKS, owner, lambda loaded: notice_links.make(loaded.state, made)
-    )
+
+    def decision(loaded: Loaded[NoticeLinks]) -> list[Fact]:
+        by = {one.granted_by: token.stream_id(one.granted_by) for one in loaded.state.values()}
+        tokens = services.book.load_many(TOKEN, sorted(by.values()))
+        granters = {granted_by: tokens[id].state for granted_by, id in by.items()}
+        return notice_links.make(loaded.state, made, granters)
+
+    decided = decide(services, context, NOTICE_LINKS, owner, decision)
     text = signing.sign(key, PURPOSE, _Signed(made.link, secret)).rstrip("=")
     return MadeNoticeLink(decided.loaded.state[made.link], text, decided.position)
 

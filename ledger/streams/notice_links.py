@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -129,13 +129,18 @@ def fold(links: NoticeLinks, events: Iterable[AnyOccurrence]) -> NoticeLinks:
 # Decisions
 
 
-def make(links: NoticeLinks, made: NoticeLinkMade) -> list[Fact]:
+def make(
+    links: NoticeLinks, made: NoticeLinkMade, granters: Mapping[str, Token | None]
+) -> list[Fact]:
     """Return the fact that makes a link.
+
+    Args:
+        granters: the tokens that the links were made with, by what they were granted by.
 
     Raises:
         TooManyNoticeLinks: its owner has as many as it may have.
     """
-    alive = sum(1 for link in links.values() if link.revoked_at is None)
+    alive = sum(link.stands(granters[link.granted_by]) for link in links.values())
     if alive >= LINKS_MAX:
         raise TooManyNoticeLinks(LINKS_MAX)
     return [made]

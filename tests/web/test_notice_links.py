@@ -107,6 +107,18 @@ def test_no_more_than_so_many_are_in_use(api: Api) -> None:
     make(api, account="acme")
 
 
+def test_those_of_a_revoked_token_leave_room_for_others(api: Api) -> None:
+    given = create_token(api.services, context(), "portal", expires_at=NOON + DAY)
+    api.tokens["short"] = given.secret
+    for _ in range(LINKS_MAX):
+        make(api, "short", account="acme")
+    assert api.post("portal", "/v1/notices/links", {"account": "acme"}).status == 409
+    revoke_token(api.services, context(), given.token.id)
+    for _ in range(LINKS_MAX):
+        make(api, account="acme")
+    assert api.post("portal", "/v1/notices/links", {"account": "acme"}).status == 409
+
+
 # What ends one
 
 
