@@ -43,7 +43,7 @@ def grant_seats(
         IdempotencyKeyReused: the key was used with another request.
         AllowanceSpent: fewer than it has spent.
     """
-    errors = validation.product_and_tier(services.catalog, product, tier)
+    errors = []
     if seats == 0 or abs(seats) > GRANT_MAX:
         range_ = _(
             "must be from -%(grant_max)s to %(grant_max2)s, and not 0",
@@ -58,6 +58,7 @@ def grant_seats(
         wanted,
         lambda state, sealed: reseller.grant(state, product, tier, seats, sealed),
         errors,
+        validation.product_and_tier(services.catalog, product, tier),
         may_be_new=True,
     )
 
@@ -156,17 +157,25 @@ def _arrange(
     wanted: _Wanted,
     decision: Callable[[Reseller, Sealed | None], Sequence[Fact]],
     errors: Sequence[FieldError] = (),
+    catalog_errors: Sequence[FieldError] = (),
     *,
     may_be_new: bool = False,
 ) -> Decided[Reseller]:
+    """Arrange something, and return the reseller just after.
+
+    Args:
+        errors: of the request by itself.
+        catalog_errors: by what the catalog is now; it may have changed since the request was
+            answered, and what was answered stays so.
+    """
     name, reason = wanted.name, wanted.reason
-    validation.refuse_if(
-        [
-            *validation.name(services, "/reseller", name),
-            *errors,
-            *(validation.reason(services, reason) if reason is not None else ()),
-        ]
-    )
+    of_itself = [
+        *validation.name(services, "/reseller", name),
+        *errors,
+        *(validation.reason(services, reason) if reason is not None else ()),
+    ]
+    if of_itself:
+        validation.refuse_if([*catalog_errors, *of_itself])
     id = reseller.stream_id(name)
     kept = kept_spelling(services, name)
     asking = repeated.Asking(
@@ -178,6 +187,7 @@ def _arrange(
         before = asking.changed(services, asked, loaded)
         if before is not None:
             return before
+        validation.refuse_if(catalog_errors)
         if not may_be_new and loaded.state.name is None and services.first_spelling(id) is None:
             raise ResellerNotFound
         sealed = services.texts.seal(f"reseller-{kept}", reason, context.now)

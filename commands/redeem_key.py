@@ -217,7 +217,9 @@ def redeem_key(
         TooManyAttempts, InvalidKeyFormat, WrongProduct, KeyAlreadyYours, KeyNotAvailable: in this
             order.
     """
-    validation.refuse_if(_errors(services, wanted))
+    errors = _errors(services, wanted)
+    if any(one.pointer != "/product" for one in errors):
+        validation.refuse_if(errors)
     read = _read(services, wanted)
     _permit(services, context, wanted, read)
     # What begins now is fingerprinted as it was before there was a choice.
@@ -244,6 +246,8 @@ def redeem_key(
         answered = request.repeated(asked.state, fingerprint) if asked else None
         if asked and answered:
             return _replay(services, answered, asked)
+        # Only now: the product may have left the catalog since the request was answered.
+        validation.refuse_if(errors)
         decisions.expect_version(account.version, expected_version)
         counts = _Counts(tried, session)
         examined = _examine(

@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from tests.web.api import INT, POS, Api, Got
+from tests.web.api import INT, POS, RESELLER, Api, Got, api_over
+from web.app.context import EXTENSION
 
 ONCE = {"Idempotency-Key": "order-2026-03-01/1"}
 
@@ -154,3 +156,27 @@ def test_a_request_that_was_repeated_is_answered_as_of_its_own_event(api: Api) -
     assert again.headers["Idempotency-Replayed"] == "true"
     assert again.body == given.body
     assert again.headers["ETag"] == given.headers["ETag"] == '"2"'
+
+
+def test_what_was_answered_stays_so_when_its_product_has_left_the_catalog(api: Api) -> None:
+    grant = {"product": "cloud_pos", "seats": 10, "reason": "Spring"}
+    grants = f"/v1/resellers/{RESELLER}/grants"
+    code = api.issue()["code"]
+
+    def ask(api: Api, **headers: str) -> list[Got]:
+        return [
+            api.post("admin", grants, grant, headers=headers),
+            order(api, headers=headers),
+            redeem(api, code, headers=headers, product="cloud_pos"),
+        ]
+
+    first = ask(api, **ONCE)
+    wiring = api.app.extensions[EXTENSION].wiring
+    products = [one for one in wiring.services.catalog.products if one.id != "cloud_pos"]
+    catalog = replace(wiring.services.catalog, products=tuple(products))
+    later = api_over(wiring._replace(services=wiring.services._replace(catalog=catalog)), api)
+    again = ask(later, **ONCE)
+    assert [one.status for one in again] == [one.status for one in first] == [201] * 3
+    assert all(one.headers["Idempotency-Replayed"] == "true" for one in again)
+    assert again[0].body["allowances"] == first[0].body["allowances"]
+    assert {one.status for one in ask(later)} == {422}
