@@ -1,6 +1,8 @@
 """Put a backup into an empty database: all of it, proved, or nothing.
 
-Everything happens in one transaction, with all that an import proves (`commands.import_ledger`):
+Everything happens in one transaction, with all that an import proves (`commands.import_ledger`).
+While it goes on, and after one that was killed or failed in the middle, the database takes nothing
+else (`ledger.store.unfinished_restore`):
 
     the file         is what its last line has the digest of
     the checkpoints  that the ledger had signed, that the database remembers, and that were given,
@@ -93,7 +95,8 @@ def restore_ledger(
         lines: of the backup, without its header and its last one.
         given: checkpoints of this ledger that were kept elsewhere.
         accept_loss: whether to go on when a checkpoint is of more events than the backup has.
-        begin: called before anything is changed; marks the database until the restore has ended.
+        begin: called before anything is changed, and when nothing is against it by then; marks the
+            database until the restore has ended.
 
     Raises:
         BadBackup, BadExport: the file does not fit; nothing was changed.
@@ -108,8 +111,12 @@ def restore_ledger(
         raise EventsLost(beyond.size, header.events)
     if services.book.head():
         raise LedgerNotEmpty
+    lines = _with_a_first_line(lines)
+    with filling(services.book.store) as filled:
+        _refuse_what_is_beside(filled)
     begin()
     with filling(services.book.store) as filled:
+        filled.end_restore()
         _refuse_what_is_beside(filled)
         counts, signed, export_line = _read_beside(filled.insert, lines, remembered)
         export = header_of(export_line)
@@ -120,7 +127,6 @@ def restore_ledger(
         held = [one for one in [*kept, *signed] if one.size <= export.last]
         streams = fill(filled, export, lines, on_events, _roots(held))
         _remember(filled, kept, [*remembered, *signed])
-        filled.end_restore()
     proved = max((one.size for one in held), default=0)
     agreeing = len({(one.size, one.signers) for one in held})
     lost_after = header.events if beyond is not None else None
@@ -161,6 +167,13 @@ def check_backup(
     if base64.b64encode(tree.root()).decode() != export.root:
         raise BadBackup("its events do not give the root in its header")
     return CheckedBackup(export.root, rows)
+
+
+def _with_a_first_line(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """Return the same lines, of which the first can be read."""
+    first = next(lines, b"")
+    _ = read_row(first) if is_row(first) else header_of(first)
+    return chain([first], lines)
 
 
 def _refuse_what_is_beside(filled: Filling) -> None:

@@ -63,7 +63,10 @@ class Filling(Protocol):
         """
 
     def end_restore(self) -> None:
-        """Take back that a restore has begun: see `ledger.store.unfinished_restore`."""
+        """Take back, with the commit, that a restore has begun: the first thing that it does.
+
+        See `ledger.store.unfinished_restore`.
+        """
 
 
 @contextmanager

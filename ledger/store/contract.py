@@ -142,6 +142,10 @@ class ClockRefused(PersistenceError):
     """The writer's clock is not the database's; nothing was recorded, nor will be until it is."""
 
 
+class RestoreBegun(PersistenceError):
+    """A ledger is being restored into the database, or was not to its end: nothing was recorded."""
+
+
 class ReadOnly(OperationalError):
     """The database is a standby, which takes no changes; it can be read."""
 
@@ -194,6 +198,7 @@ class Recorder(Protocol):
                 passed; nothing was recorded.
             LedgerReplaced: the ledger is of a later generation; nothing was recorded.
             ClockRefused: the clock is too far from the database's own; nothing was recorded.
+            RestoreBegun: a restore into the database has not ended; nothing was recorded.
             OutcomeUnknown: the connection broke after the events may have been sent.
             OperationalError, InterfaceError: any other fault; certainly nothing was recorded.
         """

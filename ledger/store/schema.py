@@ -19,7 +19,7 @@ from contextlib import closing, contextmanager
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 
 from ledger.store import Kind, kind_of, unfinished_restore
 from ledger.store.sqlite import datastore as sqlite
@@ -141,21 +141,34 @@ def begin_restore(database_url: str) -> None:
     Raises:
         PersistenceError: a fault of the database.
     """
+    _mark(database_url, unfinished_restore.BEGIN)
+
+
+def give_up_restore(database_url: str) -> bool:
+    """Take back that a restore was begun which did not end; return whether one was.
+
+    Raises:
+        PersistenceError: a fault of the database.
+    """
+    return _mark(database_url, unfinished_restore.END)
+
+
+def _mark(database_url: str, statement: LiteralString) -> bool:
     match kind_of(database_url):
         case "sqlite":
             path = sqlite.path_of(database_url)
             try:
                 with closing(sqlite.connect(path)) as connection:
-                    patiently(connection, unfinished_restore.BEGIN)
+                    return bool(patiently(connection, statement).rowcount)
             except sqlite3.Error as error:
                 raise sqlite.fault_of(error, path) from error
         case "postgres":
             with _postgres_session(database_url) as session, session.transaction():
-                # Not while another restore is about to end: its mark would be ours.
+                # Not while somebody appends: he would not see the mark.
                 session.execute("SET LOCAL lock_timeout = '5s'; SELECT keyfold_take_turn()")
-                session.execute(unfinished_restore.BEGIN)
+                return bool(session.execute(statement).rowcount)
         case "memory":
-            return
+            return False
 
 
 def steps(kind: Kind) -> list[SchemaStep]:
@@ -208,7 +221,7 @@ def _check(
     if is_marked and not restoring:
         raise RestoreUnfinished(
             "a restore into this database was begun and did not end, so that it holds no ledger;"
-            " run again: keyfold restore FILE"
+            " run again: keyfold restore FILE, or begin an empty ledger: keyfold restore --give-up"
         )
 
 

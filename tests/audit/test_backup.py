@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 import shutil
@@ -35,6 +37,7 @@ from ledger.backup_format import (
 from projections.audit.backup import write_backup
 from projections.lists.stores import Tables
 from tests.cli.program import KEYFOLD, PATIENCE_S, Program, Ran, wait_until
+from tests.cli.program import Server as Served
 from tests.pairs import Pair
 from tests.postgres_server import Server
 from tests.worlds import context
@@ -289,34 +292,125 @@ def test_a_backup_that_is_killed_leaves_nothing_of_its_name(ledger: Program) -> 
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-def test_a_restore_that_is_killed_leaves_what_says_so_and_can_be_restored_into(
-    kind: str, ledger: Program, places: Places
-) -> None:
+@contextmanager
+def restoring(new: Program, ledger: Program) -> Iterator[tuple[subprocess.Popen[bytes], bytes]]:
+    """Begin a restore; yield its process, which waits in the middle, and what it still needs."""
     ledger.done("backup", "b")
-    with compressed_files.reading(str(ledger.folder / "b")) as lines:
-        half = b"".join(list(lines)[:60])
-    new = places.new(kind)
+    with compressed_files.reading(str(ledger.folder / "b")) as read:
+        lines = list(read)
     process = subprocess.Popen(
         [*KEYFOLD, "restore", "-"], cwd=new.folder, env=new.environ(), stdin=subprocess.PIPE
     )
     assert process.stdin
-    process.stdin.write(half)
+    process.stdin.write(b"".join(lines[:60]))
     process.stdin.flush()
     wait_until(lambda: "a restore into this database was begun" in new.run("db", "check").err)
-    process.kill()
-    process.wait()
-    process.stdin.close()
+    try:
+        yield process, b"".join(lines[60:])
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_restore_that_is_killed_leaves_what_says_so_and_can_be_restored_into(
+    kind: str, ledger: Program, places: Places
+) -> None:
+    new = places.new(kind)
+    with restoring(new, ledger):
+        refused(new.run("restore", f"{ledger.folder}/b"), "restore_running")
+        refused(new.run("restore", "--give-up"), "restore_running")
     unfit = new.run("serve", "--port", "0")
     assert unfit.code == 2
     assert "keyfold restore FILE" in unfit.err
     refused(new.run("db", "check"), "schema_unfit")
     assert new.run("tokens", "create", "--role", "admin").code == 2
+    assert new.json("restore", "--give-up") == {"given_up": True}
+    assert new.json("restore", "--give-up") == {"given_up": False}
+    new.done("db", "check")
     new.done("restore", f"{ledger.folder}/b")
     assert exported(new) == exported(ledger)
     new.done("db", "check")
+    assert new.run("restore").code == new.run("restore", "b", "--give-up").code == 2
 
 
-def test_a_restore_that_fails_on_its_way_leaves_the_same(ledger: Program, places: Places) -> None:
+def test_a_second_restore_does_not_disturb_the_first(ledger: Program, places: Places) -> None:
+    new = places.new("postgres")
+    with restoring(new, ledger) as (process, rest):
+        refused(new.run("restore", f"{ledger.folder}/b"), "restore_running")
+        process.communicate(rest, timeout=PATIENCE_S)
+        assert process.returncode == 0
+    assert exported(new) == exported(ledger)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_server_beside_a_restore_takes_nothing_that_would_be_lost(
+    kind: str, ledger: Program, places: Places
+) -> None:
+    ledger.done("backup", "b.gz")
+    file = ledger.folder / "b.gz"
+    damaged = ledger.folder / "damaged.gz"
+    damaged.write_bytes(file.read_bytes()[:-40])
+    new = places.new(kind)
+    new.settings |= {"STRIPE_API_KEY": "sk_test_1", "STRIPE_WEBHOOK_SECRET": "whsec_test"}
+    new.done("db", "upgrade")
+    with new.served() as server:
+        assert "cut off" in refused(new.run("restore", str(damaged)), "bad_backup")
+        assert server.get("/readyz")[0] == 503
+        status, told = notify(server, "evt_1")
+        assert (status, "restore into this database has not ended" in told) == (503, True), told
+        refused(new.run("restore", f"{ledger.folder}/nowhere"), "io_error")
+        new.done("restore", str(file))
+        assert exported(new) == exported(ledger)
+        assert notify(server, "evt_1")[0] == server.get("/readyz")[0] == 200
+    assert "evt_1" in exported(new)
+    new.done("db", "check")
+    refused(new.run("restore", str(file)), "ledger_not_empty")
+    new.done("db", "check")
+
+
+def notify(server: Served, event: str) -> tuple[int, str]:
+    """Tell a server what Stripe tells; return what it answered."""
+    subscription = {
+        "id": "sub_1", "object": "subscription", "customer": "cus_1", "status": "canceled",
+        "items": {"data": [], "has_more": False}, "metadata": {}, "created": 1,
+        "cancel_at_period_end": False,
+    }  # fmt: skip
+    body = json.dumps(
+        {
+            "id": event, "object": "event", "type": "customer.subscription.deleted",
+            "created": int(time.time()), "livemode": False, "api_version": "2024-06-20",
+            "data": {"object": subscription},
+        }
+    )  # fmt: skip
+    at = int(time.time())
+    signature = hmac.new(b"whsec_test", f"{at}.{body}".encode(), hashlib.sha256).hexdigest()
+    return server.request(
+        "POST",
+        "/webhooks/stripe",
+        body=body,
+        given={"Stripe-Signature": f"t={at},v1={signature}"},
+    )
+
+
+def test_a_restore_that_is_refused_before_it_writes_leaves_no_mark(
+    ledger: Program, places: Places
+) -> None:
+    ledger.done("backup", "b")
+    new = places.new("sqlite")
+    with compressed_files.reading(f"{ledger.folder}/b") as lines:
+        header = next(lines).decode()
+    refused(new.run("restore", "-", stdin=f"{header}nonsense\n{{}}\n"), "bad_backup")
+    new.done("db", "check")
+    with closing(sqlite3.connect(new.folder / "keyfold.db")) as tables, tables:
+        tables.execute("INSERT INTO keyfold_token_uses VALUES ('kft_1', '2026-03-01T09:00:00Z')")
+    refused(new.run("restore", f"{ledger.folder}/b"), "ledger_not_empty")
+    new.done("db", "check")
+
+
+def test_a_restore_that_fails_on_its_way_leaves_what_says_so(
+    ledger: Program, places: Places
+) -> None:
     ledger.done("backup", "b.gz")
     file = ledger.folder / "b.gz"
     file.write_bytes(file.read_bytes()[:-40])

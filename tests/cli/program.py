@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,9 +137,14 @@ class Server:
         return self.request("POST", path, token, json.dumps(body))
 
     def request(
-        self, method: str, path: str, token: str = "", body: str | None = None
+        self,
+        method: str,
+        path: str,
+        token: str = "",
+        body: str | None = None,
+        given: Mapping[str, str] | None = None,
     ) -> tuple[int, str]:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = {**(given or {}), **({"Authorization": f"Bearer {token}"} if token else {})}
         if body is not None:
             headers["Content-Type"] = "application/json"
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 
 from commands.gateways.stripe_checks import EVENTS
+from ledger.store import schema
 from tests.cli.program import ROOT, Program
 from tests.pairs import Pair
 from tests.postgres_server import OwnServer
@@ -100,10 +100,13 @@ def test_files_secret_and_clock(filled: Program) -> None:
     assert not (filled.folder / "keyfold.secret").exists()
 
 
-def test_a_damaged_file_and_an_unfinished_restore(filled: Program) -> None:
-    with closing(sqlite3.connect(filled.folder / "keyfold.db")) as database, database:
-        database.execute("INSERT INTO keyfold_projections VALUES ('restore@1', 0)")
-    assert examined(filled, "--offline", code=1)["tables"][2] == "run: keyfold restore FILE"
+def test_an_unfinished_restore(bare: Program) -> None:
+    bare.done("db", "upgrade")
+    schema.begin_restore(f"sqlite:///{bare.folder}/keyfold.db")
+    assert examined(bare, "--offline", code=1)["tables"][2] == "run: keyfold restore FILE"
+
+
+def test_a_damaged_file(filled: Program) -> None:
     file = filled.folder / "keyfold.db"
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2] + b"\xff" * (len(content) // 2))

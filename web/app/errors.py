@@ -35,6 +35,7 @@ from ledger import refusals
 from ledger.book import LedgerUnavailable
 from ledger.min_position import PositionNotReached
 from ledger.refusals import FieldError, InvalidRequest, Refusal
+from ledger.store.contract import RestoreBegun
 from ledger.store.eventsourcing_adapter import InterfaceError, OperationalError
 from projections.answer import Answer, Time, doc
 from projections.audit.tree import TreeDamaged
@@ -306,6 +307,8 @@ def ledger_unavailable(error: Exception) -> Response:
         _outline(error),
         extra={"request_id": request_id()},
     )
+    if isinstance(error.__cause__, RestoreBegun):
+        return unavailable(f"{error.__cause__}: nothing is recorded until it has")
     return unavailable("the database does not answer: try again")
 
 

@@ -19,8 +19,10 @@ from ledger.proof.notes import VerifierKey
 from ledger.secret import Secret
 from ledger.store import schema
 from ledger.store.bulk_load import LedgerNotEmpty
+from ledger.store.exclusive_lock import open_exclusive_lock
 from ledger.store.signed_checkpoints import SignedCheckpoint
 from ledger.store.text_keys import TextKey
+from ledger.store.unfinished_restore import LOCK
 from web.app.private_files import secret_file
 from web.app.services import Wiring, existing_secret, wire
 from web.app.settings import Settings, read_settings
@@ -42,9 +44,10 @@ UNCHANGED: Final = "nothing was restored"
     examples=(
         "keyfold restore 2026-03-01.kfb --check",
         "keyfold restore 2026-03-01.kfb --checkpoint newest.txt --text-keys current.keys",
+        "keyfold restore --give-up",
     ),
 )
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", required=False)
 @click.option(
     "--checkpoint",
     "files",
@@ -67,14 +70,20 @@ UNCHANGED: Final = "nothing was restored"
 @click.option(
     "--check", "only_check", is_flag=True, help="Only read FILE to its end; ask no database."
 )
+@click.option(
+    "--give-up",
+    is_flag=True,
+    help="Begin an empty ledger instead, after a restore that did not end; without FILE.",
+)
 @json_option
 def restore(
-    file: str,
+    file: str | None,
     files: Sequence[str],
     vkeys: Sequence[str],
     keys_file: str | None,
     accept_loss: bool,
     only_check: bool,
+    give_up: bool,
     as_json: bool,
 ) -> None:
     """Put the backup in FILE, or on standard input for `-`, into an empty database.
@@ -84,13 +93,19 @@ def restore(
 
     All of it comes in, proved against every checkpoint that it holds and those that are given, or
     nothing. A restore that was killed, or failed on its way, leaves a database that says so and
-    that nothing works with, until a restore into it ends well.
+    that takes nothing, until a restore into it ends well, or is given up with --give-up. One
+    restore into a database goes on at a time.
 
     What the old ledger signed after the backup was made, nothing in FILE can tell: the newest
     checkpoint that was kept elsewhere can. If it is of more events than FILE has, these are lost,
     and nothing is restored unless with --accept-loss; then no checkpoint is signed any more, since
     it would contradict that one.
     """
+    if (file is None) is not give_up:
+        raise click.UsageError("name a FILE, or --give-up: one of them")
+    if file is None:
+        _give_up(read_settings().database_url, as_json=as_json)
+        return
     others = parsed_keys(vkeys)
     with _refusing(file), compressed_files.reading(file) as lines:
         sealed = unsealed(lines)
@@ -100,13 +115,15 @@ def restore(
             return
         settings = read_settings()
         _refuse_other_secret(settings, header, file)
-        schema.upgrade(settings.database_url)
-        with closing(wire(settings, restoring=True)) as wiring:
-            now = wiring.clock()
-            given = [_signed(wiring.signing, name, others, now) for name in files]
-            keys = _read_keys(wiring, keys_file)
-            restored, taken = _restore(wiring, header, sealed, given, keys, accept_loss)
-            after = _recorded_between(wiring, restored)
+        url = settings.database_url
+        with _only_one(url):
+            schema.upgrade(url)
+            with closing(wire(settings, restoring=True)) as wiring:
+                now = wiring.clock()
+                given = [_signed(wiring.signing, name, others, now) for name in files]
+                keys = _read_keys(wiring, keys_file)
+                restored, taken = _restore(wiring, header, sealed, given, keys, accept_loss)
+                after = _recorded_between(wiring, restored)
     if as_json:
         print_json(_to_json(header, restored, after, taken))
     else:
@@ -133,6 +150,32 @@ def _restore(
             on_events=on_events,
         )
     return restored, put_text_keys(wiring.services, keys) if keys is not None else None
+
+
+@contextmanager
+def _only_one(database_url: str) -> Iterator[None]:
+    """Hold off other restores into the same database, so that the mark there is ours."""
+    lock = open_exclusive_lock(database_url, LOCK)
+    try:
+        if not lock.acquire():
+            raise CommandRefused(
+                "restore_running", f"Another restore into this database goes on; {UNCHANGED}"
+            )
+        yield
+    finally:
+        lock.release()
+
+
+def _give_up(database_url: str, *, as_json: bool) -> None:
+    schema.check(database_url, restoring=True)
+    with _only_one(database_url):
+        was_begun = schema.give_up_restore(database_url)
+    if as_json:
+        print_json({"given_up": was_begun})
+    elif was_begun:
+        click.echo("given up: nothing of the restore is there, and the ledger is empty")
+    else:
+        click.echo("there was nothing to give up: no restore into this database was begun")
 
 
 def _refuse_other_secret(settings: Settings, header: BackupHeader, file: str) -> None:

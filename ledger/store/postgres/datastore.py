@@ -20,14 +20,16 @@ from psycopg.rows import DictRow, TupleRow, dict_row, tuple_row
 
 from ledger.store import eventsourcing_adapter as library
 from ledger.store.connections import Connections, PerProcess
-from ledger.store.contract import ClockRefused, OutcomeUnknown, ReadOnly
+from ledger.store.contract import ClockRefused, OutcomeUnknown, ReadOnly, RestoreBegun
 from ledger.store.lineage import Lineage, Mark
 from ledger.store.postgres.prepared import NoAnswer, Session
+from ledger.store.unfinished_restore import REFUSED
 
 AnyConnection = psycopg.Connection[Any]
 AnswerT = TypeVar("AnswerT")
 
 CLOCK_REFUSED = "KF001"  # by keyfold_refuse_clock
+RESTORE_BEGUN = "KF002"  # by keyfold_refuse_in_restore
 
 CONNECTIONS_MAX = 6  # of each kind, in each process
 PATIENCE_S = 3.0
@@ -109,6 +111,8 @@ def fault_of(error: psycopg.Error) -> library.PersistenceError:
     """Return a fault of the driver in the library's words, with the driver's as its cause."""
     if error.sqlstate == CLOCK_REFUSED:
         return ClockRefused(error.diag.message_primary or "the clock is refused")
+    if error.sqlstate == RESTORE_BEGUN:
+        return RestoreBegun(REFUSED)
     hint = ""
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedFunction):
         hint = "; is the ledger's schema missing? run: keyfold db upgrade"

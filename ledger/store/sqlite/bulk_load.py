@@ -12,7 +12,7 @@ from ledger.store.bulk_load import Filling, VersionOutOfTurn, check_rows
 from ledger.store.contract import Row
 from ledger.store.eventsourcing_adapter import IntegrityError
 from ledger.store.sqlite.datastore import SqliteDatastore
-from ledger.store.unfinished_restore import END
+from ledger.store.unfinished_restore import END, REFUSED
 
 # The streams' index is filled all over; with SQLite's own 2 MB each of its pages is written often.
 _CACHE_KIB = 64 * 1024
@@ -37,6 +37,8 @@ class _SqliteFilling:
         try:
             self._cursor.executemany(_INSERT, rows)
         except sqlite3.IntegrityError as error:
+            if REFUSED in str(error):
+                raise  # which the datastore puts into the library's words
             kind = VersionOutOfTurn if "the next version" in str(error) else IntegrityError
             raise kind(str(error)) from error
 

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from ledger.store import eventsourcing_adapter as library
+from ledger.store import unfinished_restore
 from ledger.store.connections import Connections, PerProcess, close_when_dropped
-from ledger.store.contract import Append, OutcomeUnknown, replaced
+from ledger.store.contract import Append, OutcomeUnknown, RestoreBegun, replaced
 from ledger.store.lineage import Lineage, Mark
 from ledger.store.sqlite import patience
 from ledger.store.sqlite.files import Files
@@ -101,6 +102,8 @@ def _connect_reader(path: str) -> sqlite3.Connection:
 
 def fault_of(error: sqlite3.Error, path: str) -> library.PersistenceError:
     """Return a fault of the driver in the library's words, with the driver's as its cause."""
+    if unfinished_restore.REFUSED in str(error):
+        return RestoreBegun(unfinished_restore.REFUSED)
     hint = ""
     if not Path(path).exists() or "no such table" in str(error):
         hint = "; is there no ledger yet? run: keyfold db upgrade"
