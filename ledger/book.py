@@ -41,7 +41,6 @@ from ledger.store.contract import (
     ClockRefused,
     OutcomeUnknown,
     Required,
-    RestoreBegun,
     Row,
     StreamRow,
     VersionConflict,
@@ -368,8 +367,6 @@ class Book(Application[str]):
                     _log.error("nothing is recorded: %s", error)
                 self._clock_is_wrong = True
                 raise ClockWrong(str(error)) from error
-            except RestoreBegun as error:
-                raise LedgerUnavailable(str(error)) from error
             except (OperationalError, InterfaceError) as error:
                 is_late = time.monotonic() > until
                 has_to_look = isinstance(error, OutcomeUnknown) and not unsure

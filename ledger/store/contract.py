@@ -142,7 +142,7 @@ class ClockRefused(PersistenceError):
     """The writer's clock is not the database's; nothing was recorded, nor will be until it is."""
 
 
-class RestoreBegun(PersistenceError):
+class RestoreBegun(OperationalError):
     """A ledger is being restored into the database, or was not to its end: nothing was recorded."""
 
 
