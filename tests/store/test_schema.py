@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -227,6 +228,50 @@ def upgrade_and_append(number: int, url: str) -> tuple[list[str], int]:
     (position,) = recorder.insert_events([event(f"process-{number}", 1)])
     recorder.close()
     return applied, position
+
+
+def test_a_step_takes_nothing_away_from_the_programs_that_may_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older program reads on where it was: each row that it knows is still there."""
+    file = tmp_path / "ledger.db"
+    known = schema.steps("sqlite")
+    filled: dict[str, set[tuple]] = {}
+    for step in known:
+        with monkeypatch.context() as earlier:
+            earlier.setattr(schema, "steps", lambda _, upto=step.version: known[:upto])
+            schema.upgrade(f"sqlite:///{file}")
+        if step.oldest_program < step.version:
+            found = rows_of(file, filled)
+            lost = {table: rows - found[table] for table, rows in filled.items()}
+            assert not any(lost.values()), f"older programs cannot go on with {step.name}: {lost}"
+        filled = fill_each_table(file)
+
+
+def fill_each_table(file: Path) -> dict[str, set[tuple]]:
+    """Put a row into each table that is empty, and a bookmark for each name; return all rows."""
+    with closing(sqlite3.connect(file)) as connection, connection:
+        select = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'keyfold_%'"
+        tables = [name for (name,) in connection.execute(select)]
+        for table in tables:
+            if not connection.execute(f"SELECT 1 FROM {table}").fetchone():
+                columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
+                row = [1 if column[2] == "INTEGER" else "1" for column in columns]
+                connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+        if "keyfold_projections" in tables:
+            connection.executemany(
+                "INSERT OR IGNORE INTO keyfold_projections VALUES (?, 7)",
+                [(f"{name}@1:kfwh_a",) for name in ("webhook", "webhook_notices", "notices")],
+            )
+    return rows_of(file, tables)
+
+
+def rows_of(file: Path, tables: Iterable[str]) -> dict[str, set[tuple]]:
+    with closing(sqlite3.connect(file)) as connection:
+        return {
+            table: {tuple(row[:2]) for row in connection.execute(f"SELECT * FROM {table}")}
+            for table in tables
+        }
 
 
 def test_both_databases_have_the_same_steps_numbered_without_gaps() -> None:

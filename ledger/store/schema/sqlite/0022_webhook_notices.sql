@@ -1,6 +1,5 @@
--- oldest program: 8
 -- Up to which row of the notices each webhook was told (projections/lists/webhook_notices.py). Until now a bookmark
--- said up to when.
+-- said up to when; an older program, which would read that and begin at 1970, cannot go on with this.
 
 CREATE TABLE keyfold_webhook_notices_1 (
     webhook TEXT PRIMARY KEY,
