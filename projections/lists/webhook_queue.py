@@ -463,9 +463,18 @@ def wait_less(tables: Tables, webhook: str, now: datetime, by: timedelta) -> Non
         )
 
 
+_KEPT_OF: Final = """
+    SELECT substr(projection, :length) FROM keyfold_projections WHERE projection LIKE :names
+    UNION SELECT webhook FROM keyfold_webhook_notices_1
+    UNION SELECT webhook FROM keyfold_webhook_lanes_1
+    UNION SELECT webhook FROM keyfold_webhook_deliveries_1
+"""
+
+
 def forget_removed(tables: Tables, webhooks: Webhooks) -> None:
     """Delete what is kept of webhooks that were removed."""
-    found = tables.read("SELECT DISTINCT webhook FROM keyfold_webhook_lanes_1", {})
+    names: Params = {"names": bookmark("%"), "length": len(bookmark("")) + 1}
+    found = tables.read(_KEPT_OF, names)
     for (id,) in found:
         if id in webhooks:
             continue

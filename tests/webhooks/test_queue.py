@@ -14,6 +14,7 @@ import pytest
 
 from commands.add_webhook import WantedWebhook, add_webhook
 from commands.amend_key import Amendment, amend_key
+from commands.change_webhook import remove_webhook
 from commands.gateways.webhook_addresses import AllowedHosts
 from commands.redeem_key import Try, redeem_key
 from commands.services import Services
@@ -26,7 +27,12 @@ from projections.lists.stores import open_tables
 from projections.lists.stores.tables import Tables, to_number
 from projections.lists.webhook_messages import WebhookMessage, messages_of
 from projections.lists.webhook_notices import PAGE_NOTICES
-from projections.lists.webhook_queue import Clocks, QueuedMessage, queue_messages
+from projections.lists.webhook_queue import (
+    Clocks,
+    QueuedMessage,
+    forget_removed,
+    queue_messages,
+)
 from tests.worlds import DAY, NOON, context, issue, services
 
 
@@ -203,3 +209,19 @@ def test_a_timed_notice_outlives_the_events_that_it_was_queued_after(
             ("subscription.started", "2026-03-01"),
             ("subscription.ending", "2027-01-30"),
         ]
+
+
+def test_nothing_is_kept_of_a_removed_webhook_that_never_had_a_message(
+    world: Services, tables: Tables
+) -> None:
+    stays, goes = add(world, "key.changed", "notice.*"), add(world, "notice.*")
+    queue(world, tables, NOON + DAY)
+    remove_webhook(world, context(NOON + 2 * DAY), goes.id)
+    forget_removed(tables, world.book.load(WEBHOOKS, ID).state)
+    kept = """
+        SELECT projection FROM keyfold_projections WHERE projection LIKE 'webhook%'
+        UNION ALL SELECT webhook FROM keyfold_webhook_notices_1
+    """
+    assert sorted(name for (name,) in tables.read(kept, {})) == [
+        stays.id, f"webhook@1:{stays.id}"
+    ]  # fmt: skip
