@@ -96,9 +96,10 @@ def _recorded(events: Iterable[AnyEvent]) -> Iterator[tuple[str, str]]:
 class Clients:
     """Eight of them, on four accounts, while the block runs."""
 
-    def __init__(self, port: int, token: str, seed: int) -> None:
+    def __init__(self, port: int, token: str, seed: int, name: str = "first") -> None:
         self.journal = Journal()
         self._port = port
+        self._name = name
         self._token = token
         self._seed = seed
         self._over = threading.Event()
@@ -133,17 +134,16 @@ class Clients:
         wait_until(lambda: bool(answers()))
         return min(answers()) - moment
 
-    def refused_since(self, moment: float) -> int:
-        """Return how many requests were refused since then."""
-        calls = list(self.journal.calls)
-        return sum(one.status == REFUSED for one in calls if one.ended >= moment)
+    def count_since(self, moment: float, status: int) -> int:
+        """Return how many requests have had an outcome since then."""
+        return sum(one.status == status for one in list(self.journal.calls) if one.ended >= moment)
 
     def _live(self, number: int) -> None:
         random = Random(f"{self._seed}-{number}")
         turn = 0
         while not self._over.is_set():
             turn += 1
-            self._turn(f"{number}-{turn}", f"account-{number % ACCOUNTS}", random)
+            self._turn(f"{self._name}-{number}-{turn}", f"account-{number % ACCOUNTS}", random)
 
     def _turn(self, name: str, account: str, random: Random) -> None:
         order = {"product": "cloud_pos", "seats": SEATS, "months": 12, "reseller": "Northwind"}

@@ -13,19 +13,21 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from http.client import HTTPException
 from random import Random
 from typing import Final
 
 from ledger.events import AnyEvent
 from tests.cli.program import Server, wait_until
-from tests.drills.clients import BROKEN, Clients, Journal, Told
+from tests.drills.clients import BROKEN, REFUSED, Clients, Journal, Told
 from tests.drills.places import KINDS, Place, Served, place, served
 from tests.drills.report import Report
 from tests.losing import lose
+from tests.postgres_server import OwnServer
 
 ROUNDS_QUICK: Final = 1  # of each victim, on each database
-ROUNDS: Final = 29  # 203 in all
+ROUNDS: Final = 25  # 200 in all
 WORKERS: Final = 2
 # Until the first answer, half of the times.
 ONE_WORKER_S, WHOLE_SERVER_S = 2.0, 5.0
@@ -113,7 +115,8 @@ class _Rounds:
             "the server": self._server,
         }
         if self._ledger.database:
-            victims["the database"] = self._database
+            victims["the database"] = partial(self._database, OwnServer.kill)
+            victims["the database, by a restart"] = partial(self._database, OwnServer.stop)
         order = [*victims] * rounds
         self._random.shuffle(order)
         for victim in order:
@@ -122,7 +125,10 @@ class _Rounds:
             time.sleep(self._random.uniform(0, 0.3))
             moment = victims[victim]()
             self._until_answered[victim].append(self._clients.first_answer_after(moment))
-            self._refused[victim] += self._clients.refused_since(moment)
+            self._refused[victim] += self._clients.count_since(moment, REFUSED)
+            broken = self._clients.count_since(moment, BROKEN)
+            if broken and victim.startswith("the database"):
+                self.journal.wrong.append(f"{broken} connections broke while there was no database")
 
     # Each returns the moment at which all of them were dead.
 
@@ -141,9 +147,9 @@ class _Rounds:
         self._served.start_again()
         return dead_at
 
-    def _database(self) -> float:
+    def _database(self, end: Callable[[OwnServer], None]) -> float:
         assert self._ledger.database
-        self._ledger.database.kill()
+        end(self._ledger.database)
         dead_at = time.monotonic()
         if not healthy(self._served.server):
             self.journal.wrong.append("/healthz does not answer while there is no database")
@@ -166,7 +172,7 @@ class _Rounds:
         """Return what was counted and measured."""
         kills = sum(map(len, self._until_answered.values()))
         calls = self.journal.calls
-        broken = sum(one.status == BROKEN for one in calls)
+        broken = self._clients.count_since(0, BROKEN)
         counted = (
             f"{kills} kills, {len(self.journal.told)} acknowledged, {broken} connections broke,"
             f" of {len(calls)} requests"
