@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from tests import postgres_binaries
-from tests.drills import failover, kills, past
+from tests.drills import failover, histories, kills, past
 from tests.drills.report import Report
 from tests.postgres_binaries import NoPostgres
 
@@ -40,6 +40,7 @@ class Drill(NamedTuple):
 DRILLS: Final[dict[str, Drill]] = {
     "kills": Drill(kills.run, "what was acknowledged survives kill -9, once"),
     "failover": Drill(failover.run, "a standby takes over, and the processes stay up"),
+    "histories": Drill(histories.run, "what eight clients were answered has one order"),
     "past": Drill(past.run, "a changed past byte turns /readyz red within an hour"),
 }
 
