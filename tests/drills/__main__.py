@@ -8,6 +8,7 @@ given twice. Exits 1 when something did not hold, or a planted fault was not fou
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import platform
 import sqlite3
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from tests import postgres_binaries
-from tests.drills import failover, histories, kills, past
+from tests.drills import failover, histories, kills, past, year
 from tests.drills.report import Report
 from tests.postgres_binaries import NoPostgres
 
@@ -41,12 +42,14 @@ DRILLS: Final[dict[str, Drill]] = {
     "kills": Drill(kills.run, "what was acknowledged survives kill -9, once"),
     "failover": Drill(failover.run, "a standby takes over, and the processes stay up"),
     "histories": Drill(histories.run, "what eight clients were answered has one order"),
+    "year": Drill(year.run, "a vendor's year: promises are kept, day by day"),
     "past": Drill(past.run, "a changed past byte turns /readyz red within an hour"),
 }
 
 
 def main() -> int:
     args = _arguments()
+    logging.getLogger("keyfold").setLevel(logging.CRITICAL)  # what is planted is told loudly
     print(f"{machine()}; seed {args.seed}")
     wrong = [
         f"{name}: {what}"

@@ -34,16 +34,15 @@ class Step(NamedTuple):
     days: float = 0.0
 
 
+STEPS_OF_LIFE: Final = (
+    "subscribe", "subscribe", "quantity", "quantity", "quantity", "tier", "add item", "trial",
+    "pause collection", "resume collection", "pause", "resume", "fail", "mend",
+    "cancel at period end", "keep", "cancel", "wait",
+)  # fmt: skip
 STEPS: Final = st.lists(
     st.builds(
         Step,
-        do=st.sampled_from(
-            [
-                "subscribe", "subscribe", "quantity", "quantity", "quantity", "tier", "add item",
-                "trial", "pause collection", "resume collection", "pause", "resume", "fail", "mend",
-                "cancel at period end", "keep", "cancel", "wait",
-            ]
-        ),
+        do=st.sampled_from(STEPS_OF_LIFE),
         which=st.integers(0, 1),
         number=st.integers(1, 6),
         # Nothing at all, so that several things are of one second; a moment; days; a month.
@@ -51,7 +50,7 @@ STEPS: Final = st.lists(
     ),
     min_size=1,
     max_size=9,
-)  # fmt: skip
+)
 
 
 class Life:
