@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from tests import postgres_binaries
-from tests.drills import failover, histories, kills, past, year
+from tests.drills import failover, histories, kills, past, writes, year
 from tests.drills.report import Report
 from tests.postgres_binaries import NoPostgres
 
@@ -39,6 +39,7 @@ class Drill(NamedTuple):
 
 
 DRILLS: Final[dict[str, Drill]] = {
+    "writes": Drill(writes.run, "every write, failed in every way, is done once"),
     "kills": Drill(kills.run, "what was acknowledged survives kill -9, once"),
     "failover": Drill(failover.run, "a standby takes over, and the processes stay up"),
     "histories": Drill(histories.run, "what eight clients were answered has one order"),

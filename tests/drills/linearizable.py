@@ -58,7 +58,8 @@ def search(
         following = []
         for n in _may_be_next(calls, done):
             after, answer = step(state, calls[n].asked)
-            is_right = calls[n].answer in (UNKNOWN, answer)
+            # What nobody heard of, and would change nothing, may as well never have happened.
+            is_right = after != state if calls[n].answer is UNKNOWN else calls[n].answer == answer
             if is_right and (tried := (done | 1 << n, after)) not in seen:
                 seen.add(tried)
                 following.append((calls[n].ended, tried))

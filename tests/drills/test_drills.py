@@ -7,6 +7,8 @@ import pytest
 from tests.drills.__main__ import DRILLS, SEED
 
 
+# They start many servers: how long that takes is the machine's affair.
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", [name for name, drill in DRILLS.items() if drill.in_tests])
 def test_it_holds_and_what_is_planted_is_found(name: str) -> None:
     report = DRILLS[name].run(quick=True, seed=SEED, planted=True)

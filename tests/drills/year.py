@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 from commands.arrange_reseller import grant_seats
 from commands.change_subscription import (
@@ -52,6 +52,7 @@ from projections.lists.stores import open_tables
 from projections.views.account_at import Moment, account_at
 from projections.views.explain import explain_holder
 from projections.views.seats import seats
+from tests.drills.faulty_store import FaultyStore, Insert
 from tests.drills.report import Report
 from tests.stripe.histories import ACCOUNT as AT_STRIPE
 from tests.stripe.histories import STEPS_OF_LIFE, Life, Step
@@ -83,24 +84,13 @@ class Died(Exception):
     """The worker is no more; whoever asked it heard nothing."""
 
 
-class Dying:
-    """A store whose process dies before or after the next append, when it is told to."""
+def _dies_before(_: Insert) -> NoReturn:
+    raise Died
 
-    def __init__(self, store: Any) -> None:
-        self.store = store
-        self.dies: str | None = None
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.store, name)
-
-    def insert_events(self, *args: Any, **kwargs: Any) -> Any:
-        dies, self.dies = self.dies, None
-        if dies == "before":
-            raise Died
-        positions = self.store.insert_events(*args, **kwargs)
-        if dies == "after":
-            raise Died
-        return positions
+def _dies_after(insert: Insert) -> NoReturn:
+    insert()
+    raise Died
 
 
 @dataclass
@@ -207,14 +197,14 @@ class Year:
 
     def _worker(self) -> Services:
         world = another_worker(self._first, seed=next(self._names) + 1000 * self._seed)
-        world.book.store = Dying(self._store)
+        world.book.store = FaultyStore(self._store)
         return world._replace(stripe=self._first.stripe)
 
     def _do(self, ask: Callable[[Services, RequestContext], Any]) -> Any:
         """Ask one of the workers; if it dies, ask another one. None if it is refused."""
         number = self.random.randrange(WORKERS)
-        dying: Any = self.workers[number].book.store
-        dying.dies = self.random.choice((*[None] * 30, "before", "after"))
+        store: Any = self.workers[number].book.store
+        store.plan = self.random.choice((*[None] * 30, _dies_before, _dies_after))
         hours = timedelta(minutes=self.random.randint(0, 12 * 60))
         for tried in range(3):
             now = self._now() + hours + CLOCKS_APART[(number + tried) % len(CLOCKS_APART)]
@@ -225,14 +215,14 @@ class Year:
                 self.counted["workers that died"] += 1
                 self.workers[number] = self._worker()
             except Refusal as refusal:
-                dying.dies = None
+                store.plan = None
                 self.counted["refusals"] += 1
                 if not refusal.title or not refusal.code:
                     self._wrong(f"{type(refusal).__name__} says nothing")
                 self._refused(refusal, context)
                 return None
             else:
-                dying.dies = None
+                store.plan = None
                 return answer
         raise AssertionError("only one of them dies")
 
