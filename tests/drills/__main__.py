@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from tests import postgres_binaries
-from tests.drills import failover, histories, kills, past, writes, year
+from tests.drills import failover, histories, inputs, kills, past, writes, year
 from tests.drills.report import Report
 from tests.postgres_binaries import NoPostgres
 
@@ -44,6 +44,7 @@ DRILLS: Final[dict[str, Drill]] = {
     "failover": Drill(failover.run, "a standby takes over, and the processes stay up"),
     "histories": Drill(histories.run, "what eight clients were answered has one order"),
     "year": Drill(year.run, "a vendor's year: promises are kept, day by day"),
+    "inputs": Drill(inputs.run, "bad input is refused, in a time that grows with its length only"),
     "past": Drill(past.run, "a changed past byte turns /readyz red within an hour"),
 }
 
