@@ -29,6 +29,7 @@ def layout() -> dict[str, Any]:
         return {"customer": None, "menu": []}
     return {
         "customer": found.cookie,
+        "account_id": found.seen.session.account,
         "csrf_field": csrf.field(found.cookie.secret),
         "may": session.may,
         "menu": texts.menu(texts.catalog(), found.seen.session.permissions),

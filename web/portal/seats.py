@@ -78,6 +78,7 @@ def show_manager(
         renewals=renewals,
         now=request_context().now,
         name=request.form.get("name", ""),
+        choices=[(one.id, one.name) for one in found.tiers],
         tier=request.form.get("tier"),
         once=csrf.new_idempotency_key(),
         file_bytes_max=certificates.FILE_BYTES_MAX,
