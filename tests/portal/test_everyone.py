@@ -196,7 +196,7 @@ def test_texts_are_in_the_language_that_the_browser_asks_for(
 ) -> None:
     page = new_page(locale="de-AT")
     vendor.customer(page)
-    expect(page.get_by_role("heading", level=1)).to_have_text("Abonnements")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Abos")
     expect(page.locator("html")).to_have_attribute("lang", "de")
 
 
@@ -205,8 +205,8 @@ def test_another_language_can_be_chosen_and_stays(vendor: Vendor, page: Page) ->
     customer.go("POS Manager")
     page.get_by_role("button", name="Deutsch").click()
     expect(page.get_by_role("button", name="Zertifikat hinzufügen")).to_be_visible()
-    page.get_by_role("link", name="Abonnements").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Abonnements")
+    page.get_by_role("link", name="Abos").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Abos")
     page.get_by_role("button", name="English").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Subscriptions")
 

@@ -42,8 +42,18 @@ def test_pictures_are_taken(tmp_path: Path, new_page: NewPage, scheme: str) -> N
     page = new_page(color_scheme=scheme, viewport=SIZE, timezone_id="UTC")
     with program.served() as server:
         vendor = Vendor(program, server)
-        customer = vendor.customer(page, "harbour-hotel")
+        customer = vendor.customer(page, "harbour-hotel", display_name="Harbour Hotel")
         take(page, folder, f"subscriptions-{scheme}")
+        customer.go("POS Manager")
+        take(page, folder, f"pos-manager-{scheme}")
         dialog = customer.enter(vendor.issue(seats=5))
         expect(dialog.get_by_text("Review the package")).to_be_visible()
         take(page, folder, f"upgrade-plan-{scheme}")
+        page.goto(f"{vendor.url}/console/sign-in")
+        page.get_by_label("Access token").fill(
+            program.json("tokens", "create", "--role", "admin")["token"]
+        )
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+        page.goto(f"{vendor.url}/console/accounts/harbour-hotel")
+        take(page, folder, f"console-{scheme}")

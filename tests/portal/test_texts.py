@@ -22,6 +22,22 @@ OTHERS = [code for code in LANGUAGES if code != "en"]
 
 others = pytest.mark.parametrize("code", OTHERS)
 
+# The German word for each thing, and what it is not called beside it; nor is anybody called du.
+GERMAN_WORDS = {
+    "Abo": r"Abonnement|Subskription",
+    "Benutzer": r"\bNutzer|\bUser\b",
+    "Einzelheiten": r"\bDetails\b",
+    "Grundtarif": r"Grundpreis|Basisplan",
+    "Händler": r"Wiederverkäufer|Reseller",
+    "Hauptbuch": r"Ledger|Verzeichnis",
+    "Platz": r"Sitzplatz|Sitzplätze",
+    "Schlüssel": r"(?<!-)\bKeys?\b",
+    "Sitzung": r"\bBesuch",
+    "Testphase": r"Probezeit|\bTrial",
+    "Zugangstoken": r"Zugriffstoken",
+    "Sie": r"\b(du|dich|dir|deine?[mnrs]?)\b",
+}
+
 
 def texts() -> set[str | tuple[str, ...]]:
     """Return every text for people, as it stands where it is made."""
@@ -74,3 +90,13 @@ def test_what_is_compiled_is_what_is_written(code: str) -> None:
     kept = (FOLDER / code / "LC_MESSAGES" / "messages.mo").read_bytes()
     ours, theirs = read_mo(compiled), read_mo(io.BytesIO(kept))
     assert [(m.id, m.string) for m in ours if m.id] == [(m.id, m.string) for m in theirs if m.id]
+
+
+def test_german_has_one_word_for_each_thing() -> None:
+    written = [str(text) for one in translated("de") for text in several(one.string)]
+    assert len(written) > len(GERMAN_WORDS)
+    mixed = {
+        word: [one for one in written if re.search(not_so, one)]
+        for word, not_so in GERMAN_WORDS.items()
+    }
+    assert {word: found for word, found in mixed.items() if found} == {}
