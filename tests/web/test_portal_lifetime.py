@@ -344,6 +344,8 @@ def test_the_accounts_name_is_shown_and_not_recorded(api: Api) -> None:
     browser = visitor(api, display_name="Bäckerei <Acme>")
     assert "Bäckerei &lt;Acme&gt;" in browser.get("subscriptions").text
     assert "Bäckerei" not in repr(list(api.services.book.follow(0)))
+    nameless = visitor(api).get("subscriptions").text
+    assert '<span class="account">acme</span>' in nameless
 
 
 # What it may
