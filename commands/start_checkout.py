@@ -16,6 +16,7 @@ import msgspec
 
 from commands import change_purchased_seats, validation
 from commands.checkout_session import begin_session, close_open, line_items
+from commands.gateways.stripe import StripeGateway
 from commands.gateways.stripe_responses import StripeKeyRefused, StripeNotConfigured, StripeRefused
 from commands.purchase import (
     INTERVALS,
@@ -82,7 +83,11 @@ def start_checkout(
         StripeRefused, StripeKeyRefused: nothing was changed.
         LedgerBusy: another change of the same subscription is under way.
     """
-    validation.refuse_if(_errors(services, purchase))
+    product = services.catalog.product(purchase.product)
+    of_catalog = validation.product_and_tier(services.catalog, purchase.product, purchase.tier)
+    of_itself = _errors(services, purchase)
+    if of_itself:
+        validation.refuse_if([*of_catalog, *of_itself])
     context.require("buy")
     validation.permit_product(services.catalog, context, purchase.product)
     wanted = _wanted(services, purchase, idempotency_key)
@@ -91,8 +96,14 @@ def start_checkout(
     if mine is None or wanted.request is None:
         expect_version(account.version, expected_version)
     if services.stripe is None:
+        validation.refuse_if(of_catalog)
         raise StripeNotConfigured
-    product = services.catalog.product(purchase.product)
+    if of_catalog:
+        # It may have left the catalog since: what was bought then is answered all the same.
+        again = _again(services.stripe, purchase, account, mine)
+        if again is not None:
+            return again
+        validation.refuse_if(of_catalog)
     assert product is not None
     request = PurchaseRequest(
         services, context, services.stripe, purchase, product, wanted, expected_version, review
@@ -105,7 +116,6 @@ def _errors(services: Services, purchase: Purchase) -> list[FieldError]:
     return [
         *validation.account(purchase.account),
         *validation.no_code(services, "/account", purchase.account),
-        *validation.product_and_tier(services.catalog, purchase.product, purchase.tier),
         *validation.within("/seats", purchase.seats, SEATS_MAX),
         *([] if known else [FieldError("/interval", f"must be one of {', '.join(INTERVALS)}")]),
     ]
@@ -164,7 +174,7 @@ def _attempt(request: PurchaseRequest) -> Started:
     already = _Asked()
     while True:
         account, mine = _load(request)
-        again = _again(request, account, mine)
+        again = _again(request.stripe, request.purchase, account, mine)
         if again is not None:
             return again
         target = _target(request, account.state.stripe, already.fetched)
@@ -351,7 +361,10 @@ def _answer(
 
 
 def _again(
-    request: PurchaseRequest, account: Loaded[Account], known: StripePurchase | None
+    stripe: StripeGateway,
+    purchase: Purchase,
+    account: Loaded[Account],
+    known: StripePurchase | None,
 ) -> Started | None:
     """Return what the same request was answered before; None if something is still to be done.
 
@@ -360,9 +373,9 @@ def _again(
     if known is None or known.under_way:
         return None
     if isinstance(known.fact, StripeSeatsAsked):
-        return _answer(request.purchase, known, account.head, replayed=True)
-    session = request.stripe.checkout(known.fact.checkout)
+        return _answer(purchase, known, account.head, replayed=True)
+    session = stripe.checkout(known.fact.checkout)
     if session["status"] != "complete":
         return None
-    url, bought = success_url(request.purchase), session["subscription"]
+    url, bought = success_url(purchase), session["subscription"]
     return Started(url, None, bought, known.fact.seats, account.head, replayed=True)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from commands.gateways.stripe import StripeGateway
 from commands.gateways.stripe_responses import Retrieved
@@ -20,8 +21,9 @@ from ledger.refusals import VersionMismatch
 from ledger.stripe.requests import StripeCheckoutStarted, StripeSeatsAnswered, StripeSeatsAsked
 from tests.stripe.payloads import changed, deliver
 from tests.stripe.shop import BACK, CHECKOUTS, ITEMS, SUCCESS, Shop, price, shop
-from tests.web.api import memory_api
+from tests.web.api import api_over, memory_api
 from tests.worlds import MINUTE, NOON, context
+from web.app.context import EXTENSION
 
 
 @pytest.fixture
@@ -262,6 +264,25 @@ def test_the_same_key_raises_the_quantity_once(it: Shop) -> None:
     assert (again.status, again.body) == (201, first.body)
     assert again.headers["Idempotency-Replayed"] == "true"
     assert it.quantities(bought["id"]) == {"cloud_pos_month": 5}
+
+
+def test_what_was_bought_is_answered_when_its_product_has_left_the_catalog(it: Shop) -> None:
+    started = it.buy(key="k-0")
+    it.pay(started)
+    it.deliver()
+    raised = it.buy(key="k-1")
+    wiring = it.api.app.extensions[EXTENSION].wiring
+    catalog = wiring.services.catalog
+    others = tuple(one for one in catalog.products if one.id != "cloud_pos")
+    changed = wiring.services._replace(catalog=replace(catalog, products=others))
+    it.api = api_over(wiring._replace(services=changed), it.api)
+    again = it.buy(key="k-1")
+    assert (raised.status, again.status, again.body) == (201, 201, raised.body)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    paid = it.buy(key="k-0")
+    assert (paid.status, paid.headers["Idempotency-Replayed"]) == (201, "true")
+    refused = it.buy(key="k-2")
+    assert (refused.status, refused.body["errors"][0]["pointer"]) == (422, "/product")
 
 
 def test_of_several_subscriptions_the_one_paid_as_often_is_raised(it: Shop) -> None:
