@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import dataclass
 
 import pytest
 from flask import Response
@@ -154,31 +155,41 @@ def test_a_reseller_can_change_nothing_of_anothers(api: Api) -> None:
     assert owned(api, RESELLER) == (keys, batches)
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_every_link_leads_where_its_reader_may_look(api: Api, role: str) -> None:
-    desk = signed_in(api, role)
-    pages = walk(desk, paths(api)).values()
+@dataclass(frozen=True)
+class Reader:
+    """Somebody of a role, and what every page says to them."""
+
+    role: str
+    desk: Desk
+    shown: dict[str, str]
+
+
+@pytest.fixture(scope="module", params=ROLES)
+def reader(api: Api, request: pytest.FixtureRequest) -> Reader:
+    desk = signed_in(api, request.param)
+    return Reader(request.param, desk, walk(desk, paths(api)))
+
+
+def test_every_link_leads_where_its_reader_may_look(reader: Reader) -> None:
+    pages, desk = reader.shown.values(), reader.desk
     links = {link for page in pages for link in re.findall(r'<a href="/console/([^"#]*)', page)}
     assert len(links) > 10
     for link in sorted(links):
         assert desk.get(html.unescape(link)).status in {200, 303}, link
 
 
-@pytest.mark.parametrize("role", ROLES)
 def test_free_text_is_shown_to_admin_and_support_and_a_note_to_its_reseller(
-    api: Api, role: str
+    reader: Reader,
 ) -> None:
-    pages = "".join(walk(signed_in(api, role), paths(api)).values())
-    may = role in {"admin", "support"}
+    pages = "".join(reader.shown.values())
+    may = reader.role in {"admin", "support"}
     assert (LABEL in pages, THEIRS in pages) == (may, may)
-    assert (NOTE in pages) == (may or role == "reseller")
+    assert (NOTE in pages) == (may or reader.role == "reseller")
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_a_masked_code_stays_masked_for_all(api: Api, role: str) -> None:
-    shown = walk(signed_in(api, role), paths(api))
-    assert "POS-••••-••••-" in "".join(shown.values())
-    assert [path for path, page in shown.items() if SECRETS.search(page)] == []
+def test_a_masked_code_stays_masked_for_all(reader: Reader) -> None:
+    assert "POS-••••-••••-" in "".join(reader.shown.values())
+    assert [path for path, page in reader.shown.items() if SECRETS.search(page)] == []
 
 
 @pytest.mark.parametrize("role", ROLES)
