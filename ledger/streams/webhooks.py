@@ -14,6 +14,7 @@ A secret is made of the ledger's own and a random salt, which is what is recorde
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -23,12 +24,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ledger import reseller_names
-from ledger.events import AnyOccurrence, Fact, Sealed, Stream
+from ledger.codes import letters
+from ledger.events import AnyEvent, AnyOccurrence, Fact, Sealed, Stream
 from ledger.notice_kinds import NOTICE_KINDS
 from ledger.refusals import WebhookNotFound, WebhookNotSending
 
 ID: Final = "all"
 SALT_BYTES: Final = 32
+DIGEST_LETTERS: Final = 12  # of an event, in the id of a message
 # How long what a secret was signs as well, after another took its place.
 OVERLAP: Final = timedelta(days=1)
 
@@ -303,10 +306,17 @@ WEBHOOKS: Stream[Webhooks] = Stream(
 )
 
 
-def message_id(webhook: str, about: str | int) -> str:
+def message_id(webhook: str, about: AnyEvent | str) -> str:
     """Return the id of a webhook's message, the same at each try; it has no dot.
 
+    A ledger that lost events has others at the same positions, so the id of an event's message
+    names the event, too.
+
     Args:
-        about: the position of the event that the message is about, or what names a notice.
+        about: the event that the message is about, or what names a notice.
     """
+    if not isinstance(about, str):
+        named = (about.stream, about.version, about.name, about.request_id, about.recorded_at)
+        digest = hashlib.sha256("\0".join(map(str, named)).encode()).digest()
+        about = f"{about.position}_{letters(digest)[:DIGEST_LETTERS]}"
     return f"msg_{webhook.removeprefix('kfwh_')}_{about}"

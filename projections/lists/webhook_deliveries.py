@@ -25,7 +25,11 @@ class DeliveryView(Answer, frozen=True):
     """One try to send a message."""
 
     message: Annotated[
-        str, doc("`webhook-id`, the same at each try.", "msg_c5nfx2ynqk7tq3bd5xw4a6bl7m_1234")
+        str,
+        doc(
+            "`webhook-id`, the same at each try.",
+            "msg_c5nfx2ynqk7tq3bd5xw4a6bl7m_1234_k3vq7zt2mhwd",
+        ),
     ]
     type: Annotated[str, doc(None, "account.changed")]
     account: AccountId | None

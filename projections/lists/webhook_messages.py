@@ -1,6 +1,6 @@
 """What a message to a webhook says: an event, and how its account was just after it.
 
-    {"id": "msg_…_43", "type": "account.changed", "at": "…", "position": 43, "account": "acme",
+    {"id": "msg_…_43_…", "type": "account.changed", "at": "…", "position": 43, "account": "acme",
      "sequence": 2, "data": {"event": "account.seat_occupied@1", …}, "state": {"products": …}}
 
 It is made when it is sent, each time anew, from the ledger up to its position and nothing later: a
@@ -10,7 +10,7 @@ own keys, and of accounts only the rows that these gave.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from ledger.book import Book
 from ledger.catalog import Catalog
+from ledger.events import AnyEvent
 from ledger.streams.webhooks import KEY_CHANGED, TEST, Webhook, message_id
 from projections.answer import AccountId, Answer, Time, doc
 from projections.lists.account_states import AccountsAtPositions
@@ -63,12 +64,13 @@ def messages_of(
     queued: Sequence[QueuedMessage],
 ) -> Iterator[WebhookMessage]:
     """Yield what some messages say, in their order; what they need is read together."""
-    described = _described(book, catalog, queued)
+    events = _events(book, {one.position for one in queued if one.notice is None})
+    described = _described(book, catalog, queued, events)
     accounts.read_ahead({one.account for one in queued if one.account is not None})
     for one in queued:
         at = state_at = to_moment(one.at)
         if one.notice is None:
-            id = message_id(webhook.id, one.position)
+            id = message_id(webhook.id, events[one.position])
             data = _data(book, webhook, one, described.get(one.position))
         else:
             notice = msgspec.json.decode(one.notice)
@@ -86,13 +88,25 @@ def messages_of(
         yield WebhookMessage(id, one.kind, at, one.position, one.account, one.sequence, data, state)
 
 
+def id_of_test(book: Book, webhook: str, position: int) -> str:
+    """Return the id of the message that was asked for at a position."""
+    return message_id(webhook, _events(book, {position})[position])
+
+
+def _events(book: Book, positions: Collection[int]) -> dict[int, AnyEvent]:
+    return {one.position: one for one in book.events_at(sorted(positions))} if positions else {}
+
+
 def _described(
-    book: Book, catalog: Catalog, queued: Iterable[QueuedMessage]
+    book: Book,
+    catalog: Catalog,
+    queued: Iterable[QueuedMessage],
+    events: Mapping[int, AnyEvent],
 ) -> dict[int, DescribedEvent]:
     """Return the events that messages tell, as the timeline shows them, by their positions."""
     positions = {one.position for one in queued if one.notice is None and one.kind != TEST}
-    events = book.events_at(sorted(positions)) if positions else []
-    found = entries(book, catalog, events, Visibility(texts=None))
+    told = [events[position] for position in sorted(positions)]
+    found = entries(book, catalog, told, Visibility(texts=None))
     return {one.event.position: one for one in found}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -14,12 +15,14 @@ import pytest
 
 from commands.add_webhook import WantedWebhook, add_webhook
 from commands.amend_key import Amendment, amend_key
-from commands.change_webhook import remove_webhook
+from commands.change_webhook import ask_for_webhook_test, remove_webhook
 from commands.gateways.webhook_addresses import AllowedHosts
+from commands.occupy_seat import Sitting, occupy_seat
 from commands.redeem_key import Try, redeem_key
 from commands.services import Services
 from ledger.book import Book
 from ledger.store import schema
+from ledger.store.sqlite.datastore import settle
 from ledger.streams.webhooks import ID, WEBHOOKS, Webhook
 from projections.lists.account_states import AccountsAtPositions
 from projections.lists.notices_table import fill
@@ -225,3 +228,33 @@ def test_nothing_is_kept_of_a_removed_webhook_that_never_had_a_message(
     assert sorted(name for (name,) in tables.read(kept, {})) == [
         stays.id, f"webhook@1:{stays.id}"
     ]  # fmt: skip
+
+
+def test_what_takes_the_place_of_a_lost_event_has_an_id_of_its_own(
+    world: Services, tables: Tables, file: Path, tmp_path: Path
+) -> None:
+    """A copy from before the loss goes on: positions and sequences come again, and no id."""
+    webhook = add(world, "account.changed")
+    redeem_key(world, context(NOON), Try("acme", "s-1", issue(world).code))
+    queue(world, tables, NOON)
+    settle(f"sqlite:///{file}")
+    shutil.copy(file, tmp_path / "copy.db")
+    url = f"sqlite:///{tmp_path}/copy.db"
+
+    def occupy(world: Services, tables: Tables, holder: str, at: datetime) -> list[WebhookMessage]:
+        occupy_seat(world, context(at), Sitting("acme", "cloud_pos", None, holder))
+        ask_for_webhook_test(world, context(at), webhook.id)
+        queue(world, tables, at)
+        assert [one.id for one in queued(world, tables, webhook)] == [
+            one.id for one in queued(world, tables, webhook)
+        ]
+        return queued(world, tables, webhook)
+
+    lost = occupy(world, tables, "till-1", NOON + DAY)
+    with closing(Book(url)) as book, closing(open_tables(url)) as others:
+        new = occupy(services(book, seed=1), others, "till-2", NOON + 2 * DAY)
+    places = [[(one.account, one.sequence, one.position) for one in each] for each in (lost, new)]
+    assert places[0] == places[1]
+    assert {one.id for one in lost} & {one.id for one in new} == {
+        one.id for one in lost if one.position <= world.book.head() - 2
+    }

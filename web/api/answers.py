@@ -330,7 +330,9 @@ class WebhookSecretShown(Answer, frozen=True):
 class WebhookTestAsked(Answer, frozen=True):
     """A message that says nothing is sent next."""
 
-    message: Annotated[str, doc("Its `webhook-id`.", "msg_c5nfx2ynqk7tq3bd5xw4a6bl7m_1234")]
+    message: Annotated[
+        str, doc("Its `webhook-id`.", "msg_c5nfx2ynqk7tq3bd5xw4a6bl7m_1234_k3vq7zt2mhwd")
+    ]
 
 
 class WebhookView(Answer, frozen=True):

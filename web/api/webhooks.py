@@ -20,8 +20,9 @@ from commands.gateways.webhook_addresses import URL_LENGTH_MAX
 from ledger.limits import NAME_LENGTH_MAX
 from ledger.refusals import WebhookNotFound, WebhookNotSending
 from ledger.streams import webhooks
-from ledger.streams.webhooks import KINDS, WEBHOOKS, Webhook, message_id
+from ledger.streams.webhooks import KINDS, WEBHOOKS, Webhook
 from projections.lists.webhook_deliveries import DeliveryList, backlog, list_deliveries
+from projections.lists.webhook_messages import id_of_test
 from web.api.answers import WebhookList, WebhookSecretShown, WebhookTestAsked, WebhookView
 from web.api.operations import Returns, operation
 from web.api.request_fields import Shape, Text, WholeNumber, long_at_most, one_of, within
@@ -176,7 +177,7 @@ def rotate_webhook(webhook: str) -> Response:
 def test_webhook(webhook: str) -> Response:
     """Have a message sent that says nothing, of type `webhook.test`."""
     asked = ask_for_webhook_test(services(), request_context(), webhook)
-    id = message_id(webhook, asked.position)
+    id = id_of_test(services().book, webhook, asked.position)
     return reply(WebhookTestAsked(id), 202, position=asked.position)
 
 

@@ -15,13 +15,14 @@ from commands.change_webhook import (
     rotate_webhook_secret,
 )
 from ledger.streams import webhooks as webhooks_stream
-from ledger.streams.webhooks import ALL, KINDS, WEBHOOKS, message_id
+from ledger.streams.webhooks import ALL, KINDS, WEBHOOKS
 from projections.lists.webhook_deliveries import (
     DeliveryList,
     DeliveryPage,
     DeliveryView,
     list_deliveries,
 )
+from projections.lists.webhook_messages import id_of_test
 from web.api.answers import WebhookList, WebhookSecretShown, WebhookTestAsked, WebhookView
 from web.api.webhooks import list_all, webhook_view
 from web.cli.context import CliContext, open_ledger
@@ -107,7 +108,7 @@ def test(webhook: str, as_json: bool) -> None:
     """Have the server send a message of type webhook.test; see `keyfold webhooks deliveries`."""
     with open_ledger() as (_, services, request_context):
         asked = ask_for_webhook_test(services, request_context, webhook)
-    view = WebhookTestAsked(message_id(webhook, asked.position))
+        view = WebhookTestAsked(id_of_test(services.book, webhook, asked.position))
     if as_json:
         print_json(view)
     else:
