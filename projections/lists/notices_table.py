@@ -50,8 +50,8 @@ from projections.lists.stores.tables import (
 )
 from projections.views.account_notices import Coming, changes, warnings
 
-NAME: Final = "notices@1"
-TABLE: Final = "keyfold_notices_1"
+NAME: Final = "notices@2"
+TABLE: Final = "keyfold_notices_2"
 PAGE_MAX: Final = 4_000
 ACCOUNTS_MAX: Final = 5_000
 RESELLERS_MAX: Final = 1_000

@@ -99,7 +99,7 @@ class Tampered:
 
 
 DAYS: Final = [30, 7, 1]
-NOTICE = "(SELECT min(id) FROM keyfold_notices_1)"
+NOTICE = "(SELECT min(id) FROM keyfold_notices_2)"
 FIRST = "(SELECT min(position) FROM keyfold_key_list_2)"
 TAMPERED = [
     Tampered(
@@ -120,18 +120,18 @@ TAMPERED = [
     ),
     Tampered(
         "a notice is changed",
-        f"UPDATE keyfold_notices_1 SET facts = '{{}}' WHERE id = {NOTICE}",
-        [("notices@1", "facts is '{}' and should be ")],
+        f"UPDATE keyfold_notices_2 SET facts = '{{}}' WHERE id = {NOTICE}",
+        [("notices@2", "facts is '{}' and should be ")],
     ),
     Tampered(
         "a notice is deleted",
-        f"DELETE FROM keyfold_notices_1 WHERE id = {NOTICE}",
-        [("notices@1", "is missing")],
+        f"DELETE FROM keyfold_notices_2 WHERE id = {NOTICE}",
+        [("notices@2", "is missing")],
     ),
     Tampered(
         "the notices are beyond the ledger",
-        "UPDATE keyfold_projections SET position = 9999 WHERE projection = 'notices@1:30,7,1'",
-        [("notices@1", "holds events up to position 9999, but the ledger ends at ")],
+        "UPDATE keyfold_projections SET position = 9999 WHERE projection = 'notices@2:30,7,1'",
+        [("notices@2", "holds events up to position 9999, but the ledger ends at ")],
     ),
     Tampered(
         "a tile is changed",

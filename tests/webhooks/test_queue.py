@@ -134,7 +134,7 @@ def test_however_many_notices_are_due_at_one_moment_each_is_queued_once(
     facts = {"product": "cloud_pos", "tier": None, "seats": 1}
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.executemany(
-            "INSERT INTO keyfold_notices_1 VALUES"
+            "INSERT INTO keyfold_notices_2 VALUES"
             " ('30,7,1', ?, 'subscription.ended', ?, ?, 'N', 'n', ?, 1, ?, ?)",
             (
                 (f"kfn_{n}", f"kfsub_{n}", f"acme-{n % 700}", at, known, json.dumps(facts))

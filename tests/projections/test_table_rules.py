@@ -1,0 +1,59 @@
+"""A derived table's rules change only together with its version.
+
+A ledger that was filled by an earlier program keeps its tables, as long as they have the same name.
+So what each table makes of one fixed ledger is on record, beside the version that made it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ledger.book import Book
+from ledger.catalog import builtin
+from ledger.store.eventsourcing_adapter import StoredEvent
+from projections.audit.rebuild import PROJECTIONS
+from projections.lists import catch_up, notices_table
+from projections.lists.stores import ScratchTables
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+LEDGER = GOLDEN / "ledger.jsonl"  # [stream, version, name, state] a line; never changed
+RECORD = GOLDEN / "tables.json"
+TABLES = {one.name: one.table for one in PROJECTIONS} | {notices_table.NAME: notices_table.TABLE}
+
+
+def filled() -> Iterator[tuple[str, str]]:
+    """Yield each table's name with its version, and the digest of what it holds."""
+    stored = [
+        StoredEvent(stream, version, name, state.encode())
+        for stream, version, name, state in map(json.loads, LEDGER.read_text().splitlines())
+    ]
+    with closing(Book("memory:")) as book, closing(ScratchTables()) as tables:
+        book.store.insert_events(stored)
+        catch_up.catch_up_all(book, tables, PROJECTIONS, book.head())
+        notices_table.fill(book, tables, builtin().notices)
+        for name, table in TABLES.items():
+            rows = tables.read(f"SELECT * FROM {table}", {})
+            assert rows, f"the ledger in {LEDGER.name} has nothing for {name}: give it some"
+            content = "\n".join(sorted(repr(tuple(row)) for row in rows))
+            yield name, hashlib.sha256(content.encode()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, str]:
+    return dict(filled())
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_holds_what_its_version_always_held(name: str, found: dict[str, str]) -> None:
+    known = json.loads(RECORD.read_text())
+    assert name in known, f"{name} is new: add {found[name]!r} to {RECORD}, which keeps the older"
+    assert found[name] == known[name], (
+        f"{name} holds other rows than it did, and ledgers that were filled before keep theirs:"
+        " give it the next version, in its name and in a step of the schema that makes its table"
+    )
