@@ -65,7 +65,7 @@ CLOCKS_APART: Final = (timedelta(0), timedelta(minutes=-50), timedelta(minutes=4
 OPENING, CHECKED_AT = timedelta(hours=8), timedelta(hours=23)
 RESELLERS: Final = ("northwind", "contoso")
 POOLS: Final = (("cloud_pos", None), ("integrations", "growth"))
-GRANTED: Final = 400
+GRANTED_AN_ACCOUNT: Final = 50
 RECONCILED_EVERY: Final = 15
 VERIFIED_EVERY: Final = 60
 
@@ -177,10 +177,11 @@ class Year:
     # Days
 
     def live(self, days: int) -> None:
+        granted = GRANTED_AN_ACCOUNT * len(self.accounts)
         for reseller in RESELLERS:
             for product, tier in POOLS:
                 self._do(lambda world, at, r=reseller, p=product, t=tier: grant_seats(  # type: ignore[misc]
-                    world, at, r, p, t, GRANTED, "The contract"
+                    world, at, r, p, t, granted, "The contract"
                 ))  # fmt: skip
         for self.day in range(days):
             for _ in range(self.random.randint(0, 2 * self._actions)):
