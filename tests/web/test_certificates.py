@@ -75,6 +75,16 @@ def test_what_is_no_certificate_is_told_so(data: bytes) -> None:
         certificates.read(data)
 
 
+@pytest.mark.filterwarnings("ignore")  # of serial numbers that no certificate should have
+@pytest.mark.parametrize("other", [0x00, 0x13, 0xED])
+def test_whatever_is_damaged_within_it_is_read_or_refused(other: int) -> None:
+    """The parts of a certificate are parsed when they are asked for."""
+    data = files.certificate().public_bytes(Encoding.DER)
+    for place in range(len(data)):
+        with suppress(NotUsable):
+            certificates.read(data[:place] + bytes([other]) + data[place + 1 :])
+
+
 @pytest.mark.parametrize(
     "data",
     [

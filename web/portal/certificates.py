@@ -35,6 +35,10 @@ FILE_BYTES_MAX: Final = 64 * 1024
 # A chain has a few; whoever sends more has put something else together.
 CERTIFICATES_MAX: Final = 20
 _NAME_LENGTH_MAX: Final = 400
+_MALFORMED: Final = (
+    *(ValueError, UserWarning, UnsupportedAlgorithm),
+    *(x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType),
+)
 _SERIES_LENGTH: Final = 16
 _BEGIN: Final = b"-----BEGIN "
 _DASHES: Final = b"-----"
@@ -150,15 +154,18 @@ def read(data: bytes, as_kept: Callable[[str], str] = str) -> Certificate:
         raise NotUsable("too_large")
     if _is_private(data):
         raise NotUsable("private_key")
-    found = _leaf(_certificates(data))
-    holder = found.fingerprint(SHA256()).hex()
-    known_by = HolderLabel(
-        as_kept(_name(found, holder)),
-        found.not_valid_before_utc,
-        found.not_valid_after_utc,
-        _series(found),
-    )
-    return Certificate(holder, known_by)
+    try:
+        found = _leaf(_certificates(data))
+        holder = found.fingerprint(SHA256()).hex()
+        name, begins, ends = (
+            _name(found, holder),
+            found.not_valid_before_utc,
+            found.not_valid_after_utc,
+        )
+        series = _series(found)
+    except _MALFORMED:  # the parts of a certificate are parsed when they are asked for
+        raise NotUsable("no_certificate") from None
+    return Certificate(holder, HolderLabel(as_kept(name), begins, ends, series))
 
 
 def read_label(label: str) -> HolderLabel:
@@ -206,11 +213,9 @@ def _certificates(data: bytes) -> list[x509.Certificate]:
 
     Raises:
         NotUsable: it holds something else, too many of them, or none.
+        _MALFORMED: what is there is no certificate.
     """
-    try:
-        found = _armoured(data) if _BEGIN in data else _binary(data)
-    except (ValueError, UnsupportedAlgorithm, UserWarning):
-        raise NotUsable("no_certificate") from None
+    found = _armoured(data) if _BEGIN in data else _binary(data)
     if len(found) > CERTIFICATES_MAX:
         raise NotUsable("chain")
     return list(dict.fromkeys(found))
@@ -308,11 +313,7 @@ def _leaf(found: list[x509.Certificate]) -> x509.Certificate:
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:
-    try:
-        extensions = certificate.extensions
-    except ValueError:
-        raise NotUsable("no_certificate") from None
-    for extension in extensions:
+    for extension in certificate.extensions:
         match extension.value:
             case x509.BasicConstraints(ca=True) | x509.KeyUsage(key_cert_sign=True):
                 return True
