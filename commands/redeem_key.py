@@ -210,7 +210,7 @@ def redeem_key(
         expected_version: of the account, if the caller has seen one; a mismatch is no try.
 
     Raises:
-        InvalidRequest: fields that do not fit.
+        InvalidRequest: fields that do not fit; no such product, only after the next two.
         NotPermitted: by a session that may not manage the users by whom the product is billed.
         IdempotencyKeyReused: another redemption was asked for with it.
         VersionMismatch: something was recorded since.

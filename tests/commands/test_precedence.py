@@ -160,7 +160,8 @@ def test_of_a_tried_code(world: World, row: TryRow, command: Callable[..., objec
 
 
 REPEATS = [
-    TryRow(InvalidRequest, "the key was used before", Try("acme", "blocked", MALFORMED, "x")),
+    TryRow(InvalidRequest, "the key was used before", Try("a b", "blocked", MALFORMED, "x")),
+    TryRow(IdempotencyKeyReused, "there is no such product", Try("acme", "s-1", MALFORMED, "x")),
     TryRow(IdempotencyKeyReused, "the session is blocked", Try("acme", "blocked", "{redeemed}")),
     TryRow(IdempotencyKeyReused, "the code is none", Try("acme", "s-1", MALFORMED)),
     TryRow(
