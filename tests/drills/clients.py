@@ -31,11 +31,16 @@ BROKEN: Final = 0
 
 
 class Call(NamedTuple):
-    """One request, from when it was sent until it was answered; 0 for a connection that broke."""
+    """One request, from when it was sent until it was answered; 0 for a connection that broke.
+
+    Attributes:
+        said: what was answered, if it was refused.
+    """
 
     began: float
     ended: float
     status: int
+    said: str = ""
 
 
 class Told(NamedTuple):
@@ -136,7 +141,12 @@ class Clients:
 
     def count_since(self, moment: float, status: int) -> int:
         """Return how many requests have had an outcome since then."""
-        return sum(one.status == status for one in list(self.journal.calls) if one.ended >= moment)
+        return len(self.calls_since(moment, status))
+
+    def calls_since(self, moment: float, status: int) -> list[Call]:
+        """Return the requests that have had an outcome since then."""
+        calls = list(self.journal.calls)
+        return [one for one in calls if one.ended >= moment and one.status == status]
 
     def _live(self, number: int) -> None:
         random = Random(f"{self._seed}-{number}")
@@ -205,5 +215,6 @@ class Clients:
             status, page = response.status, read
             if status == REFUSED and not response.getheader("Retry-After"):
                 self.journal.wrong.append(f"{method} {path}: 503 without Retry-After")
-        self.journal.calls.append(Call(began, time.monotonic(), status))
+        said = page if status == REFUSED else ""
+        self.journal.calls.append(Call(began, time.monotonic(), status, said))
         return status, page

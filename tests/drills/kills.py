@@ -20,7 +20,7 @@ from typing import Final
 
 from ledger.events import AnyEvent
 from tests.cli.program import Server, wait_until
-from tests.drills.clients import BROKEN, REFUSED, Clients, Journal, Told
+from tests.drills.clients import BROKEN, REFUSED, Call, Clients, Journal, Told
 from tests.drills.places import KINDS, Place, Served, place, served
 from tests.drills.report import Report
 from tests.losing import lose
@@ -92,7 +92,7 @@ class _Rounds:
         self._clients: Clients
         self._served: Served
         self._until_answered: defaultdict[str, list[float]] = defaultdict(list)
-        self._refused: defaultdict[str, int] = defaultdict(int)
+        self._refused: defaultdict[str, list[Call]] = defaultdict(list)
 
     @property
     def journal(self) -> Journal:
@@ -125,7 +125,7 @@ class _Rounds:
             time.sleep(self._random.uniform(0, 0.3))
             moment = victims[victim]()
             self._until_answered[victim].append(self._clients.first_answer_after(moment))
-            self._refused[victim] += self._clients.count_since(moment, REFUSED)
+            self._refused[victim] += self._clients.calls_since(moment, REFUSED)
             broken = self._clients.count_since(moment, BROKEN)
             if broken and victim.startswith("the database"):
                 self.journal.wrong.append(f"{broken} connections broke while there was no database")
@@ -160,8 +160,9 @@ class _Rounds:
         """Return what did not hold while they wrote."""
         faults = list(self.journal.wrong)
         one = "one of two workers"
-        if self._refused[one]:
-            faults.append(f"{self._refused[one]} requests were refused while a worker was replaced")
+        if refused := self._refused[one]:
+            said = f"{len(refused)} requests were refused while a worker was replaced"
+            faults.append(f"{said}: {refused[0].said}")
         for victim, bound in ((one, ONE_WORKER_S), ("the server", WHOLE_SERVER_S)):
             median = statistics.median(self._until_answered[victim])
             if hold_to_times and median >= bound:
