@@ -26,9 +26,11 @@ from typing import Final, NamedTuple
 
 CONNECTIONS: Final = 16
 ANSWERED_WITHIN_S: Final = 30.0
+OVERLOADED: Final = 503
 _CHUNK: Final = 65_536
 _HEAD_END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length:"
+_RETRY: Final = b"\r\nretry-after:"
 
 
 class Job(NamedTuple):
@@ -46,6 +48,7 @@ class Job(NamedTuple):
     first: int
     seconds: float
     rate: float | None
+    connections: int = CONNECTIONS
 
 
 class Answers(NamedTuple):
@@ -54,6 +57,7 @@ class Answers(NamedTuple):
     Attributes:
         ms: how long each took, sorted; in an open round from when it was due.
         failed: how many had another status than 2xx.
+        refused_ms: how long each took that was refused with 503 and `Retry-After`, sorted.
         elapsed: seconds until the last was answered.
         late_ms: how late the load itself was at worst with a request that had a connection free.
     """
@@ -62,6 +66,7 @@ class Answers(NamedTuple):
     failed: int
     elapsed: float
     late_ms: float
+    refused_ms: list[float]
 
     @property
     def per_s(self) -> float:
@@ -110,15 +115,16 @@ def started() -> Iterator[Load]:
 
 
 class _Connection:
-    """A connection that is kept, and when what it waits for was due."""
+    """A connection that is kept, when what it waits for was due, and whether it may come again."""
 
-    __slots__ = ("_received", "_socket", "due", "fileno")
+    __slots__ = ("_received", "_socket", "due", "fileno", "told_to_retry")
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), ANSWERED_WITHIN_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received = b""
         self.due = 0.0
+        self.told_to_retry = False
         self.fileno = self._socket.fileno
 
     def send(self, request: bytes, due: float) -> None:
@@ -136,6 +142,7 @@ class _Connection:
             self._received = received
             return None
         self._received = b""
+        self.told_to_retry = _RETRY in received[:end].lower()
         return int(received[9:12])
 
     def close(self) -> None:
@@ -150,15 +157,16 @@ def _length(head: bytes) -> int:
     return int(head[at + len(_LENGTH) :].split(b"\r\n", 1)[0])
 
 
-def run(job: Job) -> Answers:
+def run(job: Job) -> Answers:  # noqa: C901
     """Run a round in this process."""
     request = job.request.encode()
     gap = 1 / job.rate if job.rate else 0.0
     planned = int(job.seconds * job.rate) if job.rate else None
-    free = [_Connection(job.port) for _ in range(CONNECTIONS)]
+    free = [_Connection(job.port) for _ in range(job.connections)]
     everyone = list(free)
     busy: list[_Connection] = []
     took: list[float] = []
+    refused: list[float] = []
     sent = failed = 0
     late = 0.0
     began = last = time.perf_counter()
@@ -193,12 +201,14 @@ def run(job: Job) -> Answers:
                 last = time.perf_counter()
                 took.append((last - connection.due) * 1e3)
                 failed += not 200 <= status < 300
+                if status == OVERLOADED and connection.told_to_retry:
+                    refused.append(took[-1])
                 busy.remove(connection)
                 free.append(connection)
     finally:
         for connection in everyone:
             connection.close()
-    return Answers(sorted(took), failed, last - began, late * 1e3)
+    return Answers(sorted(took), failed, last - began, late * 1e3, sorted(refused))
 
 
 def main() -> None:

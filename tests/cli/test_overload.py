@@ -79,7 +79,7 @@ def meanwhile(count: int, ask: Callable[[int], Answer]) -> Iterator[Counter[Answ
 
 
 def test_what_cannot_be_answered_soon_is_refused_and_seats_are_told_of(tmp_path: Path) -> None:
-    keyfold, token = prepared(tmp_path)
+    keyfold, token = prepared(tmp_path, STRIPE_WEBHOOK_SECRET=WEBHOOK_SECRET)
     blocker = tmp_path / "keyfold.db"
     with served(keyfold, token, "--threads", "2") as server:
         import sqlite3
@@ -95,6 +95,8 @@ def test_what_cannot_be_answered_soon_is_refused_and_seats_are_told_of(tmp_path:
                     assert server.get(SEAT, token)[0] == 200
                     assert server.get("/healthz")[0] == 200
                     assert server.get("/metrics")[0] == 200
+                    # It is looked at, and needs no writing.
+                    assert asked(server, "POST", "/webhooks/stripe", token).status == 400
                 writer.execute("ROLLBACK")
         wait_until(lambda: asked(server, "PUT", f"{SEATS}/afterwards", token).status == 201)
     refused = [one for one in answers if one.status == 503]

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from tests import postgres_binaries
-from tests.drills import failover, histories, inputs, kills, past, writes, year
+from tests.drills import failover, histories, inputs, kills, overload, past, writes, year
 from tests.drills.report import Report
 from tests.postgres_binaries import NoPostgres
 
@@ -45,6 +45,11 @@ DRILLS: Final[dict[str, Drill]] = {
     "histories": Drill(histories.run, "what eight clients were answered has one order"),
     "year": Drill(year.run, "a vendor's year: promises are kept, day by day"),
     "inputs": Drill(inputs.run, "bad input is refused, in a time that grows with its length only"),
+    "overload": Drill(
+        overload.run,
+        "too much is refused soon, and seat checks and webhooks go on",
+        in_tests=False,
+    ),
     "past": Drill(past.run, "a changed past byte turns /readyz red within an hour"),
 }
 

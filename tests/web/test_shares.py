@@ -39,6 +39,7 @@ SEAT = "/v1/accounts/acme/seats/cloud_pos/till"
         ("GET", "/portal", "", "page"),
         ("GET", "/console/accounts/acme", "", "page"),
         ("POST", "/v1/accounts/acme/checkout", "", "change"),
+        ("POST", "/webhooks/stripe", "", "webhook"),
     ],
 )
 def test_a_request_has_the_threads_of_its_kind(

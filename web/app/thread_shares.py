@@ -14,13 +14,15 @@ from urllib.parse import unquote_plus
 # health: whether the process responds. metrics: figures.
 # seat: may this one work right now? read: other reads that call nobody.
 # wait: reads that wait for events or a moment. page: reads that may ask Stripe.
-# change: all else. refusal: what is refused without being looked at.
-Share = Literal["health", "metrics", "seat", "read", "wait", "page", "change", "refusal"]
+# webhook: what Stripe delivers. change: all else.
+# refusal: what is refused without being looked at.
+Share = Literal["health", "metrics", "seat", "read", "wait", "page", "webhook", "change", "refusal"]
 
 WAITING_MAX: Final = 4
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _SEAT: Final = re.compile(r"/v1/accounts/[^/]+/seats/[^/]+/[^/]+")
+_WEBHOOK: Final = "/webhooks/stripe"
 _ASKS_STRIPE: Final = re.compile(r"/v1/accounts/[^/]+/billing")
 _WAITS: Final = re.compile(r"(?:^|&)(?:wait|min_position)=")
 # Its end may be just ahead.
@@ -38,7 +40,7 @@ def share_of(method: str, path: str, query: str) -> Share:
     if path == "/healthz":
         return "health"
     if method not in _READS:
-        return "change"
+        return "webhook" if path == _WEBHOOK else "change"
     if path == "/metrics":
         return "metrics"
     if path == "/readyz":

@@ -48,9 +48,12 @@ HEADERS_MAX: Final = 32 * 1024
 DISCARDED_MAX: Final = 16 * 1024 * 1024
 BUFFERED_MAX: Final = 128 * 1024 * 1024
 CONNECTIONS_MAX: Final = 2_000
-WAITING_S: Final = 4.0
+WAITING_S: Final = 0.7
 WAITING_MAX: Final = 64  # for each thread
-TICK_S: Final = 1.0
+TICK_S: Final = 1.0  # waitress takes whole seconds
+LATE_S: Final = 0.1
+ACCEPTED_AT_ONCE: Final = 64
+LOOK_S: Final = 0.000_005
 _ALWAYS: Final[frozenset[Share]] = frozenset({"health", "refusal"})  # however long they waited
 
 _log = logging.getLogger("keyfold.server")
@@ -236,12 +239,18 @@ class Threads:
     Args:
         count: threads for all but `health`, `metrics` and `refusal`, which have one each. There is
             one more for each request that may wait for events, so that those who do take none
-            from the others; one for reads that call nobody; and one for `seat` alone.
+            from the others; one for reads that call nobody; one for `seat` and one for `webhook`
+            alone.
     """
 
     def __init__(self, count: int) -> None:
-        # A quarter is kept free of changes, half of what may ask Stripe.
-        self._most: dict[Share, int] = {"change": count - count // 4, "page": max(1, count // 2)}
+        # A quarter is kept free of changes, half of what may ask Stripe, or is said to come of it.
+        half = max(1, count // 2)
+        self._most: dict[Share, int] = {
+            "change": count - count // 4,
+            "page": half,
+            "webhook": half,
+        }
         self._waiting_max = WAITING_MAX * count
         self._waiting: dict[Share, deque[_Waiting]] = {share: deque() for share in get_args(Share)}
         self._running: Counter[Share] = Counter()
@@ -254,8 +263,9 @@ class Threads:
         self._start(("metrics",), 1)
         self._start(("refusal",), 1)
         self._start(("seat",), 1)
+        self._start(("webhook",), 1)
         self._start(("seat", "read"), 1)
-        self._start(("seat", "read", "wait", "page", "change"), count + half_of(count))
+        self._start(("seat", "read", "wait", "page", "webhook", "change"), count + half_of(count))
 
     def _start(self, shares: tuple[Share, ...], count: int) -> None:
         self._free[shares] = threading.Condition(self._lock)
@@ -277,14 +287,18 @@ class Threads:
 
     def refuse_late(self) -> None:
         """Have what has waited for too long refused."""
-        too_old = time.monotonic() - WAITING_S
         with self._lock:
-            for share, waiting in self._waiting.items():
-                while share not in _ALWAYS and waiting and waiting[0].since < too_old:
-                    late = waiting.popleft()
-                    late.channel.overload()
-                    self._waiting["refusal"].append(late)
-                    self._wake("refusal")
+            for share in self._waiting:
+                self._refuse_late(share)
+
+    def _refuse_late(self, share: Share) -> None:
+        waiting = self._waiting[share]
+        too_old = time.monotonic() - WAITING_S
+        while share not in _ALWAYS and waiting and waiting[0].since < too_old:
+            late = waiting.popleft()
+            late.channel.overload()
+            self._waiting["refusal"].append(late)
+            self._wake("refusal")
 
     @property
     def oldest_s(self) -> float:
@@ -328,6 +342,7 @@ class Threads:
         """Take what has waited the longest of what may be begun now."""
         found: Share | None = None
         for share in shares:
+            self._refuse_late(share)  # else those who come next would wait as long for nothing
             waiting = self._waiting[share]
             most = self._most.get(share)
             if not waiting or (most is not None and self._running[share] >= most):
@@ -409,7 +424,6 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             if over > 0 and not channel.requests:
                 over -= channel.buffered
                 channel.will_close = True
-        self.threads.refuse_late()
         self._tick()
 
     def readable(self) -> bool:
@@ -417,13 +431,25 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         accepts = super().readable()
         return bool(accepts) and not self.is_draining
 
+    def handle_accept(self) -> None:
+        """Take all connections that wait, up to a number: each look at all of them costs."""
+        before = -1
+        for _ in range(ACCEPTED_AT_ONCE):
+            if len(self._map) == before or not self.readable():
+                return
+            before = len(self._map)
+            super().handle_accept()
+
     def handle_error(self) -> None:
         """Go on after a fault of one connection's."""
 
     def run(self) -> None:
         """Serve until `drain` was called and all is answered."""
         while not (self.is_draining and self._is_drained()):
-            wasyncore.poll2(TICK_S, self._map)
+            wasyncore.poll2(LATE_S, self._map)
+            self.threads.refuse_late()
+            # It looks at every connection in turn: with many, let there be something to see.
+            time.sleep(len(self._map) * LOOK_S)
         self.threads.stop()
 
     def drain(self) -> None:

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -34,6 +35,7 @@ STUCK_S: Final = 120.0
 TRY_AGAIN_S: Final = 1.0
 TRY_AGAIN_S_MAX: Final = 15.0
 FIGURES_S: Final = 0.5
+SWITCH_S: Final = 0.001
 
 _log = logging.getLogger("keyfold.server")
 
@@ -85,6 +87,8 @@ def _work(duty: Duty) -> None:
             server.drain()
 
     slot.beat()
+    # Among threads that are busy, each look at the lock of a short request waits for this long.
+    sys.setswitchinterval(SWITCH_S)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop)
