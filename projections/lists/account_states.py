@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
@@ -28,10 +29,15 @@ StateT = TypeVar("StateT")
 
 
 class _Folded(Struct):
-    """A state up to an event, and what was read of its stream beyond."""
+    """A state up to an event, and what was read of its stream beyond.
+
+    Attributes:
+        latest: when the latest of what is folded became true.
+    """
 
     state: Any
     position: int = 0
+    latest: datetime | None = None
     version_read: int = 0
     ahead: deque[AnyOccurrence] = msgspec.field(default_factory=deque)
 
@@ -66,7 +72,11 @@ class StatesAtPositions(Generic[StateT]):
             folded[name].add([(row.position, *row[2:]) for row in of_one])
 
     def at(self, id: str, position: int) -> StateT:
-        """Return a state as it was just after a position.
+        """Return a state as it was just after a position."""
+        return self.with_latest(id, position)[0]
+
+    def with_latest(self, id: str, position: int) -> tuple[StateT, datetime | None]:
+        """Return a state as it was just after a position, and when the latest in it became true.
 
         Raises:
             LedgerUnavailable: the server that was asked has not come to that position.
@@ -75,8 +85,7 @@ class StatesAtPositions(Generic[StateT]):
             self._forget_lost()
             folded = self._folded(id, position)
             if self._generation == self._book.store.lineage.generation:
-                state: StateT = folded.state
-                return state
+                return folded.state, folded.latest
 
     def _forget_lost(self) -> None:
         """Begin anew if the ledger went back: what was folded may be there no more."""
@@ -99,6 +108,10 @@ class StatesAtPositions(Generic[StateT]):
         while folded.ahead and folded.ahead[0].position <= position:
             due.append(folded.ahead.popleft())
         folded.state = self._stream.fold(folded.state, due)
+        times = [one.occurred_at for one in due]
+        folded.latest = max(
+            times if folded.latest is None else [folded.latest, *times], default=None
+        )
         folded.position = position
         return folded
 

@@ -76,11 +76,17 @@ def messages_of(
             notice = msgspec.json.decode(one.notice)
             if (given := notice.pop("state_at", None)) is not None:
                 state_at = datetime.fromisoformat(given)
+            queued_at = datetime.fromisoformat(
+                notice.pop("queued_at", None) or state_at.isoformat()
+            )
             id = message_id(webhook.id, notice["id"].removeprefix("kfn_"))
             data = {**notice, "summary": _summary(one, notice, catalog)}
         state = None
         if one.account is not None:
-            account = accounts.at(one.account, one.position)
+            account, latest = accounts.with_latest(one.account, one.position)
+            if one.notice is not None and latest is not None:
+                # It may be queued after later events, which `position` covers: never before them.
+                state_at = max(state_at, min(latest, queued_at))
             shown = AccountAt(one.account, account, Moment(state_at), one.position, 0, None)
             state = subscriptions(shown, catalog)
             if webhook.reseller is not None:

@@ -226,7 +226,7 @@ def _queue_timed(tables: Tables, days: Sequence[int], webhook: Webhook, now: Clo
         wanted = [row for row in rows if _is_for(webhook, row)]
         if cursor.at < cursor.ahead_until:
             wanted = [row for row in wanted if not _is_queued(tables, webhook, row)]
-        due = [_of_notice(row, queued_until, now.ledger) for row in wanted]
+        due = [_of_notice(row, queued_until, now.ledger, is_timed=True) for row in wanted]
         with tables.transaction() as work:
             # In this order, as for events. Who has moved either has queued what follows from it.
             ours = catch_up.claim(work, name, queued_until, queued_until)
@@ -247,13 +247,17 @@ def _is_for(webhook: Webhook, row: notices.TimelyNotice) -> bool:
     return webhook.wants(f"{NOTICE}{row.kind}") and webhook.is_about(row.reseller)
 
 
-def _of_notice(row: notices.TimelyNotice, position: int, now: datetime) -> _Addressed:
+def _of_notice(
+    row: notices.TimelyNotice, position: int, now: datetime, *, is_timed: bool = False
+) -> _Addressed:
     told: dict[str, Any] = {
         "id": row.id, "kind": row.kind, "subject": row.subject, "reseller": row.reseller,
         "facts": msgspec.Raw(row.facts.encode()),
     }  # fmt: skip
     if (state_at := _by_right_clock(to_moment(row.at), now)) != to_moment(row.at):
         told["state_at"] = state_at
+    if is_timed:
+        told["queued_at"] = now
     notice = msgspec.json.encode(told).decode()
     lane, kind = row.account or NO_ACCOUNT, f"{NOTICE}{row.kind}"
     return _Addressed(lane, kind, position, row.at, notice)

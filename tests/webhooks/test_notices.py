@@ -58,6 +58,25 @@ def test_notices_are_sent_when_their_time_has_come(
     assert seats == [10, 10, 10, 10, 0]
 
 
+def test_a_notice_that_is_told_late_has_the_state_of_its_position(
+    program: Program, clock: Path, receiver: Receiver
+) -> None:
+    with program.served() as server:
+        desk = Desk(program, server)
+        desk.redeem("acme")
+        clock.write_text("2027-03-15T09:00:00Z")
+        desk.redeem("acme")
+        late = ["notice.subscription.ending", "notice.subscription.ended"]
+        desk.add(receiver.url, kinds=["account.changed", *late], after=0)
+        taken = [one.json for one in receiver.wait_for(6)]
+        for one in taken:
+            path = f"/accounts/acme/subscriptions?as_of={one['state']['as_of']}"
+            view = desk.ask("GET", path)["products"][0]["seats"]
+            assert one["state"]["products"][0]["seats"] == view, one["type"]
+    told = [one["state"]["as_of"][:10] for one in taken if one["type"] in late]
+    assert told == ["2027-03-15"] * 4
+
+
 def test_single_kinds_of_notices_are_sent_alone(
     program: Program, clock: Path, receiver: Receiver
 ) -> None:
