@@ -43,7 +43,8 @@ class Forks:
                 stdin=subprocess.DEVNULL,
                 pass_fds=[its.fileno()],
             )
-        self._answers = self._socket.makefile("r")
+        # Unbuffered: what has been read ahead `select` would not see.
+        self._answers = self._socket.makefile("rb", buffering=0)
         atexit.register(self.close)
 
     def run(
