@@ -49,6 +49,9 @@ DISCARDED_MAX: Final = 16 * 1024 * 1024
 BUFFERED_MAX: Final = 128 * 1024 * 1024
 CONNECTIONS_MAX: Final = 2_000
 WAITING_S: Final = 0.7
+DELIVERY_WAITING_S: Final = (
+    5.0  # Stripe waits longer than that, and delivers again after hours only
+)
 WAITING_MAX: Final = 64  # for each thread
 TICK_S: Final = 1.0  # waitress takes whole seconds
 LATE_S: Final = 0.1
@@ -293,7 +296,7 @@ class Threads:
 
     def _refuse_late(self, share: Share) -> None:
         waiting = self._waiting[share]
-        too_old = time.monotonic() - WAITING_S
+        too_old = time.monotonic() - (DELIVERY_WAITING_S if share == "webhook" else WAITING_S)
         while share not in _ALWAYS and waiting and waiting[0].since < too_old:
             late = waiting.popleft()
             late.channel.overload()
