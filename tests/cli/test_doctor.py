@@ -106,6 +106,24 @@ def test_an_unfinished_restore(bare: Program) -> None:
     assert examined(bare, "--offline", code=1)["tables"][2] == "run: keyfold restore FILE"
 
 
+def test_a_loss_that_was_accepted(
+    filled: Program, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    filled.done("backup", "early.kfb")
+    filled.done("tokens", "create", "--role", "auditor")
+    filled.done("audit", "checkpoint", "--output", "later.txt")
+    assert status(examined(filled, "--offline"))["history"] == "ok"
+    folder = tmp_path_factory.mktemp("restored")
+    (folder / "keyfold.secret").write_bytes((filled.folder / "keyfold.secret").read_bytes())
+    (folder / "keyfold.secret").chmod(0o600)
+    restored = Program(folder, filled.settings)
+    files = [str(filled.folder / name) for name in ("early.kfb", "later.txt")]
+    restored.done("restore", files[0], "--checkpoint", files[1], "--accept-loss")
+    told = examined(restored, "--offline", code=1)["history"]
+    assert told[0] == "fail"
+    assert "nothing is signed" in told[1]
+
+
 def test_a_damaged_file(filled: Program) -> None:
     file = filled.folder / "keyfold.db"
     content = file.read_bytes()

@@ -111,7 +111,7 @@ def _about_ledger(
     if has_tables:
         yield from _run("ledger", lambda: check_ledger(settings))
     else:
-        for check in ("ledger", "prices", "webhooks"):
+        for check in ("ledger", "history", "prices", "webhooks"):
             yield skipped(check, "there is no ledger to look at")
 
 
