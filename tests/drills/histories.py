@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import math
 import os
 import signal
 import time
@@ -104,6 +105,7 @@ class Pair:
         self._tries = 0
         self._sessions = count()
         self.calls: list[Timed] = []
+        self.alone_from = math.inf
         self.wrong: list[str] = []
 
     def live(self, calls: int, random: Random) -> None:
@@ -126,6 +128,7 @@ class Pair:
 
     def end(self) -> None:
         """Ask one thing after the other, so that what is planted among them must show."""
+        self.alone_from = time.monotonic()
         calls: list[tuple[str, str, Any]] = [
             *(("redeem", "left", key) for key in range(KEYS)),
             *(("release", "left", holder) for holder in HOLDERS),
@@ -218,7 +221,7 @@ def run(*, quick: bool, seed: int, planted: bool) -> Report:
             f"{len(every)} calls, {unknown} of unknown outcome; all {states} states searched"
         )
         if planted and not faults:
-            found |= {f"{kind}: {name}": said for name, said in _planted(pairs[0].calls).items()}
+            found |= {f"{kind}: {name}": said for name, said in _planted(pairs[0]).items()}
     return Report(figures, faults, found)
 
 
@@ -256,8 +259,18 @@ def _told(calls: Sequence[Timed], searched: Searched) -> list[str]:
     return [f"no order explains {len(calls)} calls ({searched.states} states searched)"]
 
 
-def _planted(calls: Sequence[Timed]) -> dict[str, list[str]]:
-    """Plant an answer at a time into the last calls, which were made one after the other."""
+def _planted(pair: Pair) -> dict[str, list[str]]:
+    """Plant an answer at a time into the last calls, which were made one after the other.
+
+    What was asked before and never answered has been done by then, or never is: else it could
+    explain what is planted.
+    """
+    calls = [
+        call._replace(ended=pair.alone_from)
+        if call.answer is UNKNOWN and call.began < pair.alone_from
+        else call
+        for call in pair.calls
+    ]
     reads = [n for n, call in enumerate(calls) if call.asked[0] == "read"][-3:]
     left = next(n for n in reversed(range(len(calls))) if calls[n].asked[:1] == ("release",))
     full = len(calls) - 1

@@ -2,7 +2,7 @@
 
 The search is Wing and Gong's with Lowe's memory of what was tried, as in Porcupine and Knossos: it
 is complete, and ends when an order was found or none is left. A call whose outcome nobody knows may
-have happened at any time after its beginning, or never.
+have happened at any time after its beginning and before its end, if that is known, or never.
 
 Source: G. Lowe, "Testing for linearizability", 2017.
 """
@@ -22,6 +22,7 @@ class Timed(NamedTuple):
 
     Attributes:
         answer: `UNKNOWN` if nobody heard of it.
+        ended: of one that nobody heard of, after when it can have done nothing any more.
     """
 
     asked: tuple[Any, ...]
@@ -71,11 +72,16 @@ def search(
 def _may_be_next(calls: Sequence[Timed], done: int) -> list[int]:
     """Return the calls that began before any other that is left had ended."""
     first = (~done & done + 1).bit_length() - 1
+    reached = calls[done.bit_length() - 1].began if done else -math.inf
     left, ended = [], math.inf
     for n in range(first, len(calls)):
         if calls[n].began > ended:
             break
-        if not done >> n & 1:
-            left.append(n)
+        if done >> n & 1:
+            continue
+        if calls[n].answer is not UNKNOWN:
             ended = min(ended, calls[n].ended)
+        elif calls[n].ended < reached:
+            continue
+        left.append(n)
     return left
