@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from web.app.metrics import Metrics
 
 STUCK_S: Final = 120.0
-TRY_AGAIN_S: Final = 1.0
-TRY_AGAIN_S_MAX: Final = 15.0
+# Until it is made this worker answers 503 to what another could answer: so it is tried soon.
+TRY_AGAIN_S: Final = 0.5
+TRY_AGAIN_S_MAX: Final = 2.0
 FIGURES_S: Final = 0.5
 SWITCH_S: Final = 0.001
 
