@@ -1,8 +1,8 @@
 """Makes the clients out of an OpenAPI document: `./dev clients FOLDER OPENAPI`.
 
 OPENAPI is a file, or the address of a Keyfold's `/openapi.json`. Whose catalog it has does not
-matter: products, tiers, and every other word of a list that may grow are plain texts in the
-clients, so that an older client can read what a later Keyfold answers.
+matter. Every word of a list that may grow is a plain text in the clients, so that an older client
+can read what a later Keyfold answers.
 """
 
 from __future__ import annotations
@@ -62,8 +62,6 @@ def loosen(document: dict[str, Any]) -> dict[str, Any]:
     for one in list(_dictionaries(loosened)):
         if isinstance(one.get("enum"), list):
             del one["enum"]
-        if "allOf" in one and all("if" in part for part in one["allOf"]):
-            del one["allOf"]  # which tiers a product has
         if "responses" in one:
             one["responses"] = {at: a for at, a in one["responses"].items() if at[0] == "2"}
     return loosened

@@ -52,7 +52,15 @@ API.sit("till-1")
 
 @schemathesis.hook
 def before_load_schema(_context: HookContext, raw_schema: dict[str, Any]) -> None:
-    """Have a field noticed that an answer has and the document does not name."""
+    """Have a field noticed that an answer has and the document does not name.
+
+    And have products asked for that there are: of others only the refusal would be seen.
+    """
+    schemas = raw_schema["components"]["schemas"].values()
+    for asked in (shape for shape in schemas if shape.get("additionalProperties") is False):
+        for field in asked["properties"].values():
+            if examples := field.pop("examples", None):
+                field["enum"] = [*examples, *([None] * ("null" in field["type"]))]
     raw_schema["components"] = closed(raw_schema["components"])
 
 

@@ -38,7 +38,6 @@ from web.api.request_fields import (
 )
 from web.api.requests import (
     OF_CATALOG,
-    TIER_OF_PRODUCT,
     AccountQuery,
     IfMatch,
     RepeatableWrite,
@@ -73,7 +72,6 @@ class PreviewSeats(Shape):
     """Seats that somebody may buy."""
 
     example: ClassVar = {"product": "cloud_pos", "seats": 3, "interval": "month"}
-    together: ClassVar = TIER_OF_PRODUCT
 
     product = Identifier(required=True, document={OF_CATALOG: "products"})
     tier = tier_field()

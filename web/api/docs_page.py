@@ -100,7 +100,9 @@ def shape(schema: dict[str, Any]) -> Markup:
     words = " or ".join(types) if isinstance(types, list) else types
     if schema.get("format") == "date-time":
         words = words.replace("string", "time")
-    return escape(words + _limits(schema))
+    examples = [one for one in schema.get("examples", []) if isinstance(one, str)]
+    shown = Markup(", ").join(Markup("<code>{}</code>").format(one) for one in examples)
+    return escape(words + _limits(schema)) + (Markup(", e.g. ") + shown if shown else "")
 
 
 def _limits(schema: dict[str, Any]) -> str:

@@ -64,7 +64,6 @@ from web.api.requests import (
     OF_CATALOG,
     PAGE_MAX,
     PRODUCT_ID,
-    TIER_OF_PRODUCT,
     AccountQuery,
     PageQuery,
     ReadQuery,
@@ -99,7 +98,6 @@ class IssueKeys(Shape):
         "redeem_by": "2030-01-01T00:00:00Z",
         "note": "Spring order",
     }
-    together: ClassVar = TIER_OF_PRODUCT
 
     product = Identifier(
         "What redeeming a key gives.", required=True, document={OF_CATALOG: "products"}

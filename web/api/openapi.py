@@ -1,4 +1,4 @@
-"""/openapi.json: the API as it is enforced, with the products of this ledger's catalog."""
+"""/openapi.json: the API as it is enforced, with this ledger's products as examples."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Flask
 from werkzeug.routing import Rule
 
-from ledger.catalog import Catalog, Product
+from ledger.catalog import Catalog
 from ledger.refusals import InvalidRequest
 from web.api.field_descriptions import describe
 from web.api.operations import PATH_PARAMETERS, Operation, Returns
-from web.api.requests import OF_CATALOG
+from web.api.requests import OF_CATALOG, PRODUCT_ID
 from web.app.auth import Access, never
 from web.app.csv_responses import CSV_TYPE
 from web.app.errors import (
@@ -313,38 +313,21 @@ def _fill_in(spec: dict[str, Any], catalog: Catalog) -> None:
             # Left out and null are the same, and the shorter is the one to know.
             del schema["default"]
         if OF_CATALOG in schema:
-            schema.update(known[schema.pop(OF_CATALOG)])
-            if "enum" in schema and "null" in schema["type"]:
-                schema["enum"] = [*schema["enum"], None]
+            schema["pattern"], schema["examples"] = known[schema.pop(OF_CATALOG)]
 
 
-def _of_catalog(catalog: Catalog) -> dict[str, dict[str, Any]]:
+def _of_catalog(catalog: Catalog) -> dict[str, tuple[str, list[str]]]:
+    """Return how products, tiers and pages are written, and which this catalog has."""
+    products = [product.id for product in catalog.products]
     tiers = [tier.id for product in catalog.products for tier in product.tiers]
+    kinds = ("manage", "buy", "activate")
+    pages = [f"{kind}/{product}" for kind in kinds for product in products]
+    of_product = f"({'|'.join(kinds)})/{PRODUCT_ID}"
     return {
-        "products": {"enum": [product.id for product in catalog.products]},
-        "tiers": {"enum": list(dict.fromkeys(tiers))},
-        "tiers_of_products": {"allOf": [_tiers_of(product) for product in catalog.products]},
-        "pages": {
-            "enum": [
-                "subscriptions",
-                "billing",
-                *(
-                    f"{page}/{product.id}"
-                    for page in ("manage", "buy", "activate")
-                    for product in catalog.products
-                ),
-            ]
-        },
+        "products": (f"^{PRODUCT_ID}$", products),
+        "tiers": (f"^{PRODUCT_ID}$", list(dict.fromkeys(tiers))),
+        "pages": (f"^(subscriptions|billing|{of_product})$", ["subscriptions", "billing", *pages]),
     }
-
-
-def _tiers_of(product: Product) -> dict[str, Any]:
-    """Say which tiers go with a product."""
-    tiers = [tier.id for tier in product.tiers]
-    then: dict[str, Any] = {"properties": {"tier": {"type": "null"}}}
-    if tiers:
-        then = {"properties": {"tier": {"enum": tiers}}, "required": ["tier"]}
-    return {"if": {"properties": {"product": {"const": product.id}}}, "then": then}
 
 
 def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:

@@ -23,10 +23,9 @@ POSITION_MAX: Final = 2**63 - 1
 PRODUCT_ID: Final = r"[a-z][a-z0-9_]{0,39}"
 BATCH_ID: Final = r"bat_[a-z2-7]{26}"
 
-# Filled in from the catalog when the application is made (web/api/openapi.py).
+# What examples the catalog has of it (web/api/openapi.py). They are no list of all that may come:
+# a client that was made for one catalog is good for another, and for the products of next year.
 OF_CATALOG: Final = "x-catalog"
-# Which tiers go with a product, for a body that has both.
-TIER_OF_PRODUCT: Final = {OF_CATALOG: "tiers_of_products"}
 
 # What `commands.validation` holds texts and names to, for the documentation: as much of it as a
 # pattern can say that Python and JavaScript read alike. Private and unassigned characters are

@@ -36,7 +36,6 @@ from web.api.request_fields import (
 from web.api.requests import (
     OF_CATALOG,
     PAGE_MAX,
-    TIER_OF_PRODUCT,
     PageQuery,
     ReadQuery,
     Reasoned,
@@ -64,7 +63,6 @@ class Grant(Reasoned):
     """Seats that a reseller may order from now on; below zero, that it may order no more."""
 
     example: ClassVar = {"product": "cloud_pos", "seats": 500, "reason": "Contract of spring"}
-    together: ClassVar = TIER_OF_PRODUCT
 
     product = Identifier(required=True, document={OF_CATALOG: "products"})
     tier = tier_field()
