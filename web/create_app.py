@@ -43,6 +43,7 @@ from web.app.redaction import Redactor
 from web.app.request_parsing import BODY_BYTES_MAX
 from web.app.services import Wiring, wire
 from web.app.settings import read_settings
+from web.app.token_limits import TokenLimits
 from web.app.upload_limit import UploadTries
 from web.console.routes import bp as console
 from web.html import rendering, start_page
@@ -106,6 +107,7 @@ def build_app_state(wiring: Wiring, position_wait_s: float, attention_age_s: flo
         Redactor(wiring.services.catalog.prefixes, partial(validation.any_known, wiring.services)),
         Metrics(),
         UploadTries(),
+        TokenLimits(wiring.settings.token_limits),
         position_wait_s,
         head=LastKnown(wiring.services.book.head),
         attention=LastKnown(lambda: health.attention_now(wiring), attention_age_s),

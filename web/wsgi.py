@@ -17,7 +17,6 @@ from flask import Flask
 from web.api import stripe_webhook
 from web.app.context import EXTENSION, AppState
 from web.app.logs import log_to_stderr
-from web.app.metrics import Metrics
 from web.create_app import create_app
 
 if TYPE_CHECKING:
@@ -34,10 +33,10 @@ class ForkAwareApplication:
         os.register_at_fork(after_in_child=self._forked)
 
     @property
-    def metrics(self) -> Metrics:
-        """Return what this process has counted."""
+    def state(self) -> AppState:
+        """Return what this process has for all of its requests."""
         found: AppState = self.application.extensions[EXTENSION]
-        return found.metrics
+        return found
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not self._is_ours:

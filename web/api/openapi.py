@@ -33,6 +33,7 @@ from web.app.errors import (
     OVERLOADED,
     POSITION_NOT_REACHED,
     PROBLEM_TYPES,
+    QUOTA_EXCEEDED,
     TOO_LARGE,
     UNAUTHENTICATED,
     UNAVAILABLE,
@@ -69,6 +70,10 @@ not of the answer, which also changes with time. Issuing, redeeming, buying, cha
 subscription, amending a key, giving a batch new codes, and arranging something with a reseller take
 `Idempotency-Key`.
 
+**Limits.** How often a token may ask is limited by its role, where the deployment says so: then
+each answer tells it in `RateLimit-Policy` and `RateLimit`, and 429 `quota_exceeded` says in
+`Retry-After` when to go on.
+
 **Problems** are RFC 9457, with a stable `code`; unknown fields and parameters are refused. Answers
 may gain fields at any time: pass over what you do not know. An activation code is never sent in a
 URL.
@@ -104,6 +109,15 @@ HEADERS: Final[dict[str, dict[str, Any]]] = {
         "required": True,
         "schema": {"type": "integer", "minimum": 1},
     },
+    "RateLimit-Policy": {
+        "description": "How often tokens of this role may ask: `q` times in `w` seconds."
+        " Only where that is limited.",
+        "schema": {"type": "string", "examples": ['"reseller";q=3000;w=60']},
+    },
+    "RateLimit": {
+        "description": "How often this token may still ask, `r`, within the next `t` seconds.",
+        "schema": {"type": "string", "examples": ['"reseller";r=2998;t=41']},
+    },
     "WWW-Authenticate": {
         "description": "What to send.",
         "required": True,
@@ -111,7 +125,12 @@ HEADERS: Final[dict[str, dict[str, Any]]] = {
     },
 }
 
-_OF_STATUS: Final = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
+_QUOTA: Final = ("RateLimit-Policy", "RateLimit")
+_OF_STATUS: Final = {
+    401: ("WWW-Authenticate",),
+    429: ("Retry-After", *_QUOTA),
+    503: ("Retry-After",),
+}
 
 
 def document(app: Flask, catalog: Catalog, public_url: str) -> dict[str, Any]:
@@ -206,7 +225,10 @@ def _described(rule: Rule, method: str, view: Any, operation: Operation) -> dict
         "summary": summary.removesuffix("."),
         "parameters": parameters,
         "responses": {
-            **{status: _success(one) for status, one in operation.responses.items()},
+            **{
+                status: _success(one, limited=bool(operation.access.roles))
+                for status, one in operation.responses.items()
+            },
             **_problems([*operation.problems, *_common(rule, method, operation)]),
         },
         **_security(operation.access),
@@ -244,8 +266,9 @@ def _path_parameter(name: str) -> dict[str, Any]:
     }
 
 
-def _success(answer: Returns) -> dict[str, Any]:
-    described = {"description": answer.description, "headers": _headers(*answer.headers)}
+def _success(answer: Returns, *, limited: bool) -> dict[str, Any]:
+    names = [*answer.headers, *(_QUOTA if limited else ())]
+    described = {"description": answer.description, "headers": _headers(*names)}
     if answer.body is not None:
         schema = {"$ref": SCHEMAS + answer.body.__name__}
         content: dict[str, Any] = {"application/json": {"schema": schema}}
@@ -263,7 +286,7 @@ def _common(rule: Rule, method: str, operation: Operation) -> list[ProblemType]:
     """Return the problems that an endpoint has because of what it is."""
     kinds = [problem_type(InvalidRequest), CODE_IN_URL, INTERNAL_ERROR, UNAVAILABLE, OVERLOADED]
     if operation.access.roles:
-        kinds += [UNAUTHENTICATED, FORBIDDEN]
+        kinds += [UNAUTHENTICATED, FORBIDDEN, QUOTA_EXCEEDED]
     if rule.arguments:
         kinds.append(NOT_FOUND)
     if operation.body is not None:

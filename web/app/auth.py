@@ -16,14 +16,15 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from flask import Request
+from flask import Request, g
 
 from ledger.limits import ACCOUNT_ID
 from ledger.loaded import Loaded
 from ledger.streams.token import Role, Token, token_id
 from projections.access import look_up
 from web.app.context import Caller, app_state, services
-from web.app.errors import FORBIDDEN, UNAUTHENTICATED, HttpProblem
+from web.app.errors import FORBIDDEN, QUOTA_EXCEEDED, UNAUTHENTICATED, HttpProblem
+from web.app.token_limits import WINDOW_S
 
 PORTAL: Final[Role] = "portal"
 RESELLER: Final[Role] = "reseller"
@@ -94,14 +95,34 @@ def authorize(
     """Return who asks, and where the ledger was seen to be; None for who needs no token here.
 
     Raises:
-        HttpProblem: no or no valid token (401), or a role that this endpoint is not for (403).
+        HttpProblem: no or no valid token (401), one that asks too often (429), or a role that this
+            endpoint is not for (403).
     """
     if access.without_token(request):
         return None, None
     caller, reached = _caller(request, now)
+    count_request(caller)
     if caller.role not in access.roles:
         raise HttpProblem(FORBIDDEN, f"this is not for tokens of role {caller.role}")
     return caller, reached
+
+
+def count_request(caller: Caller) -> None:
+    """Count a request against the limit of its token's role, and have the response tell it.
+
+    Raises:
+        HttpProblem: the token has asked too often (429).
+    """
+    quota = app_state().token_limits.take(caller.id, caller.role)
+    if quota is None:
+        return
+    g.quota = quota
+    if quota.exceeded:
+        raise HttpProblem(
+            QUOTA_EXCEEDED,
+            f"tokens of role {quota.policy} may ask {quota.limit} times in {WINDOW_S} seconds",
+            {"Retry-After": str(quota.reset_s)},
+        )
 
 
 def _caller(request: Request, now: datetime) -> tuple[Caller, int]:

@@ -18,6 +18,7 @@ from web.app.last_known import LastKnown
 from web.app.metrics import Metrics
 from web.app.redaction import Redactor
 from web.app.services import Wiring
+from web.app.token_limits import TokenLimits
 from web.app.upload_limit import UploadTries
 
 EXTENSION = "keyfold"
@@ -28,6 +29,7 @@ class AppState(NamedTuple):
 
     Attributes:
         upload_tries: of the customers' sessions, in this process.
+        token_limits: how often tokens may ask, and have.
         position_wait_s: how long a read with `min_position` waits for the ledger to get there.
         head, attention, webhooks, clock_ahead: where the ledger is, what needs looking at, what
             waits to be sent and by how many seconds our clock is ahead of the database's, for
@@ -39,6 +41,7 @@ class AppState(NamedTuple):
     redactor: Redactor
     metrics: Metrics
     upload_tries: UploadTries
+    token_limits: TokenLimits
     position_wait_s: float
     head: LastKnown[int]
     attention: LastKnown[Attention]

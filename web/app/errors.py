@@ -134,13 +134,14 @@ STRIPE_UNAVAILABLE = ProblemType("stripe_unavailable", 503, "Stripe cannot be re
 STRIPE_REFUSED = ProblemType("stripe_refused", 502, "Stripe refuses the call")
 PAYMENT_FAILED = ProblemType("payment_failed", 402, "The payment did not go through")
 PARTLY_DONE = ProblemType("partly_done", 503, "Only a part of it was done")
+QUOTA_EXCEEDED = ProblemType("quota_exceeded", 429, "This token asks too often")
 OVERLOADED = ProblemType("overloaded", 503, "Too much is asked at once")
 ALTERED = ProblemType("ledger_altered", 503, "The ledger is not what it was")
 
 _OURS = (
     MALFORMED, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, TOO_LARGE, UNSUPPORTED,
     CODE_IN_URL, INTERNAL_ERROR, POSITION_NOT_REACHED, UNAVAILABLE, BUSY, OVERLOADED, ALTERED,
-    PARTLY_DONE,
+    PARTLY_DONE, QUOTA_EXCEEDED,
     WEBHOOK_REFUSED, STRIPE_NOT_CONFIGURED, STRIPE_UNAVAILABLE, STRIPE_REFUSED, PAYMENT_FAILED,
 )  # fmt: skip
 

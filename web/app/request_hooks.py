@@ -152,6 +152,8 @@ def _finish(response: Response) -> Response:
     headers.add("X-Request-Id", g.request_id)
     if app_state().wiring.settings.is_https:
         headers.add("Strict-Transport-Security", HSTS)
+    if (quota := g.get("quota")) is not None:
+        headers.extend(quota.headers)
     for lowered, name, value in _HEADERS:
         if lowered not in set_already:
             headers.add(name, value)

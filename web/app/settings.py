@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Mapping, MutableMapping
 from io import StringIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from commands.gateways.webhook_addresses import AllowedHosts
@@ -22,9 +21,11 @@ from ledger.permissions import PERMISSIONS, Permission
 from ledger.secret import Secret
 from ledger.store.sqlite.datastore import path_of
 from ledger.streams.account.seat_sync import QUIET_DEFAULT_S
+from ledger.streams.token import Role
 from web.app.brand import BrandError, Logo, check_accent, read_logo
 from web.app.return_urls import origin
 from web.app.setting_names import unknown_settings
+from web.app.token_limits import LIMITS_DEFAULT, TokenLimitsError, parse_limits
 
 DATABASE_URL_DEFAULT = "sqlite:///keyfold.db"
 PUBLIC_URL_DEFAULT = "http://127.0.0.1:8000"
@@ -34,12 +35,6 @@ WEBHOOK_SECRETS_MAX = 2
 FILE_BYTES_MAX = 1024 * 1024
 DIGITS_MAX = 9
 SHOWN_LENGTH_MAX = 40
-
-LAST_PORT = 65535
-LIBPQ_NUMBERS = (
-    "connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count",
-    "tcp_user_timeout",
-)  # fmt: skip
 
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
@@ -81,6 +76,7 @@ class Settings(NamedTuple):
         portal_permissions: of links to the hosted pages that are asked for without any.
         seat_sync_quiet_s: for how long seats must not have moved before Stripe is told of them.
         webhook_hosts: what messages may be sent to although it is not of the internet.
+        token_limits: how many requests a minute a token of a role may make, where that is limited.
     """
 
     database_url: str
@@ -97,6 +93,7 @@ class Settings(NamedTuple):
     portal_permissions: tuple[Permission, ...] = permissions.DEFAULT
     logo: Logo | None = None
     webhook_hosts: AllowedHosts = AllowedHosts()
+    token_limits: Mapping[Role, int] = LIMITS_DEFAULT
 
     @property
     def is_https(self) -> bool:
@@ -138,6 +135,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         seat_sync_quiet_s=_seat_sync_quiet_s(values.get("KEYFOLD_SEAT_SYNC_QUIET_S")),
         portal_permissions=_portal_permissions(values.get("KEYFOLD_PORTAL_PERMISSIONS")),
         webhook_hosts=_webhook_hosts(values.get("KEYFOLD_WEBHOOK_HOSTS")),
+        token_limits=_token_limits(values.get("KEYFOLD_TOKEN_LIMITS")),
     )
 
 
@@ -265,75 +263,10 @@ def _check_folder(folder: Path) -> None:
 
 def _check_with_libpq(url: str) -> None:
     # Only here: with SQLite nothing of psycopg is needed.
-    from psycopg import ProgrammingError, conninfo
+    from web.app import libpq_address
 
-    try:
-        given = conninfo.conninfo_to_dict(url)
-    except (ProgrammingError, ValueError) as error:
-        # What libpq says may quote the password, but for a parameter's name.
-        named = re.search(r'invalid URI query parameter: ("[^"]{1,100}")', str(error))
-        what = f"it knows no parameter {named[1]}" if named else "look at its percent-encoding"
-        raise SettingError(
-            "KEYFOLD_DATABASE_URL", f"is no address that PostgreSQL's libpq can read: {what}"
-        ) from None
-    wrong = _wrong_value(given)
-    if wrong:
-        raise SettingError(
-            "KEYFOLD_DATABASE_URL",
-            f"has a value that PostgreSQL's libpq does not take: {wrong}",
-        )
-
-
-def _wrong_value(given: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with the values of an address, which libpq looks at only when it
-    connects; None for nothing. Nothing is asked of a server.
-    """
-    from psycopg import conninfo, pq
-
-    ports = str(given.get("port") or "").split(",")
-    hosts = str(given.get("hostaddr") or given.get("host") or "").split(",")
-    if any(port and (_whole(port) or LAST_PORT + 1) > LAST_PORT for port in ports):
-        return f"look at the port, which is a number from 1 to {LAST_PORT}"
-    if len(ports) not in (1, len(hosts)):
-        return "look at the ports: give one for all hosts, or one for each"
-    for name in LIBPQ_NUMBERS:
-        if not re.fullmatch(r" *-?[0-9]{0,9} *", str(given.get(name) or "")):
-            return f"look at {name}, which is a whole number"
-    # The rest libpq checks before it connects: here to a socket that is not there, since what would
-    # hold it is no folder.
-    encryption = given.get("gssencmode")
-    elsewhere = {
-        **given,
-        "host": "/dev/null/none",
-        "hostaddr": "",
-        "port": "1",
-        # No socket has it, a server may.
-        "gssencmode": "prefer" if encryption == "require" else encryption or "disable",
-    }
-    with _without_defaults():
-        tried = pq.PGconn.connect_start(conninfo.make_conninfo("", **elsewhere).encode())
-    message = tried.error_message.decode("utf-8", "replace")
-    tried.finish()
-    if tried.status != pq.ConnStatus.BAD or message.startswith("connection to server"):
-        return None
-    named = re.search(r'invalid "?(\w+)"? value', message)
-    return f"look at {named[1] if named else 'its parameters'}"
-
-
-@contextmanager
-def _without_defaults() -> Iterator[None]:
-    """Keep libpq from taking what an address does not say from the environment.
-
-    Threads must not be reading that: settings are read before there are any.
-    """
-    from psycopg import pq
-
-    names = [option.envvar.decode() for option in pq.Conninfo.get_defaults() if option.envvar]
-    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
-    try:
-        yield
-    finally:
-        os.environ.update(kept)
+    if problem := libpq_address.problem_of(url):
+        raise SettingError("KEYFOLD_DATABASE_URL", problem)
 
 
 def _secret(text: str) -> Secret:
@@ -446,6 +379,13 @@ def _whole(text: str) -> int | None:
 def _shown(text: str) -> str:
     """Return a value as a message can show it: in quotes, and cut when it is long."""
     return repr(text if len(text) <= SHOWN_LENGTH_MAX else f"{text[:SHOWN_LENGTH_MAX]}…")
+
+
+def _token_limits(text: str | None) -> Mapping[Role, int]:
+    try:
+        return LIMITS_DEFAULT if text is None else parse_limits(text)
+    except TokenLimitsError as error:
+        raise SettingError("KEYFOLD_TOKEN_LIMITS", str(error)) from None
 
 
 def _portal_permissions(text: str | None) -> tuple[Permission, ...]:

@@ -48,6 +48,7 @@ _ADVICE: Final = {
     404: _l("Look for it by any reference of it, or choose a page from the menu."),
     413: _l("Nothing was kept. Send less."),
     422: _l("Nothing was changed. Go back, and look at what you entered."),
+    429: _l("Nothing was changed. Try again in a moment."),
     500: _l("Try again. If it stays so, look for the reference below in the log."),
     502: _l("Nothing was changed."),
     503: _l("Nothing was changed. Try again in a moment."),

@@ -17,7 +17,7 @@ from flask import current_app, g, request
 from ledger import signing
 from ledger.streams.token import Role
 from projections.access import look_up_console_session
-from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT
+from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT, count_request
 from web.app.context import Caller, app_state, caller, request_context
 from web.html import csrf
 from web.html.cookies import Cookie
@@ -103,6 +103,7 @@ def resume() -> bool:
         return False
     app_state().wiring.token_uses.note(token.id, now)
     g.caller = Caller(token.id, token.role, token.reseller)
+    count_request(g.caller)
     SESSIONS.let_in(found, actor=token.id)
     return True
 

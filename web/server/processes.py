@@ -116,11 +116,14 @@ class _Workers:
         threads: int,
         make: Callable[[], WSGIApplication],
     ) -> None:
+        from web.app.token_limits import TokenTally
         from web.server.worker import Duty, work
 
-        board = Board.for_workers(count)
+        board, tally = Board.for_workers(count), TokenTally.new()
         self._work = work
-        self._duties = [Duty(listener, threads, board, number, make) for number in range(count)]
+        self._duties = [
+            Duty(listener, threads, board, number, make, tally) for number in range(count)
+        ]
         self._board = board
         self.alive: dict[int, SpawnProcess] = {}
         self._began = [0.0] * count

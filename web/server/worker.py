@@ -29,7 +29,8 @@ from web.server.worker_board import Board
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from web.app.metrics import Metrics
+    from web.app.context import AppState
+    from web.app.token_limits import TokenTally
 
 STUCK_S: Final = 120.0
 # Until it is made this worker answers 503 to what another could answer: so it is tried soon.
@@ -49,6 +50,7 @@ class Duty(NamedTuple):
         board: with a slot for each worker.
         number: which of them is this one's.
         make: makes the application.
+        tally: of the requests of each token, to all workers.
     """
 
     listener: socket.socket
@@ -56,6 +58,7 @@ class Duty(NamedTuple):
     board: Board
     number: int
     make: Callable[[], WSGIApplication]
+    tally: TokenTally
 
 
 def work(duty: Duty) -> None:
@@ -157,7 +160,7 @@ class _Application:
         except Exception as error:  # whatever it is may be mended meanwhile
             _log.warning("cannot serve yet: %s", _why(error))
             return
-        self._share_figures(made)
+        self._share_counts(made)
         self._made = made
 
     def go_on(self) -> NoReturn:
@@ -171,14 +174,15 @@ class _Application:
             time.sleep(FIGURES_S)
             self.publish_figures()
 
-    def _share_figures(self, made: Any) -> None:
+    def _share_counts(self, made: Any) -> None:
         duty = self._duty
-        metrics: Metrics | None = getattr(made, "metrics", None)
-        if metrics is None:
+        state: AppState | None = getattr(made, "state", None)
+        if state is None:
             return
+        state.token_limits.share(duty.tally)
         if duty.board.is_shared:
-            metrics.share(lambda: duty.board.of_others(duty.number))
-        self._publish = lambda: duty.board.slots[duty.number].write(metrics.figures())
+            state.metrics.share(lambda: duty.board.of_others(duty.number))
+        self._publish = lambda: duty.board.slots[duty.number].write(state.metrics.figures())
 
     def publish_figures(self) -> None:
         """Write down what was counted, for the other workers."""

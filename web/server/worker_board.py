@@ -2,8 +2,7 @@
 
 Each worker has a file without a name that the first process makes for it. It writes there when its
 loop last went round, and what it has counted; the others read it. Nothing waits for anybody, and a
-write that fails (no memory, no disk) is left out. Nothing is mapped into memory, which would kill
-the process that touches a page for which there is no room; and nothing is left behind.
+write that fails (no memory, no disk) is left out. Nothing is left behind.
 """
 
 from __future__ import annotations
@@ -11,14 +10,14 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
-import tempfile
 import time
 import zlib
 from collections.abc import Mapping, Sequence
-from multiprocessing.reduction import DupFd
-from typing import Any, Final
+from typing import Final
 
 import msgspec
+
+from web.app.anonymous_file import AnonymousFile
 
 _BEAT: Final = struct.Struct("!d")
 _HEAD: Final = struct.Struct("!II")  # length and checksum of the figures
@@ -29,23 +28,8 @@ _FIGURES_MAX: Final = 8 * 1024 * 1024
 Figures = dict[str, float]
 
 
-class WorkerSlot:
+class WorkerSlot(AnonymousFile):
     """The file of one worker."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    @classmethod
-    def new(cls) -> WorkerSlot:
-        """Return a new, empty one; it goes with a process that is started, by its descriptor."""
-        if hasattr(os, "memfd_create"):
-            return cls(os.memfd_create("keyfold"))
-        with tempfile.TemporaryFile() as file:
-            return cls(os.dup(file.fileno()))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Hand the file to a process that is being started."""
-        return _received, (DupFd(self._fd),)
 
     def beat(self) -> None:
         """Say that the process is well."""
@@ -81,10 +65,6 @@ class WorkerSlot:
         """Forget what is there, for the next process."""
         with contextlib.suppress(OSError):
             os.ftruncate(self._fd, 0)
-
-
-def _received(fd: Any) -> WorkerSlot:
-    return WorkerSlot(fd.detach())
 
 
 class Board:
