@@ -280,7 +280,8 @@ def _dev(*arguments: str) -> subprocess.CompletedProcess[str]:
 def _subcommands() -> list[str]:
     cases = (CHECKOUT / "dev").read_text("utf-8").split("case $subcommand in\n")[1]
     labels = re.findall(r"^([a-z_][a-z_ |-]*)\)$", cases, flags=re.MULTILINE)
-    return [label.split(" | ")[0] for label in labels if not label.startswith("_")]
+    names = [name for label in labels for name in label.split(" | ")]
+    return [name for name in names if not name.startswith(("_", "-"))]
 
 
 def test_every_subcommand_of_dev_is_in_its_help() -> None:
