@@ -43,17 +43,19 @@ from projections.lists.overview_tables import (
 from projections.lists.reseller_names import RESELLER_NAMES
 from projections.lists.stores import ReadTransaction, ScratchTables, Tables
 from projections.lists.stores.tables import Row
+from projections.lists.stripe_spans import STRIPE_CHANGED, wrong_spans
 from projections.lists.stripe_subscriptions import STRIPE_LIST
 from projections.lists.timeline_table import TIMELINE
 from projections.lists.tokens import TOKEN_LIST
 
 PROJECTIONS: Final = (
     KEY_LIST, TOKEN_LIST, STRIPE_LIST, TIMELINE, SUBSCRIPTION_LIST, SEAT_LIST, REFUSALS,
-    GIVEN_SPANS, TAKEN_SPANS, STRIPE_CLAIMS, STRIPE_HELD, RESELLER_NAMES, BATCH_LIST, ORDER_LIST,
-    NAME_LIST,
+    GIVEN_SPANS, TAKEN_SPANS, STRIPE_CHANGED, STRIPE_CLAIMS, STRIPE_HELD, RESELLER_NAMES,
+    BATCH_LIST, ORDER_LIST, NAME_LIST,
 )  # fmt: skip
 NAMES: Final = (*(projection.name for projection in PROJECTIONS), notices_table.NAME, tree.TREE)
 EVENTS: Final = "keyfold_events"
+SPANS: Final = "stripe_spans@1"
 STEP_EVENTS: Final = 10_000
 PAGE_TILES: Final = 64
 
@@ -117,6 +119,9 @@ def replay(
             for one in PROJECTIONS:
                 yield from beyond.get(one.name) or _rows(book, tables, one, rebuilt)
             yield from _held_elsewhere(rebuilt)
+        for position, account in wrong_spans(book, tables):
+            sentence = f"what Stripe gave {account} is not what its events make"
+            yield RebuildFinding(SPANS, position, sentence)
         yield from _notices(book, tables)
         on_events(head)
         yield from beyond.get(tree.TREE) or _tiles(book, tables, on_events)

@@ -19,6 +19,7 @@ from projections.lists.keys import KEY_LIST
 from projections.lists.month_ends_table import GIVEN_SPANS, TAKEN_SPANS
 from projections.lists.overview_tables import SUBSCRIPTION_LIST
 from projections.lists.stores.tables import Params, Tables, to_moment, to_number
+from projections.lists.stripe_spans import STRIPE_CHANGED
 
 MONTHS: Final = 12
 _DAY: Final = timedelta(days=1) // timedelta(microseconds=1)
@@ -33,7 +34,7 @@ class KeyMonth(NamedTuple):
 
 
 class EndingMonth(NamedTuple):
-    """A month in which seats of keys end, if nothing is renewed, extended or terminated."""
+    """A month in which seats end, if nothing more happens; Stripe's where it has said so."""
 
     start: datetime
     subscriptions: int
@@ -56,13 +57,18 @@ def keys_by_month(
 
 
 def endings_by_month(book: Book, tables: Tables, now: datetime) -> list[EndingMonth]:
-    """Return what ends of keys' subscriptions in this month, from now on, and in eleven more."""
+    """Return what ends in this month, from now on, and in eleven more.
+
+    Stripe's are those of the accounts that were folded: see `fold_changed`.
+    """
     starts = _months(now, 0)
     params: Params = {
         "since": to_number(now), "until": to_number(add_months(starts[-1], 1)), "day": _DAY,
     }  # fmt: skip
     ending = _by_month(book, tables, SUBSCRIPTION_LIST, _ENDING, params)
     seats = _by_month(book, tables, SUBSCRIPTION_LIST, _ENDING_SEATS, params)
+    ending += _by_month(book, tables, STRIPE_CHANGED, _ENDING_AT_STRIPE, params)
+    seats += _by_month(book, tables, STRIPE_CHANGED, _ENDING_SEATS_AT_STRIPE, params)
     return [EndingMonth(start, ending[start], seats[start]) for start in starts]
 
 
@@ -75,7 +81,7 @@ class MonthEnd(NamedTuple):
 
 
 class ProductYear(NamedTuple):
-    """The last twelve months of a product and tier: seats of keys, and holders of any."""
+    """The last twelve months of a product and tier."""
 
     product: str
     tier: str | None
@@ -83,16 +89,22 @@ class ProductYear(NamedTuple):
 
 
 def seats_by_month(book: Book, tables: Tables, now: datetime) -> list[ProductYear]:
-    """Return seats of keys and holders at each month's end, by what had happened by then."""
+    """Return seats and holders at each month's end, by what had happened by then.
+
+    Stripe's are those of the accounts that were folded: see `fold_changed`.
+    """
     starts = _months(now, -(MONTHS - 1))
     ends = [min(to_number(add_months(start, 1)) - 1, to_number(now)) for start in starts]
     params: Params = {f"at_{ascii_lowercase[n]}": end for n, end in enumerate(ends)}
     given = _at_each(book, tables, GIVEN_SPANS, _GIVEN, params)
+    sold = _at_each(book, tables, STRIPE_CHANGED, _SOLD, params, of="keyfold_stripe_spans_1")
     taken = _at_each(book, tables, TAKEN_SPANS, _TAKEN, params)
     none = [0] * MONTHS
     found = []
-    for product, tier in sorted({*given, *taken}, key=lambda place: (place[0], place[1] or "")):
-        seats, holders = given.get((product, tier), none), taken.get((product, tier), none)
+    places = {*given, *sold, *taken}
+    for product, tier in sorted(places, key=lambda place: (place[0], place[1] or "")):
+        both = given.get((product, tier), none), sold.get((product, tier), none)
+        seats, holders = list(map(sum, zip(*both, strict=True))), taken.get((product, tier), none)
         if any(seats) or any(holders):
             ends_of = zip(starts, seats, holders, strict=True)
             found.append(ProductYear(product, tier, [MonthEnd(*one) for one in ends_of]))
@@ -104,6 +116,10 @@ _GIVEN: Final = """
     CAST(SUM(CASE WHEN starts_at <= :{at} AND ends_at > :{at}
         AND (closed_at IS NULL OR closed_at > :{at}) THEN seats ELSE 0 END) AS bigint)
 """
+_SOLD: Final = """
+    CAST(SUM(CASE WHEN starts_at <= :{at} AND (ends_at IS NULL OR ends_at > :{at})
+        THEN seats ELSE 0 END) AS bigint)
+"""
 _TAKEN: Final = """
     SUM(CASE WHEN starts_at <= :{at} AND (closed_at IS NULL OR closed_at > :{at})
         THEN 1 ELSE 0 END)
@@ -111,10 +127,11 @@ _TAKEN: Final = """
 
 
 def _at_each(
-    book: Book, tables: Tables, projection: Projection, column: str, params: Params
+    book: Book, tables: Tables, projection: Projection, column: str, params: Params, of: str = ""
 ) -> dict[tuple[str, str | None], list[int]]:
     columns = ", ".join(column.format(at=name) for name in params)
-    select = f"SELECT product, tier, {columns} FROM {projection.table} GROUP BY product, tier"  # noqa: S608
+    table = of or projection.table
+    select = f"SELECT product, tier, {columns} FROM {table} GROUP BY product, tier"  # noqa: S608
     rows = read(book, tables, projection, select, params).rows
     return {(product, tier): list(counts) for product, tier, *counts in rows}
 
@@ -135,6 +152,15 @@ _ENDING_SEATS: Final = """
     SELECT ends_at / :day, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_3
     WHERE ends_at >= :since AND ends_at < :until GROUP BY 1
 """
+# What is over by now is over, whatever end was announced.
+_AT_STRIPE: Final = """
+    FROM keyfold_stripe_spans_1 WHERE announced_end >= :since AND announced_end < :until
+        AND (ends_at IS NULL OR ends_at > :since) GROUP BY 1
+"""
+_ENDING_AT_STRIPE: Final = f"SELECT announced_end / :day, COUNT(DISTINCT subscription) {_AT_STRIPE}"
+_ENDING_SEATS_AT_STRIPE: Final = (
+    f"SELECT announced_end / :day, CAST(SUM(seats) AS bigint) {_AT_STRIPE}"
+)
 
 
 def _by_month(

@@ -45,6 +45,31 @@ def account_over_time(
         yield at, replace(ours.account, stripe=stripes.account.stripe)
 
 
+def account_steps(
+    events: Iterable[AnyEvent], latest: datetime, upto: datetime
+) -> Iterator[tuple[datetime, Account]]:
+    """Yield every moment at which anything may have stepped, with the account at it.
+
+    Those are the moments of `account_over_time`, and those at which what the account has changes
+    by the mere passing of time, up to a moment.
+    """
+    changes = list(account_over_time(events, latest))
+    nexts: list[datetime | None] = [at for at, _ in changes[1:]]
+    for (at, account), following in zip(changes, [*nexts, None], strict=False):
+        if at > upto:
+            return
+        yield at, account
+        last = upto if following is None or following > upto else following
+        for end in _ends(account, after=at, upto=last, closed=following != last):
+            yield end, account
+
+
+def _ends(account: Account, after: datetime, upto: datetime, *, closed: bool) -> list[datetime]:
+    return sorted(
+        end for end in account.steps() if after < end and (end < upto or (closed and end == upto))
+    )
+
+
 class _InOrder:
     """Facts folded in the order of their versions, in whatever order they come."""
 

@@ -6,7 +6,7 @@ from the mere passing of time, when a row starts or ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
 from projections.answer import AccountAnswer, Answer, ProductId, Seats, Time, Used
 from projections.views.account_at import Moment
-from projections.views.account_over_time import account_over_time
+from projections.views.account_over_time import account_steps
 
 
 class Point(Answer, frozen=True):
@@ -59,36 +59,15 @@ def seat_history(
     """
     head, events = book.history(ACCOUNT, id)
     upto = end or moment.at
-    states = account_over_time(filter(moment.covers, events), moment.at)
     steps = (
-        Point(at, *_standing(account, product, tier, at)) for at, account in _states(states, upto)
+        Point(at, *_standing(account, product, tier, at))
+        for at, account in account_steps(filter(moment.covers, events), moment.at, upto)
     )
     points = _changes(steps, start)
     if start is None and points:
         start = points[0].at
     header = id, moment.at, moment.known, head
     return SeatHistory(*header, product, tier, start, upto, points)
-
-
-def _states(
-    states: Iterable[tuple[datetime, Account]], upto: datetime
-) -> Iterator[tuple[datetime, Account]]:
-    """Yield every moment at which anything may have stepped, with the account at it."""
-    changes = list(states)
-    nexts: list[datetime | None] = [at for at, _ in changes[1:]]
-    for (at, account), following in zip(changes, [*nexts, None], strict=False):
-        if at > upto:
-            return
-        yield at, account
-        last = upto if following is None or following > upto else following
-        for end in _ends(account, after=at, upto=last, closed=following != last):
-            yield end, account
-
-
-def _ends(account: Account, after: datetime, upto: datetime, *, closed: bool) -> list[datetime]:
-    return sorted(
-        end for end in account.steps() if after < end and (end < upto or (closed and end == upto))
-    )
 
 
 def _standing(

@@ -12,6 +12,7 @@ from ledger.book import Change, Dated
 from ledger.streams.account import decisions
 from ledger.streams.account.stream import ACCOUNT as ACCOUNT_STREAM
 from tests.console.desk import Desk, Seen, signed_in
+from tests.projections.test_account_notices import report
 from tests.web.api import RESELLER, Api, memory_api
 from tests.worlds import DAY, NOON, context
 from web.console import accounts, questions, time_travel
@@ -398,6 +399,23 @@ def test_the_overview_names_what_should_be_looked_at(api: Api, desk: Desk) -> No
         assert title in seen.text
     api.clock.forward(days=350)
     assert 'href="/console/accounts/acme"' in signed_in(api, "support").get("overview").page
+
+
+def test_the_overview_counts_what_stripe_sells_or_says_how_much_is_left(
+    api: Api, desk: Desk
+) -> None:
+    (month,) = re.findall(r'data-label="Seats"><div>(\d+) <svg', desk.get("overview").page)[:1]
+    told = report(0, api.clock.now + 30 * DAY)
+    change = Change(api.services.book.load(ACCOUNT_STREAM, "beta"), [Dated(told, NOON)])
+    api.services.book.append(context(api.clock.now), change)
+    page = desk.get("overview").page
+    assert re.findall(r'data-label="Seats"><div>(\d+) <svg', page)[0] == str(int(month) + 3)
+    more = "INSERT INTO keyfold_stripe_changed_1 (account, position, recorded_at) VALUES"
+    every = ", ".join(f"('customer-{number}', 1, 1)" for number in range(1001))
+    api.app.extensions["keyfold"].wiring.tables.change([f"{more} {every}"], {})
+    text = desk.get("overview").text
+    assert "Seats by month are still being counted. Accounts that are left: " in text
+    assert "at the end of each month" not in text
 
 
 def test_keys_are_listed_by_what_they_are(api: Api, desk: Desk) -> None:

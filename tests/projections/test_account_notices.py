@@ -67,6 +67,7 @@ def report(number: int, period_end: Any, **fields: Any) -> StripeSubscriptionRep
         "id": "si_1",
         "price": "price_1",
         "quantity": 3,
+        "discounts": (),
         "period_end": period_end,
         "meaning": Meaning(product="cloud_pos", tier=None, per_unit=1),
     }

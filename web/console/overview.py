@@ -6,6 +6,7 @@ from flask import Response
 
 from projections.lists.by_month import endings_by_month, keys_by_month, seats_by_month
 from projections.lists.overview import overview
+from projections.lists.stripe_spans import fold_changed
 from web.app import checkpoints, responses
 from web.app.context import app_state, request_context, services
 from web.console import parameters
@@ -21,14 +22,16 @@ def show_overview() -> Response:
     book, tables, now = services().book, app_state().wiring.tables, request_context().now
     found = overview(book, tables, now, services().catalog)
     reseller = parameters.query("reseller")
+    to_count = fold_changed(book, tables)
     return page(
         "console/overview.html",
         found=found,
         resellers=[(one.reseller, one.reseller) for one in found.keys],
         reseller=reseller,
-        seat_years=seats_by_month(book, tables, now),
+        to_count=to_count,
+        seat_years=seats_by_month(book, tables, now) if not to_count else [],
         key_months=keys_by_month(book, tables, now, reseller),
-        ending_months=endings_by_month(book, tables, now),
+        ending_months=endings_by_month(book, tables, now) if not to_count else [],
     )
 
 
