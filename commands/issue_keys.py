@@ -205,6 +205,15 @@ def masked_unless_open(
     return one if is_open else one._replace(code=one.masked)
 
 
+def code_of(services: Services, issued: KeyIssued) -> IssuedKey:
+    """Return a key with its code; that of one that was issued elsewhere stays masked."""
+    if not issued.derived:
+        return IssuedKey(issued.key, issued.masked, issued.masked)
+    prefix = codes.prefix_of(issued.masked)
+    code = services.codes.derive(prefix, issued.batch, issued.index, issued.generation)
+    return IssuedKey(issued.key, code, issued.masked)
+
+
 def _intent(
     services: Services,
     context: RequestContext,

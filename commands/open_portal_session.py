@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from commands import validation
-from commands.retry import decide, retry_on_conflict
+from commands.repeated import Asking
+from commands.retry import Decided, decide, retry_on_conflict
 from commands.services import Services
 from ledger import signing
 from ledger.book import Change
@@ -245,14 +246,17 @@ def end_portal_sessions(
     reason: str,
     *,
     expected_version: int | None = None,
-) -> int:
-    """End all sessions of an account, and take its unopened links back; return the position.
+    idempotency_key: str | None = None,
+) -> Decided[int]:
+    """End all sessions of an account, and take its unopened links back; return when that was.
 
     Args:
         expected_version: of the account, if the caller has seen one.
+        idempotency_key: a request that is repeated with it ends no session that began since.
 
     Raises:
         InvalidRequest: fields that do not fit.
+        IdempotencyKeyReused: the key was used with another request.
         VersionMismatch: something was recorded since.
     """
     validation.refuse_if(
@@ -262,14 +266,22 @@ def end_portal_sessions(
             *validation.reason(services, reason),
         ]
     )
+    asking = Asking(services, "end sessions", idempotency_key, account, reason)
 
-    def attempt() -> int:
-        loaded, held = services.book.load_all((PORTAL_ACCESS, account), (ACCOUNT, account))
+    def attempt() -> Decided[int]:
+        loaded, held, *asked = services.book.load_all(
+            (PORTAL_ACCESS, account), (ACCOUNT, account), *asking.streams
+        )
+        before = asking.changed(services, asked, loaded)
+        if before is not None:
+            return before
         expect_version(held.version, expected_version)
         sealed = services.texts.seal(f"account-{account}", reason, context.now)
         fact = PortalSessionsEnded(account=account, reason=sealed)
         unmoved = Change(held, (), required=expected_version is not None)
-        return services.book.append(context, Change(loaded, [fact]), unmoved).position
+        change = Change(loaded, [fact])
+        appended = services.book.append(context, change, unmoved, *asking.answer(asked, change))
+        return Decided(appended.loaded[0], appended.position)
 
     return retry_on_conflict(attempt)
 

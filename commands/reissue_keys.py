@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from commands import validation
-from commands.issue_keys import IssuedKey, masked_unless_open
+from commands.issue_keys import IssuedKey, code_of, masked_unless_open
 from commands.many_keys import DoneKeys, work_on
 from commands.reissue_key import reissued
-from commands.repeated import Asked, Asking
+from commands.repeated import Asked, Asking, kind_of
 from commands.retry import retry_on_conflict
-from commands.reveal_codes import code_of
 from commands.revoke_key import sealed_for_reseller
 from commands.services import Services
 from ledger.book import Change
 from ledger.events import RequestContext
-from ledger.reseller_names import folded
 from ledger.streams import batch as batches
 from ledger.streams import key
 from ledger.streams.batch import BATCH
 from ledger.streams.key import KEY, Key
-from ledger.streams.request import KeysReissueAnswered
+from ledger.streams.request import KeysReissueAnswered, ManyKeys
 
 
 class ReissuedKeys(NamedTuple):
@@ -40,7 +38,7 @@ def reissue_keys(
     services: Services,
     context: RequestContext,
     batch: str,
-    ids: Iterable[str],
+    find: Callable[[], Sequence[str]],
     reason: str,
     *,
     reseller: str | None = None,
@@ -52,9 +50,11 @@ def reissue_keys(
     replaced can be revealed; asking again gives them others, and those of the rest.
 
     Args:
+        find: returns the ids of those that nobody has redeemed, as they are now.
         reseller: who asks; keys of others are passed over. None for the vendor.
-        idempotency_key: a request that is repeated with it replaces nothing twice, and is answered
-            with the same keys, as an order that is repeated.
+        idempotency_key: a request that is repeated with it is about the keys of its first try,
+            replaces nothing twice, and is answered with the same keys, as an order that is
+            repeated.
 
     Raises:
         InvalidRequest: no reason, or one that does not fit.
@@ -62,19 +62,17 @@ def reissue_keys(
         PartlyDone, LedgerUnavailable, LedgerBusy: as `work_on`.
     """
     validation.refuse_if(validation.reason(services, reason, reseller))
-    # One reseller's keys of requests are none of another's; the vendor's are one.
-    kind = "reissue" if reseller is None else f"reissue by {folded(reseller)}"
-    asking = Asking(services, kind, idempotency_key, batch, reason)
-    before = asking.reissued(_load(services, asking))
-    if before is not None and before.finished:
-        return _again(services, context, batch, before, reseller)
+    asking = Asking(services, kind_of("reissue", reseller), idempotency_key, batch, reason)
+    begun = asking.chosen(services, context, lambda: (find(), ()))
+    if begun.finished:
+        return _again(services, context, batch, begun, reseller)
     found: dict[str, IssuedKey] = {}
     position = services.book.head()
 
     def work(part: Sequence[str]) -> DoneKeys:
         nonlocal position
-        asked = _load(services, asking)
-        done = asking.reissued(asked)
+        asked = asking.load(services)
+        done = asking.worked_on(asked)
         ours = {*found, *(done.keys if done else ())}
         loaded = services.book.load_many(KEY, [key.stream_id(id) for id in part])
         changes: list[Change] = []
@@ -97,14 +95,10 @@ def reissue_keys(
         found.update((new.id, new) for new in given)
         return DoneKeys(len(given), successors)
 
-    work_on(ids, work)
+    work_on(begun.chosen or (), work)
     if asking.streams:
         return _finished(services, context, asking, reseller)
     return ReissuedKeys(list(found.values()), position)
-
-
-def _load(services: Services, asking: Asking) -> list[Asked]:
-    return list(services.book.load_all(*asking.streams)) if asking.streams else []
 
 
 def _is_done(state: Key, ours: set[str]) -> bool:
@@ -118,8 +112,8 @@ def _finished(
     """Put on record that all is done, and return all that was given for the request."""
 
     def attempt() -> ReissuedKeys:
-        asked = _load(services, asking)
-        done = asking.reissued(asked)
+        asked = asking.load(services)
+        done = asking.worked_on(asked)
         position = services.book.head()
         if done is None or not done.finished:
             answer = _answer(asking, asked, finished=True)
@@ -141,7 +135,7 @@ def _again(
     services: Services,
     context: RequestContext,
     batch: str,
-    answered: KeysReissueAnswered,
+    answered: ManyKeys,
     reseller: str | None,
 ) -> ReissuedKeys:
     """Return what was answered before; that the codes are shown again is recorded once an hour."""

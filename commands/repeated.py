@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from commands.retry import Decided
+from commands.retry import Decided, retry_on_conflict
 from commands.services import Services
 from ledger import codes
 from ledger.book import Change
-from ledger.events import Stream
+from ledger.events import RequestContext, Stream
 from ledger.loaded import Loaded, empty_stream
+from ledger.reseller_names import folded
 from ledger.streams import request
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
@@ -19,10 +21,19 @@ from ledger.streams.request import (
     Answered,
     ChangeAnswered,
     Kept,
-    KeysReissueAnswered,
+    KeptKey,
+    ManyKeys,
 )
 
 Asked = Loaded[Kept | None]
+
+
+def kind_of(request: str, reseller: str | None) -> str:
+    """Return a kind of request as one who asks makes it.
+
+    One reseller's keys of requests are none of another's; the vendor's (None) are one.
+    """
+    return request if reseller is None else f"{request} by {folded(reseller)}"
 
 
 class Asking:
@@ -53,13 +64,48 @@ class Asking:
         """
         return request.repeated(asked[0].state, self.fingerprint) if asked else None
 
-    def reissued(self, asked: list[Asked]) -> KeysReissueAnswered | None:
-        """Return what was done of a reissue before, or None when it is new.
+    def worked_on(self, asked: Sequence[Asked]) -> ManyKeys | None:
+        """Return what was done of a request about many keys before, or None when it is new.
 
         Raises:
             IdempotencyKeyReused: as `answered`.
         """
-        return request.repeated_reissue(asked[0].state, self.fingerprint) if asked else None
+        return request.repeated_work(asked[0].state, self.fingerprint) if asked else None
+
+    def chosen(
+        self,
+        services: Services,
+        context: RequestContext,
+        find: Callable[[], tuple[Sequence[str], Sequence[KeptKey]]],
+    ) -> ManyKeys:
+        """Return a request about many keys, with the keys that it is about.
+
+        With an idempotency key, that is on record from its first try on, so that what is issued
+        later is none of them.
+
+        Args:
+            find: returns the keys that it is about now, and those to be left as they are.
+
+        Raises:
+            IdempotencyKeyReused: as `answered`.
+        """
+
+        def attempt() -> ManyKeys:
+            asked = self.load(services)
+            before = self.worked_on(asked)
+            if before is not None and (before.finished or before.chosen is not None):
+                return before
+            keys, kept = find()
+            facts = request.choose(before, self.fingerprint, keys, kept)
+            if asked:
+                services.book.append(context, *(Change(one, facts) for one in asked))
+            return ManyKeys(self.fingerprint, tuple(keys), kept=tuple(kept))
+
+        return retry_on_conflict(attempt)
+
+    def load(self, services: Services) -> list[Asked]:
+        """Return where its answer is kept; nothing without an idempotency key."""
+        return list(services.book.load_all(*self.streams)) if self.streams else []
 
     def changed(
         self, services: Services, asked: list[Asked], loaded: Loaded[Any]

@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from commands import validation
-from commands.issue_keys import IssuedKey, codes_of, masked_unless_open
+from commands.issue_keys import IssuedKey, code_of, codes_of, masked_unless_open
 from commands.retry import retry_on_conflict
 from commands.revoke_key import seal_reason
 from commands.services import Services
-from ledger import codes
 from ledger.book import Change
 from ledger.events import RequestContext
 from ledger.loaded import Loaded
 from ledger.reseller_names import same
 from ledger.streams import batch, key
 from ledger.streams.batch import BATCH, KeysIssued
-from ledger.streams.key import KEY, Key, KeyIssued
+from ledger.streams.key import KEY, Key
 
 
 class Revealed(NamedTuple):
@@ -144,12 +143,3 @@ def _successors(
         if state is not None and state.belongs_to(reseller):
             found.append(one)
     return found
-
-
-def code_of(services: Services, issued: KeyIssued) -> IssuedKey:
-    """Return a key with its code; that of one that was issued elsewhere stays masked."""
-    if not issued.derived:
-        return IssuedKey(issued.key, issued.masked, issued.masked)
-    prefix = codes.prefix_of(issued.masked)
-    code = services.codes.derive(prefix, issued.batch, issued.index, issued.generation)
-    return IssuedKey(issued.key, code, issued.masked)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from commands import validation
 from commands.allowances import given_back
+from commands.repeated import Asking, kind_of
 from commands.retry import Decided, retry_on_conflict
 from commands.services import Services
 from ledger.book import Change
@@ -22,27 +23,38 @@ def revoke_key(
     reason: str,
     *,
     reseller: str | None = None,
+    idempotency_key: str | None = None,
 ) -> Decided[Key | None]:
     """Revoke a key, and return it just after; what its reseller spent on it is given back.
 
     Args:
         reseller: who asks; None for the vendor.
+        idempotency_key: a request that is repeated with it is answered with the key as it was just
+            after the first, and does not revoke what came in again since.
 
     Raises:
         InvalidRequest: no reason, or one that does not fit.
+        IdempotencyKeyReused: the key was used with another request.
         KeyNotFound, KeyAlreadyRedeemed: in this order.
     """
     validation.refuse_if(validation.reason(services, reason, reseller))
+    asking = Asking(services, kind_of("revoke key", reseller), idempotency_key, key_id, reason)
+    stream = (KEY, key.stream_id(key_id))
 
     def attempt() -> Decided[Key | None]:
-        loaded = services.book.load(KEY, key.stream_id(key_id))
+        loaded, *asked = services.book.load_all(stream, *asking.streams)
+        before = asking.changed(services, asked, loaded)
+        if before is not None:
+            return before
         sealed = seal_reason(services, loaded, reason, context)
         facts = key.revoke(loaded.state, reseller, sealed)
         revoked = [loaded.state] if facts and loaded.state else []
+        change = Change(loaded, facts, required=bool(asked))
         appended = services.book.append(
             context,
-            Change(loaded, facts),
+            change,
             *given_back(services, revoked, causation=loaded.next_event),
+            *asking.answer(asked, change),
         )
         return Decided(appended.loaded[0], appended.position)
 

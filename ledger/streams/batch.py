@@ -59,10 +59,10 @@ class KeysImported(Fact, frozen=True):
 
 
 class CodesRevealed(Fact, frozen=True):
-    """The owner was shown the codes again: with a reason, or because the order was repeated.
+    """The owner was shown the codes again: with a reason, or because a request was repeated.
 
     Attributes:
-        reason: None when the order was repeated.
+        reason: None when the order, or the reissue, was repeated.
         key: whose code alone was shown, with those that took its place; None for the whole batch.
     """
 
@@ -183,20 +183,22 @@ def reveal_one(key: str, reason: Sealed | None) -> list[Fact]:
     return [CodesRevealed(reason=reason, key=key)]
 
 
-def reveal_again(events: Iterable[AnyEvent], actor: str, now: datetime) -> list[Fact]:
-    """Return the fact that shows the codes again because the order was repeated.
+def reveal_again(
+    events: Iterable[AnyEvent], actor: str, now: datetime, key: str | None = None
+) -> list[Fact]:
+    """Return the fact that shows codes again because the request that they were for was repeated.
 
     It is recorded once an hour for each caller, so that nobody can make the ledger grow by asking.
 
     Args:
         events: all of the batch's.
+        key: whose code alone is shown; None for the whole batch.
     """
+    shown = CodesRevealed(key=key)
     lately = (
-        event
-        for event in events
-        if event.fact == CodesRevealed() and abs(now - event.occurred_at) < REPEATED
+        event for event in events if event.fact == shown and abs(now - event.occurred_at) < REPEATED
     )
-    return [] if any(event.actor == actor for event in lately) else [CodesRevealed()]
+    return [] if any(event.actor == actor for event in lately) else [shown]
 
 
 BATCH: Stream[Batch | None] = Stream(

@@ -15,7 +15,9 @@ from ledger.streams.portal_session import (
 )
 from ledger.streams.request import (
     ChangeAnswered,
+    KeysChosen,
     KeysReissueAnswered,
+    KeysRevokeAnswered,
     RedemptionAnswered,
     SubscriptionChangeAnswered,
 )
@@ -45,6 +47,11 @@ def access_sentence(fact: Fact, stream: str) -> str | None:
             return _("Access taken back: token %(token)s", token=token)
         case RedemptionAnswered(refusal=str() as refusal):
             return _("A redemption that may be repeated was refused: %(why)s", why=title(refusal))
+    return _answer_sentence(fact) or _session_sentence(fact)
+
+
+def _answer_sentence(fact: Fact) -> str | None:
+    match fact:
         case RedemptionAnswered(account=account):
             return _(
                 "A redemption that may be repeated was carried out on account %(account)s",
@@ -57,6 +64,20 @@ def access_sentence(fact: Fact, stream: str) -> str | None:
             )
         case ChangeAnswered(stream=stream):
             return _("A change of %(stream)s that may be repeated was carried out", stream=stream)
+        case KeysChosen(keys=keys, kept=kept):
+            return _(
+                "A request that may be repeated is about %(keys)s; left as they are: %(kept)s",
+                keys=counted(len(keys), "key"),
+                kept=len(kept),
+            )
+        case KeysRevokeAnswered(finished=True):
+            return _("A revocation of keys that may be repeated was carried out")
+        case KeysRevokeAnswered(keys=keys, kept=kept):
+            return _(
+                "Revoked by a request that may be repeated: %(keys)s; left as they are: %(kept)s",
+                keys=counted(len(keys), "key"),
+                kept=len(kept),
+            )
         case KeysReissueAnswered(finished=True):
             return _("A reissue that may be repeated was carried out")
         case KeysReissueAnswered(keys=keys):
@@ -64,7 +85,7 @@ def access_sentence(fact: Fact, stream: str) -> str | None:
                 "%(keys)s got new codes by a reissue that may be repeated",
                 keys=counted(len(keys), "key"),
             )
-    return _session_sentence(fact)
+    return None
 
 
 def _token(fact: TokenCreated) -> str:

@@ -29,7 +29,7 @@ seen.problem = [wrong instanceof Problem, wrong.status, wrong.code, wrong.errors
 const dots = { ...path, holder: ".." };
 const elsewhere = await caught(() => keyfold.GET("/v1/accounts/{account}/seats/{product}/{holder}", { params: { path: dots } }));
 seen.elsewhere = elsewhere.name;
-const lost = await caught(() => keyfold.POST("/v1/keys/{key}/revoke", {
+const lost = await caught(() => keyfold.POST("/v1/keys/{key}/reveal", {
   params: { path: { key: issued.keys[1].id } }, body: { reason: "Sent twice" },
 }));
 seen.lost = lost !== null && !(lost instanceof Problem);

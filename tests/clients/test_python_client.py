@@ -116,11 +116,11 @@ def test_reads_and_seats_are_tried_again(client: Client, keyfold: Any, proxy: Lo
 
 def test_what_takes_no_key_is_sent_once(client: Client, keyfold: Any, proxy: LosingProxy) -> None:
     issued = client.operation("keys.issue_keys").sync(client=keyfold, body=order(client))
-    path = f"POST /v1/keys/{issued.keys[0].id}/revoke"
+    path = f"POST /v1/keys/{issued.keys[0].id}/reveal"
     proxy.mishaps[path] = [LOST]
-    revoke = client.operation("keys.revoke_key").sync
+    reveal = client.operation("keys.reveal_key").sync
     with pytest.raises(httpx.RemoteProtocolError):
-        revoke(issued.keys[0].id, client=keyfold, body=client.models.Reasoned(reason="Too many"))
+        reveal(issued.keys[0].id, client=keyfold, body=client.models.Reasoned(reason="Too many"))
     assert proxy.passed_on[path] == 1
 
 

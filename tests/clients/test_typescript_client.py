@@ -41,7 +41,7 @@ def test_it_is_built_and_does_the_main_job(package: Path, built: Built, proxy: L
         "POST /v1/keys": [LOST],
         "POST /v1/keys/redeem": [BUSY],
         "GET /v1/batches": [BUSY] * 2,
-        "/revoke": [LOST],
+        "/reveal": [LOST],
         "PUT /v1/accounts/node/seats/cloud_pos/till%3A1": [LOST],
     }
     program = ["node", CHECK.name, proxy.url, built.token]
@@ -60,5 +60,5 @@ def test_it_is_built_and_does_the_main_job(package: Path, built: Built, proxy: L
     }
     of = proxy.passed_on
     assert of["POST /v1/keys"] == 3, "lost, tried again, and the one that is refused"
-    assert sum(count for asked, count in of.items() if asked.endswith("/revoke")) == 1
+    assert sum(count for asked, count in of.items() if asked.endswith("/reveal")) == 1
     assert of["GET /v1/batches"] == 0

@@ -192,10 +192,10 @@ def test_staff_lift_the_block_of_a_session_and_of_an_account_on_record() -> None
     for _ in range(5):
         fail(world)
     assert blocked(world, NOON) == 900
-    position = clear_attempts(world, context(actor="kft_support"), "acme", "a slip of the pen")
+    cleared = clear_attempts(world, context(actor="kft_support"), "acme", "a slip of the pen")
     lifted = recorded(world)[-1]
     assert (lifted.position, lifted.stream, lifted.actor) == (
-        position, "attempts-acme", "kft_support",
+        cleared.position, "attempts-acme", "kft_support",
     )  # fmt: skip
     assert isinstance(lifted.fact, BlockLifted)
     assert world.texts.open(lifted.fact.reason) == "a slip of the pen"

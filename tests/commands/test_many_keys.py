@@ -49,7 +49,7 @@ def test_a_batch_is_revoked_though_its_keys_are_redeemed_all_the_while() -> None
         redeem_key(world, context(NOON), Try(f"account-{len(redeemed)}", "s", codes[id]))
 
     book.redeem = redeem
-    found = revoke_keys(world, context(NOON), codes, "Leaked")
+    found = revoke_keys(world, context(NOON), "all", lambda: (list(codes), ()), "Leaked")
     assert redeemed
     assert {one.id: one.status for one in found.kept} == dict.fromkeys(redeemed, "redeemed")
     assert found.revoked == COUNT - len(redeemed) > COUNT / 2
@@ -64,7 +64,7 @@ def test_one_reissue_that_is_asked_for_twice_at_once_replaces_each_key_once() ->
     def reissue() -> ReissuedKeys:
         ids = [one.id for one in issued.keys]
         return reissue_keys(
-            world, context(NOON), issued.batch, ids, "Leaked", idempotency_key="once"
+            world, context(NOON), issued.batch, lambda: ids, "Leaked", idempotency_key="once"
         )
 
     def hurry(_id: str) -> None:

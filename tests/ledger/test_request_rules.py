@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from ledger.refusals import IdempotencyKeyReused
 from ledger.streams import request
-from ledger.streams.request import REQUEST, Kept, KeysReissueAnswered, RedemptionAnswered
+from ledger.streams.request import (
+    REQUEST,
+    Kept,
+    KeptKey,
+    KeysChosen,
+    KeysReissueAnswered,
+    KeysRevokeAnswered,
+    ManyKeys,
+    RedemptionAnswered,
+)
 from tests.worlds import NOON, Rule, rows
 
 ANSWERED = RedemptionAnswered(
@@ -35,8 +44,24 @@ RULES: list[Rule[Kept | None]] = [
             (NOON, KeysReissueAnswered(fingerprint="abc", keys=("key_a", "key_b"))),
             (NOON, KeysReissueAnswered(fingerprint="abc", keys=("key_c",), finished=True)),
         ],
-        lambda a: request.repeated_reissue(a, "abc"),
-        KeysReissueAnswered(fingerprint="abc", keys=("key_a", "key_b", "key_c"), finished=True),
+        lambda a: request.repeated_work(a, "abc"),
+        ManyKeys("abc", keys=("key_a", "key_b", "key_c"), finished=True),
+    ),
+    Rule(
+        "a revocation knows which keys it is about, what was revoked, and what was kept",
+        [
+            (NOON, KeysChosen(fingerprint="abc", keys=("key_a", "key_b"))),
+            (NOON, KeysChosen(fingerprint="abc", kept=(KeptKey("key_c", "redeemed"),))),
+            (NOON, KeysRevokeAnswered(fingerprint="abc", keys=("key_a",))),
+            (NOON, KeysRevokeAnswered(fingerprint="abc", kept=(KeptKey("key_b", "revoked"),))),
+        ],
+        lambda a: request.repeated_work(a, "abc"),
+        ManyKeys(
+            "abc",
+            chosen=("key_a", "key_b"),
+            keys=("key_a",),
+            kept=(KeptKey("key_c", "redeemed"), KeptKey("key_b", "revoked")),
+        ),
     ),
 ]
 

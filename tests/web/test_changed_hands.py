@@ -63,9 +63,14 @@ def test_what_is_another_resellers_when_it_is_decided_is_not_revoked(api: Api) -
     kept, given = (api.issue(reseller=RESELLER)["id"] for _ in range(2))
     give(api, given)  # after it was found among the reseller's
     done = revoke_keys(
-        api.services, context(api.clock.now), [kept, given], "They closed", owner=RESELLER
+        api.services,
+        context(api.clock.now),
+        RESELLER,
+        lambda: ([kept, given], ()),
+        "They closed",
+        owner=RESELLER,
     )
-    assert (done.revoked, done.kept) == (1, [])
+    assert (done.revoked, list(done.kept)) == (1, [])
     assert api.get("other", f"/v1/keys/{given}").body["status"] == "issued"
 
 

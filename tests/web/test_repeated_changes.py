@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 import pytest
 
-from tests.web.api import RESELLER, Api
+from commands import many_keys
+from commands.import_keys import import_keys
+from ledger.book import Book, LedgerUnavailable
+from tests.commands.import_files import HEADER, LINE
+from tests.web.api import OTHER_RESELLER, POS, RESELLER, Api
+from tests.worlds import context
 
 BECAUSE: Final = {"reason": "Agreed by phone"}
 HERE: Final = f"/v1/resellers/{RESELLER}"
@@ -93,19 +99,240 @@ def test_a_reseller_need_not_name_itself_and_the_vendor_must(api: Api) -> None:
     assert "reseller" not in api.document["components"]["schemas"]["IssueKeys"]["required"]
 
 
+# Many keys
+
+
+def status_of(api: Api, *ids: str) -> list[str]:
+    return [api.get("admin", f"/v1/keys/{id}").body["status"] for id in ids]
+
+
+def failing_on(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let one call of `Book.append` find no database."""
+    append, calls = Book.append, []
+
+    def fails_once(self: Book, *args: Any) -> Any:
+        calls.append(args)
+        if len(calls) == call:
+            raise LedgerUnavailable("gone")
+        return append(self, *args)
+
+    monkeypatch.setattr(Book, "append", fails_once)
+
+
+def test_a_revocation_that_is_repeated_touches_nothing_issued_since(any_api: Api) -> None:
+    api = any_api
+    keys = [api.issue() for _ in range(3)]
+    api.try_code(keys[0]["code"])
+    first = api.post("admin", f"{HERE}/revoke", BECAUSE, headers=KEY)
+    kept = [{"id": keys[0]["id"], "status": "redeemed"}]
+    assert (first.status, first.body) == (200, {"revoked": 2, "kept": kept})
+    since, given = api.issue()["id"], api.issue(reseller=OTHER_RESELLER)["id"]
+    api.ask("admin", "PATCH", f"/v1/keys/{given}", {"reseller": RESELLER, **BECAUSE})
+    head = api.head
+    again = api.post("admin", f"{HERE}/revoke", BECAUSE, headers=KEY)
+    assert (again.status, again.body, api.head) == (200, first.body, head)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert status_of(api, since, given) == ["issued", "issued"]
+    other = api.post("admin", f"{HERE}/revoke", {"reason": "Another"}, headers=KEY)
+    assert (other.status, other.code) == (422, "idempotency_key_reused")
+    # Who asks anew asks for what is there now.
+    assert api.post("admin", f"{HERE}/revoke", BECAUSE).body["revoked"] == 2
+
+
+def test_a_revocation_that_is_repeated_does_what_the_first_had_left(
+    any_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = any_api
+    keys = api.post("admin", "/v1/keys", {**POS, "count": 6}).body["keys"]
+    monkeypatch.setattr(many_keys, "KEYS_IN_A_COMMIT", 2)
+    with monkeypatch.context() as patched:
+        # What is to be revoked, the first two of them, and no more.
+        failing_on(3, patched)
+        assert api.post("admin", f"{HERE}/revoke", BECAUSE, headers=KEY).code == "partly_done"
+    since = api.issue()["id"]
+    api.try_code(keys[2]["code"])
+    new = api.post("admin", f"/v1/keys/{keys[3]['id']}/reissue", BECAUSE).body
+    done = api.post("admin", f"{HERE}/revoke", BECAUSE, headers=KEY)
+    kept = [{"id": keys[2]["id"], "status": "redeemed"}]
+    assert (done.status, done.body) == (200, {"revoked": 5, "kept": kept})
+    assert status_of(api, since, new["id"]) == ["issued", "revoked"]
+    again = api.post("admin", f"{HERE}/revoke", BECAUSE, headers=KEY)
+    assert (again.body, again.headers["Idempotency-Replayed"]) == (done.body, "true")
+
+
+def test_a_revoked_batch_is_answered_as_at_first_whoever_has_its_keys_by_now(api: Api) -> None:
+    api.allow()
+    made = api.post("reseller", "/v1/keys", {**POS, "count": 2}).body
+    path = f"/v1/batches/{made['batch']}/revoke"
+    first = api.post("reseller", path, BECAUSE, headers=KEY)
+    assert first.body == {"revoked": 2, "kept": []}
+    assert api.post("reseller", path, BECAUSE, headers=KEY).body == first.body
+    # The vendor's keys of requests are its own.
+    assert api.post("admin", path, BECAUSE, headers=KEY).body["revoked"] == 0
+
+
+def test_a_code_that_came_in_again_is_not_revoked_by_what_revoked_it_before(api: Api) -> None:
+    batch = import_keys(api.services, context(), [HEADER, LINE]).batch
+    (id,) = [one["id"] for one in api.get("admin", f"/v1/keys?batch={batch}").body["items"]]
+    asked: dict[str, dict[str, str]] = {
+        f"/v1/keys/{id}/revoke": {"Idempotency-Key": "r-1"},
+        f"/v1/batches/{batch}/revoke": {"Idempotency-Key": "r-2"},
+        f"{HERE}/revoke": {"Idempotency-Key": "r-3"},
+    }
+    first = [api.post("admin", path, BECAUSE, headers=key).body for path, key in asked.items()]
+    api.clock.forward(minutes=1)
+    import_keys(api.services, context(api.clock.now), [HEADER, LINE])
+    again = [api.post("admin", path, BECAUSE, headers=key).body for path, key in asked.items()]
+    assert (again, status_of(api, id)) == (first, ["issued"])
+
+
+# New codes
+
+
+@pytest.mark.parametrize("is_redeemed", [False, True], ids=["open", "redeemed"])
+def test_a_reissue_that_is_repeated_is_answered_with_the_same_code(
+    any_api: Api, is_redeemed: bool
+) -> None:
+    api = any_api
+    key = api.issue()
+    if is_redeemed:
+        api.try_code(key["code"])
+    path = f"/v1/keys/{key['id']}/reissue"
+    first = api.post("reseller", path, BECAUSE, headers=KEY)
+    assert first.status == 201
+    again = api.post("reseller", path, BECAUSE, headers=KEY)
+    assert (again.status, again.body) == (201, first.body)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    # That the code was shown again is on record, once an hour.
+    assert again.position == first.position + 1
+    assert api.post("reseller", path, BECAUSE, headers=KEY).position == again.position
+    assert api.post("reseller", path, BECAUSE).code == "key_already_revoked"
+    other = api.post("reseller", path, {"reason": "Another"}, headers=KEY)
+    assert (other.status, other.code) == (422, "idempotency_key_reused")
+    api.post("admin", f"/v1/keys/{first.body['id']}/reissue", BECAUSE)
+    masked = {**first.body, "code": first.body["masked"]}
+    assert api.post("reseller", path, BECAUSE, headers=KEY).body == masked
+
+
+# Blocks and sessions
+
+
+def test_a_block_that_came_since_is_not_lifted_by_what_lifted_one_before(api: Api) -> None:
+    path = "/v1/accounts/acme/attempts/clear"
+    for _ in range(20):
+        api.try_code("POS-AAAA-AAAA-AAAA")
+    assert api.post("support", path, BECAUSE, headers=KEY).status == 204
+    for _ in range(20):
+        assert api.try_code("POS-AAAA-AAAA-AAAA").code == "key_not_available"
+    again = api.post("support", path, BECAUSE, headers=KEY)
+    assert (again.status, again.headers["Idempotency-Replayed"]) == (204, "true")
+    assert api.try_code("POS-AAAA-AAAA-AAAA").code == "too_many_attempts"
+    assert api.post("support", path, BECAUSE).status == 204
+    assert api.try_code("POS-AAAA-AAAA-AAAA").code == "key_not_available"
+
+
 # Every operation
+
+
+class Call(NamedTuple):
+    path: str
+    body: Any
+    method: str = "POST"
+    role: str = "admin"
+
+
+def _key(api: Api, what: str) -> Call:
+    return Call(f"/v1/keys/{api.issue()['id']}/{what}", BECAUSE)
+
+
+def _batch(api: Api, what: str) -> Call:
+    return Call(f"/v1/batches/{api.issue()['batch']}/{what}", BECAUSE)
+
+
+def _reseller(api: Api, what: str, body: Any, method: str = "POST") -> Call:
+    api.issue()
+    return Call(f"{HERE}/{what}", body, method)
+
+
+def _subscription(api: Api, what: str, **body: Any) -> Call:
+    return Call(f"/v1/accounts/acme/subscriptions/{api.redeem()}/{what}", {**BECAUSE, **body})
+
+
+def _suspended(api: Api) -> Call:
+    call = _subscription(api, "resume")
+    api.post("admin", call.path.replace("resume", "suspend"), BECAUSE)
+    return call
+
+
+def _scheduled(api: Api) -> Call:
+    api.redeem()
+    got = api.try_code(api.issue()["code"], start="when_current_ends")
+    id = got.body["subscription"]["subscription"]
+    return Call(f"/v1/accounts/acme/subscriptions/{id}/start", BECAUSE)
+
+
+def _redemption(api: Api) -> Call:
+    body = {"code": api.issue()["code"], "account": "acme", "session": "s-1"}
+    return Call("/v1/keys/redeem", body, role="portal")
+
+
+REPEATED: Final[dict[str, Callable[[Api], Call]]] = {
+    "issue_keys": lambda _: Call("/v1/keys", POS),
+    "redeem_key": _redemption,
+    "amend_key": lambda api: Call(
+        f"/v1/keys/{api.issue()['id']}", {"seats": 5, **BECAUSE}, "PATCH"
+    ),
+    "revoke_key": lambda api: _key(api, "revoke"),
+    "reissue_key": lambda api: _key(api, "reissue"),
+    "revoke_batch": lambda api: _batch(api, "revoke"),
+    "reissue_batch": lambda api: _batch(api, "reissue"),
+    "grant_seats": lambda api: _reseller(api, "grants", GRANT),
+    "set_limits": lambda api: _reseller(api, "limits", {"count": 5}, "PUT"),
+    "suspend_reseller": lambda api: _reseller(api, "suspend", BECAUSE),
+    "resume_reseller": lambda api: _reseller(api, "resume", BECAUSE),
+    "revoke_reseller": lambda api: _reseller(api, "revoke", BECAUSE),
+    "start_subscription": _scheduled,
+    "extend_subscription": lambda api: _subscription(api, "extend", days=30),
+    "suspend_subscription": lambda api: _subscription(api, "suspend"),
+    "resume_subscription": _suspended,
+    "terminate_subscription": lambda api: _subscription(api, "terminate"),
+    "transfer_subscription": lambda api: _subscription(api, "transfer", to="other"),
+    "clear_attempts": lambda _: Call("/v1/accounts/acme/attempts/clear", BECAUSE),
+    "end_sessions": lambda _: Call("/v1/accounts/acme/portal-sessions/end", BECAUSE),
+}
+# Stripe's answer is what is repeated: tests/stripe/test_checkout.py.
+AT_STRIPE: Final = {"start_checkout"}
+
+
+@pytest.mark.parametrize("operation", REPEATED)
+def test_what_is_repeated_gives_the_first_answer_and_changes_nothing(
+    api: Api, operation: str
+) -> None:
+    call = REPEATED[operation](api)
+    answers, heads = [], []
+    for _ in range(3):
+        answers.append(api.ask(call.role, call.method, call.path, call.body, headers=KEY))
+        heads.append(api.head)
+        api.clock.forward(seconds=1)
+    first, *others = answers
+    assert first.status < 300, first.body
+    assert "Idempotency-Replayed" not in first.headers
+    for again in others:
+        assert (again.status, again.body) == (first.status, first.body)
+        assert again.headers["Idempotency-Replayed"] == "true"
+    # At most that codes were shown again is put on record.
+    assert heads[2] == heads[1] <= heads[0] + 1
+
 
 # Those that take no Idempotency-Key, and why a request that is repeated does no harm.
 REPEATABLE: Final = {
     # What is asked for is so already, and is never undone: nothing is recorded again.
-    "revoke_key", "revoke_batch", "delete_webhook", "revoke_link",
+    "delete_webhook", "revoke_link",
     # It says what is to be so, of one thing, and takes If-Match where that may have changed.
     "occupy_seat", "release_seat", "link_stripe_customer", "unlink_stripe_customer",
     "assign_stripe_subscription",
-    # It is done to whatever is there at that moment, and at once again to nothing.
-    "revoke_reseller", "clear_attempts", "end_sessions",
-    # Decided once; a second one is answered as the first, or refused.
-    "approve_order", "decline_order", "reissue_key",
+    # Decided once; a second one is answered as the first.
+    "approve_order", "decline_order",
     # Nothing but who asked for it is recorded, or nothing at all.
     "reveal_codes", "reveal_key", "validate_key", "explain", "search_timeline",
     "open_stripe_portal", "preview_checkout", "test_webhook", "replay_messages",
@@ -117,7 +344,7 @@ REPEATABLE: Final = {
 
 
 def test_each_operation_that_changes_something_can_be_repeated(api: Api) -> None:
-    without = set()
+    taking, without = set(), set()
     for path in api.document["paths"].values():
         for method, operation in path.items():
             if method not in {"post", "put", "patch", "delete"}:
@@ -126,6 +353,8 @@ def test_each_operation_that_changes_something_can_be_repeated(api: Api) -> None
             if "Idempotency-Key" not in names:
                 without.add(operation["operationId"])
                 continue
-            codes = [str(answer["content"]) for answer in operation["responses"].values()]
+            taking.add(operation["operationId"])
+            codes = [str(answer) for answer in operation["responses"].values()]
             assert any("idempotency_key_reused" in one for one in codes), operation["operationId"]
     assert without == REPEATABLE
+    assert taking == {*REPEATED, *AT_STRIPE}

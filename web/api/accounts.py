@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from flask import Blueprint, Response
 from msgspec.structs import replace
 
 from commands.clear_attempts import clear_attempts as clear
-from ledger.refusals import FieldError, InvalidRequest, VersionMismatch
+from ledger.refusals import FieldError, IdempotencyKeyReused, InvalidRequest, VersionMismatch
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
 from ledger.translation import gettext as _
@@ -22,7 +22,7 @@ from projections.views.seats import pools
 from projections.views.subscriptions import OneSubscription, ProductView, SubscriptionsView
 from web.api.operations import Returns, operation
 from web.api.request_fields import Flag, Text, Time, matching
-from web.api.requests import PRODUCT_ID, AccountQuery, IfMatch, Reasoned
+from web.api.requests import PRODUCT_ID, AccountQuery, Reasoned, RepeatableWrite
 from web.app.auth import ADMIN, AUDITOR, PORTAL, SUPPORT, only
 from web.app.context import request_context, services
 from web.app.json_encoding import encode
@@ -152,19 +152,23 @@ def check_pools(account: Account, product: str, tier: str | None) -> None:
 @blueprint.post("/accounts/<account>/attempts/clear")
 @operation(
     access=only(SUPPORT, ADMIN),
-    headers=IfMatch,
+    headers=RepeatableWrite,
     body=Reasoned,
-    responses={204: Returns(None, "The account and its sessions may try.", ("Keyfold-Position",))},
-    refusals=(VersionMismatch,),
+    responses={
+        204: Returns(
+            None,
+            "The account and its sessions may try.",
+            ("Keyfold-Position", "Idempotency-Replayed"),
+        )
+    },
+    refusals=(IdempotencyKeyReused, VersionMismatch),
 )
-def clear_attempts(account: str, expected_version: int | None, reason: str) -> Response:
+def clear_attempts(account: str, reason: str, **held: Any) -> Response:
     """Let an account try codes again.
 
     Failed tries so far, in all of its sessions, count no more for this account. Recorded with the
-    reason, also when nothing was blocked.
+    reason, also when nothing was blocked. Repeated with its Idempotency-Key it lifts no block that
+    came since.
     """
-    return nothing(
-        position=clear(
-            services(), request_context(), account, reason, expected_version=expected_version
-        )
-    )
+    done = clear(services(), request_context(), account, reason, **held)
+    return nothing(position=done.position, replayed=done.replayed)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from flask import Blueprint, Response, request
 from msgspec.structs import astuple
 
+from commands.revoke_keys import RevokedKeys
 from ledger.limits import NAME_LENGTH_MAX
 from ledger.refusals import BatchNotFound, CodesNotDerivable, IdempotencyKeyReused
 from ledger.reseller_names import same
@@ -32,6 +33,7 @@ blueprint = Blueprint("batches", __name__, url_prefix="/v1")
 
 _READERS = only(ADMIN, RESELLER, SUPPORT, AUDITOR)
 _OWNERS = only(ADMIN, RESELLER)
+REVOKED = ("Keyfold-Position", "Idempotency-Replayed")
 
 
 class KeptKeyView(Answer, frozen=True):
@@ -44,8 +46,13 @@ class KeptKeyView(Answer, frozen=True):
 class RevokedKeysView(Answer, frozen=True):
     """What became of many keys."""
 
-    revoked: Annotated[int, doc("How many were revoked now.", 480)]
+    revoked: Annotated[int, doc("How many were revoked by this request.", 480)]
     kept: list[KeptKeyView]
+
+
+def revoked_view(done: RevokedKeys) -> RevokedKeysView:
+    """Return what became of many keys as it is answered."""
+    return RevokedKeysView(done.revoked, [KeptKeyView(one.id, one.status) for one in done.kept])
 
 
 class BatchesQuery(ReadQuery, PageQuery):
@@ -135,22 +142,25 @@ def reveal_codes(batch: str, reason: str) -> Response:
 @blueprint.post("/batches/<batch>/revoke")
 @operation(
     access=_OWNERS,
+    headers=Repeatable,
     body=Reasoned,
-    responses={200: Returns(RevokedKeysView, "What became of its keys.", ("Keyfold-Position",))},
-    refusals=(BatchNotFound,),
+    responses={200: Returns(RevokedKeysView, "What became of its keys.", REVOKED)},
+    refusals=(IdempotencyKeyReused, BatchNotFound),
     problems=(PARTLY_DONE,),
 )
-def revoke_batch(batch: str, reason: str) -> Response:
+def revoke_batch(batch: str, idempotency_key: str | None, reason: str) -> Response:
     """Revoke those keys of a batch that nobody has redeemed, also those that have lapsed.
 
     Up to a thousand in one commit, fewer where they are being redeemed meanwhile. When that is
     interrupted the answer says so; to ask again does the rest. A key that was reissued counts
     as the one given for it.
+
+    A request that is repeated with its Idempotency-Key is about the keys that the first found: it
+    does what that has left, answers as it did, and touches nothing that came in since.
     """
     wiring = app_state().wiring
-    done = revoke_all(wiring, request_context(), batch, reason, caller().reseller)
-    kept = [KeptKeyView(*one) for one in done.kept]
-    return reply(RevokedKeysView(done.revoked, kept), position=done.position)
+    done = revoke_all(wiring, request_context(), batch, reason, caller().reseller, idempotency_key)
+    return reply(revoked_view(done), position=done.position, replayed=done.replayed)
 
 
 @blueprint.post("/batches/<batch>/reissue")
@@ -173,7 +183,8 @@ def reissue_batch(batch: str, idempotency_key: str | None, reason: str) -> Respo
 
     Up to a thousand in one commit, with which the old codes stop working. When that is
     interrupted the answer says so: the new codes can be revealed then; to ask again replaces
-    them once more, and the rest.
+    them once more, and the rest. A request that is repeated with its Idempotency-Key replaces none
+    twice, and answers with the same keys.
     """
     wiring = app_state().wiring
     done = reissue_all(wiring, request_context(), batch, reason, caller().reseller, idempotency_key)

@@ -332,34 +332,60 @@ def amend_key(key: str, idempotency_key: str | None, body: Amendment) -> Respons
 @blueprint.post("/keys/<id:key>/revoke")
 @operation(
     access=_OWNERS,
+    headers=Repeatable,
     body=Reasoned,
-    responses={200: Returns(KeyView, "The key.", ("Keyfold-Position",))},
-    refusals=(KeyNotFound, KeyAlreadyRedeemed),
+    responses={
+        200: Returns(KeyView, "The key.", ("Keyfold-Position", "Idempotency-Replayed")),
+    },
+    refusals=(IdempotencyKeyReused, KeyNotFound, KeyAlreadyRedeemed),
 )
-def revoke_key(key: str, reason: str) -> Response:
+def revoke_key(key: str, idempotency_key: str | None, reason: str) -> Response:
     """Revoke a key before anybody redeems it.
 
-    One that is revoked already stays as it is.
+    One that is revoked already stays as it is. Repeated with its Idempotency-Key it is answered
+    with the key as it was after the first time, also where the same code came in again since.
     """
-    revoked = revoke(services(), request_context(), key, reason, reseller=caller().reseller)
-    return reply(_key(revoked.loaded), position=revoked.position)
+    revoked = revoke(
+        services(),
+        request_context(),
+        key,
+        reason,
+        reseller=caller().reseller,
+        idempotency_key=idempotency_key,
+    )
+    then = revoked.loaded.recorded_at if revoked.replayed else None
+    return reply(_key(revoked.loaded, then), position=revoked.position, replayed=revoked.replayed)
 
 
 @blueprint.post("/keys/<id:key>/reissue")
 @operation(
     access=only(ADMIN, RESELLER, SUPPORT),
+    headers=Repeatable,
     body=Reasoned,
-    responses={201: Returns(KeyWithCode, "The new key.", ("Keyfold-Position",))},
-    refusals=(KeyNotFound, KeyAlreadyRevoked, KeyLapsed, SubscriptionEnded),
+    responses={
+        201: Returns(KeyWithCode, "The new key.", ("Keyfold-Position", "Idempotency-Replayed")),
+    },
+    refusals=(IdempotencyKeyReused, KeyNotFound, KeyAlreadyRevoked, KeyLapsed, SubscriptionEnded),
 )
-def reissue_key(key: str, reason: str) -> Response:
+def reissue_key(key: str, idempotency_key: str | None, reason: str) -> Response:
     """Give a key's holder a new code.
 
     The old one stops working in the same commit. The subscription of a redeemed key stays as it is,
     and shows the new masked code; when it has ended, no new code is given.
+
+    Repeated with its Idempotency-Key it is answered with the same key; its code comes masked when
+    it was redeemed or revoked since.
     """
-    reissued = reissue(services(), request_context(), key, reason, reseller=caller().reseller)
-    return reply(KeyWithCode(*reissued[:3]), 201, position=reissued.position)
+    reissued = reissue(
+        services(),
+        request_context(),
+        key,
+        reason,
+        reseller=caller().reseller,
+        idempotency_key=idempotency_key,
+    )
+    view = KeyWithCode(*reissued[:3])
+    return reply(view, 201, position=reissued.position, replayed=reissued.replayed)
 
 
 @blueprint.post("/keys/<id:key>/reveal")

@@ -18,11 +18,11 @@ from commands.open_portal_session import (
     make_link,
 )
 from ledger.permissions import PERMISSIONS
-from ledger.refusals import VersionMismatch
+from ledger.refusals import IdempotencyKeyReused, VersionMismatch
 from web.api.answers import PortalLink
 from web.api.operations import Returns, operation
 from web.api.request_fields import Shape, Text, WholeNumber, long_at_most, one_of, within
-from web.api.requests import OF_CATALOG, IfMatch, free_text
+from web.api.requests import OF_CATALOG, IfMatch, RepeatableWrite, free_text
 from web.app import return_urls
 from web.app.auth import ADMIN, PORTAL, SUPPORT, only
 from web.app.context import app_state, request_context, services
@@ -124,14 +124,21 @@ def make_portal_session(
 @blueprint.post("/accounts/<account>/portal-sessions/end")
 @operation(
     access=only(SUPPORT, ADMIN),
-    headers=IfMatch,
+    headers=RepeatableWrite,
     body=EndSessions,
-    responses={204: Returns(None, "No session of the account goes on.", ("Keyfold-Position",))},
-    refusals=(VersionMismatch,),
+    responses={
+        204: Returns(
+            None,
+            "No session of the account goes on.",
+            ("Keyfold-Position", "Idempotency-Replayed"),
+        )
+    },
+    refusals=(IdempotencyKeyReused, VersionMismatch),
 )
-def end_sessions(account: str, expected_version: int | None, reason: str) -> Response:
-    """End every session on the hosted pages of an account, and take its unopened links back."""
-    position = end_portal_sessions(
-        services(), request_context(), account, reason, expected_version=expected_version
-    )
-    return reply(None, 204, position=position)
+def end_sessions(account: str, reason: str, **held: Any) -> Response:
+    """End every session on the hosted pages of an account, and take its unopened links back.
+
+    Repeated with its Idempotency-Key it ends none that began since.
+    """
+    done = end_portal_sessions(services(), request_context(), account, reason, **held)
+    return reply(None, 204, position=done.position, replayed=done.replayed)

@@ -22,7 +22,7 @@ from projections.lists.resellers import (
     one_reseller,
 )
 from projections.lists.statements import MONTH, ResellerStatement
-from web.api.batches import KeptKeyView, RevokedKeysView
+from web.api.batches import REVOKED, RevokedKeysView, revoked_view
 from web.api.operations import Returns, operation
 from web.api.request_fields import (
     Identifier,
@@ -288,21 +288,24 @@ def resume_reseller(reseller: str, idempotency_key: str | None, reason: str) -> 
 @blueprint.post("/<path:reseller>/revoke")
 @operation(
     access=only(ADMIN),
+    headers=Repeatable,
     body=Reasoned,
-    responses={200: Returns(RevokedKeysView, "What became of its keys.", ("Keyfold-Position",))},
-    refusals=(ResellerNotFound,),
+    responses={200: Returns(RevokedKeysView, "What became of its keys.", REVOKED)},
+    refusals=(ResellerNotFound, IdempotencyKeyReused),
     problems=(PARTLY_DONE,),
 )
-def revoke_reseller(reseller: str, reason: str) -> Response:
+def revoke_reseller(reseller: str, idempotency_key: str | None, reason: str) -> Response:
     """Revoke those keys of a reseller that nobody has redeemed, also those that have lapsed.
 
     Up to a thousand in one commit, fewer where they are being redeemed meanwhile. When that is
     interrupted the answer says so; to ask again does the rest. Suspend it first, and it orders
     no others meanwhile.
+
+    A request that is repeated with its Idempotency-Key is about the keys that the first found: it
+    does what that has left, answers as it did, and touches nothing that was issued since.
     """
-    done = revoke_all(app_state().wiring, request_context(), reseller, reason)
-    kept = [KeptKeyView(*one) for one in done.kept]
-    return reply(RevokedKeysView(done.revoked, kept), position=done.position)
+    done = revoke_all(app_state().wiring, request_context(), reseller, reason, idempotency_key)
+    return reply(revoked_view(done), position=done.position, replayed=done.replayed)
 
 
 @blueprint.get("/<path:reseller>/statement")

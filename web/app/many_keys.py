@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from commands.reissue_keys import ReissuedKeys, reissue_keys
 from commands.reveal_codes import Revealed, reveal_codes
-from commands.revoke_keys import KeptKey, RevokedKeys, revoke_keys
+from commands.revoke_keys import FoundKeys, RevokedKeys, revoke_keys
 from ledger.events import RequestContext
 from ledger.refusals import ResellerNotFound
 from ledger.reseller_names import folded
+from ledger.streams.request import KeptKey
 from projections.lists.batches import has_keys, owned_batch
 from projections.lists.keys import KeyQuery, KeySet, key_set
 from projections.lists.reseller_names import first_spelling
@@ -15,7 +16,12 @@ from web.app.services import Wiring
 
 
 def revoke_batch(
-    wiring: Wiring, context: RequestContext, batch: str, reason: str, reseller: str | None
+    wiring: Wiring,
+    context: RequestContext,
+    batch: str,
+    reason: str,
+    reseller: str | None,
+    idempotency_key: str | None = None,
 ) -> RevokedKeys:
     """Revoke the keys of a batch that nobody has redeemed; return what became of all of them.
 
@@ -24,26 +30,48 @@ def revoke_batch(
 
     Raises:
         BatchNotFound: no such batch, or none of whose keys are the reseller's.
-        InvalidRequest, PartlyDone: as `revoke_keys`.
+        InvalidRequest, IdempotencyKeyReused, PartlyDone: as `revoke_keys`.
     """
-    found = _of_batch(wiring, batch, reseller)
-    return _revoke(wiring, context, found, reason, reseller=reseller)
+    return revoke_keys(
+        wiring.services,
+        context,
+        batch,
+        lambda: _found(_of_batch(wiring, batch, reseller)),
+        reason,
+        reseller=reseller,
+        idempotency_key=idempotency_key,
+    )
 
 
 def revoke_reseller(
-    wiring: Wiring, context: RequestContext, reseller: str, reason: str
+    wiring: Wiring,
+    context: RequestContext,
+    reseller: str,
+    reason: str,
+    idempotency_key: str | None = None,
 ) -> RevokedKeys:
     """Revoke a reseller's keys that nobody has redeemed; return what became of all of them.
 
     Raises:
         ResellerNotFound: nobody was ever named so.
-        InvalidRequest, PartlyDone: as `revoke_keys`.
+        InvalidRequest, IdempotencyKeyReused, PartlyDone: as `revoke_keys`.
     """
     book, tables = wiring.services.book, wiring.tables
-    if first_spelling(book, tables, folded(reseller)) is None:
-        raise ResellerNotFound
-    found = key_set(book, tables, KeyQuery(reseller=reseller))
-    return _revoke(wiring, context, found, reason, owner=reseller)
+
+    def find() -> FoundKeys:
+        if first_spelling(book, tables, folded(reseller)) is None:
+            raise ResellerNotFound
+        return _found(key_set(book, tables, KeyQuery(reseller=reseller)))
+
+    return revoke_keys(
+        wiring.services,
+        context,
+        f"reseller {folded(reseller)}",
+        find,
+        reason,
+        owner=reseller,
+        idempotency_key=idempotency_key,
+    )
 
 
 def reveal_batch(
@@ -72,12 +100,11 @@ def reissue_batch(
         BatchNotFound, InvalidRequest, PartlyDone: as `revoke_batch`.
         IdempotencyKeyReused: as `reissue_keys`.
     """
-    found = _of_batch(wiring, batch, reseller)
     return reissue_keys(
         wiring.services,
         context,
         batch,
-        found.open,
+        lambda: _of_batch(wiring, batch, reseller).open,
         reason,
         reseller=reseller,
         idempotency_key=idempotency_key,
@@ -90,9 +117,5 @@ def _of_batch(wiring: Wiring, batch: str, reseller: str | None) -> KeySet:
     return key_set(book, wiring.tables, KeyQuery(batch=batch, reseller=reseller))
 
 
-def _revoke(
-    wiring: Wiring, context: RequestContext, found: KeySet, reason: str, **whose: str | None
-) -> RevokedKeys:
-    done = revoke_keys(wiring.services, context, found.open, reason, **whose)
-    kept = [KeptKey(*one) for one in found.closed] + done.kept
-    return done._replace(kept=kept)
+def _found(keys: KeySet) -> FoundKeys:
+    return keys.open, [KeptKey(*one) for one in keys.closed]

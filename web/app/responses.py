@@ -44,9 +44,9 @@ def reply(
     return Json([body], status, headers + _of_ledger(position, version, replayed=replayed))
 
 
-def nothing(*, position: int, version: int | None = None) -> Response:
+def nothing(*, position: int, version: int | None = None, replayed: bool = False) -> Response:
     """Return 204: it is done, and there is nothing to say."""
-    return Response(status=204, headers=_of_ledger(position, version))
+    return Response(status=204, headers=_of_ledger(position, version, replayed=replayed))
 
 
 def text(content: str) -> Response:

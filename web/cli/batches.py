@@ -8,12 +8,12 @@ import click
 
 from projections.lists.batches import BatchList, BatchView, list_batches
 from web.api.answers import KeyWithCode, RevealedKeys, with_codes
-from web.api.batches import KeptKeyView, RevokedKeysView
+from web.api.batches import RevokedKeysView, revoked_view
 from web.app.code_tables import CODE_COLUMNS, code_rows
 from web.app.many_keys import reissue_batch, revoke_batch
 from web.cli.context import open_ledger
 from web.cli.examples import ExampledGroup
-from web.cli.options import csv_option, json_option, reason_option
+from web.cli.options import csv_option, idempotency_key_option, json_option, reason_option
 from web.cli.output import print_csv, print_fields, print_items, print_json, progress
 
 PAGE_BATCHES: Final = 200
@@ -63,12 +63,13 @@ def list_(reseller: str | None, as_csv: bool, as_json: bool) -> None:
 @batches.command(short_help="Take back those keys of a batch that nobody has redeemed.")
 @click.argument("batch", metavar="BATCH")
 @reason_option
+@idempotency_key_option
 @json_option
-def revoke(batch: str, reason: str, as_json: bool) -> None:
+def revoke(batch: str, reason: str, idempotency_key: str | None, as_json: bool) -> None:
     """Take back those keys of BATCH (bat_…) that nobody has redeemed: their codes work no more."""
     with open_ledger() as (wiring, _, request_context):
-        done = revoke_batch(wiring, request_context, batch, reason, None)
-    print_revoked(RevokedKeysView(done.revoked, [KeptKeyView(*one) for one in done.kept]), as_json)
+        done = revoke_batch(wiring, request_context, batch, reason, None, idempotency_key)
+    print_revoked(revoked_view(done), as_json)
 
 
 def print_revoked(view: RevokedKeysView, as_json: bool) -> None:
@@ -85,15 +86,18 @@ def print_revoked(view: RevokedKeysView, as_json: bool) -> None:
 @batches.command(short_help="Give new codes for those keys of a batch that can be redeemed.")
 @click.argument("batch", metavar="BATCH")
 @reason_option
+@idempotency_key_option
 @csv_option
 @json_option
-def reissue(batch: str, reason: str, as_csv: bool, as_json: bool) -> None:
+def reissue(
+    batch: str, reason: str, idempotency_key: str | None, as_csv: bool, as_json: bool
+) -> None:
     """Give new codes for those keys of BATCH (bat_…) that can be redeemed.
 
     The old codes stop working at once.
     """
     with open_ledger() as (wiring, services, request_context):
-        done = reissue_batch(wiring, request_context, batch, reason, None)
+        done = reissue_batch(wiring, request_context, batch, reason, None, idempotency_key)
         rows = list(code_rows(services, done.keys)) if as_csv else []
     view = RevealedKeys(with_codes(done.keys))
     if as_json:

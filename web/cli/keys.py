@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import io
-import re
 import sys
 from collections.abc import Callable
 from typing import Any, BinaryIO, Final, cast, get_args
@@ -21,7 +20,7 @@ from commands.reveal_codes import reveal_code, reveal_codes
 from commands.revoke_key import revoke_key
 from commands.services import Services
 from ledger import codes
-from ledger.limits import COUNT_MAX, IDEMPOTENCY_KEY
+from ledger.limits import COUNT_MAX
 from ledger.refusals import InvalidKeyFormat
 from ledger.streams import key
 from ledger.streams.key import KEY, Status
@@ -33,7 +32,13 @@ from web.app.services import Wiring
 from web.cli.context import OPERATOR, open_ledger
 from web.cli.errors import REFUSED
 from web.cli.examples import Exampled, ExampledGroup
-from web.cli.options import TIME, csv_option, json_option, reason_option
+from web.cli.options import (
+    TIME,
+    csv_option,
+    idempotency_key_option,
+    json_option,
+    reason_option,
+)
 from web.cli.output import (
     NOTHING,
     print_csv,
@@ -79,20 +84,13 @@ def keys() -> None:
     "--redeem-by", type=TIME, metavar="TIME", help="From then on, keys not redeemed have lapsed."
 )
 @click.option("--note", metavar="TEXT", help="Free text; kept encrypted.")
-@click.option(
-    "--idempotency-key",
-    metavar="KEY",
-    help="The same order with the same KEY again answers with the same keys.",
-)
+@idempotency_key_option
 @csv_option
 @json_option
 def issue(
     idempotency_key: str | None, as_csv: bool, as_json: bool, count: int, **ordered: Any
 ) -> None:
     """Issue keys: all of them, or none."""
-    if idempotency_key is not None and not re.fullmatch(IDEMPOTENCY_KEY, idempotency_key):
-        hint = "--idempotency-key"
-        raise click.BadParameter("1 to 255 printable characters, no spaces", param_hint=hint)
     with open_ledger() as (_, services, request_context), progress("Issuing", count) as on_key:
         issued = issue_keys(
             services,
@@ -306,11 +304,13 @@ def amend(id_or_code: str, no_redeem_by: bool, reason: str, as_json: bool, **giv
 @keys.command(short_help="Take back a key that nobody has redeemed.")
 @click.argument("id_or_code", metavar="ID_OR_CODE")
 @reason_option
+@idempotency_key_option
 @json_option
-def revoke(id_or_code: str, reason: str, as_json: bool) -> None:
+def revoke(id_or_code: str, reason: str, idempotency_key: str | None, as_json: bool) -> None:
     """Take back a key that nobody has redeemed, by its id or its code: it works no more."""
     with open_ledger() as (_, services, request_context):
-        revoked = revoke_key(services, request_context, _key_id(services, id_or_code), reason)
+        id = _key_id(services, id_or_code)
+        revoked = revoke_key(services, request_context, id, reason, idempotency_key=idempotency_key)
     assert revoked.loaded.state
     _print_key(key_view(revoked.loaded.state, request_context.now), as_json)
 
@@ -318,14 +318,18 @@ def revoke(id_or_code: str, reason: str, as_json: bool) -> None:
 @keys.command(short_help="Give a key's holder a new code.")
 @click.argument("id_or_code", metavar="ID_OR_CODE")
 @reason_option
+@idempotency_key_option
 @json_option
-def reissue(id_or_code: str, reason: str, as_json: bool) -> None:
+def reissue(id_or_code: str, reason: str, idempotency_key: str | None, as_json: bool) -> None:
     """Give the holder of a key, by its id or its code, a new code; the old one stops working.
 
     If the key was redeemed, its subscription stays as it is, and is known by the new code.
     """
     with open_ledger() as (_, services, request_context):
-        reissued = reissue_key(services, request_context, _key_id(services, id_or_code), reason)
+        id = _key_id(services, id_or_code)
+        reissued = reissue_key(
+            services, request_context, id, reason, idempotency_key=idempotency_key
+        )
     if as_json:
         print_json(KeyWithCode(*reissued[:3]))
         return

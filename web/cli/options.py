@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import wraps
@@ -9,6 +10,7 @@ from typing import Any, Final, TypeVar, cast
 
 import click
 
+from ledger.limits import IDEMPOTENCY_KEY
 from web.app.times import NotATime, parse_time
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -52,6 +54,21 @@ def csv_option(command: F) -> F:
     option = click.option("--csv", "as_csv", is_flag=True, help="Print a table for a file: CSV.")
     return cast(F, option(checked))
 
+
+def _as_idempotency_key(
+    _context: click.Context, _param: click.Parameter, text: str | None
+) -> str | None:
+    if text is not None and not re.fullmatch(IDEMPOTENCY_KEY, text):
+        raise click.BadParameter("1 to 255 printable characters, no spaces")
+    return text
+
+
+idempotency_key_option = click.option(
+    "--idempotency-key",
+    metavar="KEY",
+    callback=_as_idempotency_key,
+    help="The same with the same KEY again answers as before, and changes nothing twice.",
+)
 
 reason_option = click.option(
     "--reason", required=True, help="Why; kept with the event, readable for the vendor only."

@@ -17,14 +17,14 @@ from projections.lists.resellers import (
     one_reseller,
 )
 from projections.lists.statements import MONTH, StatementLine
-from web.api.batches import KeptKeyView, RevokedKeysView
+from web.api.batches import revoked_view
 from web.app.many_keys import revoke_reseller
 from web.app.reseller_tables import RESELLER_COLUMNS, reseller_rows
 from web.app.statements import STATEMENT_COLUMNS, statement_of, statement_rows
 from web.cli.batches import print_revoked
 from web.cli.context import CliContext, open_ledger
 from web.cli.examples import Exampled, ExampledGroup
-from web.cli.options import csv_option, json_option, reason_option
+from web.cli.options import csv_option, idempotency_key_option, json_option, reason_option
 from web.cli.output import print_csv, print_fields, print_json, print_table, text_of
 
 PAGE_RESELLERS: Final = 200
@@ -198,12 +198,13 @@ def resume(name: str, reason: str, as_json: bool) -> None:
 @resellers.command(short_help="Take back those keys of a reseller that nobody has redeemed.")
 @click.argument("name", metavar="NAME")
 @reason_option
+@idempotency_key_option
 @json_option
-def revoke(name: str, reason: str, as_json: bool) -> None:
+def revoke(name: str, reason: str, idempotency_key: str | None, as_json: bool) -> None:
     """Take back those keys of NAME that nobody has redeemed: their codes work no more."""
     with open_ledger() as (wiring, _, request_context):
-        done = revoke_reseller(wiring, request_context, name, reason)
-    print_revoked(RevokedKeysView(done.revoked, [KeptKeyView(*one) for one in done.kept]), as_json)
+        done = revoke_reseller(wiring, request_context, name, reason, idempotency_key)
+    print_revoked(revoked_view(done), as_json)
 
 
 @resellers.command("statement", short_help="Tell what happened to a reseller's keys in a month.")
