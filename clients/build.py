@@ -43,7 +43,10 @@ def build(document: dict[str, Any], folder: Path) -> None:
     for file in (package / "generated" / "api").rglob("*.py"):
         # A part of a path that is "." or ".." would be taken out on the way: it is refused.
         text = file.read_text("utf-8").replace("from urllib.parse import", "from ....paths import")
+        # Whatever is no answer is raised, so there always is one.
+        text = re.sub(r"(?s)(def (?:sync|asyncio)\(.*?\) -> [^:]*?) \| None:", r"\1:", text)
         file.write_text(text, "utf-8")
+    (package / "operations.py").write_text(_operations(package / "generated" / "api"), "utf-8")
     keyed = sorted(operations_with_key(loosened))
     patterns = [(method, re.sub(r"\{\w+\}", "[^/]+", path)) for method, path in keyed]
     listed = "".join(f"    ({method!r}, {pattern!r}),\n" for method, pattern in patterns)
@@ -52,6 +55,19 @@ def build(document: dict[str, Any], folder: Path) -> None:
     (folder / "typescript" / "src" / "keyed.ts").write_text(
         f"export const OPERATIONS: readonly string[] = {named};\n", "utf-8"
     )
+
+
+def _operations(api: Path) -> str:
+    """Return a module that has every operation under its own name, to be called at once."""
+    lines = [
+        '"""Every operation, by the name that /docs has: it returns what Keyfold answers."""\n'
+    ]
+    for file in sorted(api.glob("*/[!_]*.py")):
+        # Where nothing is answered but a status and headers, these are returned.
+        call = "sync" if "\ndef sync(" in file.read_text("utf-8") else "sync_detailed"
+        module = f".generated.api.{file.parent.name}.{file.stem}"
+        lines.append(f"from {module} import {call} as {file.stem}")
+    return "\n".join(lines) + "\n"
 
 
 def loosen(document: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ const wrong = await caught(() => keyfold.POST("/v1/keys", { body: { ...body, sea
 seen.problem = [wrong instanceof Problem, wrong.status, wrong.code, wrong.errors.map((one) => one.pointer)];
 const dots = { ...path, holder: ".." };
 const elsewhere = await caught(() => keyfold.GET("/v1/accounts/{account}/seats/{product}/{holder}", { params: { path: dots } }));
-seen.elsewhere = elsewhere.name;
+seen.elsewhere = [elsewhere.name, elsewhere.code];
 const lost = await caught(() => keyfold.POST("/v1/keys/{key}/reveal", {
   params: { path: { key: issued.keys[1].id } }, body: { reason: "Sent twice" },
 }));

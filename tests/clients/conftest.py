@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +22,14 @@ class Built(NamedTuple):
     folder: Path
     server: Server
     token: str
+
+
+def install(project: Path, target: Path) -> Path:
+    """Return a folder into which pip has installed the Python client."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    options = ["--no-deps", "--no-build-isolation", "--no-compile", "--no-index"]
+    subprocess.run([*pip, *options, "--target", str(target), str(project)], check=True)
+    return target
 
 
 @pytest.fixture(scope="package")

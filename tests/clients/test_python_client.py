@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_type_hints
 
 import httpx
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from tests.clients.conftest import Built
+from tests.clients.conftest import Built, install
 from tests.clients.losing_proxy import BUSY, LOST, LosingProxy
 
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
@@ -24,25 +23,15 @@ class Client:
 
     def __init__(self) -> None:
         self.package: Any = importlib.import_module("keyfold_client")
-        self.models: Any = importlib.import_module("keyfold_client.generated.models")
-
-    def operation(self, name: str) -> Any:
-        return importlib.import_module(f"keyfold_client.generated.api.{name}")
+        self.models: Any = importlib.import_module("keyfold_client.models")
+        self.operations: Any = importlib.import_module("keyfold_client.operations")
+        generated: Any = importlib.import_module("keyfold_client.generated.api.keys.issue_keys")
+        self.issue_keys_detailed = generated.sync_detailed
 
 
 @pytest.fixture(scope="module")
 def client(built: Built) -> Iterator[Client]:
-    target = built.folder / "installed"
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    options = [
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-compile",
-        "--no-index",
-        "--target",
-        str(target),
-    ]
-    subprocess.run([*install, *options, str(built.folder / "python")], check=True)
+    target = install(built.folder / "python", built.folder / "installed")
     sys.path.insert(0, str(target))
     try:
         yield Client()
@@ -70,21 +59,26 @@ def redemption(client: Client, account: str, code: str) -> Any:
 
 def test_the_main_job(client: Client, keyfold: Any) -> None:
     place = ("acme", "cloud_pos", "till:1")
-    issued = client.operation("keys.issue_keys").sync(client=keyfold, body=order(client))
+    issued = client.operations.issue_keys(client=keyfold, body=order(client))
     body = redemption(client, "acme", issued.keys[0].code)
-    redeemed = client.operation("codes.redeem_key").sync(client=keyfold, body=body)
+    redeemed = client.operations.redeem_key(client=keyfold, body=body)
     assert redeemed.subscription.seats == 2
-    assert client.operation("seats.occupy_seat").sync(*place, client=keyfold).licensed
-    found = client.operation("seats.get_seat").sync(*place, client=keyfold)
+    assert client.operations.occupy_seat(*place, client=keyfold).licensed
+    found = client.operations.get_seat(*place, client=keyfold)
     assert (found.holder, found.licensed) == ("till:1", True)
     assert found.occupied_at < datetime.now(UTC)
-    released = client.operation("seats.release_seat").sync_detailed(*place, client=keyfold)
+    released = client.operations.release_seat(*place, client=keyfold)
     assert released.status_code == 204
 
 
+def test_an_operation_says_what_it_returns(client: Client) -> None:
+    found = get_type_hints(client.operations.get_seat)["return"]
+    assert found is client.models.HolderView
+
+
 def test_a_list_is_read_to_its_end(client: Client, keyfold: Any) -> None:
-    issued = client.operation("keys.issue_keys").sync(client=keyfold, body=order(client, count=5))
-    listing = client.operation("keys.list_keys").sync
+    issued = client.operations.issue_keys(client=keyfold, body=order(client, count=5))
+    listing = client.operations.list_keys
     listed = client.package.items(listing, client=keyfold, batch=issued.batch, limit=2)
     assert {key.id for key in listed} == {key.id for key in issued.keys}
 
@@ -94,7 +88,7 @@ def test_what_takes_a_key_is_tried_again_and_done_once(
     client: Client, keyfold: Any, proxy: LosingProxy, mishaps: list[str]
 ) -> None:
     proxy.mishaps["POST /v1/keys"] = list(mishaps)
-    issue = client.operation("keys.issue_keys").sync_detailed
+    issue = client.issue_keys_detailed
     issued = issue(client=keyfold, body=order(client))
     assert proxy.passed_on["POST /v1/keys"] == 1 + mishaps.count(LOST)
     assert ("Idempotency-Replayed" in issued.headers) == (LOST in mishaps)
@@ -103,22 +97,22 @@ def test_what_takes_a_key_is_tried_again_and_done_once(
 
 
 def test_reads_and_seats_are_tried_again(client: Client, keyfold: Any, proxy: LosingProxy) -> None:
-    issued = client.operation("keys.issue_keys").sync(client=keyfold, body=order(client))
+    issued = client.operations.issue_keys(client=keyfold, body=order(client))
     body = redemption(client, "bolt", issued.keys[0].code)
-    client.operation("codes.redeem_key").sync(client=keyfold, body=body)
+    client.operations.redeem_key(client=keyfold, body=body)
     place = ("bolt", "cloud_pos", "till-1")
     path = "/v1/accounts/bolt/seats/cloud_pos/till-1"
     proxy.mishaps = {f"PUT {path}": [LOST], f"GET {path}": [LOST, BUSY]}
-    client.operation("seats.occupy_seat").sync(*place, client=keyfold)
-    assert client.operation("seats.get_seat").sync(*place, client=keyfold).licensed
+    client.operations.occupy_seat(*place, client=keyfold)
+    assert client.operations.get_seat(*place, client=keyfold).licensed
     assert (proxy.passed_on[f"PUT {path}"], proxy.passed_on[f"GET {path}"]) == (2, 2)
 
 
 def test_what_takes_no_key_is_sent_once(client: Client, keyfold: Any, proxy: LosingProxy) -> None:
-    issued = client.operation("keys.issue_keys").sync(client=keyfold, body=order(client))
+    issued = client.operations.issue_keys(client=keyfold, body=order(client))
     path = f"POST /v1/keys/{issued.keys[0].id}/reveal"
     proxy.mishaps[path] = [LOST]
-    reveal = client.operation("keys.reveal_key").sync
+    reveal = client.operations.reveal_key
     with pytest.raises(httpx.RemoteProtocolError):
         reveal(issued.keys[0].id, client=keyfold, body=client.models.Reasoned(reason="Too many"))
     assert proxy.passed_on[path] == 1
@@ -128,18 +122,18 @@ def test_it_gives_up_in_the_end(client: Client, built: Built, proxy: LosingProxy
     proxy.mishaps["GET /v1/keys"] = [BUSY] * 2
     connected = client.package.connect(proxy.url, built.token, retries=1)
     with connected as keyfold, pytest.raises(httpx.HTTPStatusError, match="503"):
-        client.operation("keys.list_keys").sync(client=keyfold)
+        client.operations.list_keys(client=keyfold)
     assert proxy.passed_on["GET /v1/keys"] == 0
 
 
 def test_a_no_is_raised_with_its_code(client: Client, keyfold: Any) -> None:
-    issue, problem = client.operation("keys.issue_keys").sync, client.package.Problem
+    issue, problem = client.operations.issue_keys, client.package.Problem
     with pytest.raises(problem) as wrong:
         issue(client=keyfold, body=order(client, seats=0))
     assert (wrong.value.status, wrong.value.code) == (422, "invalid_request")
     assert [one["pointer"] for one in wrong.value.errors] == ["/seats"]
     assert wrong.value.request_id.startswith("req_")
-    redeem = client.operation("codes.redeem_key").sync
+    redeem = client.operations.redeem_key
     with pytest.raises(problem) as mistyped:
         redeem(client=keyfold, body=redemption(client, "acme", "POS-0000-0000"))
     assert mistyped.value.code == "invalid_key_format"
@@ -149,8 +143,8 @@ def test_a_no_is_raised_with_its_code(client: Client, keyfold: Any) -> None:
 def test_an_id_that_would_lead_elsewhere_is_not_sent(
     client: Client, keyfold: Any, proxy: LosingProxy, holder: str
 ) -> None:
-    release = client.operation("seats.release_seat").sync_detailed
-    with pytest.raises(ValueError, match="no id is"):
+    release = client.operations.release_seat
+    with pytest.raises(client.package.Problem, match="no id is"):
         release("acme", "cloud_pos", holder, client=keyfold)
     assert not proxy.passed_on
 

@@ -52,7 +52,7 @@ def test_it_is_built_and_does_the_main_job(package: Path, built: Built, proxy: L
         "seat": ["till:1", True],
         "listed": 5,
         "problem": [True, 422, "invalid_request", ["/seats"]],
-        "elsewhere": "RangeError",
+        "elsewhere": ["Problem", "invalid_request"],
         "lost": True,
         "busy": [True, 503],
         "message": {"a": 1},

@@ -1,15 +1,18 @@
 """Keyfold's API for Python.
 
-The operations are in `keyfold_client.generated.api`, a module each, by the names that /docs has;
-their bodies and answers in `keyfold_client.generated.models`. Here is what a network needs: tries
-again where that is safe, the pages of a list, and messages that are verified.
+The operations are in `keyfold_client.operations`, by the names that /docs has; their bodies and
+answers in `keyfold_client.models`. Here is what a network needs: tries again where that is safe,
+the pages of a list, and messages that are verified.
+
+Each operation is also a module of `keyfold_client.generated.api`, with `sync_detailed`, which has
+status and headers beside the answer, and `asyncio`.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -32,21 +35,28 @@ class Problem(Exception):
         code: stable: what a program decides by.
         title, detail: for people.
         errors: of an invalid request: `pointer` and `detail` for each field.
-        request_id: what to tell the operator.
+        request_id: what to tell the operator; empty if the request was not even sent.
         retry_after_s: when to try again, if Keyfold said so.
     """
 
-    def __init__(self, response: httpx.Response) -> None:
-        found = response.json()
-        self.status = response.status_code
-        self.code: str = found["code"]
-        self.title: str = found["title"]
-        self.detail: str = found["detail"]
-        self.errors: list[dict[str, str]] = found.get("errors", [])
-        self.request_id: str = found["request_id"]
-        after = response.headers.get("Retry-After", "")
-        self.retry_after_s = int(after) if after.isdecimal() else None
-        super().__init__(f"{self.code}: {self.detail} ({self.request_id})")
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        title: str,
+        detail: str,
+        errors: Sequence[Mapping[str, str]] = (),
+        request_id: str = "",
+        retry_after_s: int | None = None,
+    ) -> None:
+        self.status = status
+        self.code = code
+        self.title = title
+        self.detail = detail
+        self.errors = errors
+        self.request_id = request_id
+        self.retry_after_s = retry_after_s
+        super().__init__(f"{code}: {detail}" + (f" ({request_id})" if request_id else ""))
 
 
 def connect(
@@ -67,10 +77,9 @@ def connect(
         wait_s: how long it may wait between the tries, in all.
 
     What the operations raise:
-        Problem: Keyfold's answer is a no.
+        Problem: Keyfold's answer is a no; or an id cannot stand in a path.
         httpx.HTTPStatusError: an error of something between here and Keyfold.
         httpx.TransportError: no answer.
-        ValueError: an id that cannot stand in a path.
     """
     retry = Retry(
         total=retries,
@@ -108,12 +117,21 @@ def _refuse(response: httpx.Response) -> None:
         return
     response.read()
     if response.headers.get("Content-Type", "").startswith("application/problem+json"):
-        raise Problem(response)
+        found, after = response.json(), response.headers.get("Retry-After", "")
+        raise Problem(
+            response.status_code,
+            found["code"],
+            found["title"],
+            found["detail"],
+            found.get("errors", []),
+            found["request_id"],
+            int(after) if after.isdecimal() else None,
+        )
     response.raise_for_status()
 
 
 def items(operation: Callable[..., Any], *path: str, **wanted: Any) -> Iterator[Any]:
-    """Yield all of a list, page by page: `items(list_keys.sync, client=…, status="open")`."""
+    """Yield all of a list, page by page: `items(list_keys, client=…, status="open")`."""
     page = operation(*path, **wanted)
     yield from page.items
     while page.next_ is not None:

@@ -56,8 +56,8 @@ const TEMPORARY = [429, 502, 503, 504];
  * sent once. So an answer that was lost can be followed by one to the second try: 412 to a PUT with
  * If-Match, 404 to a DELETE.
  *
- * A call throws Problem for Keyfold's no, Unexpected for an error of something in between, RangeError
- * for an id that cannot stand in a path, and what fetch throws when there is no answer.
+ * A call throws Problem for Keyfold's no, or an id that cannot stand in a path; Unexpected for an
+ * error of something in between; and what fetch throws when there is no answer.
  */
 export function connect(url: string, token: string, options: Options = {}): Keyfold {
   const client = createClient<paths>({
@@ -72,7 +72,9 @@ export function connect(url: string, token: string, options: Options = {}): Keyf
 const prepared: Middleware = {
   onRequest({ request, schemaPath, params }) {
     for (const part of Object.values(params.path ?? {})) {
-      if (part === "." || part === "..") throw new RangeError("no id is '.' or '..'");
+      if (part === "." || part === "..") {
+        throw new Problem(422, "invalid_request", "Invalid request", "no id is '.' or '..'", [], "", null);
+      }
     }
     const takesKey = OPERATIONS.includes(`${request.method} ${schemaPath}`);
     if (takesKey && !request.headers.has("Idempotency-Key")) {
