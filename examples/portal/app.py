@@ -46,7 +46,8 @@ with closing(sqlite3.connect(DATABASE)) as new, app.open_resource("schema.sql", 
 
 @app.errorhandler(Problem)
 @app.errorhandler(httpx.HTTPError)
-def tell_what_keyfold_said(error: Exception) -> ResponseReturnValue:
+def refuse(error: Exception) -> ResponseReturnValue:
+    """Return what is said when Keyfold has no such thing, or does not answer as it should."""
     if isinstance(error, Problem) and error.status in (404, 422):  # there is no such thing
         return error.title, 404
     app.logger.error("Keyfold: %r", error)
