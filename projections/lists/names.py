@@ -1,4 +1,4 @@
-"""What people call things, folded: found by a beginning, whatever its case or dashes.
+"""What people call things, folded: found by a beginning, whatever its case, dashes or accents.
 
     term        kind      id
     0003        account   CUST-0003          each word of a name begins a term of its own
@@ -31,6 +31,10 @@ EVERY_KIND: Final[tuple[NameKind, ...]] = ("account", "reseller", "key", "code",
 
 WORDS_MAX: Final = 6
 CODE_SHOWN: Final = 4
+# Letters that Unicode takes for no others with a mark, and keyboards elsewhere do not have.
+_LIGATURES: Final = str.maketrans(
+    {"æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "ł": "l", "þ": "th"}
+)
 _SEPARATORS: Final = re.compile(r"[\W_]+")
 _ACCOUNT_STREAMS: Final = ("account-", "attempts-")
 # After every text that begins with another one, in the order of code points.
@@ -50,10 +54,20 @@ class Named(NamedTuple):
     id: str
 
 
+def plain(text: str) -> str:
+    """Return a text as it is looked for: in whatever case and form, and without its accents.
+
+    >>> plain("Böhm & Søn, STRAẞE 5") == plain("bohm & son, strasse 5")
+    True
+    """
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    bare = "".join(one for one in folded if not unicodedata.combining(one))
+    return unicodedata.normalize("NFC", bare.casefold().translate(_LIGATURES))
+
+
 def fold(text: str) -> str:
-    """Return a text as names are compared: compatible forms and cases alike, `-` between words."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return _SEPARATORS.sub("-", folded).strip("-")
+    """Return a text as names are compared: `plain`, with `-` between words."""
+    return _SEPARATORS.sub("-", plain(text)).strip("-")
 
 
 def named_like(
@@ -102,17 +116,17 @@ def list_accounts(
 
 # The bounds of one range of the primary key each.
 _LIKE: Final = """
-    SELECT kind, term, id FROM keyfold_names_1
+    SELECT kind, term, id FROM keyfold_names_2
     WHERE kind = :kind AND term >= :start AND term < :end ORDER BY term, id LIMIT :limit
 """
 _ACCOUNTS: Final = """
-    SELECT term, id FROM keyfold_names_1
+    SELECT term, id FROM keyfold_names_2
     WHERE kind = 'account' AND is_whole = 1 AND term < :end
         AND (term > :term OR (term = :term AND id > :id))
     ORDER BY term, id LIMIT :limit
 """
 _NAME: Final = """
-    INSERT INTO keyfold_names_1 (kind, term, id, is_whole, position)
+    INSERT INTO keyfold_names_2 (kind, term, id, is_whole, position)
     VALUES (:kind, :term, :id, :is_whole, :position)
     ON CONFLICT (kind, term, id) DO NOTHING
 """
@@ -154,8 +168,8 @@ def _terms(kind: NameKind, name: str, id: str) -> Iterator[dict[str, str | int]]
 
 
 NAMES: Final = Projection(
-    name="names@1",
-    table="keyfold_names_1",
+    name="names@2",
+    table="keyfold_names_2",
     columns=("kind", "term", "id", "is_whole", "position"),
     write=_write,
     key=("kind", "term", "id"),

@@ -15,7 +15,7 @@ from projections.lists.stores import Tables
 from tests.projections.keys import issue
 from tests.worlds import NOON, context
 
-ACCOUNTS = ("CUST-0003", "CUST-0030", "cust_0003", "Straße 5", "50001")
+ACCOUNTS = ("CUST-0003", "CUST-0030", "cust_0003", "Straße 5", "50001", "Kassen Bo\u0308hm", "Cœur")
 
 
 def seat(book: Book, account: str, holder: str = "till-1") -> None:
@@ -31,6 +31,7 @@ def names(book: Book) -> Book:
         seat(book, account)
     issue(book, NOON, "a7k2m", reseller="Alpine Tills", batch="bat_1")
     issue(book, NOON, "b7k2m", reseller="Coastline", batch="bat_2")
+    issue(book, NOON, "c", reseller="Muller & \ufb01ls", batch="bat_3")
     return book
 
 
@@ -47,6 +48,13 @@ def found(book: Book, tables: Tables, text: str) -> list[str]:
         ("cust–00", ["account CUST-0003", "account cust_0003", "account CUST-0030"]),
         ("0030", ["account CUST-0030"]),
         ("STRASSE", ["account Straße 5"]),
+        ("straẞe", ["account Straße 5"]),
+        ("bohm", ["account Kassen Bo\u0308hm"]),
+        ("BÖHM", ["account Kassen Bo\u0308hm"]),
+        ("ｋａｓｓｅｎ b", ["account Kassen Bo\u0308hm"]),
+        ("coeur", ["account Cœur"]),
+        ("Müller", ["reseller Muller & \ufb01ls"]),
+        ("fils", ["reseller Muller & \ufb01ls"]),
         ("tills", ["reseller Alpine Tills"]),
         ("alp", ["reseller Alpine Tills"]),
         ("7k2m", ["code key_a7k2m", "code key_b7k2m"]),
@@ -85,13 +93,16 @@ def test_accounts_are_listed_page_by_page(names: Book, tables: Tables) -> None:
         seat(names, f"zz-{len(listed)}")
     assert listed == [
         "50001",
+        "Cœur",
         "CUST-0003",
         "cust_0003",
         "CUST-0030",
+        "Kassen Böhm",
         "Straße 5",
         "zz-2",
         "zz-4",
         "zz-6",
+        "zz-8",
     ]
     assert list_accounts(names, tables, start="cust", after=None, limit=9) == (
         ["CUST-0003", "cust_0003", "CUST-0030"],

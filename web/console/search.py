@@ -1,7 +1,8 @@
 """The search box: any reference leads to its page, or to its timeline, and what is near is listed.
 
-Near is what has a name, or a word in it, that begins with what was typed, in whatever case and with
-whatever dashes; the last four characters of a code; and if there is none, what begins alike.
+Near is what has a name, or a word in it, that begins with what was typed, in whatever case, with
+whatever dashes, and with or without accents; the last four characters of a code; and if there is
+none, what begins alike.
 
 It is sent in a form, never in an address, so that it may hold a whole code. From then on the code
 is known by its key's id.

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from ledger.catalog import Catalog, Product
 from ledger.sealing import Texts
+from projections.lists.names import plain
 from projections.views import seats as seated
 from projections.views.account_at import AccountAt
 from projections.views.seats import PoolTotal, SeatView
@@ -67,9 +68,7 @@ def by_tier(
         its = [one for one in view.items if one.tier == total.tier]
         if listing.query:
             matching = [
-                one
-                for one in _opened(its, texts, product)
-                if _matches(one, listing.query.casefold())
+                one for one in _opened(its, texts, product) if _matches(one, plain(listing.query))
             ]
             count, holders = len(matching), _page(matching, listing.page)
         else:
@@ -96,5 +95,5 @@ def _opened(its: list[SeatView], texts: Texts, product: Product) -> list[SeatHol
 
 
 def _matches(one: SeatHolder, query: str) -> bool:
-    name = one.label.name.casefold() if one.label else ""
-    return query in name or one.seat.holder.casefold().startswith(query)
+    name = plain(one.label.name) if one.label else ""
+    return query in name or plain(one.seat.holder).startswith(query)
