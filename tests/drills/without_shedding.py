@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 
 from keyfold.__main__ import main
-from web.server import http_server
+from web.server import request_threads
 
-http_server.WAITING_S = 3600.0  # type: ignore[misc]
-http_server.WAITING_MAX = 1_000_000  # type: ignore[misc]
+request_threads.WAITING_S = 3600.0  # type: ignore[misc]
+request_threads.WAITING_MAX = 1_000_000  # type: ignore[misc]
 
 if __name__ == "__main__":
     sys.exit(main())

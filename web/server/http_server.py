@@ -17,13 +17,11 @@ Nothing of a request is logged.
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 import time
-from collections import Counter, deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Final
 
 from waitress import utilities, wasyncore
 from waitress.adjustments import Adjustments
@@ -34,8 +32,9 @@ from waitress.task import ErrorTask, WSGITask
 
 from web.app.errors import OVERLOADED, REFUSED_BY_SERVER, TOO_LARGE
 from web.app.request_parsing import BODY_BYTES_MAX
-from web.app.thread_shares import Share, half_of, share_of
+from web.app.thread_shares import Share, share_of
 from web.server.process_limits import BACKLOG
+from web.server.request_threads import Threads
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -48,18 +47,10 @@ HEADERS_MAX: Final = 32 * 1024
 DISCARDED_MAX: Final = 16 * 1024 * 1024
 BUFFERED_MAX: Final = 128 * 1024 * 1024
 CONNECTIONS_MAX: Final = 2_000
-WAITING_S: Final = 0.7
-DELIVERY_WAITING_S: Final = (
-    5.0  # Stripe waits longer than that, and delivers again after hours only
-)
-WAITING_MAX: Final = 64  # for each thread
 TICK_S: Final = 1.0  # waitress takes whole seconds
 LATE_S: Final = 0.1
 ACCEPTED_AT_ONCE: Final = 64
 LOOK_S: Final = 0.000_005
-_ALWAYS: Final[frozenset[Share]] = frozenset({"health", "refusal"})  # however long they waited
-
-_log = logging.getLogger("keyfold.server")
 
 
 class RequestTimeout(utilities.Error):  # type: ignore[misc]
@@ -226,140 +217,6 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """Have the request that is first refused, since it has waited for too long."""
         if self.requests:
             self.requests[0].refused = OVERLOADED.code
-
-
-class _Waiting(NamedTuple):
-    since: float
-    channel: Channel
-
-
-class Threads:
-    """The threads that handle requests, and what waits for one.
-
-    Attributes:
-        oldest_s: how long the request that has been worked on the longest has taken.
-
-    Args:
-        count: threads for all but `health`, `metrics` and `refusal`, which have one each. There is
-            one more for each request that may wait for events, so that those who do take none
-            from the others; one for reads that call nobody; one for `seat` and one for `webhook`
-            alone.
-    """
-
-    def __init__(self, count: int) -> None:
-        # A quarter is kept free of changes, half of what may ask Stripe, or is said to come of it.
-        half = max(1, count // 2)
-        self._most: dict[Share, int] = {
-            "change": count - count // 4,
-            "page": half,
-            "webhook": half,
-        }
-        self._waiting_max = WAITING_MAX * count
-        self._waiting: dict[Share, deque[_Waiting]] = {share: deque() for share in get_args(Share)}
-        self._running: Counter[Share] = Counter()
-        self._busy: dict[int, float] = {}
-        self._lock = threading.Lock()
-        self._free: dict[tuple[Share, ...], threading.Condition] = {}
-        self._stopped = False
-        self._threads: list[threading.Thread] = []
-        self._start(("health",), 1)
-        self._start(("metrics",), 1)
-        self._start(("refusal",), 1)
-        self._start(("seat",), 1)
-        self._start(("webhook",), 1)
-        self._start(("seat", "read"), 1)
-        self._start(("seat", "read", "wait", "page", "webhook", "change"), count + half_of(count))
-
-    def _start(self, shares: tuple[Share, ...], count: int) -> None:
-        self._free[shares] = threading.Condition(self._lock)
-        for number in range(count):
-            name = f"{'-'.join(shares)}-{number}"
-            thread = threading.Thread(target=self._run, args=(shares,), name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def add_task(self, channel: Channel) -> None:
-        """Have a request answered when there is a thread for it, or refused when it waits long."""
-        with self._lock:
-            share = channel.requests[0].share
-            if share not in _ALWAYS and len(self._waiting[share]) >= self._waiting_max:
-                channel.overload()
-                share = "refusal"
-            self._waiting[share].append(_Waiting(time.monotonic(), channel))
-            self._wake(share)
-
-    def refuse_late(self) -> None:
-        """Have what has waited for too long refused."""
-        with self._lock:
-            for share in self._waiting:
-                self._refuse_late(share)
-
-    def _refuse_late(self, share: Share) -> None:
-        waiting = self._waiting[share]
-        too_old = time.monotonic() - (DELIVERY_WAITING_S if share == "webhook" else WAITING_S)
-        while share not in _ALWAYS and waiting and waiting[0].since < too_old:
-            late = waiting.popleft()
-            late.channel.overload()
-            self._waiting["refusal"].append(late)
-            self._wake("refusal")
-
-    @property
-    def oldest_s(self) -> float:
-        """Return for how many seconds the oldest request has been handled; 0 when there is none."""
-        began = min(list(self._busy.values()), default=None)
-        return 0.0 if began is None else time.monotonic() - began
-
-    @property
-    def is_idle(self) -> bool:
-        """Return whether no request is being handled, or waits to be."""
-        return not self._busy and not any(self._waiting.values())
-
-    def _wake(self, share: Share) -> None:
-        for shares, free in self._free.items():
-            if share in shares:
-                free.notify()
-
-    def _run(self, shares: tuple[Share, ...]) -> None:
-        me = threading.get_ident()
-        while True:
-            with self._lock:
-                while (taken := self._take(shares)) is None:
-                    if self._stopped:
-                        return
-                    self._free[shares].wait()
-                share, channel = taken
-                self._running[share] += 1
-                self._busy[me] = time.monotonic()
-            try:
-                channel.service()
-            except Exception as error:  # a thread that ends would be missing for ever
-                _log.error("a connection broke: %s", type(error).__name__)
-                channel.will_close = True
-            with self._lock:
-                del self._busy[me]
-                self._running[share] -= 1
-                if share in self._most and self._waiting[share]:
-                    self._wake(share)
-
-    def _take(self, shares: tuple[Share, ...]) -> tuple[Share, Channel] | None:
-        """Take what has waited the longest of what may be begun now."""
-        found: Share | None = None
-        for share in shares:
-            self._refuse_late(share)  # else those who come next would wait as long for nothing
-            waiting = self._waiting[share]
-            most = self._most.get(share)
-            if not waiting or (most is not None and self._running[share] >= most):
-                continue
-            if found is None or waiting[0].since < self._waiting[found][0].since:
-                found = share
-        return None if found is None else (found, self._waiting[found].popleft().channel)
-
-    def stop(self) -> None:
-        """Let the threads end that have nothing to do."""
-        with self._lock:
-            self._stopped = True
-            for free in self._free.values():
-                free.notify_all()
 
 
 class Server(TcpWSGIServer):  # type: ignore[misc]
