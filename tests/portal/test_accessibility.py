@@ -5,7 +5,7 @@ That every page there is can be seen and reached by everybody is in test_every_p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import pytest
@@ -71,32 +71,6 @@ def upgrade(customer: Customer) -> None:
     customer.open("upgrade/integrations")
 
 
-def upgrade_dialog(customer: Customer) -> None:
-    customer.open("manage/cloud_pos")
-    customer.page.get_by_role("button", name="Upgrade Plan").click()
-    expect(customer.page.get_by_role("dialog")).to_be_visible()
-
-
-def key_dialog(customer: Customer) -> None:
-    upgrade_dialog(customer)
-    customer.page.get_by_role("dialog").get_by_role("button", name="Activate Key").click()
-    customer.page.get_by_label("Activation key").fill("POS-1")
-
-
-def refused_dialog(customer: Customer) -> None:
-    key_dialog(customer)
-    customer.page.get_by_label("Activation key").fill(NEVER_ISSUED)
-    customer.page.get_by_role("button", name="Validate", exact=True).click()
-    expect(customer.page.get_by_role("alert")).to_be_visible()
-
-
-def review_dialog(customer: Customer) -> None:
-    key_dialog(customer)
-    customer.page.get_by_label("Activation key").fill(customer.vendor.issue())
-    customer.page.get_by_role("button", name="Validate", exact=True).click()
-    expect(customer.page.get_by_text("Review the package")).to_be_visible()
-
-
 def shop(customer: Customer) -> None:
     customer.open("buy/cloud_pos")
 
@@ -129,10 +103,6 @@ STATES = [
     pos_manager_full,
     integrations,
     upgrade,
-    upgrade_dialog,
-    key_dialog,
-    refused_dialog,
-    review_dialog,
     shop,
     shop_with_tiers,
     billing,
@@ -176,6 +146,63 @@ def test_axe_finds_nothing(
     customer = vendor.customer(page, account, permissions=["manage_users"])
     state(customer)
     hold_to_axe(page)
+
+
+def dialogs(customer: Customer) -> Iterator[str]:
+    """Go through everything that the dialog of POS Manager can show, in one load of the page."""
+    page, vendor = customer.page, customer.vendor
+    dialog, code = page.locator("#dialog"), page.locator("#code")
+
+    def validate(typed: str) -> None:
+        code.fill(typed)
+        dialog.locator("form:has(#code) button").click()
+
+    customer.open("manage/cloud_pos")
+    page.locator("form[action$='/upgrade/cloud_pos'] button").click()
+    expect(dialog.locator("#card-key")).to_be_visible()
+    yield "the choice"
+    dialog.locator("form[action$='/key'] button").click()
+    expect(code).to_be_focused()
+    yield "the key"
+    code.fill("INT-")
+    expect(code).to_have_attribute("aria-invalid", "true")
+    yield "what cannot be a key of it"
+    validate(NEVER_ISSUED)
+    expect(dialog.get_by_role("alert")).to_be_visible()
+    yield "a refusal"
+    validate(vendor.issue(INT))
+    expect(dialog.locator("[name=code][type=hidden]")).to_be_attached()
+    yield "a key of another product"
+    validate(vendor.issue())
+    expect(dialog.get_by_role("radio")).to_have_count(2)
+    yield "the review of a renewal"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "width", "locale"),
+    [
+        ("dark", 360, "en-GB"),
+        ("light", 1280, "de-DE"),
+        pytest.param("light", 360, "de-DE", marks=LONG),
+        pytest.param("dark", 1280, "en-GB", marks=LONG),
+    ],
+)
+def test_axe_finds_nothing_in_a_dialog(
+    vendor: Vendor, new_page: NewPage, scheme: Scheme, width: int, locale: str
+) -> None:
+    page = new_page(color_scheme=scheme, viewport={"width": width, "height": 800}, locale=locale)
+    account = vendor.account()
+    vendor.redeem(account)
+    for shown in dialogs(vendor.customer(page, account)):
+        assert axe_on(page) == [], shown
+    page.goto(f"{vendor.url}/console/design")
+    page.locator("[name=token]").fill(
+        vendor.program.json("tokens", "create", "--role", "admin")["token"]
+    )
+    page.keyboard.press("Enter")
+    page.locator("[data-opens=sample-dialog]").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert axe_on(page) == []
 
 
 @SEEN
