@@ -42,6 +42,23 @@ _NO_WORD: Final = re.compile(r"\W+")
 _accounts = itertools.count(1)
 
 
+# What components.html has a macro for.
+_PARTS: Final = re.compile(
+    r'<(?:dl|table)\b|class="(?:panel|said|chip|empty|title|pager|step|notice|field|bar)\b'
+)
+
+
+def test_the_parts_of_pages_are_written_once() -> None:
+    folder = Path(__file__).parents[1] / "web" / "templates"
+    found = [
+        f"{file.relative_to(folder)}: {part}"
+        for file in folder.glob("*/*.html")
+        if file.name != "components.html"
+        for part in _PARTS.findall(file.read_text())
+    ]
+    assert found == []
+
+
 class World(NamedTuple):
     """An account with so much of everything, and what stands in the addresses of its pages."""
 
