@@ -114,6 +114,9 @@ def build_app_state(wiring: Wiring, position_wait_s: float, attention_age_s: flo
         webhooks=LastKnown(
             lambda: health.webhook_backlogs(wiring), min(attention_age_s, LAG_AGE_S)
         ),
+        tables_behind=LastKnown(
+            lambda: health.tables_behind(wiring), min(attention_age_s, LAG_AGE_S)
+        ),
         clock_ahead=LastKnown(lambda: health.clock_ahead_s(wiring), LAG_AGE_S),
         past=LastKnown(PastCheck(wiring.services.book, wiring.tables).check_share, PAST_AGE_S),
     )

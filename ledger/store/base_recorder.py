@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
+from ledger.durations import APPENDS, COUNTS, READS
 from ledger.store.connections import PerProcess
 from ledger.store.contract import EVERYTHING, Append, Row, StreamRow, append_of
 from ledger.store.eventsourcing_adapter import LibraryReads, StoredEvent
@@ -26,14 +28,25 @@ class BaseRecorder(LibraryReads):
         super().__init__()
         self._group_commit = PerProcess(
             lambda: GroupCommit[Append, list[int]](
-                self._commit, lambda append: append.size, BATCH_EVENTS_MAX
+                self._counted_commit, lambda append: append.size, BATCH_EVENTS_MAX
             )
         )
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> list[int]:
         """See `Recorder.insert_events`."""
         append = append_of(stored_events, kwargs)
-        return self._group_commit().submit(append) if append.entries else []
+        if not append.entries:
+            return []
+        began = time.perf_counter()
+        try:
+            return self._group_commit().submit(append)
+        finally:
+            APPENDS.add(time.perf_counter() - began)
+
+    def _counted_commit(self, appends: Sequence[Append]) -> list[Outcome]:
+        COUNTS["commits"] += 1
+        COUNTS["appends"] += len(appends)
+        return self._commit(appends)
 
     @abstractmethod
     def _commit(self, appends: Sequence[Append]) -> list[Outcome]:
@@ -44,16 +57,24 @@ class BaseRecorder(LibraryReads):
     ) -> tuple[int, list[StreamRow]]:
         """See `Recorder.read_stream`."""
         if seen >= 0 and self._rests(seen):
+            COUNTS["reads_kept"] += 1
             return seen, []
-        return self._read_stream(stream, after, limit)
+        began = time.perf_counter()
+        found = self._read_stream(stream, after, limit)
+        READS.add(time.perf_counter() - began)
+        return found
 
     def read_streams(
         self, after: Mapping[str, int], most: int = EVERYTHING, seen: int = -1
     ) -> tuple[int, list[Row]]:
         """See `Recorder.read_streams`."""
         if seen >= 0 and self._rests(seen):
+            COUNTS["reads_kept"] += 1
             return seen, []
-        return self._read_streams(after, most)
+        began = time.perf_counter()
+        found = self._read_streams(after, most)
+        READS.add(time.perf_counter() - began)
+        return found
 
     @abstractmethod
     def _rests(self, seen: int) -> bool:

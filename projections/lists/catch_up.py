@@ -39,6 +39,7 @@ from msgspec import Struct
 
 from ledger import codec
 from ledger.book import FOLLOW_PAGE, LAG_POLL_S, LAG_S, Book, LedgerUnavailable
+from ledger.durations import TABLE_READS
 from ledger.events import AnyEvent, Fact
 from ledger.min_position import hold_to_min_position
 from ledger.store.connections import PerProcess
@@ -131,21 +132,30 @@ def read(
     Raises:
         PositionNotReached: what it holds ends before the least position (`ledger.min_position`).
     """
+    began = time.perf_counter()
+    found = _read_caught_up(book, tables, projection, select, params)
+    TABLE_READS.add(time.perf_counter() - began)
+    return _held(found)
+
+
+def _read_caught_up(
+    book: Book, tables: Tables, projection: Projection, select: str, params: Params
+) -> RowsAtPosition:
     head = book.head()
     while True:
         found = _read(tables, projection, select, params)
         try:
             if found.position > head and found.position > book.head():
                 if not begin_anew(tables, projection.name, projection.table, found.position):
-                    return _held(found)  # the head was a standby's, which lags behind the tables
+                    return found  # the head was a standby's, which lags behind the tables
                 head = book.head()
                 continue
             if found.position >= head:
-                return _held(found)
+                return found
             catch_up(book, tables, projection, head)
         except ReadOnly:
             # A standby's tables are filled through the primary, and come as its events do.
-            return _held(_read(tables, projection, select, params))
+            return _read(tables, projection, select, params)
 
 
 def _held(found: RowsAtPosition) -> RowsAtPosition:
@@ -356,6 +366,14 @@ def events_between(book: Book, old: int, new: int) -> list[StoredRow]:
                 raise LedgerUnavailable(f"the ledger lacks events between {old + 1} and {new}")
             time.sleep(LAG_POLL_S)
     return rows
+
+
+def behind(book: Book, tables: Tables, names: Iterable[str]) -> dict[str, int]:
+    """Return how many positions of the ledger each of some tables lacks, of those in use."""
+    rows = tables.read("SELECT projection, position FROM keyfold_projections", {})
+    reached_by: dict[str, int] = dict(rows)
+    head = book.head()
+    return {name: max(0, head - reached_by[name]) for name in names if name in reached_by}
 
 
 def reached(tables: Tables, name: str) -> int:

@@ -8,6 +8,7 @@ have any are folded one by one; there is a list of them.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, Final, NamedTuple
 
@@ -16,6 +17,7 @@ from ledger.catalog import Catalog
 from ledger.renewals import SubscriptionSpan, renewed
 from ledger.reseller_names import folded
 from ledger.streams.account import seat_sync
+from ledger.streams.account.seat_sync import SyncStatus, Verdict
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.stripe_object import STRIPE_OBJECT
@@ -38,6 +40,8 @@ from projections.lists.stripe_subscriptions import Listed, list_stripe, stripe_l
 SOON: Final = timedelta(days=30)
 RECENT: Final = timedelta(days=30)
 # Why seats are left alone until somebody mends something; the other reasons pass by themselves.
+# Stripe is to be told of them, or was asked and has not answered.
+_TO_SYNC: Final = frozenset({"due", "waiting", "unfinished"})
 _TO_MEND: Final = frozenset(
     {"unknown_price", "unknown_quantity", "no_price", "no_period", "metered", "other_items"}
 )
@@ -196,6 +200,7 @@ class Attention(NamedTuple):
     lines_missing: int
     claims: dict[str, int]
     doubled: int
+    seats_to_sync: int
 
 
 def attention(book: Book, tables: Tables, catalog: Catalog, now: datetime) -> Attention:
@@ -203,17 +208,19 @@ def attention(book: Book, tables: Tables, catalog: Catalog, now: datetime) -> At
     listed = list_stripe(book, tables)
     stripe = _accounts(book, listed)
     found = _at_stripe(listed, stripe, now)
+    verdicts = list(_verdicts(stripe, catalog, now))
     return Attention(
         unmapped=sum(bool(one.prices) for one in found),
         unconfirmed=sum(one.unconfirmed_since is not None for one in found),
         items_missing=len(_items_missing(listed, stripe)),
-        left_alone=dict(Counter(one.why for one in _left_alone(stripe, catalog, now))),
+        left_alone=dict(Counter(one.why for _, _, one in verdicts if one.why in _TO_MEND)),
         lines_missing=len(_lines_missing(stripe)),
         claims={
             **dict(read(book, tables, STRIPE_CLAIMS, _CLAIMS_COUNT, {}).rows),
             "held": len(held_elsewhere(book, tables)),
         },
         doubled=len(_doubled(stripe, now)),
+        seats_to_sync=sum(verdict.outcome in _TO_SYNC for _, _, verdict in verdicts),
     )
 
 
@@ -382,13 +389,19 @@ def _lines_missing(stripe: dict[str, Account]) -> list[LinesMissing]:
 
 
 def _left_alone(stripe: dict[str, Account], catalog: Catalog, now: datetime) -> list[LeftAlone]:
-    found = []
+    return [
+        LeftAlone(name, standing.product, standing.subscription.id, verdict.why)
+        for name, standing, verdict in _verdicts(stripe, catalog, now)
+        if verdict.why in _TO_MEND
+    ]
+
+
+def _verdicts(
+    stripe: dict[str, Account], catalog: Catalog, now: datetime
+) -> Iterator[tuple[str, SyncStatus, Verdict]]:
     for name, account in stripe.items():
         for standing in seat_sync.standings(account, catalog, now):
-            why = seat_sync.verdict(standing, account.seat_syncs, now, None).why
-            if why in _TO_MEND:
-                found.append(LeftAlone(name, standing.product, standing.subscription.id, why))
-    return found
+            yield name, standing, seat_sync.verdict(standing, account.seat_syncs, now, None)
 
 
 def _doubled(stripe: dict[str, Account], now: datetime) -> list[Doubled]:

@@ -83,6 +83,42 @@ def test_the_figures_have_the_ledgers_head(api: Api) -> None:
     assert figure(api, "keyfold_ledger_position") == api.head
 
 
+def test_the_figures_tell_what_the_ledger_took(database_url: str) -> None:
+    counted = (
+        "keyfold_ledger_append_seconds_count",
+        "keyfold_ledger_appends_total",
+        "keyfold_ledger_commits_total",
+        "keyfold_ledger_read_seconds_count",
+        "keyfold_ledger_reads_kept_total",
+        "keyfold_table_read_seconds_count",
+    )
+    with stored_api(database_url) as api:
+        before = figures(api)
+        api.redeem()
+        for _ in range(2):
+            api.get("portal", "/v1/accounts/acme/subscriptions")
+        api.get("admin", "/v1/keys")
+        after = figures(api)
+        grown = {name: after[name, frozenset()] - before[name, frozenset()] for name in counted}
+        # Issuing, and redeeming. SQLite tells without a read that nothing is new, PostgreSQL not.
+        kept = grown.pop("keyfold_ledger_reads_kept_total")
+        assert (grown.pop("keyfold_ledger_read_seconds_count") > 0, kept > 0) == (
+            True,
+            database_url.startswith("sqlite"),
+        )
+        assert grown.pop("keyfold_table_read_seconds_count") > 0
+        assert grown == dict.fromkeys(grown, 2)
+        assert lag(api, "key_list@2") == 0
+        api.redeem(account="bolt")
+        assert lag(api, "key_list@2") == 4
+        api.get("admin", "/v1/keys")
+        assert lag(api, "key_list@2") == 0
+
+
+def lag(api: Api, table: str) -> float:
+    return figure(api, "keyfold_table_positions_behind", table=table)
+
+
 @pytest.mark.parametrize("error", [OperationalError("gone"), ProgrammingError("no such table")])
 def test_figures_are_told_while_the_database_is_away(api: Api, error: Exception) -> None:
     assert figure(api, "keyfold_ledger_up") == 1

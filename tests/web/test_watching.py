@@ -69,6 +69,15 @@ def test_operations_says_what_to_do_at_each_alert() -> None:
     assert all(rule["annotations"]["summary"] for rule in rules())
 
 
+def test_operations_names_every_figure(api: Api) -> None:
+    told = api.get(None, "/metrics").raw.decode()
+    page = (ROOT / "docs/operations.md").read_text()
+    named = {name.replace("…", "[a-z_]*") for name in re.findall(r"`(keyfold_[a-z_…]+)", page)}
+    families = set(re.findall(r"(?m)^# TYPE (keyfold_[a-z_]+)", told))
+    silent = [one for one in families if not any(re.fullmatch(name, one) for name in named)]
+    assert [one for one in silent if not one.endswith("_created")] == []
+
+
 @pytest.mark.parametrize(
     "panel", json.loads(DASHBOARD.read_text())["panels"], ids=lambda panel: panel["title"]
 )

@@ -11,7 +11,9 @@ from ledger.store import schema
 from ledger.store.eventsourcing_adapter import PersistenceError
 from ledger.streams import webhooks
 from ledger.streams.webhooks import WEBHOOKS
+from projections.audit.rebuild import NAMES
 from projections.audit.tree import TreeDamaged
+from projections.lists.catch_up import behind
 from projections.lists.overview import Attention, attention
 from projections.lists.webhook_deliveries import Backlog, backlogs
 from web.api.answers import Health, Readiness
@@ -118,11 +120,13 @@ def get_metrics() -> Response:
     up = known.head.is_fresh(FIGURES_S)
     known.attention.is_fresh(FIGURES_S if up else 0)
     known.webhooks.is_fresh(FIGURES_S if up else 0)
+    known.tables_behind.is_fresh(FIGURES_S if up else 0)
     known.clock_ahead.is_fresh(FIGURES_S if up else 0)
     page = known.metrics.render(
         known.head.known,
         known.attention.known,
         known.webhooks.known or [],
+        known.tables_behind.known or {},
         now=known.wiring.clock(),
         ledger_up=up,
         clock_ahead_s=known.clock_ahead.known if up else None,
@@ -144,6 +148,11 @@ for _fault in (PersistenceError, LedgerUnavailable):
 def attention_now(wiring: Wiring) -> Attention:
     """Return what needs looking at, all accounts taken together."""
     return attention(wiring.services.book, wiring.tables, wiring.services.catalog, wiring.clock())
+
+
+def tables_behind(wiring: Wiring) -> dict[str, int]:
+    """Return how many positions each table has to catch up when it is read next."""
+    return behind(wiring.services.book, wiring.tables, NAMES)
 
 
 def webhook_backlogs(wiring: Wiring) -> list[Backlog]:

@@ -31,9 +31,9 @@ class AppState(NamedTuple):
         upload_tries: of the customers' sessions, in this process.
         token_limits: how often tokens may ask, and have.
         position_wait_s: how long a read with `min_position` waits for the ledger to get there.
-        head, attention, webhooks, clock_ahead: where the ledger is, what needs looking at, what
-            waits to be sent and by how many seconds our clock is ahead of the database's, for
-            figures, which must not wait for the database.
+        head, attention, webhooks, tables_behind, clock_ahead: where the ledger is, what needs
+            looking at, what waits to be sent, what tables have to catch up, and by how many seconds
+            our clock is ahead of the database's, for figures, which must not wait for the database.
         past: what of the ledger's past is not as it was, of what was hashed again by now.
     """
 
@@ -46,6 +46,7 @@ class AppState(NamedTuple):
     head: LastKnown[int]
     attention: LastKnown[Attention]
     webhooks: LastKnown[list[Backlog]]
+    tables_behind: LastKnown[dict[str, int]]
     clock_ahead: LastKnown[float | None]
     past: LastKnown[str | None]
 

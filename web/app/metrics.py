@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -19,12 +20,19 @@ from prometheus_client import (
     generate_latest,
     values,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
+from prometheus_client.utils import floatToGoString
 
 from commands.gateways.stripe_responses import CALLS
 from commands.retry import ROUNDS
+from ledger.durations import APPENDS, BOUNDS_S, COUNTS, READS, TABLE_READS, Durations
 from projections.lists.overview import Attention
 from projections.lists.webhook_deliveries import Backlog
 
@@ -40,6 +48,11 @@ DOWN = (
 )
 _CREATED = "_created"
 _METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"})
+_COUNTS = {
+    "appends": "Appends that went to the database.",
+    "commits": "Commits that they were put into, several into one where they come together.",
+    "reads_kept": "Reads of streams that needed none of the database: nothing was new.",
+}
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
@@ -113,6 +126,7 @@ class Metrics:
         position: int | None,
         attention: Attention | None = None,
         webhooks: Sequence[Backlog] = (),
+        tables_behind: Mapping[str, int] = MappingProxyType({}),
         *,
         now: datetime | None = None,
         ledger_up: bool = True,
@@ -125,11 +139,12 @@ class Metrics:
             ledger_up: whether the database responds.
             attention: what needs looking at; None where that is not known.
             webhooks: what waits to be sent, by webhook.
+            tables_behind: how many positions each table has to catch up.
             now: by the ledger's clock.
             clock_ahead_s: of the database's clock; None where it has none of its own.
         """
         head = CollectorRegistry()
-        head.register(_Head(position, clock_ahead_s, ledger_up=ledger_up))
+        head.register(_Head(position, clock_ahead_s, tables_behind, ledger_up=ledger_up))
         if attention is not None:
             head.register(_AtStripe(attention))
         if webhooks and now is not None:
@@ -183,10 +198,25 @@ def _order(labels: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 class _CountedElsewhere(Collector):
-    """What the commands and their gateway to Stripe count themselves."""
+    """What the ledger, the commands and their gateway to Stripe count themselves."""
 
     def collect(self) -> Iterator[Metric]:
-        """Yield how often writers met, and what came of calls to Stripe."""
+        """Yield how long the ledger took, how writers met, and what came of calls to Stripe."""
+        yield _histogram(
+            "keyfold_ledger_append_seconds",
+            "Time of an append, from when it queues for a commit.",
+            APPENDS,
+        )
+        yield _histogram(
+            "keyfold_ledger_read_seconds", "Time of a read of streams from the database.", READS
+        )
+        yield _histogram(
+            "keyfold_table_read_seconds",
+            "Time of a read of a table, with what it caught up first.",
+            TABLE_READS,
+        )
+        for name, about in _COUNTS.items():
+            yield CounterMetricFamily(f"keyfold_ledger_{name}", about, value=COUNTS[name])
         yield CounterMetricFamily(
             "keyfold_ledger_conflicts",
             "Rounds of deciding that were lost to another writer, and begun anew.",
@@ -200,18 +230,30 @@ class _CountedElsewhere(Collector):
         yield calls
 
 
+def _histogram(name: str, about: str, durations: Durations) -> HistogramMetricFamily:
+    bounds = [*map(floatToGoString, BOUNDS_S), "+Inf"]
+    buckets = list(zip(bounds, durations.up_to(), strict=True))
+    return HistogramMetricFamily(name, about, buckets, durations.sum_s)
+
+
 class _Head(Collector):
     """The ledger's head: known to whoever is asked, and no process's own."""
 
     def __init__(
-        self, position: int | None, clock_ahead_s: float | None, *, ledger_up: bool
+        self,
+        position: int | None,
+        clock_ahead_s: float | None,
+        tables_behind: Mapping[str, int],
+        *,
+        ledger_up: bool,
     ) -> None:
         self._position = position
         self._clock_ahead_s = clock_ahead_s
+        self._tables_behind = tables_behind
         self._ledger_up = ledger_up
 
     def collect(self) -> Iterator[Metric]:
-        """Yield whether the database responds, and where the ledger ends if that is known."""
+        """Yield whether the database responds, and of the ledger what is known."""
         yield GaugeMetricFamily(
             "keyfold_ledger_up", "Whether the database answers.", value=float(self._ledger_up)
         )
@@ -225,6 +267,14 @@ class _Head(Collector):
                 "By how much this machine's clock is ahead of the database's.",
                 value=self._clock_ahead_s,
             )
+        behind = GaugeMetricFamily(
+            "keyfold_table_positions_behind",
+            "Positions of the ledger that a table catches up when it is read next.",
+            labels=("table",),
+        )
+        for table, positions in self._tables_behind.items():
+            behind.add_metric((table,), positions)
+        yield behind
 
 
 class _AtStripe(Collector):
@@ -269,6 +319,11 @@ class _AtStripe(Collector):
         for why in sorted({"unknown_price", *found.left_alone}):
             seats.add_metric((why,), found.left_alone.get(why, 0))
         yield seats
+        yield GaugeMetricFamily(
+            "keyfold_seat_sync_waiting",
+            "Accounts' products whose billed seats Stripe is still to be told of.",
+            value=found.seats_to_sync,
+        )
 
 
 class _WebhookLag(Collector):
