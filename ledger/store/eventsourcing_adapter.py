@@ -73,11 +73,15 @@ _FAULTS = {
 
 
 def fault_class(driver: ModuleType, error: Exception) -> type[PersistenceError]:
-    """Return the library's class for an exception that a driver has raised."""
+    """Return the library's class for an exception that a driver has raised.
+
+    A driver has no nearer word for what cannot be read of a file, or is damaged in it: that is a
+    fault of the database, and no mistake of ours.
+    """
     for name, fault in _FAULTS.items():
         if isinstance(error, getattr(driver, name)):
             return fault
-    return DatabaseError
+    return OperationalError
 
 
 class LibraryReads(ApplicationRecorder):

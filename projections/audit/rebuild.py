@@ -24,7 +24,11 @@ from ledger.codec import UnknownEvent
 from ledger.store.holes import holes
 from projections.audit import tree
 from projections.audit.snapshots import SNAPSHOTS, wrong_snapshots
-from projections.audit.table_differences import RowDifference, compare, differences
+from projections.audit.table_differences import (
+    RowDifference,
+    compare_in_parts,
+    differences,
+)
 from projections.lists import catch_up, notices_table
 from projections.lists.batches import BATCH_LIST
 from projections.lists.catch_up import Projection
@@ -199,17 +203,23 @@ class _NoticeRows(NamedTuple):
 
 def _notices(book: Book, tables: Tables) -> Iterator[RebuildFinding]:
     """Compare what is kept for each setting of the catalog, up to where that is filled."""
-    with tables.snapshot() as live, closing(ScratchTables()) as rebuilt:
-        for days, upto in notices_table.settings_filled(live):
-            head = book.head()
+    with tables.snapshot() as live:
+        filled, head = list(notices_table.settings_filled(live)), book.head()
+    with closing(ScratchTables()) as rebuilt:
+        for days, upto in filled:
             if upto > head:
                 sentence = f"holds events up to position {upto}, but the ledger ends at {head}"
                 yield RebuildFinding(notices_table.NAME, head + 1, sentence)
                 return
             notices_table.fill(book, rebuilt, days, upto)
-        with rebuilt.snapshot() as anew:
-            for one in compare(_NoticeRows(), live, anew):
-                yield RebuildFinding(one.projection, one.position, _description(one))
+
+        def up_to(live: ReadTransaction) -> Tables:
+            for days, upto in notices_table.settings_filled(live):
+                notices_table.fill(book, rebuilt, days, upto)
+            return rebuilt
+
+        for one in compare_in_parts(_NoticeRows(), tables, up_to):
+            yield RebuildFinding(one.projection, one.position, _description(one))
 
 
 # The tree
@@ -228,14 +238,17 @@ def _tiles(book: Book, tables: Tables, on_events: Counted) -> Iterator[RebuildFi
     except tree.TreeDamaged as error:
         yield RebuildFinding(tree.TREE, tree.reached(tables) + 1, str(error))
         return
-    with tables.snapshot() as live, closing(ScratchTables()) as scratch:
-        ((upto,),) = live.execute(_REACHED, {"projection": tree.TREE})
-        for step in range(0, upto, STEP_EVENTS):
-            reached = min(step + STEP_EVENTS, upto)
+    with closing(ScratchTables()) as scratch:
+        before = tree.reached(tables)
+        for step in range(0, before, STEP_EVENTS):
+            reached = min(step + STEP_EVENTS, before)
             tree.extend(book, scratch, reached)
             on_events(reached - step)
-        with scratch.snapshot() as rebuilt:
-            yield from _compared(_tiles_of(live), _tiles_of(rebuilt))
+        with tables.snapshot() as live:
+            ((upto,),) = live.execute(_REACHED, {"projection": tree.TREE})
+            tree.extend(book, scratch, upto)
+            with scratch.snapshot() as rebuilt:
+                yield from _compared(_tiles_of(live), _tiles_of(rebuilt))
 
 
 def _tiles_of(reading: ReadTransaction) -> Iterator[Row]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from heapq import merge
 from itertools import groupby
@@ -14,6 +15,8 @@ from projections.lists.stores import ScratchTables
 from projections.lists.stores.tables import ReadTransaction, Row, Tables, Value
 
 PAGE_ROWS: Final = 1_000
+SNAPSHOT_S: Final = 0.5  # for how long one moment is held on to
+PAUSE_S: Final = 0.02  # in which SQLite can empty its log
 
 
 class TableShape(Protocol):
@@ -63,28 +66,65 @@ def differences(
     Args:
         rebuilt: tables of the caller's own, where it has been rebuilt up to some position already.
     """
-    catch_up(book, tables, projection, book.head())
     with ExitStack() as stack:
-        live = stack.enter_context(tables.snapshot())
-        bookmark = live.execute(BOOKMARK, {"projection": projection.name})
-        upto = bookmark[0][0] if bookmark else 0
-        if rebuilt is None or reached(rebuilt, projection.name) > upto:
+
+        def up_to(live: ReadTransaction) -> Tables:
+            nonlocal rebuilt
+            bookmark = live.execute(BOOKMARK, {"projection": projection.name})
+            upto = bookmark[0][0] if bookmark else 0
+            if rebuilt is None or reached(rebuilt, projection.name) > upto:
+                rebuilt = stack.enter_context(closing(ScratchTables()))
+            catch_up(book, rebuilt, projection, upto)
+            return rebuilt
+
+        catch_up(book, tables, projection, book.head())
+        if rebuilt is None:
             rebuilt = stack.enter_context(closing(ScratchTables()))
-        catch_up(book, rebuilt, projection, upto)
-        anew = stack.enter_context(rebuilt.snapshot())
-        yield from compare(projection, live, anew)
+            catch_up(book, rebuilt, projection, reached(tables, projection.name))
+        yield from compare_in_parts(projection, tables, up_to)
+
+
+def compare_in_parts(
+    projection: TableShape, tables: Tables, rebuild: Callable[[ReadTransaction], Tables]
+) -> Iterator[RowDifference]:
+    """Yield all differing rows of a table; each part of it is compared at a later moment.
+
+    A database keeps all that is written meanwhile for whoever reads on at one moment: SQLite in its
+    log, which would grow for as long as that takes.
+
+    Args:
+        rebuild: returns rebuilt tables that are filled as far as the live ones are at a moment. To
+            fill them from zero is to be over by then.
+    """
+    after: Row | None = None
+    while True:
+        with tables.snapshot() as live, rebuild(live).snapshot() as rebuilt:
+            after = yield from compare(projection, live, rebuilt, after)
+        if after is None:
+            return
+        time.sleep(PAUSE_S)
 
 
 def compare(
-    projection: TableShape, live: ReadTransaction, rebuilt: ReadTransaction
-) -> Iterator[RowDifference]:
-    """Yield all differing rows of a table in the order of its primary key, page by page."""
+    projection: TableShape,
+    live: ReadTransaction,
+    rebuilt: ReadTransaction,
+    after: Row | None = None,
+) -> Generator[RowDifference, None, Row | None]:
+    """Yield differing rows of a table in the order of its primary key, page by page.
+
+    Args:
+        after: the key that it was compared up to already.
+
+    Returns:
+        The key that it was compared up to, once that took `SNAPSHOT_S`; None at the end.
+    """
     key = in_key_order(projection.columns, projection.key)
-    after: Row | None = None
+    until = time.monotonic() + SNAPSHOT_S
     while True:
         left, right = (_rows(reading, projection, after) for reading in (live, rebuilt))
         if not (left or right):
-            return
+            return None
         if left != right:
             # So far both sides are known.
             ends = [_place(key, page[-1]) for page in (left, right) if len(page) == PAGE_ROWS]
@@ -92,10 +132,12 @@ def compare(
             left, right = (_upto(page, key, end) for page in (left, right))
             yield from _differing(projection, left, right)
             if end is None:
-                return
+                return None
             after = end
         else:
             after = _place(key, left[-1])
+        if time.monotonic() > until:
+            return after
 
 
 def _rows(reading: ReadTransaction, projection: TableShape, after: Row | None) -> list[Row]:

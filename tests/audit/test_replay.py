@@ -19,7 +19,7 @@ import pytest
 
 import projections
 from commands.services import Services
-from projections.audit import tree
+from projections.audit import table_differences, tree
 from projections.audit.rebuild import NAMES, PROJECTIONS, EventUnreadable, RebuildFinding, replay
 from projections.lists import notices_table
 from projections.lists.catch_up import Projection, catch_up
@@ -168,7 +168,11 @@ def execute(url: str, sql: str) -> None:
 
 @rows(TAMPERED)
 def test_what_differs_is_found_where_it_is(
-    case: Tampered, used: Services, tables: Tables, database_url: str
+    case: Tampered,
+    used: Services,
+    tables: Tables,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = tables.read("SELECT * FROM keyfold_key_list_2 ORDER BY position", {})
     execute(database_url, case.sql)
@@ -179,6 +183,10 @@ def test_what_differs_is_found_where_it_is(
         assert one.sentence.startswith(sentence)
     if case.found[0][0] != "key_list@2":
         assert tables.read("SELECT * FROM keyfold_key_list_2 ORDER BY position", {}) == before
+    # A row at a time, each at a moment of its own.
+    monkeypatch.setattr(table_differences, "PAGE_ROWS", 1)
+    monkeypatch.setattr(table_differences, "SNAPSHOT_S", 0.0)
+    monkeypatch.setattr(table_differences, "PAUSE_S", 0.0)
     assert list(replay(used.book, tables)) == found
 
 

@@ -150,6 +150,47 @@ def test_an_older_copy_put_over_the_open_file_is_noticed_and_left_whole(
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
+def test_an_older_copy_put_over_the_open_file_under_its_log_is_noticed_and_left_whole(
+    file: Path,
+) -> None:
+    with closing(Book(f"sqlite:///{file}")) as book, closing(Book(f"sqlite:///{file}")) as another:
+        sits(book, "till-1")
+        copy = copy_of(file)
+        for number in range(2, 30):
+            sits(book, f"till-{number}")
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("PRAGMA wal_checkpoint").fetchall()
+        sits(book, "till-30")  # what SQLite itself puts into the file is no copy
+        sits(another, "till-31")
+        shutil.copyfile(copy, file)
+        for one in (book, another):
+            with pytest.raises((PersistenceError, LedgerUnavailable), match="put over it"):
+                sits(one, "till-32")
+        with pytest.raises((PersistenceError, LedgerUnavailable), match="put over it"):
+            holders(book)
+        assert "put over it" in (book.store.lineage.notice or "")
+    with closing(Book(f"sqlite:///{file}")) as again:
+        assert holders(again) == ["till-1"]
+        assert sits(again, "till-5") == 2
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_what_sqlite_puts_into_the_file_is_not_taken_for_a_copy(file: Path) -> None:
+    with closing(Book(f"sqlite:///{file}")) as book, closing(sqlite3.connect(file)) as other:
+        with ThreadPoolExecutor(1) as pool:
+            writing = pool.submit(lambda: [sits(book, f"till-{n}") for n in range(200)])
+            while not writing.done():
+                for how in ("PASSIVE", "FULL", "RESTART", "TRUNCATE"):
+                    with suppress(sqlite3.OperationalError):
+                        other.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
+                holders(book)
+        assert writing.result()
+        file.touch()
+        sits(book, "the last")
+        assert book.store.lineage.notice is None
+
+
 def test_what_was_in_a_log_that_was_removed_is_saved_by_whoever_leaves(file: Path) -> None:
     with closing(Book(f"sqlite:///{file}")) as book:
         sits(book, "till-1")

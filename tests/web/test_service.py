@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from commands.retry import retry_on_conflict
 from ledger.book import Change
 from ledger.streams.account.facts import SeatOccupied
 from ledger.streams.account.stream import ACCOUNT
-from tests.web.api import Api, stored_api
+from tests.web.api import POS, Api, stored_api
 from tests.web.faults import failing
 from tests.worlds import context
 
@@ -162,3 +165,31 @@ def test_writers_that_met_are_counted(api: Api) -> None:
 def test_a_position_that_was_never_known_is_left_out(api: Api) -> None:
     with failing(api, "head", OperationalError("gone")):
         assert ("keyfold_ledger_position", frozenset()) not in figures(api)
+
+
+def test_a_file_that_cannot_be_read_is_said_to_be_damaged(tmp_path: Path) -> None:
+    with stored_api(f"sqlite:///{tmp_path}/keyfold.db") as api:
+        api.issue(count=200)
+        with closing(sqlite3.connect(tmp_path / "keyfold.db")) as connection:
+            connection.execute("PRAGMA wal_checkpoint").fetchall()
+        with (tmp_path / "keyfold.db").open("r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(4096)
+            file.write(b"\xff" * (size - 4096))
+        for got in (api.get("admin", "/v1/keys"), api.post("admin", "/v1/keys", POS)):
+            assert (got.status, got.code) == (503, "ledger_unavailable")
+            assert got.body["detail"] == "The database: it is damaged: see `keyfold doctor`."
+        assert "damaged" in api.get(None, "/readyz").body["detail"]
+
+
+def test_a_file_that_is_gone_is_said_to_be_and_a_copy_in_its_place_is_used(tmp_path: Path) -> None:
+    file = tmp_path / "keyfold.db"
+    with stored_api(f"sqlite:///{file}") as api:
+        key = api.issue()["id"]
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("VACUUM INTO ?", (str(tmp_path / "copy.db"),))
+        file.unlink()
+        assert api.get("admin", f"/v1/keys/{key}").status == 503
+        assert "put it back" in api.get(None, "/readyz").body["detail"]
+        (tmp_path / "copy.db").rename(file)
+        assert api.get("admin", f"/v1/keys/{key}").status == 200

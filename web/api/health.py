@@ -20,8 +20,10 @@ from web.api.answers import Health, Readiness
 from web.api.operations import Returns, operation
 from web.app import checkpoints, metrics
 from web.app.auth import ADMIN, AUDITOR, EVERYBODY, Access, from_loopback
+from web.app.causes import hint_of
 from web.app.clock import system_clock
 from web.app.context import app_state, services
+from web.app.disk import GONE, disk_fault
 from web.app.errors import ALTERED, ledger_unavailable, unavailable
 from web.app.last_known import LastKnown
 from web.app.responses import reply
@@ -68,14 +70,17 @@ def get_readiness() -> Response:
         hold_to_hashed(app_state().past)
         if wrong := clock_fault(wiring):
             return unavailable(wrong)
-        notices = [book.store.lineage.notice, book.ahead_of(wiring.clock())]
+        disk = disk_fault(wiring.settings.database_url)
+        notices = [book.store.lineage.notice, book.ahead_of(wiring.clock()), disk]
         told = [notice for notice in notices if notice]
         return reply(Readiness("ready", position, told))
     except schema.SchemaUnfit:
+        if disk_fault(wiring.settings.database_url) == GONE:
+            return unavailable(GONE)
         return unavailable("the tables are not those of this Keyfold: see `keyfold db check`")
-    except PersistenceError:
-        notice = book.store.lineage.notice
-        return unavailable("the database does not answer" + (f"; {notice}" if notice else ""))
+    except PersistenceError as error:
+        said = [hint_of(error) or "it does not answer", book.store.lineage.notice]
+        return unavailable(f"the database: {'; '.join(filter(None, said))}")
 
 
 def hold_to_hashed(past: LastKnown[str | None]) -> None:

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 # What PostgreSQL says of connections, rights, resources and its own state: no data is in that.
 _TOLD_CLASSES: Final = frozenset({"08", "25", "28", "3D", "53", "55", "57", "58"})
 _LENGTH_MAX: Final = 300
+_FULL: Final = "its disk is full: make room, and try again"
+_READ_ONLY: Final = "it can only be read now: nothing was recorded"
+_UNREADABLE: Final = "its disk cannot be read: see `keyfold doctor`"
+_DAMAGED: Final = "it is damaged: see `keyfold doctor`"
+_HINTS: Final[Mapping[Any, str]] = {
+    sqlite3.SQLITE_FULL: _FULL,
+    "53100": _FULL,
+    sqlite3.SQLITE_READONLY: _READ_ONLY,
+    "25006": _READ_ONLY,
+    sqlite3.SQLITE_IOERR: _UNREADABLE,
+    "58030": _UNREADABLE,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    "XX001": _DAMAGED,
+    "XX002": _DAMAGED,
+}
 _CREDENTIALS: Final = re.compile(
     r"://[^@\s]*@|\b(password|passfile|sslpassword)\s*=\s*\S+", re.IGNORECASE
 )
@@ -28,6 +45,16 @@ def cause_of(error: BaseException) -> str:
             named = error if isinstance(one, OSError) else one
             return f"{type(named).__name__}: {told}"
     return type(error).__name__
+
+
+def hint_of(error: BaseException) -> str | None:
+    """Return what is wrong with the database's disk, if that is why something failed."""
+    for one in _chain(error):
+        code = getattr(one, "sqlite_errorcode", None)
+        found = _sqlstate(one) if code is None else code & 0xFF
+        if found in _HINTS:
+            return _HINTS[found]
+    return None
 
 
 def without_credentials(text: str) -> str:

@@ -39,7 +39,7 @@ from ledger.store.contract import RestoreBegun
 from ledger.store.eventsourcing_adapter import InterfaceError, OperationalError
 from projections.answer import Answer, Time, doc
 from projections.audit.tree import TreeDamaged
-from web.app.causes import cause_of
+from web.app.causes import cause_of, hint_of
 from web.app.context import app_state, request_id
 from web.app.json_encoding import encode
 
@@ -310,7 +310,10 @@ def ledger_unavailable(error: Exception) -> Response:
     )
     if isinstance(error.__cause__, RestoreBegun):
         return unavailable(f"{error.__cause__}: nothing is recorded until it has")
-    return unavailable("the database does not answer: try again")
+    hint = hint_of(error)
+    return unavailable(
+        f"the database: {hint}" if hint else "the database does not answer: try again"
+    )
 
 
 def unavailable(detail: str) -> Response:

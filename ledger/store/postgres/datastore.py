@@ -116,8 +116,12 @@ def fault_of(error: psycopg.Error) -> library.PersistenceError:
     hint = ""
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedFunction):
         hint = "; is the ledger's schema missing? run: keyfold db upgrade"
-    read_only = isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
-    fault = (ReadOnly if read_only else library.fault_class(psycopg, error))(f"{error}{hint}")
+    kind = library.fault_class(psycopg, error)
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        kind = ReadOnly
+    elif isinstance(error, psycopg.errors.DataCorrupted | psycopg.errors.IndexCorrupted):
+        kind = library.OperationalError
+    fault = kind(f"{error}{hint}")
     fault.__cause__ = error
     return fault
 

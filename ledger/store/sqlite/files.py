@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 
 from ledger.store.sqlite.log_index import Inode, LogIndex, log_index
 
@@ -41,6 +42,10 @@ class Files:
         self._is_index_ours = False
         self._written_ns = 0
         self._kept: int | None = None
+        self._lock = Lock()
+        self._size = 0
+        self._put_into_file: bytes | None = None
+        self._is_written_over = False
 
     def are_not_replaced(self) -> bool:
         """Return whether the same files are still under their paths."""
@@ -55,8 +60,40 @@ class Files:
             return False
         if self._opened_log is not None and _inode(self._log) != self._opened_log:
             return False
-        self._written_ns = found.st_mtime_ns
-        return True
+        is_known = (
+            found.st_mtime_ns == self._written_ns
+            and found.st_size == self._size
+            and self._put_into_file_now() == self._put_into_file
+        )
+        try:
+            return is_known or not self._was_written_over()
+        except OSError:  # it was removed just now
+            return False
+
+    def _put_into_file_now(self) -> bytes | None:
+        found = self._index if self._is_index_ours else None
+        return None if found is None else found.put_into_file()
+
+    def _was_written_over(self) -> bool:
+        """Return whether the file is another although its log was not put into it.
+
+        An older copy that was put over it in place, under the same log. SQLite itself writes to the
+        file only what it takes from the log, and says so beforehand.
+        """
+        with self._lock:
+            found = os.stat(self._path)  # noqa: PTH116 - as above
+            # In this order: what was put into the file by now is said in the index.
+            put_into_file = self._put_into_file_now()
+            known = self._put_into_file
+            if known is not None and known == put_into_file and found.st_size != self._size:
+                self._is_written_over = True
+            if self._is_written_over:
+                return True
+            # In that order: what is not said in the index is not in the file yet.
+            found = os.stat(self._path)  # noqa: PTH116 - as above
+            self._put_into_file = put_into_file
+            self._written_ns, self._size = found.st_mtime_ns, found.st_size
+            return False
 
     def note_log(self) -> None:
         """Note which log there is: while a connection is open, SQLite makes no other one."""
@@ -99,6 +136,8 @@ class Files:
         if self._kept is not None:
             return False
         self._kept = os.open(self._path, os.O_RDONLY)  # to close it would release SQLite's locks
+        if self._is_written_over:
+            self._rename_log()
         written = os.fstat(self._kept).st_mtime_ns
         if written != self._written_ns and hasattr(fcntl, "F_OFD_SETLK"):
             lock = struct.pack("hhqqi", fcntl.F_RDLCK, os.SEEK_SET, _SHARED_FIRST, _SHARED_SIZE, 0)
@@ -122,6 +161,9 @@ class Files:
         """
         if os.path.realpath(self._path) != self._found:
             return  # the name leads elsewhere; the file that was opened keeps its log
+        self._rename_log()
+
+    def _rename_log(self) -> None:
         with _alone_in(Path(self._found).parent):
             if self._opened_log is not None and _inode(self._log) == self._opened_log:
                 with suppress(FileNotFoundError):

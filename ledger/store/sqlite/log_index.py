@@ -15,6 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 
 _HEADERS_SIZE = 96  # both copies
+_SALTS = slice(32, 40)
+# How far the log was put into the file, and how far that was begun.
+_DONE, _BEGUN = slice(96, 100), slice(128, 132)
+_MAPPED_SIZE = 132
 
 Inode = tuple[int, int]
 
@@ -27,8 +31,8 @@ class LogIndex:
         self.opened = opened
         self.inode: Inode = found.st_dev, found.st_ino
         self._mapped: mmap.mmap | None = None
-        if found.st_size >= _HEADERS_SIZE:
-            self._mapped = mmap.mmap(opened, _HEADERS_SIZE, access=mmap.ACCESS_READ)
+        if found.st_size >= _MAPPED_SIZE:
+            self._mapped = mmap.mmap(opened, _MAPPED_SIZE, access=mmap.ACCESS_READ)
 
     @property
     def is_removed(self) -> bool:
@@ -37,7 +41,17 @@ class LogIndex:
 
     def headers(self) -> bytes:
         """Return what is another after every commit; nothing if that cannot be told."""
-        return self._mapped[:] if self._mapped is not None else b""
+        return self._mapped[:_HEADERS_SIZE] if self._mapped is not None else b""
+
+    def put_into_file(self) -> bytes | None:
+        """Return what is another before any of the log is put into the file.
+
+        None while that goes on, or if it cannot be told.
+        """
+        found = self._mapped
+        if found is None or found[_DONE] != found[_BEGUN]:
+            return None
+        return found[_SALTS] + found[_BEGUN]
 
 
 # What this process has opened. To close one would release the locks that SQLite has on the same

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ledger.store.sqlite.datastore import path_of
+from web.app.disk import FREE_BYTES_MIN
 from web.app.private_files import files_open_to_others
 from web.app.setting_names import VARIABLES, unknown_settings
 from web.app.settings import SettingError, Settings, all_values, read_settings
@@ -17,7 +18,6 @@ from web.cli.checkup.result import CheckResult, fail, ok, skipped, warn
 
 ENV_FILE: Final = "KEYFOLD_ENV_FILE"
 FREE_PART: Final = 5  # a fifth
-FREE_BYTES_MIN: Final = 100 * 1024 * 1024
 FAR_FILE_SYSTEMS: Final = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "fuse.glusterfs", "ceph")
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
