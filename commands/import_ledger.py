@@ -11,32 +11,49 @@ Everything happens in one transaction, which ends well only when all of this hol
 A fold is a function of its stream's events and of nothing else, so with the same events under the
 same root every answer is the same. Until the transaction is over nobody else can append, and the
 process may die at any point: the ledger is as empty as before, and the import can be begun again.
+
+Under the same secret the ledger goes on signing in the same name. So events that are not what was
+signed, as the export says itself or a checkpoint that was kept elsewhere does, are refused, unless
+that is accepted: those checkpoints are then remembered as signed, and none is signed any more.
 """
 
 from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple
 
 import msgspec
 
 from commands.services import Services
 from ledger import codec
+from ledger.backup_format import CHECKPOINTS
 from ledger.codec import UnknownEvent
 from ledger.events import AnyEvent, Stream
-from ledger.proof.cloud_events import ExportHeader, NotAnExport, read_header, row_of, secret_name
+from ledger.proof import notes
+from ledger.proof.cloud_events import (
+    ExportHeader,
+    Fork,
+    NotAnExport,
+    read_header,
+    row_of,
+    secret_name,
+)
 from ledger.proof.merkle import HASH_BYTES, Frontier, leaf_hash
+from ledger.proof.notes import NoteInvalid
 from ledger.store.bulk_load import Filling, VersionOutOfTurn, filling
 from ledger.store.contract import Row
 from ledger.store.eventsourcing_adapter import DataError, IntegrityError
+from ledger.store.signed_checkpoints import SignedCheckpoint
 
 PAGE_EVENTS: Final = 2_000
 STREAMS_AT_ONCE: Final = 200
 
 Counted = Callable[[int], object]
+Insert = Callable[[LiteralString, Sequence[LiteralString], Sequence[Sequence[Any]]], object]
 
 _KINDS: Final = {stream.kind: stream for stream in codec.STREAMS}
 _STREAM = re.compile(r"(?P<kind>[a-z_]+)-[\x21-\x7e]{1,250}")
@@ -62,6 +79,10 @@ class Contradicted(Exception):
         self.size = size
 
 
+class SignedOtherwise(Exception):
+    """What was signed under this secret was not signed of these events; the message says how."""
+
+
 class ImportedLedger(NamedTuple):
     """What is in the ledger now.
 
@@ -70,36 +91,81 @@ class ImportedLedger(NamedTuple):
         streams: how many there are.
         same_secret: whether this ledger's secret is the exported one's, so that its codes, tokens
             and sealed texts work here; None if the export does not tell.
+        fork: what was signed that the events are not of; None for nothing that is known.
+        proved_up_to: how many events the last checkpoint is of that agrees; 0 if none was given.
     """
 
     events: int
     streams: int
     root: str
     same_secret: bool | None
+    fork: Fork | None = None
+    proved_up_to: int = 0
 
 
 def import_ledger(
-    services: Services, lines: Iterable[bytes], *, on_events: Callable[[int, int], object]
+    services: Services,
+    lines: Iterable[bytes],
+    *,
+    now: datetime,
+    kept: Sequence[SignedCheckpoint] = (),
+    accept_loss: bool = False,
+    on_events: Callable[[int, int], object],
 ) -> ImportedLedger:
     """Take in an export, and return what is in the ledger now.
 
     Args:
         lines: of the export, with their ends.
+        kept: checkpoints that were signed under this secret, and kept outside the database.
+        accept_loss: whether to go on when the events are not what was signed.
         on_events: called with the number of events done since the last call, and of how many: each
             is counted once when it is taken in, and once when it is proved.
 
     Raises:
         BadExport: in the first place that does not fit; nothing was changed.
         LedgerNotEmpty: the ledger holds events; nothing was changed.
+        SignedOtherwise: a checkpoint is of more events, or of others; nothing was changed.
         NotProved: the database does not hold what was put into it; nothing was changed.
         PersistenceError: a fault of the database.
     """
     numbered = iter(lines)
     header = header_of(next(numbered, b""))
-    with filling(services.book.store) as filled:
-        streams = fill(filled, header, numbered, on_events)
     same_secret = header.secret == secret_name(services.request_key) if header.secret else None
-    return ImportedLedger(header.last, streams, header.root or "", same_secret)
+    # Under another secret it is a ledger of another name, which nothing was signed of.
+    fork = None if same_secret is False else header.fork or None
+    known = [*kept, *([_signed(fork, now)] if fork else [])]
+    beyond = max((one for one in known if one.size > header.last), default=None)
+    if fork is None and beyond is not None:
+        fork = Fork(beyond.size, max(_sizes(known, header.last), default=0), beyond.note)
+    if fork is not None and not accept_loss:
+        raise SignedOtherwise(fork.against(header.last))
+    upto = header.last if fork is None else fork.agreed
+    held = [one for one in known if one.size <= upto]
+    there = list(services.book.store.signed_checkpoints.all())
+    with filling(services.book.store) as filled:
+        try:
+            streams = fill(filled, header, numbered, on_events, roots_of(held))
+        except Contradicted as error:
+            raise SignedOtherwise(str(error)) from None
+        remember(filled.insert, known, there)
+    proved = max(_sizes(held, upto), default=0)
+    return ImportedLedger(header.last, streams, header.root or "", same_secret, fork, proved)
+
+
+def _sizes(signed: Iterable[SignedCheckpoint], upto: int) -> Iterator[int]:
+    return (one.size for one in signed if one.size <= upto)
+
+
+def _signed(fork: Fork, now: datetime) -> SignedCheckpoint:
+    """Return the checkpoint that an export names as one that was signed."""
+    try:
+        note, checkpoint = notes.parse_checkpoint(fork.checkpoint.encode())
+    except NoteInvalid as error:
+        raise BadExport(f"its header has a checkpoint that is none: {error}") from None
+    if checkpoint.size != fork.size:
+        raise BadExport("its header has a checkpoint of another size than it says")
+    ids = ",".join(one.id.hex() for one in note.signatures)
+    return SignedCheckpoint(fork.size, ids, checkpoint.root, fork.checkpoint, now.isoformat())
 
 
 def fill(
@@ -124,6 +190,30 @@ def fill(
         _add(filled, rows)
         count(len(rows))
     return _prove(filled, header, count, signed or {})
+
+
+def roots_of(signed: Sequence[SignedCheckpoint]) -> Mapping[int, bytes]:
+    """Return the roots of checkpoints by their sizes.
+
+    Raises:
+        Contradicted: two of one size have different ones.
+    """
+    roots: dict[int, bytes] = {}
+    for one in signed:
+        if roots.setdefault(one.size, one.root) != one.root:
+            raise Contradicted(one.size)
+    return roots
+
+
+def remember(
+    insert: Insert, kept: Sequence[SignedCheckpoint], there: Sequence[SignedCheckpoint]
+) -> None:
+    """Keep checkpoints that were kept elsewhere, as far as none of their size and keys is there."""
+    known = {(one.size, one.signers) for one in there}
+    new = {(one.size, one.signers): one for one in kept}
+    rows = [tuple(one) for place, one in sorted(new.items()) if place not in known]
+    if rows:
+        insert(CHECKPOINTS.name, CHECKPOINTS.columns, rows)
 
 
 def _counting(header: ExportHeader, on_events: Callable[[int, int], object]) -> Counted:

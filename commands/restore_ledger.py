@@ -11,17 +11,26 @@ else (`ledger.store.unfinished_restore`):
 
 A checkpoint of more events than the backup has says that events are lost. Then nothing is restored,
 unless that is accepted: the checkpoint is then remembered as one that was signed, so that none is
-signed any more that contradicts it.
+signed any more that contradicts it. The backup of such a ledger says what it is, and is restored
+only where that is accepted once more: its events are held against what was signed up to there.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import Any, Final, LiteralString, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from commands.import_ledger import Contradicted, fill, header_of, read_pages
+from commands.import_ledger import (
+    Contradicted,
+    Insert,
+    fill,
+    header_of,
+    read_pages,
+    remember,
+    roots_of,
+)
 from commands.services import Services
 from commands.sign_checkpoint import CannotSign, Signing, hold_to_note
 from ledger.backup_format import (
@@ -34,14 +43,13 @@ from ledger.backup_format import (
     is_row,
     read_row,
 )
+from ledger.proof.cloud_events import ExportHeader, Fork
 from ledger.proof.merkle import Frontier, leaf_hash
 from ledger.store.bulk_load import Filling, LedgerNotEmpty, filling
 from ledger.store.eventsourcing_adapter import IntegrityError
 from ledger.store.signed_checkpoints import SignedCheckpoint
 
 ROWS_AT_ONCE: Final = 1_000
-
-Insert = Callable[[LiteralString, Sequence[LiteralString], Sequence[Sequence[Any]]], object]
 
 
 class EventsLost(Exception):
@@ -58,6 +66,15 @@ class EventsLost(Exception):
         self.events = events
 
 
+class Forked(Exception):
+    """The backup says itself that its events are not what was signed of the ledger."""
+
+    def __init__(self, fork: Fork, events: int) -> None:
+        super().__init__(
+            f"{fork.against(events)}; they agree with what was signed up to position {fork.agreed}"
+        )
+
+
 class Restored(NamedTuple):
     """What is in the ledger now.
 
@@ -66,6 +83,7 @@ class Restored(NamedTuple):
         proved_up_to: how many events the last checkpoint is of that agrees; 0 if there is none.
         checkpoints: how many agree.
         lost_after: the last position that is there, where a checkpoint is of more events.
+        fork: what the backup says of what was signed that its events are not of; None for nothing.
         rows: how many rows came in of each table that is not made of the events.
     """
 
@@ -76,6 +94,7 @@ class Restored(NamedTuple):
     checkpoints: int
     lost_after: int | None
     rows: dict[str, int]
+    fork: Fork | None
 
 
 def restore_ledger(
@@ -94,19 +113,23 @@ def restore_ledger(
     Args:
         lines: of the backup, without its header and its last one.
         given: checkpoints of this ledger that were kept elsewhere.
-        accept_loss: whether to go on when a checkpoint is of more events than the backup has.
+        accept_loss: whether to go on when a checkpoint is of more events than the backup has, or
+            it says that it is not what was signed.
         begin: called before anything is changed, and when nothing is against it by then; marks the
             database until the restore has ended.
 
     Raises:
         BadBackup, BadExport: the file does not fit; nothing was changed.
         LedgerNotEmpty: the database holds events, or something beside them.
-        EventsLost, Contradicted, NotProved: as they say; nothing was changed.
+        Forked, EventsLost, Contradicted, NotProved: as they say; nothing was changed.
         PersistenceError: a fault of the database.
     """
     remembered = list(services.book.store.signed_checkpoints.all())
     kept = [*signing.signed.all(), *given]
     beyond = max((one for one in kept if one.size > header.events), default=None)
+    fork = header.fork or None
+    if fork is not None and not accept_loss:
+        raise Forked(fork, header.events)
     if beyond is not None and not accept_loss:
         raise EventsLost(beyond.size, header.events)
     if services.book.head():
@@ -120,17 +143,18 @@ def restore_ledger(
         _refuse_what_is_beside(filled)
         counts, signed, export_line = _read_beside(filled.insert, lines, remembered)
         export = header_of(export_line)
-        if export.last != header.events:
-            raise BadBackup("its two headers differ in how many events it holds")
+        _hold_together(header, export)
         for one in signed:
-            _hold_to_its_signature(signing, one, export.last)
-        held = [one for one in [*kept, *signed] if one.size <= export.last]
-        streams = fill(filled, export, lines, on_events, _roots(held))
-        _remember(filled, kept, [*remembered, *signed])
+            _hold_to_its_signature(signing, one, header)
+        upto = export.last if fork is None else fork.agreed
+        held = [one for one in [*kept, *signed] if one.size <= upto]
+        streams = fill(filled, export, lines, on_events, roots_of(held))
+        remember(filled.insert, kept, [*remembered, *signed])
     proved = max((one.size for one in held), default=0)
     agreeing = len({(one.size, one.signers) for one in held})
     lost_after = header.events if beyond is not None else None
-    return Restored(export.last, streams, export.root or "", proved, agreeing, lost_after, counts)
+    root = export.root or ""
+    return Restored(export.last, streams, root, proved, agreeing, lost_after, counts, fork)
 
 
 class CheckedBackup(NamedTuple):
@@ -155,9 +179,10 @@ def check_backup(
     """
     rows, signed, export_line = _read_beside(lambda *_: None, lines, [])
     export = header_of(export_line)
-    if export.last != header.events:
-        raise BadBackup("its two headers differ in how many events it holds")
-    tree, roots = Frontier(), _roots(signed)
+    _hold_together(header, export)
+    fork = header.fork or None
+    upto = export.last if fork is None else fork.agreed
+    tree, roots = Frontier(), roots_of([one for one in signed if one.size <= upto])
     for page in read_pages(export, lines):
         for row in page:
             tree.append(leaf_hash(row.stream, row.version, row.name, row.state))
@@ -167,6 +192,13 @@ def check_backup(
     if base64.b64encode(tree.root()).decode() != export.root:
         raise BadBackup("its events do not give the root in its header")
     return CheckedBackup(export.root, rows)
+
+
+def _hold_together(header: BackupHeader, export: ExportHeader) -> None:
+    if export.last != header.events:
+        raise BadBackup("its two headers differ in how many events it holds")
+    if export.fork != header.fork:
+        raise BadBackup("its two headers differ in what was signed of it")
 
 
 def _with_a_first_line(lines: Iterator[bytes]) -> Iterator[bytes]:
@@ -183,23 +215,15 @@ def _refuse_what_is_beside(filled: Filling) -> None:
             raise LedgerNotEmpty
 
 
-def _hold_to_its_signature(signing: Signing, one: SignedCheckpoint, events: int) -> None:
+def _hold_to_its_signature(signing: Signing, one: SignedCheckpoint, header: BackupHeader) -> None:
     try:
         hold_to_note(signing, one)
     except CannotSign:
         raise BadBackup(
             f"its checkpoint of {one.size} events is of another ledger, or was changed"
         ) from None
-    if one.size > events:
-        raise BadBackup(f"it has {events} events, and a checkpoint of {one.size}")
-
-
-def _roots(signed: Sequence[SignedCheckpoint]) -> Mapping[int, bytes]:
-    roots: dict[int, bytes] = {}
-    for one in signed:
-        if roots.setdefault(one.size, one.root) != one.root:
-            raise Contradicted(one.size)
-    return roots
+    if one.size > header.events and not header.fork:
+        raise BadBackup(f"it has {header.events} events, and a checkpoint of {one.size}")
 
 
 def _read_beside(
@@ -247,15 +271,3 @@ def _insert(insert: Insert, table: SideTable, rows: Sequence[tuple[Value, ...]])
         raise BadBackup(
             f"it has a row of {table.name} twice, or one that lacks something"
         ) from None
-
-
-def _remember(
-    filled: Filling, kept: Sequence[SignedCheckpoint], there: Sequence[SignedCheckpoint]
-) -> None:
-    """Keep checkpoints that were kept elsewhere, as far as none of their size and keys is there."""
-    known = {(one.size, one.signers) for one in there}
-    new = {(one.size, one.signers): one for one in kept}
-    rows: list[tuple[Value, ...]] = [
-        tuple(one) for place, one in sorted(new.items()) if place not in known
-    ]
-    _insert(filled.insert, CHECKPOINTS, rows)

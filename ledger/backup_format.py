@@ -21,7 +21,9 @@ from datetime import datetime
 from typing import Any, Final, LiteralString, NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
+
+from ledger.proof.cloud_events import Fork
 
 FORMAT: Final = 1
 
@@ -106,6 +108,7 @@ class BackupHeader(Struct, frozen=True):
         keyfold: the version of the program that wrote it.
         events: how many it holds.
         secret: names the ledger's secret, and tells nothing of it.
+        fork: is not there when the events are what was signed.
     """
 
     keyfold_backup: int
@@ -113,6 +116,7 @@ class BackupHeader(Struct, frozen=True):
     events: int
     secret: str
     made_at: datetime
+    fork: Fork | UnsetType = UNSET
 
 
 class SideRow(Struct, frozen=True, forbid_unknown_fields=True):

@@ -32,6 +32,31 @@ class NotAnExport(ValueError):
     """A line is none of an export's; the message says what is wrong with it."""
 
 
+class Fork(Struct, frozen=True):
+    """What the ledger had signed that these events are not of.
+
+    They end before it, as after a loss that was accepted or in an export of a part, or are others.
+    Under the same key a ledger that is made of them would sign a second history.
+
+    Attributes:
+        size: of how many events the newest such checkpoint is.
+        agreed: up to where the events are those that were signed.
+        checkpoint: its note.
+    """
+
+    size: int
+    agreed: int
+    checkpoint: str
+
+    def against(self, last: int) -> str:
+        """Return in words what is against events 1 to `last`."""
+        if self.size > last:
+            return f"it ends at position {last}, but a checkpoint of {self.size} events was signed"
+        return (
+            f"its first {self.size} events are not those of the checkpoint that was signed of them"
+        )
+
+
 class ExportHeader(Struct, frozen=True, kw_only=True):
     """The first line of an export.
 
@@ -42,6 +67,7 @@ class ExportHeader(Struct, frozen=True, kw_only=True):
             that does not begin at 1.
         secret: names the secret that the ledger's codes and tokens are derived from, without
             telling anything of it.
+        fork: is not there when they are what was signed.
     """
 
     keyfold_export: int
@@ -49,6 +75,7 @@ class ExportHeader(Struct, frozen=True, kw_only=True):
     last: int
     root: str | None
     secret: str | None = None
+    fork: Fork | UnsetType = UNSET
 
 
 class _Common(Struct, frozen=True, kw_only=True):

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
+
+from msgspec import UNSET
 
 from ledger.backup_format import (
     CHECKPOINTS,
@@ -25,10 +27,10 @@ from ledger.backup_format import (
 )
 from ledger.book import Book
 from ledger.events import RequestContext
-from ledger.proof.cloud_events import ExportHeader
-from ledger.proof.merkle import EMPTY_ROOT, Frontier, leaf_hash
+from ledger.proof.cloud_events import ExportHeader, Fork
 from ledger.store.holes import holes
-from projections.audit.export import Counted, LedgerChanged, blocks, pages
+from ledger.store.signed_checkpoints import SignedCheckpoint
+from projections.audit.export import LedgerChanged, blocks, hashed
 from projections.lists.stores import ReadTransaction, Tables
 from projections.lists.stores.tables import Params, Row
 
@@ -51,6 +53,7 @@ class BackedUp(NamedTuple):
         signed_at: when that was.
         rows: how many rows there are of each table that is not made of the events.
         sha256: of all bytes but those of the last line, before they are compressed.
+        fork: what was signed that the events are not of; None when they are what was signed.
     """
 
     events: int
@@ -59,19 +62,14 @@ class BackedUp(NamedTuple):
     signed_at: str | None
     rows: dict[str, int]
     sha256: str
-
-
-class _Signed(NamedTuple):
-    size: int
-    root: bytes
-    signed_at: str
+    fork: Fork | None = None
 
 
 class _Beside(NamedTuple):
     """What was read in one transaction: where the ledger ends, and what was signed of it."""
 
     head: int
-    signed: list[_Signed]
+    signed: list[SignedCheckpoint]
     rows: dict[str, int]
 
 
@@ -83,6 +81,7 @@ def write_backup(
     *,
     secret: str,
     version: str,
+    accept_loss: bool = False,
     on_events: Callable[[int, int], object] = lambda _events, _total: None,
 ) -> BackedUp:
     """Write a backup, in blocks of whole lines, and return what it holds.
@@ -90,6 +89,8 @@ def write_backup(
     Args:
         secret: the name of the ledger's secret.
         version: of this program.
+        accept_loss: whether to write it although the events are not what was signed; it says so
+            then, and is restored only where that is accepted as well.
         on_events: called with how many events were read since it was called last, and of how many.
 
     Raises:
@@ -103,15 +104,33 @@ def write_backup(
         digest.update(block)
         write(block)
 
-    beside = _write_beside(book, tables, put, context, secret, version)
+    # Of a ledger that is not what was signed nothing is signed any more: this is found again below.
+    fork = (
+        hashed(book, book.head(), book.store.signed_checkpoints.all(), lambda _: None)[1]
+        if accept_loss
+        else None
+    )
+    beside = _write_beside(book, tables, put, context, secret, version, fork)
 
     def count(events: int) -> None:
         on_events(events, 2 * beside.head)
 
     if missing := [one for one in holes(book.store) if one.position <= beside.head]:
         raise LedgerDamaged(f"position {missing[0].position}: {missing[0].sentence}")
-    root = base64.b64encode(_root(book, beside, count)).decode()
-    export = ExportHeader(keyfold_export=1, first=1, last=beside.head, root=root, secret=secret)
+    tree, found = hashed(book, beside.head, beside.signed, count)
+    if found is not None and found != fork:
+        raise LedgerDamaged(found.against(beside.head))
+    if tree.size != beside.head:
+        raise LedgerChanged
+    root = base64.b64encode(tree.root()).decode()
+    export = ExportHeader(
+        keyfold_export=1,
+        first=1,
+        last=beside.head,
+        root=root,
+        secret=secret,
+        fork=UNSET if found is None else found,
+    )
     for block in blocks(book, export, on_events=count):
         put(block)
     sealed = digest.hexdigest()
@@ -124,53 +143,41 @@ def write_backup(
         last.signed_at if last else None,
         beside.rows,
         sealed,
+        found,
     )
-
-
-def _root(book: Book, beside: _Beside, on_events: Counted) -> bytes:
-    """Return the root of all events, held against every checkpoint that was signed of them."""
-    tree = Frontier()
-    signed = {one.size: one.root for one in beside.signed}
-    if (last := max(signed, default=0)) > beside.head:
-        raise LedgerDamaged(
-            f"it ends at position {beside.head}, but a checkpoint of {last} events was signed"
-        )
-    for rows in pages(book, 0, beside.head):
-        for row in rows:
-            tree.append(leaf_hash(row.stream, row.version, row.name, row.state))
-            _hold(tree, signed)
-        on_events(len(rows))
-    if tree.size != beside.head:
-        raise LedgerChanged
-    return tree.root() if tree.size else EMPTY_ROOT
-
-
-def _hold(tree: Frontier, signed: Mapping[int, bytes]) -> None:
-    if tree.size in signed and signed[tree.size] != tree.root():
-        raise LedgerDamaged(
-            f"its first {tree.size} events are not those of the checkpoint that was signed of them"
-        )
 
 
 # What is kept beside the events
 
 
 def _write_beside(
-    book: Book, tables: Tables, put: Write, context: RequestContext, secret: str, version: str
+    book: Book,
+    tables: Tables,
+    put: Write,
+    context: RequestContext,
+    secret: str,
+    version: str,
+    fork: Fork | None,
 ) -> _Beside:
-    signed: list[_Signed] = []
+    signed: list[SignedCheckpoint] = []
     counts: dict[str, int] = {}
     with tables.snapshot() as reading:
         head = _head(book, tables, reading)
-        put(header_line(BackupHeader(FORMAT, version, head, secret, context.now)))
+        header = BackupHeader(FORMAT, version, head, secret, context.now, fork or UNSET)
+        put(header_line(header))
         for table in SIDE_TABLES:
             counts[table.name] = 0
             for page in _pages(reading, table):
                 put(b"".join([row_line(table, row) for row in page]))
                 counts[table.name] += len(page)
                 if table is CHECKPOINTS:
-                    signed += [_Signed(row[0], bytes(row[2]), row[4]) for row in page]
+                    signed += map(_as_signed, page)
     return _Beside(head, signed, counts)
+
+
+def _as_signed(row: Row) -> SignedCheckpoint:
+    size, signers, root, note, signed_at = row
+    return SignedCheckpoint(size, signers, bytes(root), note, signed_at)
 
 
 def _head(book: Book, tables: Tables, reading: ReadTransaction) -> int:

@@ -5,22 +5,28 @@
         file.write(block)
 
 The same ledger gives the same bytes, whenever and from whichever database: nothing in an export
-tells when it was made. Events are read page by page, so a million take no more memory than a
-thousand. While the lines go out, their root is computed once more and held against the header's:
-an export that was read from a ledger which somebody changes meanwhile does not end well.
+tells when it was made. Only of events that are not what was signed the header says so. Events are
+read page by page, so a million take no more memory than a thousand. While the lines go out, their
+root is computed once more and held against the header's: an export that was read from a ledger
+which somebody changes meanwhile does not end well.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from msgspec import UNSET
+from msgspec.structs import replace
+
 from ledger.book import Book
-from ledger.proof.cloud_events import ExportHeader, header_line, line_of
+from ledger.proof.cloud_events import ExportHeader, Fork, header_line, line_of
 from ledger.proof.merkle import Frontier, leaf_hash
 from ledger.store.contract import Row
+from ledger.store.signed_checkpoints import SignedCheckpoint
 
 PAGE_EVENTS: Final = 2_000
 
@@ -47,6 +53,7 @@ def plan(
     first: int = 1,
     last: int | None = None,
     secret: str | None = None,
+    signed: Iterable[SignedCheckpoint] = (),
     on_events: Counted = lambda _: None,
 ) -> ExportHeader:
     """Return the header of an export: which events, and the root that they give.
@@ -54,6 +61,7 @@ def plan(
     Args:
         last: the ledger's head, if left out.
         secret: the name of the ledger's secret.
+        signed: what was ever signed of it.
         on_events: called with how many events were read since it was called last.
 
     Raises:
@@ -65,8 +73,12 @@ def plan(
         raise NoSuchRange(f"the ledger has {head} events, and none at position {last}")
     if first < 1 or last < first - 1:
         raise NoSuchRange(f"there is no event from position {first} to {last}")
-    root = base64.b64encode(_root(book, last, on_events)).decode() if first == 1 else None
-    return ExportHeader(keyfold_export=1, first=first, last=last, root=root, secret=secret)
+    header = ExportHeader(keyfold_export=1, first=first, last=last, root=None, secret=secret)
+    if first > 1:
+        return header
+    tree, fork = hashed(book, last, signed, on_events)
+    root = base64.b64encode(tree.root()).decode()
+    return replace(header, root=root, fork=UNSET if fork is None else fork)
 
 
 def blocks(
@@ -113,12 +125,31 @@ def blocks_after(lines: Iterator[bytes], length: int, digest: bytes) -> Iterator
         raise OtherExport
 
 
-def _root(book: Book, size: int, on_events: Counted) -> bytes:
-    tree = Frontier()
-    for rows in pages(book, 0, size):
-        _grow(tree, rows)
+def hashed(
+    book: Book, upto: int, signed: Iterable[SignedCheckpoint], on_events: Counted
+) -> tuple[Frontier, Fork | None]:
+    """Return the tree of the first events, and what was signed that they are not of, if anything.
+
+    Where there are fewer of them than was asked for, the tree is as small.
+    """
+    tree, by_size = Frontier(), defaultdict[int, list[SignedCheckpoint]](list)
+    for one in signed:
+        by_size[one.size].append(one)
+    against = [one for size in by_size for one in by_size[size] if size > upto]
+    agreed = 0
+    for rows in pages(book, 0, upto):
+        for row in rows:
+            tree.append(leaf_hash(row.stream, row.version, row.name, row.state))
+            if here := by_size.get(tree.size):
+                others = [one for one in here if one.root != tree.root()]
+                against += others
+                if not others and not any(one.size <= tree.size for one in against):
+                    agreed = tree.size
         on_events(len(rows))
-    return tree.root()
+    if not against:
+        return tree, None
+    newest = max(against)
+    return tree, Fork(newest.size, agreed, newest.note)
 
 
 def _grow(tree: Frontier, rows: list[Row]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -34,6 +35,7 @@ from ledger.backup_format import (
     read_row,
     unsealed,
 )
+from ledger.proof.verifier.build import build
 from projections.audit.backup import write_backup
 from projections.lists.stores import Tables
 from tests.cli.program import KEYFOLD, PATIENCE_S, Program, Ran, wait_until
@@ -96,6 +98,12 @@ class Places:
             self._databases.append(self._server.create_database())
             url = self._server.url(self._databases[-1])
         return Program(folder, {"KEYFOLD_DATABASE_URL": url, "KEYFOLD_SECRET": self._secret})
+
+    def empty(self) -> Program:
+        """Return a new one with tables in it."""
+        program = self.new("sqlite")
+        program.done("db", "upgrade")
+        return program
 
     def drop(self) -> None:
         for name in self._databases:
@@ -567,6 +575,106 @@ def test_a_later_checkpoint_stops_the_restore_or_else_all_signing(
     for _ in range(3):
         refused(new.run("audit", "checkpoint"), "ledger_altered")
         new.done("tokens", "create", "--role", "auditor")
+
+
+@pytest.fixture
+def forked(ledger: Program, places: Places) -> Program:
+    """Return a ledger that was restored with a loss, and has gone on beyond what was signed."""
+    ledger.done("audit", "checkpoint", "-o", "first.txt")
+    ledger.done("backup", "b")
+    ledger.done("seats", "release", SHOP, "cloud_pos", "till-9")
+    ledger.done("audit", "checkpoint", "-o", "later.txt")
+    new, later = places.new("sqlite"), f"{ledger.folder}/later.txt"
+    new.done("restore", f"{ledger.folder}/b", "--checkpoint", later, "--accept-loss")
+    for _ in range(3):
+        new.done("tokens", "create", "--role", "auditor")
+    return new
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_after_a_loss_a_backup_says_what_it_is_and_so_does_what_is_restored_of_it(
+    forked: Program, places: Places, kind: str
+) -> None:
+    assert "--accept-loss" in refused(forked.run("backup", "c"), "ledger_altered")
+    done = json.loads(forked.done("backup", "c", "--accept-loss", "--json").out)
+    fork, file = done["fork"], f"{forked.folder}/c"
+    assert fork["agreed"] < fork["size"] < done["events"]
+    assert forked.json("restore", file, "--check")["fork"] == fork
+    new = places.new(kind)
+    assert "--accept-loss" in refused(new.run("restore", file), "ledger_altered")
+    restored = json.loads(new.done("restore", file, "--accept-loss", "--json").out)
+    assert (restored["fork"], restored["proved_up_to"]) == (fork, fork["agreed"])
+    assert beside(new)["keyfold_signed_checkpoints"] == beside(forked)["keyfold_signed_checkpoints"]
+    refused(new.run("audit", "checkpoint"), "ledger_altered")
+    new.done("tokens", "create", "--role", "auditor")
+    # And so on: none of its backups is taken for what was signed.
+    refused(new.run("backup", "d"), "ledger_altered")
+    new.done("backup", "d", "--accept-loss")
+
+
+def test_a_backup_that_accepts_a_loss_where_there_is_none_is_as_any(ledger: Program) -> None:
+    ledger.done("audit", "checkpoint")
+    assert json.loads(ledger.done("backup", "b", "--accept-loss", "--json").out)["fork"] is None
+    ledger.done("restore", "b", "--check")
+
+
+def test_an_export_of_what_was_not_signed_is_not_signed_where_it_is_imported(
+    forked: Program, places: Places, tmp_path: Path
+) -> None:
+    assert "--accept-loss" in forked.done("audit", "export", "e").err
+    new, file = places.empty(), f"{forked.folder}/e"
+    assert "--accept-loss" in refused(new.run("audit", "import", file), "ledger_altered")
+    new.done("audit", "import", file, "--accept-loss")
+    refused(new.run("audit", "checkpoint"), "ledger_altered")
+    assert exported(new).splitlines()[1:] == exported(forked).splitlines()[1:]
+    # The verifier tells as well.
+    (tmp_path / "verify.py").write_text(build())
+    verify = [sys.executable, "verify.py", file]
+    ran = subprocess.run(verify, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "was signed, of others than these" in " ".join(ran.stdout.split()), ran
+    assert ran.returncode == 1
+    # Under another secret it is another ledger.
+    other = places.new("sqlite")
+    other.settings["KEYFOLD_SECRET"] = base64.b64encode(bytes(range(32))).decode()
+    other.done("db", "upgrade")
+    other.done("audit", "import", file)
+    other.done("audit", "checkpoint")
+
+
+def test_an_import_is_held_to_what_was_signed_elsewhere(
+    forked: Program, ledger: Program, places: Places
+) -> None:
+    ledger.done("audit", "export", "whole")
+    ledger.done("audit", "export", "part", "--to", "40")
+    new, later = places.empty(), f"{ledger.folder}/later.txt"
+    # A part of what was signed is no ledger to go on with; it says so itself.
+    refused(new.run("audit", "import", f"{ledger.folder}/part"), "ledger_altered")
+    # Others than were signed, where the file does not say so, only a checkpoint tells.
+    forked.done("audit", "export", "e")
+    plain = forked.folder / "e"
+    header, *lines = plain.read_text().splitlines(keepends=True)
+    without = {name: value for name, value in json.loads(header).items() if name != "fork"}
+    plain.write_text(json.dumps(without) + "\n" + "".join(lines))
+    refused(new.run("audit", "import", str(plain), "--checkpoint", later), "ledger_altered")
+    said = new.done("audit", "import", f"{ledger.folder}/whole", "--checkpoint", later)
+    assert "checkpoints agree up to position" in said.out
+    new.done("audit", "checkpoint")
+
+
+def test_an_import_is_held_to_what_the_log_of_checkpoints_has(
+    ledger: Program, places: Places, tmp_path: Path
+) -> None:
+    log = {"KEYFOLD_CHECKPOINT_LOG": str(tmp_path / "signed.log")}
+    ledger.settings.update(log)
+    ledger.done("audit", "export", "e")
+    ledger.done("tokens", "create", "--role", "auditor")
+    ledger.done("audit", "checkpoint")
+    new = places.empty()
+    new.settings.update(log)
+    refused(new.run("audit", "import", f"{ledger.folder}/e"), "ledger_altered")
+    new.done("audit", "import", f"{ledger.folder}/e", "--accept-loss")
+    refused(new.run("audit", "checkpoint"), "ledger_altered")
+    assert new.run("doctor", "--offline").code == 1
 
 
 def test_a_checkpoint_of_a_fork_is_held_against_it(ledger: Program, places: Places) -> None:

@@ -260,7 +260,7 @@ def test_what_was_exported_is_imported_elsewhere(
     assert said.out == (
         f"imported {len(events)} events in {streams} streams, root {header['root']}\n"
     )
-    assert said.err == ""
+    assert said.err.startswith("note: not checked: ")
     assert unpacked_export(other) == unpacked(filled.folder / name)
     when = ("--as-of", "2027-01-01T00:00:00Z", "--known-at", "2027-01-01T00:00:00Z")
     for account in ("corner-bakery", "harbour-hotel"):
@@ -279,7 +279,7 @@ def test_it_moves_from_sqlite_to_postgresql_through_a_pipe(
     secret = (filled.folder / "keyfold.secret").read_text().strip()
     moved = another(tmp_path / "moved", KEYFOLD_DATABASE_URL=postgres_url, KEYFOLD_SECRET=secret)
     whole = unpacked_export(filled)
-    assert moved.done("audit", "import", "-", stdin=whole.decode()).err == ""
+    moved.done("audit", "import", "-", stdin=whole.decode())
     assert unpacked_export(moved) == whole
     assert moved.done("replay", "--verify").code == 0
     code = filled.json("keys", "list")["items"][0]["id"]

@@ -24,7 +24,7 @@ ELSEWHERE = "postgresql://keyfold@db.example/keyfold"
 
 def commands() -> set[tuple[str, ...]]:
     """Return every command that the page names, as far as it is one: `keyfold audit export`."""
-    named = re.findall(r"keyfold ((?:[a-z-]+ ?){1,2})", PAGE)
+    named = re.findall(r"(?<!/)keyfold ((?:[a-z-]+ ?){1,2})", PAGE)
     return {tuple(words.split()) for words in named}
 
 

@@ -22,7 +22,7 @@ from projections.audit.export import plan
 from projections.lists.stores import Tables, open_tables
 from tests.audit.ledgers import SqliteLedgers, answers, exported, happens, moments
 from tests.proof.stripe_stories import StripeStory
-from tests.worlds import services
+from tests.worlds import NOON, services
 
 LEDGERS = 1_000
 CHUNK = 10
@@ -62,7 +62,9 @@ def opened(url: str) -> Iterator[tuple[Services, Tables]]:
 def moved(whole: bytes, url: str) -> Iterator[tuple[Services, Tables]]:
     """Import an export into the empty ledger at an address."""
     with opened(url) as (world, tables):
-        imported = import_ledger(world, whole.splitlines(keepends=True), on_events=nobody_looks)
+        imported = import_ledger(
+            world, whole.splitlines(keepends=True), now=NOON, on_events=nobody_looks
+        )
         assert imported.events == world.book.head()
         yield world, tables
 

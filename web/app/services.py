@@ -130,10 +130,7 @@ def wire(settings: Settings, *, for_persons: bool = False, restoring: bool = Fal
         stripe_holders=partial(stripe_holders, book, tables),
         first_spelling=partial(first_spelling, book, tables),
     )
-    signed: SignedCheckpoints = book.store.signed_checkpoints
-    if settings.checkpoint_log:
-        signed = LoggedCheckpoints(signed, settings.checkpoint_log)
-    signing = signing_of(secret, settings.checkpoint_secrets, signed)
+    signing = signing_of(secret, settings.checkpoint_secrets, signed_of(book, settings))
     return Wiring(
         settings,
         clock,
@@ -145,6 +142,14 @@ def wire(settings: Settings, *, for_persons: bool = False, restoring: bool = Fal
         token_uses=NotedUses(book.store.token_uses),
         webhook_stripe=webhook_stripe,
     )
+
+
+def signed_of(book: Book, settings: Settings) -> SignedCheckpoints:
+    """Return what was signed of a ledger, as the database and the file beside it remember."""
+    signed: SignedCheckpoints = book.store.signed_checkpoints
+    if settings.checkpoint_log is None:
+        return signed
+    return LoggedCheckpoints(signed, settings.checkpoint_log)
 
 
 def _stripes(

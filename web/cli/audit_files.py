@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import click
+from msgspec.structs import replace
 
-from commands.import_ledger import BadExport, ImportedLedger, NotProved, import_ledger
+from commands.import_ledger import (
+    BadExport,
+    ImportedLedger,
+    NotProved,
+    SignedOtherwise,
+    import_ledger,
+)
 from commands.services import Services
 from ledger.book import Book
 from ledger.proof.cloud_events import ExportHeader, NotAnExport, read_header, secret_name
 from ledger.store.bulk_load import LedgerNotEmpty
 from ledger.store.holes import holes
+from ledger.store.signed_checkpoints import SignedCheckpoint
 from projections.audit import export as exporting
 from projections.audit.export import LedgerChanged, NoSuchRange, OtherExport
 from web.cli import compressed_files
+from web.cli.audit_proofs import key_option, parsed_keys, read_as_signed
 from web.cli.compressed_files import COMPRESSIONS, STANDARD, Busy, Compression, Part, Unreadable
 from web.cli.context import open_ledger
 from web.cli.errors import CommandRefused
 from web.cli.examples import Exampled
 from web.cli.progress import OnEvents, event_progress
+
+Signed = Sequence[SignedCheckpoint]
 
 PLAIN: Final = "none"
 UNCHANGED: Final = "nothing was changed"
@@ -77,17 +88,24 @@ def export(file: str, first: int, last: int | None, compress: str | None, resume
     compression = (
         compressed_files.compression_named(file) if compress is None else COMPRESSIONS.get(compress)
     )
-    with open_ledger() as (_, services, _), _refusing(file), _hinting(file):
+    with open_ledger() as (wiring, services, _), _refusing(file), _hinting(file):
+        signed = list(wiring.signing.signed.all())
         if file == STANDARD:
             if resume:
                 raise click.UsageError("standard output cannot be carried on with")
-            header = _to_standard_output(services, first, last, compression)
+            header = _to_standard_output(services, signed, first, last, compression)
         else:
-            header = _to_file(services, Path(file), first, last, compression, resume=resume)
+            header = _to_file(services, signed, Path(file), first, last, compression, resume=resume)
         missing = [
             one for one in holes(services.book.store) if header.first <= one.position <= header.last
         ]
     click.echo(_described(header), err=file == STANDARD)
+    if header.fork:
+        click.echo(
+            f"note: {header.fork.against(header.last)}; an import under the same secret wants"
+            " --accept-loss, and signs nothing",
+            err=True,
+        )
     for one in missing:
         click.echo(f"note: position {one.position}: {one.sentence}", err=True)
     if missing:
@@ -106,9 +124,13 @@ def _described(header: ExportHeader) -> str:
 
 
 def _to_standard_output(
-    services: Services, first: int, last: int | None, compression: Compression | None
+    services: Services,
+    signed: Signed,
+    first: int,
+    last: int | None,
+    compression: Compression | None,
 ) -> ExportHeader:
-    header = _plan(services, first, last)
+    header = _plan(services, signed, first, last)
     _write(services.book, header, sys.stdout.buffer.write, compression)
     sys.stdout.buffer.flush()
     return header
@@ -116,6 +138,7 @@ def _to_standard_output(
 
 def _to_file(
     services: Services,
+    signed: Signed,
     file: Path,
     first: int,
     last: int | None,
@@ -125,7 +148,10 @@ def _to_file(
 ) -> ExportHeader:
     part = compressed_files.find_part(file, compression) if resume else None
     begun = read_header(part.first) if part is not None and part.first else None
-    header = _plan(services, first, begun.last if begun and last is None else last)
+    header = _plan(services, signed, first, begun.last if begun and last is None else last)
+    if begun is not None:
+        # More may have been signed since.
+        header = replace(header, fork=begun.fork)
     with compressed_files.writing(
         file, carry_on_at=part.length if part is not None else 0
     ) as write:
@@ -133,13 +159,14 @@ def _to_file(
     return header
 
 
-def _plan(services: Services, first: int, last: int | None) -> ExportHeader:
+def _plan(services: Services, signed: Signed, first: int, last: int | None) -> ExportHeader:
     with event_progress("Hashing") as on_events:
         return exporting.plan(
             services.book,
             first=first,
             last=last,
             secret=secret_name(services.request_key),
+            signed=signed,
             on_events=_of(on_events, last or services.book.head()),
         )
 
@@ -186,6 +213,13 @@ def _refusing(file: str) -> Iterator[None]:
         raise CommandRefused(
             "bad_export", f"{_name(file)} will not do: {error}; {UNCHANGED}"
         ) from None
+    except SignedOtherwise as error:
+        raise CommandRefused(
+            "ledger_altered",
+            f"{_name(file)} is not what was signed under this secret: {error}; look for a newer"
+            " export or a backup, or say --accept-loss, and nothing is signed any more;"
+            f" {UNCHANGED}",
+        ) from None
     except LedgerNotEmpty:
         raise CommandRefused(
             "ledger_not_empty",
@@ -230,7 +264,20 @@ def _name(file: str) -> str:
     ),
 )
 @click.argument("file", metavar="FILE")
-def import_(file: str) -> None:
+@click.option(
+    "--checkpoint",
+    "files",
+    multiple=True,
+    metavar="CHECKPOINT",
+    help="A checkpoint that was kept outside; may be repeated. Give the newest that there is.",
+)
+@key_option
+@click.option(
+    "--accept-loss",
+    is_flag=True,
+    help="Go on although more was signed than FILE has, or something else; then sign nothing.",
+)
+def import_(file: str, files: Sequence[str], vkeys: Sequence[str], accept_loss: bool) -> None:
     """Take in FILE, or standard input for `-`, into a ledger that holds no event yet.
 
     All of it is taken in or, whatever happens, nothing. Before that is final, it is proved that the
@@ -240,14 +287,29 @@ def import_(file: str) -> None:
     Codes, tokens and sealed texts work only under the same secret: put keyfold.secret, or
     KEYFOLD_SECRET, in place first. The keys of sealed texts are not in an export: `keyfold texts`
     moves them.
+
+    Under the same secret the ledger goes on signing in the same name, and must not sign a second
+    history. So it is held against the checkpoints that are given, those in KEYFOLD_CHECKPOINT_LOG,
+    and what FILE says itself of what was signed. When that is of more events, or of others, nothing
+    is taken in, unless with --accept-loss; then no checkpoint is signed any more.
     """
+    others = parsed_keys(vkeys)
     with (
-        open_ledger() as (_, services, _),
+        open_ledger() as (wiring, services, context),
         _refusing(file),
         compressed_files.reading(file) as lines,
         event_progress("Importing") as on_events,
     ):
-        imported = import_ledger(services, lines, on_events=on_events)
+        signing = wiring.signing
+        given = [read_as_signed(signing, name, others, context.now) for name in files]
+        imported = import_ledger(
+            services,
+            lines,
+            now=context.now,
+            kept=[*signing.signed.all(), *given],
+            accept_loss=accept_loss,
+            on_events=on_events,
+        )
     _print_imported(imported)
 
 
@@ -259,5 +321,19 @@ def _print_imported(imported: ImportedLedger) -> None:
         click.echo(
             "note: this ledger has another secret than the exported one:"
             " its codes, tokens and sealed texts do not work here",
+            err=True,
+        )
+    elif imported.fork is not None:
+        click.echo(
+            f"note: {imported.fork.against(imported.events)}: none is signed any more, and /readyz"
+            " says why",
+            err=True,
+        )
+    elif imported.proved_up_to:
+        click.echo(f"checkpoints agree up to position {imported.proved_up_to}")
+    elif imported.events:
+        click.echo(
+            "note: not checked: whether the old ledger went on after the export, and signed that;"
+            " the newest checkpoint that is kept elsewhere tells: --checkpoint CHECKPOINT",
             err=True,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
@@ -17,6 +18,7 @@ from ledger.proof import notes
 from ledger.proof.notes import Checkpoint, NoteInvalid, VerifierKey
 from ledger.proof.verifier.build import build
 from ledger.store import Row
+from ledger.store.signed_checkpoints import SignedCheckpoint
 from projections.audit import integrity, receipts
 from projections.audit.integrity import IntegrityFinding, KnownCheckpoint, Verified
 from projections.audit.tree import TreeDamaged
@@ -195,6 +197,20 @@ def read_checkpoint(signing: Signing, name: str, others: Sequence[VerifierKey]) 
             f"{name} is signed by none of this ledger's keys; give one that was given up as --key",
         )
     return KeptCheckpoint(raw.decode(), checkpoint, signers)
+
+
+def read_as_signed(
+    signing: Signing, name: str, others: Sequence[VerifierKey], now: datetime
+) -> SignedCheckpoint:
+    """Return a checkpoint that somebody kept, from a file, as one to be remembered as signed.
+
+    Raises:
+        CommandRefused, OSError: as `read_checkpoint`.
+    """
+    kept = read_checkpoint(signing, name, others)
+    ids = ",".join(one.id.hex() for one in kept.signers)
+    size, root = kept.checkpoint.size, kept.checkpoint.root
+    return SignedCheckpoint(size, ids, root, kept.text, now.isoformat())
 
 
 def parsed_keys(vkeys: Sequence[str]) -> list[VerifierKey]:

@@ -13,7 +13,7 @@ import click
 
 from commands.move_text_keys import give_text_keys
 from commands.services import Services
-from ledger.proof.cloud_events import secret_name
+from ledger.proof.cloud_events import Fork, secret_name
 from projections.audit.backup import BackedUp, LedgerDamaged, write_backup
 from projections.audit.export import LedgerChanged
 from web.app.services import Wiring
@@ -52,8 +52,15 @@ BLOCK_BYTES: Final = 256 * 1024
     help="Write the keys of sealed text, too, to a file of their own: keep it briefly.",
 )
 @click.option("--force", is_flag=True, help="Write over files that are there.")
+@click.option(
+    "--accept-loss",
+    is_flag=True,
+    help="Write it although the events are not what was signed, as after `restore --accept-loss`.",
+)
 @json_option
-def backup(file: Path, keys_file: Path | None, force: bool, as_json: bool) -> None:
+def backup(
+    file: Path, keys_file: Path | None, force: bool, accept_loss: bool, as_json: bool
+) -> None:
     """Write all that cannot be made anew to FILE, or to standard output for `-`: the events, the
     checkpoints that were signed, how far webhooks were sent, and when tokens were last used.
 
@@ -64,6 +71,9 @@ def backup(file: Path, keys_file: Path | None, force: bool, as_json: bool) -> No
     Not in it are the secret (KEYFOLD_SECRET, or keyfold.secret), without which it is of no use, and
     the keys of labels, notes and reasons: so what is erased later cannot be read from it. They go
     to KEYS, which is to be kept only as long as erased text may linger: docs/operations.md.
+
+    A ledger whose events are not what was signed makes none, unless with --accept-loss. FILE then
+    says so, and its restore wants --accept-loss as well, and signs nothing.
     """
     to_file = str(file) != STANDARD
     if as_json and not to_file:
@@ -75,7 +85,7 @@ def backup(file: Path, keys_file: Path | None, force: bool, as_json: bool) -> No
         _refuse_what_is_there(wanted)
     with open_ledger() as opened, _refusing():
         with _written(file) if to_file else _to_standard_output() as write:
-            done = _write(opened, file, write)
+            done = _write(opened, file, write, accept_loss=accept_loss)
         keys = _write_keys(opened.services, keys_file) if keys_file else None
         secret = secret_name(opened.services.request_key)
         made_at = opened.request_context.now
@@ -93,6 +103,12 @@ def backup(file: Path, keys_file: Path | None, force: bool, as_json: bool) -> No
         )
         return
     click.echo(_described(done, file), err=not to_file)
+    if done.fork is not None:
+        click.echo(
+            f"note: {done.fork.against(done.events)}; its restore wants --accept-loss, and signs"
+            " nothing",
+            err=True,
+        )
     if keys_file is None:
         click.echo(
             "note: the keys of labels, notes and reasons are not in it: --text-keys KEYS", err=True
@@ -129,7 +145,7 @@ def _to_standard_output() -> Iterator[Any]:
     sys.stdout.buffer.flush()
 
 
-def _write(opened: CliContext, file: Path, write: Any) -> BackedUp:
+def _write(opened: CliContext, file: Path, write: Any, *, accept_loss: bool) -> BackedUp:
     wiring: Wiring = opened.wiring
     pack = (compressed_files.compression_named(file.name) or UNNAMED).pack
     block = bytearray()
@@ -148,6 +164,7 @@ def _write(opened: CliContext, file: Path, write: Any) -> BackedUp:
             opened.request_context,
             secret=secret_name(opened.services.request_key),
             version=version(),
+            accept_loss=accept_loss,
             on_events=on_events,
         )
     write(pack(bytes(block)))
@@ -172,7 +189,13 @@ def _to_json(done: BackedUp) -> dict[str, Any]:
         else None,
         "rows": done.rows,
         "sha256": done.sha256,
+        "fork": fork_json(done.fork),
     }
+
+
+def fork_json(fork: Fork | None) -> dict[str, int] | None:
+    """Return as JSON what was signed that a file's events are not of."""
+    return None if fork is None else {"size": fork.size, "agreed": fork.agreed}
 
 
 def _described(done: BackedUp, file: Path) -> str:
@@ -191,8 +214,9 @@ def _refusing() -> Iterator[None]:
     except LedgerDamaged as error:
         raise CommandRefused(
             "ledger_altered",
-            f"Nothing was written, since it could not be restored: {error}; keyfold audit verify"
-            " tells more, and keyfold audit export writes what there is",
+            f"Nothing was written, since it is not what was signed: {error}; keyfold audit verify"
+            " tells more. After a loss that was accepted say --accept-loss: then it is written, and"
+            " says so",
         ) from None
     except LedgerChanged:
         raise CommandRefused(

@@ -11,11 +11,9 @@ import click
 
 from commands.import_ledger import BadExport, Contradicted, NotProved
 from commands.move_text_keys import BadKeys, TakenIn, put_text_keys, read_text_keys
-from commands.restore_ledger import EventsLost, Restored, check_backup, restore_ledger
-from commands.sign_checkpoint import Signing
+from commands.restore_ledger import EventsLost, Forked, Restored, check_backup, restore_ledger
 from ledger.backup_format import BackupHeader, BadBackup, read_header, unsealed
 from ledger.proof.cloud_events import secret_name
-from ledger.proof.notes import VerifierKey
 from ledger.secret import Secret
 from ledger.store import schema
 from ledger.store.bulk_load import LedgerNotEmpty
@@ -27,7 +25,8 @@ from web.app.private_files import secret_file
 from web.app.services import Wiring, existing_secret, wire
 from web.app.settings import Settings, read_settings
 from web.cli import compressed_files
-from web.cli.audit_proofs import key_option, parsed_keys, read_checkpoint
+from web.cli.audit_proofs import key_option, parsed_keys, read_as_signed
+from web.cli.backup import fork_json
 from web.cli.compressed_files import STANDARD, Unreadable
 from web.cli.errors import CommandRefused
 from web.cli.examples import Exampled
@@ -65,7 +64,7 @@ UNCHANGED: Final = "nothing was restored"
 @click.option(
     "--accept-loss",
     is_flag=True,
-    help="Go on although a checkpoint is of more events than FILE has.",
+    help="Go on although more was signed than FILE has, or something else; then sign nothing.",
 )
 @click.option(
     "--check", "only_check", is_flag=True, help="Only read FILE to its end; ask no database."
@@ -120,7 +119,7 @@ def restore(
             schema.upgrade(url)
             with closing(wire(settings, restoring=True)) as wiring:
                 now = wiring.clock()
-                given = [_signed(wiring.signing, name, others, now) for name in files]
+                given = [read_as_signed(wiring.signing, name, others, now) for name in files]
                 keys = _read_keys(wiring, keys_file)
                 restored, taken = _restore(wiring, header, sealed, given, keys, accept_loss)
                 after = _recorded_between(wiring, restored)
@@ -198,16 +197,6 @@ def _refuse_other_secret(settings: Settings, header: BackupHeader, file: str) ->
         )
 
 
-def _signed(
-    signing: Signing, name: str, others: Sequence[VerifierKey], now: datetime
-) -> SignedCheckpoint:
-    """Read a checkpoint that somebody kept, as one that was signed."""
-    kept = read_checkpoint(signing, name, others)
-    ids = ",".join(one.id.hex() for one in kept.signers)
-    size, root = kept.checkpoint.size, kept.checkpoint.root
-    return SignedCheckpoint(size, ids, root, kept.text, now.isoformat())
-
-
 def _read_keys(wiring: Wiring, name: str | None) -> list[TextKey] | None:
     if name is None:
         return None
@@ -249,6 +238,7 @@ def _to_json(
             "last_recorded_at": after[1] if after else None,
         },
         "lost_after": restored.lost_after,
+        "fork": fork_json(restored.fork),
         "rows": restored.rows,
         "text_keys": taken._asdict() if taken else None,
     }
@@ -291,6 +281,12 @@ def _print(
             " was signed: none is signed any more, and /readyz says why",
             err=True,
         )
+    elif restored.fork is not None:
+        click.echo(
+            f"note: {restored.fork.against(restored.events)}: none is signed any more, and /readyz"
+            " says why",
+            err=True,
+        )
     elif not was_given:
         click.echo(
             "note: not checked: whether the old ledger went on after the backup, and signed that;"
@@ -314,10 +310,16 @@ def _check(header: BackupHeader, lines: Iterator[bytes], file: str, *, as_json: 
                 "position": header.events,
                 "root": checked.root,
                 "rows": checked.rows,
+                "fork": fork_json(header.fork or None),
             }
         )
         return
     click.echo(f"{file} is whole: {header.events} events, root {checked.root}")
+    if header.fork:
+        click.echo(
+            f"note: {header.fork.against(header.events)}; to restore it, say --accept-loss",
+            err=True,
+        )
 
 
 @contextmanager
@@ -338,6 +340,12 @@ def _refusing(file: str) -> Iterator[None]:
             "events_lost",
             f"{name} ends at position {error.events}, but a checkpoint of {error.size} events was"
             f" signed: use a newer backup, or say --accept-loss; {UNCHANGED}",
+        ) from None
+    except Forked as error:
+        raise CommandRefused(
+            "ledger_altered",
+            f"{name} is not the ledger that was signed: {error}; look for another backup, or say"
+            f" --accept-loss, and nothing is signed any more; {UNCHANGED}",
         ) from None
     except LedgerNotEmpty:
         raise CommandRefused(

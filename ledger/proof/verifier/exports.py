@@ -49,10 +49,11 @@ class Export:
         self.names = names
         self.problems: list[str] = []
         self.roots: list[tuple[str, int, bytes]] = []
+        self.forks: list[tuple[str, int, int]] = []
 
     def __iter__(self) -> Iterator[ExportedEvent]:
         """Return the events; what is out of order on the way is put into `problems`."""
-        self.problems, self.roots = [], []
+        self.problems, self.roots, self.forks = [], [], []
         expected = 1
         for name in self.names:
             with open_lines(name) as lines:
@@ -72,7 +73,9 @@ class Export:
         try:
             header = json.loads(line)
             version, first, last = header["keyfold_export"], header["first"], header["last"]
-            root = header.get("root")
+            root, fork = header.get("root"), header.get("fork")
+            if fork is not None:
+                self.forks.append((name, int(fork["size"]), int(fork["agreed"])))
         except (ValueError, TypeError, KeyError):
             raise Wrong(f"{name} does not begin with an export's header") from None
         if version != FORMAT:

@@ -145,12 +145,24 @@ def run_export(
     elif size > held.agreed and not found:
         print_line(f"note   {positions(held.agreed + 1, size)} after the last checkpoint")
     yield from found
+    yield from fork_problems(export, size)
     if args.old:
         yield from run_comparison(Export(args.old), export)
     for name in args.statement:
         yield from run_statement(name, kept, held, args)
     if args.account:
         yield from run_view([one for one in kept if one.stream in wanted], size, args)
+
+
+def fork_problems(export: Export, last: int) -> Iterator[str]:
+    """Yield what an export says itself of checkpoints that its events are not of."""
+    for name, size, agreed in export.forks:
+        what = f"a checkpoint of {size} events was signed"
+        upto = f"up to position {agreed} they are what was signed"
+        if size <= last:
+            yield f"{name} says of itself that {what}, of others than these; {upto}"
+        else:
+            print_line(f"note   {name} ends before what was signed: {what}; {upto}")
 
 
 def run_comparison(old: Export, new: Export) -> Iterator[str]:

@@ -15,13 +15,13 @@ from commands.sign_checkpoint import NEXT_STEP
 from ledger.book import Book, MixedClocks
 from ledger.catalog import Catalog
 from ledger.store.eventsourcing_adapter import PersistenceError
-from ledger.store.signed_checkpoints import NEWEST
 from ledger.streams import webhooks
 from ledger.streams.webhooks import WEBHOOKS
 from projections.audit import tree
 from projections.lists.stores import Tables, open_tables
 from projections.lists.webhook_deliveries import Backlog, backlogs
 from web.app.clock import system_clock
+from web.app.services import signed_of
 from web.app.settings import PUBLIC_URL_DEFAULT, Settings
 from web.cli.checkup.database import check_ledger_time
 from web.cli.checkup.result import CheckResult, fail, ok, skipped, warn
@@ -144,7 +144,7 @@ def check_ledger(settings: Settings) -> Iterator[CheckResult]:
         ):
             last = book.store.read_positions([book.head()])
             yield check_ledger_time(last[0] if last else None, time.time())
-            yield _history(book, tables)
+            yield _history(book, tables, settings)
             yield _unmapped(tables)
             yield from _webhooks(book, tables)
     except MixedClocks as error:
@@ -153,20 +153,24 @@ def check_ledger(settings: Settings) -> Iterator[CheckResult]:
         yield fail("ledger", " ".join(str(error).split())[:200], "look at the database first")
 
 
-def _history(book: Book, tables: Tables) -> CheckResult:
+def _history(book: Book, tables: Tables, settings: Settings) -> CheckResult:
     """Return whether the ledger is what was signed of it, as far as its tree has been made."""
-    found = tables.read(NEWEST, {})
-    if not found:
+    last = signed_of(book, settings).newest()
+    if last is None:
         return skipped("history", "nothing was signed yet")
-    size, _, root, _, _ = found[0]
+    size, root = last.size, last.root
     head = book.head()
     if size > head:
         wrong = f"a checkpoint of {size} events was signed, and there are {head}"
-    elif size <= tree.reached(tables) and tree.root(book, tables, size) != bytes(root):
+    elif size <= tree.reached(tables) and tree.root(book, tables, size) != root:
         wrong = f"its first {size} events are not those of the checkpoint that was signed of them"
     else:
         return ok("history", f"begins with what was signed last, {size} events")
-    return fail("history", f"{wrong}: nothing is signed, and no backup is made", NEXT_STEP)
+    return fail(
+        "history",
+        f"{wrong}: nothing is signed, and no backup is made without --accept-loss",
+        NEXT_STEP,
+    )
 
 
 def _unmapped(tables: Tables) -> CheckResult:
