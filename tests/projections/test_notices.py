@@ -233,6 +233,13 @@ def test_what_is_left_is_told_alike_whenever_it_is_looked_for(api: Api) -> None:
     assert low["facts"]["left"] == 10
 
 
+def test_a_stretch_is_told_without_its_beginning_and_with_its_end(api: Api) -> None:
+    api.redeem("acme", months=2)
+    ends = NOON.replace(month=NOON.month + 2)
+    assert told(ask(api, start=ends - DAY, end=ends)) == [("subscription.ended", iso(ends)[:10])]
+    assert told(ask(api, start=ends, end=FAR)) == []
+
+
 def test_a_stretch_that_ends_before_it_begins_is_refused(api: Api) -> None:
     got = api.get("admin", f"/v1/notices?from={iso(FAR)}")
     assert (got.status, got.pointers) == (422, ["/from"])

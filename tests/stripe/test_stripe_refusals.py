@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -60,11 +61,16 @@ def assigned(it: Shop, id: str) -> Got:
     return it.api.put("support", f"/v1/accounts/acme/stripe-subscriptions/{id}", REASON)
 
 
-def terminated(it: Shop) -> Got:
-    it.subscribe()
-    (row,) = it.api.get("portal", "/v1/accounts/acme/subscriptions").body["products"][0]["rows"]
-    path = f"/v1/accounts/acme/subscriptions/{row['subscription']}/terminate"
-    return it.api.post("admin", path, REASON)
+def changed(how: str, **body: Any) -> Callable[[Shop], Got]:
+    """Return what changes a subscription of Stripe's as one that a key gave is changed."""
+
+    def change(it: Shop) -> Got:
+        it.subscribe()
+        (row,) = it.api.get("portal", "/v1/accounts/acme/subscriptions").body["products"][0]["rows"]
+        path = f"/v1/accounts/acme/subscriptions/{row['subscription']}/{how}"
+        return it.api.post("admin", path, {**REASON, **body})
+
+    return change
 
 
 def bought_while_past_due(it: Shop) -> Got:
@@ -133,7 +139,12 @@ ROWS = [
         "nobody's", 404, "stripe_subscription_not_found", lambda it: assigned(it, "sub_nobodys")
     ),
     Row("never at Stripe", 409, "no_stripe_customer", lambda it: it.portal()),
-    Row("Stripe's to end", 409, "managed_in_stripe", terminated),
+    Row("Stripe's to end", 409, "managed_in_stripe", changed("terminate")),
+    Row("Stripe's to extend", 409, "managed_in_stripe", changed("extend", days=1)),
+    Row("Stripe's to suspend", 409, "managed_in_stripe", changed("suspend")),
+    Row("Stripe's to resume", 409, "managed_in_stripe", changed("resume")),
+    Row("Stripe's to start", 409, "managed_in_stripe", changed("start")),
+    Row("Stripe's to transfer", 409, "managed_in_stripe", changed("transfer", to="beta")),
     Row("past due, no card", 409, "subscription_not_changeable", bought_while_past_due),
     Row(
         "billed, and the card refused", 409, "seats_follow_holders",

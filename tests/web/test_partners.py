@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -239,6 +240,18 @@ def test_a_reseller_sees_itself_and_who_is_to_renew(any_api: Api) -> None:
     row = next(csv.DictReader(io.StringIO(got.raw.decode("utf-8-sig"))))
     assert (row["reseller"], row["left"], row["not_renewed"]) == (RESELLER, "490", "1")
     assert (row["product"], row["ending"], view["ending_count"]) == ("cloud_pos", "2", 2)
+
+
+def test_what_ends_in_ninety_days_is_ending_and_what_ends_later_is_not(api: Api) -> None:
+    api.redeem("acme", months=12)
+    view = api.get("portal", "/v1/accounts/acme/subscriptions").body
+    ends_at = view["products"][0]["rows"][0]["expires_at"]
+    at = datetime.fromisoformat(ends_at) - timedelta(days=90)
+    told = []
+    for moment in (at - timedelta(seconds=1), at):
+        api.clock.now = moment
+        told.append([one["expires_at"] for one in shown(api)["ending"]])
+    assert told == [[], [ends_at]]
 
 
 def test_what_waits_fits_into_what_is_left(any_api: Api) -> None:

@@ -115,6 +115,14 @@ def test_nothing_runs_that_a_key_could_follow(api: Api) -> None:
     assert (refused.status, refused.pointers) == (422, ["/start"])
 
 
+def test_of_several_that_run_the_one_is_told_that_ends_last(api: Api) -> None:
+    for months, seats in ((2, 5), (1, 3)):
+        api.redeem(months=months, seats=seats)
+    told = api.try_code(api.issue(months=1)["code"], what="validate").body
+    assert told["running"] == {"seats": 5, "expires_at": at("2026-05-01")}
+    assert told["choices"][1]["starts_at"] == at("2026-05-01")
+
+
 def test_what_follows_moves_with_what_it_follows(api: Api) -> None:
     first, second, third = api.redeem(), redeem_later(api), redeem_later(api, months=1)
     got = change(api, "extend", first, {"days": 10, **REASON})

@@ -54,6 +54,8 @@ def test_a_webhook_is_shown_without_its_secret_and_listed_in_pages(api: Api) -> 
         ({"url": "https://1.1.1.1/" + "a" * URL_LENGTH_MAX}, "/url"),
         ({"url": "https://1.1.1.1/POS-ABCD-EFGH-7K2M"}, "/url"),
         ({"kinds": []}, "/kinds"),
+        ({"kinds": None}, "/kinds"),
+        ({"kinds": "account.changed"}, "/kinds"),
         ({"kinds": ["account.created"]}, "/kinds/0"),
         ({"kinds": ["notice.*", "notice.subscription.extended"]}, "/kinds/1"),
         ({"reseller": " North"}, "/reseller"),
@@ -69,6 +71,11 @@ def test_what_does_not_fit_is_named_and_nothing_recorded(
     sent = {"url": URL, "kinds": ["account.changed"], **fields}
     got = api.post("admin", "/v1/webhooks", sent)
     assert (got.status, got.pointers, api.head) == (422, [pointer], before)
+
+
+def test_a_list_that_is_missing_is_told_as_any_field_is(api: Api) -> None:
+    got = api.post("admin", "/v1/webhooks", {"url": URL})
+    assert got.body["errors"] == [{"pointer": "/kinds", "detail": "is missing"}]
 
 
 def test_who_is_gone_is_not_found(api: Api) -> None:

@@ -32,7 +32,7 @@ from projections.lists.notice_links import NoticeLinkList, list_notice_links
 from projections.lists.notices import NoticeView
 from web.api.answers import NoticeLinkShown
 from web.api.operations import Returns, operation
-from web.api.request_fields import Identifier, Shape, Text, long_at_most, matching, one_of
+from web.api.request_fields import Identifier, ListOf, Shape, Text, long_at_most, matching, one_of
 from web.api.requests import NAME, NoQuery
 from web.app.auth import ADMIN, AUDITOR, EVERYBODY, PORTAL, RESELLER, SUPPORT, only
 from web.app.context import app_state, caller, request_context, services
@@ -60,11 +60,10 @@ class MakeNoticeLink(Shape):
         validate=long_at_most(NAME_LENGTH_MAX),
         document=NAME,
     )
-    kinds = ma.fields.List(
+    kinds = ListOf(
         Text(validate=one_of(*NOTICE_KINDS)),
-        allow_none=False,
+        "Of these kinds alone; all, if left out.",
         load_default=(),
-        metadata={"description": "Of these kinds alone; all, if left out."},
     )
     language = Text("Of the titles.", load_default=LANGUAGES[0], validate=one_of(*LANGUAGES))
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-import marshmallow as ma
 from flask import Blueprint, Response
 
 from commands.open_portal_session import (
@@ -21,7 +20,7 @@ from ledger.permissions import PERMISSIONS
 from ledger.refusals import IdempotencyKeyReused, VersionMismatch
 from web.api.answers import PortalLink
 from web.api.operations import Returns, operation
-from web.api.request_fields import Shape, Text, WholeNumber, long_at_most, one_of, within
+from web.api.request_fields import ListOf, Shape, Text, WholeNumber, long_at_most, one_of, within
 from web.api.requests import OF_CATALOG, IfMatch, RepeatableWrite, free_text
 from web.app import return_urls
 from web.app.auth import ADMIN, PORTAL, SUPPORT, only
@@ -47,16 +46,14 @@ class MakeLink(Shape):
         optional=True,
         validate=long_at_most(LENGTH_MAX),
     )
-    permissions = ma.fields.List(
+    permissions = ListOf(
         Text(validate=one_of(*PERMISSIONS)),
+        "`buy`: buy seats and raise a subscription. `manage_billing`: open Stripe's Customer"
+        " Portal. `manage_users`: both, the Billing page, and everything of a product that is"
+        " billed by its users. Without this field: what `KEYFOLD_PORTAL_PERMISSIONS` says."
+        " `[]`: none.",
         allow_none=False,
         load_default=None,
-        metadata={
-            "description": "`buy`: buy seats and raise a subscription. `manage_billing`: open"
-            " Stripe's Customer Portal. `manage_users`: both, the Billing page, and everything of"
-            " a product that is billed by its users. Without this field: what"
-            " `KEYFOLD_PORTAL_PERMISSIONS` says. `[]`: none.",
-        },
     )
     display_name = free_text(
         "What the account is called on the pages. It is not recorded.",

@@ -107,6 +107,19 @@ class Text(Documented, ma.fields.String):
         return text
 
 
+class ListOf(Documented, ma.fields.List[Any]):
+    """Several values of one field; `listed` says what each is."""
+
+    default_error_messages = {
+        "required": REQUIRED,
+        "null": NOT_NULL,
+        "invalid": "must be a list",
+    }
+
+    def __init__(self, listed: ma.fields.Field[Any], description: str, **options: Any) -> None:
+        super().__init__(description, cls_or_instance=listed, **options)
+
+
 class Identifier(Text):
     """A text that is stored and shown as it is: so it must not be somebody's code."""
 

@@ -25,7 +25,7 @@ from projections.lists.webhook_deliveries import DeliveryList, backlog, list_del
 from projections.lists.webhook_messages import id_of_test
 from web.api.answers import WebhookList, WebhookSecretShown, WebhookTestAsked, WebhookView
 from web.api.operations import Returns, operation
-from web.api.request_fields import Shape, Text, WholeNumber, long_at_most, one_of, within
+from web.api.request_fields import ListOf, Shape, Text, WholeNumber, long_at_most, one_of, within
 from web.api.requests import NAME, POSITION_MAX, PageQuery, ReadQuery
 from web.app import cursors
 from web.app.auth import ADMIN, only
@@ -51,16 +51,13 @@ class AddWebhook(Shape):
         required=True,
         validate=long_at_most(URL_LENGTH_MAX),
     )
-    kinds = ma.fields.List(
+    kinds = ListOf(
         Text(validate=one_of(*KINDS)),
+        "`account.changed`: every event of an account. `key.changed`: every event of a key."
+        " `notice.*`: whatever became true by the passing of time, or is for somebody to look at;"
+        " `notice.` and a kind of notice: that alone.",
         required=True,
-        allow_none=False,
         validate=ma.validate.Length(1, error="must name at least one kind"),
-        metadata={
-            "description": "`account.changed`: every event of an account. `key.changed`: every"
-            " event of a key. `notice.*`: whatever became true by the passing of time, or is for"
-            " somebody to look at; `notice.` and a kind of notice: that alone."
-        },
     )
     reseller = Text(
         "Only what happens to this reseller's keys and to what they gave; of accounts nothing"
