@@ -6,7 +6,7 @@ Times are UTC, to the second: they are compared with each other and with what ot
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, date, datetime
 from itertools import groupby
 from typing import Any, Final
@@ -173,8 +173,8 @@ def gives(one: Any) -> str:
 
 @bp.app_template_filter()
 def month_name(start: datetime) -> str:
-    """Return a month as people name it: `March 2026`."""
-    shown: str = format_date(start, "LLLL y")
+    """Return a month as people name it in a table: `Mar 2026`."""
+    shown: str = format_date(start, "LLL y")
     return shown
 
 
@@ -206,10 +206,18 @@ _CELL: Final = re.compile(r"<td\b([^>]*)>")
 
 
 @bp.app_template_filter()
-def labelled(cells: Markup, columns: Sequence[object]) -> Markup:
-    """Return the cells of a row, each with its column's name, by which it is known when folded."""
+def labelled(cells: Markup, columns: Sequence[object], figures: Collection[object] = ()) -> Markup:
+    """Return the cells of a row, each with its column's name, by which it is known when folded.
+
+    Args:
+        figures: columns of numbers, which stand below each other by their last digit.
+    """
     names = iter(columns)
-    found = _CELL.sub(
-        lambda cell: f'<td data-label="{escape(next(names))}"{cell[1]}><div>', str(cells)
-    )
+
+    def cell(found: re.Match[str]) -> str:
+        name = next(names)
+        is_figure = ' class="figure"' if name in figures else ""
+        return f'<td data-label="{escape(name)}"{is_figure}{found[1]}><div>'
+
+    found = _CELL.sub(cell, str(cells))
     return Markup(found.replace("</td>", "</div></td>"))  # noqa: S704
