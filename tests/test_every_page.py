@@ -205,6 +205,14 @@ _FOCUSED: Final = """() => {
 }"""
 
 
+# What is dragged is chosen without dragging, too (2.5.7): a slider has a list beside it.
+_DRAGGED: Final = """() => [...document.querySelectorAll("[draggable=true], [type=range]")]
+    .filter(one => {
+        const list = one.dataset.slider && document.getElementById(one.dataset.slider);
+        return !list || !list.checkVisibility() || list.options.length <= Number(one.max);
+    }).map(one => one.outerHTML.slice(0, 80))"""
+
+
 def unseen_focus(page: Page, path: str, limit: int = 40) -> list[str]:
     """Return what has the focus and is not seen, or has no ring, when a page is gone through."""
     found = []
@@ -236,6 +244,7 @@ def not_for_everybody(page: Page, path: str) -> list[str]:
     moving = page.evaluate("document.getAnimations().length")
     found += [f"{path}: {moving} things move"] if moving else []
     page.set_viewport_size({"width": 1280, "height": HEIGHT})
+    found += [f"{path}: {one} can only be dragged" for one in page.evaluate(_DRAGGED)]
     axe = axe_on(page)
     found += [f"{path}: {one['id']}: {one['nodes'][0]['html'][:200]}" for one in axe]
     return found
@@ -270,6 +279,54 @@ def test_every_page_of_the_console_is_for_everybody(
         page.goto(seller.url + path)
         found += not_for_everybody(page, path)
     assert "\n".join(found) == ""
+
+
+@pytest.mark.parametrize(
+    ("style", "says"),
+    [
+        ("footer { position: fixed; inset: 0; background: red }", "is covered or outside"),
+        (":focus-visible { outline: none !important; box-shadow: none !important }", "no ring"),
+        (".quiet-text { color: #ddd !important }", "color-contrast"),
+        ("button, .chip { border: 0 !important }", "no edge with forced colours"),
+        (
+            "nav.side a { padding: 0 !important; margin: 0 !important; font-size: 9px }",
+            "target-size",
+        ),
+    ],
+)
+def test_what_is_not_for_everybody_is_found(
+    new_page: NewPage, seller: Seller, style: str, says: str
+) -> None:
+    made = world(seller, 1)
+    page = new_page(bypass_csp=True)
+    seller.customer(page, made.account)
+    page.add_style_tag(content=style)
+    assert any(says in one for one in not_for_everybody(page, "subscriptions"))
+
+
+def test_what_can_only_be_dragged_is_found(new_page: NewPage, seller: Seller) -> None:
+    page = new_page()
+    page.set_content('<input type="range" max="9" data-slider="none"><p draggable="true">A row</p>')
+    assert len(page.evaluate(_DRAGGED)) == 2
+
+
+def test_a_token_is_pasted_or_filled_in_and_nothing_has_to_be_remembered(
+    new_page: NewPage, seller: Seller
+) -> None:
+    page = new_page(permissions=["clipboard-read", "clipboard-write"])
+    page.goto(f"{seller.url}/console/sign-in")
+    field = page.get_by_label("Access token")
+    # A password manager knows it by these.
+    expect(field).to_have_attribute("type", "password")
+    expect(field).to_have_attribute("autocomplete", "current-password")
+    assert page.locator("form").get_by_role("textbox").count() <= 1
+    token = seller.program.json("tokens", "create", "--role", "admin")["token"]
+    page.evaluate("token => navigator.clipboard.writeText(token)", token)
+    field.focus()
+    page.keyboard.press("Control+V")
+    expect(field).to_have_value(token)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 
 
 def test_menu_and_dialog_are_opened_left_and_closed_by_keyboard(

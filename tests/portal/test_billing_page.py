@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
+
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -75,6 +78,7 @@ def test_the_badge_is_stripes_status_of_this_moment(team_seller: Seller, page: P
         "incomplete": "Incomplete",
         "active": "Active",
         "canceled": "Canceled",
+        "incomplete_expired": "Expired",
     }.items():
         at_stripe(team_seller, subscription)["status"] = status
         customer.open("billing")
@@ -156,6 +160,9 @@ def test_recent_invoices_have_dates_and_amounts(team_seller: Seller, page: Page)
     assert (row["Status"], row["Amount"]) == ("Paid", "€120.00")
     invoice = team_seller.stripe.get("/v1/invoices", {"subscription": subscription})["data"][0]
     assert row["Number"] == invoice["number"]
+    made = datetime.fromtimestamp(invoice["created"], UTC)
+    shown = customer.panel("Recent invoices").locator("time")
+    expect(shown).to_have_attribute("datetime", re.compile(f"^{made:%Y-%m-%dT%H:%M:%S}"))
     link = page.get_by_role("link", name=invoice["number"])
     expect(link).to_have_attribute("href", invoice["hosted_invoice_url"])
 
@@ -175,21 +182,23 @@ def test_the_customer_portal_is_opened_and_leads_back(team_seller: Seller, page:
     expect(page.get_by_role("heading", level=1)).to_have_text("Billing")
 
 
-@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize("ended", [None, "Canceled", "Expired"])
 def test_without_an_active_subscription_it_prompts_to_start_one(
-    team_seller: Seller, page: Page, ended: bool
+    team_seller: Seller, page: Page, ended: str | None
 ) -> None:
     account = team_seller.account()
     if ended:
         subscription = team_seller.subscribe(account, **TEAM)
         team_seller.stripe.delete(f"/v1/subscriptions/{subscription}")
         team_seller.deliver()
+        if ended == "Expired":
+            at_stripe(team_seller, subscription)["status"] = "incomplete_expired"
     customer = team_seller.customer(page, account, permissions=["manage_users"])
     customer.open("billing")
     shown = page.get_by_role("main")
     expect(shown).to_contain_text("You don't have an active subscription.")
     expect(shown).to_contain_text("Restart it" if ended else "Start one")
-    expect(page.locator("#status")).to_have_text("Canceled" if ended else "Inactive")
+    expect(page.locator("#status")).to_have_text(ended or "Inactive")
     expect(page.get_by_role("button", name="Manage in Stripe")).to_have_count(0)
     expect(page.get_by_role("table", name="This period's total")).to_have_count(0)
     page.get_by_role("button", name="Buy Team Plan").click()
@@ -215,7 +224,8 @@ def test_past_due_tells_to_update_the_card(team_seller: Seller, page: Page) -> N
 def test_each_user_counts_and_one_who_has_left_frees_a_seat(
     team_seller: Seller, page: Page
 ) -> None:
-    customer, _ = on_billing(team_seller, page)
+    customer, subscription = on_billing(team_seller, page)
+    of = {"subscription": subscription}
     expect(page.get_by_role("main")).to_contain_text(
         "Deactivating a user who has left frees their seat at the next billing cycle."
     )
@@ -230,6 +240,7 @@ def test_each_user_counts_and_one_who_has_left_frees_a_seat(
     assert facts(page)["Seats in total"] == "5"
     assert facts(page)["Seats used"] == "5"
     assert lines(page)[1] == ["Seats · Team", "2", "€40.00"]
+    invoices = len(team_seller.stripe.get("/v1/invoices", of)["data"])
     customer.open("manage/team")
     page.get_by_role("button", name="Deactivate user: User 4").click()
     page.get_by_role("button", name="Remove User 4").click()
@@ -237,6 +248,10 @@ def test_each_user_counts_and_one_who_has_left_frees_a_seat(
     team_seller.program.done("stripe", "sync")
     customer.open("billing")
     assert facts(page)["Seats used"] == "4"
+    # Nothing is paid back for this period, and from the next one on it is one less.
+    assert len(team_seller.stripe.get("/v1/invoices", of)["data"]) == invoices
+    asked = {**of, "preview_mode": "recurring"}
+    assert team_seller.stripe.post("/v1/invoices/create_preview", asked)["total"] == 120_00
 
 
 def test_users_are_managed_under_settings(team_seller: Seller, page: Page) -> None:

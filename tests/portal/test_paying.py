@@ -218,6 +218,30 @@ def test_of_two_tabs_the_later_shows_its_amount_anew_before_it_is_paid(
     assert quantities(seller, subscription) == {"cloud_pos_month": 6}
 
 
+def test_a_first_purchase_that_is_begun_in_two_tabs_or_again_after_back_is_paid_once(
+    seller: Seller, page: Page
+) -> None:
+    customer = seller.customer(page)
+    other = Customer(seller, page.context.new_page(), customer.account)
+    for tab in (customer, other):
+        tab.open("buy/cloud_pos")
+        tab.page.get_by_label("Seats").fill("3")
+    first, second = (
+        to_stripe(tab.page, "Continue to Stripe", CHECKOUT).removeprefix(CHECKOUT)
+        for tab in (customer, other)
+    )
+    assert first == second
+    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_have_text(POS_SHOP)
+    unit = shown(page, "every month")
+    page.get_by_label("Seats").fill("2")
+    again = to_stripe(page, "Continue to Stripe", CHECKOUT).removeprefix(CHECKOUT)
+    assert seller.stripe.get(f"/v1/checkout/sessions/{again}")["amount_total"] == 2 * unit
+    assert seller.stripe.get(f"/v1/checkout/sessions/{first}")["status"] == "expired"
+    assert invoices(seller, seller.pay(again)) == [2 * unit]
+    assert seller.view(customer.account)["cloud_pos"]["seats"] == 2
+
+
 def test_back_leads_to_the_form_and_a_review_that_was_paid_is_not_paid_again(
     seller: Seller, page: Page
 ) -> None:
@@ -322,7 +346,7 @@ def test_a_card_that_is_not_charged_buys_nothing_and_later_costs_what_is_shown_t
     expect(told).to_contain_text(advice)
     assert quantities(seller, subscription) == {"cloud_pos_month": 2}
     seller.stripe.mend_payments(payer)
-    page.get_by_label("Add seats").fill("3")
+    expect(page.get_by_label("Add seats")).to_have_value("3")
     page.get_by_role("button", name=REVIEW).click()
     amount = pay(page)
     expect(page.get_by_role("status")).to_contain_text("Your subscription was raised")

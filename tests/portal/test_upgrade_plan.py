@@ -67,12 +67,17 @@ def test_the_dialog_shows_both_ways_side_by_side(
     assert left["x"] + left["width"] <= right["x"]
 
 
-def test_the_cards_tell_how_buying_and_activating_differ(vendor: Vendor, page: Page) -> None:
-    dialog = vendor.customer(page).upgrade()
+@pytest.mark.parametrize(
+    ("manager", "product"), [("POS Manager", "Cloud POS"), ("Integrations", "Integrations")]
+)
+def test_the_cards_tell_how_buying_and_activating_differ(
+    vendor: Vendor, page: Page, manager: str, product: str
+) -> None:
+    dialog = vendor.customer(page).upgrade(manager)
     expect(dialog.get_by_role("article", name="Purchase Seats")).to_be_visible()
     assert facts(dialog.get_by_role("article", name="Purchase Seats")) == BUY
     assert facts(dialog.get_by_role("article", name="Activate Key")) == ACTIVATE
-    expect(dialog).to_contain_text("exact same Cloud POS product with identical features")
+    expect(dialog).to_contain_text(f"exact same {product} product with identical features")
     expect(dialog).to_contain_text("There's no lock-in either way")
 
 

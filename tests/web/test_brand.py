@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ledger.catalog import CatalogError, parse
+from tests.console.desk import signed_in
 from tests.web.api import POS, Api, memory_api
 from tests.web.test_portal_lifetime import Browser, visitor
 from web.app.brand import CONTRAST_MIN, DARK_PAPER, WHITE, Logo, contrast, lighter
@@ -71,6 +72,25 @@ def test_every_page_shows_whose_it_is_and_where_to_get_help(api: Api) -> None:
     assert "sandbox" in logo.headers["Content-Security-Policy"]
     assert "#7a1f5c" in browser.client.get(asset(pages[0], "brand")).text
     assert "Issued by Harbour &amp; Co" in browser.get("upgrade/cloud_pos").text
+
+
+def test_help_stands_at_the_same_place_on_every_page(api: Api) -> None:
+    visitor(api)
+    customer, staff = visitor(api), signed_in(api, "admin")
+    pages = {
+        path: customer.get(path).text
+        for path in (
+            "subscriptions", "notices", "billing", "buy/cloud_pos", "manage/cloud_pos", "nowhere",
+        )
+    } | {
+        f"console: {path}": staff.get(path).page
+        for path in ("", "overview", "accounts", "keys", "tokens", "nowhere")
+    }  # fmt: skip
+    pages["console: sign-in"] = api.app.test_client().get("/console/sign-in").text
+    for path, page in pages.items():
+        before, after = page.split('<p class="support">')
+        assert before.rstrip().endswith("<footer>"), path
+        assert not re.search("</?(main|header|nav)", after), path
 
 
 def test_without_a_brand_the_pages_are_as_they_were() -> None:
