@@ -59,15 +59,15 @@ def build(document: dict[str, Any], folder: Path) -> None:
 
 def _operations(api: Path) -> str:
     """Return a module that has every operation under its own name, to be called at once."""
-    lines = [
-        '"""Every operation, by the name that /docs has: it returns what Keyfold answers."""\n'
-    ]
+    about = '"""Every operation, by the name that /docs has: it returns what Keyfold answers."""\n'
+    lines, names = [about], []
     for file in sorted(api.glob("*/[!_]*.py")):
         # Where nothing is answered but a status and headers, these are returned.
         call = "sync" if "\ndef sync(" in file.read_text("utf-8") else "sync_detailed"
         module = f".generated.api.{file.parent.name}.{file.stem}"
         lines.append(f"from {module} import {call} as {file.stem}")
-    return "\n".join(lines) + "\n"
+        names.append(file.stem)
+    return "\n".join([*lines, f"\n__all__ = {names!r}"]) + "\n"
 
 
 def loosen(document: dict[str, Any]) -> dict[str, Any]:

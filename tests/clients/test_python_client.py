@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
+import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, get_type_hints
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -71,9 +75,19 @@ def test_the_main_job(client: Client, keyfold: Any) -> None:
     assert released.status_code == 204
 
 
-def test_an_operation_says_what_it_returns(client: Client) -> None:
-    found = get_type_hints(client.operations.get_seat)["return"]
-    assert found is client.models.HolderView
+def test_the_program_in_its_readme_fits_its_types(
+    built: Built, client: Client, tmp_path: Path
+) -> None:
+    readme = (built.folder / "python" / "README.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    (tmp_path / "program.py").write_text(program)
+    check = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "program.py"]
+    installed = Path(client.package.__file__).parents[1]
+    environ = {**os.environ, "MYPYPATH": str(installed)}
+    ran = subprocess.run(
+        check, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout
 
 
 def test_a_list_is_read_to_its_end(client: Client, keyfold: Any) -> None:

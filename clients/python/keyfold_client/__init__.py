@@ -5,7 +5,7 @@ answers in `keyfold_client.models`. Here is what a network needs: tries again wh
 the pages of a list, and messages that are verified.
 
 Each operation is also a module of `keyfold_client.generated.api`, with `sync_detailed`, which has
-status and headers beside the answer, and `asyncio`.
+status and headers beside the answer.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _refuse(response: httpx.Response) -> None:
 
 
 def items(operation: Callable[..., Any], *path: str, **wanted: Any) -> Iterator[Any]:
-    """Yield all of a list, page by page: `items(list_keys, client=…, status="open")`."""
+    """Yield all of a list, page by page: `items(list_keys, client=…, status="issued")`."""
     page = operation(*path, **wanted)
     yield from page.items
     while page.next_ is not None:

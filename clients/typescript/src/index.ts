@@ -121,7 +121,7 @@ async function refusal(response: Response): Promise<Problem | Unexpected> {
 
 /**
  * Yield everything of a list, page by page:
- * `items((cursor) => keyfold.GET("/v1/keys", { params: { query: { status: "open", cursor } } }))`.
+ * `items((cursor) => keyfold.GET("/v1/keys", { params: { query: { status: "issued", cursor } } }))`.
  */
 export async function* items<T>(
   ask: (cursor?: string) => Promise<{ data?: { items: T[]; next: string | null } }>,
