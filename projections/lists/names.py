@@ -60,6 +60,8 @@ def plain(text: str) -> str:
     >>> plain("Böhm & Søn, STRAẞE 5") == plain("bohm & son, strasse 5")
     True
     """
+    if text.isascii():
+        return text.lower()
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     bare = "".join(one for one in folded if not unicodedata.combining(one))
     return unicodedata.normalize("NFC", bare.casefold().translate(_LIGATURES))

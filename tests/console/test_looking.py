@@ -112,6 +112,14 @@ def test_what_is_called_so_but_for_its_case_is_opened(desk: Desk) -> None:
     assert desk.send("search", ref="Acme").title == "Account acme"
 
 
+def test_accents_and_sharp_s_may_be_typed_or_not(api: Api) -> None:
+    api.issue(reseller="Kassen Böhm, Hauptstraße", note="Für das Frühjahr")
+    looking = signed_in(api, "support")
+    for typed in ("bohm", "BÖHM", "hauptstrasse", "HAUPTSTRAẞE"):
+        assert "Böhm" in looking.send("search", ref=typed).text, typed
+    assert "Für das Frühjahr" in looking.send("search", ref="fruhjahr").text
+
+
 def test_an_order_is_found_by_its_note_by_those_who_may_read_it(api: Api) -> None:
     batch = api.issue(note="For the Spring-fair, 2 tills")["batch"]
     assert "For the Spring-fair" in signed_in(api, "support").send("search", ref="spring fair").text
