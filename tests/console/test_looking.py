@@ -401,6 +401,15 @@ def test_refused_tries_are_listed_with_their_reasons_and_lockouts(api: Api, desk
         assert desk.get(f"attempts?{wrong}").status == 422
 
 
+def test_an_address_that_there_is_not_leads_on_from_where_one_is(api: Api, desk: Desk) -> None:
+    seen = desk.get("nowhere")
+    assert (seen.status, seen.title) == (404, "There is no such page")
+    assert {"/console/search", "/console/accounts", "/console/overview"} <= set(seen.links)
+    assert "/console/tokens" not in seen.links
+    desk.send("sign-out")
+    assert "/console/accounts" not in desk.get("nowhere").links
+
+
 def test_the_overview_names_what_should_be_looked_at(api: Api, desk: Desk) -> None:
     seen = desk.get("overview")
     for title in ("Active seats by product", "Keys by reseller", "Ending in 30 days"):

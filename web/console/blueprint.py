@@ -5,10 +5,12 @@ A page says whom it is for by `roles_required` or `public`, right below its rout
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
-from flask import Blueprint, url_for
+from flask import Blueprint, request, url_for
 
+from ledger.book import LedgerUnavailable
 from ledger.refusals import (
     BatchNotFound,
     KeyNotFound,
@@ -59,6 +61,10 @@ _ADVICE: Final = {
 def layout() -> dict[str, Any]:
     """Return what the layout shows: who is signed in, the menu, and the session's form field."""
     found = session.SESSIONS.current()
+    if request.url_rule is None:
+        # No page of ours was asked for, so nobody has looked who asks.
+        with suppress(LedgerUnavailable):
+            found = session.live()
     if found is None:
         return {"who": None, "menu": {}}
     return {

@@ -16,12 +16,13 @@ from flask import current_app, g, request
 
 from ledger import signing
 from ledger.streams.token import Role
-from projections.access import look_up_console_session
+from projections.access import SeenConsoleSession, look_up_console_session
 from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT, count_request
 from web.app.context import Caller, app_state, caller, request_context
 from web.html import csrf
 from web.html.cookies import Cookie
 from web.html.session import (
+    BrowserSession,
     BrowserSessions,
     SessionCookie,
     ViewT,
@@ -49,6 +50,8 @@ class ConsoleCookie(SessionCookie, frozen=True):
 
     session: str = msgspec.field(name="id")
 
+
+ConsoleSession = BrowserSession[ConsoleCookie, SeenConsoleSession]
 
 SESSIONS: Final = BrowserSessions(
     Cookie("keyfold_console", "Strict"),
@@ -93,19 +96,27 @@ def authenticate() -> None:
 
 def resume() -> bool:
     """Go on with the session that the cookie names; return whether it goes on."""
-    found, now = SESSIONS.read(), request_context().now
+    found = live()
     if found is None:
         return False
-    token = found.seen.token
-    if token is None or not token.valid(now) or token.role not in ALL:
-        return False
-    if not found.seen.session.stands(signing.digest(found.cookie.secret), now):
-        return False
-    app_state().wiring.token_uses.note(token.id, now)
-    g.caller = Caller(token.id, token.role, token.reseller)
-    count_request(g.caller)
-    SESSIONS.let_in(found, actor=token.id)
+    app_state().wiring.token_uses.note(caller().id, request_context().now)
+    count_request(caller())
+    SESSIONS.let_in(found, actor=caller().id)
     return True
+
+
+def live() -> ConsoleSession | None:
+    """Return the session that the cookie names, if it goes on, and note who asks."""
+    found = SESSIONS.read()
+    # No view may have been found for the request, and then nobody has read the clock for it.
+    now = request_context().now if "request_context" in g else app_state().wiring.clock()
+    token = found.seen.token if found is not None else None
+    if found is None or token is None or not token.valid(now) or token.role not in ALL:
+        return None
+    if not found.seen.session.stands(signing.digest(found.cookie.secret), now):
+        return None
+    g.caller = Caller(token.id, token.role, token.reseller)
+    return found
 
 
 def reseller() -> str | None:
