@@ -29,6 +29,7 @@ from ledger.streams import batch, key
 from ledger.streams.account import decisions
 from ledger.streams.account.facts import (
     SubscriptionActivated,
+    SubscriptionImported,
     SubscriptionKeyReissued,
     SubscriptionScheduled,
     SubscriptionTakenOver,
@@ -121,6 +122,7 @@ def _facts(services: Services, account: str) -> Iterator[Fact]:
         match event.fact:
             case (
                 SubscriptionActivated(key=id)
+                | SubscriptionImported(key=id)
                 | SubscriptionScheduled(key=id)
                 | SubscriptionTakenOver(key=id)
                 | SubscriptionKeyReissued(key=id)

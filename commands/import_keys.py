@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import NamedTuple
@@ -85,7 +85,7 @@ class ImportedKeys(NamedTuple):
     position: int
 
 
-class _Line(NamedTuple):
+class KeyLine(NamedTuple):
     """A line that fits by itself; its code is forgotten already."""
 
     number: int
@@ -132,9 +132,9 @@ def import_keys(
         InvalidRequest: the header is not the one above, or the file is not UTF-8; nothing was
             taken in.
     """
-    fitting: dict[str, _Line] = {}
+    fitting: dict[str, KeyLine] = {}
     refused: list[RefusedLine] = []
-    for line in _read(services, lines):
+    for line, _fields in read_lines(services, lines):
         if isinstance(line, RefusedLine):
             refused.append(line)
         elif line.key in fitting:
@@ -161,13 +161,13 @@ def _take_in(
     services: Services,
     context: RequestContext,
     batch_id: str,
-    chunk: list[_Line],
+    chunk: list[KeyLine],
     *,
     check: bool,
 ) -> _TakenIn:
     loaded = services.book.load(BATCH, batch.stream_id(batch_id))
     known = services.book.load_many(KEY, [key.stream_id(line.key) for line in chunk])
-    new: list[_Line] = []
+    new: list[KeyLine] = []
     refused: list[RefusedLine] = []
     for line in chunk:
         there = known[key.stream_id(line.key)].state
@@ -182,10 +182,7 @@ def _take_in(
     if not new:
         return _TakenIn(0, refused, loaded.head, batch_exists=loaded.state is not None)
     imported = batch.take_in(loaded.state, batch_id, len(new))
-    kept: dict[str, str] = {}
-    for line in new:
-        id = folded(line.reseller)
-        kept[id] = kept.get(id) or kept_spelling(services, line.reseller)
+    kept = spellings(services, new)
     appended = services.book.append(
         context,
         Change(loaded, [imported]),
@@ -202,7 +199,7 @@ def _take_in(
 
 
 def _fact(
-    line: _Line,
+    line: KeyLine,
     known: Mapping[str, Loaded[Key | None]],
     batch_id: str,
     index: int,
@@ -219,6 +216,16 @@ def _fact(
             reseller=reseller,
             redeem_by=line.redeem_by,
         )
+    return issued(line, batch_id, index, reseller)
+
+
+def issued(line: KeyLine, batch_id: str, index: int, reseller: str) -> KeyIssued:
+    """Return the fact that a line's key is there.
+
+    Args:
+        index: its place in the batch.
+        reseller: as its name is spelled.
+    """
     return KeyIssued(
         key=line.key,
         masked=line.masked,
@@ -235,12 +242,21 @@ def _fact(
     )
 
 
-def _batch_id(services: Services, lines: Iterable[_Line]) -> str:
+def spellings(services: Services, lines: Iterable[KeyLine]) -> dict[str, str]:
+    """Return how the lines' resellers are spelled, by their folded names."""
+    kept: dict[str, str] = {}
+    for line in lines:
+        id = folded(line.reseller)
+        kept[id] = kept.get(id) or kept_spelling(services, line.reseller)
+    return kept
+
+
+def _batch_id(services: Services, lines: Iterable[KeyLine]) -> str:
     content = (msgspec.json.encode(line._replace(number=0)).decode() for line in lines)
     return "bat_" + codes.digest(services.request_key, "import", *content)
 
 
-def _chunks(lines: list[_Line]) -> Iterator[list[_Line]]:
+def _chunks(lines: list[KeyLine]) -> Iterator[list[KeyLine]]:
     for start in range(0, len(lines), CHUNK_LINES):
         yield lines[start : start + CHUNK_LINES]
 
@@ -248,20 +264,31 @@ def _chunks(lines: list[_Line]) -> Iterator[list[_Line]]:
 # Reading
 
 
-def _read(services: Services, lines: Iterable[str]) -> Iterator[_Line | RefusedLine]:
+def read_lines(
+    services: Services, lines: Iterable[str], more: Sequence[str] = ()
+) -> Iterator[tuple[KeyLine | RefusedLine, dict[str, str]]]:
+    """Yield each line below the header that is not blank, and its fields by their columns.
+
+    Args:
+        more: columns that the file has beside.
+
+    Raises:
+        InvalidRequest: as `import_keys`.
+    """
     columns: list[str] | None = None
     for number, fields in _rows(lines):
         if columns is None:
-            columns = _columns(fields)
+            columns = _columns(fields, [*COLUMNS, *more])
         elif fields is None:
-            yield RefusedLine(number, None, None, "is not a line of CSV: look at its quotes")
+            yield RefusedLine(number, None, None, "is not a line of CSV: look at its quotes"), {}
         elif len(fields) != len(columns):
             reason = f"has {len(fields)} fields, but the header has {len(columns)}"
-            yield RefusedLine(number, None, None, reason)
+            yield RefusedLine(number, None, None, reason), {}
         else:
-            yield _checked(services, number, dict(zip(columns, fields, strict=True)))
+            named = dict(zip(columns, fields, strict=True))
+            yield _checked(services, number, named), named
     if columns is None:
-        _columns([])
+        _columns([], [*COLUMNS, *more])
 
 
 def _rows(lines: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
@@ -302,7 +329,7 @@ def _split(line: str, delimiter: str) -> list[str] | None:
     return [field.strip(" ") for field in fields]
 
 
-def _columns(fields: list[str] | None) -> list[str]:
+def _columns(fields: list[str] | None, wanted: Sequence[str]) -> list[str]:
     """Return the header's columns.
 
     Raises:
@@ -310,19 +337,19 @@ def _columns(fields: list[str] | None) -> list[str]:
     """
     columns = [field.lower() for field in fields or ()]
     if len(columns) > HEADER_COLUMNS_MAX:
-        known = ", ".join(COLUMNS)
+        known = ", ".join(wanted)
         problem = f"has {len(columns)} columns in its first line: they are {known}"
         raise InvalidRequest(FieldError("/file", problem))
     errors = []
     for place, column in enumerate(columns, start=1):
-        if column not in COLUMNS and column not in PASSED_OVER:
+        if column not in wanted and column not in PASSED_OVER:
             pointer = f"/{column}" if _may_be_shown(column) else f"/column {place}"
-            errors.append(FieldError(pointer, f"is no column: they are {', '.join(COLUMNS)}"))
+            errors.append(FieldError(pointer, f"is no column: they are {', '.join(wanted)}"))
         elif column in columns[: place - 1]:
             errors.append(FieldError(f"/{column}", "is in the header twice"))
     errors += [
         FieldError(f"/{column}", "is missing from the header")
-        for column in COLUMNS
+        for column in wanted
         if column not in columns
     ]
     validation.refuse_if(errors)
@@ -334,7 +361,7 @@ def _may_be_shown(column: str) -> bool:
     return bool(re.fullmatch(r"[a-z_ ]{1,40}", column)) and not codes.resembles_code(column)
 
 
-def _checked(services: Services, number: int, fields: dict[str, str]) -> _Line | RefusedLine:
+def _checked(services: Services, number: int, fields: dict[str, str]) -> KeyLine | RefusedLine:
     code = codes.parse(fields["code"], services.catalog.prefixes)
     if code is None:
         reason = "must be PREFIX-XXXX-XXXX-XXXX over A–Z and 2–9, with the prefix of a product"
@@ -343,11 +370,11 @@ def _checked(services: Services, number: int, fields: dict[str, str]) -> _Line |
     tier = fields["tier"] or None
     try:
         validation.refuse_if(_errors(services, code, fields, tier))
-        redeem_by = _redeem_by(fields["redeem_by"])
+        redeem_by = read_time("/redeem_by", fields["redeem_by"])
     except InvalidRequest as refusal:
         error = refusal.errors[0]
         return RefusedLine(number, masked, error.pointer.removeprefix("/"), error.detail)
-    return _Line(
+    return KeyLine(
         number=number,
         key=services.codes.key_id(code),
         masked=masked,
@@ -378,8 +405,11 @@ def _number(pointer: str, text: str, largest: int) -> list[FieldError]:
     return validation.within(pointer, int(text), largest)
 
 
-def _redeem_by(text: str) -> datetime | None:
-    """Read a moment, or a day that lapses when it is over.
+def read_time(pointer: str, text: str, *, starts: bool = False) -> datetime | None:
+    """Return a moment, or a day as its end; None for an empty text.
+
+    Args:
+        starts: a day stands for its beginning.
 
     Raises:
         InvalidRequest: neither; or a moment without its zone.
@@ -389,9 +419,9 @@ def _redeem_by(text: str) -> datetime | None:
     try:
         if "T" not in text.upper():
             day = msgspec.convert(text, date)
-            return datetime.combine(day, time.min, UTC) + timedelta(days=1)
+            return datetime.combine(day, time.min, UTC) + timedelta(days=0 if starts else 1)
         at = msgspec.convert(text, datetime)
     except (ValueError, OverflowError):
         shape = "must be a day as 2027-12-31, or a moment as 2027-12-31T18:00:00Z"
-        raise InvalidRequest(FieldError("/redeem_by", shape)) from None
-    return validation.utc("/redeem_by", at)
+        raise InvalidRequest(FieldError(pointer, shape)) from None
+    return validation.utc(pointer, at)

@@ -91,7 +91,8 @@ class KeyRedeemed(Fact, frozen=True):
     """The key gave an account its subscription.
 
     Attributes:
-        redeemed_at: when the key that this one replaces was redeemed; None when it was this one.
+        redeemed_at: when the key that this one replaces was redeemed, or this one in another
+            system; None when it was this one, here and now.
     """
 
     account: str
@@ -227,6 +228,23 @@ def redeem(key: Key | None, account: str, subscription: str, now: datetime) -> l
     """
     available(key, now)
     return [KeyRedeemed(account=account, subscription=subscription)]
+
+
+def redeemed_elsewhere(
+    key: Key | None, account: str, subscription: str, redeemed_at: datetime
+) -> list[Fact]:
+    """Return the fact that a key taken in was redeemed in another system; none if it is known.
+
+    Whatever became of it here since stays.
+
+    Raises:
+        KeyNotAvailable: it was redeemed here, or on another account, or works no more.
+    """
+    if key is not None and key.redeemed_at == redeemed_at:
+        return []
+    if key is not None and (key.issued.derived or key.redeemed_at or key.revoked_at):
+        raise KeyNotAvailable
+    return [KeyRedeemed(account=account, subscription=subscription, redeemed_at=redeemed_at)]
 
 
 def not_yours(key: Key | None, account: str) -> None:

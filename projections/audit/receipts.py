@@ -28,14 +28,18 @@ from ledger.proof import notes
 from ledger.proof.cloud_events import line_of
 from ledger.store import Row
 from ledger.store.contract import rows_of
-from ledger.streams.account.facts import SubscriptionActivated, SubscriptionScheduled
+from ledger.streams.account.facts import (
+    SubscriptionActivated,
+    SubscriptionImported,
+    SubscriptionScheduled,
+)
 from ledger.streams.key import KeyRedeemed
 from projections.audit import tree
 from projections.audit.tree import TreeDamaged
 from projections.lists.stores import Tables
 
 HEADER: Final = "c2sp.org/tlog-proof@v1"
-_BEGINNINGS: Final = SubscriptionActivated | SubscriptionScheduled
+_BEGINNINGS: Final = SubscriptionActivated | SubscriptionImported | SubscriptionScheduled
 
 
 # Which event

@@ -17,6 +17,7 @@ from ledger.streams.account.facts import (
     SeatReleased,
     SubscriptionActivated,
     SubscriptionExtended,
+    SubscriptionImported,
     SubscriptionRescheduled,
     SubscriptionResumed,
     SubscriptionScheduled,
@@ -48,7 +49,7 @@ _RESUME: Final = f"UPDATE keyfold_given_spans_1 SET starts_at = :at {_OPEN}"  # 
 def _given(event: AnyEvent) -> Writes:
     fact, at = event.fact, to_number(event.occurred_at)
     match fact:
-        case SubscriptionActivated() | SubscriptionScheduled():
+        case SubscriptionActivated() | SubscriptionImported() | SubscriptionScheduled():
             starts = to_number(fact.starts_at) if isinstance(fact, SubscriptionScheduled) else at
             place = event.position, fact.subscription, fact.product, fact.tier, fact.seats
             return [(*place, starts, None, to_number(fact.expires_at))]
@@ -114,6 +115,7 @@ GIVEN_SPANS: Final = Projection(
         {
             SubscriptionActivated,
             SubscriptionExtended,
+            SubscriptionImported,
             SubscriptionRescheduled,
             SubscriptionResumed,
             SubscriptionScheduled,

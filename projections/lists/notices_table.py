@@ -24,6 +24,7 @@ from ledger.events import AnyEvent
 from ledger.notice_kinds import NoticeKind
 from ledger.reseller_names import folded
 from ledger.store.contract import Row as StoredRow
+from ledger.streams.account.facts import SubscriptionImported
 from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.key import (
     KEY,
@@ -218,6 +219,9 @@ class _Page:
         found = changes(before, after, event.written_at, self._days, anew=event.is_behind)
         for kind, subject in found.dropped:
             self._drop(event, _Owner(id, None), subject, kind)
+        if isinstance(event.fact, SubscriptionImported):
+            # What is past was another system's to tell.
+            found.added[:] = [one for one in found.added if one.at > event.written_at]
         of_keys = {one.subject for one in found.added if one.facts.get("key")}
         gave = {subject: self._reseller_of(subject, event) for subject in of_keys}
         for one in found.added:

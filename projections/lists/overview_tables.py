@@ -16,6 +16,7 @@ from ledger.streams.account.facts import (
     SeatReleased,
     SubscriptionActivated,
     SubscriptionExtended,
+    SubscriptionImported,
     SubscriptionRescheduled,
     SubscriptionResumed,
     SubscriptionScheduled,
@@ -62,7 +63,7 @@ _TAKE_OVER: Final = """
 def _subscribed(event: AnyEvent) -> Writes:
     fact = event.fact
     match fact:
-        case SubscriptionActivated() | SubscriptionScheduled():
+        case SubscriptionActivated() | SubscriptionImported() | SubscriptionScheduled():
             later = fact.starts_at if isinstance(fact, SubscriptionScheduled) else None
             place = event.position, fact.subscription, _account(event), fact.product, fact.tier
             lasts = to_number(later or event.occurred_at), to_number(fact.expires_at)
@@ -237,6 +238,7 @@ SUBSCRIPTION_LIST: Final = Projection(
         {
             SubscriptionActivated,
             SubscriptionExtended,
+            SubscriptionImported,
             SubscriptionRescheduled,
             SubscriptionResumed,
             SubscriptionScheduled,

@@ -169,7 +169,10 @@ class _Statement:
             case KeyAmended():
                 self._issued(before, -1)
                 self._issued(after, 1)
-            case KeyRedeemed(redeemed_at=None) if self._owns(after):
+            case KeyRedeemed(redeemed_at=at) if self._owns(after):
+                # A new code in place of a redeemed one is not redeemed once more.
+                if at is not None and after.issued.replaces is not None:
+                    return
                 self._counts[_place(after), "redeemed"] += 1
             case KeyRevoked() if self._owns(after):
                 self._counts[_place(after), "revoked"] += 1

@@ -9,6 +9,7 @@ from ledger.events import AnyEvent
 from ledger.streams.account.facts import (
     SubscriptionActivated,
     SubscriptionChange,
+    SubscriptionImported,
     SubscriptionKeyReissued,
     SubscriptionScheduled,
     SubscriptionTakenOver,
@@ -18,6 +19,7 @@ from ledger.streams.key import stream_id as key_stream_id
 
 _OF_KEYS: Final = (
     SubscriptionActivated
+    | SubscriptionImported
     | SubscriptionScheduled
     | SubscriptionTakenOver
     | SubscriptionKeyReissued

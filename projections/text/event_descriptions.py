@@ -22,6 +22,7 @@ from ledger.streams.account.facts import (
     SeatReleased,
     SubscriptionActivated,
     SubscriptionExtended,
+    SubscriptionImported,
     SubscriptionKeyReissued,
     SubscriptionRescheduled,
     SubscriptionResumed,
@@ -232,6 +233,11 @@ def _of_key(event: AnyEvent, id: str, names: DisplayNames) -> str:
 
 
 def _redeemed(fact: KeyRedeemed, key: str, issued: KeyIssued | None, names: DisplayNames) -> str:
+    if fact.redeemed_at is not None and issued is not None and issued.replaces is None:
+        return _(
+            "Key %(key)s was redeemed in another system by account %(account)s, on %(day)s",
+            key=key, account=fact.account, day=day(fact.redeemed_at),
+        )  # fmt: skip
     if fact.redeemed_at is not None:
         return _(
             "Key %(key)s took over the subscription of account %(account)s",
@@ -354,6 +360,13 @@ def _begun(fact: Fact, names: DisplayNames) -> str | None:
             return _(
                 "Key %(key)s redeemed: %(seats)s until %(end)s",
                 key=fact.masked, seats=given, end=day(fact.expires_at),
+            )  # fmt: skip
+        case SubscriptionImported():
+            given = seats(names.catalog, fact.seats, fact.product, fact.tier)
+            return _(
+                "Key %(key)s of another system, redeemed there on %(start)s: "
+                "%(seats)s until %(end)s",
+                key=fact.masked, start=day(fact.redeemed_at), seats=given, end=day(fact.expires_at),
             )  # fmt: skip
         case SubscriptionScheduled():
             given = seats(names.catalog, fact.seats, fact.product, fact.tier)

@@ -30,6 +30,7 @@ from ledger.streams.account.facts import (
     SeatReleased,
     SubscriptionActivated,
     SubscriptionExtended,
+    SubscriptionImported,
     SubscriptionRescheduled,
     SubscriptionScheduled,
     SubscriptionStarted,
@@ -55,6 +56,7 @@ Picture = Mapping[Thing, Fields]
 _SETS_END = (
     SubscriptionActivated,
     SubscriptionExtended,
+    SubscriptionImported,
     SubscriptionRescheduled,
     SubscriptionScheduled,
     SubscriptionStarted,

@@ -13,7 +13,15 @@ from web.cli.main import keyfold as program
 
 # With `--json`, and no listing: each shows one thing, or does something and tells how it went.
 NO_LISTINGS = {
-    *("keys import", "keys show", "keys amend", "keys revoke", "keys reissue", "batches revoke"),
+    *(
+        "keys import",
+        "keys migrate",
+        "keys show",
+        "keys amend",
+        "keys revoke",
+        "keys reissue",
+        "batches revoke",
+    ),
     *(f"resellers {name}" for name in ("show", "grant", "limits", "suspend", "resume", "revoke")),
     *("orders decline", "seats occupy", "seats replace", "link", "unlink", "billing"),
     *(f"subscription {name}" for name in ("start", "extend", "suspend", "resume", "transfer")),

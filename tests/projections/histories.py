@@ -36,7 +36,7 @@ GAPS = [
 CHANGES = ["start", "extend", "suspend", "resume", "transfer"]
 DOINGS = [
     *(["redeem"] * 2 + ["renew"] * 2 + ["sit"] * 5 + ["leave"] * 2),
-    *("replace", "terminate", "reissue"),
+    *("replace", "terminate", "reissue", "take in"),
     *CHANGES,
 ]
 DELAYS = [timedelta(0), timedelta(0), timedelta(0), timedelta(hours=5), timedelta(days=4)]
@@ -95,7 +95,7 @@ def happened(steps: Iterable[Step], *, jumping: bool = False) -> list[Told]:
         now += step.gap
         thing: object = step.number if step.do in ("terminate", "reissue") else step[3:5]
         occurred = max(START, now - step.delay)
-        if step.do in ("redeem", "renew"):
+        if step.do in ("redeem", "renew", "take in"):
             thing = len(account.subscriptions)
         things = [thing]
         if step.do == "replace":
@@ -150,6 +150,7 @@ def _decided(account: Account, step: Step, now: datetime) -> list[Fact]:
     decide: dict[str, Callable[[], list[Fact]]] = {
         "redeem": lambda: _redeemed(account, step, "now", now),
         "renew": lambda: _redeemed(account, step, "when_current_ends", now),
+        "take in": lambda: _taken_in(account, step, now),
         "start": lambda: owned.start(account, subscription, None, now),
         "extend": lambda: owned.extend(account, subscription, timedelta(days=9), None, now),
         "suspend": lambda: owned.suspend(account, subscription, None, now),
@@ -168,6 +169,15 @@ def _decided(account: Account, step: Step, now: datetime) -> list[Fact]:
 
 def _predecessor(step: Step) -> str:
     return HOLDERS[(HOLDERS.index(step.holder) + 1 + step.number) % len(HOLDERS)]
+
+
+def _taken_in(account: Account, step: Step, now: datetime) -> list[Fact]:
+    """Return that a key was redeemed elsewhere 20 days ago; of one month, or ended by now."""
+    number = len(account.subscriptions)
+    key = issued(str(number), "/".join(filter(None, step.pool)), seats=1 + step.number, months=1)
+    began_at = now - timedelta(days=20)
+    ends_at = now + timedelta(days=10 * step.number)
+    return owned.take_in(key, f"kfsub_{number}", began_at, ends_at)
 
 
 def _redeemed(account: Account, step: Step, start: owned.Start, now: datetime) -> list[Fact]:

@@ -17,6 +17,7 @@ from random import Random
 import pytest
 from eventsourcing.persistence import StoredEvent
 
+from commands.migrate_keys import MORE_COLUMNS, migrate_keys
 from commands.redeem_key import Try, redeem_key
 from ledger.book import Book
 from ledger.catalog import builtin
@@ -25,14 +26,15 @@ from ledger.proof.notes import SigningKey
 from ledger.store import schema
 from projections.audit import tree
 from projections.audit.export import blocks, plan
-from projections.views.account_at import account_at
+from projections.views.account_at import Moment, account_at
 from projections.views.subscriptions import subscriptions
 from tests.audit.ledgers import ACCOUNTS, happens, moments
+from tests.commands.import_files import HEADER, INT_LINE, LINE
 from tests.proof.attacks import FORGED, Attacker, attacker
 from tests.proof.auditors import Auditor, environment
 from tests.proof.ledgers import KEY, NEXT_KEY, ORIGIN, Ledger, checkpoint_of, opened, state
 from tests.proof.one_file import SOURCE, keyfold_verify
-from tests.worlds import context, issue, rows, services
+from tests.worlds import NOON, context, issue, rows, services
 from web.app.json_encoding import to_plain
 
 EVENTS = 40
@@ -607,6 +609,19 @@ def test_the_view_that_it_derives_is_what_the_api_answered(seed: int, auditor: A
             *(["--all"] if ended else []),
         )
         assert said.good == ["answer.json is what follows from these events"]
+
+
+def test_it_derives_what_keys_of_another_system_give(auditor: Auditor) -> None:
+    world = services(Book("memory:"))
+    columns = f"{HEADER},{','.join(MORE_COLUMNS)}"
+    lines = [columns, f"{LINE},acme,2025-09-01,", f"{INT_LINE},acme,2024-01-01,"]
+    assert migrate_keys(world, context(), lines).redeemed == 2
+    auditor.keeps("ledger.jsonl", export(world.book))
+    asked = account_at(world.book, "acme", Moment(NOON, None, NOON))
+    answer = to_plain(subscriptions(asked, builtin(), ended=True))
+    auditor.keeps("answer.json", json.dumps(answer))
+    said = auditor.verifies("ledger.jsonl", "--account", "acme", "--answer", "answer.json", "--all")
+    assert said.good == ["answer.json is what follows from these events"]
 
 
 def test_a_saved_answer_is_held_against_what_was_known_at_its_position(auditor: Auditor) -> None:

@@ -13,8 +13,9 @@ from msgspec import UNSET
 from msgspec.structs import asdict
 
 from commands.amend_key import Amendment, amend_key
-from commands.import_keys import ImportedKeys, import_keys
+from commands.import_keys import ImportedKeys, RefusedLine, import_keys
 from commands.issue_keys import Order, issue_keys
+from commands.migrate_keys import MigratedKeys, migrate_keys
 from commands.reissue_key import reissue_key
 from commands.reveal_codes import reveal_code, reveal_codes
 from commands.revoke_key import revoke_key
@@ -152,18 +153,21 @@ def import_(file: BinaryIO, check: bool, as_json: bool) -> None:
     is taken in. Exits with 1 when anything was refused. The same file can be imported again: what
     is known already is refused, and what was revoked since comes in again.
     """
-    with open_ledger() as (_, services, request_context), progress("Importing", None) as on_line:
-        lines = io.TextIOWrapper(file, _encoding(file))
+    with (
+        open_ledger() as (_, services, request_context),
+        progress("Importing", None) as on_line,
+        io.TextIOWrapper(file, _encoding(file)) as lines,
+    ):
         imported = import_keys(services, request_context, lines, check=check, on_line=on_line)
     if as_json:
-        print_json(_import_report(imported))
+        print_json(_report(imported))
     else:
         _print_imported(imported, check)
     if imported.refused:
         sys.exit(REFUSED)
 
 
-def _import_report(imported: ImportedKeys) -> dict[str, Any]:
+def _report(imported: ImportedKeys | MigratedKeys) -> dict[str, Any]:
     return imported._asdict() | {"refused": [line._asdict() for line in imported.refused]}
 
 
@@ -174,15 +178,62 @@ def _encoding(file: BinaryIO) -> str:
 
 
 def _print_imported(imported: ImportedKeys, check: bool) -> None:
-    if imported.refused:
-        print_fields(
-            imported.refused, "line=line_number", "code=masked", "field", "refused because=reason"
-        )
-        click.echo()
+    _print_refused(imported.refused)
     accepted = "would accept" if check else "accepted"
     click.echo(f"{accepted} {imported.accepted}, refused {len(imported.refused)}")
     if not check:
         click.echo(f"batch {imported.batch or NOTHING}")
+
+
+def _print_refused(refused: list[RefusedLine]) -> None:
+    if refused:
+        print_fields(refused, "line=line_number", "code=masked", "field", "refused because=reason")
+        click.echo()
+
+
+@keys.command(
+    cls=Exampled,
+    short_help="Take in another system's keys, the redeemed ones too.",
+    examples=("keyfold keys migrate --dry-run keys.csv", "keyfold keys migrate keys.csv"),
+)
+@click.argument("file", type=click.File("rb"))
+@click.option("--dry-run", is_flag=True, help="Only say what would become of it: record nothing.")
+@json_option
+def migrate(file: BinaryIO, dry_run: bool, as_json: bool) -> None:
+    """Take in keys of another system, from FILE, or from standard input with `-`.
+
+    FILE is as for `keys import`, and has three columns more: account, redeemed_at and ends_at. A
+    line with an account was redeemed there at that time, and gives its seats here until it ends;
+    without ends_at it ends its months later. A line without an account is a key that nobody has
+    redeemed.
+
+    All of FILE is taken in, or nothing: what does not fit is printed with its line and column. The
+    same file again changes nothing, and a later one brings what was redeemed there since.
+    """
+    with (
+        open_ledger() as (_, services, request_context),
+        progress("Reading", None) as on_line,
+        io.TextIOWrapper(file, _encoding(file)) as lines,
+    ):
+        migrated = migrate_keys(services, request_context, lines, dry_run=dry_run, on_line=on_line)
+    if as_json:
+        print_json(_report(migrated))
+    else:
+        _print_migrated(migrated, dry_run=dry_run)
+    if migrated.refused:
+        sys.exit(REFUSED)
+
+
+def _print_migrated(migrated: MigratedKeys, *, dry_run: bool) -> None:
+    _print_refused(migrated.refused)
+    if migrated.refused or dry_run:
+        click.echo("nothing was recorded; of the lines that fit:")
+    click.echo(f"unredeemed  {migrated.unredeemed}")
+    click.echo(f"redeemed    {migrated.redeemed}, {migrated.ended} of them ended by now")
+    click.echo(f"unchanged   {migrated.unchanged}")
+    click.echo(f"refused     {len(migrated.refused)}")
+    if not (migrated.refused or dry_run):
+        click.echo(f"batch       {migrated.batch or NOTHING}")
 
 
 # Looking

@@ -67,6 +67,7 @@ class KeyState(NamedTuple):
     reseller: str
     redeem_by: datetime | None
     is_over: bool  # redeemed or revoked
+    is_successor: bool = False  # it stands in for another
 
 
 # Reading
@@ -267,6 +268,7 @@ def key_of(product: str, fact: dict[str, Any]) -> KeyState:
         folded(fact["reseller"]),
         parse_time(over) if over else None,
         is_over=False,
+        is_successor=fact.get("replaces") is not None,
     )
 
 
@@ -281,7 +283,7 @@ def happened(
     if event.name in ("key.issued@1", AGAIN, "key.amended@1") and not is_another:
         yield after, "issued", 1
         yield after, "seats", after.seats
-    if event.name == "key.redeemed@1" and fact.get("redeemed_at") is None:
+    if event.name == "key.redeemed@1" and not (fact.get("redeemed_at") and after.is_successor):
         yield after, "redeemed", 1
     if event.name == "key.revoked@1":
         yield after, "revoked", 1

@@ -59,15 +59,16 @@ class AccountHistory:
     ) -> None:
         id = fact["subscription"]
         match event.name.removeprefix("account.subscription_"):
-            case "activated@1" | "scheduled@1" | "taken_over@1":
+            case "activated@1" | "imported@1" | "scheduled@1" | "taken_over@1":
                 starts_at = fact.get("starts_at")
+                since = starts_at or fact.get("redeemed_at")
                 self.subscriptions[id] = KeySubscription(
                     id,
                     fact["masked"],
                     fact["product"],
                     fact["tier"],
                     fact["seats"],
-                    parse_time(starts_at) if starts_at else occurred,
+                    parse_time(since) if since else occurred,
                     parse_time(fact["expires_at"]),
                     scheduled=starts_at is not None,
                     suspended=fact.get("suspended", False),

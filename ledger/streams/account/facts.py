@@ -26,6 +26,26 @@ class SubscriptionActivated(Fact, frozen=True):
     expires_at: datetime
 
 
+class SubscriptionImported(Fact, frozen=True):
+    """What is left of a key that was redeemed in another system gives seats here from now on.
+
+    Attributes:
+        key, masked: as in `SubscriptionActivated`.
+        redeemed_at: when it was redeemed there, and began.
+        expires_at: as that system has it; it may have passed.
+    """
+
+    subscription: str
+    key: str
+    masked: str
+    product: str
+    tier: str | None
+    seats: int
+    months: int
+    redeemed_at: datetime
+    expires_at: datetime
+
+
 class SubscriptionScheduled(Fact, frozen=True):
     """A redeemed key is to provide seats later: it begins when another subscription ends.
 

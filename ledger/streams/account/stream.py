@@ -1,8 +1,9 @@
 """One customer's account: its subscriptions, and who sits on their seats.
 
 Stream:    `account-<id>`, where the id is the portal's own
-Facts:     SubscriptionActivated, SubscriptionScheduled, SubscriptionRescheduled,
-           SubscriptionStarted, SubscriptionExtended, SubscriptionSuspended, SubscriptionResumed,
+Facts:     SubscriptionActivated, SubscriptionImported, SubscriptionScheduled,
+           SubscriptionRescheduled, SubscriptionStarted, SubscriptionExtended,
+           SubscriptionSuspended, SubscriptionResumed,
            SubscriptionTransferred, SubscriptionTakenOver, SubscriptionKeyReissued,
            SubscriptionTerminated, SeatOccupied, SeatPassedOn, SeatRelabelled, SeatReleased,
            AccountErased; what Stripe reports
@@ -33,6 +34,7 @@ from ledger.streams.account.facts import (
     SeatReleased,
     SubscriptionActivated,
     SubscriptionExtended,
+    SubscriptionImported,
     SubscriptionKeyReissued,
     SubscriptionRescheduled,
     SubscriptionResumed,
@@ -167,7 +169,10 @@ def _relabelled(draft: _Draft, fact: SeatRelabelled, _: AnyOccurrence) -> None:
         draft.places[place] = replace(seat, label=fact.label)
 
 
-def _activated(draft: _Draft, fact: SubscriptionActivated, event: AnyOccurrence) -> None:
+def _activated(
+    draft: _Draft, fact: SubscriptionActivated | SubscriptionImported, event: AnyOccurrence
+) -> None:
+    elsewhere = fact.redeemed_at if isinstance(fact, SubscriptionImported) else None
     draft.put(
         Subscription(
             id=fact.subscription,
@@ -177,7 +182,7 @@ def _activated(draft: _Draft, fact: SubscriptionActivated, event: AnyOccurrence)
             tier=fact.tier,
             seats=fact.seats,
             months=fact.months,
-            started_at=event.occurred_at,
+            started_at=elsewhere or event.occurred_at,
             expires_at=fact.expires_at,
             position=event.position,
         )
@@ -301,6 +306,7 @@ _APPLY: dict[type[Fact], Callable[[_Draft, Any, AnyOccurrence], None]] = {
     SeatReleased: _released,
     SeatRelabelled: _relabelled,
     SubscriptionActivated: _activated,
+    SubscriptionImported: _activated,
     SubscriptionKeyReissued: _key_reissued,
     SubscriptionTerminated: _terminated,
     SubscriptionScheduled: _scheduled,
@@ -319,6 +325,7 @@ ACCOUNT: Stream[Account] = Stream(
     kind="account",
     facts={
         "account.subscription_activated@1": SubscriptionActivated,
+        "account.subscription_imported@1": SubscriptionImported,
         "account.subscription_key_reissued@1": SubscriptionKeyReissued,
         "account.subscription_terminated@1": SubscriptionTerminated,
         "account.subscription_scheduled@1": SubscriptionScheduled,

@@ -33,6 +33,7 @@ from ledger.renewals import SubscriptionSpan, renewed
 from ledger.streams.account.facts import (
     SubscriptionActivated,
     SubscriptionExtended,
+    SubscriptionImported,
     SubscriptionKeyReissued,
     SubscriptionRescheduled,
     SubscriptionResumed,
@@ -158,6 +159,25 @@ def activate(
             follows=after.id,
             starts_at=after.expires_at,
             expires_at=_end("/start", after.expires_at, key.months),
+        )
+    ]
+
+
+def take_in(
+    key: KeyIssued, subscription: str, redeemed_at: datetime, expires_at: datetime
+) -> list[Fact]:
+    """Return the fact that a key redeemed in another system gives what is left of its time."""
+    return [
+        SubscriptionImported(
+            subscription=subscription,
+            key=key.key,
+            masked=key.masked,
+            product=key.product,
+            tier=key.tier,
+            seats=key.seats,
+            months=key.months,
+            redeemed_at=redeemed_at,
+            expires_at=expires_at,
         )
     ]
 
