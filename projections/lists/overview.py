@@ -258,7 +258,7 @@ def overview(book: Book, tables: Tables, now: datetime, catalog: Catalog | None 
     stripe = _accounts(book, listed)
     pools = _pools(ask(SUBSCRIPTION_LIST, _SEATS), ask(SEAT_LIST, _USED), stripe, now)
     over = _over(ask(SEAT_LIST, _TAKEN), ask(SUBSCRIPTION_LIST, _GIVEN), stripe, now)
-    ending = _ending(ask(SUBSCRIPTION_LIST, _ENDING), now, now + SOON)
+    ending = _ending(ask(SUBSCRIPTION_LIST, _ENDING), stripe, now, now + SOON)
     keys = _keys(ask(KEY_LIST, KEY_COUNTS.format(which="")), names(book, tables))
     refusals = _refusals(ask(REFUSALS, _REFUSED))
     held = held_elsewhere(book, tables)
@@ -315,8 +315,13 @@ def _pools(
     return [PoolCount(*place, given[place], taken[place]) for place in places]
 
 
-def _ending(rows: list[Row], now: datetime, soon: datetime) -> list[Ending]:
-    """Return what ends soon and has not been renewed, what ends first first."""
+def _ending(
+    rows: list[Row], stripe: dict[str, Account], now: datetime, soon: datetime
+) -> list[Ending]:
+    """Return what ends soon and has not been renewed, what ends first first.
+
+    Of Stripe's that is what gives seats, and will end by what Stripe has said.
+    """
     spans = [
         SubscriptionSpan(
             *(id, tuple(place), position, seats),
@@ -330,6 +335,14 @@ def _ending(rows: list[Row], now: datetime, soon: datetime) -> list[Ending]:
         for (account, product, tier, *_), span in zip(rows, spans, strict=True)
         if now < span.ends_at <= soon and span.id not in followed
     ]
+    for name, account in stripe.items():
+        for subscription in account.stripe.subscriptions.values():
+            end = subscription.ends_at
+            if end is not None and now < end <= soon:
+                found += [
+                    Ending(name, row.subscription, row.product, row.tier, row.seats, end)
+                    for row in subscription.provides(account.stripe.mapped, now)
+                ]
     return sorted(found, key=lambda one: (one.ends_at, one.subscription))
 
 

@@ -15,8 +15,10 @@ from ledger.book import Book, Change, Dated
 from ledger.store.contract import VersionConflict
 from ledger.streams.account.stream import ACCOUNT
 from ledger.stripe.facts import Meaning, StripePricesMapped, StripeSubscriptionGivenUp
+from ledger.stripe.subscriptions import subscription_id
 from projections.audit.rebuild import EVENTS, RebuildFinding, replay
 from projections.lists.by_month import EndingMonth, endings_by_month, seats_by_month
+from projections.lists.overview import overview
 from projections.lists.stores import Tables, open_tables
 from projections.lists.stripe_spans import fold_changed
 from tests.projections.test_account_notices import report
@@ -164,3 +166,6 @@ def test_what_stripe_has_said_will_end_is_among_the_endings(book: Book, tables: 
     found = [one for one in endings_by_month(book, tables, NOW) if one.seats]
     starts = [(NOW + 20 * DAY).replace(day=1, hour=0), (NOW + 90 * DAY).replace(day=1, hour=0)]
     assert found == [EndingMonth(start, 1, 3) for start in starts]
+    (soon,) = overview(book, tables, NOW).ending
+    assert (soon.account, soon.product, soon.seats) == ("acme", "cloud_pos", 3)
+    assert (soon.subscription, soon.ends_at) == (subscription_id("sub_1"), NOW + 20 * DAY)
