@@ -276,7 +276,7 @@ def read_lines(
         InvalidRequest: as `import_keys`.
     """
     columns: list[str] | None = None
-    for number, fields in _rows(lines):
+    for number, fields in csv_rows(lines, COLUMNS):
         if columns is None:
             columns = _columns(fields, [*COLUMNS, *more])
         elif fields is None:
@@ -291,18 +291,24 @@ def read_lines(
         _columns([], [*COLUMNS, *more])
 
 
-def _rows(lines: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
+def csv_rows(lines: Iterable[str], names: Sequence[str]) -> Iterator[tuple[int, list[str] | None]]:
     """Return the lines that are not blank, split; None for one that cannot be.
 
     Each line is split by itself, since no field of ours has lines: so a quote that is not closed
     spoils one line and not all that follow.
+
+    Args:
+        names: of columns, by which it is known what stands between the fields.
+
+    Raises:
+        InvalidRequest: the file is not UTF-8.
     """
     try:
         delimiter = None
         for number, line in enumerate(lines, start=1):
             text = line.rstrip("\r\n")
             text = text.removeprefix("\ufeff") if number == 1 else text
-            delimiter = delimiter or (_delimiter(text) if text.strip() else None)
+            delimiter = delimiter or (_delimiter(text, names) if text.strip() else None)
             fields = _split(text, delimiter or ",")
             if fields is None or any(fields):
                 yield number, fields
@@ -311,11 +317,11 @@ def _rows(lines: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
         raise InvalidRequest(FieldError("/file", "must be text in UTF-8")) from None
 
 
-def _delimiter(header: str) -> str:
+def _delimiter(header: str, names: Sequence[str]) -> str:
     """Return what stands between the fields: what makes most columns of the first line."""
 
     def columns(delimiter: str) -> int:
-        return sum(name.lower() in COLUMNS for name in _split(header, delimiter) or ())
+        return sum(name.lower() in names for name in _split(header, delimiter) or ())
 
     return max(DELIMITERS, key=columns)
 

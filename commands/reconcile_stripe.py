@@ -81,14 +81,14 @@ def reconcile_stripe(
     """
     if services.stripe is None:
         raise StripeNotConfigured
-    run = _Run(services, now, services.stripe, dry_run)
+    run = Run(services, now, services.stripe, dry_run)
     for id in held_elsewhere:
         yield from _held_elsewhere(run, id)
     yield from _events(run)
     listed = set()
     for found in services.stripe.subscriptions():
         listed.add(found.object["id"])
-        yield from _subscription(run, found)
+        yield from subscription_drift(run, found)
     for id in open_subscriptions:
         if id not in listed:
             yield from _unlisted(run, id)
@@ -101,14 +101,16 @@ def reconcile_stripe(
             yield from _invoice(run, account, invoice, lacks_lines=False)
 
 
-class _Run(NamedTuple):
+class Run(NamedTuple):
+    """One comparison with Stripe."""
+
     services: Services
     now: Now
     stripe: StripeGateway
     dry_run: bool
 
 
-def _held_elsewhere(run: _Run, id: str) -> Iterator[Drift]:
+def _held_elsewhere(run: Run, id: str) -> Iterator[Drift]:
     def attempt() -> tuple[str | None, list[str]]:
         draft = Draft(run.services)
         account, others = reunite(draft, id)
@@ -122,7 +124,7 @@ def _held_elsewhere(run: _Run, id: str) -> Iterator[Drift]:
         yield Drift("subscription", id, account, what, None)
 
 
-def _events(run: _Run) -> Iterator[Drift]:
+def _events(run: Run) -> Iterator[Drift]:
     # The newest come first; they are recorded in the order in which they were made, so that as
     # little as possible has to be asked for.
     missed: list[StripeEvent] = []
@@ -136,7 +138,7 @@ def _events(run: _Run) -> Iterator[Drift]:
         yield Drift("event", event.id, account, event.type, event.created)
 
 
-def _unheard(run: _Run, page: Iterable[dict[str, object]]) -> Iterator[StripeEvent]:
+def _unheard(run: Run, page: Iterable[dict[str, object]]) -> Iterator[StripeEvent]:
     """Return the events that report something and are not on record."""
     events = []
     for payload in page:
@@ -151,7 +153,8 @@ def _unheard(run: _Run, page: Iterable[dict[str, object]]) -> Iterator[StripeEve
     return (event for event in events if known[event.id].state is None)
 
 
-def _subscription(run: _Run, found: Retrieved) -> Iterator[Drift]:
+def subscription_drift(run: Run, found: Retrieved) -> Iterator[Drift]:
+    """Yield in what a subscription is not on record as Stripe has it, and record it so."""
     read = read_retrieved(run.services, run.now(), found)
     if read is None:
         return
@@ -185,7 +188,7 @@ def _what(
     return ", ".join(told + [f"is {other}'s as well" for other in others])
 
 
-def _unlisted(run: _Run, id: str) -> Iterator[Drift]:
+def _unlisted(run: Run, id: str) -> Iterator[Drift]:
     try:
         found = run.stripe.subscription(id)
     except StripeRefused as refused:
@@ -193,10 +196,10 @@ def _unlisted(run: _Run, id: str) -> Iterator[Drift]:
             raise
         yield Drift("subscription", id, None, "Stripe knows nothing of it", None)
         return
-    yield from _subscription(run, found)
+    yield from subscription_drift(run, found)
 
 
-def _invoice(run: _Run, account: str, id: str, *, lacks_lines: bool) -> Iterator[Drift]:
+def _invoice(run: Run, account: str, id: str, *, lacks_lines: bool) -> Iterator[Drift]:
     """Hold an invoice against Stripe's.
 
     Args:
@@ -234,7 +237,7 @@ def _what_of_invoice(known: StripeInvoice | None, report: StripeInvoiceReported)
     return ", ".join(name.replace("_", " ") for name in differing)
 
 
-def _retrieved_invoice(run: _Run, id: str) -> StripeInvoiceReported | str:
+def _retrieved_invoice(run: Run, id: str) -> StripeInvoiceReported | str:
     """Return an invoice as Stripe has it now; in words why not, if it does not tell."""
     try:
         found = run.stripe.invoice(id, LINES_ASKED)

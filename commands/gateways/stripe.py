@@ -199,6 +199,10 @@ class StripeGateway:
             except (StripeRefused, StripeKeyRefused):
                 yield found
 
+    def customers(self) -> Iterator[dict[str, Any]]:
+        """Return all customers that were not deleted, page by page."""
+        return (found.object for found in self._pages(self.batch.v1.customers.list, {}))
+
     def _with_all_items(self, client: stripe.StripeClient, found: Retrieved) -> Retrieved:
         """Return a subscription with the items that Stripe left out, if it left out any."""
         items = found.object.get("items") or {}

@@ -16,6 +16,7 @@ NO_LISTINGS = {
     *(
         "keys import",
         "keys migrate",
+        "stripe adopt",
         "keys show",
         "keys amend",
         "keys revoke",

@@ -16,6 +16,7 @@ from web.cli.errors import REFUSED
 from web.cli.examples import Exampled, ExampledGroup
 from web.cli.options import json_option
 from web.cli.output import print_json, print_table, progress
+from web.cli.stripe_adopt import adopt
 from web.cli.stripe_assign import assign
 from web.cli.stripe_drift import reconcile, remap
 from web.cli.stripe_files import import_
@@ -108,6 +109,7 @@ def _described(step: SyncStep) -> str:
     return f"{text}, invoice {step.invoice} {step.invoice_status}" if step.invoice else text
 
 
+stripe.add_command(adopt)
 stripe.add_command(assign)
 stripe.add_command(import_)
 stripe.add_command(reconcile)
