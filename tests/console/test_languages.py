@@ -111,7 +111,11 @@ class Texts(HTMLParser):
 
 def latin(text: str) -> set[str]:
     """Return the words of a text that went through no catalogue, and are nobody's name."""
-    dates = {*get_month_names(locale="de").values(), *get_day_names(locale="de").values()}
+    dates = {
+        *get_month_names(locale="de").values(),
+        *get_month_names("abbreviated", context="stand-alone", locale="de").values(),
+        *get_day_names(locale="de").values(),
+    }
     return {
         word
         for word in _WORD.findall(re.sub(r"\S*[\d•_@][\w•/.-]*|\w+-[\w-]+", " ", text))
