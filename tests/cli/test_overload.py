@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import http.client
 import json
+import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from email.message import Message
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 import pytest
 
@@ -22,6 +25,7 @@ from web.app.clock import system_clock
 SEATS = "/v1/accounts/acme/seats/cloud_pos"
 SEAT = f"{SEATS}/till"
 MANY = 400
+TYPE = "application/json"
 
 
 class Answer(NamedTuple):
@@ -82,8 +86,6 @@ def test_what_cannot_be_answered_soon_is_refused_and_seats_are_told_of(tmp_path:
     keyfold, token = prepared(tmp_path, STRIPE_WEBHOOK_SECRET=WEBHOOK_SECRET)
     blocker = tmp_path / "keyfold.db"
     with served(keyfold, token, "--threads", "2") as server:
-        import sqlite3
-
         with closing(sqlite3.connect(blocker, isolation_level=None)) as writer:
             # Nobody can write meanwhile, so changes hold all threads that they may have.
             writer.execute("BEGIN IMMEDIATE")
@@ -103,6 +105,53 @@ def test_what_cannot_be_answered_soon_is_refused_and_seats_are_told_of(tmp_path:
     assert {one.code for one in refused} <= {"overloaded", "ledger_busy", "ledger_unavailable"}
     assert all(one.retry_after for one in refused)
     assert {one.status for one in answers} <= {200, 201, 503}
+
+
+def test_what_is_refused_unseen_is_told_as_any_problem_and_counted(tmp_path: Path) -> None:
+    keyfold, token = prepared(tmp_path)
+    named = {"X-Request-Id": "order-17", "Authorization": f"Bearer {token}"}
+    with served(keyfold, token, "--threads", "2") as server:
+
+        def refused(path: str, more: Mapping[str, str]) -> tuple[Message, str]:
+            """Return the first answer that says so; what is asked is asked again until then."""
+            found: list[tuple[Message, str]] = []
+
+            def once() -> bool:
+                connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+                with closing(connection):
+                    connection.request("PUT", path, "{}", {"Content-Type": TYPE, **more})
+                    response = connection.getresponse()
+                    body = response.read().decode()
+                    if '"overloaded"' in body:
+                        found.append((response.headers, body))
+                return bool(found)
+
+            wait_until(once)
+            return found[0]
+
+        with closing(sqlite3.connect(tmp_path / "keyfold.db", isolation_level=None)) as writer:
+            writer.execute("BEGIN IMMEDIATE")
+            with meanwhile(
+                MANY // 2, lambda number: asked(server, "PUT", f"{SEATS}/till-{number}", token)
+            ):
+                headers, body = refused(f"{SEATS}/POS-ABCD-EFGH-7K2M-kf_abcdefgh?a=b", named)
+                secret = {**named, "X-Request-Id": "kf_abcdefghijklmnop"}
+                others, _ = refused(SEAT, secret)
+                writer.execute("ROLLBACK")
+        usual = server.get(SEAT + "-none")
+        figures = server.get("/metrics")[1]
+    problem = json.loads(body)
+    assert problem.keys() == json.loads(usual[1]).keys()
+    assert problem["request_id"] == headers["X-Request-Id"] == "order-17"
+    assert problem["instance"] == quote(f"{SEATS}/POS-••••-••••-7K2M-kf_…")
+    assert headers["Content-Type"] == "application/problem+json"
+    assert (headers["Retry-After"], headers["Cache-Control"]) == ("1", "no-store")
+    assert headers["Server"] == "keyfold"
+    assert others["X-Request-Id"].startswith("req_")
+    assert 'keyfold_problems_total{code="overloaded"}' in figures
+    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    logged = [line for line in lines if line.get("request_id") == "order-17"]
+    assert [(line["method"], line["status"]) for line in logged][-1] == ("PUT", 503)
 
 
 @pytest.mark.parametrize("threads", ["1", "2", "4"])

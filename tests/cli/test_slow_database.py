@@ -155,6 +155,11 @@ def test_a_database_that_is_down_leaves_figures_answered(running: Running) -> No
     assert password
     assert password not in running.server.log.read_text()
     assert "keyfold_http_requests_total" in running.server.get("/metrics")[1]
+    status, page = running.server.get(SEATS)
+    problem = json.loads(page)
+    assert (status, problem["code"]) == (503, "ledger_unavailable")
+    assert problem["instance"] == "/"
+    assert problem["request_id"].startswith("req_")
     running.database.start()
     wait_until(lambda: running.server.get("/readyz")[0] == 200)
     assert metric(running, "keyfold_ledger_up") == "1.0"

@@ -42,6 +42,7 @@ from projections.audit.tree import TreeDamaged
 from web.app.causes import cause_of, hint_of
 from web.app.context import app_state, request_id
 from web.app.json_encoding import encode
+from web.app.redaction import Redactor
 
 CONTENT_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
@@ -387,29 +388,39 @@ def _respond(
         except Exception as error:
             # What the layout needs may be what is broken; then the problem is told without it.
             _log.error("no page for it: %s", _outline(error), extra={"request_id": request_id()})
-    told = [
-        FieldProblem(_sendable(one.pointer), _sendable(one.detail)) for one in errors[:ERRORS_MAX]
-    ]
-    problem = ProblemDetails(
-        type=f"/docs#{kind.code}",
-        title=kind.title,
-        status=kind.status,
-        detail=_sendable(detail[:1].upper() + detail[1:].removesuffix(".") + "."),
-        instance=quote(_path(kind), safe="/:@!$&'()*+,;=~"),
-        code=kind.code,
-        request_id=request_id(),
-        errors=told or UNSET,
-        **(members or {}),
-    )
+    redactor = app_state().redactor
+    path = redactor.scrub_all(request.path) if kind is CODE_IN_URL else request.path
+    problem = problem_details(kind, detail, path, request_id(), redactor, errors, members)
     return Response(encode(problem), kind.status, headers=headers, content_type=CONTENT_TYPE)
 
 
-def _path(kind: ProblemType) -> str:
-    path = request.path
-    return _sendable(app_state().redactor.scrub_all(path) if kind is CODE_IN_URL else path)
+def problem_details(
+    kind: ProblemType,
+    detail: str,
+    path: str,
+    request_id: str,
+    redactor: Redactor,
+    errors: Sequence[FieldError] = (),
+    members: Mapping[str, Any] | None = None,
+) -> ProblemDetails:
+    """Return the document of a problem; codes and tokens in what it repeats are masked."""
 
+    def sendable(text: str) -> str:
+        """Return a text without secrets, not endless, and without halves of surrogate pairs."""
+        text = redactor.scrub(text.encode("utf-8", "replace").decode("utf-8"))
+        return text if len(text) <= TEXT_LENGTH_MAX else text[:TEXT_LENGTH_MAX] + "…"
 
-def _sendable(text: str) -> str:
-    """Return a text without secrets, not endless, and without halves of surrogate pairs."""
-    text = app_state().redactor.scrub(text.encode("utf-8", "replace").decode("utf-8"))
-    return text if len(text) <= TEXT_LENGTH_MAX else text[:TEXT_LENGTH_MAX] + "…"
+    told = [
+        FieldProblem(sendable(one.pointer), sendable(one.detail)) for one in errors[:ERRORS_MAX]
+    ]
+    return ProblemDetails(
+        type=f"/docs#{kind.code}",
+        title=kind.title,
+        status=kind.status,
+        detail=sendable(detail[:1].upper() + detail[1:].removesuffix(".") + "."),
+        instance=quote(sendable(path), safe="/:@!$&'()*+,;=~"),
+        code=kind.code,
+        request_id=request_id,
+        errors=told or UNSET,
+        **(members or {}),
+    )

@@ -8,8 +8,9 @@ import random
 import re
 import string
 import time
+from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from flask import Flask, Request, Response, current_app, g, request
 from werkzeug.exceptions import NotFound
@@ -30,29 +31,30 @@ from web.app.errors import (
     HttpProblem,
 )
 from web.app.logs import RequestLine
+from web.app.redaction import Redactor
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 # Unless an endpoint sets its own.
 _HEADERS = [
-    (name.lower(), name, value)
-    for name, value in {
-        "Cache-Control": "no-store",
-        "Server": "keyfold",
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    }.items()
+    ("Cache-Control", "no-store"),
+    ("Server", "keyfold"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
 ]
 # What the server had to refuse, and leaves to the application to say.
-_WHY = {
+WHY: Final = {
     TOO_LARGE.code: "a body has at most 1 MiB",
     OVERLOADED.code: "nothing was looked at: try again",
 }
 _IN_A_BODY = "send it in a body; this one may be in a log by now"
-_UNMATCHED = "(none)"
+UNMATCHED: Final = "(none)"
 _HEALTH = "/healthz"
 # Who asks for pages is no program of the vendor's: its requests are not named by the caller, who
 # could have them found under any name.
-_PAGES: Final = {"portal", "console"}
+PAGES: Final = {"portal", "console"}
 ID_LENGTH: Final = 26
 ADDRESS_BYTES_MAX: Final = 16_384
 HAS_NUL: Final = "must not hold a NUL character"
@@ -77,15 +79,13 @@ def register(app: Flask) -> None:
 def _begin() -> None:
     g.started = time.perf_counter()
     app = app_state()
-    named = _named_by_caller(request)
+    named = _named_by_caller(request.environ, app.redactor)
     id = named or new_request_id()
     if app.redactor.may_hold_code(id):
         id = new_request_id()
     g.request_id = id
     if refused := request.environ.get(REFUSED_BY_SERVER):
-        raise HttpProblem(
-            PROBLEM_TYPES[refused], _WHY[refused], {"Retry-After": str(RETRY_AFTER_S)}
-        )
+        raise HttpProblem(PROBLEM_TYPES[refused], WHY[refused], {"Retry-After": str(RETRY_AFTER_S)})
     _check_address(request)
     url = f"{request.path}?{request.query_string.decode('utf-8', 'replace')}"
     if app.redactor.holds_code_quoted(url):
@@ -104,12 +104,23 @@ def _begin() -> None:
     g.caller = caller
 
 
-def _named_by_caller(sent: Request) -> str | None:
+def folder_of(path: str) -> str:
+    """Return the first part of a path."""
+    return path.lstrip("/").partition("/")[0]
+
+
+def _named_by_caller(environ: WSGIEnvironment, redactor: Redactor) -> str | None:
     """Return the id that the caller gave the request; None when it did not, or may not."""
-    id: str = sent.environ.get("HTTP_X_REQUEST_ID", "")
-    if sent.path.lstrip("/").partition("/")[0] in _PAGES or not _REQUEST_ID.fullmatch(id):
+    id: str = environ.get("HTTP_X_REQUEST_ID", "")
+    if folder_of(environ["PATH_INFO"]) in PAGES or not _REQUEST_ID.fullmatch(id):
         return None
-    return None if app_state().redactor.holds_token(id) else id
+    return None if redactor.holds_token(id) else id
+
+
+def request_id_of(environ: WSGIEnvironment, redactor: Redactor) -> str:
+    """Return the id of a request of which nothing else is looked at."""
+    named = _named_by_caller(environ, redactor)
+    return new_request_id() if named is None or redactor.may_hold_code(named) else named
 
 
 def _check_address(sent: Request) -> None:
@@ -149,33 +160,48 @@ def _access(sent: Request) -> Access:
 def _finish(response: Response) -> Response:
     headers = response.headers
     set_already = {name.lower() for name, _ in headers}
-    headers.add("X-Request-Id", g.request_id)
-    if app_state().wiring.settings.is_https:
-        headers.add("Strict-Transport-Security", HSTS)
     if (quota := g.get("quota")) is not None:
         headers.extend(quota.headers)
-    for lowered, name, value in _HEADERS:
-        if lowered not in set_already:
+    for name, value in headers_of_all(g.request_id, is_https=app_state().wiring.settings.is_https):
+        if name.lower() not in set_already:
             headers.add(name, value)
     _record(request, response.status_code)
     return response
 
 
+def headers_of_all(request_id: str, *, is_https: bool) -> Iterator[tuple[str, str]]:
+    """Yield the headers that every response has, unless its endpoint sets its own."""
+    yield "X-Request-Id", request_id
+    if is_https:
+        yield "Strict-Transport-Security", HSTS
+    yield from _HEADERS
+
+
 def _record(sent: Request, status: int) -> None:
     """Count the request, and log it by its route, never by its path, which may name people."""
     seconds = time.perf_counter() - g.started
-    route = sent.url_rule.rule if sent.url_rule else _UNMATCHED
+    route = sent.url_rule.rule if sent.url_rule else UNMATCHED
     app_state().metrics.count_request(sent.method, route, status, seconds)
     # That the process is well is asked every few seconds, first of all by the server itself.
-    if (route == _HEALTH and status == HTTPStatus.OK) or not _log.isEnabledFor(logging.INFO):
+    if route == _HEALTH and status == HTTPStatus.OK:
         return
     request_context: RequestContext | None = g.get("request_context")
+    actor = request_context.actor if request_context else ""
+    log_request(sent.method, route, status, seconds, g.request_id, actor)
+
+
+def log_request(
+    method: str, route: str, status: int, seconds: float, request_id: str, actor: str = ""
+) -> None:
+    """Log a request, by its route."""
+    if not _log.isEnabledFor(logging.INFO):
+        return
     fields = {
-        "method": sent.method,
+        "method": method,
         "route": route,
         "status": status,
         "ms": round(seconds * 1000, 2),
-        "request_id": g.request_id,
-        "actor": request_context.actor if request_context else "",
+        "request_id": request_id,
+        "actor": actor,
     }
     _log.handle(RequestLine(_log.name, "request", fields))

@@ -6,7 +6,6 @@ While the application cannot be made, since the database does not respond or a s
 
 from __future__ import annotations
 
-import json
 import logging
 import multiprocessing
 import os
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from web.app import waiting
 from web.app.causes import cause_of
+from web.app.early_refusals import may_be_refused, refuse_overloaded, refuse_starting
 from web.app.logs import crash_line, log_all_to_stderr
 from web.app.thread_shares import half_of
 from web.server.http_server import Server
@@ -106,40 +106,29 @@ def _work(duty: Duty) -> None:
     os._exit(0)
 
 
-class _Page(NamedTuple):
-    headers: list[tuple[str, str]]
-    body: bytes
-
-
 class _Application:
     """The application, and what is answered until there is one."""
 
     def __init__(self, duty: Duty) -> None:
         self._duty = duty
         self._made: WSGIApplication | None = None
+        self._state: AppState | None = None
         self._publish: Callable[[], object] = lambda: None
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if self._made is not None:
+            if self._state is not None and may_be_refused(environ):
+                return refuse_overloaded(self._state, environ, start_response)
             return self._made(environ, start_response)
         if environ["PATH_INFO"] == "/healthz":
-            return _respond(start_response, "200 OK", "application/json", {"status": "ok"})
+            return _respond(start_response, "application/json", b'{"status": "ok"}')
         if environ["PATH_INFO"] == "/metrics":
-            page = self._figures(environ)
-            start_response("200 OK", page.headers)
-            return [page.body]
-        problem = {
-            "type": "/docs#ledger_unavailable",
-            "title": "The ledger cannot be reached",
-            "status": 503,
-            "detail": "The server is starting: the log says what it waits for.",
-            "code": "ledger_unavailable",
-        }
-        return _respond(
-            start_response, "503 Service Unavailable", "application/problem+json", problem
-        )
+            from web.app.metrics import CONTENT_TYPE
 
-    def _figures(self, environ: WSGIEnvironment) -> _Page:
+            return _respond(start_response, CONTENT_TYPE, self._figures(environ))
+        return refuse_starting(start_response)
+
+    def _figures(self, environ: WSGIEnvironment) -> bytes:
         """Return what is known without the ledger; without a token that is little elsewhere."""
         # Not by the first process, which only imports this module.
         from flask import Request
@@ -148,10 +137,10 @@ class _Application:
         from web.app.metrics import DOWN, Metrics
 
         if not from_loopback(Request(environ)):
-            return _page_of(DOWN)
+            return DOWN
         metrics = Metrics()
         metrics.share(lambda: self._duty.board.of_others(self._duty.number))
-        return _page_of(metrics.render(None, ledger_up=False))
+        return metrics.render(None, ledger_up=False)
 
     def try_to_make(self) -> None:
         """Make it, if that can be done now."""
@@ -176,7 +165,7 @@ class _Application:
 
     def _share_counts(self, made: Any) -> None:
         duty = self._duty
-        state: AppState | None = getattr(made, "state", None)
+        self._state = state = getattr(made, "state", None)
         if state is None:
             return
         state.token_limits.share(duty.tally)
@@ -189,22 +178,9 @@ class _Application:
         self._publish()
 
 
-def _page_of(figures: bytes) -> _Page:
-    from web.app.metrics import CONTENT_TYPE
-
-    headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(figures)))]
-    return _Page([*headers, ("Cache-Control", "no-store")], figures)
-
-
-def _respond(
-    start_response: StartResponse, status: str, type_: str, content: object
-) -> Iterable[bytes]:
-    body = json.dumps(content).encode()
+def _respond(start_response: StartResponse, type_: str, body: bytes) -> Iterable[bytes]:
     headers = [("Content-Type", type_), ("Content-Length", str(len(body)))]
-    headers.append(("Cache-Control", "no-store"))
-    if not status.startswith("2"):
-        headers.append(("Retry-After", "1"))
-    start_response(status, headers)
+    start_response("200 OK", [*headers, ("Cache-Control", "no-store")])
     return [body]
 
 
