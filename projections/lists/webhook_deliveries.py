@@ -82,27 +82,37 @@ class Attempt(NamedTuple):
     retry_at: datetime | None
 
 
-_TAKEN: Final = """
+# Whether the message is in the queue still. It is not when the webhook was removed, or the ledger
+# went back and another has its number; what came of it must then not be taken for that one's.
+_IS_THERE: Final = """EXISTS (
+        SELECT 1 FROM keyfold_webhook_messages_1 WHERE webhook = :webhook AND lane = :lane
+        AND sequence = :sequence AND position = :position AND kind = :kind AND at = :queued_at
+        AND COALESCE(notice, '') = COALESCE(:notice, '')
+    )"""
+# While it is waited for a lane, the queue may go back: then less is queued than the number says.
+_IS_NEXT: Final = f"""webhook = :webhook AND lane = :lane AND sent = :sequence - 1
+    AND queued >= :sequence AND {_IS_THERE}"""
+_TAKEN: Final = f"""
     UPDATE keyfold_webhook_lanes_1 SET sent = :sequence, attempts = 0, failing_since = NULL,
         due_at = CASE WHEN queued > :sequence THEN :now ELSE NULL END
-    WHERE webhook = :webhook AND lane = :lane AND sent = :sequence - 1
-"""
-_NOT_TAKEN: Final = """
+    WHERE {_IS_NEXT}
+"""  # noqa: S608
+_NOT_TAKEN: Final = f"""
     UPDATE keyfold_webhook_lanes_1 SET attempts = attempts + 1,
         failing_since = COALESCE(failing_since, :at), due_at = :retry_at
-    WHERE webhook = :webhook AND lane = :lane AND sent = :sequence - 1
-"""
-_ADD: Final = """
+    WHERE {_IS_NEXT}
+"""  # noqa: S608
+_ADD: Final = f"""
     INSERT INTO keyfold_webhook_deliveries_1 (webhook, number, message, kind, account, sequence,
         position, attempt, at, took_ms, status, problem, next_at)
-    VALUES (
+    SELECT
         :webhook, COALESCE((
             SELECT MAX(number) FROM keyfold_webhook_deliveries_1 WHERE webhook = :webhook
         ), 0) + 1,
         :message, :kind, :account, :sequence, :position, :attempt, :at, :took_ms, :status, :problem,
         :retry_at
-    )
-"""
+    WHERE {_IS_THERE}
+"""  # noqa: S608
 _DROP: Final = """
     DELETE FROM keyfold_webhook_deliveries_1 WHERE webhook = :webhook AND number <= (
         SELECT MAX(number) - :kept FROM keyfold_webhook_deliveries_1 WHERE webhook = :webhook
@@ -113,7 +123,8 @@ _DROP: Final = """
 def record_attempt(tables: Tables, tried: Attempt, now: datetime) -> bool:
     """Keep what came of a try, and return whether its lane goes on by it.
 
-    It does not when a replay came between, or another that sends.
+    It does not when a replay came between, or another that sends. Of a message that is not in the
+    queue any more nothing is kept.
 
     Args:
         now: by this machine's clock.
@@ -127,6 +138,8 @@ def record_attempt(tables: Tables, tried: Attempt, now: datetime) -> bool:
         "account": message.account,
         "sequence": message.sequence,
         "position": message.position,
+        "queued_at": message.at,
+        "notice": message.notice,
         "attempt": tried.attempt,
         "at": to_number(tried.at),
         "took_ms": tried.took_ms,

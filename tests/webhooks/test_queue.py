@@ -28,11 +28,14 @@ from projections.lists.account_states import AccountsAtPositions
 from projections.lists.notices_table import fill
 from projections.lists.stores import open_tables
 from projections.lists.stores.tables import Tables, to_number
+from projections.lists.webhook_deliveries import Attempt, list_deliveries, record_attempt
 from projections.lists.webhook_messages import WebhookMessage, messages_of
 from projections.lists.webhook_notices import PAGE_NOTICES
 from projections.lists.webhook_queue import (
     Clocks,
+    DueMessage,
     QueuedMessage,
+    due_messages,
     forget_removed,
     queue_messages,
 )
@@ -258,3 +261,52 @@ def test_what_takes_the_place_of_a_lost_event_has_an_id_of_its_own(
     assert {one.id for one in lost} & {one.id for one in new} == {
         one.id for one in lost if one.position <= world.book.head() - 2
     }
+
+
+def attempted(due: DueMessage, problem: str | None = None) -> Attempt:
+    retry_at = None if problem is None else NOON
+    return Attempt(due.message, "msg_of_it", 1, NOON, 5, None, problem, retry_at)
+
+
+@pytest.mark.parametrize("problem", [None, "no response in time"])
+def test_what_came_of_a_lost_message_is_not_taken_for_that_of_the_one_in_its_place(
+    world: Services, tables: Tables, file: Path, problem: str | None
+) -> None:
+    webhook = add(world, "account.changed")
+    redeem_key(world, context(NOON), Try("acme", "s-1", issue(world).code))
+    head = world.book.head()
+    occupy_seat(world, context(NOON + DAY), Sitting("acme", "cloud_pos", None, "till-1"))
+    queue(world, tables, NOON + DAY)
+    (first, under_way) = due_messages(tables, webhook.id, NOON + DAY, 1, 2)
+    assert record_attempt(tables, attempted(first), NOON + DAY)
+    # The ledger goes back while the second is being sent, and other events take their places.
+    with closing(sqlite3.connect(file)) as connection, connection:
+        for (trigger,) in connection.execute("SELECT name FROM sqlite_master WHERE type='trigger'"):
+            connection.execute(f"DROP TRIGGER {trigger}")
+        connection.execute("DELETE FROM keyfold_events WHERE rowid > ?", (head,))
+    with closing(Book(f"sqlite:///{file}")) as book:
+        again = services(book, seed=1)
+        queue(again, tables, NOON + DAY)
+        assert not record_attempt(tables, attempted(under_way, problem), NOON + DAY)
+        sitting = Sitting("acme", "cloud_pos", None, "till-2")
+        occupy_seat(again, context(NOON + 2 * DAY), sitting)
+        queue(again, tables, NOON + 2 * DAY)
+        assert not record_attempt(tables, attempted(under_way, problem), NOON + 2 * DAY)
+        (due,) = due_messages(tables, webhook.id, NOON + 2 * DAY, 1, 2)
+    assert (due.message.sequence, due.attempts) == (under_way.message.sequence, 0)
+    assert due.message.position == under_way.message.position
+    assert due.message.at != under_way.message.at
+    assert len(list_deliveries(tables, webhook.id, limit=9).deliveries) == 1
+
+
+def test_what_comes_of_a_message_after_its_webhook_was_removed_is_not_kept(
+    world: Services, tables: Tables
+) -> None:
+    webhook = add(world, "account.changed")
+    redeem_key(world, context(NOON), Try("acme", "s-1", issue(world).code))
+    queue(world, tables, NOON)
+    (under_way,) = due_messages(tables, webhook.id, NOON, 1)
+    remove_webhook(world, context(NOON), webhook.id)
+    forget_removed(tables, world.book.load(WEBHOOKS, ID).state)
+    assert not record_attempt(tables, attempted(under_way), NOON)
+    assert list_deliveries(tables, webhook.id, limit=9).deliveries == []

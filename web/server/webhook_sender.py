@@ -161,6 +161,8 @@ class Sender:
                 return False
             if not self._lock.acquire():
                 return False
+        # Whoever had it may have seen later ones, and begun with them.
+        loaded = wiring.services.book.load(WEBHOOKS, ID)
         if loaded.version != self._version:
             forget_removed(wiring.tables, loaded.state)
             self._version = loaded.version
@@ -421,7 +423,8 @@ class _Receiver:
             drop_old_attempts(self._wiring.tables, self._id)
         self._note(response)
         failing_since = due.failing_since or at
-        if response.problem and self._wiring.clock() - failing_since >= GIVE_UP_AFTER:
+        is_over = self._wiring.clock() - failing_since >= GIVE_UP_AFTER
+        if goes_on and response.problem is not None and is_over:
             self._disable(checked.webhook, tried.message_id)
         elif response.problem is not None and not due.attempts:
             _log.warning("a message to %s was not taken: %s", self._id, response.problem)
