@@ -35,6 +35,10 @@ const lost = await caught(() => keyfold.POST("/v1/keys/{key}/reveal", {
 seen.lost = lost !== null && !(lost instanceof Problem);
 const busy = await caught(() => connect(url, token, { retries: 1 }).GET("/v1/batches"));
 seen.busy = [busy instanceof Unexpected, busy.status];
+const later = await caught(() => keyfold.GET("/v1/batches"));
+seen.later = [later.code, later.retryAfterS, later.requestId];
+const broken = await caught(() => keyfold.GET("/v1/batches"));
+seen.broken = [broken instanceof Unexpected, broken.status];
 
 const secret = "C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const at = String(Math.floor(Date.now() / 1000));

@@ -12,6 +12,7 @@ from typing import Any
 
 # What happens to the first request for a method and path, the second, and so on; then all is well.
 LOST, BUSY = "its answer is lost", "it is turned away"
+LATER, BROKEN = "it is to come back in an hour", "its refusal is no JSON"
 
 
 class LosingProxy(ThreadingHTTPServer):
@@ -45,6 +46,12 @@ class _Handler(BaseHTTPRequestHandler):
         if mishap == BUSY:
             self._answer(503, [("Retry-After", "1")], b"<p>come back later</p>")
             return
+        if mishap == LATER:
+            self._answer(429, [("Retry-After", "3600"), PROBLEM], b'{"code": "quota_exceeded"}')
+            return
+        if mishap == BROKEN:
+            self._answer(400, [PROBLEM], b"{")
+            return
         self.server.passed_on[asked] += 1
         connection = http.client.HTTPConnection("127.0.0.1", self.server.to_port, timeout=30)
         connection.request(self.command, self.path, body or None, dict(self.headers))
@@ -74,6 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+PROBLEM = ("Content-Type", "application/problem+json")
 KEPT = ("Content-Type", "Retry-After", "ETag", "Idempotency-Replayed", "X-Request-Id")
 
 

@@ -17,7 +17,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from tests.clients.conftest import Built, install
-from tests.clients.losing_proxy import BUSY, LOST, LosingProxy
+from tests.clients.losing_proxy import BROKEN, BUSY, LATER, LOST, LosingProxy
 
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 
@@ -138,6 +138,26 @@ def test_it_gives_up_in_the_end(client: Client, built: Built, proxy: LosingProxy
     with connected as keyfold, pytest.raises(httpx.HTTPStatusError, match="503"):
         client.operations.list_keys(client=keyfold)
     assert proxy.passed_on["GET /v1/keys"] == 0
+
+
+def test_what_is_to_wait_for_longer_than_anybody_waits_is_told_at_once(
+    client: Client, keyfold: Any, proxy: LosingProxy
+) -> None:
+    proxy.mishaps["GET /v1/keys"] = [LATER]
+    with pytest.raises(client.package.Problem) as later:
+        client.operations.list_keys(client=keyfold)
+    assert (later.value.code, later.value.retry_after_s) == ("quota_exceeded", 3600)
+    # Nothing but the code has to be there.
+    assert (later.value.detail, later.value.request_id) == ("", "")
+    assert proxy.passed_on["GET /v1/keys"] == 0
+
+
+def test_a_refusal_that_is_none_of_keyfolds_is_told_as_such(
+    client: Client, keyfold: Any, proxy: LosingProxy
+) -> None:
+    proxy.mishaps["GET /v1/keys"] = [BROKEN]
+    with pytest.raises(httpx.HTTPStatusError, match="400"):
+        client.operations.list_keys(client=keyfold)
 
 
 def test_a_no_is_raised_with_its_code(client: Client, keyfold: Any) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import Built
-from tests.clients.losing_proxy import BUSY, LOST, LosingProxy
+from tests.clients.losing_proxy import BROKEN, BUSY, LATER, LOST, LosingProxy
 
 CHECK = Path(__file__).with_name("check.mjs")
 
@@ -40,7 +40,7 @@ def test_it_is_built_and_does_the_main_job(package: Path, built: Built, proxy: L
     proxy.mishaps = {
         "POST /v1/keys": [LOST],
         "POST /v1/keys/redeem": [BUSY],
-        "GET /v1/batches": [BUSY] * 2,
+        "GET /v1/batches": [BUSY, BUSY, LATER, BROKEN],
         "/reveal": [LOST],
         "PUT /v1/accounts/node/seats/cloud_pos/till%3A1": [LOST],
     }
@@ -55,6 +55,8 @@ def test_it_is_built_and_does_the_main_job(package: Path, built: Built, proxy: L
         "elsewhere": ["Problem", "invalid_request"],
         "lost": True,
         "busy": [True, 503],
+        "later": ["quota_exceeded", 3600, ""],
+        "broken": [True, 400],
         "message": {"a": 1},
         "forged": "WebhookVerificationError",
     }

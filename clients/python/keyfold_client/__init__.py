@@ -27,6 +27,26 @@ __all__ = ["Problem", "WebhookVerificationError", "connect", "items", "verify"]
 NO_RETRY = Retry(total=0)
 
 
+class _Transport(httpx.HTTPTransport):
+    """Sends a request once; what is not worth waiting for ends all tries."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__()
+        self._wait_s = wait_s
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Return the response.
+
+        Raises:
+            Problem, httpx.HTTPStatusError: it is to be tried again later than anybody waits here.
+        """
+        response = super().handle_request(request)
+        if (_retry_after_s(response) or 0) > self._wait_s:
+            response.request = request
+            _refuse(response)
+        return response
+
+
 class Problem(Exception):
     """Keyfold says no.
 
@@ -66,8 +86,9 @@ def connect(
 
     Reads, PUT and DELETE, and whatever takes an Idempotency-Key, are tried again after 429, 502,
     503 and 504, and when the connection fails; a key is made up where none is given. Another POST
-    is sent once. So an answer that was lost can be followed by one to the second try: 412 to a PUT
-    with `if_match`, 404 to a DELETE.
+    is sent once, and nothing is tried again that would have to wait for longer than `wait_s`. So an
+    answer that was lost can be followed by one to the second try: 412 to a PUT with `if_match`, 404
+    to a DELETE.
 
     Args:
         url: where Keyfold is, e.g. "https://licences.example.com".
@@ -88,7 +109,7 @@ def connect(
         allowed_methods=["GET", "PUT", "DELETE", "POST", "PATCH"],
     )
     hooks = {"request": [_prepare], "response": [_refuse]}
-    transport = RetryTransport(httpx.HTTPTransport(), retry)
+    transport = RetryTransport(_Transport(wait_s), retry)
     return AuthenticatedClient(
         base_url=url.rstrip("/"),
         token=token,
@@ -112,22 +133,39 @@ def _is(request: httpx.Request, method: str, path: str) -> bool:
     return request.method == method and re.search(f"{path}$", written) is not None
 
 
+def _retry_after_s(response: httpx.Response) -> int | None:
+    after = response.headers.get("Retry-After", "").strip()
+    return int(after) if after.isascii() and after.isdecimal() else None
+
+
 def _refuse(response: httpx.Response) -> None:
     if response.is_success:
         return
     response.read()
-    if response.headers.get("Content-Type", "").startswith("application/problem+json"):
-        found, after = response.json(), response.headers.get("Retry-After", "")
-        raise Problem(
-            response.status_code,
-            found["code"],
-            found["title"],
-            found["detail"],
-            found.get("errors", []),
-            found["request_id"],
-            int(after) if after.isdecimal() else None,
-        )
-    response.raise_for_status()
+    found = _problem(response)
+    if found is None:
+        response.raise_for_status()
+        return
+    raise Problem(
+        response.status_code,
+        found["code"],
+        found.get("title", ""),
+        found.get("detail", ""),
+        found.get("errors", []),
+        found.get("request_id", ""),
+        _retry_after_s(response),
+    )
+
+
+def _problem(response: httpx.Response) -> dict[str, Any] | None:
+    """Return what Keyfold says; None where it is not Keyfold that says no."""
+    if not response.headers.get("Content-Type", "").startswith("application/problem+json"):
+        return None
+    try:
+        found = response.json()
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("code"), str) else None
 
 
 def items(operation: Callable[..., Any], *path: str, **wanted: Any) -> Iterator[Any]:

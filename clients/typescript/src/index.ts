@@ -18,7 +18,7 @@ export interface Options {
   timeoutMs?: number;
   /** How often it is tried again at most. */
   retries?: number;
-  /** The longest pause that Keyfold may ask for before another try. */
+  /** The longest pause before another try; when Keyfold asks for a longer one, none is made. */
   waitMs?: number;
 }
 
@@ -96,7 +96,8 @@ async function patiently(request: Request, options: Options): Promise<Response> 
         methods: ["get", "put", "delete", "post", "patch"],
         statusCodes: TEMPORARY,
         afterStatusCodes: TEMPORARY,
-        maxRetryAfter: waitMs,
+        shouldRetry: ({ error }) =>
+          error instanceof HTTPError && (retryAfterS(error.response) ?? 0) * 1000 > waitMs ? false : undefined,
         jitter: true,
         retryOnTimeout: true,
       },
@@ -106,16 +107,20 @@ async function patiently(request: Request, options: Options): Promise<Response> 
   }
 }
 
+function retryAfterS(response: Response): number | null {
+  const after = response.headers.get("Retry-After")?.trim() ?? "";
+  return /^\d+$/.test(after) ? Number(after) : null;
+}
+
 async function refusal(response: Response): Promise<Problem | Unexpected> {
-  if (!response.headers.get("Content-Type")?.startsWith("application/problem+json")) {
-    await response.body?.cancel();
+  const isProblem = response.headers.get("Content-Type")?.startsWith("application/problem+json");
+  const found = isProblem ? await response.json().catch(() => null) : await response.body?.cancel();
+  if (typeof found?.code !== "string") {
     return new Unexpected(response.status);
   }
-  const found = await response.json();
-  const after = Number(response.headers.get("Retry-After") ?? NaN);
   return new Problem(
-    response.status, found.code, found.title, found.detail, found.errors ?? [], found.request_id,
-    Number.isNaN(after) ? null : after,
+    response.status, found.code, found.title ?? "", found.detail ?? "", found.errors ?? [],
+    found.request_id ?? "", retryAfterS(response),
   );
 }
 
