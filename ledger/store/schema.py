@@ -94,6 +94,41 @@ def upgrade(database_url: str) -> list[str]:
             return []
 
 
+def make_to_restore(database_url: str) -> bool:
+    """Make the tables in a database that has none, marked as `begin_restore` does; or do nothing.
+
+    Tables and mark come in one transaction: a restore that was killed meanwhile leaves no tables,
+    or what says so.
+
+    Returns:
+        Whether they were made.
+
+    Raises:
+        PersistenceError: a fault of the database.
+    """
+    match kind_of(database_url):
+        case "sqlite":
+            path = sqlite.path_of(database_url)
+            with _sqlite_session(path) as connection, _in_transaction(connection):
+                if _versions_in_sqlite(connection):
+                    return False
+                for step in steps("sqlite"):
+                    _take_in_sqlite(connection, step)
+                connection.execute(unfinished_restore.BEGIN)
+                return True
+        case "postgres":
+            with _postgres_session(database_url, patient=True) as session, session.transaction():
+                session.execute("SELECT pg_advisory_xact_lock(%s)", (UPGRADE_LOCK,))
+                if _versions_in_postgres(session):
+                    return False
+                for step in steps("postgres"):
+                    _take_in_postgres(session, step)
+                session.execute(unfinished_restore.BEGIN)
+                return True
+        case "memory":
+            return False
+
+
 def check(database_url: str, *, restoring: bool = False) -> None:
     """Refuse a ledger whose tables this program cannot read and write.
 
@@ -225,39 +260,56 @@ def _check(
         )
 
 
-def _upgrade_sqlite(path: str) -> list[str]:
-    known = steps("sqlite")
+@contextmanager
+def _sqlite_session(path: str) -> Iterator[sqlite3.Connection]:
+    """Yield a connection to a file, which is made if it is not there."""
     try:
         sqlite.make(path)
         with closing(sqlite.connect(path)) as connection:
             sqlite.use_write_ahead_log(connection)
-            return [step.name for step in known if _apply_to_sqlite(connection, known, step)]
+            yield connection
     except sqlite3.Error as error:
         raise sqlite.fault_of(error, path) from error
+
+
+@contextmanager
+def _in_transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    patiently(connection, "BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.rollback()
+
+
+def _upgrade_sqlite(path: str) -> list[str]:
+    known = steps("sqlite")
+    with _sqlite_session(path) as connection:
+        return [step.name for step in known if _apply_to_sqlite(connection, known, step)]
 
 
 def _apply_to_sqlite(
     connection: sqlite3.Connection, known: list[SchemaStep], step: SchemaStep
 ) -> bool:
     """Apply a step in a transaction of its own, unless somebody has; answer whether we did."""
-    patiently(connection, "BEGIN IMMEDIATE")
-    try:
+    with _in_transaction(connection):
         if step not in _missing(known, _versions_in_sqlite(connection)):
             return False
-        for statement in _statements(step.sql):
-            connection.execute(statement)
-        columns = connection.execute("SELECT * FROM keyfold_schema LIMIT 0").description
-        if "oldest_program" not in [column[0] for column in columns]:
-            connection.execute("ALTER TABLE keyfold_schema ADD COLUMN oldest_program INTEGER")
-        connection.execute(
-            f"{_RECORD} (?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ?)",
-            (step.version, step.oldest_program),
-        )
-        connection.execute("COMMIT")
+        _take_in_sqlite(connection, step)
         return True
-    finally:
-        if connection.in_transaction:
-            connection.rollback()
+
+
+def _take_in_sqlite(connection: sqlite3.Connection, step: SchemaStep) -> None:
+    for statement in _statements(step.sql):
+        connection.execute(statement)
+    columns = connection.execute("SELECT * FROM keyfold_schema LIMIT 0").description
+    if "oldest_program" not in [column[0] for column in columns]:
+        connection.execute("ALTER TABLE keyfold_schema ADD COLUMN oldest_program INTEGER")
+    connection.execute(
+        f"{_RECORD} (?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ?)",
+        (step.version, step.oldest_program),
+    )
 
 
 def _statements(sql: str) -> Iterator[str]:
@@ -311,14 +363,14 @@ def _apply_to_postgres(
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (UPGRADE_LOCK,))
         if step not in _missing(known, _versions_in_postgres(connection)):
             return False
-        connection.execute(step.sql.encode())
-        connection.execute(
-            "ALTER TABLE keyfold_schema ADD COLUMN IF NOT EXISTS oldest_program integer"
-        )
-        connection.execute(
-            f"{_RECORD} (%s, now(), %s)".encode(), (step.version, step.oldest_program)
-        )
+        _take_in_postgres(connection, step)
         return True
+
+
+def _take_in_postgres(connection: psycopg.Connection[Any], step: SchemaStep) -> None:
+    connection.execute(step.sql.encode())
+    connection.execute("ALTER TABLE keyfold_schema ADD COLUMN IF NOT EXISTS oldest_program integer")
+    connection.execute(f"{_RECORD} (%s, now(), %s)".encode(), (step.version, step.oldest_program))
 
 
 def _found_in_postgres(database_url: str) -> tuple[dict[int, int], bool]:

@@ -36,6 +36,7 @@ from ledger.backup_format import (
     unsealed,
 )
 from ledger.proof.verifier.build import build
+from ledger.store import schema
 from projections.audit.backup import write_backup
 from projections.lists.stores import Tables
 from tests.cli.program import KEYFOLD, PATIENCE_S, Program, Ran, wait_until
@@ -340,6 +341,72 @@ def test_a_restore_that_is_killed_leaves_what_says_so_and_can_be_restored_into(
     assert exported(new) == exported(ledger)
     new.done("db", "check")
     assert new.run("restore").code == new.run("restore", "b", "--give-up").code == 2
+
+
+# A program that kills itself before or after so many of these calls.
+_KILLED = """
+import os, sys
+from ledger.store import schema
+from web.cli import main
+when, left = sys.argv[1], int(sys.argv[2])
+def counted(name):
+    made = getattr(schema, name)
+    def call(*arguments):
+        global left
+        left -= 1
+        is_last = left == 0
+        if is_last and when == "before":
+            os.kill(os.getpid(), 9)
+        found = made(*arguments)
+        if is_last:
+            os.kill(os.getpid(), 9)
+        return found
+    setattr(schema, name, call)
+for name in ("make_to_restore", "_take_in_sqlite", "_take_in_postgres", "upgrade", "begin_restore"):
+    counted(name)
+sys.exit(main(sys.argv[3:]))
+"""
+STEPS = len(schema.steps("sqlite"))
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_wherever_a_restore_is_killed_no_ledger_is_there_or_it_says_so(
+    kind: str, ledger: Program, places: Places
+) -> None:
+    ledger.done("backup", "b")
+    is_marked = {
+        ("before", 1): False,
+        ("after", 4): False,  # three of the steps
+        ("after", STEPS + 1): False,  # all of them
+        ("before", STEPS + 2): True,
+        ("after", STEPS + 3): True,
+    }
+    for (when, left), marked in is_marked.items():
+        new = places.new(kind)
+        arguments = [when, str(left), "restore", f"{ledger.folder}/b"]
+        killed = subprocess.run(
+            [sys.executable, "-c", _KILLED, *arguments],
+            cwd=new.folder, env=new.environ(), capture_output=True, check=False,
+        )  # fmt: skip
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        said = refused(new.run("db", "check"), "schema_unfit")
+        assert ("a restore into this database was begun" in said) == marked
+        assert ("there is no ledger" in said) != marked
+        if marked:
+            new.done("db", "upgrade")
+            assert refused(new.run("db", "check"), "schema_unfit") == said
+            assert new.json("restore", "--give-up") == {"given_up": True}
+        new.done("restore", f"{ledger.folder}/b")
+
+
+def test_a_restore_that_is_refused_leaves_an_empty_ledger(ledger: Program, places: Places) -> None:
+    ledger.done("backup", "b")
+    ledger.done("seats", "release", SHOP, "cloud_pos", "till-9")
+    ledger.done("audit", "checkpoint", "-o", "later.txt")
+    new, later = places.new("sqlite"), f"{ledger.folder}/later.txt"
+    refused(new.run("restore", f"{ledger.folder}/b", "--checkpoint", later), "events_lost")
+    new.done("db", "check")
+    assert new.json("restore", "--give-up") == {"given_up": False}
 
 
 def test_a_second_restore_does_not_disturb_the_first(ledger: Program, places: Places) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import Any, Final
@@ -115,18 +115,43 @@ def restore(
         settings = read_settings()
         _refuse_other_secret(settings, header, file)
         url = settings.database_url
-        with _only_one(url):
-            schema.upgrade(url)
-            with closing(wire(settings, restoring=True)) as wiring:
-                now = wiring.clock()
-                given = [read_as_signed(wiring.signing, name, others, now) for name in files]
-                keys = _read_keys(wiring, keys_file)
-                restored, taken = _restore(wiring, header, sealed, given, keys, accept_loss)
-                after = _recorded_between(wiring, restored)
+        with (
+            _only_one(url),
+            _marking(url) as begin,
+            closing(wire(settings, restoring=True)) as wiring,
+        ):
+            now = wiring.clock()
+            given = [read_as_signed(wiring.signing, name, others, now) for name in files]
+            keys = _read_keys(wiring, keys_file)
+            restored, taken = _restore(wiring, header, sealed, given, keys, accept_loss, begin)
+            after = _recorded_between(wiring, restored)
     if as_json:
         print_json(_to_json(header, restored, after, taken))
     else:
         _print(header, restored, after, taken, bool(files))
+
+
+@contextmanager
+def _marking(database_url: str) -> Iterator[Callable[[], None]]:
+    """Make the tables, and yield what marks the database until the restore has ended.
+
+    If there were none they are marked from the first moment; when it does not come to a restore,
+    the mark is taken back.
+    """
+    is_new = schema.make_to_restore(database_url)
+    is_begun = False
+
+    def begin() -> None:
+        nonlocal is_begun
+        schema.begin_restore(database_url)
+        is_begun = True
+
+    try:
+        schema.upgrade(database_url)
+        yield begin
+    finally:
+        if is_new and not is_begun:
+            schema.give_up_restore(database_url)
 
 
 def _restore(
@@ -136,6 +161,7 @@ def _restore(
     given: Sequence[SignedCheckpoint],
     keys: Sequence[TextKey] | None,
     accept_loss: bool,
+    begin: Callable[[], None],
 ) -> tuple[Restored, TakenIn | None]:
     with event_progress("Restoring") as on_events:
         restored = restore_ledger(
@@ -145,7 +171,7 @@ def _restore(
             lines,
             given,
             accept_loss=accept_loss,
-            begin=lambda: schema.begin_restore(wiring.settings.database_url),
+            begin=begin,
             on_events=on_events,
         )
     return restored, put_text_keys(wiring.services, keys) if keys is not None else None
