@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from clients.build import operations_with_key
 from tests.drills.__main__ import DRILLS, SEED
+from tests.drills.writes import ELSEWHERE, WRITES
+from tests.web.api import memory_api
 
 
 # They start many servers: how long that takes is the machine's affair.
@@ -16,3 +19,12 @@ def test_it_holds_and_what_is_planted_is_found(name: str) -> None:
     assert not report.faults
     assert report.planted
     assert report.not_found == []
+
+
+def test_every_write_that_may_be_repeated_is_failed_in_every_way() -> None:
+    document = memory_api().get("admin", "/openapi.json").body
+    keyed = {
+        document["paths"][path][method.lower()]["operationId"]
+        for method, path in operations_with_key(document)
+    }
+    assert keyed - WRITES.keys() == ELSEWHERE.keys()
