@@ -7,10 +7,12 @@ ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
+# With `--build-arg LOCK=otel` it can send traces: docs/operations.md.
+ARG LOCK=runtime
 # The locks first: a change of Keyfold's own code does not install everything anew.
-COPY requirements/runtime.txt requirements/
+COPY requirements/runtime.txt requirements/otel.txt requirements/
 RUN python3 -m venv /opt/keyfold \
-    && /opt/keyfold/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/runtime.txt
+    && /opt/keyfold/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/${LOCK}.txt
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY keyfold keyfold
 COPY ledger ledger

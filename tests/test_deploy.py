@@ -18,7 +18,7 @@ COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 def test_the_image_is_built_of_all_that_a_wheel_is_built_of() -> None:
     copied = re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.MULTILINE)
     names = {name for line in copied for name in line.split()}
-    assert names == {*SOURCES, "requirements/runtime.txt"}
+    assert names == {*SOURCES, "requirements/runtime.txt", "requirements/otel.txt"}
     let_in = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
     assert set(let_in) == names
 

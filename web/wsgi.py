@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 
 from web.api import stripe_webhook
+from web.app import tracing
 from web.app.context import EXTENSION, AppState
 from web.app.logs import log_to_stderr
 from web.create_app import create_app
@@ -54,7 +55,11 @@ class ForkAwareApplication:
 def _make() -> Flask:
     log_to_stderr()
     app = create_app()
-    stripe_webhook.warm_up(app.extensions[EXTENSION].wiring)
+    wiring = app.extensions[EXTENSION].wiring
+    stripe_webhook.warm_up(wiring)
+    # Here, in each process: what sends traces is a thread, and would not come through a fork.
+    if (spans := tracing.start(wiring.settings.database_url)) is not None:
+        spans.trace_requests(app)
     # What was made so far is there to stay: let no collection look through it again.
     gc.collect()
     gc.freeze()

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
@@ -227,7 +227,7 @@ class StripeGateway:
     def invoice_lines(self, id: str, count: int) -> list[dict[str, Any]]:
         """Return the lines of an invoice, at most `count`."""
         list_page = self.interactive.v1.invoices.line_items.list
-        pages = self._pages(lambda params: list_page(id, params), {})
+        pages = self._pages(partial(list_page, id), {})
         return [one.object for one in islice(pages, count)]
 
     def events(self, since: datetime) -> Iterator[dict[str, Any]]:
@@ -257,7 +257,7 @@ class StripeGateway:
         if not listed.get("has_more"):
             return found
         list_page = self.batch.v1.invoices.line_items.list
-        pages = self._pages(lambda params: list_page(id, params), {})
+        pages = self._pages(partial(list_page, id), {})
         lines = [one.object for one in islice(pages, lines_max + 1)]
         whole = {**listed, "data": lines[:lines_max], "has_more": len(lines) > lines_max}
         return found._replace(object={**found.object, "lines": whole})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
+
+from ledger.durations import Work, tell
 
 PAYMENT_REQUIRED: Final = 402
 OUTCOMES: Final = ("answered", "refused", "key_refused", "unavailable")
@@ -98,6 +101,23 @@ def call_stripe(call: Callable[..., Any], *args: Any) -> Retrieved:
         StripeUnavailable, StripeKeyRefused, StripeRefused: from None, since the library's own
             exceptions carry whole answers.
     """
+    began = time.perf_counter()
+    try:
+        answer = _call(call, *args)
+    except StripeFault as fault:
+        _tell(call, began, type(fault).__name__)
+        raise
+    _tell(call, began, None)
+    return answer
+
+
+def _tell(call: Callable[..., Any], began: float, error: str | None) -> None:
+    # Of the call its name alone: what it is about has ids of the customer's in its address.
+    name = getattr(call, "func", call).__qualname__
+    tell(Work(f"Stripe {name}", time.perf_counter() - began, is_call=True, error=error))
+
+
+def _call(call: Callable[..., Any], *args: Any) -> Retrieved:
     import stripe
 
     try:

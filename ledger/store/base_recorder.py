@@ -39,9 +39,12 @@ class BaseRecorder(LibraryReads):
             return []
         began = time.perf_counter()
         try:
-            return self._group_commit().submit(append)
-        finally:
-            APPENDS.add(time.perf_counter() - began)
+            positions = self._group_commit().submit(append)
+        except Exception as error:
+            APPENDS.add(time.perf_counter() - began, error)
+            raise
+        APPENDS.add(time.perf_counter() - began)
+        return positions
 
     def _counted_commit(self, appends: Sequence[Append]) -> list[Outcome]:
         COUNTS["commits"] += 1

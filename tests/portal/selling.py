@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -75,18 +76,25 @@ class Seller(Vendor):
 
 
 @contextmanager
-def selling(folder: Path, *, billed: bool = False, since_days: int = 0) -> Iterator[Seller]:
+def selling(
+    folder: Path,
+    *,
+    billed: bool = False,
+    since_days: int = 0,
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Seller]:
     """Serve a program that sells by Stripe.
 
     Args:
         billed: sell a product whose seats are billed, as the third guide's.
         since_days: so long ago is it at Stripe, where time can be let go by.
+        settings: further ones of the program.
     """
     with StripeServer(now=int(time.time()) - since_days * DAY_S) as stripe:
         product = stripe.post("/v1/products", {"name": "Seats"})["id"]
         for key, (interval, amount) in (TEAM_PRICES if billed else PRICES).items():
             stripe.post("/v1/prices", price(product, key, interval, amount))
-        settings = {
+        own = {
             "STRIPE_API_KEY": stripe.api_key,
             "STRIPE_API_BASE": stripe.url,
             "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
@@ -95,8 +103,8 @@ def selling(folder: Path, *, billed: bool = False, since_days: int = 0) -> Itera
         }
         if billed:
             (folder / "catalog.toml").write_text(CATALOG)
-            settings["KEYFOLD_CATALOG"] = "catalog.toml"
-        program = Program(folder, settings)
+            own["KEYFOLD_CATALOG"] = "catalog.toml"
+        program = Program(folder, {**own, **settings})
         program.done("db", "upgrade")
         with program.served() as server:
             yield Seller(program, server, stripe=stripe)

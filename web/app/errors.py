@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import quote
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, current_app, g, request
 from msgspec import UNSET, Meta, UnsetType
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
@@ -379,6 +379,7 @@ def _respond(
     errors: Sequence[FieldError] = (),
     members: Mapping[str, Any] | None = None,
 ) -> Response:
+    g.problem = kind.code
     app_state().metrics.refused(kind.code)
     pages: Mapping[str, ErrorPage] = current_app.extensions.get(PAGES, {})
     page = pages.get(request.path.split("/")[1])

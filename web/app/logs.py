@@ -26,7 +26,7 @@ from web.app.times import iso
 
 STDERR: Final = 2
 _log = logging.getLogger("keyfold.process")
-_FIELDS = ("method", "route", "status", "ms", "request_id", "actor")
+_FIELDS = ("method", "route", "status", "ms", "request_id", "actor", "trace_id")
 
 
 class RequestLine(logging.LogRecord):

@@ -47,7 +47,7 @@ DOWN = (
     b"# TYPE keyfold_ledger_up gauge\nkeyfold_ledger_up 0.0\n"
 )
 _CREATED = "_created"
-_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"})
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"})
 _COUNTS = {
     "appends": "Appends that went to the database.",
     "commits": "Commits that they were put into, several into one where they come together.",
@@ -104,7 +104,7 @@ class Metrics:
 
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request; methods that are none of ours count together."""
-        method = method if method in _METHODS else "other"
+        method = method if method in METHODS else "other"
         found = self._known.get((method, route, status))
         if found is None:
             found = self._known[method, route, status] = (

@@ -29,8 +29,9 @@ from multiprocessing import connection, resource_tracker
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Final
 
+from web.app import tracing
 from web.app.logs import log_all_to_stderr
-from web.app.settings import let_links_lead_to
+from web.app.settings import let_links_lead_to, read_settings
 from web.server.process_limits import BACKLOG, INTERRUPTS, STOP_S
 from web.server.worker_board import Board
 
@@ -79,8 +80,18 @@ def serve(
         _lead_links(address, held_port)
         _in_background(lambda: _announce(host, address, held_port, on_ready))
         # Here and not in a worker, so that there is one however many workers there are.
-        with seat_sync_loop.running(), webhook_sender.running():
+        with _traced(), seat_sync_loop.running(), webhook_sender.running():
             _supervise(listener, workers, threads, _keyfold, stop_signal)
+
+
+@contextlib.contextmanager
+def _traced() -> Iterator[None]:
+    """Return a context in which calls of this process are traced, where that is asked for."""
+    tracing.start(read_settings().database_url)
+    try:
+        yield
+    finally:
+        tracing.stop()
 
 
 def serve_application(

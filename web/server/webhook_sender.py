@@ -39,6 +39,7 @@ from commands.gateways.webhook_addresses import (
     Target,
     find_target,
 )
+from ledger.durations import Work, tell
 from ledger.store.exclusive_lock import open_exclusive_lock
 from ledger.streams.webhooks import ID, WEBHOOKS, Webhook
 from projections.lists.account_states import AccountsAtPositions
@@ -400,6 +401,7 @@ class _Receiver:
         began = time.monotonic()
         at = self._wiring.clock()
         response = _post(sender, client, checked, message, meanwhile)
+        _tell(self._id, due.attempts, response, time.monotonic() - began)
         now = system_clock()
         retry_at = None
         if response.problem is not None:
@@ -465,6 +467,18 @@ def _post(
         return Response(None, f"the address {refused}")
     except AddressUnknown:
         return Response(None, "the host's name leads nowhere")
+
+
+def _tell(webhook: str, attempts: int, response: Response, seconds: float) -> None:
+    about: dict[str, str | int] = {
+        "http.request.method": "POST",
+        "http.request.resend_count": attempts,
+        "keyfold.webhook": webhook,
+    }
+    if response.status is not None:
+        about["http.response.status_code"] = response.status
+    error = response.problem and str(response.status or "no response")
+    tell(Work("deliver to webhook", seconds, is_call=True, about=about, error=error))
 
 
 def _headers(signers: Sequence[Signer], id: str, body: bytes) -> Mapping[str, str]:

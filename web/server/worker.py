@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
-from web.app import waiting
+from web.app import tracing, waiting
 from web.app.causes import cause_of
 from web.app.early_refusals import may_be_refused, refuse_overloaded, refuse_starting
 from web.app.logs import crash_line, log_all_to_stderr
@@ -102,6 +102,7 @@ def _work(duty: Duty) -> None:
     threading.Thread(target=application.go_on, daemon=True).start()
     server.run()
     application.publish_figures()
+    tracing.stop()
     # Threads that wait for what will not come must not hold the process up.
     os._exit(0)
 
