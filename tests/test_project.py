@@ -22,7 +22,7 @@ PACKAGES = ("ledger", "projections", "commands", "examples", "web")
 # A program of its own, which is not installed with Keyfold.
 TO_BE_COPIED = CHECKOUT / "examples" / "portal"
 LINES_MAX = 500
-LOCKS = ("runtime", "otel", "test", "setup", "bench")
+LOCKS = ("runtime", "otel", "test", "setup", "bench", "chart")
 
 # In pieces, so that this file passes its own test.
 REGISTRY_HOSTS = [
@@ -201,7 +201,7 @@ def test_a_lock_says_nothing_of_where_to_get_it(name: str) -> None:
 @pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_holds_what_the_project_asks_for(name: str) -> None:
     settings = _settings()
-    asked = [] if name in ("setup", "bench") else settings["project"]["dependencies"]
+    asked = [] if name in ("setup", "bench", "chart") else settings["project"]["dependencies"]
     asked = [*asked, *settings["dependency-groups"].get(name, [])]
     if name in ("otel", "test"):
         asked += settings["project"]["optional-dependencies"]["otel"]
