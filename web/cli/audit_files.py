@@ -53,7 +53,7 @@ UNCHANGED: Final = "nothing was changed"
         "keyfold audit export - | gpg --encrypt …",
     ),
 )
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", type=click.Path())
 @click.option(
     "--from",
     "first",
@@ -263,7 +263,7 @@ def _name(file: str) -> str:
         "ssh old keyfold audit export - | keyfold audit import -",
     ),
 )
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", type=click.Path())
 @click.option(
     "--checkpoint",
     "files",

@@ -101,6 +101,7 @@ def keys() -> None:
     "files",
     multiple=True,
     metavar="FILE",
+    type=click.Path(),
     help="A checkpoint that was kept outside, - for standard input; may be repeated.",
 )
 @key_option

@@ -46,12 +46,13 @@ UNCHANGED: Final = "nothing was restored"
         "keyfold restore --give-up",
     ),
 )
-@click.argument("file", metavar="FILE", required=False)
+@click.argument("file", metavar="FILE", type=click.Path(), required=False)
 @click.option(
     "--checkpoint",
     "files",
     multiple=True,
     metavar="FILE",
+    type=click.Path(),
     help="A checkpoint that was kept outside; may be repeated. Give the newest that there is.",
 )
 @key_option

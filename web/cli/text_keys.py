@@ -40,7 +40,7 @@ def texts() -> None:
 
 
 @texts.command(short_help="Write the keys to a file, for yourself alone.")
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", type=click.Path())
 def export(file: str) -> None:
     """Write the keys of all sealed text to a new FILE, or to standard output for `-`.
 
@@ -59,7 +59,7 @@ def export(file: str) -> None:
 
 
 @texts.command("import", short_help="Take in the keys of a file.")
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", type=click.Path())
 def import_(file: str) -> None:
     """Take in the keys in FILE, or on standard input for `-`, once the events were imported.
 
