@@ -1,4 +1,4 @@
-"""The README's lines do what the README says.
+"""The lines of the README and the tutorial do what these say.
 
 Every `console` block is run in one shell, in the order of the page, in a copy of the checkout's
 folder structure that shares its `.venv`. `…` in the expected output stands for anything.
@@ -97,11 +97,12 @@ def matches(expected: str, output: str) -> bool:
     return re.fullmatch(pattern, output, re.DOTALL) is not None
 
 
-def test_each_line_of_the_readme_prints_what_the_readme_says(
-    shell: subprocess.Popen[str],
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_each_line_of_a_page_prints_what_the_page_says(
+    shell: subprocess.Popen[str], page: str
 ) -> None:
     port = str(free_port())
-    lines = lines_of((ROOT / "README.md").read_text("utf-8"))
+    lines = lines_of((ROOT / page).read_text("utf-8"))
     assert len(lines) > 12
     for line in lines:
         output = run(shell, line.command.replace("8000", port)).replace(port, "8000")

@@ -32,7 +32,7 @@ def link(account: str, customer: str, reason: str | None, as_json: bool) -> None
 
 @click.command(
     cls=Exampled,
-    examples=("keyfold unlink acme cus_QXg1o8vcGmoR32 --reason 'Not this customer's'",),
+    examples=("keyfold unlink acme cus_QXg1o8vcGmoR32 --reason 'Not this customer'",),
 )
 @click.argument("account", metavar="ACCOUNT")
 @click.argument("customer", metavar="CUSTOMER")
