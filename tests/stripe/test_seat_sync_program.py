@@ -11,7 +11,7 @@ import pytest
 
 from ledger.book import Book
 from ledger.streams.account.stream import ACCOUNT
-from ledger.stripe.requests import SeatsSynced, SeatSyncStarted
+from ledger.stripe.requests import SeatsSynced, SeatSyncFailed, SeatSyncStarted
 from tests.cli.program import Program, wait_until
 from tests.stripe.billed_team import (
     ACME,
@@ -166,7 +166,10 @@ def test_two_servers_on_one_database_bill_every_rise_once(
             wait_until(lambda seats=seats: team.quantity == seats)  # type: ignore[misc]
         wait_until(lambda: not team.account().seat_syncs.unanswered)
     invoiced = [one for one in team.invoices() if one["billing_reason"] == "subscription_update"]
-    assert len(invoiced) == len(team.facts(SeatSyncStarted)) == len(team.facts(SeatsSynced)) == 5
+    assert len(invoiced) == len(team.facts(SeatsSynced)) == 5
+    # A step that one began may be given up by the other, which begins another: each has one end.
+    ends = [*team.facts(SeatsSynced), *team.facts(SeatSyncFailed)]
+    assert len(team.facts(SeatSyncStarted)) == len(ends)
     team.world.book.close()
 
 
