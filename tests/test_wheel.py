@@ -80,7 +80,9 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_wheel_has_one_name_of_its_own(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as found:
         names = found.namelist()
+        about = found.read("keyfold-0.1.0.dist-info/METADATA").decode()
     assert {name.partition("/")[0] for name in names} == {"keyfold", "keyfold-0.1.0.dist-info"}
+    assert "\nProvides-Extra: otel\n" in about
     assert "keyfold/_packages/ledger/catalog.toml" in names
     assert "keyfold/_packages/web/templates/docs.html" in names
     assert not [name for name in names if "examples/portal" in name]

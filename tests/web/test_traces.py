@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -244,10 +245,15 @@ def test_without_a_collector_all_is_answered_and_the_server_stops(
             for number in range(20):
                 body = {"code": desk.issue(), "account": f"a{number}", "session": "s"}
                 assert desk.ask("POST", REDEEM, body)[0] == 201
+            if collector_is == "down":
+                wait_until(lambda: "otlp" in server.log.read_text())
+                time.sleep(2.5)  # meanwhile it is tried again, and again
             server.process.send_signal(signal.SIGTERM)
             assert server.process.wait(PATIENCE_S) == 0
         log = server.log.read_text()
     lines = [json.loads(line) for line in log.splitlines()]
+    complaints = [line for line in lines if "exporter.otlp" in line["message"]]
+    assert len(complaints) <= (collector_is == "down")
     assert len([line for line in lines if line.get("route") == REDEEM]) == 20
     assert not [line for line in lines if line["level"] == "error" and "keyfold" in line["message"]]
 

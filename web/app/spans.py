@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 SERVICE: Final = "keyfold"
 PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+QUIET_S: Final = 60.0
 # Their lines are about a request.
 LOGGERS: Final = ("keyfold.access", "keyfold.errors")
 
@@ -64,6 +65,7 @@ class Spans:
         self._tracer = self._provider.get_tracer(SERVICE, version())
         for name in LOGGERS:
             logging.getLogger(name).addFilter(_with_trace_id)
+        logging.getLogger(OTLPSpanExporter.__module__).addFilter(_COMPLAINTS)
 
     def close(self) -> None:
         """Send what is left, and no more."""
@@ -137,6 +139,25 @@ def _headers(environ: WSGIEnvironment) -> dict[str, str]:
         for name, value in environ.items()
         if name.startswith("HTTP_")
     }
+
+
+class _OnceAMinute:
+    """Lets one line of the log through, and the next after a minute."""
+
+    def __init__(self) -> None:
+        self._quiet_until = 0.0
+
+    def filter(self, _record: logging.LogRecord) -> bool:
+        """Return whether a line may be written now."""
+        now = time.monotonic()
+        if now < self._quiet_until:
+            return False
+        self._quiet_until = now + QUIET_S
+        return True
+
+
+# Of a collector that is down, for as long as it is, each try would be told.
+_COMPLAINTS: Final = _OnceAMinute()
 
 
 def _with_trace_id(record: logging.LogRecord) -> bool:
