@@ -444,3 +444,19 @@ def test_keys_are_listed_by_what_they_are(api: Api, desk: Desk) -> None:
     assert (first.page.count("<tr>"), second.page.count("<tr>")) == (1 + 50, 1 + 10)
     assert desk.get("keys?status=lost").status == 422
     assert desk.get("keys?cursor=abc").status == 422
+
+
+@pytest.mark.parametrize(
+    ("path", "faults"),
+    [
+        (f"{ACCOUNT}/diff", ["From is missing."]),
+        (f"{ACCOUNT}/diff?from=yesterday", ["From must be"]),
+        ("statement", ["Reseller", "Month"]),
+    ],
+)
+def test_an_address_that_does_not_fit_says_which_part_of_it(
+    api: Api, path: str, faults: list[str]
+) -> None:
+    seen = signed_in(api, "admin").get(path)
+    assert seen.status == 422
+    assert [one for one in faults if one not in seen.text] == []

@@ -13,6 +13,7 @@ from flask import Blueprint, request, url_for
 from ledger.book import LedgerUnavailable
 from ledger.refusals import (
     BatchNotFound,
+    InvalidRequest,
     KeyNotFound,
     ReceiptNotReady,
     Refusal,
@@ -22,6 +23,7 @@ from web.app import errors
 from web.app.context import caller
 from web.app.errors import REFUSED, ProblemType
 from web.console import session
+from web.console.refusal_messages import invalid_fields
 from web.console.session import RoleNotPermitted
 from web.html import csrf
 from web.html.error_pages import ErrorMessage, ErrorPages
@@ -94,6 +96,11 @@ def _of_role(_error: RoleNotPermitted) -> ErrorMessage:
     return _message(403, _("Your token does not permit this"), advice)
 
 
+def _of_invalid(refusal: InvalidRequest) -> ErrorMessage:
+    shown = _message(REFUSED[InvalidRequest], refusal.title, _ADVICE[422])
+    return shown._replace(faults=invalid_fields(refusal))
+
+
 def _of_key(refusal: Refusal) -> ErrorMessage:
     advice = _("Look for it by its code, or choose it from the list.")
     return _message(REFUSED[type(refusal)], refusal.title, advice)
@@ -127,6 +134,7 @@ ERROR_PAGES: Final = ErrorPages(
     _of_kind,
     {
         RoleNotPermitted: _of_role,
+        InvalidRequest: _of_invalid,
         KeyNotFound: _of_key,
         BatchNotFound: _of_batch,
         ResellerNotFound: _of_reseller,

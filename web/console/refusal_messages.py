@@ -43,10 +43,7 @@ def refusal_message(refusal: Refusal) -> FlashMessage:
     """Return a message for a refusal; nothing was changed."""
     advice: Sequence[object]
     if isinstance(refusal, InvalidRequest):
-        advice = [
-            _("%(field)s %(detail)s.", field=_label(one.pointer), detail=one.detail)
-            for one in refusal.errors
-        ]
+        advice = invalid_fields(refusal)
     elif isinstance(refusal, AllowanceExceeded | AllowanceSpent):
         advice = [_("Left: %(seats)s.", seats=counted(refusal.left, "seat"))]
     else:
@@ -54,6 +51,14 @@ def refusal_message(refusal: Refusal) -> FlashMessage:
         advice = [known] if known else []
     title = _("%(refusal)s. Nothing was changed.", refusal=refusal.title)
     return bad(title, *advice, status=REFUSED[type(refusal)])
+
+
+def invalid_fields(refusal: InvalidRequest) -> list[str]:
+    """Return what is wrong with each field, as a sentence."""
+    return [
+        _("%(field)s %(detail)s.", field=_label(one.pointer), detail=one.detail)
+        for one in refusal.errors
+    ]
 
 
 def _label(pointer: str) -> str:

@@ -22,6 +22,7 @@ class ErrorMessage(NamedTuple):
         link: where to go from here, as address and text.
         reference: whether the request's id is shown, by which it is found in the log.
         typed: what somebody typed in vain, each with what it is, to be copied.
+        faults: what is wrong with which field, as sentences.
     """
 
     status: int
@@ -30,6 +31,7 @@ class ErrorMessage(NamedTuple):
     link: tuple[str, object] | None = None
     reference: bool = False
     typed: Sequence[tuple[object, str]] = ()
+    faults: Sequence[object] = ()
 
 
 class ErrorPages(NamedTuple):
