@@ -160,6 +160,13 @@ def test_a_database_that_is_down_leaves_figures_answered(running: Running) -> No
     assert (status, problem["code"]) == (503, "ledger_unavailable")
     assert problem["instance"] == "/"
     assert problem["request_id"].startswith("req_")
+    # Nothing follows the headers that are asked for: the next answer of the connection is its own.
+    connection = http.client.HTTPConnection("127.0.0.1", running.server.port, timeout=30)
+    with contextlib.closing(connection):
+        for path, expected in (("/healthz", 200), (SEATS, 503), ("/healthz", 200)):
+            connection.request("HEAD", path)
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (expected, b"")
     running.database.start()
     wait_until(lambda: running.server.get("/readyz")[0] == 200)
     assert metric(running, "keyfold_ledger_up") == "1.0"

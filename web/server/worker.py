@@ -117,10 +117,14 @@ class _Application:
         self._publish: Callable[[], object] = lambda: None
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if self._made is not None:
-            if self._state is not None and may_be_refused(environ):
-                return refuse_overloaded(self._state, environ, start_response)
+        if self._made is not None and (self._state is None or not may_be_refused(environ)):
             return self._made(environ, start_response)
+        body = self._answer(environ, start_response)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else body
+
+    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if self._made is not None and self._state is not None:
+            return refuse_overloaded(self._state, environ, start_response)
         if environ["PATH_INFO"] == "/healthz":
             return _respond(start_response, "application/json", b'{"status": "ok"}')
         if environ["PATH_INFO"] == "/metrics":
