@@ -156,6 +156,7 @@ def open_services(database_url: str) -> Services:
         texts=Texts(book.store.text_keys, secret.derive("texts")),
         request_key=secret.derive("requests"),
         token_key=secret.derive("tokens"),
+        person_key=secret.derive("people"),
         webhook_key=secret.derive("webhook secrets"),
     )
 

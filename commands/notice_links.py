@@ -24,9 +24,8 @@ from ledger.events import Fact, RequestContext
 from ledger.loaded import Loaded
 from ledger.notice_kinds import NOTICE_KINDS
 from ledger.refusals import FieldError, NoticeLinkNotFound
-from ledger.streams import notice_links, token
+from ledger.streams import granters, notice_links
 from ledger.streams.notice_links import NOTICE_LINKS, NoticeLink, NoticeLinkMade, NoticeLinks
-from ledger.streams.token import TOKEN
 
 SECRET_BYTES: Final = 32
 PURPOSE: Final = "notice link"
@@ -73,7 +72,7 @@ def make_notice_link(
 
     Args:
         key: what links are signed with.
-        granted_by: the token that it rests on, if it is not the one that asks.
+        granted_by: whose access it rests on, if it is not the one that asks.
 
     Raises:
         InvalidRequest: fields that do not fit.
@@ -95,10 +94,10 @@ def make_notice_link(
     )
 
     def decision(loaded: Loaded[NoticeLinks]) -> list[Fact]:
-        by = {one.granted_by: token.stream_id(one.granted_by) for one in loaded.state.values()}
-        tokens = services.book.load_many(TOKEN, sorted(by.values()))
-        granters = {granted_by: tokens[id].state for granted_by, id in by.items()}
-        return notice_links.make(loaded.state, made, granters)
+        by = granters.look_up(
+            services.book.load_all, {one.granted_by for one in loaded.state.values()}
+        )
+        return notice_links.make(loaded.state, made, by)
 
     decided = decide(services, context, NOTICE_LINKS, owner, decision)
     text = signing.sign(key, PURPOSE, _Signed(made.link, secret)).rstrip("=")
@@ -125,7 +124,7 @@ def open_notice_link(services: Services, key: bytes, text: str) -> NoticeLink:
 
     Raises:
         NoticeLinkNotFound: it is of none.
-        NoticeLinkIsRevoked: it was revoked, or the token was that it was made with.
+        NoticeLinkIsRevoked: it was revoked, or so was its maker's access.
     """
     padded = text + "=" * (-len(text) % 4)
     signed = signing.read([key], PURPOSE, padded, _Signed)
@@ -133,11 +132,10 @@ def open_notice_link(services: Services, key: bytes, text: str) -> NoticeLink:
         raise NoticeLinkNotFound
     owner = notice_links.owner_of(signed.id)
     link = services.book.load(NOTICE_LINKS, owner).state.get(signed.id)
-    granter = token.stream_id(link.granted_by) if link else ""
-    links, granted = services.book.load_all((NOTICE_LINKS, owner), (TOKEN, granter))
-    return notice_links.opened(
-        links.state.get(signed.id), granted.state, signing.digest(signed.secret)
-    )
+    granted_by = link.granted_by if link else ""
+    links, granted = services.book.load_all((NOTICE_LINKS, owner), granters.stream_of(granted_by))
+    granter = granters.granter_of(granted_by, granted.state)
+    return notice_links.opened(links.state.get(signed.id), granter, signing.digest(signed.secret))
 
 
 def _errors(services: Services, wanted: WantedNoticeLink) -> list[FieldError]:

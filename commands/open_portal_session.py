@@ -26,13 +26,12 @@ from ledger.catalog import Catalog
 from ledger.events import RequestContext
 from ledger.permissions import PERMISSIONS
 from ledger.refusals import FieldError
-from ledger.streams import portal_session, signing_keys, token
+from ledger.streams import granters, portal_session, signing_keys
 from ledger.streams.account.decisions import expect_version
 from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.portal_access import PORTAL_ACCESS, PortalSessionsEnded
 from ledger.streams.portal_session import PORTAL_SESSION, LinkInvalid, PortalLinkMade
 from ledger.streams.signing_keys import SIGNING_KEYS
-from ledger.streams.token import TOKEN
 
 MINUTES_MAX: Final = 1440
 MINUTES_DEFAULT: Final = 30
@@ -218,11 +217,13 @@ def _read(
         raise LinkInvalid
     now = context.now
     facts = portal_session.open_session(session, signing.digest(link.secret), cookie_digest, now)
-    access, granter = services.book.load_all(
-        (PORTAL_ACCESS, session.account), (TOKEN, token.stream_id(session.granted_by))
+    granted_by = session.granted_by
+    access, granted = services.book.load_all(
+        (PORTAL_ACCESS, session.account), granters.stream_of(granted_by)
     )
-    if session.made_at <= access.state or not token.grant_stands(
-        session.granted_by, granter.state, now
+    granter = granters.granter_of(granted_by, granted.state)
+    if session.made_at <= access.state or not granters.grant_stands(
+        granted_by, granter, session.made_at, now
     ):
         raise LinkInvalid
     return link, Change(loaded, facts)

@@ -13,6 +13,10 @@ def kept_spelling(services: Services, spelled: str) -> str:
     Of two that are spelled for the first time at once, each may keep its own: which reseller a name
     means does not depend on it.
     """
+    return known_spelling(services, spelled) or normalized(spelled)
+
+
+def known_spelling(services: Services, spelled: str) -> str | None:
+    """Return the same; None for the name of no reseller that was ever recorded."""
     id = folded(spelled)
-    known = services.book.load(RESELLER, id).state.name or services.first_spelling(id)
-    return known or normalized(spelled)
+    return services.book.load(RESELLER, id).state.name or services.first_spelling(id)

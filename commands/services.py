@@ -28,6 +28,7 @@ class Services(NamedTuple):
     Attributes:
         request_key: keyed digests of requests, by which a repetition is known.
         token_key: keyed digests of access tokens.
+        person_key: keyed digests of the people who sign in at the provider.
         webhook_key: what the secrets are made of that messages to webhooks are signed with.
         random_bytes: the only source of chance.
         stripe: None when there is no key for it.
@@ -43,6 +44,7 @@ class Services(NamedTuple):
     texts: Texts
     request_key: bytes
     token_key: bytes
+    person_key: bytes
     webhook_key: bytes
     random_bytes: Callable[[int], bytes] = os.urandom
     stripe: StripeGateway | None = None

@@ -39,6 +39,7 @@ from ledger.streams.console_session import CONSOLE_SESSION
 from ledger.streams.key import KEY
 from ledger.streams.notice_links import NOTICE_LINKS
 from ledger.streams.order import ORDER
+from ledger.streams.people import PEOPLE
 from ledger.streams.portal_access import PORTAL_ACCESS
 from ledger.streams.portal_session import PORTAL_SESSION
 from ledger.streams.request import REQUEST
@@ -55,7 +56,7 @@ from ledger.streams.webhooks import WEBHOOKS
 STREAMS: tuple[Stream[Any], ...] = (
     KEY, ACCOUNT, BATCH, ATTEMPTS, TOKEN, REQUEST, STRIPE_EVENT, STRIPE_CUSTOMER,
     STRIPE_OBJECT, PORTAL_SESSION, PORTAL_ACCESS, CONSOLE_SESSION, SIGN_INS, SIGNING_KEYS, SESSION,
-    RESELLER, ORDER, WEBHOOKS, NOTICE_LINKS,
+    RESELLER, ORDER, WEBHOOKS, NOTICE_LINKS, PEOPLE,
 )  # fmt: skip
 
 # Streams that may be long, of which snapshots are kept.

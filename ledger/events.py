@@ -44,7 +44,8 @@ class Envelope(Struct, Generic[FactT], kw_only=True):
     Attributes:
         recorded_at: when the ledger wrote it, UTC; never goes back within a stream.
         occurred_at: when it became true, UTC; differs for reports of others (Stripe).
-        actor: id of the token that asked, `stripe`, or `operator` for the command line.
+        actor: id of the token or the person that asked, `stripe`, or `operator` for the command
+            line.
         request_id: the request that it was written for.
         causation: the event it follows from, as `<stream>/<version>`, if another stream's.
         test_clock: true when the times come from a test clock.

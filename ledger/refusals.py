@@ -443,6 +443,12 @@ class TokenNotFound(Refusal):
     code = "token_not_found"
 
 
+class PersonNotFound(Refusal):
+    """Nobody with this id has signed in."""
+
+    code = "person_not_found"
+
+
 def refusals() -> dict[str, type[Refusal]]:
     """Return every refusal by its code."""
     return {refusal.code: refusal for refusal in Refusal.__subclasses__()}

@@ -7,27 +7,28 @@ from typing import NamedTuple
 
 from ledger.book import Book
 from ledger.loaded import Loaded
-from ledger.streams import portal_session, signing_keys, token
+from ledger.streams import granters, portal_session, signing_keys, token
 from ledger.streams.account.stream import ACCOUNT
 from ledger.streams.console_session import CONSOLE_SESSION, ConsoleSession
+from ledger.streams.granters import Granter
 from ledger.streams.portal_access import PORTAL_ACCESS
 from ledger.streams.portal_session import PORTAL_SESSION, PortalSession
 from ledger.streams.signing_keys import SIGNING_KEYS, Salts
-from ledger.streams.token import TOKEN, Token
+from ledger.streams.token import TOKEN, Role, Token
 
 
 class SeenPortalSession(NamedTuple):
     """A customer's session as the ledger has it, with all that it rests on.
 
     Attributes:
-        granter: the token that its link was made with; None where it was no token.
+        granter: who made its link; None where that was neither a token nor a person.
         access_ended_at: the position at which staff last ended the account's sessions.
         salts: of the keys that its cookie may be signed with.
         head: the ledger's last position when all of this was read.
     """
 
     session: PortalSession
-    granter: Token | None
+    granter: Granter | None
     access_ended_at: int
     salts: Salts
     head: int
@@ -37,9 +38,17 @@ class SeenConsoleSession(NamedTuple):
     """A session of staff as the ledger has it; as `SeenPortalSession`."""
 
     session: ConsoleSession
-    token: Token | None
+    holder: Granter | None
     salts: Salts
     head: int
+
+
+class SessionHolder(NamedTuple):
+    """Whose a session at the console is: a token's, or a person's, with what it lets them do."""
+
+    id: str
+    role: Role
+    reseller: str | None
 
 
 def valid_token(book: Book, token_key: bytes, secret: str, now: datetime) -> Token | None:
@@ -80,12 +89,13 @@ def look_up_portal_session(book: Book, id: str) -> SeenPortalSession | None:
     account = session.account
     found, granter, access, keys, *_ = book.load_all(
         (PORTAL_SESSION, id),
-        (TOKEN, token.stream_id(session.granted_by)),
+        granters.stream_of(session.granted_by),
         (PORTAL_ACCESS, account),
         (SIGNING_KEYS, signing_keys.ID),
         *([(ACCOUNT, account)] if book.remembers(ACCOUNT, account) else []),
     )
-    return SeenPortalSession(found.state, granter.state, access.state, keys.state, found.head)
+    made_by = granters.granter_of(session.granted_by, granter.state)
+    return SeenPortalSession(found.state, made_by, access.state, keys.state, found.head)
 
 
 def look_up_console_session(book: Book, id: str) -> SeenConsoleSession | None:
@@ -95,10 +105,29 @@ def look_up_console_session(book: Book, id: str) -> SeenConsoleSession | None:
         return None
     found, holder, keys = book.load_all(
         (CONSOLE_SESSION, id),
-        (TOKEN, token.stream_id(session.token)),
+        granters.stream_of(session.holder),
         (SIGNING_KEYS, signing_keys.ID),
     )
-    return SeenConsoleSession(found.state, holder.state, keys.state, found.head)
+    who = granters.granter_of(session.holder, holder.state)
+    return SeenConsoleSession(found.state, who, keys.state, found.head)
+
+
+def console_session_holder(
+    seen: SeenConsoleSession, cookie_digest: str, now: datetime
+) -> SessionHolder | None:
+    """Return whose a session is, if it goes on for a browser; else None.
+
+    A token is asked what it lets do; of a person the session says so, as the provider did when it
+    began.
+    """
+    session, holder = seen.session, seen.holder
+    if holder is None or not holder.valid(now) or not session.stands(cookie_digest, now):
+        return None
+    if isinstance(holder, Token):
+        return SessionHolder(holder.id, holder.role, holder.reseller)
+    if session.role is None or session.opened_at <= holder.sessions_ended_at:
+        return None
+    return SessionHolder(holder.id, session.role, session.reseller)
 
 
 def portal_session_stands(seen: SeenPortalSession, cookie_digest: str, now: datetime) -> bool:
@@ -106,5 +135,5 @@ def portal_session_stands(seen: SeenPortalSession, cookie_digest: str, now: date
     return (
         portal_session.stands(seen.session, cookie_digest, now)
         and seen.session.made_at > seen.access_ended_at
-        and token.grant_stands(seen.session.granted_by, seen.granter, now)
+        and granters.grant_stands(seen.session.granted_by, seen.granter, seen.session.made_at, now)
     )

@@ -60,6 +60,7 @@ def services(
         texts=Texts(book.store.text_keys, SECRET.derive("texts"), random_bytes),
         request_key=SECRET.derive("requests"),
         token_key=SECRET.derive("tokens"),
+        person_key=SECRET.derive("people"),
         webhook_key=SECRET.derive("webhook secrets"),
         random_bytes=random_bytes,
     )

@@ -1,11 +1,11 @@
-"""One session of staff at the console, begun by a token that was shown once.
+"""One session at the console, begun by a token that was shown once, or at a person's provider.
 
 Stream:    `console_session-<id>`
-Facts:     ConsoleSessionOpened, ConsoleSessionEnded
+Facts:     ConsoleSessionOpened, ConsoleSessionEnded, PersonSignedIn, PersonSignedOut
 Invariant: a session that was ended stays ended.
 
 As with the customers' sessions, the ledger holds the digest of a random secret in the browser's
-cookie. That the token must still be valid is looked up beside this.
+cookie. That the token must still be valid, or the person let in, is looked up beside this.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ledger.events import AnyOccurrence, Fact, Stream
+from ledger.streams.token import Role
 
 # Facts
 
@@ -42,13 +43,46 @@ class ConsoleSessionEnded(Fact, frozen=True):
     token: str
 
 
+class PersonSignedIn(Fact, frozen=True):
+    """Somebody signed in at the provider of OpenID Connect that people sign in with.
+
+    Attributes:
+        person: its id; neither the provider nor what it calls the person can be read from it.
+        role, reseller: what the provider said that the person is, for this session.
+        expires_at, cookie_digest: as in `ConsoleSessionOpened`.
+    """
+
+    person: str
+    role: Role
+    expires_at: datetime
+    cookie_digest: str
+    reseller: str | None = None
+
+
+class PersonSignedOut(Fact, frozen=True):
+    """A person signed out here; at the provider it may still be signed in."""
+
+    person: str
+
+
 # State
 
 
 class ConsoleSession(Struct, frozen=True):
-    token: str
+    """A session as its facts make it.
+
+    Attributes:
+        holder: the id of the token or of the person that it was begun by.
+        opened_at: the position at which it began.
+        role, reseller: of a person's session; a token's own are asked for.
+    """
+
+    holder: str
     expires_at: datetime
     cookie_digest: str
+    opened_at: int
+    role: Role | None = None
+    reseller: str | None = None
     ended_at: datetime | None = None
 
     def stands(self, cookie_digest: str, now: datetime) -> bool:
@@ -68,8 +102,17 @@ def fold(session: ConsoleSession | None, events: Iterable[AnyOccurrence]) -> Con
     for event in events:
         match event.fact:
             case ConsoleSessionOpened(token=token, expires_at=expires_at, cookie_digest=digest):
-                session = ConsoleSession(token, expires_at, digest)
-            case ConsoleSessionEnded() if session:
+                session = ConsoleSession(token, expires_at, digest, event.position)
+            case PersonSignedIn() as fact:
+                session = ConsoleSession(
+                    fact.person,
+                    fact.expires_at,
+                    fact.cookie_digest,
+                    event.position,
+                    fact.role,
+                    fact.reseller,
+                )
+            case ConsoleSessionEnded() | PersonSignedOut() if session:
                 session = replace(session, ended_at=event.occurred_at)
     return session
 
@@ -81,7 +124,9 @@ def end(session: ConsoleSession | None) -> list[Fact]:
     """Return the fact that ends a session; none for one that never began, or has ended."""
     if session is None or session.ended_at is not None:
         return []
-    return [ConsoleSessionEnded(token=session.token)]
+    if session.role is not None:
+        return [PersonSignedOut(person=session.holder)]
+    return [ConsoleSessionEnded(token=session.holder)]
 
 
 CONSOLE_SESSION: Stream[ConsoleSession | None] = Stream(
@@ -89,6 +134,8 @@ CONSOLE_SESSION: Stream[ConsoleSession | None] = Stream(
     facts={
         "console_session.opened@1": ConsoleSessionOpened,
         "console_session.ended@1": ConsoleSessionEnded,
+        "console_session.person_signed_in@1": PersonSignedIn,
+        "console_session.person_signed_out@1": PersonSignedOut,
     },
     initial=None,
     fold=fold,

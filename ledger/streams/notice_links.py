@@ -2,8 +2,9 @@
 
 Stream:    `notice_links-<owner>`, where the owner is a digest of whose notices they show
 Facts:     NoticeLinkMade, NoticeLinkRevoked
-Invariant: a link shows what its owner may see, until it is revoked or the token that it was made
-           with is; of an owner no more than LINKS_MAX are alive.
+Invariant: a link shows what its owner may see, until it is revoked, or the token that it was made
+           with is, or the person who made it is locked out; of an owner no more than LINKS_MAX
+           are alive.
 
 An owner's links are one stream, so that they can be counted; a link's id begins with its owner, so
 that it is found by its id alone. The ledger holds a digest of a link's secret and nothing that
@@ -26,7 +27,8 @@ from ledger.codes import letters
 from ledger.events import AnyOccurrence, Fact, Stream
 from ledger.refusals import NoticeLinkIsRevoked, NoticeLinkNotFound, TooManyNoticeLinks
 from ledger.reseller_names import folded
-from ledger.streams.token import Token
+from ledger.streams import granters
+from ledger.streams.granters import Granter
 
 PREFIX: Final = "kfnl_"
 OWNER_LENGTH: Final = 26
@@ -42,7 +44,7 @@ class NoticeLinkMade(Fact, frozen=True):
     """A link by which people read notices was made.
 
     Attributes:
-        granted_by: id of the token that the link was made with, or `operator`.
+        granted_by: id of the token that the link was made with or of the person, or `operator`.
         link_digest: of the secret in the link.
         language: in which it shows notices.
         account, reseller: whose notices it shows; with both, what is about both; neither for all.
@@ -80,22 +82,21 @@ class NoticeLink(Struct, frozen=True):
     granted_by: str
     digest: str
     made_at: datetime
+    position: int
     revoked_at: datetime | None = None
 
-    def stands(self, granter: Token | None) -> bool:
+    def stands(self, granter: Granter | None) -> bool:
         """Return whether it shows anything.
 
         A token that expires is replaced in good time, and takes nothing with it; one that is
         revoked may have been stolen.
 
         Args:
-            granter: the token that it was made with; None if it was no token.
+            granter: who made it; None if that was neither a token nor a person.
         """
-        if self.revoked_at is not None:
-            return False
-        if not self.granted_by.startswith("kft_"):
-            return True
-        return granter is not None and granter.revoked_at is None
+        return self.revoked_at is None and not granters.is_taken_back(
+            self.granted_by, granter, self.position
+        )
 
 
 # By id, in no order.
@@ -119,6 +120,7 @@ def fold(links: NoticeLinks, events: Iterable[AnyOccurrence]) -> NoticeLinks:
                     made.granted_by,
                     made.link_digest,
                     event.occurred_at,
+                    event.position,
                 )
                 links = links.set(link.id, link)
             case NoticeLinkRevoked(link=id) if id in links:
@@ -130,17 +132,17 @@ def fold(links: NoticeLinks, events: Iterable[AnyOccurrence]) -> NoticeLinks:
 
 
 def make(
-    links: NoticeLinks, made: NoticeLinkMade, granters: Mapping[str, Token | None]
+    links: NoticeLinks, made: NoticeLinkMade, granted_by: Mapping[str, Granter | None]
 ) -> list[Fact]:
     """Return the fact that makes a link.
 
     Args:
-        granters: the tokens that the links were made with, by what they were granted by.
+        granted_by: who made the links, by id.
 
     Raises:
         TooManyNoticeLinks: its owner has as many as it may have.
     """
-    alive = sum(link.stands(granters[link.granted_by]) for link in links.values())
+    alive = sum(link.stands(granted_by[link.granted_by]) for link in links.values())
     if alive >= LINKS_MAX:
         raise TooManyNoticeLinks(LINKS_MAX)
     return [made]
@@ -160,12 +162,12 @@ def revoke(links: NoticeLinks, id: str) -> list[Fact]:
     return [NoticeLinkRevoked(link=id, account=link.account, reseller=link.reseller)]
 
 
-def opened(link: NoticeLink | None, granter: Token | None, digest: str) -> NoticeLink:
+def opened(link: NoticeLink | None, granter: Granter | None, digest: str) -> NoticeLink:
     """Return a link that may be read now.
 
     Raises:
         NoticeLinkNotFound: never made, or this is not its secret.
-        NoticeLinkIsRevoked: it was revoked, or the token was that it was made with.
+        NoticeLinkIsRevoked: it was revoked, or so was its maker's access.
     """
     if link is None or not hmac.compare_digest(link.digest, digest):
         raise NoticeLinkNotFound

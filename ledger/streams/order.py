@@ -29,7 +29,7 @@ class OrderPlaced(Fact, frozen=True):
 
     Attributes:
         fingerprint, note: as in `KeysIssued`.
-        placed_by: the token's id.
+        placed_by: the id of the token or of the person.
     """
 
     order: str

@@ -49,7 +49,7 @@ class PortalLinkMade(Fact, frozen=True):
         session: the id of the session that it opens.
         account: the only one that the session sees.
         permissions: what it may do beyond what every session may, sorted.
-        granted_by: id of the token that the link was made with, or `operator`.
+        granted_by: id of the token that the link was made with or of the person, or `operator`.
         minutes: how long the link can be opened.
         expires_at: from this moment on it cannot be.
         link_digest: of the secret in the link.

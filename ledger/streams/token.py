@@ -137,15 +137,3 @@ def stream_id(token_id: str) -> str:
 def token_id(key: bytes, secret: str) -> str:
     """Return the id that the ledger knows a token by: a keyed digest, which tells nothing of it."""
     return "kft_" + digest(key, secret)
-
-
-def grant_stands(granted_by: str, granter: Token | None, now: datetime) -> bool:
-    """Return whether what somebody granted still holds.
-
-    Args:
-        granted_by: the id of a token; or another actor's, which is none that can be taken back.
-        granter: the token with this id; None if there is none.
-    """
-    if not granted_by.startswith("kft_"):
-        return True
-    return granter is not None and granter.valid(now)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from ledger.book import Book
-from ledger.streams import notice_links, token
+from ledger.streams import granters, notice_links
 from ledger.streams.notice_links import NOTICE_LINKS
-from ledger.streams.token import TOKEN
 from projections.answer import AccountId, Answer, NoticeLinkId, Time, doc
 
 
@@ -22,7 +21,7 @@ class NoticeLinkView(Answer, frozen=True):
     made_at: Time
     status: Annotated[
         Literal["active", "revoked"],
-        doc("`revoked` also if the token was that it was made with; `revoked_at` is null then."),
+        doc("`revoked` also if its maker's access was taken back; `revoked_at` is null then."),
     ]
     revoked_at: Time | None
 
@@ -38,9 +37,7 @@ def list_notice_links(
 ) -> list[NoticeLinkView]:
     """Return the links to somebody's notices, the newest first; neither for those to all."""
     links = book.load(NOTICE_LINKS, notice_links.owner_id(account, reseller)).state.values()
-    granters = sorted({token.stream_id(link.granted_by) for link in links})
-    loaded = book.load_all(*((TOKEN, id) for id in granters)) if granters else []
-    tokens = dict(zip(granters, (one.state for one in loaded), strict=True))
+    by = granters.look_up(book.load_all, {link.granted_by for link in links})
     return [
         NoticeLinkView(
             link.id,
@@ -49,7 +46,7 @@ def list_notice_links(
             list(link.kinds),
             link.language,
             link.made_at,
-            "active" if link.stands(tokens[token.stream_id(link.granted_by)]) else "revoked",
+            "active" if link.stands(by[link.granted_by]) else "revoked",
             link.revoked_at,
         )
         for link in sorted(links, key=lambda one: (one.made_at, one.id), reverse=True)

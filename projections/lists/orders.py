@@ -39,7 +39,9 @@ class OrderView(Answer, frozen=True):
     count: Annotated[Count, doc("Keys.", 100)]
     redeem_by: Time | None
     note: Annotated[str | None, doc("For those who may read it.")]
-    placed_by: Annotated[str, doc("A token's id.", "kft_c5nfx2ynqk7tq3bd5xw4a6bl7m")]
+    placed_by: Annotated[
+        str, doc("The id of a token, or of a person.", "kft_c5nfx2ynqk7tq3bd5xw4a6bl7m")
+    ]
     placed_at: Time
     decided_at: Time | None
     batch: Annotated[str | None, doc("Its keys, once it was approved.")]

@@ -27,7 +27,7 @@ from ledger.stripe.subscriptions import subscription_id
 
 Kind = Literal[
     "account", "holder", "seat", "key", "masked", "batch", "order", "subscription", "token",
-    "visit", "webhook", "notice_link", "request", "stripe", "all",
+    "person", "visit", "webhook", "notice_link", "request", "stripe", "all",
 ]  # fmt: skip
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -48,6 +48,7 @@ FIELDS: Final[dict[str, Kind]] = {
     "subscription": "subscription",
     "follows": "subscription",
     "token": "token",
+    "person": "person",
     "granted_by": "token",
     "webhook": "webhook",
     "link": "notice_link",
@@ -82,11 +83,12 @@ _PREFIXES: Final[dict[str, Kind]] = {
     "ord_": "order",
     "kfsub_": "subscription",
     "kft_": "token",
+    "kfu_": "person",
     "kfp_": "visit",
     "kfwh_": "webhook",
     "kfnl_": "notice_link",
 }
-_ACTORS: Final = ("kft_", "kfp_")
+_ACTORS: Final = ("kft_", "kfu_", "kfp_")
 _OF_STRIPE: Final = re.compile(r"[a-z]{2,8}_[A-Za-z0-9_]{1,255}")
 _MASKED: Final = re.compile(rf"([A-Z]{{2,8}})-{DOTS}-{DOTS}-([A-Z2-9]{{4}})")
 # A terminal may have no key for a dot.
@@ -131,7 +133,9 @@ def named(event: AnyEvent) -> list[str]:
     for field, prefix in fields:
         value = getattr(fact, field)
         if type(value) is str:
-            found.append(prefix + value)
+            # Who granted or ordered something may be a person at the console.
+            is_person = prefix == "token:" and value.startswith("kfu_")
+            found.append(f"person:{value}" if is_person else prefix + value)
             if prefix == "holder:" and start == "account:":
                 found.append(f"seat:{id}/{value}")
     if has_more:
@@ -189,7 +193,7 @@ def _naming(stream: str, fact: type[Fact]) -> _Naming:
     start = _STARTS.get(stream)
     own = set(fact.__struct_fields__)
     fields = tuple((field, f"{kind}:") for field, kind in FIELDS.items() if field in own)
-    kinds = [prefix for _, prefix in fields] + ["request:", "token:", "visit:"]
+    kinds = [prefix for _, prefix in fields] + ["request:", "token:", "person:", "visit:"]
     if start is not None:
         kinds.append(start.partition(":")[0] + ":")
     has_more = fact in _MORE

@@ -27,12 +27,11 @@ from ledger.catalog import Catalog
 from ledger.events import AnyEvent, Fact, Sealed
 from ledger.reseller_names import folded, same
 from ledger.sealing import Texts
+from ledger.streams import granters, people
 from ledger.streams import key as keys
-from ledger.streams import token as tokens
 from ledger.streams.account.facts import SubscriptionChange
 from ledger.streams.attempts import RedemptionRefused
 from ledger.streams.key import KEY, KeyAmended, KeyIssued
-from ledger.streams.token import TOKEN, Token
 from projections.answer import AccountAnswer, Answer, Next, Position, Time, doc
 from projections.lists import reseller_names
 from projections.lists.catch_up import read
@@ -47,7 +46,7 @@ KEYS_MAX: Final = 20
 # Kinds of things that a reseller may look its own keys and batches up by.
 _FOR_RESELLERS: Final = frozenset({"key", "masked", "batch", "order"})
 # Kinds of those who ask for things and are named by what they asked for.
-_ACTORS: Final = frozenset({"token", "visit"})
+_ACTORS: Final = frozenset({"token", "person", "visit"})
 
 
 class Visibility(NamedTuple):
@@ -94,7 +93,8 @@ class DescribedEvent(NamedTuple):
     """An event as people read it.
 
     Attributes:
-        actor_role: what the actor's token stands for; None for one that is no token.
+        actor_role: what the actor's token stands for, or what the person was the last time it
+            signed in; None for another actor.
         data: the fact as JSON has it, free text opened, or words in its place.
     """
 
@@ -115,8 +115,10 @@ class EventView(Answer, frozen=True):
     ]
     recorded_at: Annotated[Time, doc("When the ledger wrote it.")]
     occurred_at: Annotated[Time, doc("When it became true.")]
-    actor: Annotated[str, doc("A token's id, `operator`, `stripe`, or a customer's visit.")]
-    actor_role: Annotated[str | None, doc("What the token stands for.", "portal")]
+    actor: Annotated[
+        str, doc("A token's id, a person's, `operator`, `stripe`, or a customer's visit.")
+    ]
+    actor_role: Annotated[str | None, doc("What the token stands for, or the person is.", "portal")]
     request_id: str
     causation: Annotated[
         str | None, doc("The event that it follows from, as `<stream>/<version>`.")
@@ -282,9 +284,9 @@ def _looked_up(query: TimelineQuery, visibility: Visibility) -> list[Reference]:
 def _of_actor(actor: str | None) -> Reference | None:
     """Return the reference that all events of an actor name; None when there is none.
 
-    A token and a visit are named by whatever they asked for. To read those rows saves passing over
-    everything that others did since. That these are the actor's remains a condition: some tell of a
-    token that somebody else made.
+    A token, a person and a visit are named by whatever they asked for. To read those rows saves
+    passing over everything that others did since. That these are the actor's remains a condition:
+    some tell of a token that somebody else made.
     """
     if actor is None:
         return None
@@ -421,11 +423,11 @@ def _others(event: AnyEvent) -> list[str]:
 
 
 def _actors(book: Book, ids: Iterable[str]) -> dict[str, str]:
-    wanted = [(TOKEN, tokens.stream_id(id)) for id in sorted(ids) if id.startswith("kft_")]
-    loaded = book.load_all(*wanted) if wanted else ()
-    known: Iterator[Token] = (one.state for one in loaded if one.state is not None)
+    wanted = (id for id in ids if id.startswith("kft_") or people.is_person(id))
     return {
-        token.id: f"reseller {token.reseller}" if token.reseller else token.role for token in known
+        id: f"reseller {one.reseller}" if one.reseller else one.role
+        for id, one in granters.look_up(book.load_all, wanted).items()
+        if one is not None and one.role is not None
     }
 
 

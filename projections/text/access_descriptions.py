@@ -5,8 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from ledger.events import Fact
-from ledger.streams.console_session import ConsoleSessionEnded, ConsoleSessionOpened
+from ledger.streams.console_session import (
+    ConsoleSessionEnded,
+    ConsoleSessionOpened,
+    PersonSignedIn,
+    PersonSignedOut,
+)
 from ledger.streams.notice_links import NoticeLinkMade, NoticeLinkRevoked
+from ledger.streams.people import (
+    PersonAdmitted,
+    PersonLetIn,
+    PersonLockedOut,
+    PersonSessionsEnded,
+)
 from ledger.streams.portal_access import PortalSessionsEnded
 from ledger.streams.portal_session import (
     PortalLinkMade,
@@ -21,7 +32,7 @@ from ledger.streams.request import (
     RedemptionAnswered,
     SubscriptionChangeAnswered,
 )
-from ledger.streams.sign_ins import ConsoleSignInRefused
+from ledger.streams.sign_ins import ConsoleSignInRefused, PersonSignInRefused
 from ledger.streams.signing_keys import SigningKeysRotated
 from ledger.streams.token import TokenCreated, TokenRevoked
 from ledger.streams.webhooks import (
@@ -47,7 +58,7 @@ def access_sentence(fact: Fact, stream: str) -> str | None:
             return _("Access taken back: token %(token)s", token=token)
         case RedemptionAnswered(refusal=str() as refusal):
             return _("A redemption that may be repeated was refused: %(why)s", why=title(refusal))
-    return _answer_sentence(fact) or _session_sentence(fact)
+    return _answer_sentence(fact) or _session_sentence(fact) or _person_sentence(fact)
 
 
 def _answer_sentence(fact: Fact) -> str | None:
@@ -123,8 +134,8 @@ def _session_sentence(fact: Fact) -> str | None:
             )  # fmt: skip
         case ConsoleSessionEnded():
             return _("Signed out at the console, of token %(token)s", token=fact.token)
-        case ConsoleSignInRefused():
-            return _refused_sign_in(fact)
+        case ConsoleSignInRefused(token=who) | PersonSignInRefused(person=who):
+            return _refused_sign_in(fact.problem, who)
         case SigningKeysRotated(keep_previous=True):
             return _("Links and cookies are signed with a new key; the last one is still taken")
         case SigningKeysRotated():
@@ -132,18 +143,54 @@ def _session_sentence(fact: Fact) -> str | None:
     return None
 
 
+def _person_sentence(fact: Fact) -> str | None:
+    match fact:
+        case PersonSignedIn():
+            return _(
+                "Signed in at the console by the provider: person %(person)s of %(role)s, until"
+                " %(time)s",
+                person=fact.person, role=_role(fact.role, fact.reseller),
+                time=minute(fact.expires_at),
+            )  # fmt: skip
+        case PersonSignedOut(person=person):
+            return _("Signed out at the console: person %(person)s", person=person)
+        case PersonAdmitted(person=person):
+            return _(
+                "Person %(person)s signs in as one of %(role)s from now on",
+                person=person, role=_role(fact.role, fact.reseller),
+            )  # fmt: skip
+        case PersonSessionsEnded(person=person):
+            return _("All sessions of person %(person)s at the console ended", person=person)
+        case PersonLockedOut(person=person):
+            return _("Person %(person)s locked out of the console", person=person)
+        case PersonLetIn(person=person):
+            return _("Person %(person)s let in at the console again", person=person)
+    return None
+
+
+def _role(role: str, reseller: str | None) -> str:
+    shown = _("role %(role)s", role=role)
+    return _("%(text)s of %(reseller)s", text=shown, reseller=reseller) if reseller else shown
+
+
 _SIGN_IN_PROBLEMS: Final = {
     "unknown_token": _n("nobody's token"),
     "revoked_token": _n("a revoked token"),
     "expired_token": _n("an expired token"),
     "portal_token": _n("a token of role portal"),
+    "locked_out": _n("a person who is locked out"),
+    "no_role": _n("a person to whom the provider gives no role"),
+    "unknown_role": _n("a person of no role that has a console"),
+    "portal_role": _n("a person of role portal"),
+    "no_reseller": _n("a person of a reseller that the provider does not name"),
+    "unknown_reseller": _n("a person of a reseller that the ledger does not know"),
 }
 
 
-def _refused_sign_in(fact: ConsoleSignInRefused) -> str:
-    which = f" ({fact.token})" if fact.token else ""
-    problem = _(_SIGN_IN_PROBLEMS[fact.problem])
-    return _("Sign-in at the console refused: %(problem)s", problem=problem) + which
+def _refused_sign_in(problem: str, who: str | None) -> str:
+    which = f" ({who})" if who else ""
+    why = _(_SIGN_IN_PROBLEMS[problem])
+    return _("Sign-in at the console refused: %(problem)s", problem=why) + which
 
 
 def webhook_sentence(fact: Fact) -> str:

@@ -51,6 +51,7 @@ from ledger.streams.key import (
     KeyTransferred,
 )
 from ledger.streams.order import OrderDeclined, OrderPlaced
+from ledger.streams.people import PersonLetIn, PersonLockedOut, PersonSessionsEnded
 from ledger.streams.portal_access import PortalSessionsEnded
 from ledger.streams.reseller import OrderingResumed, OrderingSuspended, SeatsGranted
 from ledger.streams.session_attempts import TryAccepted, TryFailed
@@ -177,7 +178,8 @@ def _why(fact: Fact) -> Sealed | None:
             | StripeCustomerUnlinked(reason=why) | StripeSubscriptionGivenUp(reason=why)
             | StripeObjectOwned(reason=why)
             | TokenCreated(reason=why) | TokenRevoked(reason=why) | PortalSessionsEnded(reason=why)
-            | BlockLifted(reason=why)
+            | BlockLifted(reason=why) | PersonSessionsEnded(reason=why)
+            | PersonLockedOut(reason=why) | PersonLetIn(reason=why)
         ):  # fmt: skip
             return why
     return None

@@ -165,6 +165,8 @@ def who(actors: Mapping[str, str], actor: str) -> str:
             return "Keyfold"
         case _ if actor.startswith("kfp_"):
             return _("the customer")
+        case _ if actor.startswith("kfu_"):
+            return _("person %(person)s", person=actor)
     found = actors.get(actor, actor)
     role, space, name = found.partition(" ")
     return _("reseller %(name)s", name=name) if role == "reseller" and space else found

@@ -45,7 +45,8 @@ from tests.worlds import NOON, SECRET, context, services
 from web.app.brand import Logo
 from web.app.context import EXTENSION
 from web.app.csv_responses import CSV_TYPE
-from web.app.services import Wiring, wire
+from web.app.oidc_settings import OidcSettings
+from web.app.services import Wiring, oidc_of, wire
 from web.app.settings import Settings, StripeSettings
 from web.create_app import build_app_state, create_app
 
@@ -279,12 +280,13 @@ def memory_api(
     stripe: StripeSettings = NO_STRIPE,
     public_url: str = PUBLIC_URL,
     logo: Logo | None = None,
+    oidc: OidcSettings | None = None,
 ) -> Api:
     """Return the API over an empty ledger in memory."""
     gateway = StripeGateway(stripe.api_key, stripe.api_base) if stripe.api_key else None
     world, clock = services(catalog=catalog)._replace(stripe=gateway), TestClock()
     settings = Settings("memory:", SECRET, world.catalog, public_url, test_clock, 100)
-    settings = settings._replace(stripe=stripe, logo=logo)
+    settings = settings._replace(stripe=stripe, logo=logo, oidc=oidc)
     signing = signing_of(SECRET, (), world.book.store.signed_checkpoints)
     tables = open_tables("memory:")
     world = world._replace(
@@ -300,6 +302,7 @@ def memory_api(
         link_key=SECRET.derive("portal links"),
         cookie_key=SECRET.derive("page cookies"),
         token_uses=NotedUses(world.book.store.token_uses),
+        oidc=oidc_of(settings),
     )
     return _api(wiring, clock, position_wait_s)
 

@@ -211,6 +211,9 @@ ROUTES = [
         ]
     ),
     Route("GET", "/console/sign-in", 200, EVERYBODY),
+    # Where no provider is set up they lead to the form.
+    Route("GET", "/console/sign-in/provider", 303, EVERYBODY),
+    Route("GET", "/console/sign-in/callback", 303, EVERYBODY),
     # Nor is it on the console's pages, but in the form by which a browser is signed in.
     *(
         Route(method, f"/console/{rule}", 403, EVERYBODY)
@@ -268,6 +271,10 @@ ROUTES = [
             ("GET", "tokens"),
             ("POST", "tokens"),
             ("POST", "tokens/<token>/revoke"),
+            ("GET", "people"),
+            ("POST", "people/<person>/end-sessions"),
+            ("POST", "people/<person>/lock-out"),
+            ("POST", "people/<person>/let-in"),
             ("GET", "design"),
             ("POST", "language"),
         ]

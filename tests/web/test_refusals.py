@@ -441,13 +441,15 @@ def test_a_refusal_says_which_and_why(api: Api, row: Row) -> None:
 
 
 def test_every_code_is_reached() -> None:
-    # Tokens are made and taken back from the command line alone; overload is the server's to tell;
+    # Tokens and people are looked after from the command line and the console alone;
+    # overload is the server's to tell;
     # how often a token may ask is in test_token_limits;
     # what a reseller's token ordered no admin's token did; a part is done in test_batches; and
     # webhooks are in tests/webhooks, links to notices in test_notice_links.
     reached = {row.code for row in ROWS} | {row.code for row in test_stripe_refusals.ROWS}
     assert reached == set(PROBLEM_TYPES) - {
         *("token_not_found", "overloaded", "own_order", "partly_done", "quota_exceeded"),
+        "person_not_found",
         *("webhook_not_found", "webhook_not_sending"),
         *("notice_link_not_found", "notice_link_is_revoked", "too_many_notice_links"),
     }

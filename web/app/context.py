@@ -52,11 +52,11 @@ class AppState(NamedTuple):
 
 
 class Caller(NamedTuple):
-    """Who asks, by the token that was sent.
+    """Who asks, by the token that was sent, or by the session at the console.
 
     Attributes:
-        id: the token's, `kft_…`.
-        reseller: the one name that a token of role `reseller` is bound to; None for the others.
+        id: the token's, `kft_…`; or of a person who signed in at the provider, `kfu_…`.
+        reseller: the one name that one of role `reseller` is bound to; None for the others.
     """
 
     id: str

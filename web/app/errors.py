@@ -98,6 +98,7 @@ REFUSED: Final[Mapping[type[Refusal], int]] = {
     refusals.NoStripeCustomer: 409,
     refusals.CustomerShared: 409,
     refusals.TokenNotFound: 404,
+    refusals.PersonNotFound: 404,
     refusals.NoticeLinkNotFound: 404,
     refusals.NoticeLinkIsRevoked: 410,
     refusals.TooManyNoticeLinks: 409,

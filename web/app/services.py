@@ -13,7 +13,7 @@ import time
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from commands.gateways.stripe import StripeGateway
 from commands.services import Services, code_keys
@@ -36,6 +36,9 @@ from web.app.private_files import secret_file
 from web.app.settings import SettingError, Settings, read_file
 from web.app.thread_shares import webhooks_of
 
+if TYPE_CHECKING:
+    from commands.gateways.oidc import OidcGateway
+
 
 class Wiring(NamedTuple):
     """Everything that a process works with.
@@ -46,6 +49,7 @@ class Wiring(NamedTuple):
         token_uses: when each access token was last used.
         webhook_stripe: Stripe for what it delivers itself, beside that of the persons who wait for
             it: neither takes the other's places. None where all have time, or there is no key.
+        oidc: the provider that people sign in at; None where there is none, or nobody signs in.
     """
 
     settings: Settings
@@ -57,6 +61,7 @@ class Wiring(NamedTuple):
     cookie_key: bytes
     token_uses: NotedUses
     webhook_stripe: StripeGateway | None = None
+    oidc: OidcGateway | None = None
 
     @property
     def webhook_services(self) -> Services:
@@ -125,6 +130,7 @@ def wire(settings: Settings, *, for_persons: bool = False, restoring: bool = Fal
         texts=texts,
         request_key=secret.derive("requests"),
         token_key=secret.derive("tokens"),
+        person_key=secret.derive("people"),
         webhook_key=secret.derive("webhook secrets"),
         stripe=stripe,
         stripe_holders=partial(stripe_holders, book, tables),
@@ -141,6 +147,7 @@ def wire(settings: Settings, *, for_persons: bool = False, restoring: bool = Fal
         cookie_key=secret.derive("page cookies"),
         token_uses=NotedUses(book.store.token_uses),
         webhook_stripe=webhook_stripe,
+        oidc=oidc_of(settings) if for_persons else None,
     )
 
 
@@ -150,6 +157,18 @@ def signed_of(book: Book, settings: Settings) -> SignedCheckpoints:
     if settings.checkpoint_log is None:
         return signed
     return LoggedCheckpoints(signed, settings.checkpoint_log)
+
+
+def oidc_of(settings: Settings) -> OidcGateway | None:
+    """Return the provider that people sign in at, which half of the waiting may wait for."""
+    if settings.oidc is None:
+        return None
+    # Only here: most need no HTTP client and no keys of others.
+    from commands.gateways.oidc import OidcGateway
+
+    issuer, client_id, client_secret, *_ = settings.oidc
+    turns = max(1, waiting.slot_count() // 2)
+    return OidcGateway(issuer, client_id, client_secret, turns)
 
 
 def _stripes(

@@ -23,6 +23,7 @@ from ledger.store.sqlite.datastore import path_of
 from ledger.streams.account.seat_sync import QUIET_DEFAULT_S
 from ledger.streams.token import Role
 from web.app.brand import BrandError, Logo, check_accent, read_logo
+from web.app.oidc_settings import OidcSettings, OidcSettingsError, read_oidc_settings
 from web.app.return_urls import origin
 from web.app.setting_names import unknown_settings
 from web.app.token_limits import LIMITS_DEFAULT, TokenLimitsError, parse_limits
@@ -76,6 +77,7 @@ class Settings(NamedTuple):
         portal_permissions: of links to the hosted pages that are asked for without any.
         seat_sync_quiet_s: for how long seats must not have moved before Stripe is told of them.
         webhook_hosts: what messages may be sent to although it is not of the internet.
+        oidc: how people sign in at a provider; None where they do not.
         token_limits: how many requests a minute a token of a role may make, where that is limited.
     """
 
@@ -94,6 +96,7 @@ class Settings(NamedTuple):
     logo: Logo | None = None
     webhook_hosts: AllowedHosts = AllowedHosts()
     token_limits: Mapping[Role, int] = LIMITS_DEFAULT
+    oidc: OidcSettings | None = None
 
     @property
     def is_https(self) -> bool:
@@ -136,6 +139,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         portal_permissions=_portal_permissions(values.get("KEYFOLD_PORTAL_PERMISSIONS")),
         webhook_hosts=_webhook_hosts(values.get("KEYFOLD_WEBHOOK_HOSTS")),
         token_limits=_token_limits(values.get("KEYFOLD_TOKEN_LIMITS")),
+        oidc=_oidc(values),
     )
 
 
@@ -386,6 +390,13 @@ def _token_limits(text: str | None) -> Mapping[Role, int]:
         return LIMITS_DEFAULT if text is None else parse_limits(text)
     except TokenLimitsError as error:
         raise SettingError("KEYFOLD_TOKEN_LIMITS", str(error)) from None
+
+
+def _oidc(values: Mapping[str, str]) -> OidcSettings | None:
+    try:
+        return read_oidc_settings(values)
+    except OidcSettingsError as error:
+        raise SettingError(error.variable, str(error)) from None
 
 
 def _portal_permissions(text: str | None) -> tuple[Permission, ...]:

@@ -30,14 +30,12 @@ Check = Callable[[], CheckResult | Iterable[CheckResult]]
     short_help="Tell what is not as it should be, and how to mend it.",
     examples=("keyfold doctor", "keyfold doctor --json", "keyfold doctor --offline"),
 )
-@click.option(
-    "--offline", is_flag=True, help="Ask neither Stripe nor the public address, only the database."
-)
+@click.option("--offline", is_flag=True, help="Ask nobody on the network but the database.")
 @json_option
 def doctor(offline: bool, as_json: bool) -> None:
     """Look at the settings, the database, the secret, files, the disk, Stripe, the catalog, the
-    public address with the proxy before it, and webhooks; a line for each: ok, warn, fail or
-    skipped, and after an arrow what to do.
+    public address with the proxy before it, the provider that people sign in at, and webhooks; a
+    line for each: ok, warn, fail or skipped, and after an arrow what to do.
 
     Nothing is changed, and no key, secret or anything about customers is printed. Works before
     `keyfold db upgrade`, and while the database is down. Exits with 0 when nothing fails, with 1
@@ -121,8 +119,10 @@ def _about_others(
     if offline:
         yield skipped("stripe", "--offline")
         yield skipped("public url", "--offline")
+        yield skipped("sign-in", "--offline")
         return
     from web.cli.checkup.serving import check_public_url
+    from web.cli.checkup.sign_in import check_sign_in
     from web.cli.checkup.stripe import check_stripe
 
     if any(name.startswith("STRIPE_") for name in wrong):
@@ -133,6 +133,10 @@ def _about_others(
         yield skipped("public url", "see the settings above")
     else:
         yield from _run("public url", lambda: check_public_url(settings))
+    if any(name.startswith("KEYFOLD_OIDC_") for name in wrong):
+        yield skipped("sign-in", "see the settings above")
+    else:
+        yield from _run("sign-in", lambda: check_sign_in(settings))
 
 
 def _run(name: str, check: Check) -> Iterator[CheckResult]:

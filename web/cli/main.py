@@ -49,6 +49,7 @@ COMMANDS: Final = {
     "notices": Lazy("web.cli.notices:notices", "What became true, or will, as time passes."),
     "webhooks": Lazy("web.cli.webhooks:webhooks", "Have messages sent to an address."),
     "tokens": Lazy("web.cli.tokens:tokens", "Give access to the API, and take it back."),
+    "people": Lazy("web.cli.people:people", "Who signs in at the provider; lock one out."),
     "secrets": Lazy("web.cli.secrets:secrets", "Rotate the keys of links and cookies."),
     "audit": Lazy("web.cli.audit:audit", "Checkpoints, receipts, export and import."),
     "backup": Lazy("web.cli.backup:backup", "Write the ledger to one file, while it is used."),

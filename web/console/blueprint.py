@@ -19,6 +19,7 @@ from ledger.refusals import (
     Refusal,
     ResellerNotFound,
 )
+from ledger.streams import people
 from web.app import errors
 from web.app.context import caller
 from web.app.errors import REFUSED, ProblemType
@@ -45,6 +46,7 @@ _MENU: Final = {
     "console.show_overview": _l("Overview"),
     "console.show_audit": _l("Audit"),
     "console.show_tokens": _l("Tokens"),
+    "console.show_people": _l("People"),
     "console.show_design": _l("Design"),
 }
 _ADVICE: Final = {
@@ -92,6 +94,9 @@ def _of_kind(kind: ProblemType) -> ErrorMessage:
 
 
 def _of_role(_error: RoleNotPermitted) -> ErrorMessage:
+    if people.is_person(caller().id):
+        advice = _("This is not for role %(role)s. Nothing was changed.", role=caller().role)
+        return _message(403, _("Your role does not permit this"), advice)
     advice = _("This is not for tokens of role %(role)s. Nothing was changed.", role=caller().role)
     return _message(403, _("Your token does not permit this"), advice)
 

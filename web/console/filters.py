@@ -82,6 +82,7 @@ _ABOUT: Final[dict[str, str]] = {
     "console_session": "access",
     "key": "key",
     "notice_links": "access",
+    "people": "access",
     "portal_access": "access",
     "portal_session": "access",
     "request": "request",

@@ -12,6 +12,8 @@ from web.console import (
     keys,
     notices,
     overview,
+    people,
+    provider_sign_in,
     questions,
     resellers,
     search,
@@ -25,6 +27,7 @@ from web.console.blueprint import bp
 
 __all__ = [
     "accounts", "actions", "attempts", "batches", "bp", "design", "filters", "keys", "notices",
-    "overview", "questions", "resellers", "search", "seat_history", "sign_in",
+    "overview", "people",
+    "provider_sign_in", "questions", "resellers", "search", "seat_history", "sign_in",
     "subscription_changes", "timeline", "tokens",
 ]  # fmt: skip

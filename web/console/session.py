@@ -1,8 +1,8 @@
-"""A session at the console, begun by a token that was shown once.
+"""A session at the console, begun by a token that was shown once, or at a person's provider.
 
-The token itself is in no cookie. Each request looks the session and the token up anew: once
-somebody signs out, or the token is revoked or over, so is the session, whoever has a copy of the
-cookie.
+The token itself is in no cookie. Each request looks the session up anew, and the token or the
+person: once somebody signs out, the token is revoked or over, or the person is locked out, so is
+the session, whoever has a copy of the cookie.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from flask import current_app, g, request
 
 from ledger import signing
 from ledger.streams.token import Role
-from projections.access import SeenConsoleSession, look_up_console_session
+from projections.access import (
+    SeenConsoleSession,
+    console_session_holder,
+    look_up_console_session,
+)
 from web.app.auth import ADMIN, AUDITOR, RESELLER, SUPPORT, count_request
 from web.app.context import Caller, app_state, caller, request_context
 from web.html import csrf
@@ -42,7 +46,7 @@ class NotSignedIn(Exception):
 
 
 class RoleNotPermitted(Exception):
-    """The token that this browser is signed in with may not do this."""
+    """Whoever is signed in with this browser may not do this."""
 
 
 class ConsoleCookie(SessionCookie, frozen=True):
@@ -63,7 +67,7 @@ SESSIONS: Final = BrowserSessions(
 
 
 def roles_required(*roles: Role) -> Callable[[ViewT], ViewT]:
-    """Return a decorator: its page is for who is signed in with a token of one of these roles."""
+    """Return a decorator: its page is for who is signed in in one of these roles."""
 
     def say(view: ViewT) -> ViewT:
         view.roles = frozenset(roles)  # type: ignore[attr-defined]
@@ -110,12 +114,12 @@ def live() -> ConsoleSession | None:
     found = SESSIONS.read()
     # No view may have been found for the request, and then nobody has read the clock for it.
     now = request_context().now if "request_context" in g else app_state().wiring.clock()
-    token = found.seen.token if found is not None else None
-    if found is None or token is None or not token.valid(now) or token.role not in ALL:
+    if found is None:
         return None
-    if not found.seen.session.stands(signing.digest(found.cookie.secret), now):
+    holder = console_session_holder(found.seen, signing.digest(found.cookie.secret), now)
+    if holder is None or holder.role not in ALL:
         return None
-    g.caller = Caller(token.id, token.role, token.reseller)
+    g.caller = Caller(*holder)
     return found
 
 
@@ -125,5 +129,5 @@ def reseller() -> str | None:
 
 
 def may(*roles: Role) -> bool:
-    """Return whether the session's token has one of these roles."""
+    """Return whether the session's holder has one of these roles."""
     return caller().role in roles

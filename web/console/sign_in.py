@@ -1,4 +1,4 @@
-"""Signing in with a token, and out again.
+"""Signing in with a token, and out again; at a provider: `provider_sign_in`.
 
 The token is sent once, in a form, and kept nowhere: not in an address, a cookie or a log. Any page
 that is asked for by a stranger shows the form in its place, and leads on to that page.
@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import urlsplit
 
 from flask import Response, request, url_for
 
 from commands import console_session
 from commands.console_session import record_refused
 from ledger.streams import token as tokens
-from ledger.streams.sign_ins import SignInProblem
+from ledger.streams.sign_ins import ConsoleSignInRefused, SignInProblem
 from ledger.streams.token import TOKEN, Token
-from web.app.context import request_context, services
+from web.app.context import app_state, request_context, services
 from web.console import session
 from web.console.blueprint import ERROR_PAGES, bp, of_form
 from web.console.session import ConsoleCookie, NotSignedIn, roles_required
@@ -26,7 +27,7 @@ from web.html.csrf import FormRefused
 from web.html.flash import FlashMessage, bad
 from web.html.languages import lazy_gettext as _l
 from web.html.rendering import page, redirect_to
-from web.html.session import public
+from web.html.session import public, session_is_asked_for
 
 TOKEN_LENGTH_MAX: Final = 200
 _PRE_SESSION: Final = Cookie("keyfold_console_door", "Strict")
@@ -44,7 +45,7 @@ _FORM_REFUSED: Final = bad(_l("This form cannot be taken"), _l("It was not shown
 @public
 def show_sign_in() -> Response:
     """Show the form; who is signed in already is led on."""
-    return redirect_to(url_for("console.show_home")) if session.resume() else _form(200)
+    return redirect_to(url_for("console.show_home")) if session.resume() else show_form(200)
 
 
 @bp.post("/sign-in")
@@ -57,16 +58,17 @@ def sign_in() -> Response:
     """
     secret = _PRE_SESSION.get()
     if not secret:
-        return _form(403, _NO_COOKIES)
+        return show_form(403, _NO_COOKIES)
     csrf.check(secret)
     token = _token(request.form.get("token", "").strip())
     problem = _problem(token)
     if token is None or problem is not None:
-        record_refused(
-            services(), request_context(), problem or "unknown_token", token.id if token else None
+        refused = ConsoleSignInRefused(
+            problem=problem or "unknown_token", token=token.id if token else None
         )
-        return _form(403, _OF_PORTAL if problem == "portal_token" else _REFUSED)
-    response = redirect_to(_onward(request.form.get("onward", "")))
+        record_refused(services(), request_context(), refused)
+        return show_form(403, _OF_PORTAL if problem == "portal_token" else _REFUSED)
+    response = redirect_to(onward_to(request.form.get("onward", "")))
     begun = console_session.sign_in(services(), request_context(), token)
     session.SESSIONS.write(response, ConsoleCookie(begun.id, begun.secret))
     _PRE_SESSION.delete(response)
@@ -89,41 +91,55 @@ def sign_out() -> Response:
 @roles_required(*session.ALL)
 def choose_language() -> Response:
     """Remember the language that the reader has chosen, and go back to the page."""
-    response = redirect_to(_onward(request.form.get("back", "")))
+    response = redirect_to(onward_to(request.form.get("back", "")))
     return languages.remember(response, request.form.get("language", ""))
 
 
 @bp.errorhandler(NotSignedIn)
 def ask_to_sign_in(_error: NotSignedIn) -> Response:
     """Return the form, in the place of a page that somebody has to sign in for."""
-    return _form(403)
+    return show_form(403)
 
 
 @bp.errorhandler(FormRefused)
-def refuse_form(_error: FormRefused) -> Response:
+def refuseshow_form(_error: FormRefused) -> Response:
     """Return the page that says a form was not ours, or of another session; nothing was changed."""
     if session.SESSIONS.current() is None:
-        return _form(403, _FORM_REFUSED)
+        return show_form(403, _FORM_REFUSED)
     return ERROR_PAGES.show(of_form())
 
 
-def _form(status: int, message: FlashMessage | None = None) -> Response:
-    """Show the form to sign in with."""
+def show_form(
+    status: int | None = None, message: FlashMessage | None = None, onward: str = ""
+) -> Response:
+    """Return the form to sign in with.
+
+    Args:
+        status: the message's, if left out.
+        onward: where to go on, if the request does not say so.
+    """
     secret = _PRE_SESSION.get() or csrf.new_pre_session()
-    onward = request.form.get("onward", "")
-    if request.method == "GET" and request.endpoint != "console.show_sign_in":
+    onward = request.form.get("onward", onward)
+    if request.method == "GET" and session_is_asked_for():
         onward = request.full_path.removesuffix("?")
     response = page(
         "console/sign_in.html",
         status,
         {"HX-Refresh": "true"} if "HX-Request" in request.headers else None,
         message=message,
-        onward=_onward(onward),
+        onward=onward_to(onward),
         elsewhere=bool(onward),
+        provider=_provider_name(),
         csrf_field=csrf.field(secret),
     )
     _PRE_SESSION.set(response, secret)
     return response
+
+
+def _provider_name() -> str | None:
+    """Return what the provider is called that people may sign in at; None if there is none."""
+    oidc = app_state().wiring.settings.oidc
+    return urlsplit(oidc.issuer).hostname if oidc else None
 
 
 def _token(secret: str) -> Token | None:
@@ -144,6 +160,6 @@ def _problem(token: Token | None) -> SignInProblem | None:
     return None if token.role in session.ALL else "portal_token"
 
 
-def _onward(path: str) -> str:
+def onward_to(path: str) -> str:
     """Return where to go on: only to pages of ours."""
     return path if _INSIDE.fullmatch(path) else url_for("console.show_home")
