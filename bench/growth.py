@@ -80,7 +80,7 @@ def ledgers(url: str, effort: Effort) -> Iterator[list[Ledger]]:
     """
     sizes = {QUICK: SIZES_QUICK, FULL: SIZES_FULL}.get(effort, SIZES_LONG)
     with ExitStack() as stack:
-        yield [stack.enter_context(_filled(url, size)) for size in sizes]
+        yield [stack.enter_context(filled(url, size)) for size in sizes]
 
 
 def grown(ledgers: list[Ledger], effort: Effort) -> Iterator[Growth]:
@@ -91,7 +91,7 @@ def grown(ledgers: list[Ledger], effort: Effort) -> Iterator[Growth]:
     yield Growth(_making(small, large, made[0], made[-1]), [])
     for call, make in CALLS.items():
         found = interleaved(
-            [Contestant(f"{one.events}", _run(make, one)) for one in ledgers],
+            [Contestant(f"{one.events}", run(make, one)) for one in ledgers],
             rounds=effort.rounds,
             seconds=effort.seconds * PART,
         )
@@ -132,13 +132,13 @@ def _making(small: Ledger, large: Ledger, small_s: float, large_s: float) -> Mea
     )
 
 
-def _run(make: Callable[[Ledger], Callable[[], object]], ledger: Ledger) -> Run:
+def run(make: Callable[[Ledger], Callable[[], object]], ledger: Ledger) -> Run:
     call = make(ledger)
     return threads(lambda _client: call())
 
 
 @contextmanager
-def _filled(url: str, events: int) -> Iterator[Ledger]:
+def filled(url: str, events: int) -> Iterator[Ledger]:
     with (
         new_database(url) as own,
         ledger(own) as bench,

@@ -50,14 +50,14 @@ def measures(bench: Bench, _effort: Effort) -> Iterator[Measure]:
     events = bench.services.book.head()
     with tempfile.TemporaryDirectory(prefix="keyfold-bench-") as folder:
         file = str(Path(folder) / "ledger.jsonl")
-        reading = _spend("read", url)
+        reading = spend("read", url)
         for what, goal, work, arguments in (
             ("tree of all events, made at once", 6, "extend", (url,)),
             ("audit verify", 6, "verify", (url,)),
             ("export", 12, "export", (url, file)),
             ("the verifier, over the export", 20, "check", (file,)),
         ):
-            yield from _costs(what, _spend(work, *arguments), reading, events, goal)
+            yield from _costs(what, spend(work, *arguments), reading, events, goal)
     yield _inclusion(bench.services.book, url, events)
 
 
@@ -98,7 +98,7 @@ def _inclusion(book: Book, url: str, events: int) -> Measure:
 # Each in a process of its own
 
 
-def _spend(work: str, *arguments: str) -> Spent:
+def spend(work: str, *arguments: str) -> Spent:
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "bench.proofs", work, *arguments]
     ran = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
+from ledger.encoding import encoded
 from ledger.events import (
     AnyEvent,
     AnyOccurrence,
@@ -117,7 +118,7 @@ def name_of(fact: Fact) -> str:
 
 def encode(envelope: Envelope[Fact]) -> bytes:
     """Return the state to store."""
-    return _ENCODER.encode(envelope)
+    return encoded(_ENCODER, envelope)
 
 
 def encode_event(event: AnyEvent) -> bytes:

@@ -9,7 +9,7 @@ by a Keyfold with a mistake. Live tables stay in use meanwhile; nothing in them 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from heapq import merge
 from itertools import groupby
@@ -206,19 +206,21 @@ def _notices(book: Book, tables: Tables) -> Iterator[RebuildFinding]:
     with tables.snapshot() as live:
         filled, head = list(notices_table.settings_filled(live)), book.head()
     with closing(ScratchTables()) as rebuilt:
-        for days, upto in filled:
+        for _, upto in filled:
             if upto > head:
                 sentence = f"holds events up to position {upto}, but the ledger ends at {head}"
                 yield RebuildFinding(notices_table.NAME, head + 1, sentence)
                 return
-            notices_table.fill(book, rebuilt, days, upto)
 
-        def up_to(live: ReadTransaction) -> Tables:
-            for days, upto in notices_table.settings_filled(live):
+        def rebuild(filled: Sequence[tuple[list[int], int]]) -> Tables:
+            for days, upto in filled:
                 notices_table.fill(book, rebuilt, days, upto)
             return rebuilt
 
-        for one in compare_in_parts(_NoticeRows(), tables, up_to):
+        def bookmarks(live: ReadTransaction) -> list[tuple[list[int], int]]:
+            return list(notices_table.settings_filled(live))
+
+        for one in compare_in_parts(_NoticeRows(), tables, bookmarks, rebuild):
             yield RebuildFinding(one.projection, one.position, _description(one))
 
 

@@ -7,12 +7,14 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from heapq import merge
 from itertools import groupby
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from ledger.book import Book
 from projections.lists.catch_up import BOOKMARK, Projection, catch_up, in_key_order, reached
 from projections.lists.stores import ScratchTables
 from projections.lists.stores.tables import ReadTransaction, Row, Tables, Value
+
+BookmarkT = TypeVar("BookmarkT")
 
 PAGE_ROWS: Final = 1_000
 SNAPSHOT_S: Final = 0.5  # for how long one moment is held on to
@@ -68,37 +70,42 @@ def differences(
     """
     with ExitStack() as stack:
 
-        def up_to(live: ReadTransaction) -> Tables:
+        def bookmark(live: ReadTransaction) -> int:
+            found = live.execute(BOOKMARK, {"projection": projection.name})
+            return int(found[0][0]) if found else 0
+
+        def rebuild(upto: int) -> Tables:
             nonlocal rebuilt
-            bookmark = live.execute(BOOKMARK, {"projection": projection.name})
-            upto = bookmark[0][0] if bookmark else 0
             if rebuilt is None or reached(rebuilt, projection.name) > upto:
                 rebuilt = stack.enter_context(closing(ScratchTables()))
             catch_up(book, rebuilt, projection, upto)
             return rebuilt
 
         catch_up(book, tables, projection, book.head())
-        if rebuilt is None:
-            rebuilt = stack.enter_context(closing(ScratchTables()))
-            catch_up(book, rebuilt, projection, reached(tables, projection.name))
-        yield from compare_in_parts(projection, tables, up_to)
+        yield from compare_in_parts(projection, tables, bookmark, rebuild)
 
 
 def compare_in_parts(
-    projection: TableShape, tables: Tables, rebuild: Callable[[ReadTransaction], Tables]
+    projection: TableShape,
+    tables: Tables,
+    bookmark: Callable[[ReadTransaction], BookmarkT],
+    rebuild: Callable[[BookmarkT], Tables],
 ) -> Iterator[RowDifference]:
     """Yield all differing rows of a table; each part of it is compared at a later moment.
 
     A database keeps all that is written meanwhile for whoever reads on at one moment: SQLite in its
-    log, which would grow for as long as that takes.
+    log, which would grow for as long as that takes. So little is rebuilt in such a moment.
 
     Args:
-        rebuild: returns rebuilt tables that are filled as far as the live ones are at a moment. To
-            fill them from zero is to be over by then.
+        bookmark: returns how far the live tables are filled at a moment.
+        rebuild: returns rebuilt tables that are filled as far.
     """
     after: Row | None = None
     while True:
-        with tables.snapshot() as live, rebuild(live).snapshot() as rebuilt:
+        with tables.snapshot() as live:
+            filled = bookmark(live)
+        rebuild(filled)
+        with tables.snapshot() as live, rebuild(bookmark(live)).snapshot() as rebuilt:
             after = yield from compare(projection, live, rebuilt, after)
         if after is None:
             return

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from tests import postgres_binaries
-from tests.drills import failover, histories, inputs, kills, overload, past, writes, year
+from tests.drills import failover, histories, inputs, kills, overload, past, resources, writes, year
 from tests.drills.report import Report
 from tests.postgres_binaries import NoPostgres
 
@@ -49,6 +49,9 @@ DRILLS: Final[dict[str, Drill]] = {
         overload.run,
         "too much is refused soon, and seat checks and webhooks go on",
         in_tests=False,
+    ),
+    "resources": Drill(
+        resources.run, "what it stands on is short or away: it says so, and goes on"
     ),
     "past": Drill(past.run, "a changed past byte turns /readyz red within an hour"),
 }

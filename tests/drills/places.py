@@ -57,10 +57,15 @@ class Place:
 
 
 @contextlib.contextmanager
-def place(kind: Kind, **settings: str) -> Iterator[Place]:
-    """Make an empty ledger; nothing of it is left in the end."""
+def place(kind: Kind, *, within: Path | None = None, **settings: str) -> Iterator[Place]:
+    """Make an empty ledger; nothing of it is left in the end.
+
+    Args:
+        within: where a SQLite ledger's folder is made.
+    """
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keyfold-drill-")))
+        made = tempfile.TemporaryDirectory(prefix="keyfold-drill-", dir=within)
+        folder = Path(stack.enter_context(made))
         session, database = folder, None
         url = f"sqlite:///{folder}/drill.db"
         if kind == "PostgreSQL":
@@ -78,16 +83,16 @@ def place(kind: Kind, **settings: str) -> Iterator[Place]:
 class Served:
     """A server of a ledger that can be killed and begun again where it was."""
 
-    def __init__(self, program: Program, *arguments: str) -> None:
+    def __init__(self, program: Program, *arguments: str, log: Path | None = None) -> None:
         self._program = program
+        self._log = log or program.folder / "stderr.log"
         self._arguments = arguments
         self._port = 0
         self.server = self._start()
         self._port = self.server.port
 
     def _start(self) -> Server:
-        log = self._program.folder / "stderr.log"
-        with log.open("a") as stderr:
+        with self._log.open("a") as stderr:
             process = subprocess.Popen(
                 [*self._program.command, "serve", "--port", str(self._port), *self._arguments],
                 cwd=self._program.folder,
@@ -97,7 +102,7 @@ class Served:
                 text=True,
                 start_new_session=True,
             )
-        server = Server(process, log)
+        server = Server(process, self._log)
         try:
             server.wait_for_line()
         except AssertionError:
@@ -130,8 +135,13 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(program: Program, *arguments: str) -> Iterator[Served]:
-    running = Served(program, *arguments)
+def served(program: Program, *arguments: str, log: Path | None = None) -> Iterator[Served]:
+    """Serve a ledger meanwhile.
+
+    Args:
+        log: where the server's log goes, if not beside the ledger.
+    """
+    running = Served(program, *arguments, log=log)
     try:
         yield running
     finally:

@@ -176,6 +176,18 @@ def test_an_older_copy_put_over_the_open_file_under_its_log_is_noticed_and_left_
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
+def test_a_copy_of_the_same_size_put_over_the_open_file_is_noticed(file: Path) -> None:
+    settle(f"sqlite:///{file}")
+    with closing(Book(f"sqlite:///{file}")) as book:
+        sits(book, "till-1")
+        copy = copy_of(file)
+        assert copy.stat().st_size == file.stat().st_size
+        sits(book, "till-2")
+        shutil.copyfile(copy, file)
+        with pytest.raises((PersistenceError, LedgerUnavailable), match="put over it"):
+            sits(book, "till-3")
+
+
 def test_what_sqlite_puts_into_the_file_is_not_taken_for_a_copy(file: Path) -> None:
     with closing(Book(f"sqlite:///{file}")) as book, closing(sqlite3.connect(file)) as other:
         with ThreadPoolExecutor(1) as pool:

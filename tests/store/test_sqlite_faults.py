@@ -20,10 +20,12 @@ import pytest
 from eventsourcing.persistence import OperationalError
 
 from ledger.store import OutcomeUnknown, Recorder, schema
+from ledger.store.snapshots import Snapshot
 from ledger.store.sqlite import patience
 from ledger.store.sqlite.datastore import path_of
 from tests.store.log import Account, event, open_recorder, versions
 from tests.store.processes import in_processes
+from tests.worlds import NOON
 
 NOBODY = 65534
 
@@ -225,6 +227,22 @@ def test_who_waits_too_long_for_the_lock_has_recorded_nothing(
     assert account.append(sqlite, ("new", 1)) is None
 
 
+def test_what_a_read_writes_aside_does_not_wait_for_the_lock(
+    sqlite: Recorder, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "BUSY_TIMEOUT_S", 3600.0)
+    kept = Snapshot(1, 1, 1, "2026-03-01T12:00:00+00:00", b"")
+    with another_program(sqlite_url) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for write in (
+            lambda: sqlite.token_uses.put("kft_one", NOON),
+            lambda: sqlite.snapshots.keep("account-acme", kept),
+        ):
+            with pytest.raises(OperationalError, match="locked"):
+                write()
+        other.execute("ROLLBACK")
+
+
 def test_who_waits_for_the_lock_goes_on_when_it_is_free(
     sqlite: Recorder, sqlite_url: str, account: Account
 ) -> None:
@@ -276,8 +294,8 @@ def test_a_copy_that_lost_its_write_ahead_log_gets_it_back(sqlite_url: str) -> N
             assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-@pytest.mark.parametrize("setting", ["synchronous=2", "fullfsync=1"])
-def test_the_appending_connection_is_set_for_durability(sqlite: Recorder, setting: str) -> None:
+@pytest.mark.parametrize("setting", ["synchronous=2", "fullfsync=1", "temp_store=2"])
+def test_the_appending_connection_is_set_for_durability_and_needs_no_other_disk(sqlite: Recorder, setting: str) -> None:
     name, value = setting.split("=")
     found = sqlite.datastore.append(  # type: ignore[attr-defined]
         lambda connection: connection.execute(f"PRAGMA {name}").fetchone()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from tests.cli.program import PATIENCE_S, wait_until
 from web.app.last_known import LastKnown
 
@@ -49,6 +51,21 @@ def test_what_failed_is_asked_for_again_at_once() -> None:
     lately = LastKnown(ask, least_age_s=60)
     assert [lately.is_fresh(PATIENCE_S) for _ in range(3)] == [False, True, True]
     assert (lately.known, len(asked)) == ("known", 2)
+
+
+def test_where_no_thread_can_be_started_it_is_asked_for_again_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lately = LastKnown(lambda: 1)
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", cannot_start)
+    assert not lately.is_fresh(PATIENCE_S)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert lately.is_fresh(PATIENCE_S)
+
+
+def cannot_start(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 def test_one_asks_however_many_want_to_know() -> None:

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from commands.retry import retry_on_conflict
 from ledger.book import Change
+from ledger.store.contract import ClockRefused, OutcomeUnknown
 from ledger.streams.account.facts import SeatOccupied
 from ledger.streams.account.stream import ACCOUNT
 from tests.web.api import POS, Api, stored_api
@@ -180,6 +181,41 @@ def test_a_file_that_cannot_be_read_is_said_to_be_damaged(tmp_path: Path) -> Non
             assert (got.status, got.code) == (503, "ledger_unavailable")
             assert got.body["detail"] == "The database: it is damaged: see `keyfold doctor`."
         assert "damaged" in api.get(None, "/readyz").body["detail"]
+
+
+def test_too_little_memory_is_said_to_be_and_is_no_mistake_of_ours(api: Api) -> None:
+    with failing(api, "insert_events", MemoryError()):
+        got = api.post("admin", "/v1/keys", POS)
+    assert (got.status, got.code) == (503, "overloaded")
+    assert "ask for less at once" in got.body["detail"]
+    assert got.headers["Retry-After"]
+
+
+def because(cause: Exception) -> OutcomeUnknown:
+    unknown = OutcomeUnknown("nobody can say")
+    unknown.__cause__ = cause
+    return unknown
+
+
+def busy() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("database is locked")
+    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (because(MemoryError()), "no memory"),
+        (because(busy()), "holds its lock"),
+        (ClockRefused("the writer's clock is 90 seconds from the database's"), "is 90 seconds"),
+    ],
+)
+def test_why_nothing_was_recorded_is_said(api: Api, error: Exception, why: str) -> None:
+    with failing(api, "insert_events", error):
+        got = api.post("admin", "/v1/keys", POS)
+    assert (got.status, got.code) == (503, "ledger_unavailable")
+    assert why in got.body["detail"]
 
 
 def test_a_file_that_is_gone_is_said_to_be_and_a_copy_in_its_place_is_used(tmp_path: Path) -> None:

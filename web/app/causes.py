@@ -12,11 +12,15 @@ _TOLD_CLASSES: Final = frozenset({"08", "25", "28", "3D", "53", "55", "57", "58"
 _LENGTH_MAX: Final = 300
 _FULL: Final = "its disk is full: make room, and try again"
 _READ_ONLY: Final = "it can only be read now: nothing was recorded"
-_UNREADABLE: Final = "its disk cannot be read: see `keyfold doctor`"
+_UNREADABLE: Final = "its disk cannot be read or written: see `keyfold doctor`"
 _DAMAGED: Final = "it is damaged: see `keyfold doctor`"
+_HELD: Final = "another program holds its lock: try again"
+_NO_MEMORY: Final = "there is no memory for it now: ask for less at once, or try again"
 _HINTS: Final[Mapping[Any, str]] = {
     sqlite3.SQLITE_FULL: _FULL,
     "53100": _FULL,
+    sqlite3.SQLITE_BUSY: _HELD,
+    "55P03": _HELD,
     sqlite3.SQLITE_READONLY: _READ_ONLY,
     "25006": _READ_ONLY,
     sqlite3.SQLITE_IOERR: _UNREADABLE,
@@ -48,8 +52,10 @@ def cause_of(error: BaseException) -> str:
 
 
 def hint_of(error: BaseException) -> str | None:
-    """Return what is wrong with the database's disk, if that is why something failed."""
+    """Return what is wrong with the database, if that is known, as a sentence about it."""
     for one in _chain(error):
+        if isinstance(one, MemoryError):
+            return _NO_MEMORY
         code = getattr(one, "sqlite_errorcode", None)
         found = _sqlstate(one) if code is None else code & 0xFF
         if found in _HINTS:

@@ -32,7 +32,7 @@ from commands.many_keys import PartlyDone
 from commands.retry import LedgerBusy
 from commands.sign_checkpoint import NEXT_STEP, CannotSign
 from ledger import refusals
-from ledger.book import LedgerUnavailable
+from ledger.book import ClockWrong, LedgerUnavailable
 from ledger.min_position import PositionNotReached
 from ledger.refusals import FieldError, InvalidRequest, Refusal
 from ledger.store.contract import RestoreBegun
@@ -233,6 +233,7 @@ def register(app: Flask) -> None:
         app.register_error_handler(contradiction, altered)
     for fault in (LedgerUnavailable, OperationalError, InterfaceError):
         app.register_error_handler(fault, ledger_unavailable)
+    app.register_error_handler(MemoryError, _out_of_memory)
     app.register_error_handler(PositionNotReached, _not_reached)
     app.register_error_handler(StripeNotConfigured, _stripe_not_configured)
     app.register_error_handler(StripeKeyRefused, _stripe_key_refused)
@@ -294,6 +295,12 @@ def _busy(_error: LedgerBusy) -> Response:
     return _respond(BUSY, "nothing was recorded: try again", {"Retry-After": str(RETRY_AFTER_S)})
 
 
+def _out_of_memory(error: MemoryError) -> Response:
+    _log.warning("out of memory: %s", _outline(error), extra={"request_id": request_id()})
+    detail = "there is no memory for it now: ask for less at once, or try again"
+    return _respond(OVERLOADED, detail, {"Retry-After": str(RETRY_AFTER_S)})
+
+
 def _partly_done(error: PartlyDone) -> Response:
     return _respond(PARTLY_DONE, str(error), {"Retry-After": str(RETRY_AFTER_S)})
 
@@ -312,6 +319,8 @@ def ledger_unavailable(error: Exception) -> Response:
     )
     if isinstance(error.__cause__, RestoreBegun):
         return unavailable(f"{error.__cause__}: nothing is recorded until it has")
+    if isinstance(error, ClockWrong):
+        return unavailable(f"nothing is recorded: {error}")
     hint = hint_of(error)
     return unavailable(
         f"the database: {hint}" if hint else "the database does not answer: try again"

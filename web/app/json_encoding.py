@@ -8,14 +8,16 @@ from typing import Any
 import msgspec
 from msgspec.structs import astuple
 
+from ledger.encoding import encoded
 from web.app.times import iso
 
+_ENCODER = msgspec.json.Encoder()
 _AS_IT_IS = frozenset({str, int, bool, float, type(None), msgspec.Raw})
 
 
 def encode(content: Any) -> bytes:
     """Return a response as JSON, every time with six digits of a second."""
-    return msgspec.json.encode(to_plain(content))
+    return encoded(_ENCODER, to_plain(content))
 
 
 def to_plain(value: Any) -> Any:

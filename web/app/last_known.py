@@ -56,7 +56,11 @@ class LastKnown(Generic[T]):
             if finished is None:
                 finished = self._pending = threading.Event()
                 self._since = time.monotonic()
-                threading.Thread(target=self._refresh, args=(finished,), daemon=True).start()
+                try:
+                    threading.Thread(target=self._refresh, args=(finished,), daemon=True).start()
+                except (RuntimeError, MemoryError):  # there is none to be had now
+                    self._pending = None
+                    return False
             left_s = self._since + timeout_s - time.monotonic()
         return finished.wait(max(0.0, left_s)) and not self._failed
 

@@ -274,11 +274,6 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         channels = list(self.active_channels.values())
         for channel in channels:
             channel.refuse_late()
-        if len(channels) > self.adj.connection_limit * 0.9:
-            idle = [one for one in channels if one.is_idle or one.request]
-            idle.sort(key=lambda one: one.last_activity)
-            for channel in idle[: len(channels) // 10]:
-                channel.will_close = True
         over = sum(one.buffered for one in channels) - BUFFERED_MAX
         for channel in sorted(channels, key=lambda one: -one.buffered) if over > 0 else ():
             if over > 0 and not channel.requests:
@@ -287,9 +282,21 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self._tick()
 
     def readable(self) -> bool:
-        """Return whether new connections are accepted."""
+        """Return whether new connections are accepted; if there are too many, have some closed."""
+        if len(self._map) >= self.adj.connection_limit:
+            self._make_room()
         accepts = super().readable()
         return bool(accepts) and not self.is_draining
+
+    def _make_room(self) -> None:
+        """Have the idlest tenth of the connections closed, unless some are being closed."""
+        channels = list(self.active_channels.values())
+        if any(one.will_close for one in channels):
+            return
+        idle = [one for one in channels if one.is_idle or one.request]
+        idle.sort(key=lambda one: one.last_activity)
+        for channel in idle[: max(1, len(channels) // 10)]:
+            channel.will_close = True
 
     def handle_accept(self) -> None:
         """Take all connections that wait, up to a number: each look at all of them costs."""

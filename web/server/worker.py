@@ -166,7 +166,10 @@ class _Application:
             self.try_to_make()
         while True:
             time.sleep(FIGURES_S)
-            self.publish_figures()
+            try:
+                self.publish_figures()
+            except Exception as error:  # a thread that ends would be missing for ever
+                _log.error("figures are not told: %s", type(error).__name__)
 
     def _share_counts(self, made: Any) -> None:
         duty = self._duty

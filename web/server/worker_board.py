@@ -17,8 +17,10 @@ from typing import Final
 
 import msgspec
 
+from ledger.encoding import encoded
 from web.app.anonymous_file import AnonymousFile
 
+_ENCODER: Final = msgspec.msgpack.Encoder()
 _BEAT: Final = struct.Struct("!d")
 _HEAD: Final = struct.Struct("!II")  # length and checksum of the figures
 _FIGURES_AT: Final = 64
@@ -45,7 +47,7 @@ class WorkerSlot(AnonymousFile):
 
     def write(self, figures: Mapping[str, float]) -> None:
         """Replace the figures."""
-        body = msgspec.msgpack.encode(figures)
+        body = encoded(_ENCODER, figures)
         head = _HEAD.pack(len(body), zlib.crc32(body))
         with contextlib.suppress(OSError):
             os.pwrite(self._fd, head + body, _FIGURES_AT)

@@ -38,7 +38,9 @@ def path_of(database_url: str) -> str:
 def connect(path: str) -> sqlite3.Connection:
     """Open a file that is there in autocommit, for any thread.
 
-    `synchronous=FULL` and `fullfsync` mean: on the disk when a commit returns.
+    `synchronous=FULL` and `fullfsync` mean: on the disk when a commit returns. `temp_store=MEMORY`:
+    what a large append could have to take back is not in a file elsewhere, on a disk that may be
+    full.
 
     Raises:
         sqlite3.OperationalError: it is not there, or cannot be opened.
@@ -53,6 +55,7 @@ def connect(path: str) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA fullfsync=ON")
+        connection.execute("PRAGMA temp_store=MEMORY")
     except BaseException:
         connection.close()
         raise
@@ -123,15 +126,20 @@ def _connect_side(path: str, *, waits_for_disk: bool) -> sqlite3.Connection:
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection, *, commit: bool) -> Iterator[sqlite3.Cursor]:
+def transaction(
+    connection: sqlite3.Connection, *, commit: bool, within_s: float | None = None
+) -> Iterator[sqlite3.Cursor]:
     """Yield a cursor inside a transaction, which takes the write lock first.
 
     Without `commit` it takes no lock, and is rolled back.
+
+    Args:
+        within_s: for how long the lock is waited for, if not for as long as ever.
     """
     if commit:
         connection.execute("PRAGMA busy_timeout=0")
         try:
-            patiently(connection, "BEGIN IMMEDIATE")
+            patiently(connection, "BEGIN IMMEDIATE", within_s=within_s)
         finally:
             connection.execute(f"PRAGMA busy_timeout={int(patience.BUSY_TIMEOUT_S * 1000)}")
     else:
@@ -417,9 +425,14 @@ class SqliteDatastore:
             yield connection
 
     @contextmanager
-    def transaction(self, *, commit: bool) -> Iterator[sqlite3.Cursor]:
+    def transaction(
+        self, *, commit: bool, within_s: float | None = None
+    ) -> Iterator[sqlite3.Cursor]:
         """Yield a cursor for side tables: see `transaction`."""
-        with self.connection() as connection, transaction(connection, commit=commit) as cursor:
+        with (
+            self.connection() as connection,
+            transaction(connection, commit=commit, within_s=within_s) as cursor,
+        ):
             yield cursor
 
     @contextmanager

@@ -15,6 +15,7 @@ from threading import Lock
 
 from ledger.store.sqlite.log_index import Inode, LogIndex, log_index
 
+_HEADER_SIZE = 100  # it says how many pages there are, and is another after most changes
 # The bytes that SQLite locks to read, and to put the log into the file when the last one leaves.
 _SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
 
@@ -44,6 +45,7 @@ class Files:
         self._kept: int | None = None
         self._lock = Lock()
         self._size = 0
+        self._header = b""
         self._put_into_file: bytes | None = None
         self._is_written_over = False
 
@@ -81,18 +83,19 @@ class Files:
         file only what it takes from the log, and says so beforehand.
         """
         with self._lock:
-            found = os.stat(self._path)  # noqa: PTH116 - as above
+            found, header = os.stat(self._path), _header(self._path)  # noqa: PTH116 - as above
             # In this order: what was put into the file by now is said in the index.
             put_into_file = self._put_into_file_now()
             known = self._put_into_file
-            if known is not None and known == put_into_file and found.st_size != self._size:
+            is_another = (found.st_size, header) != (self._size, self._header)
+            if known is not None and known == put_into_file and is_another:
                 self._is_written_over = True
             if self._is_written_over:
                 return True
             # In that order: what is not said in the index is not in the file yet.
-            found = os.stat(self._path)  # noqa: PTH116 - as above
+            found, header = os.stat(self._path), _header(self._path)  # noqa: PTH116 - as above
             self._put_into_file = put_into_file
-            self._written_ns, self._size = found.st_mtime_ns, found.st_size
+            self._written_ns, self._size, self._header = found.st_mtime_ns, found.st_size, header
             return False
 
     def note_log(self) -> None:
@@ -169,6 +172,27 @@ class Files:
                 with suppress(FileNotFoundError):
                     Path(self._log).rename(f"{self._log}.replaced")
                 Path(f"{self._found}-shm").unlink(missing_ok=True)
+
+
+# To close one would release the locks that SQLite has on the same file, as with indexes of logs; so
+# each is kept for as long as the file is there.
+_opened: dict[Inode, int] = {}
+_opening = Lock()
+
+
+def _header(path: str) -> bytes:
+    """Return the first bytes of a file that SQLite has open."""
+    with _opening:
+        for inode, opened in [*_opened.items()]:
+            if not os.fstat(opened).st_nlink:
+                os.close(_opened.pop(inode))
+        inode = _inode(path)
+        if inode not in _opened:
+            opened = os.open(path, os.O_RDONLY)
+            found = os.fstat(opened)
+            inode = found.st_dev, found.st_ino
+            _opened[inode] = opened
+        return os.pread(_opened[inode], _HEADER_SIZE, 0)
 
 
 @contextmanager

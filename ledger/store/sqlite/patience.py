@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 BUSY_TIMEOUT_S = 5.0
+ASIDE_S = 0.25  # for what a read writes beside the ledger, and may leave out
 PAUSE_S = 0.0003
 QUICK_TRIES = 3
 LONG_PAUSE_S = 0.004
@@ -14,7 +15,10 @@ LONG_WAIT_S = 0.1
 
 
 def patiently(
-    connection: sqlite3.Connection, statement: str, params: Sequence[object] = ()
+    connection: sqlite3.Connection,
+    statement: str,
+    params: Sequence[object] = (),
+    within_s: float | None = None,
 ) -> sqlite3.Cursor:
     """Execute a statement that must wait until others have written, and return its cursor.
 
@@ -24,9 +28,13 @@ def patiently(
     often. (SQLite itself asks ever more seldom: a process that appends without rest takes the lock
     back in the middle of such a pause, and the others wait for seconds.)
 
+    Args:
+        within_s: for how long; `BUSY_TIMEOUT_S` if not given.
+
     Raises:
         sqlite3.OperationalError: the others have not finished in time, or any other fault.
     """
+    within_s = BUSY_TIMEOUT_S if within_s is None else within_s
     tries, began_at = 0, 0.0
     while True:
         try:
@@ -35,7 +43,7 @@ def patiently(
             now = time.monotonic()
             began_at = began_at or now
             is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-            if not is_busy or now - began_at > BUSY_TIMEOUT_S:
+            if not is_busy or now - began_at > within_s:
                 raise
         tries += 1
         asks_seldom = tries > QUICK_TRIES and now - began_at < LONG_WAIT_S

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ledger.store.snapshots import FromSnapshot, Snapshot, from_rows
 from ledger.store.sqlite.datastore import SqliteDatastore
+from ledger.store.sqlite.patience import ASIDE_S
 
 # In order of version, the head comes as 0 and before it the snapshot, as minus its own version and
 # with its time in place of a name. The databases need not put them in order: see `split_head`.
@@ -47,7 +48,7 @@ class SqliteSnapshots:
 
     def keep(self, stream: str, snapshot: Snapshot) -> None:
         """See `Snapshots.keep`."""
-        with self._datastore.transaction(commit=True) as cursor:
+        with self._datastore.transaction(commit=True, within_s=ASIDE_S) as cursor:
             cursor.execute(_KEEP, (stream, *snapshot))
 
     def streams(self, after: str, limit: int) -> list[tuple[str, Snapshot]]:

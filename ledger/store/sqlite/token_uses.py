@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from ledger.store.sqlite.datastore import SqliteDatastore
+from ledger.store.sqlite.patience import ASIDE_S
 from ledger.store.token_uses import ALL
 
 
@@ -16,7 +17,7 @@ class SqliteTokenUses:
 
     def put(self, token: str, hour: datetime) -> None:
         """See `TokenUses.put`."""
-        with self._datastore.transaction(commit=True) as cursor:
+        with self._datastore.transaction(commit=True, within_s=ASIDE_S) as cursor:
             cursor.execute(
                 "INSERT INTO keyfold_token_uses VALUES (?, ?) ON CONFLICT (token) DO UPDATE SET"
                 " used_at = excluded.used_at WHERE used_at < excluded.used_at",

@@ -14,6 +14,7 @@ import msgspec
 from immutables import Map
 from msgspec import Struct
 
+from ledger.encoding import encoded
 from ledger.events import SnapshotFormat
 from ledger.streams.account.purchases import StripePurchase
 from ledger.streams.account.seat_sync_state import Moved, Refused, SeatSyncs, Unanswered
@@ -62,14 +63,15 @@ class _Account(Struct, array_like=True):
     seat_syncs: _Syncs | None
 
 
-_encode = msgspec.msgpack.Encoder().encode
+_ENCODER = msgspec.msgpack.Encoder()
 _decode = msgspec.msgpack.Decoder(_Account).decode
 
 
 def pack(account: Account) -> bytes:
     """Return the state as bytes; the same state is not always the same bytes."""
     stripe, syncs = account.stripe, account.seat_syncs
-    return _encode(
+    return encoded(
+        _ENCODER,
         _Account(
             list(account.subscriptions.values()),
             list(account.seats.values()),
@@ -80,7 +82,7 @@ def pack(account: Account) -> bytes:
             _Syncs(dict(syncs.moved), dict(syncs.unanswered), dict(syncs.refused))
             if syncs != _NO_SYNCS
             else None,
-        )
+        ),
     )
 
 

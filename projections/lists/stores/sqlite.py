@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
+from ledger.store.sqlite import patience
 from ledger.store.sqlite.datastore import SqliteDatastore, path_of, transaction
 from projections.lists.stores.tables import Params, Row, insertion, statement
 
@@ -17,6 +18,7 @@ BULK_CACHE_KB: Final = 64 * 1024
 # After so many transactions the log is put into the file: that takes a while, but keeps nobody
 # waiting, as it would inside of a commit.
 BULK_CHECKPOINT: Final = 4
+BEGUN_ANEW_MS: Final = 50  # for which whoever reads is waited for, and whoever writes waits
 
 
 class SqliteTables:
@@ -113,6 +115,15 @@ class _Transaction:
 
 
 def _checkpoint(connection: sqlite3.Connection) -> None:
-    """Put the log into the file, as far as no reader needs it; if it cannot be now, then later."""
+    """Put the log into the file, as far as no reader needs it; if it cannot be now, then later.
+
+    While others go on writing, what they add meanwhile keeps the log from being begun anew: so the
+    little that is left is put into the file while they wait.
+    """
     with suppress(sqlite3.Error):
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        connection.execute(f"PRAGMA busy_timeout={BEGUN_ANEW_MS}")
+        try:
+            connection.execute("PRAGMA wal_checkpoint(RESTART)")
+        finally:
+            connection.execute(f"PRAGMA busy_timeout={int(patience.BUSY_TIMEOUT_S * 1000)}")
