@@ -9,7 +9,7 @@ import resource
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +34,8 @@ from tests.drills.meanwhile import (
 )
 from tests.drills.places import Kind, Place, place, served
 from tests.postgres_server import OwnServer
+
+WithoutRoom = Callable[[Server], contextlib.AbstractContextManager[None]]
 
 ROOM_MIB: Final = 16
 POSTGRES_ROOM_MIB: Final = 200
@@ -89,22 +91,23 @@ def full(kind: Kind, *, quick: bool, planted: str = "") -> Seen:
 
 
 @contextlib.contextmanager
-def _on_a_small_disk(kind: Kind) -> Iterator[tuple[Place, object]]:
+def _on_a_small_disk(kind: Kind) -> Iterator[tuple[Place, WithoutRoom]]:
     """Make a ledger whose disk can be filled, and return with it how."""
     if kind == "PostgreSQL":
         with place(kind) as at:
             assert at.database
+            data = at.database.data
             with _moved(at.database):
-                yield at, lambda _: filled(at.database.data)
+                yield at, lambda _: filled(data)
         return
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         try:
             stack.enter_context(mounted(folder, ROOM_MIB))
-            by = lambda _: filled(folder)  # noqa: E731
         except CannotTry:
-            by = _of_no_size
-        yield stack.enter_context(place(kind, within=folder)), by
+            yield stack.enter_context(place(kind, within=folder)), _of_no_size
+            return
+        yield stack.enter_context(place(kind, within=folder)), lambda _: filled(folder)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -24,8 +25,9 @@ WORKERS_KILLED_QUICK, WORKERS_KILLED = 4, 30
 WORKERS: Final = 2
 FILLED_QUICK, FILLED = 1, 10
 KEYS: Final = 10_000
+KEYS_MEANWHILE: Final = 200
 # What filling the tables takes at once; what is written meanwhile must not add up.
-LOG_MIB_QUICK, LOG_MIB = 64, 128
+LOG_MIB_QUICK, LOG_MIB = 48, 128
 COUNTERS: Final = frozenset({"counter", "histogram"})
 
 
@@ -135,13 +137,15 @@ def _verified_meanwhile(
 
     def look() -> None:
         while not over.wait(0.02):
-            sizes.append(log.stat().st_size)
+            with contextlib.suppress(FileNotFoundError):
+                sizes.append(log.stat().st_size)
 
     def write() -> None:
         number = 0
         while not over.is_set():
             number += 1
-            ordered(server, token, f"meanwhile-{number}", 1000)
+            ordered(server, token, f"meanwhile-{number}", KEYS_MEANWHILE)
+            over.wait(0.1)
 
     before = file.stat().st_size
     threads = [threading.Thread(target=one) for one in (look, write)]

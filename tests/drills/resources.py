@@ -18,17 +18,14 @@ from tests.postgres_binaries import NoPostgres
 Case = Callable[[], Seen]
 
 # By the fault of `tests.drills.planted` that each of them must find.
-PLANTED: Final[dict[str, Case]] = {
-    name: partial(case, planted=name)
-    for name, case in {
-        "idle connections are kept, others wait": shortages.files,
-        "another file in its place goes unnoticed": other_files.deleted,
-        "a full disk is given no reason": disks.unreadable,
-        "too little memory is called a mistake of ours": partial(shortages.memory, quick=True),
-        "a folder is left behind": partial(leftovers.folders, quick=True),
-        "a clock that is behind the ledger is not spoken of": partial(shortages.clocks, "SQLite"),
-        "a reader stays at one moment": partial(leftovers.staying_reader, quick=True),
-    }.items()
+PLANTED: Final[dict[str, Callable[..., Seen]]] = {
+    "idle connections are kept, others wait": shortages.files,
+    "another file in its place goes unnoticed": other_files.deleted,
+    "a disk that cannot be read is given no reason": disks.unreadable,
+    "too little memory is called a mistake of ours": partial(shortages.memory, quick=True),
+    "a folder is left behind": partial(leftovers.folders, quick=True),
+    "a clock that is behind the ledger is not spoken of": partial(shortages.clocks, "SQLite"),
+    "a reader stays at one moment": partial(leftovers.staying_reader, quick=True),
 }
 
 
@@ -44,7 +41,7 @@ def run(*, quick: bool, seed: int, planted: bool) -> Report:
             continue
         figures |= {f"{name}: {what}": figure for what, figure in seen.figures.items()}
         faults += [f"{name}: {fault}" for fault in seen.faults]
-    found = {name: case().faults for name, case in PLANTED.items()} if planted else {}
+    found = {name: case(planted=name).faults for name, case in (PLANTED if planted else {}).items()}
     return Report(figures, faults, found)
 
 

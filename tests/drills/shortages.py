@@ -56,9 +56,9 @@ OFF: Final = {
 def files(planted: str = "") -> Seen:
     """Allow few files, and hold many more connections that ask nothing: a new one gets in."""
     seen = Seen()
-    given = {hampered.FILES: str(FILES), hampered.PLANTED: planted}
-    with place("SQLite", **given) as at, contextlib.ExitStack() as stack:
+    with place("SQLite") as at, contextlib.ExitStack() as stack:
         token = admin_of(at)
+        at.program.settings |= {hampered.FILES: str(FILES), hampered.PLANTED: planted}
         at.program.command = HAMPERED
         server = stack.enter_context(served(at.program)).server
         seat_a_till(server, token)
@@ -81,8 +81,9 @@ def memory(*, quick: bool, planted: str = "") -> Seen:
     seen = Seen()
     refused = broken = ours = 0
     tried = MORE_MIB_QUICK if quick else MORE_MIB
-    with place("SQLite", **{hampered.PLANTED: planted}) as at:
+    with place("SQLite") as at:
         token = admin_of(at)
+        at.program.settings[hampered.PLANTED] = planted
         at.program.command = HAMPERED
         with served(at.program) as running:
             server = running.server
@@ -213,10 +214,10 @@ def _under_clients(at: Place, seen: Seen) -> Iterator[tuple[Server, str, Clients
 def clocks(kind: Kind, planted: str = "") -> Seen:
     """Set the machine's clock wrong and right again; nobody loses a seat, or a day, by it."""
     seen = Seen()
-    with place(kind, **{hampered.PLANTED: planted}) as at:
+    with place(kind) as at:
         clock = at.program.folder / "clock"
         clock.write_text("0")
-        at.program.settings[hampered.CLOCK] = str(clock)
+        at.program.settings |= {hampered.CLOCK: str(clock), hampered.PLANTED: planted}
         token = admin_of(at)
         at.program.command = HAMPERED
         with served(at.program) as running:

@@ -183,11 +183,11 @@ _opening = Lock()
 def _header(path: str) -> bytes:
     """Return the first bytes of a file that SQLite has open."""
     with _opening:
-        for inode, opened in [*_opened.items()]:
+        for known, opened in [*_opened.items()]:
             if not os.fstat(opened).st_nlink:
-                os.close(_opened.pop(inode))
+                os.close(_opened.pop(known))
         inode = _inode(path)
-        if inode not in _opened:
+        if inode is None or inode not in _opened:
             opened = os.open(path, os.O_RDONLY)
             found = os.fstat(opened)
             inode = found.st_dev, found.st_ino
