@@ -153,17 +153,19 @@ def _verified_meanwhile(
         one.start()
     command = [*(HAMPERED if planted else at.program.command), "replay", "--verify"]
     environ = at.program.environ(**{hampered.PLANTED: planted})
-    done = subprocess.run(
-        command,
-        cwd=at.program.folder,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=20 * PATIENCE_S,
-        check=False,
-    )
-    over.set()
-    for one in threads:
-        one.join()
+    try:
+        done = subprocess.run(
+            command,
+            cwd=at.program.folder,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=20 * PATIENCE_S,
+            check=False,
+        )
+    finally:
+        over.set()
+        for one in threads:
+            one.join()
     seen.hold(done.returncode == 0, f"replay --verify: {done.stderr.strip()}")
     return max(sizes, default=0), file.stat().st_size - before

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from ledger.store.eventsourcing_adapter import PersistenceError
 from ledger.streams.key import KeyIssued
 from tests.cli.program import Server, wait_until
 from tests.drills import hampered
@@ -91,7 +92,11 @@ def _replaced(
         told = " ".join([ready.detail, *ready.page.get("notices", [])]).strip()
         seen.hold(bool(told) and says in told, f"/readyz does not say so: {ready.page}")
         seen.hold(health.status == 200, f"/healthz: {health}")
-        there = _keys_in(at)
+        try:
+            there = _keys_in(at)
+        except PersistenceError as error:
+            seen.faults.append(f"the ledger cannot be read: {error}")
+            return seen
         lost = {*first, *after, *last} - there
         seen.hold(not lost, f"{len(lost)} of {len(after) + 2} keys acknowledged into a lost file")
         seen.faults += at.verified()
