@@ -295,7 +295,9 @@ def test_a_copy_that_lost_its_write_ahead_log_gets_it_back(sqlite_url: str) -> N
 
 
 @pytest.mark.parametrize("setting", ["synchronous=2", "fullfsync=1", "temp_store=2"])
-def test_the_appending_connection_is_set_for_durability_and_needs_no_other_disk(sqlite: Recorder, setting: str) -> None:
+def test_the_appending_connection_is_set_for_durability_and_needs_no_other_disk(
+    sqlite: Recorder, setting: str
+) -> None:
     name, value = setting.split("=")
     found = sqlite.datastore.append(  # type: ignore[attr-defined]
         lambda connection: connection.execute(f"PRAGMA {name}").fetchone()
