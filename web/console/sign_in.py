@@ -102,7 +102,7 @@ def ask_to_sign_in(_error: NotSignedIn) -> Response:
 
 
 @bp.errorhandler(FormRefused)
-def refuseshow_form(_error: FormRefused) -> Response:
+def refuse_form(_error: FormRefused) -> Response:
     """Return the page that says a form was not ours, or of another session; nothing was changed."""
     if session.SESSIONS.current() is None:
         return show_form(403, _FORM_REFUSED)
