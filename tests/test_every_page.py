@@ -103,6 +103,7 @@ def world(seller: Seller, size: int) -> World:
         seller.ask("POST", "/v1/keys/redeem", body)
         seller.redeem(account, INT)
         seller.subscribe(account)
+        seller.program.done("people", "lock-out", f"kfu_{'w' * 26}", "--reason", "Has left")
         for number in range(size):
             seller.sit(account, f"till-{number}", label=f"{'W' * 40} {number}")
         seller.sit(account, "con-1", "integrations", tier="growth", label="W" * 80)

@@ -74,6 +74,27 @@ def test_a_revoked_token_shows_as_revoked(keyfold: Program) -> None:
     assert refused_with(keyfold.run("tokens", "revoke", "kft_nobody"), "token_not_found")
 
 
+def test_a_person_is_found_locked_out_and_let_in_again(keyfold: Program) -> None:
+    asked = ("people", "id", "https://login.example", "248289761001")
+    person = keyfold.done(*asked).out.strip()
+    assert re.fullmatch(r"kfu_[a-z2-7]{26}", person)
+    assert keyfold.done(*asked).out.strip() == person
+    assert keyfold.done(*asked[:-1], "248289761002").out.strip() != person
+    assert refused_with(keyfold.run("people", "end-sessions", person), "person_not_found")
+    assert refused_with(keyfold.run("people", "let-in", person), "person_not_found")
+    assert refused_with(keyfold.run("people", "lock-out", "kft_nobody"), "invalid_request")
+    keyfold.done("people", "lock-out", person, "--reason", "Has left")
+    (found,) = keyfold.json("people", "list")["items"]
+    assert (found["id"], found["role"]) == (person, None)
+    assert re.fullmatch(TIME, found["locked_out_at"])
+    assert person in keyfold.done("people", "list").out
+    told = keyfold.done("timeline", person).out
+    assert "locked out of the console" in told
+    assert "Has left" in told
+    keyfold.done("people", "let-in", person)
+    assert keyfold.json("people", "list")["items"][0]["locked_out_at"] is None
+
+
 def test_a_reseller_token_needs_its_reseller(keyfold: Program) -> None:
     ran = keyfold.run("tokens", "create", "--role", "reseller")
     assert refused_with(ran, "invalid_request")

@@ -15,6 +15,7 @@ import pytest
 from commands.gateways.stripe_checks import EVENTS
 from ledger.store import schema
 from tests.cli.program import ROOT, Program
+from tests.console.planted_provider import planted_provider
 from tests.pairs import Pair
 from tests.postgres_server import OwnServer
 from tests.stripe_server import StripeServer
@@ -267,6 +268,27 @@ def answering(status_of: dict[str, int]) -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def test_the_provider_that_people_sign_in_with(filled: Program) -> None:
+    assert examined(filled)["sign-in"][0] == "skipped"
+    with planted_provider() as provider:
+        filled.settings |= {
+            "KEYFOLD_OIDC_ISSUER": provider.url,
+            "KEYFOLD_OIDC_CLIENT_ID": "keyfold",
+            "KEYFOLD_OIDC_CLIENT_SECRET": "pass-word",
+        }
+        assert examined(filled)["sign-in"][0] == "ok"
+        provider.description = {"code_challenge_methods_supported": ["plain"]}
+        assert examined(filled)["sign-in"][0] == "warn"
+        provider.description = {"issuer": f"{provider.url}/"}
+        _, _, mend = examined(filled, code=1)["sign-in"]
+        assert mend.startswith("set KEYFOLD_OIDC_ISSUER to exactly what")
+    assert "does not answer" in examined(filled, code=1)["sign-in"][1]
+    del filled.settings["KEYFOLD_OIDC_CLIENT_ID"]
+    found = examined(filled, code=1)
+    assert found["settings"][1].endswith("beside it")
+    assert found["sign-in"][0] == "skipped"
 
 
 def test_a_proxy_that_opens_the_figures_to_everybody(filled: Program) -> None:

@@ -23,6 +23,7 @@ from playwright.sync_api import expect
 
 from tests.cli.program import Program, Server
 from tests.portal.conftest import NewPage
+from tests.portal.test_accessibility import hold_to_axe
 
 SOURCE = Path(__file__).with_name("oidc_provider")
 PEOPLE = {
@@ -139,6 +140,7 @@ def test_the_browser_goes_on_signed_in_where_it_was_asked_for(
     with office(folder, tmp_path, in_token=True) as found:
         page = new_page()
         page.goto(f"{found.url}/console/timeline?ref=acme")
+        hold_to_axe(page)
         page.get_by_role("link", name="Sign in with localhost").click()
         page.wait_for_url(f"{found.issuer}/**")
         page.locator("input[name=login]").fill("ada")
@@ -150,6 +152,7 @@ def test_the_browser_goes_on_signed_in_where_it_was_asked_for(
         expect(page.get_by_role("button", name="Sign out")).to_be_visible()
         page.get_by_role("link", name="People").click()
         expect(page.locator("main table")).to_contain_text("kfu_")
+        hold_to_axe(page)
         page.locator("summary", has_text="Lock out").click()
         page.get_by_label("Reason to lock out").fill("I leave")
         page.get_by_role("button", name="Lock yourself out").click()

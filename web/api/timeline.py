@@ -58,7 +58,10 @@ class Filters(Shape):
     """What narrows a timeline down."""
 
     event = Text("What happened, e.g. `account.seat_occupied`.", validate=matching(EVENT_NAME))
-    actor = Text("Who asked: a token's id, `operator` or `stripe`.", validate=matching(ACTOR))
+    actor = Text(
+        "Who asked: the id of a token or a person, `operator` or `stripe`.",
+        validate=matching(ACTOR),
+    )
     start = Time("Recorded from then on.", data_key="from")
     end = Time("Recorded before then.", data_key="to")
 
