@@ -107,6 +107,7 @@ def test_every_kind_of_problem_has_an_example(shared: Api) -> None:
     # Of those that an operation has: the others are answers to what is no operation.
     assert set(PROBLEM_TYPES) - set(shared.document["components"]["examples"]) == {
         "method_not_allowed",
+        "person_not_found",
         "token_not_found",
     }
 
