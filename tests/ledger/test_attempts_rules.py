@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.refusals import TooManyAttempts
 from ledger.streams import attempts
@@ -174,3 +175,35 @@ def test_a_block_ends_by_itself(session: str) -> None:
     until = state.blocked_until(session, SessionAttempts(), NOON + 20 * MINUTE)
     assert until == NOON + DAY
     assert state.blocked_until(session, SessionAttempts(), until) is None
+
+
+def refused_seats(count: int) -> list[Happened]:
+    """As many holders refused, a second apart."""
+    return [
+        (NOON + n * SECOND, replace(SEAT_REFUSED, holder=f"till-{n + 1}")) for n in range(count)
+    ]
+
+
+HOUR = timedelta(hours=1)
+AGAIN = replace(SEAT_REFUSED, account_version=9)
+
+
+@pytest.mark.parametrize(
+    ("before", "seat", "at", "is_recorded"),
+    [
+        ([], SEAT_REFUSED, NOON, True),
+        (refused_seats(1), AGAIN, NOON + HOUR - MICROSECOND, False),
+        (refused_seats(1), AGAIN, NOON - HOUR + MICROSECOND, False),
+        (refused_seats(1), AGAIN, NOON + HOUR, True),
+        (refused_seats(1), replace(AGAIN, holder="till-2"), NOON, True),
+        (refused_seats(1), replace(AGAIN, used=1), NOON, True),
+        (refused_seats(99), replace(AGAIN, holder="new"), NOON + 2 * MINUTE, True),
+        (refused_seats(100), replace(AGAIN, holder="new"), NOON + 2 * MINUTE, False),
+        (refused_seats(100), replace(AGAIN, holder="new"), NOON + HOUR, True),
+    ],
+)
+def test_a_refused_seat_is_recorded_once_an_hour_and_a_hundred_in_all(
+    before: list[Happened], seat: SeatRefused, at: datetime, is_recorded: bool
+) -> None:
+    found = attempts.refuse_seat(folded(ATTEMPTS, *before), seat, at)
+    assert found == ([seat] if is_recorded else [])

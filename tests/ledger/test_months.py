@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledger import months
 from ledger.months import add_months
 
 
@@ -67,3 +68,25 @@ def test_a_month_ends_in_its_month_at_the_same_time_of_day(start: datetime, mont
     assert end.timetz() == start.timetz()
     assert end.year * 12 + end.month == start.year * 12 + start.month + months
     assert end.day == start.day or (end.day < start.day and (end + timedelta(days=1)).day == 1)
+
+
+@pytest.mark.parametrize(
+    ("moment", "name", "next_name", "end"),
+    [
+        ("2026-01-01T00:00:00", "2026-01", "2026-02", "2026-02-01T00:00:00"),
+        ("2026-11-30T23:59:59.999999", "2026-11", "2026-12", "2026-12-01T00:00:00"),
+        ("2026-12-31T12:00:00", "2026-12", "2027-01", "2027-01-01T00:00:00"),
+        ("0999-12-01T00:00:00", "0999-12", "1000-01", "1000-01-01T00:00:00"),
+    ],
+)
+def test_a_month_has_a_name_one_that_follows_and_an_end(
+    moment: str, name: str, next_name: str, end: str
+) -> None:
+    assert months.name_of(datetime.fromisoformat(moment)) == name
+    assert months.after(name) == next_name
+    assert months.end_of(name) == datetime.fromisoformat(end).replace(tzinfo=UTC)
+
+
+def test_the_last_month_ends_with_time_itself() -> None:
+    assert months.end_of("9999-12") == datetime.max.replace(tzinfo=UTC)
+    assert months.end_of("9999-11") == datetime(9999, 12, 1, tzinfo=UTC)
