@@ -68,6 +68,9 @@ RULES: Final[dict[str, Rules]] = {
             "ledger/test_renewals.py",
             "ledger/test_streams.py",
             "ledger/test_refusals.py",
+            "commands/test_lockout.py",
+            "commands/test_seats.py",
+            "web/test_renewing.py",
         ),
     ),
     "Stripe fold": Rules(
