@@ -68,6 +68,7 @@ RULES: Final[dict[str, Rules]] = {
             "ledger/test_renewals.py",
             "ledger/test_streams.py",
             "ledger/test_refusals.py",
+            "ledger/test_seat_days.py",
             "commands/test_lockout.py",
             "commands/test_seats.py",
             "web/test_renewing.py",
@@ -86,6 +87,9 @@ RULES: Final[dict[str, Rules]] = {
             "stripe/test_price_meaning.py",
             "stripe/test_bills.py",
             "stripe/test_money_cases.py",
+            "stripe/test_disputes.py",
+            "stripe/test_overtaken.py",
+            "stripe/test_ownership.py",
         ),
     ),
 }

@@ -393,3 +393,9 @@ def test_letters_are_base_32(digest: bytes) -> None:
 
 def test_the_example_in_the_module_holds() -> None:
     assert doctest.testmod(codes).failed == 0
+
+
+def test_the_first_code_of_a_place_is_of_generation_0() -> None:
+    first = KEYS.derive("POS", "bat_1", 0)
+    assert first == KEYS.derive("POS", "bat_1", 0, generation=0)
+    assert first != KEYS.derive("POS", "bat_1", 0, generation=1)
