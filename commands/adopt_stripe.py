@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from commands import validation
 from commands.gateways.stripe_responses import Retrieved, StripeNotConfigured
@@ -30,6 +30,7 @@ from ledger.stripe.facts import StripeSubscriptionReported
 
 COLUMNS: Final = ("customer", "account")
 ELSEWHERE: Final = "is linked to another account"
+NOT_THERE: Final = "Stripe has no such customer"
 
 
 class AdoptedCustomer(NamedTuple):
@@ -102,23 +103,37 @@ def named_in_metadata(services: Services, key: str) -> Iterator[tuple[str, str]]
     Raises:
         StripeNotConfigured, StripeKeyRefused, StripeUnavailable.
     """
-    if services.stripe is None:
-        raise StripeNotConfigured
-    for found in services.stripe.customers():
+    for found in _customers(services):
         account = (found.get("metadata") or {}).get(key)
         if account:
             yield found["id"], account
 
 
+def _customers(services: Services) -> Iterator[dict[str, Any]]:
+    if services.stripe is None:
+        raise StripeNotConfigured
+    return services.stripe.customers()
+
+
 def adopt_customers(
     services: Services, now: Now, accounts: Mapping[str, str], *, dry_run: bool = False
 ) -> Iterator[AdoptedCustomer]:
-    """Link customers to their accounts, and yield what became of each as it is done."""
+    """Link customers to their accounts, and yield what became of each as it is done.
+
+    All of Stripe's are listed first, so that one that was mistyped is told.
+
+    Raises:
+        StripeNotConfigured, StripeKeyRefused, StripeUnavailable: nothing was linked.
+    """
+    there = {str(found["id"]) for found in _customers(services)}
     known = services.book.load_many(STRIPE_CUSTOMER, sorted(accounts))
     for customer, account in sorted(accounts.items()):
         errors = _errors(services, {"customer": customer, "account": account})
         if errors:
             yield AdoptedCustomer(customer, None, "refused", f"its account {errors[0].detail}")
+            continue
+        if customer not in there:
+            yield AdoptedCustomer(customer, account, "refused", NOT_THERE)
             continue
         try:
             facts = stripe_customer.link(known[customer].state, customer, account, "call")

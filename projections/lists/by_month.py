@@ -15,9 +15,9 @@ from ledger.book import Book
 from ledger.months import add_months
 from ledger.reseller_names import folded
 from projections.lists.catch_up import Projection, read
+from projections.lists.endings import ending_subscriptions
 from projections.lists.keys import KEY_LIST
 from projections.lists.month_ends_table import GIVEN_SPANS, TAKEN_SPANS
-from projections.lists.overview_tables import SUBSCRIPTION_LIST
 from projections.lists.stores.tables import Params, Tables, to_moment, to_number
 from projections.lists.stripe_spans import STRIPE_CHANGED
 
@@ -57,16 +57,18 @@ def keys_by_month(
 
 
 def endings_by_month(book: Book, tables: Tables, now: datetime) -> list[EndingMonth]:
-    """Return what ends in this month, from now on, and in eleven more.
+    """Return what ends in this month, from now on, and in eleven more, and has not been renewed.
 
     Stripe's are those of the accounts that were folded: see `fold_changed`.
     """
     starts = _months(now, 0)
-    params: Params = {
-        "since": to_number(now), "until": to_number(add_months(starts[-1], 1)), "day": _DAY,
-    }  # fmt: skip
-    ending = _by_month(book, tables, SUBSCRIPTION_LIST, _ENDING, params)
-    seats = _by_month(book, tables, SUBSCRIPTION_LIST, _ENDING_SEATS, params)
+    end = to_number(add_months(starts[-1], 1))
+    params: Params = {"since": to_number(now), "until": end, "day": _DAY}
+    last = to_moment(end - 1)
+    ending, seats = Counter[datetime](), Counter[datetime]()
+    for one in ending_subscriptions(book, tables, now, last):
+        ending[_month(one.ends_at)] += 1
+        seats[_month(one.ends_at)] += one.seats
     ending += _by_month(book, tables, STRIPE_CHANGED, _ENDING_AT_STRIPE, params)
     seats += _by_month(book, tables, STRIPE_CHANGED, _ENDING_SEATS_AT_STRIPE, params)
     return [EndingMonth(start, ending[start], seats[start]) for start in starts]
@@ -143,14 +145,6 @@ _ISSUED: Final = """
 _REDEEMED: Final = """
     SELECT redeemed_at / :day, COUNT(*) FROM keyfold_key_list_2
     WHERE ended_by = 0 AND replaced_by IS NULL AND redeemed_at >= :since{of} GROUP BY 1
-"""
-_ENDING: Final = """
-    SELECT ends_at / :day, COUNT(*) FROM keyfold_subscription_list_3
-    WHERE ends_at >= :since AND ends_at < :until GROUP BY 1
-"""
-_ENDING_SEATS: Final = """
-    SELECT ends_at / :day, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_3
-    WHERE ends_at >= :since AND ends_at < :until GROUP BY 1
 """
 # What is over by now is over, whatever end was announced.
 _AT_STRIPE: Final = """

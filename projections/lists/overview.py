@@ -8,13 +8,12 @@ have any are folded one by one; there is a list of them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, Final, NamedTuple
 
 from ledger.book import Book
 from ledger.catalog import Catalog
-from ledger.renewals import SubscriptionSpan, renewed
 from ledger.reseller_names import folded
 from ledger.streams.account import seat_sync
 from ledger.streams.account.seat_sync import SyncStatus, Verdict
@@ -24,6 +23,7 @@ from ledger.streams.stripe_object import STRIPE_OBJECT
 from ledger.stripe.subscriptions import GIVING
 from projections.answer import AccountId, Answer, Count, ProductId, Seats, SubscriptionId, Time, doc
 from projections.lists.catch_up import Projection, read
+from projections.lists.endings import EndingSubscription, ending_subscriptions
 from projections.lists.keys import KEY_COUNTS, KEY_LIST
 from projections.lists.overview_tables import (
     HELD_ELSEWHERE,
@@ -34,7 +34,7 @@ from projections.lists.overview_tables import (
     SUBSCRIPTION_LIST,
 )
 from projections.lists.reseller_names import names
-from projections.lists.stores.tables import Params, Row, Tables, to_moment, to_number
+from projections.lists.stores.tables import Params, Row, Tables, to_number
 from projections.lists.stripe_subscriptions import Listed, list_stripe, stripe_list
 
 SOON: Final = timedelta(days=30)
@@ -258,7 +258,8 @@ def overview(book: Book, tables: Tables, now: datetime, catalog: Catalog | None 
     stripe = _accounts(book, listed)
     pools = _pools(ask(SUBSCRIPTION_LIST, _SEATS), ask(SEAT_LIST, _USED), stripe, now)
     over = _over(ask(SEAT_LIST, _TAKEN), ask(SUBSCRIPTION_LIST, _GIVEN), stripe, now)
-    ending = _ending(ask(SUBSCRIPTION_LIST, _ENDING), stripe, now, now + SOON)
+    soon = ending_subscriptions(book, tables, now, now + SOON)
+    ending = _ending(soon, stripe, now, now + SOON)
     keys = _keys(ask(KEY_LIST, KEY_COUNTS.format(which="")), names(book, tables))
     refusals = _refusals(ask(REFUSALS, _REFUSED))
     held = held_elsewhere(book, tables)
@@ -316,24 +317,14 @@ def _pools(
 
 
 def _ending(
-    rows: list[Row], stripe: dict[str, Account], now: datetime, soon: datetime
+    keys: Iterable[EndingSubscription], stripe: dict[str, Account], now: datetime, soon: datetime
 ) -> list[Ending]:
     """Return what ends soon and has not been renewed, what ends first first.
 
     Of Stripe's that is what gives seats, and will end by what Stripe has said.
     """
-    spans = [
-        SubscriptionSpan(
-            *(id, tuple(place), position, seats),
-            *(to_moment(starts), to_moment(ends), bool(suspended)),
-        )
-        for *place, id, position, seats, starts, ends, suspended in rows
-    ]
-    followed = renewed(spans)
     found = [
-        Ending(account, span.id, product, tier, span.seats, span.ends_at)
-        for (account, product, tier, *_), span in zip(rows, spans, strict=True)
-        if now < span.ends_at <= soon and span.id not in followed
+        Ending(one.account, one.id, one.product, one.tier, one.seats, one.ends_at) for one in keys
     ]
     for name, account in stripe.items():
         for subscription in account.stripe.subscriptions.values():
@@ -465,16 +456,6 @@ _GIVEN: Final = """
     SELECT account, product, tier, CAST(SUM(seats) AS bigint) FROM keyfold_subscription_list_3
     WHERE ends_at > :now AND suspended = 0 AND (scheduled = 0 OR starts_at <= :now)
     GROUP BY account, product, tier
-"""
-# What ends soon, and what there is or was beside it: that may be its renewal, or need the same.
-_ENDING: Final = """
-    SELECT account, product, tier, id, position, seats, starts_at, ends_at, suspended
-    FROM keyfold_subscription_list_3 AS one
-    WHERE EXISTS (
-        SELECT 1 FROM keyfold_subscription_list_3 AS soon
-        WHERE soon.account = one.account AND soon.product = one.product
-            AND soon.ends_at > :now AND soon.ends_at <= :soon
-    )
 """
 # Whoever opens a Payment Link can make what is unproven: it never crowds the others out.
 _CLAIMS: Final = """

@@ -205,6 +205,18 @@ def test_without_an_active_subscription_it_prompts_to_start_one(
     expect(page.get_by_role("button", name="Continue to Stripe")).to_be_visible()
 
 
+def test_a_user_without_a_plan_is_said_to_have_no_seat(team_seller: Seller, page: Page) -> None:
+    account = team_seller.account()
+    customer = team_seller.customer(page, account, permissions=["manage_users"])
+    customer.open("manage/team")
+    page.get_by_label("Name").fill("Front desk")
+    page.get_by_role("button", name="Add").click()
+    shown = page.get_by_role("main")
+    expect(shown).to_contain_text("Added, but without a seat: it may not work yet.")
+    expect(shown).to_contain_text("In use: 1, but you have 0 seats.")
+    expect(shown).not_to_contain_text("It has a seat from now on")
+
+
 def test_past_due_tells_to_update_the_card(team_seller: Seller, page: Page) -> None:
     account = team_seller.account()
     subscription = team_seller.subscribe(account, **TEAM)

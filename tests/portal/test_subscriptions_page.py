@@ -178,7 +178,7 @@ def test_an_ended_subscription_is_no_row_and_its_holders_are_told(
     vendor.ask("POST", path, {"reason": "Paid back"})
     customer = vendor.customer(page, account)
     shown = customer.panel("Cloud POS")
-    expect(shown).to_contain_text("2 are in use, but you have 0 seats.")
+    expect(shown).to_contain_text("In use: 2, but you have 0 seats.")
     expect(shown).to_contain_text("Add seats, or remove what you no longer need.")
     expect(shown.get_by_role("button", name="Buy Cloud POS Plan")).to_be_visible()
 
@@ -195,7 +195,7 @@ def test_over_use_is_said_plainly_with_what_to_do(vendor: Vendor, page: Page) ->
     vendor.ask("POST", path, {"reason": "Paid back"})
     customer = vendor.customer(page, account)
     shown = customer.panel("Cloud POS")
-    expect(shown).to_contain_text("3 are in use, but you have 1 seat.")
+    expect(shown).to_contain_text("In use: 3, but you have 1 seat.")
     expect(shown).to_contain_text("The 2 that came last have no seat")
     assert customer.row("Cloud POS")["Used"] == "1 / 1"
     customer.go("POS Manager")

@@ -51,3 +51,12 @@ def test_endings_are_counted_from_now_on(any_api: Api) -> None:
     assert len(found) == 12
     later = endings_by_month(any_api.services.book, tables, now.replace(month=4, day=2))
     assert [one for one in later if one.seats] == [EndingMonth(month(3, 2027), 1, 7)]
+
+
+def test_what_has_been_renewed_does_not_end(any_api: Api) -> None:
+    any_api.redeem("acme", seats=5, months=1)
+    code = any_api.issue(seats=5, months=1)["code"]
+    assert any_api.try_code(code, start="when_current_ends").status == 201
+    tables = any_api.app.extensions["keyfold"].wiring.tables
+    found = endings_by_month(any_api.services.book, tables, any_api.clock.now)
+    assert [one for one in found if one.seats] == [EndingMonth(month(5), 1, 5)]

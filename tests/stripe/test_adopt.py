@@ -81,6 +81,23 @@ def test_by_a_table_and_what_is_linked_elsewhere_or_means_nothing_is_told(
     assert (seats(keyfold, "acme"), seats(keyfold, "gamma")) == (2, 2)
 
 
+def test_a_customer_that_stripe_does_not_have_is_told_and_not_linked(
+    stripe: StripeServer, tmp_path: Path
+) -> None:
+    known = bought(stripe, price(stripe, "cloud_pos_month"), None)
+    keyfold = program(stripe, tmp_path)
+    table = tmp_path / "customers.csv"
+    table.write_text(f"customer,account\n{known},acme\n{known}x,beta\n")
+    for more in (["--dry-run"], []):
+        ran = keyfold.run("stripe", "adopt", "--table", str(table), *more)
+        assert (ran.code, ran.err.split(":")[0]) == (1, "customers_not_linked")
+        assert "Stripe has no such customer" in ran.out
+    assert seats(keyfold, "acme") == 2
+    table.write_text(f"customer,account\n{known}x,gamma\n")
+    ran = keyfold.run("stripe", "adopt", "--table", str(table))
+    assert "refused   1" in ran.out
+
+
 def test_a_table_with_faults_changes_nothing_and_each_is_told_by_line_and_column(
     stripe: StripeServer, tmp_path: Path
 ) -> None:

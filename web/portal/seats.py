@@ -19,6 +19,7 @@ from commands.replace_holder import Replacement, replace_holder
 from ledger.catalog import Product
 from ledger.refusals import InvalidRequest, Refusal, SeatNotOccupied, VersionMismatch
 from projections.views.account_at import AccountAt
+from projections.views.seats import seat
 from web.app.context import request_context, services
 from web.html import csrf
 from web.html.flash import FlashMessage, flashed, good, warn
@@ -44,6 +45,9 @@ _CHANGED: Final = warn(
 
 _MESSAGES: Final = {
     "added": good(_l("Added. It has a seat from now on.")),
+    "added_without": warn(
+        _l("Added, but without a seat: it may not work yet."), _l("What is missing stands below.")
+    ),
     "added_all": good(_l("Added. Each has a seat from now on.")),
     "replaced": good(_l("Replaced. It has the seat and the place in the queue of the one before.")),
     "renamed": good(_l("Renamed.")),
@@ -110,7 +114,13 @@ def add_holder(product: str) -> Response:
         occupy_seat(services(), request_context(), wanted)
     except Refusal as refusal:
         return show_manager(product, uploads.refusal_message(found, refusal))
-    return _done(product, "added")
+    return _added(product, holder)
+
+
+def _added(product: str, holder: str) -> Response:
+    """Lead back, and say what is so: a billed holder is taken without a plan, too."""
+    is_licensed = seat(account_now(), product, holder).licensed
+    return _done(product, "added" if is_licensed else "added_without")
 
 
 def _add_certificates(product: Product) -> Response:
@@ -148,7 +158,7 @@ def replace_certificate(product: str) -> Response:
         return show_manager(product, _NOTHING_TO_REPLACE)
     except Refusal as refusal:
         return show_manager(product, uploads.refusal_message(found, refusal))
-    return _done(product, "added" if beside else "replaced")
+    return _added(product, renewal.holder) if beside else _done(product, "replaced")
 
 
 @bp.post("/manage/<product>/rename")
@@ -159,14 +169,14 @@ def rename_holder(product: str) -> Response:
     name = " ".join(request.form.get("name", "").split())
     for _attempt in range(RENAMES_TRIED):
         account = account_now()
-        seat = account.account.seat(product, holder)
-        if seat is None:
+        taken = account.account.seat(product, holder)
+        if taken is None:
             return _done(product, "gone")
         label = name
         if found.seat == texts.CERTIFICATE and name:
-            known = certificates.read_label(services().texts.open(seat.label) or "")
+            known = certificates.read_label(services().texts.open(taken.label) or "")
             label = known._replace(name=name).text
-        wanted = Sitting(account.id, product, seat.tier, holder, label)
+        wanted = Sitting(account.id, product, taken.tier, holder, label)
         try:
             occupy_seat(services(), request_context(), wanted, expected_version=account.version)
         except VersionMismatch:
@@ -182,10 +192,10 @@ def rename_holder(product: str) -> Response:
 def ask_to_remove(product: str) -> Response:
     """Ask whether a holder is to give its seat back, by its name."""
     found, holder = product_of(product), request.args.get("holder", "")
-    seat = account_now().account.seat(product, holder)
-    if seat is None:
+    taken = account_now().account.seat(product, holder)
+    if taken is None:
         return _done(product, "gone")
-    label = services().texts.open(seat.label) or ""
+    label = services().texts.open(taken.label) or ""
     is_certificate = found.seat == texts.CERTIFICATE
     name = certificates.read_label(label).name if is_certificate else label
     return page(
