@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,30 @@ def test_what_ends_soon_is_renewed_by_a_key_that_begins_when_it_ends(
     timed.be("2026-02-28T10:00:00Z")
     customer = timed.customer(new_page(), account)
     assert customer.row(panel)["Seats"] == "3"
+
+
+def test_a_renewal_that_would_begin_at_another_time_is_shown_anew(
+    timed: Timed, new_page: NewPage
+) -> None:
+    timed.be(START)
+    account = timed.account()
+    timed.customer(new_page(), account).activate(timed.issue(POS, months=1), "POS Manager")
+    reviewed = []
+    for _tab in range(2):
+        customer = timed.customer(new_page(), account)
+        dialog = customer.enter(timed.issue(POS, seats=3), "POS Manager")
+        dialog.get_by_label("As a renewal: 3 seats from 28 Feb 2026").check()
+        reviewed.append((customer, dialog))
+    (first, its), (second, other) = reviewed
+    its.get_by_role("button", name="Activate").click()
+    expect(first.page.get_by_role("status")).to_contain_text("Its seats begin when")
+    other.get_by_role("button", name="Activate").click()
+    shown = second.page.locator("#upgrade")
+    expect(shown).to_contain_text("nothing was activated")
+    # It follows what the first has begun.
+    shown.get_by_label(re.compile("As a renewal: 3 seats from 28 Feb 2027")).check()
+    shown.get_by_role("button", name="Activate").click()
+    expect(second.page.get_by_role("status")).to_contain_text("Its seats begin when")
 
 
 @both

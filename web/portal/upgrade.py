@@ -8,13 +8,14 @@ Source: the guides "Activating a Cloud POS Key" and "Activating an Integration K
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Final, get_args
 
 from flask import Response, request, url_for
 
 from commands.purchase_offers import follows_holders
-from commands.redeem_key import Try, redeem_key, validate_key
+from commands.redeem_key import Try, Validated, redeem_key, validate_key
 from ledger import codes
 from ledger.catalog import Product
 from ledger.refusals import (
@@ -27,10 +28,12 @@ from ledger.refusals import (
 )
 from ledger.streams.account.subscriptions import Start
 from web.app.context import request_context, services
+from web.app.times import iso
 from web.html import csrf
 from web.html.flash import FlashMessage, bad, warn
 from web.html.languages import format_datetime, ngettext
 from web.html.languages import gettext as _
+from web.html.languages import lazy_gettext as _l
 from web.html.rendering import page, redirect_to
 from web.portal import resellers, session, texts
 from web.portal.blueprint import bp
@@ -39,6 +42,11 @@ from web.portal.session import session_required
 from web.portal.subscriptions import account_now, may_buy
 
 CODE_LENGTH_MAX: Final = 100
+_MOVED: Final = warn(
+    _l("What you have has changed in the meantime, and nothing was activated."),
+    _l("A renewal would begin at another time now: look at it again."),
+    status=409,
+)
 
 
 @bp.get("/upgrade/<product>")
@@ -82,20 +90,27 @@ def validate(product: str) -> Response:
     """Show what a key would give; nothing is consumed."""
     found = product_of(product)
     try:
-        validated = validate_key(services(), request_context(), _try(product))
+        return _show_review(found, validate_key(services(), request_context(), _try(product)))
     except Refusal as refusal:
         return show_key_form(product, refusal)
+
+
+def _show_review(
+    product: Product, validated: Validated, message: FlashMessage | None = None
+) -> Response:
     tier = validated.issued.tier
     return page(
         "portal/review.html",
-        product=found,
+        message=message,
+        product=product,
         code=_code(),
         issued=validated.issued,
-        tier_name=found.tier_name(tier),
-        limits=found.limits_of(tier),
+        tier_name=product.tier_name(tier),
+        limits=product.limits_of(tier),
         expires_at=validated.expires_if_activated_now,
         running=validated.running,
         choices=validated.choices,
+        renewal_starts_at=_renewal_start(validated),
         once=csrf.new_idempotency_key(),
     )
 
@@ -103,13 +118,21 @@ def validate(product: str) -> Response:
 @bp.post("/upgrade/<product>/activate")
 @session_required
 def activate(product: str) -> Response:
-    """Redeem the key that was reviewed; sent twice, it is the same redemption."""
-    product_of(product)
+    """Redeem the key that was reviewed; sent twice, it is the same redemption.
+
+    A renewal that would begin at another time than was shown is shown anew.
+    """
+    found = product_of(product)
     key = f"{session.id()}:{csrf.idempotency_key()}"
     wanted = _try(product)
     for start in get_args(Start):
         if request.form.get("start") == start:
             wanted = wanted._replace(start=start)
+    if wanted.start == "when_current_ends":
+        with suppress(Refusal):  # it may be redeemed by now: redeeming it tells
+            validated = validate_key(services(), request_context(), wanted)
+            if _renewal_start(validated) != request.form.get("renewal_starts_at"):
+                return _show_review(found, validated, _MOVED)
     try:
         redeemed = redeem_key(services(), request_context(), wanted, idempotency_key=key)
     except Refusal as refusal:
@@ -117,6 +140,12 @@ def activate(product: str) -> Response:
     if redeemed.account.state.subscriptions[redeemed.subscription].scheduled:
         return redirect_to(url_for("portal.show_subscriptions", done="scheduled"))
     return redirect_to(url_for("portal.show_manager", product=product, done="activated"))
+
+
+def _renewal_start(validated: Validated) -> str:
+    """Return when a renewal would begin; empty if there is nothing to renew."""
+    starts = [one.starts_at for one in validated.choices if one.start == "when_current_ends"]
+    return iso(starts[0]) if starts else ""
 
 
 def _code() -> str:
