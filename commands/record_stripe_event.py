@@ -62,6 +62,11 @@ class Recorded(NamedTuple):
     new: bool
 
 
+# What Stripe answered by the subscription that it was asked for, and the context of then; None if
+# it did not tell.
+Answers = dict[str, tuple[Retrieved, RequestContext] | None]
+
+
 def record_event(
     services: Services, context: RequestContext, event: StripeEvent, found_by: FoundBy
 ) -> Recorded:
@@ -73,7 +78,7 @@ def record_event(
     for the subscription.
     """
     read = _without_code(services, read_report(event, services.catalog))
-    answers: dict[str, Retrieved | None] = {}
+    answers: Answers = {}
     asked: set[str] = set()
 
     def attempt() -> Recorded:
@@ -133,6 +138,17 @@ def record_retrieved(
         return Recorded("reported", account, draft.append(context).position, new=True)
 
     return retry_on_conflict(attempt)
+
+
+def asked_after(context: RequestContext, known: StripeSubscription | None) -> RequestContext:
+    """Return a context in which a subscription is fetched later than it was when it became known.
+
+    A request reads the clock once, and Stripe's own has only seconds.
+    """
+    fetched_at = known.latest.retrieved_at if known else None
+    if fetched_at is None or fetched_at < context.now:
+        return context
+    return context._replace(now=fetched_at + timedelta(microseconds=1))
 
 
 def add_retrieved(draft: Draft, context: RequestContext, found: Retrieved) -> None:
@@ -289,9 +305,7 @@ class _Delivery(NamedTuple):
     problems: tuple[str, ...]
 
 
-def _report(
-    delivery: _Delivery, read: Read, report: StripeReport, answers: dict[str, Retrieved | None]
-) -> Recorded:
+def _report(delivery: _Delivery, read: Read, report: StripeReport, answers: Answers) -> Recorded:
     """Record an event with what it reports, and with what Stripe says when it is asked."""
     draft, names = delivery.draft, Names(read.account, read.claimed, read.payments)
     account, problems = settle(draft, report, names)
@@ -361,18 +375,24 @@ def _fetch_once(
     context: RequestContext,
     id: str,
     known: StripeSubscription | None,
-    answers: dict[str, Retrieved | None],
+    answers: Answers,
 ) -> list[StripeReport]:
-    """Ask Stripe how a subscription is; once, also when the event has to be appended again."""
+    """Ask Stripe how a subscription is; once, also when the event has to be appended again.
+
+    The answer ranks after what was known when it was asked for, which may have become known since
+    the request came in, and not after what becomes known later.
+    """
     if services.stripe is None:
         return []
     if id not in answers:
         try:
-            answers[id] = services.stripe.subscription(id, interactive=True)
+            found = services.stripe.subscription(id, interactive=True)
+            answers[id] = found, asked_after(context, known)
         except StripeFault:
             answers[id] = None
-    found = answers[id]
-    if found is None:
+    answer = answers[id]
+    if answer is None:
         return []
-    read = read_retrieved(services, context, found)
+    found, asked = answer
+    read = read_retrieved(services, asked, found)
     return [with_known_meanings(known, read[0])] if read is not None else []

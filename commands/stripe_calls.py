@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Literal, NamedTuple
 
 from commands.gateways.stripe import StripeGateway
 from commands.gateways.stripe_responses import Retrieved, StripeRefused
-from commands.record_stripe_event import add_retrieved, record_retrieved
+from commands.record_stripe_event import add_retrieved, asked_after, record_retrieved
 from commands.retry import retry_on_conflict
 from commands.services import Services
 from commands.stripe_draft import Draft
@@ -27,7 +26,6 @@ from ledger.events import Fact, RequestContext
 from ledger.loaded import Loaded
 from ledger.streams.account.state import Account
 from ledger.streams.account.stream import ACCOUNT
-from ledger.stripe.subscriptions import StripeSubscription
 
 Now = Callable[[], RequestContext]  # called for each step, since a call to Stripe takes its time
 
@@ -126,7 +124,7 @@ def fetch_subscription(
     """
     known = services.book.load(ACCOUNT, account).state.stripe.subscriptions.get(id)
     found = stripe.subscription(id, expand=expand)
-    record_retrieved(services, _after(now(), known), found)
+    record_retrieved(services, asked_after(now(), known), found)
     return found
 
 
@@ -139,15 +137,4 @@ def refresh_subscriptions(
         with contextlib.suppress(StripeRefused):
             for found in stripe.subscriptions(customer=customer):
                 known = account.state.stripe.subscriptions.get(found.object["id"])
-                record_retrieved(services, _after(context, known), found)
-
-
-def _after(context: RequestContext, known: StripeSubscription | None) -> RequestContext:
-    """Return a context in which a subscription is fetched later than it was when it became known.
-
-    A request reads the clock once, and Stripe's own has only seconds.
-    """
-    fetched_at = known.latest.retrieved_at if known else None
-    if fetched_at is None or fetched_at < context.now:
-        return context
-    return context._replace(now=fetched_at + timedelta(microseconds=1))
+                record_retrieved(services, asked_after(context, known), found)
