@@ -15,6 +15,7 @@ from ledger.loaded import empty_stream
 from ledger.streams import console_session, people, sign_ins
 from ledger.streams.console_session import (
     CONSOLE_SESSION,
+    SESSION_LIFETIME,
     ConsoleSessionOpened,
     PersonSignedIn,
 )
@@ -22,7 +23,6 @@ from ledger.streams.people import PEOPLE
 from ledger.streams.sign_ins import SIGN_INS, ConsoleSignInRefused, PersonSignInRefused
 from ledger.streams.token import Role, Token
 
-SESSION_LIFETIME: Final = timedelta(hours=12)
 ID_BYTES: Final = 16
 SECRET_BYTES: Final = 32
 

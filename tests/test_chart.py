@@ -44,6 +44,7 @@ ALL: dict[str, Any] = {
 # What must not stand in values, where it would be kept in the clear.
 SECRETS = {
     "KEYFOLD_SECRET", "KEYFOLD_CHECKPOINT_SECRETS", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET",
+    "KEYFOLD_OIDC_CLIENT_SECRET",
 }  # fmt: skip
 # Those that have a value of their own, need a disk, or are for tests.
 ELSEWHERE = {

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from ledger.events import AnyOccurrence, Fact, Stream
 from ledger.streams.token import Role
+
+SESSION_LIFETIME: Final = timedelta(hours=12)
 
 # Facts
 

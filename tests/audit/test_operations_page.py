@@ -24,7 +24,9 @@ ELSEWHERE = "postgresql://keyfold@db.example/keyfold"
 
 def commands() -> set[tuple[str, ...]]:
     """Return every command that the page names, as far as it is one: `keyfold audit export`."""
-    named = re.findall(r"(?<!/)keyfold ((?:[a-z-]+ ?){1,2})", PAGE)
+    # Helm and kubectl have words of their own after a name.
+    page = re.sub(r"(?m)^(helm|kubectl) .*$", "", PAGE)
+    named = re.findall(r"(?<!/)keyfold ((?:[a-z-]+ ?){1,2})", page)
     return {tuple(words.split()) for words in named}
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final, NamedTuple
 
-from commands.console_session import SESSION_LIFETIME
 from commands.gateways.oidc_addresses import is_safe_address
+from ledger.streams.console_session import SESSION_LIFETIME
 from ledger.streams.token import Role
 
 PREFIX: Final = "KEYFOLD_OIDC_"
